@@ -1,0 +1,7 @@
+//! Tables, views and their typed, validated options.
+
+pub mod options;
+pub mod table;
+
+pub use options::{OptionDef, OptionKind, Options};
+pub use table::{Catalog, Column, ColumnSource, Entry, Table, View, Watermark};

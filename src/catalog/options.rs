@@ -1,0 +1,303 @@
+//! Options of tables: defined once, typed, validated, and an unknown one is an error that names the
+//! nearest known one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::table::nearest;
+use crate::error::{Error, Result, Span};
+use crate::sql::OptionEntry;
+
+/// Type of an option's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionKind {
+    /// Any text.
+    Text,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number from 0.
+    Integer,
+    /// A number.
+    Number,
+    /// `500 ms`, `1 s`, `5 min`, `1 h`, `1 d`.
+    Duration,
+    /// `64 kb`, `16 mb`.
+    Size,
+    /// One of these words, in any case.
+    Choice(&'static [&'static str]),
+}
+
+/// An option that a connector, a format or the lookup engine knows.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionDef {
+    /// Key; one that ends with `.*` stands for all keys with that prefix.
+    pub key: &'static str,
+    /// Type of its value.
+    pub kind: OptionKind,
+    /// Value when it is not given, as text; empty for none.
+    pub default: &'static str,
+    /// One line for people.
+    pub doc: &'static str,
+}
+
+impl OptionDef {
+    /// A definition.
+    pub const fn new(key: &'static str, kind: OptionKind, default: &'static str, doc: &'static str) -> Self {
+        Self { key, kind, default, doc }
+    }
+
+    fn matches(&self, key: &str) -> bool {
+        match self.key.strip_suffix('*') {
+            Some(prefix) => key.len() > prefix.len() && key.starts_with(prefix),
+            None => self.key == key,
+        }
+    }
+}
+
+/// A value with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Value {
+    text: String,
+    span: Span,
+}
+
+/// The options of one table, by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    values: BTreeMap<String, Value>,
+}
+
+impl Options {
+    /// From WITH; a key given twice is an error.
+    pub fn from_entries(entries: &[OptionEntry]) -> Result<Self> {
+        let mut options = Self::default();
+        for e in entries {
+            let value = Value { text: e.value.value.clone(), span: e.value.span };
+            if options.values.insert(e.key.value.clone(), value).is_some() {
+                return Err(Error::option(format!("option '{}' is given twice", e.key.value)).at(e.key.span));
+            }
+        }
+        Ok(options)
+    }
+
+    /// These options with others on top.
+    pub fn overlaid(&self, entries: &[OptionEntry]) -> Self {
+        let mut merged = self.clone();
+        for e in entries {
+            merged.set(&e.key.value, &e.value.value, e.value.span);
+        }
+        merged
+    }
+
+    /// Sets one.
+    pub fn set(&mut self, key: &str, text: &str, span: Span) {
+        self.values.insert(key.to_string(), Value { text: text.to_string(), span });
+    }
+
+    /// Keys and values in order of the keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(k, v)| (k.as_str(), v.text.as_str()))
+    }
+
+    /// The place of a value, for errors.
+    pub fn span(&self, key: &str) -> Span {
+        self.values.get(key).map(|v| v.span).unwrap_or_default()
+    }
+
+    /// Whether it was given.
+    pub fn contains(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// Text of an option that was given.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(|v| v.text.as_str())
+    }
+
+    /// Text of an option that must be given.
+    pub fn required(&self, key: &str) -> Result<&str> {
+        self.text(key).ok_or_else(|| Error::option(format!("option '{key}' is required")))
+    }
+
+    /// Keys that start with a prefix, the prefix taken off.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.iter().filter_map(move |(k, v)| Some((k.strip_prefix(prefix)?, v)))
+    }
+
+    /// Checks every key against the definitions and every value against its type.
+    pub fn validate(&self, what: &str, definitions: &[&OptionDef]) -> Result<()> {
+        for (key, value) in &self.values {
+            let Some(definition) = definitions.iter().find(|d| d.matches(key)) else {
+                let error = Error::option(format!("{what} has no option '{key}'")).at(value.span);
+                let known = definitions.iter().map(|d| d.key);
+                return Err(match nearest(key, known) {
+                    Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+                    None => {
+                        let mut keys: Vec<_> = definitions.iter().map(|d| d.key).collect();
+                        keys.sort_unstable();
+                        error.with_hint(format!("it knows: {}", keys.join(", ")))
+                    }
+                });
+            };
+            check(key, &value.text, definition.kind).map_err(|e| e.at(value.span))?;
+        }
+        Ok(())
+    }
+
+    fn parsed<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
+        self.values
+            .get(key)
+            .map(|v| parse(&v.text).map_err(|e| e.context(format!("option '{key}'")).at(v.span)))
+            .transpose()
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&self, key: &str) -> Result<Option<bool>> {
+        self.parsed(key, parse_bool)
+    }
+
+    /// A whole number from 0.
+    pub fn integer(&self, key: &str) -> Result<Option<u64>> {
+        self.parsed(key, parse_integer)
+    }
+
+    /// A number.
+    pub fn number(&self, key: &str) -> Result<Option<f64>> {
+        self.parsed(key, parse_number)
+    }
+
+    /// A duration.
+    pub fn duration(&self, key: &str) -> Result<Option<Duration>> {
+        self.parsed(key, parse_duration)
+    }
+
+    /// A size in bytes.
+    pub fn size(&self, key: &str) -> Result<Option<u64>> {
+        self.parsed(key, parse_size)
+    }
+
+    /// One of the words, lower case.
+    pub fn choice(&self, key: &str, words: &[&'static str]) -> Result<Option<&'static str>> {
+        self.parsed(key, |text| parse_choice(text, words))
+    }
+}
+
+fn check(key: &str, text: &str, kind: OptionKind) -> Result<()> {
+    match kind {
+        OptionKind::Text => Ok(()),
+        OptionKind::Bool => parse_bool(text).map(drop),
+        OptionKind::Integer => parse_integer(text).map(drop),
+        OptionKind::Number => parse_number(text).map(drop),
+        OptionKind::Duration => parse_duration(text).map(drop),
+        OptionKind::Size => parse_size(text).map(drop),
+        OptionKind::Choice(words) => parse_choice(text, words).map(drop),
+    }
+    .map_err(|e| e.context(format!("option '{key}'")))
+}
+
+/// `true` or `false`, in any case.
+pub fn parse_bool(text: &str) -> Result<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Error::option(format!("'{text}' is neither true nor false"))),
+    }
+}
+
+/// A whole number from 0.
+pub fn parse_integer(text: &str) -> Result<u64> {
+    text.trim().parse().map_err(|_| Error::option(format!("'{text}' is not a whole number from 0")))
+}
+
+fn parse_number(text: &str) -> Result<f64> {
+    match text.trim().parse::<f64>() {
+        Ok(n) if n.is_finite() => Ok(n),
+        _ => Err(Error::option(format!("'{text}' is not a number"))),
+    }
+}
+
+fn parse_choice(text: &str, words: &[&'static str]) -> Result<&'static str> {
+    let normal = text.trim().replace('-', "_");
+    words
+        .iter()
+        .find(|w| w.replace('-', "_").eq_ignore_ascii_case(&normal))
+        .copied()
+        .ok_or_else(|| Error::option(format!("'{text}' is not one of {}", words.join(", "))))
+}
+
+fn split_unit(text: &str) -> Option<(u64, String)> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    Some((text[..digits].parse().ok()?, text[digits..].trim().to_ascii_lowercase()))
+}
+
+/// A duration: a whole number and a unit, `ms` when there is none.
+pub fn parse_duration(text: &str) -> Result<Duration> {
+    let wrong = || {
+        Error::option(format!("'{text}' is not a duration"))
+            .with_hint("write a number and a unit: 500 ms, 1 s, 5 min, 1 h, 1 d")
+    };
+    let (n, unit) = split_unit(text).ok_or_else(wrong)?;
+    let nanos_each: u64 = match unit.as_str() {
+        "ns" | "nano" | "nanosecond" | "nanoseconds" => 1,
+        "us" | "µs" | "micro" | "microsecond" | "microseconds" => 1_000,
+        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1_000_000,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1_000_000_000,
+        "m" | "min" | "minute" | "minutes" => 60_000_000_000,
+        "h" | "hour" | "hours" => 3_600_000_000_000,
+        "d" | "day" | "days" => 86_400_000_000_000,
+        _ => return Err(wrong()),
+    };
+    n.checked_mul(nanos_each).map(Duration::from_nanos).ok_or_else(wrong)
+}
+
+/// A size in bytes: a whole number and a unit, bytes when there is none.
+pub fn parse_size(text: &str) -> Result<u64> {
+    let wrong = || {
+        Error::option(format!("'{text}' is not a size")).with_hint("write a number and a unit: 64 kb, 16 mb")
+    };
+    let (n, unit) = split_unit(text).ok_or_else(wrong)?;
+    let each: u64 = match unit.as_str() {
+        "" | "b" | "bytes" => 1,
+        "k" | "kb" | "kibibytes" => 1 << 10,
+        "m" | "mb" | "mebibytes" => 1 << 20,
+        "g" | "gb" | "gibibytes" => 1 << 30,
+        "t" | "tb" | "tebibytes" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    n.checked_mul(each).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_flinks() {
+        assert_eq!(parse_duration("500 ms").ok(), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("10s").ok(), Some(Duration::from_secs(10)));
+        assert_eq!(parse_duration("3 min").ok(), Some(Duration::from_secs(180)));
+        assert!(parse_duration("1 fortnight").is_err());
+        assert!(parse_duration("-1 s").is_err());
+        assert!(parse_duration("999999999999 d").is_err());
+        assert_eq!(parse_size("16 mb").ok(), Some(16 << 20));
+    }
+
+    #[test]
+    fn an_unknown_option_names_the_nearest() {
+        const URL: OptionDef = OptionDef::new("url", OptionKind::Text, "", "");
+        const MAX: OptionDef = OptionDef::new("lookup.max-retries", OptionKind::Integer, "3", "");
+        const HEADER: OptionDef = OptionDef::new("http.header.*", OptionKind::Text, "", "");
+        let all = [&URL, &MAX, &HEADER];
+        let mut options = Options::default();
+        options.set("http.header.X-A", "1", Span::default());
+        assert!(options.validate("connector 'http'", &all).is_ok());
+        options.set("lookup.max-retry", "2", Span::default());
+        let e = options.validate("connector 'http'", &all).expect_err("unknown");
+        assert_eq!(e.hint(), Some("did you mean 'lookup.max-retries'?"));
+        let mut options = Options::default();
+        options.set("lookup.max-retries", "many", Span::default());
+        let e = options.validate("connector 'http'", &all).expect_err("not a number");
+        assert!(e.message().contains("lookup.max-retries"), "{e}");
+    }
+}

@@ -1,0 +1,176 @@
+//! What the session knows: tables and views by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::options::Options;
+use crate::error::{Error, Result, Span};
+use crate::sql::{SqlExpression, SqlType};
+
+/// A column of a table.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Name, case-sensitive.
+    pub name: String,
+    /// Where its values come from.
+    pub source: ColumnSource,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone)]
+pub enum ColumnSource {
+    /// In the record.
+    Physical {
+        /// Type.
+        data_type: SqlType,
+        /// False after NOT NULL or as part of the primary key.
+        nullable: bool,
+    },
+    /// From the connector.
+    Metadata {
+        /// Type.
+        data_type: SqlType,
+        /// False after NOT NULL.
+        nullable: bool,
+        /// The connector's key.
+        key: String,
+        /// Read only: not part of what INSERT writes.
+        is_virtual: bool,
+    },
+    /// From the other columns.
+    Computed(SqlExpression),
+}
+
+impl Column {
+    /// Declared type and nullability; `None` for computed columns.
+    pub fn declared(&self) -> Option<(&SqlType, bool)> {
+        match &self.source {
+            ColumnSource::Physical { data_type, nullable }
+            | ColumnSource::Metadata { data_type, nullable, .. } => Some((data_type, *nullable)),
+            ColumnSource::Computed(_) => None,
+        }
+    }
+
+    /// Whether INSERT writes it.
+    pub fn is_persisted(&self) -> bool {
+        match &self.source {
+            ColumnSource::Physical { .. } => true,
+            ColumnSource::Metadata { is_virtual, .. } => !is_virtual,
+            ColumnSource::Computed(_) => false,
+        }
+    }
+}
+
+/// `WATERMARK FOR column AS expression`.
+#[derive(Debug, Clone)]
+pub struct Watermark {
+    /// The rowtime column.
+    pub column: String,
+    /// The watermark of a row.
+    pub expression: SqlExpression,
+}
+
+/// A table: columns, keys and options. Made by CREATE TABLE and never changed, only replaced.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Name without catalog and database.
+    pub name: String,
+    /// Columns in order.
+    pub columns: Vec<Column>,
+    /// Event time.
+    pub watermark: Option<Watermark>,
+    /// Columns of the primary key, empty without one.
+    pub primary_key: Vec<String>,
+    /// `PARTITIONED BY`.
+    pub partitioned_by: Vec<String>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// `WITH`, validated against the connector's and format's definitions.
+    pub options: Options,
+    /// `TEMPORARY`.
+    pub temporary: bool,
+}
+
+impl Table {
+    /// Index and column by name.
+    pub fn column(&self, name: &str) -> Option<(usize, &Column)> {
+        self.columns.iter().enumerate().find(|(_, c)| c.name == name)
+    }
+}
+
+/// A view.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Name.
+    pub name: String,
+    /// Column names, empty to take the query's.
+    pub columns: Vec<String>,
+    /// The query.
+    pub query: Box<sqlparser::ast::Query>,
+    /// The query as written.
+    pub text: String,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// `TEMPORARY`.
+    pub temporary: bool,
+}
+
+/// A name's meaning.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A table.
+    Table(Arc<Table>),
+    /// A view.
+    View(Arc<View>),
+}
+
+/// Tables and views by name. There is one catalog and one database, `default_catalog.default_database`.
+#[derive(Debug, Default, Clone)]
+pub struct Catalog {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Catalog {
+    /// Finds a name.
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// Finds a name, or says which known one is near.
+    pub fn find(&self, name: &str, span: Span) -> Result<&Entry> {
+        self.entries.get(name).ok_or_else(|| {
+            let error = Error::plan(format!("table or view '{name}' is not known")).at(span);
+            match nearest(name, self.entries.keys().map(String::as_str)) {
+                Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+                None => error.with_hint("SHOW TABLES lists what there is"),
+            }
+        })
+    }
+
+    /// Adds an entry; the caller has checked that the name is free.
+    pub fn insert(&mut self, name: String, entry: Entry) {
+        self.entries.insert(name, entry);
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, name: &str) -> Option<Entry> {
+        self.entries.remove(name)
+    }
+
+    /// All entries in order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(n, e)| (n.as_str(), e))
+    }
+}
+
+/// The candidate that is nearest to a misspelt word, if one is near enough to be meant.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    candidates
+        .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_lowercase()), c))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, c)| *distance <= 1 + c.chars().count().max(word.chars().count()) / 4)
+        .map(|(_, c)| c)
+}

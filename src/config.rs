@@ -1,0 +1,212 @@
+//! Every setting once: name, type, default, meaning. SET, documentation and completion use this list.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::catalog::options::{OptionDef, OptionKind, parse_bool, parse_duration, parse_integer};
+use crate::catalog::table::nearest;
+use crate::error::{Error, Result};
+
+/// The seeds' three ways to enrich.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// One row at a time, one call in flight per task.
+    Sync,
+    /// As many calls in flight as the capacity allows, no cache.
+    Async,
+    /// Asynchronous with a cache in front.
+    Cached,
+}
+
+use OptionKind::{Bool, Choice, Duration as Time, Integer, Text};
+
+/// All settings.
+pub const SETTINGS: &[OptionDef] = &[
+    OptionDef::new(
+        "enrichment.strategy",
+        Choice(&["SYNC", "ASYNC", "CACHED"]),
+        "",
+        "how every lookup of the statements that follow is done; without it each table's own options decide",
+    ),
+    OptionDef::new(
+        "parallelism.default",
+        Integer,
+        "",
+        "tasks per source stage; default: the machine's cores",
+    ),
+    OptionDef::new("pipeline.name", Text, "", "name of the jobs that follow"),
+    OptionDef::new("execution.runtime-mode", Choice(&["streaming"]), "streaming", "only streaming"),
+    OptionDef::new(
+        "table.local-time-zone",
+        Text,
+        "default",
+        "zone of TIMESTAMP_LTZ as text; an IANA name or an offset; default: the machine's",
+    ),
+    OptionDef::new("table.dml-sync", Bool, "false", "INSERT waits until its job has ended"),
+    OptionDef::new(
+        "table.exec.async-lookup.output-mode",
+        Choice(&["ORDERED", "ALLOW_UNORDERED"]),
+        "ORDERED",
+        "order of rows behind an asynchronous lookup",
+    ),
+    OptionDef::new("table.exec.async-lookup.buffer-capacity", Integer, "256", "rows in flight per task"),
+    OptionDef::new(
+        "table.exec.async-lookup.timeout",
+        Time,
+        "3 min",
+        "per row, queueing and retries included",
+    ),
+    OptionDef::new(
+        "sql-client.execution.result-mode",
+        Choice(&["table", "changelog", "tableau"]),
+        "tableau",
+        "how the shell shows results",
+    ),
+];
+
+/// Values of the settings of one session.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    values: BTreeMap<String, String>,
+}
+
+/// The definition of a setting, or an error that names the nearest.
+fn definition(key: &str) -> Result<&'static OptionDef> {
+    SETTINGS.iter().find(|d| d.key == key).ok_or_else(|| {
+        let error = Error::option(format!("setting '{key}' is not known"));
+        match nearest(key, SETTINGS.iter().map(|d| d.key)) {
+            Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+            None => error.with_hint("SET; lists the settings"),
+        }
+    })
+}
+
+impl Config {
+    /// Sets one, checked.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let definition = definition(key)?;
+        let mut probe = crate::catalog::Options::default();
+        probe.set(key, value, Default::default());
+        probe.validate("the session", &[definition])?;
+        if key == "table.local-time-zone" {
+            zone_of(value)?;
+        }
+        if matches!(key, "parallelism.default" | "table.exec.async-lookup.buffer-capacity")
+            && parse_integer(value)? == 0
+        {
+            return Err(Error::option(format!("setting '{key}' must be at least 1")));
+        }
+        self.values.insert(key.to_string(), value.to_string());
+        Ok(())
+    }
+
+    /// Back to the default: one, or all.
+    pub fn reset(&mut self, key: Option<&str>) -> Result<()> {
+        match key {
+            Some(key) => drop(self.values.remove(definition(key)?.key)),
+            None => self.values.clear(),
+        }
+        Ok(())
+    }
+
+    /// The settings that were made, in order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    /// Value, or default (possibly empty).
+    pub fn get(&self, key: &str) -> &str {
+        match self.values.get(key) {
+            Some(value) => value,
+            None => SETTINGS.iter().find(|d| d.key == key).map_or("", |d| d.default),
+        }
+    }
+
+    /// `enrichment.strategy`.
+    pub fn strategy(&self) -> Option<Strategy> {
+        match self.get("enrichment.strategy").to_ascii_uppercase().as_str() {
+            "SYNC" => Some(Strategy::Sync),
+            "ASYNC" => Some(Strategy::Async),
+            "CACHED" => Some(Strategy::Cached),
+            _ => None,
+        }
+    }
+
+    /// `parallelism.default`.
+    pub fn parallelism(&self) -> usize {
+        match parse_integer(self.get("parallelism.default")) {
+            Ok(n) => n as usize,
+            Err(_) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        }
+    }
+
+    /// `table.local-time-zone` as an IANA name or offset that Arrow understands.
+    pub fn zone(&self) -> String {
+        zone_of(self.get("table.local-time-zone")).unwrap_or_else(|_| "UTC".into())
+    }
+
+    /// `table.exec.async-lookup.timeout`.
+    pub fn lookup_timeout(&self) -> Duration {
+        parse_duration(self.get("table.exec.async-lookup.timeout")).unwrap_or(Duration::from_secs(180))
+    }
+
+    /// `table.exec.async-lookup.buffer-capacity`.
+    pub fn lookup_capacity(&self) -> usize {
+        parse_integer(self.get("table.exec.async-lookup.buffer-capacity")).map_or(256, |n| n as usize)
+    }
+
+    /// `table.exec.async-lookup.output-mode` is ORDERED.
+    pub fn lookup_ordered(&self) -> bool {
+        self.get("table.exec.async-lookup.output-mode").eq_ignore_ascii_case("ORDERED")
+    }
+
+    /// `table.dml-sync`.
+    pub fn dml_sync(&self) -> bool {
+        parse_bool(self.get("table.dml-sync")).unwrap_or(false)
+    }
+}
+
+/// Resolves `default`, IANA names and offsets.
+fn zone_of(value: &str) -> Result<String> {
+    if value.eq_ignore_ascii_case("default") {
+        return Ok(machine_zone());
+    }
+    value.parse::<arrow::array::timezone::Tz>().map(|_| value.to_string()).map_err(|_| {
+        Error::option(format!("'{value}' is not a time zone"))
+            .with_hint("write an IANA name such as 'Europe/Berlin', an offset such as '+02:00', or 'UTC'")
+    })
+}
+
+/// The machine's zone: `TZ`, `/etc/localtime`, else UTC.
+fn machine_zone() -> String {
+    let known = |name: &str| name.parse::<chrono_tz::Tz>().is_ok();
+    if let Ok(tz) = std::env::var("TZ")
+        && known(tz.trim_start_matches(':'))
+    {
+        return tz.trim_start_matches(':').to_string();
+    }
+    std::fs::read_link("/etc/localtime")
+        .ok()
+        .and_then(|path| path.to_str()?.split_once("zoneinfo/").map(|(_, name)| name.to_string()))
+        .filter(|name| known(name))
+        .unwrap_or_else(|| "UTC".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        let mut config = Config::default();
+        assert!(config.set("enrichment.strategy", "cached").is_ok());
+        assert_eq!(config.strategy(), Some(Strategy::Cached));
+        let e = config.set("enrichment.stratgy", "SYNC").expect_err("misspelt");
+        assert_eq!(e.hint(), Some("did you mean 'enrichment.strategy'?"));
+        assert!(config.set("enrichment.strategy", "FAST").is_err());
+        assert!(config.set("table.local-time-zone", "Mars/Olympus").is_err());
+        assert!(config.set("parallelism.default", "0").is_err());
+        assert!(config.reset(Some("enrichment.strategy")).is_ok());
+        assert_eq!(config.strategy(), None);
+    }
+}

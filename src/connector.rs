@@ -1,0 +1,115 @@
+//! Sources and sinks, and the registry that finds them by name.
+
+pub mod blackhole;
+pub mod datagen;
+pub mod filesystem;
+pub mod print;
+pub mod registry;
+pub mod stdio;
+
+pub use registry::{Connector, connector, connector_names};
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::catalog::Table;
+use crate::error::Result;
+use crate::flow::{Chunk, Waker};
+
+/// What a query wants from a table.
+#[derive(Debug, Clone)]
+pub struct ScanRequest {
+    /// The table, with the options that hold for this reference.
+    pub table: Arc<Table>,
+    /// The wanted physical and metadata columns, by index into [`Table::columns`], in output order.
+    pub projection: Vec<usize>,
+    /// Their Arrow schema: what the reader's batches look like.
+    pub schema: SchemaRef,
+    /// Upper bound of rows in a batch.
+    pub batch_rows: usize,
+}
+
+/// A scan that was planned: makes one reader a task.
+pub trait Source: Send + Sync {
+    /// False when it never ends by itself.
+    fn bounded(&self) -> bool;
+
+    /// How many readers make sense (1: the source cannot be split).
+    fn max_parallelism(&self) -> usize;
+
+    /// A reader for one task. Readers of one source share its splits: what one takes, no other sees.
+    fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>>;
+
+    /// What EXPLAIN prints behind the connector's name: path, splits, ...
+    fn describe(&self) -> String {
+        String::new()
+    }
+}
+
+/// What a reader gets from its task.
+#[derive(Debug, Clone)]
+pub struct ReaderContext {
+    /// Index of the task.
+    pub task: usize,
+    /// Number of tasks.
+    pub parallelism: usize,
+    /// Makes the task read again after [`Read::Pending`].
+    pub waker: Waker,
+    /// The runtime for what waits.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// What a reader has.
+#[derive(Debug)]
+pub enum Read {
+    /// Rows that had arrived, at least one, with the schema of the request. Never waits to fill up.
+    Batch(RecordBatch),
+    /// Nothing now: the waker will be called.
+    Pending,
+    /// Nothing any more.
+    End,
+}
+
+/// Reads on the compute thread of one task: takes bytes that have arrived and decodes them there.
+pub trait Reader: Send {
+    /// The next piece.
+    fn read(&mut self) -> Result<Read>;
+
+    /// Bytes of input consumed so far and, where known, in total: for progress.
+    fn progress(&self) -> (u64, Option<u64>) {
+        (0, None)
+    }
+}
+
+/// A sink that was planned: makes one writer a task.
+pub trait Sink: Send + Sync {
+    /// Whether rows other than inserts can be written.
+    fn accepts_changes(&self) -> bool {
+        false
+    }
+
+    /// A writer for one task.
+    fn writer(&self, task: usize) -> Result<Box<dyn Writer>>;
+
+    /// All writers have finished: make the result visible.
+    fn commit(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The job failed or was cancelled: leave nothing half-written visible.
+    fn abort(&self) {}
+}
+
+/// Writes on the compute thread of one task.
+pub trait Writer: Send {
+    /// Rows in the schema of the sink's table (physical columns, and metadata columns that are not virtual).
+    fn write(&mut self, chunk: &Chunk) -> Result<()>;
+
+    /// Called when the task has nothing else to do: hand over what is buffered.
+    fn flush(&mut self) -> Result<()>;
+
+    /// The input has ended.
+    fn finish(&mut self) -> Result<()>;
+}

@@ -1,0 +1,272 @@
+//! One error for users: a primary line, where it happened, a detail and a hint.
+//!
+//! The primary line is lower case without a full stop; past tense when another try can help,
+//! present tense when it cannot. `detail` gives what was seen, `hint` what to do next. A place in
+//! SQL text is kept as a [`Span`] and drawn with an excerpt and a caret by [`Error::render`].
+
+use std::fmt;
+
+/// Result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What sort of thing went wrong; decides the exit status and whether a retry can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The text is not SQL of this dialect.
+    Syntax,
+    /// The SQL is well formed but names, types or rules do not hold.
+    Plan,
+    /// An option, setting or argument is unknown or has a wrong value.
+    Option,
+    /// Known, but not supported (yet).
+    Unsupported,
+    /// Reading or writing outside of the process failed.
+    Io,
+    /// A record could not be decoded or encoded.
+    Decode,
+    /// A lookup failed and its table says that this fails the job.
+    Lookup,
+    /// An expression or operator failed on data.
+    Execution,
+    /// The user stopped it.
+    Cancelled,
+    /// A fault of this program.
+    Internal,
+}
+
+impl ErrorKind {
+    /// True for mistakes in SQL or arguments (exit status 2), false for failures at run time (1).
+    pub fn is_usage(self) -> bool {
+        matches!(self, Self::Syntax | Self::Plan | Self::Option | Self::Unsupported)
+    }
+}
+
+/// A position in text: line and column, both counted from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+/// A half-open range of text, from `start` to just behind `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Span {
+    /// First character.
+    pub start: Position,
+    /// Just behind the last character.
+    pub end: Position,
+}
+
+impl Span {
+    /// A span between two line/column pairs.
+    pub fn new(start: (u32, u32), end: (u32, u32)) -> Self {
+        let position = |(line, column)| Position { line, column };
+        Self { start: position(start), end: position(end) }
+    }
+
+    /// The smallest span that covers both.
+    pub fn union(self, other: Span) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+    span: Option<Span>,
+}
+
+/// An error as it is shown to people. Cheap to move (one pointer).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Error(Box<Inner>);
+
+impl Error {
+    /// An error of a kind with its primary line.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self(Box::new(Inner { kind, message, detail: None, hint: None, span: None }))
+    }
+
+    /// The text is not SQL of this dialect.
+    pub fn syntax(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Syntax, message)
+    }
+    /// Names, types or rules do not hold.
+    pub fn plan(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Plan, message)
+    }
+    /// Unknown or ill-formed option.
+    pub fn option(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Option, message)
+    }
+    /// Not supported (yet).
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, message)
+    }
+    /// Reading or writing failed.
+    pub fn io(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Io, message)
+    }
+    /// A record could not be decoded or encoded.
+    pub fn decode(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Decode, message)
+    }
+    /// A lookup failed.
+    pub fn lookup(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Lookup, message)
+    }
+    /// An operator failed on data.
+    pub fn execution(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Execution, message)
+    }
+    /// The user stopped it.
+    pub fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled, "cancelled")
+    }
+    /// A fault of this program.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Adds what was seen (replaces an earlier detail).
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+    /// Adds what to do next (replaces an earlier hint).
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+    /// Adds the place in the SQL text, unless one is known already.
+    pub fn at(mut self, span: Span) -> Self {
+        self.0.span.get_or_insert(span);
+        self
+    }
+    /// Puts words in front of the primary line: `context: message`.
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.0.message = format!("{context}: {}", self.0.message);
+        self
+    }
+
+    /// Kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+    /// Primary line.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+    /// What was seen.
+    pub fn detail(&self) -> Option<&str> {
+        self.0.detail.as_deref()
+    }
+    /// What to do next.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+    /// Place in the SQL text.
+    pub fn span(&self) -> Option<Span> {
+        self.0.span
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(detail) = &self.0.detail {
+            write!(f, "\n  detail: {detail}")?;
+        }
+        if let Some(hint) = &self.0.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        Self::io(e.to_string())
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(e: arrow::error::ArrowError) -> Self {
+        use arrow::error::ArrowError as A;
+        match e {
+            A::DivideByZero => Self::execution("division by zero"),
+            A::CastError(m) => Self::execution(format!("cast failed: {m}"))
+                .with_hint("TRY_CAST gives NULL instead of an error"),
+            A::ArithmeticOverflow(m) => Self::execution(format!("arithmetic overflow: {m}")),
+            A::ComputeError(m) | A::ParseError(m) | A::InvalidArgumentError(m) => Self::execution(m),
+            A::IoError(m, _) => Self::io(m),
+            A::ExternalError(e) => match e.downcast::<Error>() {
+                Ok(e) => *e,
+                Err(e) => Self::execution(e.to_string()),
+            },
+            other => Self::internal(other.to_string()),
+        }
+    }
+}
+
+impl From<datafusion_common::DataFusionError> for Error {
+    fn from(e: datafusion_common::DataFusionError) -> Self {
+        use datafusion_common::DataFusionError as D;
+        let convert_span = |s: datafusion_common::Span| {
+            Span::new((s.start.line as u32, s.start.column as u32), (s.end.line as u32, s.end.column as u32))
+        };
+        match e {
+            D::ArrowError(e, _) => (*e).into(),
+            D::Context(_, e) => (*e).into(),
+            D::Shared(e) => Self::plan(e.strip_backtrace()),
+            D::Collection(errors) => match errors.into_iter().next() {
+                Some(first) => first.into(),
+                None => Self::internal("an empty collection of errors"),
+            },
+            D::Diagnostic(diagnostic, cause) => {
+                let mut error = Self::from(*cause);
+                error.0.message = diagnostic.message.clone();
+                if let Some(span) = diagnostic.span {
+                    error = error.at(convert_span(span));
+                }
+                if let Some(note) = diagnostic.notes.first() {
+                    error = error.with_detail(note.message.clone());
+                }
+                if let Some(help) = diagnostic.helps.first() {
+                    error = error.with_hint(help.message.clone());
+                }
+                error
+            }
+            D::Plan(m) => Self::plan(m),
+            D::SchemaError(e, _) => Self::plan(e.to_string()),
+            D::NotImplemented(m) => Self::unsupported(m),
+            D::Execution(m) => Self::execution(m),
+            D::Configuration(m) => Self::option(m),
+            D::IoError(e) => Self::io(e.to_string()),
+            D::External(e) => match e.downcast::<Error>() {
+                Ok(e) => *e,
+                Err(e) => Self::execution(e.to_string()),
+            },
+            other => Self::plan(other.strip_backtrace()),
+        }
+    }
+}
+
+impl From<Error> for datafusion_common::DataFusionError {
+    fn from(e: Error) -> Self {
+        Self::External(Box::new(e))
+    }
+}
+
+impl From<Error> for arrow::error::ArrowError {
+    fn from(e: Error) -> Self {
+        Self::ExternalError(Box::new(e))
+    }
+}

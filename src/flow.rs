@@ -1,0 +1,11 @@
+//! The runtime: messages, operators, tasks, jobs.
+
+pub mod job;
+pub mod mailbox;
+pub mod message;
+pub mod operator;
+pub mod task;
+
+pub use mailbox::{Mailbox, Waker};
+pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};
+pub use operator::{Operator, OperatorContext, Output};

@@ -1,0 +1,115 @@
+//! How things that wait wake a task: a set of flags and one parked thread. No ticks.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+/// What a task finds in its mailbox.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Tokens that were woken since the last look, each once, in order of arrival.
+    pub woken: Vec<usize>,
+    /// The task was told to stop.
+    pub cancelled: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<Mail>,
+    arrived: Condvar,
+}
+
+/// The receiving end, owned by one task.
+#[derive(Debug, Default, Clone)]
+pub struct Mailbox(Arc<Shared>);
+
+impl Mailbox {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A handle that wakes this mailbox's task with `token`.
+    pub fn waker(&self, token: usize) -> Waker {
+        Waker { mailbox: self.clone(), token }
+    }
+
+    /// What has arrived, without waiting.
+    pub fn take(&self) -> Mail {
+        let mut state = self.0.state.lock();
+        Mail { woken: std::mem::take(&mut state.woken), cancelled: state.cancelled }
+    }
+
+    /// Waits until something arrives, or `deadline` passes.
+    pub fn wait(&self, deadline: Option<Instant>) -> Mail {
+        let mut state = self.0.state.lock();
+        while state.woken.is_empty() && !state.cancelled {
+            match deadline {
+                None => self.0.arrived.wait(&mut state),
+                Some(at) => {
+                    if self.0.arrived.wait_until(&mut state, at).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        Mail { woken: std::mem::take(&mut state.woken), cancelled: state.cancelled }
+    }
+
+    /// Tells the task to stop as soon as it can.
+    pub fn cancel(&self) {
+        self.0.state.lock().cancelled = true;
+        self.0.arrived.notify_all();
+    }
+}
+
+/// Wakes one operator or reader of a task. Waking twice before the task looks is waking once.
+#[derive(Debug, Clone)]
+pub struct Waker {
+    mailbox: Mailbox,
+    token: usize,
+}
+
+impl Waker {
+    /// Wakes the task; its operator or reader is asked again.
+    pub fn wake(&self) {
+        let shared = &self.mailbox.0;
+        let mut state = shared.state.lock();
+        if !state.woken.contains(&self.token) {
+            state.woken.push(self.token);
+            shared.arrived.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waking_twice_is_waking_once_and_order_is_kept() {
+        let mailbox = Mailbox::new();
+        let (a, b) = (mailbox.waker(7), mailbox.waker(3));
+        a.wake();
+        b.wake();
+        a.wake();
+        assert_eq!(mailbox.wait(None).woken, vec![7, 3]);
+        assert_eq!(mailbox.take().woken, Vec::<usize>::new());
+    }
+
+    #[test]
+    fn a_deadline_ends_the_wait() {
+        let mail = Mailbox::new().wait(Some(Instant::now()));
+        assert!(mail.woken.is_empty() && !mail.cancelled);
+    }
+
+    #[test]
+    fn cancelling_wakes_a_parked_task() {
+        let mailbox = Mailbox::new();
+        let other = mailbox.clone();
+        let waiter = std::thread::spawn(move || other.wait(None).cancelled);
+        mailbox.cancel();
+        assert!(waiter.join().is_ok_and(|cancelled| cancelled));
+    }
+}

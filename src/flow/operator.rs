@@ -1,0 +1,116 @@
+//! The contract between a task and its operators.
+//!
+//! Operators are synchronous: a task calls them on its compute thread, one at a time, and they push
+//! what comes out into an [`Output`]. What has to wait (a lookup, a timer) is started elsewhere and
+//! posted back through a [`Waker`]; there is no `async fn` and no boxed future on the row path.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::mailbox::Waker;
+use super::message::{Barrier, Chunk, Message, Status, Watermark};
+use crate::clock::Clock;
+use crate::error::Result;
+
+/// What an operator emits in one call, in order.
+#[derive(Debug, Default)]
+pub struct Output {
+    messages: Vec<Message>,
+}
+
+impl Output {
+    /// Emits rows; an empty chunk is dropped.
+    pub fn chunk(&mut self, chunk: Chunk) {
+        if !chunk.is_empty() {
+            self.messages.push(Message::Data(chunk));
+        }
+    }
+
+    /// Emits any message.
+    pub fn push(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+
+    /// Takes all that was emitted, in order.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Message> {
+        self.messages.drain(..)
+    }
+
+    /// Nothing was emitted.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}
+
+/// What an operator gets when its task starts.
+#[derive(Debug, Clone)]
+pub struct OperatorContext {
+    /// Index of the task among those that run the same operators.
+    pub task: usize,
+    /// Number of such tasks.
+    pub parallelism: usize,
+    /// Makes the task call [`Operator::wake`].
+    pub waker: Waker,
+    /// Processing time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A step of a task. Calls come one at a time, in stream order.
+pub trait Operator: Send {
+    /// What it is called in EXPLAIN and metrics, such as `LookupJoin`.
+    fn name(&self) -> &'static str;
+
+    /// Called once, before everything else.
+    fn open(&mut self, _context: OperatorContext) -> Result<()> {
+        Ok(())
+    }
+
+    /// Rows. Only called while [`Operator::room`] is not 0; the whole chunk is taken over.
+    fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()>;
+
+    /// Progress of event time; operators that hold rows back hold it back behind them.
+    fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
+        out.push(Message::Watermark(watermark));
+        Ok(())
+    }
+
+    /// The input became idle or active.
+    fn status(&mut self, status: Status, out: &mut Output) -> Result<()> {
+        out.push(Message::Status(status));
+        Ok(())
+    }
+
+    /// A checkpoint passes; it is forwarded at once, whatever the operator waits for.
+    fn barrier(&mut self, barrier: Barrier, out: &mut Output) -> Result<()> {
+        out.push(Message::Barrier(barrier));
+        Ok(())
+    }
+
+    /// What the operator waited for has arrived ([`OperatorContext::waker`]).
+    fn wake(&mut self, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
+    /// When [`Operator::timer`] wants to be called next.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The deadline has passed.
+    fn timer(&mut self, _now: Instant, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
+    /// The input has ended. [`Message::End`] is forwarded when nothing is held any more: here, or from a
+    /// later [`Operator::wake`].
+    fn end(&mut self, out: &mut Output) -> Result<()> {
+        out.push(Message::End);
+        Ok(())
+    }
+
+    /// How many more rows it takes before it pushes back. 0: the task stops reading until the operator
+    /// was woken. A chunk may hold more rows than this; the operator then keeps the rest and answers 0.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+}

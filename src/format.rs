@@ -1,0 +1,44 @@
+//! Bytes ↔ record batches.
+
+pub mod csv;
+pub mod json;
+pub mod raw;
+pub mod registry;
+
+pub use registry::{FORMAT_NAMES, Format};
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::flow::Chunk;
+
+/// Where bytes come from, for messages: `file events.jsonl`, `stdin`, `answer of http://...`.
+pub type Origin = Arc<str>;
+
+/// Turns the bytes of one stream (a file, stdin, an answer) into batches. Cuts records itself; keeps the
+/// unfinished one at the end until the next call.
+pub trait Decoder: Send {
+    /// Takes bytes in. They may be cut anywhere, and be kept alive by the batches made of them.
+    fn feed(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// The next batch: whole records that were fed, up to the batch size; `None` when there is none
+    /// (left). Never waits for more.
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>>;
+
+    /// The stream has ended: an unfinished last record is now complete (or an error).
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// Turns chunks into bytes.
+pub trait Encoder: Send {
+    /// What stands at the start of a file, such as a header line.
+    fn header(&mut self, _out: &mut Vec<u8>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Appends the rows of a chunk.
+    fn encode(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> Result<()>;
+}

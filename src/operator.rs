@@ -1,0 +1,7 @@
+//! The operators, one file each.
+
+pub mod calc;
+pub mod limit;
+pub mod lookup_join;
+pub mod unnest;
+pub mod watermark;

@@ -1,0 +1,1 @@
+//! The dialect handed to `sqlparser`.

@@ -1,0 +1,314 @@
+//! What a statement says, before names are resolved.
+
+use std::ops::Range;
+
+use sqlparser::ast;
+
+use super::types::SqlType;
+use crate::error::Span;
+
+/// A statement and its place in the script.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// From its first token to its last (without the semicolon).
+    pub span: Span,
+    /// The same as byte offsets into the script's text.
+    pub range: Range<usize>,
+    /// What it says.
+    pub kind: StatementKind,
+}
+
+/// The statements of the dialect.
+#[derive(Debug, Clone)]
+pub enum StatementKind {
+    /// `CREATE TABLE`.
+    CreateTable(CreateTable),
+    /// `CREATE VIEW`.
+    CreateView(CreateView),
+    /// `DROP TABLE | VIEW`.
+    Drop(Drop),
+    /// `SET 'key' = 'value'`.
+    Set {
+        /// Key, as written.
+        key: Name,
+        /// Value, as written.
+        value: String,
+    },
+    /// `SET`: lists the settings.
+    ShowSettings,
+    /// `RESET 'key'`, or all with `None`.
+    Reset(Option<Name>),
+    /// `SHOW ...`.
+    Show(Show),
+    /// `DESCRIBE t`.
+    Describe(TableName),
+    /// `EXPLAIN [details] statement`.
+    Explain {
+        /// Upper-case details such as `CHANGELOG_MODE`.
+        details: Vec<Name>,
+        /// What is explained: a query, an INSERT or a statement set.
+        statement: Box<StatementKind>,
+    },
+    /// `INSERT INTO`.
+    Insert(Insert),
+    /// `EXECUTE STATEMENT SET BEGIN ... END`.
+    StatementSet(Vec<Insert>),
+    /// `SELECT`, `WITH`, `VALUES`.
+    Query(Box<ast::Query>),
+    /// `STOP JOB 'id'`.
+    StopJob(Name),
+    /// `QUIT` or `EXIT`: the shell ends, a script stops here.
+    Quit,
+    /// `CLEAR`: clears the screen of the shell.
+    Clear,
+    /// `HELP`.
+    Help,
+}
+
+/// A word with its place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Name {
+    /// The word, without quotes.
+    pub value: String,
+    /// Its place.
+    pub span: Span,
+}
+
+/// A table's name: `t`, `db.t` or `catalog.db.t`; only `default_catalog.default_database` exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    /// The parts, last one the table.
+    pub parts: Vec<Name>,
+}
+
+impl TableName {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        self.parts.iter().map(|p| p.span).reduce(Span::union).unwrap_or_default()
+    }
+}
+
+/// `'key' = 'value'` with its places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionEntry {
+    /// Key.
+    pub key: Name,
+    /// Value.
+    pub value: Name,
+}
+
+/// `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (...) ... WITH (...) [LIKE ...]`.
+#[derive(Debug, Clone)]
+pub struct CreateTable {
+    /// Name.
+    pub name: TableName,
+    /// `TEMPORARY`.
+    pub temporary: bool,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// Columns in order.
+    pub columns: Vec<ColumnDef>,
+    /// `WATERMARK FOR column AS expression`.
+    pub watermark: Option<WatermarkDef>,
+    /// `PRIMARY KEY (...) NOT ENFORCED`, from either place.
+    pub primary_key: Option<Vec<Name>>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// `PARTITIONED BY`.
+    pub partitioned_by: Vec<Name>,
+    /// `WITH`.
+    pub options: Vec<OptionEntry>,
+    /// `LIKE`.
+    pub like: Option<Like>,
+    /// `AS SELECT`.
+    pub query: Option<Box<ast::Query>>,
+}
+
+/// A column of `CREATE TABLE`.
+#[derive(Debug, Clone)]
+pub struct ColumnDef {
+    /// Name.
+    pub name: Name,
+    /// Physical, metadata or computed.
+    pub kind: ColumnKind,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone)]
+pub enum ColumnKind {
+    /// In the record: `name TYPE [NOT NULL]`.
+    Physical {
+        /// Declared type.
+        data_type: SqlType,
+        /// False after NOT NULL.
+        nullable: bool,
+    },
+    /// From the connector: `name TYPE METADATA [FROM 'key'] [VIRTUAL]`.
+    Metadata {
+        /// Declared type.
+        data_type: SqlType,
+        /// False after NOT NULL.
+        nullable: bool,
+        /// The key, when it is not the column's name.
+        key: Option<Name>,
+        /// Read only.
+        is_virtual: bool,
+    },
+    /// From the other columns: `name AS expression`.
+    Computed {
+        /// The expression.
+        expression: SqlExpression,
+    },
+}
+
+/// An expression with its text, so that SHOW CREATE TABLE can print it as it was written.
+#[derive(Debug, Clone)]
+pub struct SqlExpression {
+    /// Parsed.
+    pub expr: ast::Expr,
+    /// As written.
+    pub text: String,
+    /// Place.
+    pub span: Span,
+}
+
+/// `WATERMARK FOR column AS expression`.
+#[derive(Debug, Clone)]
+pub struct WatermarkDef {
+    /// The rowtime column.
+    pub column: Name,
+    /// The watermark of a row.
+    pub expression: SqlExpression,
+    /// Of the whole clause.
+    pub span: Span,
+}
+
+/// `LIKE table (options)`.
+#[derive(Debug, Clone)]
+pub struct Like {
+    /// The model.
+    pub table: TableName,
+    /// What is taken over, in the order written; without entries `INCLUDING ALL OVERWRITING OPTIONS`.
+    pub rules: Vec<(LikeMode, LikeFeature)>,
+}
+
+/// How a feature is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LikeMode {
+    /// Duplicates are an error.
+    Including,
+    /// Left out.
+    Excluding,
+    /// The new one wins.
+    Overwriting,
+}
+
+/// A feature of the model table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LikeFeature {
+    /// All of the others.
+    All,
+    /// Primary key.
+    Constraints,
+    /// Bucketing (nothing here).
+    Distribution,
+    /// Computed columns.
+    Generated,
+    /// Metadata columns.
+    Metadata,
+    /// WITH options.
+    Options,
+    /// PARTITIONED BY.
+    Partitions,
+    /// Watermark.
+    Watermarks,
+}
+
+/// `CREATE [TEMPORARY] VIEW [IF NOT EXISTS] name [(columns)] [COMMENT] AS query`.
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    /// Name.
+    pub name: TableName,
+    /// `TEMPORARY`.
+    pub temporary: bool,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// Column names, empty to take the query's.
+    pub columns: Vec<Name>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// The query.
+    pub query: Box<ast::Query>,
+    /// The query as written.
+    pub text: String,
+}
+
+/// `DROP [TEMPORARY] TABLE | VIEW [IF EXISTS] name`.
+#[derive(Debug, Clone)]
+pub struct Drop {
+    /// A view, else a table.
+    pub view: bool,
+    /// `TEMPORARY`.
+    pub temporary: bool,
+    /// `IF EXISTS`.
+    pub if_exists: bool,
+    /// Name.
+    pub name: TableName,
+}
+
+/// `SHOW ...`.
+#[derive(Debug, Clone)]
+pub enum Show {
+    /// Tables and views, with an optional LIKE pattern.
+    Tables(Option<LikePattern>),
+    /// Views.
+    Views(Option<LikePattern>),
+    /// Functions.
+    Functions(Option<LikePattern>),
+    /// Columns of a table.
+    Columns(TableName, Option<LikePattern>),
+    /// Catalogs.
+    Catalogs,
+    /// Databases.
+    Databases,
+    /// `SHOW CURRENT CATALOG`.
+    CurrentCatalog,
+    /// `SHOW CURRENT DATABASE`.
+    CurrentDatabase,
+    /// Jobs.
+    Jobs,
+    /// DDL of a table.
+    CreateTable(TableName),
+    /// DDL of a view.
+    CreateView(TableName),
+}
+
+/// `[NOT] LIKE | ILIKE 'pattern'`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LikePattern {
+    /// SQL LIKE pattern.
+    pub pattern: String,
+    /// `ILIKE`.
+    pub ignore_case: bool,
+    /// `NOT`.
+    pub negated: bool,
+}
+
+/// `INSERT INTO table [(columns)] query`.
+#[derive(Debug, Clone)]
+pub struct Insert {
+    /// Target.
+    pub table: TableName,
+    /// OPTIONS hint on the target.
+    pub options: Vec<OptionEntry>,
+    /// `OVERWRITE`.
+    pub overwrite: bool,
+    /// Columns, empty for all.
+    pub columns: Vec<Name>,
+    /// What is inserted.
+    pub query: Box<ast::Query>,
+    /// Of the whole statement.
+    pub span: Span,
+}
