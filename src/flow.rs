@@ -6,6 +6,7 @@ pub mod message;
 pub mod operator;
 pub mod task;
 
+pub use job::{Job, JobMetrics, JobState};
 pub use mailbox::{Mailbox, Waker};
 pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};
 pub use operator::{Operator, OperatorContext, Output};

@@ -25,3 +25,4 @@ pub use answer::{Answer, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, LookupRequest};
 
 pub use config::{CacheConfig, LookupConfig, OnError, OutputMode};
+pub use metrics::LookupMetrics;
