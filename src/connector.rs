@@ -3,6 +3,7 @@
 pub mod blackhole;
 pub mod datagen;
 pub mod filesystem;
+pub mod http;
 pub mod print;
 pub mod registry;
 pub mod stdio;

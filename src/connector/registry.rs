@@ -69,7 +69,7 @@ pub trait Connector: Send + Sync {
 }
 
 /// The connectors there are.
-const CONNECTORS: &[&dyn Connector] = &[];
+const CONNECTORS: &[&dyn Connector] = &[&super::http::HttpConnector];
 
 /// The connector of that name.
 pub fn connector(name: &str) -> Result<&'static dyn Connector> {

@@ -1,0 +1,244 @@
+//! From the body of an answer to rows.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, UInt32Array};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{take, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::row::{RowConverter, SortField};
+use bytes::Bytes;
+
+use super::interim::{JsonOptions, decode_rows};
+use super::options::ResultType;
+use super::value::describe_key;
+use crate::error::{Error, Result};
+
+/// Characters of a body that a message shows.
+const EXCERPT: usize = 160;
+
+/// How the answers of one table are decoded.
+#[derive(Debug, Clone)]
+pub(super) struct AnswerDecoder {
+    /// What answers look like in the end.
+    pub(super) schema: SchemaRef,
+    /// The same with key columns that may be absent, because they are filled in from the request.
+    lenient: SchemaRef,
+    /// Key columns, as indices into the schema.
+    keys: Vec<usize>,
+    json: JsonOptions,
+    pointer: String,
+    result_type: Option<ResultType>,
+    rows: Option<std::sync::Arc<RowConverter>>,
+}
+
+impl AnswerDecoder {
+    pub(super) fn new(
+        schema: &SchemaRef,
+        keys: &[usize],
+        json: JsonOptions,
+        pointer: &str,
+        result_type: Option<ResultType>,
+        batch: bool,
+    ) -> Result<Self> {
+        let fields = schema.fields().iter().enumerate().map(|(i, f)| {
+            if keys.contains(&i) { f.as_ref().clone().with_nullable(true) } else { f.as_ref().clone() }
+        });
+        let lenient = std::sync::Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+        let rows = if batch {
+            let fields = keys.iter().map(|k| SortField::new(schema.field(*k).data_type().clone()));
+            Some(std::sync::Arc::new(RowConverter::new(fields.collect())?))
+        } else {
+            None
+        };
+        Ok(Self {
+            schema: schema.clone(),
+            lenient,
+            keys: keys.to_vec(),
+            json,
+            pointer: pointer.to_string(),
+            result_type,
+            rows,
+        })
+    }
+
+    /// No row at all.
+    pub(super) fn miss(&self) -> RecordBatch {
+        RecordBatch::new_empty(self.schema.clone())
+    }
+
+    /// The rows of a body; `origin` names it in messages.
+    fn decode(&self, body: Bytes, origin: &str) -> Result<RecordBatch> {
+        let empty = || Ok(RecordBatch::new_empty(self.lenient.clone()));
+        match body.trim_ascii() {
+            b"" | b"null" | b"[]" => return empty(),
+            _ => {}
+        }
+        self.check_result_type(&body)?;
+        decode_rows(&self.json, &self.lenient, body, &self.pointer, origin.into())
+    }
+
+    /// The rows of a body that answers the key at `row`; absent key columns are filled in.
+    pub(super) fn rows(
+        &self,
+        body: Bytes,
+        origin: &str,
+        keys: &RecordBatch,
+        row: usize,
+    ) -> Result<RecordBatch> {
+        let decoded = self.decode(body, origin)?;
+        if decoded.num_rows() == 0 {
+            return Ok(self.miss());
+        }
+        let mut columns = decoded.columns().to_vec();
+        for (key, index) in self.keys.iter().enumerate() {
+            let column = &columns[*index];
+            if column.null_count() > 0 {
+                columns[*index] = fill(column, &keys.column(key).slice(row, 1))?;
+            }
+        }
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+
+    /// The rows of a body that answers many keys, told apart by their key columns: one entry a key, an
+    /// error where it stays unknown whether there is a row.
+    pub(super) fn split(
+        &self,
+        body: Bytes,
+        origin: &str,
+        keys: &RecordBatch,
+    ) -> Result<Vec<Result<RecordBatch>>> {
+        let decoded = self.decode(body, origin)?;
+        let converter =
+            self.rows.as_ref().ok_or_else(|| Error::internal("a batch without a key converter"))?;
+        for index in &self.keys {
+            if decoded.column(*index).null_count() > 0 {
+                let name = self.schema.field(*index).name();
+                return Err(Error::decode(format!("the answer to many keys has a row without '{name}'"))
+                    .with_hint("rows of such an answer must carry their key"));
+            }
+        }
+        let columns: Vec<ArrayRef> = self.keys.iter().map(|i| decoded.column(*i).clone()).collect();
+        let asked = converter.convert_columns(keys.columns())?;
+        let found = converter.convert_columns(&columns)?;
+        let mut positions: HashMap<&[u8], Vec<u32>, foldhash::fast::RandomState> = HashMap::default();
+        for (i, row) in found.iter().enumerate() {
+            positions.entry(row.data()).or_default().push(i as u32);
+        }
+        let decoded = RecordBatch::try_new(self.schema.clone(), decoded.columns().to_vec())?;
+        let mut matched = 0;
+        let rows: Vec<Option<Vec<u32>>> = asked
+            .iter()
+            .map(|key| {
+                let rows = positions.get(key.data()).cloned();
+                matched += rows.as_ref().map_or(0, Vec::len);
+                rows
+            })
+            .collect();
+        let stranger = (matched < decoded.num_rows()).then(|| {
+            let asked: std::collections::HashSet<&[u8]> = asked.iter().map(|r| r.data()).collect();
+            found.iter().position(|r| !asked.contains(r.data()))
+        });
+        let columns = RecordBatch::try_new(keys.schema(), columns).ok();
+        let answer = rows.into_iter().map(|rows| match (rows, stranger.flatten()) {
+            (Some(rows), _) => Ok(take_record_batch(&decoded, &UInt32Array::from(rows))?),
+            (None, None) => Ok(self.miss()),
+            // Perhaps it is this key's row, spelt differently; to call it a miss would be a guess.
+            (None, Some(other)) => {
+                let other = columns.as_ref().map_or_else(String::new, |c| describe_key(c, other));
+                Err(Error::decode("the answer has no row for this key, and one that was not asked for")
+                    .with_detail(other))
+            }
+        });
+        Ok(answer.collect())
+    }
+
+    fn check_result_type(&self, body: &[u8]) -> Result<()> {
+        let Some(expected) = self.result_type else { return Ok(()) };
+        let Some(value) = find(body, &self.pointer) else { return Ok(()) };
+        let found = value.first().copied().unwrap_or(b' ');
+        match (expected, found) {
+            (_, b'n') | (ResultType::Array, b'[') => Ok(()),
+            (ResultType::Array, _) => Err(Error::decode("found a single value where an array was expected")
+                .with_hint("'http.source.lookup.result-type' says array")),
+            (ResultType::SingleValue, b'[') => {
+                Err(Error::decode("found an array where a single value was expected")
+                    .with_hint("'http.source.lookup.result-type' says single-value"))
+            }
+            (ResultType::SingleValue, _) => Ok(()),
+        }
+    }
+}
+
+/// NULLs replaced by the one value of `key`.
+fn fill(column: &ArrayRef, key: &ArrayRef) -> Result<ArrayRef> {
+    if column.null_count() == column.len() {
+        return Ok(take(key, &UInt32Array::from(vec![0; column.len()]), None)?);
+    }
+    let nulls: BooleanArray = arrow::compute::is_null(column)?;
+    Ok(zip(&nulls, &Scalar::new(key.clone()), column)?)
+}
+
+/// The text of the value at a JSON pointer; `None` where there is none, or no JSON.
+fn find<'a>(body: &'a [u8], pointer: &str) -> Option<&'a [u8]> {
+    use serde_json::value::RawValue;
+    let mut value = body.trim_ascii();
+    for token in pointer.split('/').skip(1) {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        let raw: &RawValue = match value.first()? {
+            b'[' => {
+                serde_json::from_slice::<Vec<&RawValue>>(value).ok()?.get(token.parse::<usize>().ok()?)?
+            }
+            _ => serde_json::from_slice::<HashMap<std::borrow::Cow<'_, str>, &RawValue>>(value)
+                .ok()?
+                .get(token.as_str())?,
+        };
+        value = raw.get().trim_ascii().as_bytes();
+    }
+    Some(value)
+}
+
+/// What a body looks like, for messages: `HTML: <html>...`.
+pub(super) fn describe_body(body: &[u8]) -> String {
+    let trimmed = body.trim_ascii();
+    if trimmed.is_empty() {
+        return "an empty body".into();
+    }
+    let text = String::from_utf8_lossy(&trimmed[..trimmed.len().min(EXCERPT * 4)]);
+    let lower: String = text.chars().take(16).map(|c| c.to_ascii_lowercase()).collect();
+    let kind = if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
+        "HTML: "
+    } else if lower.starts_with('<') {
+        "XML: "
+    } else {
+        ""
+    };
+    let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT).collect();
+    let more = if text.chars().count() > EXCERPT || trimmed.len() > EXCERPT * 4 { "..." } else { "" };
+    format!("{kind}{}{more}", shown.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn pointers_are_those_of_rfc_6901() {
+        let body = br#" {"a": {"b/c": [1, {"~": "x"}]}} "#;
+        assert_eq!(find(body, "/a/b~1c/0"), Some(&b"1"[..]));
+        assert_eq!(find(body, "/a/b~1c/1/~0"), Some(&b"\"x\""[..]));
+        assert_eq!(find(body, "/a/nothing"), None);
+        assert_eq!(find(b"no json", "/a"), None);
+        assert_eq!(find(b" [] ", ""), Some(&b"[]"[..]));
+    }
+
+    #[test]
+    fn bodies_are_described() {
+        assert_eq!(describe_body(b" <!DOCTYPE html>\n<p>"), "HTML: <!DOCTYPE html> <p>");
+        assert_eq!(describe_body(b"  "), "an empty body");
+        assert_eq!(describe_body(&[0xff, b'a']), "\u{fffd}a");
+        let long = "ü".repeat(1000);
+        assert_eq!(describe_body(long.as_bytes()).chars().count(), EXCERPT + 3);
+    }
+}
