@@ -77,7 +77,7 @@ impl Completions {
     }
 
     /// Wakes the task without an answer.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.waker.wake();
     }
 }

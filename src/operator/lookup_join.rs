@@ -40,6 +40,12 @@ use crate::lookup::{Answer, Completions, Failure, FailureKind, Lookup, OnError, 
 /// Rows that may be held back before the operator takes no more.
 const HELD_ROWS: usize = 65_536;
 
+/// Rows of one chunk that comes out, unless one left row has more.
+const CHUNK_ROWS: usize = 65_536;
+/// Chunks that come out in one call: a key with very many rows must not fill the memory before the next
+/// operator sees the first of them.
+const CHUNKS: usize = 4;
+
 /// A lookup join that was planned.
 #[derive(Debug, Clone)]
 pub struct LookupJoinSpec {
@@ -94,6 +100,8 @@ pub struct LookupJoin {
     in_flight: usize,
     /// What came before the lookup was ready.
     early: VecDeque<Message>,
+    /// There is more to emit than one call may.
+    backlog: bool,
 }
 
 impl LookupJoin {
@@ -118,6 +126,7 @@ impl LookupJoin {
             to_ask: VecDeque::new(),
             in_flight: 0,
             early: VecDeque::new(),
+            backlog: false,
         }
     }
 
@@ -332,14 +341,27 @@ impl LookupJoin {
 
     /// Emits what may go.
     fn emit(&mut self, out: &mut Output) -> Result<()> {
+        self.backlog = false;
+        let mut chunks = 0;
         loop {
-            let rows = self.queue.emittable(self.ordered);
-            if !rows.is_empty()
-                && let Some(chunk) = self.assembler.assemble(&self.queue, &rows)?
-            {
-                out.chunk(chunk);
+            let ready = self.queue.emittable(self.ordered);
+            let mut rows = ready.as_slice();
+            while !rows.is_empty() {
+                if chunks == CHUNKS {
+                    // The rest when the task comes around again.
+                    self.backlog = true;
+                    self.queue.keep_ready(rows);
+                    self.completions()?.wake();
+                    return Ok(());
+                }
+                let (now, later) = rows.split_at(self.queue.within(rows, CHUNK_ROWS));
+                if let Some(chunk) = self.assembler.assemble(&self.queue, now)? {
+                    out.chunk(chunk);
+                }
+                self.queue.emitted(now);
+                chunks += 1;
+                rows = later;
             }
-            self.queue.emitted(&rows);
             match self.queue.next_signal() {
                 Some(signal) => out.push(signal),
                 None => return Ok(()),
@@ -410,7 +432,7 @@ impl Operator for LookupJoin {
         for (ticket, answer) in &completed {
             self.resolve(*ticket, answer)?;
         }
-        if !completed.is_empty() {
+        if !completed.is_empty() || self.backlog {
             self.ask()?;
             self.emit(out)?;
         }
@@ -423,7 +445,7 @@ impl Operator for LookupJoin {
     }
 
     fn room(&self) -> usize {
-        if !self.early.is_empty() || !self.to_ask.is_empty() {
+        if self.backlog || !self.early.is_empty() || !self.to_ask.is_empty() {
             return 0;
         }
         HELD_ROWS.saturating_sub(self.queue.held_rows())

@@ -78,9 +78,12 @@ impl Snapshot {
     /// Segment and row in it.
     #[inline]
     pub fn locate(&self, row: u32) -> (usize, usize) {
-        let segment = match self.segments.len() {
-            1 => 0,
-            _ => self.segments.partition_point(|s| s.base <= row).saturating_sub(1),
+        // Nearly all rows are in the first segment.
+        let segment = match self.segments.get(1) {
+            Some(second) if row >= second.base => {
+                self.segments.partition_point(|s| s.base <= row).saturating_sub(1)
+            }
+            _ => 0,
         };
         (segment, (row - self.segments[segment].base) as usize)
     }

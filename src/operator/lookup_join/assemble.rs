@@ -84,9 +84,13 @@ impl Assembler {
             let with_row = probe.slots.iter().enumerate().filter(|(_, slot)| slot.count == 1);
             with_row.map(|(row, _)| row as u32).collect()
         });
-        let left = match &kept {
-            None => chunk.clone(),
-            Some(kept) => chunk.take(kept)?,
+        let columns_left = self.left_projection.iter().map(|i| chunk.batch.column(*i));
+        let (left, kinds, rows) = match &kept {
+            None => (columns_left.cloned().collect(), chunk.kinds.clone(), chunk.len()),
+            Some(kept) => {
+                let taken = columns_left.map(|column| Ok(take(column, kept, None)?));
+                (taken.collect::<Result<Vec<_>>>()?, chunk.kinds.take(kept), kept.len())
+            }
         };
         let pads = !probe.single && self.left_outer;
         let slots = probe.slots.iter().filter(|slot| pads || slot.count == 1);
@@ -104,11 +108,7 @@ impl Assembler {
             let sources: Vec<_> = segments.iter().map(|s| s.batch()).collect();
             gather(&sources, columns, &self.right_schema, &places)?
         };
-        self.finish(left.kinds.clone(), left.ingest, self.left_columns(&left), right, left.len()).map(Some)
-    }
-
-    fn left_columns(&self, chunk: &Chunk) -> Vec<ArrayRef> {
-        self.left_projection.iter().map(|i| chunk.batch.column(*i).clone()).collect()
+        self.finish(kinds, chunk.ingest, left, right, rows).map(Some)
     }
 
     fn finish(

@@ -174,6 +174,31 @@ impl Queue {
         ready
     }
 
+    /// How many of the rows have no more than `most` right rows together; at least one.
+    pub(super) fn within(&self, rows: &[RowRef], most: usize) -> usize {
+        let mut sum = 0;
+        for run in rows.chunk_by(|a, b| a.seq == b.seq) {
+            let Some(held) = self.rows(run[0].seq) else { continue };
+            for (i, at) in run.iter().enumerate() {
+                sum += match &held.cells[at.row as usize] {
+                    Cell::Cached(slot) => slot.count as usize,
+                    Cell::Answered(answer) => answer.rows.num_rows(),
+                    _ => 1,
+                };
+                if sum > most {
+                    let before = rows.partition_point(|r| r.seq < run[0].seq);
+                    return (before + i).max(1);
+                }
+            }
+        }
+        rows.len()
+    }
+
+    /// Takes back rows that were emittable and do not go yet.
+    pub(super) fn keep_ready(&mut self, rows: &[RowRef]) {
+        self.ready.extend_from_slice(rows);
+    }
+
     /// Notes that rows are gone, and forgets what lies in front of the rows that are not.
     pub(super) fn emitted(&mut self, rows: &[RowRef]) {
         self.held -= rows.len();
