@@ -2,12 +2,12 @@
 //! compares the three ways to enrich the one with the other.
 
 pub mod events;
-pub mod place;
-pub mod random;
+mod place;
+mod random;
 pub mod report;
-pub mod run;
-pub mod sensor;
+// pub mod run;
+mod sensor;
 pub mod sensor_api;
 
-pub use run::DemoOptions;
-pub use sensor_api::{ApiStats, SensorApi, SensorApiOptions};
+// pub use run::{DemoOptions, run};
+pub use sensor_api::{ApiStats, SensorApi, SensorApiOptions, serve};

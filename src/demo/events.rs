@@ -132,7 +132,9 @@ mod tests {
     fn skew_makes_some_sensors_frequent() {
         let most = |skew| {
             let mut counts: HashMap<String, u32> = HashMap::new();
-            for event in temperatures(&EventOptions { count: 10_000, sensors: 100, skew, ..Default::default() }) {
+            for event in
+                temperatures(&EventOptions { count: 10_000, sensors: 100, skew, ..Default::default() })
+            {
                 *counts.entry(event["sensorId"].to_string()).or_default() += 1;
             }
             counts.into_values().max().unwrap()
@@ -145,7 +147,8 @@ mod tests {
     fn transactions_are_the_ones_described() {
         let mut out = vec![];
         write_transactions(20, 5, 1, &mut out).unwrap();
-        let first: serde_json::Value = serde_json::from_slice(out.split(|b| *b == b'\n').next().unwrap()).unwrap();
+        let first: serde_json::Value =
+            serde_json::from_slice(out.split(|b| *b == b'\n').next().unwrap()).unwrap();
         assert_eq!(first["transaction_id"], "transaction_001");
         assert_eq!(first["timestamp"], 1_602_603_593);
         assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 20);

@@ -3,8 +3,14 @@
 use super::random::{mix, pick};
 
 const PLACES: &[(&str, &str, u32)] = &[
-    ("USA", "CA", 91_356), ("USA", "NY", 10_005), ("USA", "WA", 98_101), ("USA", "TX", 73_301),
-    ("USA", "IL", 60_604), ("USA", "MA", 2_110), ("USA", "FL", 33_131), ("USA", "CO", 80_202),
+    ("USA", "CA", 91_356),
+    ("USA", "NY", 10_005),
+    ("USA", "WA", 98_101),
+    ("USA", "TX", 73_301),
+    ("USA", "IL", 60_604),
+    ("USA", "MA", 2_110),
+    ("USA", "FL", 33_131),
+    ("USA", "CO", 80_202),
 ];
 
 /// A hash of an id (FNV-1a, then mixed); the same on every machine.

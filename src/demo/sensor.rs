@@ -2,14 +2,34 @@
 
 use super::random::{mix, pick, unit};
 
-const BRANDS: &[&str] = &["Acurite", "Boreal", "Celsia", "Degrees", "Fahrenfeld", "Helios", "Kelvin & Co", "Thermix"];
+const BRANDS: &[&str] =
+    &["Acurite", "Boreal", "Celsia", "Degrees", "Fahrenfeld", "Helios", "Kelvin & Co", "Thermix"];
 
 const PLACES: &[(&str, &str)] = &[
-    ("AT", "Wien"), ("BR", "São Paulo"), ("CA", "Montréal"), ("CH", "Zürich"), ("CL", "Valparaíso"),
-    ("DE", "Köln"), ("DK", "Aarhus"), ("EE", "Tallinn"), ("ES", "Málaga"), ("FI", "Turku"),
-    ("FR", "Besançon"), ("GB", "Leeds"), ("IE", "Galway"), ("IT", "Torino"), ("JP", "京都"),
-    ("KE", "Nairobi"), ("MX", "Mérida"), ("NL", "Utrecht"), ("NO", "Tromsø"), ("PL", "Łódź"),
-    ("PT", "Évora"), ("SE", "Malmö"), ("US", "Newark"), ("ZA", "Durban"),
+    ("AT", "Wien"),
+    ("BR", "São Paulo"),
+    ("CA", "Montréal"),
+    ("CH", "Zürich"),
+    ("CL", "Valparaíso"),
+    ("DE", "Köln"),
+    ("DK", "Aarhus"),
+    ("EE", "Tallinn"),
+    ("ES", "Málaga"),
+    ("FI", "Turku"),
+    ("FR", "Besançon"),
+    ("GB", "Leeds"),
+    ("IE", "Galway"),
+    ("IT", "Torino"),
+    ("JP", "京都"),
+    ("KE", "Nairobi"),
+    ("MX", "Mérida"),
+    ("NL", "Utrecht"),
+    ("NO", "Tromsø"),
+    ("PL", "Łódź"),
+    ("PT", "Évora"),
+    ("SE", "Malmö"),
+    ("US", "Newark"),
+    ("ZA", "Durban"),
 ];
 
 /// The sensors there are: `0` to `count - 1`, less a share that is missing.
@@ -36,11 +56,16 @@ pub(crate) fn push_json(out: &mut String, number: u64) {
     let mut digits = itoa::Buffer::new();
     let id = digits.format(number);
     for piece in [
-        "{\"id\":\"", id,
-        "\",\"brand\":\"", brand,
-        "\",\"countryCode\":\"", country,
-        "\",\"location\":\"", town,
-        "\",\"imageUrl\":\"https://images.example/sensors/", id,
+        "{\"id\":\"",
+        id,
+        "\",\"brand\":\"",
+        brand,
+        "\",\"countryCode\":\"",
+        country,
+        "\",\"location\":\"",
+        town,
+        "\",\"imageUrl\":\"https://images.example/sensors/",
+        id,
         ".png\"}",
     ] {
         out.push_str(piece);

@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -30,7 +30,6 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
 
 use super::random::{mix, unit};
 use super::sensor::Sensors;
@@ -243,11 +242,10 @@ impl Service {
         unit(mix(self.draws.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The fault that this request meets.
-    fn fault(&self) -> Option<StatusCode> {
-        let now = Instant::now();
+    /// The fault that a request meets which comes now.
+    fn fault(&self, now: Instant) -> Option<StatusCode> {
         if let (Some(every), Some(length)) = (self.options.outage_every, self.options.outage_for) {
-            let (age, every) = ((now - self.started).as_nanos(), every.as_nanos());
+            let (age, every) = (now.saturating_duration_since(self.started).as_nanos(), every.as_nanos());
             if every > 0 && age >= every && age % every < length.as_nanos() {
                 return Some(StatusCode::SERVICE_UNAVAILABLE);
             }
@@ -255,7 +253,7 @@ impl Service {
         if let Some(rate) = self.options.rate_limit {
             let rate = rate as f64;
             let mut bucket = self.bucket.lock();
-            let fresh = (now - bucket.filled).as_secs_f64() * rate;
+            let fresh = now.saturating_duration_since(bucket.filled).as_secs_f64() * rate;
             bucket.tokens = (bucket.tokens + fresh).min(rate.max(1.0));
             bucket.filled = now;
             if bucket.tokens < 1.0 {
@@ -283,7 +281,7 @@ impl Service {
             }
             _ => {
                 let in_flight = InFlight::new(&self.counters);
-                let (status, body) = match self.fault() {
+                let (status, body) = match self.fault(Instant::now()) {
                     Some(status @ StatusCode::INTERNAL_SERVER_ERROR) => {
                         self.sleep().await;
                         (status, message("something broke"))
@@ -325,7 +323,8 @@ impl Service {
                 if let Some(id) = path.strip_prefix("/transactions/").and_then(|p| p.strip_suffix("/place")) {
                     return self.place(&decode(id));
                 }
-                let hint = "there are /sensors/{id}, /sensors/batch, /transactions/{id}/place, /stats, /reset";
+                let hint =
+                    "there are /sensors/{id}, /sensors/batch, /transactions/{id}/place, /stats, /reset";
                 (StatusCode::NOT_FOUND, message(hint))
             }
             _ => (StatusCode::METHOD_NOT_ALLOWED, message("GET /sensors/{id} or POST /sensors/batch")),
@@ -501,7 +500,9 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
 pub async fn serve(options: SensorApiOptions) -> Result<()> {
     let api = SensorApi::start(options, &tokio::runtime::Handle::current())?;
     let address = api.address();
-    eprintln!("sensor API on http://{address}/sensors/{{id}}, figures on http://{address}/stats; Ctrl-C ends it");
+    eprintln!(
+        "sensor API on http://{address}/sensors/{{id}}, figures on http://{address}/stats; Ctrl-C ends it"
+    );
     tokio::signal::ctrl_c().await?;
     eprintln!("\n{}", api.stats().to_json());
     Ok(())
@@ -529,7 +530,12 @@ mod tests {
         SensorApi::start(options, &tokio::runtime::Handle::current()).unwrap()
     }
 
-    async fn call(client: &reqwest::Client, api: &SensorApi, path: &str, body: Option<&'static str>) -> (u16, String) {
+    async fn call(
+        client: &reqwest::Client,
+        api: &SensorApi,
+        path: &str,
+        body: Option<&'static str>,
+    ) -> (u16, String) {
         let url = format!("http://{}{path}", api.address());
         let request = match body {
             Some(body) => client.post(url).body(body),
@@ -560,7 +566,10 @@ mod tests {
         assert!(named.1.starts_with(r#"[{"id":"1""#), "{}", named.1);
         assert_eq!(call(&client, &api, "/sensors/batch", Some("what?")).await.0, 400);
         let (_, place) = call(&client, &api, "/transactions/transaction_001/place", None).await;
-        assert!(place.starts_with(r#"{"transaction_id":"transaction_001","country_of_purchase":"USA""#), "{place}");
+        assert!(
+            place.starts_with(r#"{"transaction_id":"transaction_001","country_of_purchase":"USA""#),
+            "{place}"
+        );
         assert_eq!(call(&client, &api, "/sensors/1", Some("")).await.0, 405);
 
         let stats = api.stats();
@@ -587,29 +596,26 @@ mod tests {
         assert_eq!(statuses, [(200, false), (200, false), (429, true)]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn outages_come_and_go() {
+    #[test]
+    fn outages_come_and_go() {
         let service = Service::new(SensorApiOptions {
             outage_every: Some(Duration::from_secs(30)),
             outage_for: Some(Duration::from_secs(2)),
             ..SensorApiOptions::default()
         });
-        let mut faults = vec![];
-        for _ in 0..66 {
-            faults.push(service.fault().is_some());
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
+        let second = |i| service.started + Duration::from_secs(i);
+        let faults: Vec<bool> = (0..66).map(|i| service.fault(second(i)).is_some()).collect();
         let down: Vec<usize> = (0..66).filter(|i| faults[*i]).collect();
         assert_eq!(down, [30, 31, 60, 61]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_rate_refills() {
+    #[test]
+    fn the_rate_refills() {
         let options = SensorApiOptions { rate_limit: Some(10), ..SensorApiOptions::default() };
         let service = Service::new(options);
-        assert_eq!((0..20).filter(|_| service.fault().is_none()).count(), 10);
-        tokio::time::advance(Duration::from_millis(500)).await;
-        assert_eq!((0..20).filter(|_| service.fault().is_none()).count(), 5);
+        let granted = |at| (0..20).filter(|_| service.fault(at).is_none()).count();
+        assert_eq!(granted(service.started), 10);
+        assert_eq!(granted(service.started + Duration::from_millis(500)), 5);
     }
 
     #[tokio::test]
@@ -625,8 +631,10 @@ mod tests {
     #[test]
     fn arguments_are_read() {
         use clap::Parser;
-        let parse = |arguments: &[&str]| Command::try_parse_from([&["api"], arguments].concat()).map(|c| c.api);
-        let options = parse(&["--port", "0", "--latency", "20ms", "--slow-share", "0.01", "--rate-limit", "100"]);
+        let parse =
+            |arguments: &[&str]| Command::try_parse_from([&["api"], arguments].concat()).map(|c| c.api);
+        let options =
+            parse(&["--port", "0", "--latency", "20ms", "--slow-share", "0.01", "--rate-limit", "100"]);
         let options = options.unwrap();
         assert_eq!((options.latency, options.slow_share), (Duration::from_millis(20), 0.01));
         assert!(parse(&["--latency", "soon"]).is_err());

@@ -304,7 +304,11 @@ async fn pointers_and_result_types() {
     assert!(ask_once(&[pointer], || reply(200, r#"{"data":{"items":null}}"#)).await.unwrap().is_empty());
     let failure = ask_once(&[pointer], || reply(200, r#"{"error":"quota"}"#)).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Decode);
-    assert!(failure.message.contains("has nothing at '/data/items'; found {\"error\""), "{}", failure.message);
+    assert!(
+        failure.message.contains("has nothing at '/data/items'; found {\"error\""),
+        "{}",
+        failure.message
+    );
 }
 
 #[tokio::test]
