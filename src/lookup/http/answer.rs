@@ -69,13 +69,21 @@ impl AnswerDecoder {
 
     /// The rows of a body; `origin` names it in messages.
     fn decode(&self, body: Bytes, origin: &str) -> Result<RecordBatch> {
-        let empty = || Ok(RecordBatch::new_empty(self.lenient.clone()));
-        match body.trim_ascii() {
-            b"" | b"null" | b"[]" => return empty(),
+        let value = if self.pointer.is_empty() {
+            body.trim_ascii()
+        } else {
+            let found = find(&body, &self.pointer)
+                .map_err(|e| Error::decode(format!("the answer is not JSON: {e}")))?;
+            // What is not where it was expected may be a message about an error.
+            found.ok_or_else(|| Error::decode(format!("the answer has nothing at '{}'", self.pointer)))?
+        };
+        match value {
+            b"" | b"null" | b"[]" => return Ok(RecordBatch::new_empty(self.lenient.clone())),
             _ => {}
         }
-        self.check_result_type(&body)?;
-        decode_rows(&self.json, &self.lenient, body, &self.pointer, origin.into())
+        self.check_result_type(value)?;
+        let value = body.slice_ref(value);
+        decode_rows(&self.json, &self.lenient, value, "", origin.into())
     }
 
     /// The rows of a body that answers the key at `row`; absent key columns are filled in.
@@ -153,12 +161,11 @@ impl AnswerDecoder {
         Ok(answer.collect())
     }
 
-    fn check_result_type(&self, body: &[u8]) -> Result<()> {
+    fn check_result_type(&self, value: &[u8]) -> Result<()> {
         let Some(expected) = self.result_type else { return Ok(()) };
-        let Some(value) = find(body, &self.pointer) else { return Ok(()) };
         let found = value.first().copied().unwrap_or(b' ');
         match (expected, found) {
-            (_, b'n') | (ResultType::Array, b'[') => Ok(()),
+            (ResultType::Array, b'[') => Ok(()),
             (ResultType::Array, _) => Err(Error::decode("found a single value where an array was expected")
                 .with_hint("'http.source.lookup.result-type' says array")),
             (ResultType::SingleValue, b'[') => {
@@ -179,23 +186,33 @@ fn fill(column: &ArrayRef, key: &ArrayRef) -> Result<ArrayRef> {
     Ok(zip(&nulls, &Scalar::new(key.clone()), column)?)
 }
 
-/// The text of the value at a JSON pointer; `None` where there is none, or no JSON.
-fn find<'a>(body: &'a [u8], pointer: &str) -> Option<&'a [u8]> {
+/// The text of the value at a JSON pointer, `None` where there is none. A body that is blank or
+/// `null` is so everywhere.
+fn find<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>, serde_json::Error> {
     use serde_json::value::RawValue;
+    type Members<'a> = HashMap<std::borrow::Cow<'a, str>, &'a RawValue>;
+
     let mut value = body.trim_ascii();
+    if value == b"null" {
+        return Ok(Some(value));
+    }
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
-        let raw: &RawValue = match value.first()? {
-            b'[' => {
-                serde_json::from_slice::<Vec<&RawValue>>(value).ok()?.get(token.parse::<usize>().ok()?)?
+        let raw = match value.first() {
+            None => return Ok(Some(value)),
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_slice(value)?;
+                token.parse().ok().and_then(|i: usize| items.get(i).copied())
             }
-            _ => serde_json::from_slice::<HashMap<std::borrow::Cow<'_, str>, &RawValue>>(value)
-                .ok()?
-                .get(token.as_str())?,
+            Some(b'{') => serde_json::from_slice::<Members<'a>>(value)?.get(token.as_str()).copied(),
+            _ => serde_json::from_slice::<&RawValue>(value).map(|_| None)?,
         };
-        value = raw.get().trim_ascii().as_bytes();
+        match raw {
+            Some(raw) => value = raw.get().trim_ascii().as_bytes(),
+            None => return Ok(None),
+        }
     }
-    Some(value)
+    Ok(Some(value))
 }
 
 /// What a body looks like, for messages: `HTML: <html>...`.
@@ -226,11 +243,16 @@ mod tests {
     #[test]
     fn pointers_are_those_of_rfc_6901() {
         let body = br#" {"a": {"b/c": [1, {"~": "x"}]}} "#;
+        let find = |body, pointer| find(body, pointer).unwrap();
         assert_eq!(find(body, "/a/b~1c/0"), Some(&b"1"[..]));
         assert_eq!(find(body, "/a/b~1c/1/~0"), Some(&b"\"x\""[..]));
         assert_eq!(find(body, "/a/nothing"), None);
-        assert_eq!(find(b"no json", "/a"), None);
+        assert_eq!(find(body, "/a/b~1c/0/deeper"), None);
         assert_eq!(find(b" [] ", ""), Some(&b"[]"[..]));
+        assert_eq!(find(b" ", "/a"), Some(&b""[..]));
+        assert_eq!(find(b"null", "/a"), Some(&b"null"[..]));
+        assert!(super::find(b"no json", "/a").is_err());
+        assert!(super::find(b"{\"a\":1} x", "/a").is_err());
     }
 
     #[test]

@@ -301,6 +301,14 @@ async fn pointers_and_result_types() {
     assert_eq!(ask_once(&[array], || reply(200, "{}")).await.unwrap_err().kind, FailureKind::Decode);
     assert!(ask_once(&[array], || reply(200, "null")).await.unwrap().is_empty());
     assert!(ask_once(&[pointer], || reply(200, r#"{"data":{"items":[]}}"#)).await.unwrap().is_empty());
+    assert!(ask_once(&[pointer], || reply(200, r#"{"data":{"items":null}}"#)).await.unwrap().is_empty());
+    let failure = ask_once(&[pointer], || reply(200, r#"{"error":"quota"}"#)).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Decode);
+    assert!(
+        failure.message.contains("has nothing at '/data/items'; found {\"error\""),
+        "{}",
+        failure.message
+    );
 }
 
 #[tokio::test]
