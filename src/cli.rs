@@ -25,7 +25,7 @@ use crate::session::Session;
 use crate::shell::Shell;
 use crate::sql::SourceText;
 use arguments::{Cli, Command, Common, CompletionShell};
-use output::Output;
+use output::{Fault, Output};
 use script::Runner;
 use variables::Variables;
 
@@ -62,10 +62,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
         (None, Some(Command::Run { files })) => run_files(&cli.common, output, &files),
         // (None, Some(Command::Demo(options))) => crate::demo::run(options),
         // (None, Some(Command::SensorApi(options))) => crate::demo::sensor_api(options),
-        (None, Some(Command::Completions { shell })) => {
-            completions(shell, output);
-            Ok(0)
-        }
+        (None, Some(Command::Completions { shell })) => completions(shell, output),
         (None, None) if std::io::stdin().is_terminal() => {
             let session = session(&cli.common)?;
             Shell::new(session, output, variables(&cli.common)).run()
@@ -95,13 +92,15 @@ fn variables(common: &Common) -> Variables {
     Variables::new(common.var.iter().cloned())
 }
 
-fn completions(shell: CompletionShell, mut output: Output) {
+fn completions(shell: CompletionShell, mut output: Output) -> Result<u8> {
     let shell = match shell {
         CompletionShell::Bash => clap_complete::Shell::Bash,
         CompletionShell::Zsh => clap_complete::Shell::Zsh,
         CompletionShell::Fish => clap_complete::Shell::Fish,
     };
     clap_complete::generate(shell, &mut Cli::command(), "affluent", output.buffer());
-    // A reader that has gone away has seen enough.
-    let _ = output.flush();
+    match output.flush() {
+        Ok(()) | Err(Fault::Closed) => Ok(0),
+        Err(Fault::Error(e)) => Err(e),
+    }
 }

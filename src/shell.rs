@@ -21,7 +21,7 @@ use crate::cli::render::visible;
 use crate::cli::script;
 use crate::cli::stream::{self, Shown};
 use crate::cli::variables::{Script, Variables};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Job, JobState};
 use crate::session::{Response, Session};
 use crate::sql::SourceText;
@@ -30,9 +30,6 @@ use editor::Editor;
 
 /// Name of what is typed, in messages.
 const TYPED: &str = "<shell>";
-
-/// Scripts may include scripts so deep.
-const DEPTH: usize = 16;
 
 /// The shell.
 #[derive(Debug)]
@@ -64,7 +61,9 @@ impl Shell {
     /// Reads and executes until the user leaves; gives the exit status.
     pub fn run(mut self) -> Result<u8> {
         let failed = |e: ReadlineError| Error::io(format!("the line editor failed: {e}"));
-        let mut editor = Editor::new(self.session.clone(), self.output.stdout_color).map_err(failed)?;
+        let mut editor =
+            Editor::new(self.session.clone(), self.output.stdout_color, self.output.target.terminal)
+                .map_err(failed)?;
         if !self.output.quiet && self.output.target.terminal {
             let banner = format!(
                 "Affluent {}: SQL over streams. HELP; shows what there is, Ctrl-C stops a query, Ctrl-D leaves.",
@@ -103,12 +102,12 @@ impl Shell {
 
     fn input(&mut self, text: &str) -> Result<Step, Fault> {
         match ShellCommand::parse(text)? {
-            Some(command) => self.command(command, 0),
-            None => self.script(&Arc::new(Script::plain(SourceText::new(TYPED, text))), 0),
+            Some(command) => self.command(command),
+            None => self.script(&Arc::new(Script::plain(SourceText::new(TYPED, text)))),
         }
     }
 
-    fn command(&mut self, command: ShellCommand, depth: usize) -> Result<Step, Fault> {
+    fn command(&mut self, command: ShellCommand) -> Result<Step, Fault> {
         let sql = match command {
             ShellCommand::Quit => return Ok(Step::Leave),
             ShellCommand::Help => return self.output.line(command::HELP).map(|()| Step::Next),
@@ -124,20 +123,17 @@ impl Shell {
                 let state = if self.timing { "on" } else { "off" };
                 return self.output.line(&format!("Timing is {state}.")).map(|()| Step::Next);
             }
-            ShellCommand::Include(path) => return self.include(Path::new(&path), depth),
+            ShellCommand::Include(path) => return self.include(Path::new(&path)),
             ShellCommand::Tables => "SHOW TABLES".to_string(),
             ShellCommand::Describe(table) => format!("DESCRIBE {table}"),
         };
-        self.script(&Arc::new(Script::plain(SourceText::new(TYPED, &sql))), depth)
+        self.script(&Arc::new(Script::plain(SourceText::new(TYPED, &sql))))
     }
 
-    fn include(&mut self, path: &Path, depth: usize) -> Result<Step, Fault> {
-        if depth >= DEPTH {
-            return Err(Error::option("scripts include each other too deeply").into());
-        }
+    fn include(&mut self, path: &Path) -> Result<Step, Fault> {
         let source = script::read(path)?;
         match self.variables.expand(source.clone()) {
-            Ok(script) => self.script(&Arc::new(script), depth + 1),
+            Ok(script) => self.script(&Arc::new(script)),
             Err(e) => {
                 diagnostic::show(&e, &Script::plain(source), self.output.stderr_color);
                 Ok(Step::Next)
@@ -146,8 +142,11 @@ impl Shell {
     }
 
     /// Executes statements in order; the first error ends them.
-    fn script(&mut self, script: &Arc<Script>, depth: usize) -> Result<Step, Fault> {
-        match self.statements(script, depth) {
+    fn script(&mut self, script: &Arc<Script>) -> Result<Step, Fault> {
+        match self.statements(script) {
+            Err(Fault::Error(e)) if e.kind() == ErrorKind::Cancelled => {
+                self.output.line("Cancelled").map(|()| Step::Next)
+            }
             Err(Fault::Error(e)) => {
                 diagnostic::show(&e, script, self.output.stderr_color);
                 Ok(Step::Next)
@@ -156,11 +155,11 @@ impl Shell {
         }
     }
 
-    fn statements(&mut self, script: &Arc<Script>, depth: usize) -> Result<Step, Fault> {
+    fn statements(&mut self, script: &Arc<Script>) -> Result<Step, Fault> {
         for statement in &self.session.parse(&script.expanded)? {
             self.interrupts.statement();
             let response = self.session.execute(statement);
-            let shown = response.map_err(Fault::Error).and_then(|r| self.show(r, script, depth));
+            let shown = response.map_err(Fault::Error).and_then(|r| self.show(r, script));
             self.interrupts.idle();
             if shown? == Step::Leave {
                 return Ok(Step::Leave);
@@ -172,9 +171,9 @@ impl Shell {
         Ok(Step::Next)
     }
 
-    fn show(&mut self, response: Response, script: &Arc<Script>, depth: usize) -> Result<Step, Fault> {
+    fn show(&mut self, response: Response, script: &Arc<Script>) -> Result<Step, Fault> {
         match response {
-            Response::Done(text) if text.is_empty() => {}
+            Response::Done(text) if text.is_empty() => self.output.line("OK")?,
             Response::Done(text) | Response::Text(text) => {
                 let text = if self.output.target.terminal { visible::lines(&text) } else { text };
                 self.output.line(&text)?;
@@ -208,8 +207,8 @@ impl Shell {
                 }
             }
             Response::Quit => return Ok(Step::Leave),
-            Response::Clear => return self.command(ShellCommand::Clear, depth),
-            Response::Help => return self.command(ShellCommand::Help, depth),
+            Response::Clear => return self.command(ShellCommand::Clear),
+            Response::Help => return self.command(ShellCommand::Help),
         }
         Ok(Step::Next)
     }

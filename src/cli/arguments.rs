@@ -117,11 +117,15 @@ pub enum CompletionShell {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => {
-            Ok((key.trim().trim_matches('\'').to_string(), value.trim().trim_matches('\'').to_string()))
-        }
+        Some((key, value)) if !key.trim().is_empty() => Ok((unquoted(key), unquoted(value))),
         _ => Err("expected KEY=VALUE".into()),
     }
+}
+
+/// Without the quotes that SET needs and that are easily written here too.
+fn unquoted(text: &str) -> String {
+    let text = text.trim();
+    text.strip_prefix('\'').and_then(|t| t.strip_suffix('\'')).unwrap_or(text).to_string()
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arguments::{ColorChoice, Common};
 use super::render::{OutputFormat, Target};
@@ -128,9 +129,32 @@ impl Output {
     }
 }
 
+/// Whether the last thing on standard error is a line that will be rewritten.
+static LINE: AtomicBool = AtomicBool::new(false);
+
+/// Wipes the terminal's current line.
+const WIPE: &str = "\r\u{1b}[2K";
+
 /// A line on standard error; that nobody can read it is no reason to fail.
 pub fn complain(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let mut stderr = io::stderr().lock();
+    let wipe = if LINE.swap(false, Ordering::SeqCst) { WIPE } else { "" };
+    let _ = writeln!(stderr, "{wipe}{text}");
+}
+
+/// Puts a line without an end on standard error, in place of the one before.
+pub fn rewrite_line(line: &str) {
+    let mut stderr = io::stderr().lock();
+    LINE.store(true, Ordering::SeqCst);
+    let _ = write!(stderr, "{WIPE}{line}");
+}
+
+/// Takes away what [`rewrite_line`] has written.
+pub fn wipe_line() {
+    let mut stderr = io::stderr().lock();
+    if LINE.swap(false, Ordering::SeqCst) {
+        let _ = write!(stderr, "{WIPE}");
+    }
 }
 
 /// Columns of the terminal behind a file descriptor.

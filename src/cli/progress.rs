@@ -1,11 +1,10 @@
 //! How far the jobs are: one line on standard error, rewritten in place, and a summary at the end.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::output::{Output, terminal_width};
+use super::output::{self, Output, terminal_width};
 use super::render::visible;
 use crate::flow::{Job, JobState};
 use crate::lookup::LookupMetrics;
@@ -60,14 +59,14 @@ impl Progress {
         let mut line = String::new();
         let width = terminal_width(std::io::stderr()).unwrap_or(80);
         visible::push_cut(&figures.line(self.rate), width.saturating_sub(1), &mut line);
-        let _ = write!(std::io::stderr().lock(), "\r\u{1b}[2K{line}");
+        output::rewrite_line(&line);
         self.drawn = Some(now);
     }
 
     /// Wipes the line, so that something else can be written.
     pub fn clear(&mut self) {
         if self.drawn.take().is_some() {
-            let _ = write!(std::io::stderr().lock(), "\r\u{1b}[2K");
+            output::wipe_line();
         }
     }
 }
@@ -177,7 +176,7 @@ pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -11,7 +11,7 @@ use super::output::{Fault, Output};
 use super::progress::{self, INTERVAL, Progress};
 use super::stream::{self, Shown, rekind};
 use super::variables::{Script, Variables};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Job, JobState};
 use crate::session::{Response, Session};
 use crate::sql::{SourceText, Statement, StatementKind};
@@ -110,6 +110,10 @@ impl Runner {
                 Err(Fault::Closed) => {
                     self.cancel_jobs();
                     return self.status;
+                }
+                // With `table.dml-sync` the interruption of a job is the statement's error.
+                Err(Fault::Error(e)) if e.kind() == ErrorKind::Cancelled && self.interrupts.requested() => {
+                    break;
                 }
                 Err(Fault::Error(e)) => {
                     diagnostic::show(&e, script, self.output.stderr_color);

@@ -39,6 +39,7 @@ pub fn show(
                     output.flush()?;
                 }
                 fresh = true;
+                progress.tick(std::slice::from_ref(&job));
             }
             Ok(Next::Pending) => {
                 renderer.idle(output.buffer())?;
@@ -61,6 +62,10 @@ pub fn show(
             Err(e) => {
                 progress.clear();
                 let cancelled = e.kind() == ErrorKind::Cancelled;
+                if cancelled && output.target.terminal {
+                    // The terminal's own echo of Ctrl-C.
+                    output.buffer().extend_from_slice(b"\r  \r");
+                }
                 let ending = if cancelled { Ending::Cancelled } else { Ending::Failed };
                 renderer.end(ending, output.buffer())?;
                 output.flush()?;

@@ -14,8 +14,8 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{
-    Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Event, EventContext,
-    EventHandler, Helper, KeyCode, KeyEvent, Modifiers, Movement, RepeatCount,
+    Behavior, CharSearch, Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Event,
+    EventContext, EventHandler, Helper, KeyCode, KeyEvent, Modifiers, Movement, RepeatCount,
 };
 
 use super::{completion, highlight, history};
@@ -40,8 +40,9 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// An editor with the history of earlier shells.
-    pub fn new(session: Arc<Session>, color: bool) -> rustyline::Result<Self> {
+    /// An editor with the history of earlier shells. Where standard output is no terminal, it talks to
+    /// the terminal beside it.
+    pub fn new(session: Arc<Session>, color: bool, stdout_terminal: bool) -> rustyline::Result<Self> {
         let config = Config::builder()
             .max_history_size(REMEMBERED)?
             .history_ignore_dups(true)?
@@ -49,6 +50,7 @@ impl Editor {
             .completion_type(CompletionType::List)
             .color_mode(if color { ColorMode::Forced } else { ColorMode::Disabled })
             .auto_add_history(false)
+            .behavior(if stdout_terminal { Behavior::Stdio } else { Behavior::PreferTerm })
             .build();
         let mut editor = rustyline::Editor::with_config(config)?;
         editor.set_helper(Some(SqlHelper { session }));
@@ -105,7 +107,8 @@ impl ConditionalEventHandler for Backspace {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         let before = context.line().get(..context.pos())?;
         let joined = before.strip_suffix(MARK).is_some_and(|rest| rest.ends_with('\n'));
-        joined.then(|| Cmd::Kill(Movement::BackwardChar(1 + PROMPT.len() as RepeatCount)))
+        // Not so many characters back: the editor puts the key's own count, 1, in their place.
+        joined.then(|| Cmd::Kill(Movement::ViCharSearch(1, CharSearch::Backward('\n'))))
     }
 }
 
