@@ -2,6 +2,55 @@
 
 use std::time::Duration;
 
+use crate::catalog::options::{OptionDef, OptionKind};
+
+/// The options that every lookup table knows.
+pub const OPTIONS: &[OptionDef] = &[
+    OptionDef::new("lookup.cache", OptionKind::Choice(&["NONE", "PARTIAL", "FULL"]), "NONE", "what is kept"),
+    OptionDef::new("lookup.partial-cache.max-rows", OptionKind::Integer, "", "bound of the number of keys"),
+    OptionDef::new(
+        "lookup.partial-cache.expire-after-write",
+        OptionKind::Duration,
+        "",
+        "lifetime from the answer",
+    ),
+    OptionDef::new(
+        "lookup.partial-cache.expire-after-access",
+        OptionKind::Duration,
+        "",
+        "lifetime from the last use",
+    ),
+    OptionDef::new("lookup.partial-cache.cache-missing-key", OptionKind::Bool, "true", "keep misses"),
+    OptionDef::new(
+        "lookup.full-cache.reload-strategy",
+        OptionKind::Choice(&["PERIODIC", "TIMED"]),
+        "PERIODIC",
+        "when everything is loaded again",
+    ),
+    OptionDef::new("lookup.full-cache.periodic-reload.interval", OptionKind::Duration, "", "between loads"),
+    OptionDef::new(
+        "lookup.full-cache.periodic-reload.schedule-mode",
+        OptionKind::Choice(&["FIXED_DELAY", "FIXED_RATE"]),
+        "FIXED_DELAY",
+        "interval from the end or from the start of a load",
+    ),
+    OptionDef::new("lookup.full-cache.timed-reload.iso-time", OptionKind::Text, "", "time of day"),
+    OptionDef::new(
+        "lookup.full-cache.timed-reload.interval-in-days",
+        OptionKind::Integer,
+        "1",
+        "every n days",
+    ),
+    OptionDef::new("lookup.max-retries", OptionKind::Integer, "3", "further attempts after an error"),
+    OptionDef::new(
+        "lookup.on-error",
+        OptionKind::Choice(&["fail", "null", "drop"]),
+        "fail",
+        "what an error that is left after all attempts does",
+    ),
+    OptionDef::new("async", OptionKind::Bool, "true", "false asks one row at a time"),
+];
+
 /// What an error that is left after all attempts does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
