@@ -30,6 +30,11 @@ pub trait Decoder: Send {
 
     /// The stream has ended: an unfinished last record is now complete (or an error).
     fn finish(&mut self) -> Result<()>;
+
+    /// How many records were dropped, and fields made NULL, because the format's options say so.
+    fn skipped(&self) -> u64 {
+        0
+    }
 }
 
 /// Turns chunks into bytes.
