@@ -1,0 +1,135 @@
+//! Options of the format, with Flink's keys and defaults.
+
+use crate::catalog::Options;
+use crate::catalog::options::{OptionDef, OptionKind};
+use crate::error::{Error, Result};
+
+/// The written form of timestamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimestampFormat {
+    /// `2020-01-01 10:15:30.123`, with a `Z` behind it for TIMESTAMP_LTZ.
+    #[default]
+    Sql,
+    /// `2020-01-01T10:15:30.123`, with a `Z` behind it for TIMESTAMP_LTZ.
+    Iso8601,
+}
+
+/// How records are read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JsonOptions {
+    /// A declared field that a record lacks is an error instead of NULL.
+    pub fail_on_missing_field: bool,
+    /// A field that does not fit its type becomes NULL, and a broken record is dropped.
+    pub ignore_parse_errors: bool,
+    /// The written form of timestamps.
+    pub timestamp_format: TimestampFormat,
+    /// Tiny decimals as `0.0000001` instead of `1E-7`.
+    pub decimal_as_plain_number: bool,
+    /// NULL fields of a record (nested ones too) are left out instead of written as `null`.
+    pub ignore_null_fields: bool,
+}
+
+const FAIL_ON_MISSING: &str = "json.fail-on-missing-field";
+const IGNORE_ERRORS: &str = "json.ignore-parse-errors";
+const TIMESTAMP: &str = "json.timestamp-format.standard";
+const PLAIN_DECIMAL: &str = "json.encode.decimal-as-plain-number";
+const IGNORE_NULLS: &str = "json.encode.ignore-null-fields";
+const TIMESTAMP_WORDS: &[&str] = &["SQL", "ISO-8601"];
+
+/// Definitions of the format's options.
+pub const OPTIONS: &[OptionDef] = &[
+    OptionDef::new(
+        FAIL_ON_MISSING,
+        OptionKind::Bool,
+        "false",
+        "a declared field that a record lacks is an error instead of NULL",
+    ),
+    OptionDef::new(
+        IGNORE_ERRORS,
+        OptionKind::Bool,
+        "false",
+        "a field that does not fit its type becomes NULL, and a broken record is dropped",
+    ),
+    OptionDef::new(
+        TIMESTAMP,
+        OptionKind::Choice(TIMESTAMP_WORDS),
+        "SQL",
+        "form of timestamps: '2020-01-01 10:15:30.123' (SQL) or '2020-01-01T10:15:30.123' (ISO-8601)",
+    ),
+    OptionDef::new(
+        PLAIN_DECIMAL,
+        OptionKind::Bool,
+        "false",
+        "write tiny decimals as 0.0000001 instead of 1E-7",
+    ),
+    OptionDef::new(IGNORE_NULLS, OptionKind::Bool, "false", "leave NULL fields out of written records"),
+];
+
+impl JsonOptions {
+    /// From a table's options.
+    pub fn from_options(options: &Options) -> Result<Self> {
+        let flag = |key| options.bool(key).map(|value| value.unwrap_or(false));
+        let parsed = Self {
+            fail_on_missing_field: flag(FAIL_ON_MISSING)?,
+            ignore_parse_errors: flag(IGNORE_ERRORS)?,
+            timestamp_format: match options.choice(TIMESTAMP, TIMESTAMP_WORDS)? {
+                Some("ISO-8601") => TimestampFormat::Iso8601,
+                _ => TimestampFormat::Sql,
+            },
+            decimal_as_plain_number: flag(PLAIN_DECIMAL)?,
+            ignore_null_fields: flag(IGNORE_NULLS)?,
+        };
+        if parsed.fail_on_missing_field && parsed.ignore_parse_errors {
+            return Err(Error::option(format!("'{FAIL_ON_MISSING}' and '{IGNORE_ERRORS}' are both true"))
+                .at(options.span(IGNORE_ERRORS))
+                .with_hint("one asks for an error that the other hides: set only one of them"));
+        }
+        Ok(parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::error::Span;
+
+    fn options(pairs: &[(&str, &str)]) -> Result<JsonOptions> {
+        let mut options = Options::default();
+        for (key, value) in pairs {
+            options.set(key, value, Span::default());
+        }
+        options.validate("format 'json'", &OPTIONS.iter().collect::<Vec<_>>())?;
+        JsonOptions::from_options(&options)
+    }
+
+    #[test]
+    fn defaults_are_flinks() {
+        assert_eq!(options(&[]).unwrap(), JsonOptions::default());
+    }
+
+    #[test]
+    fn every_option_has_its_effect() {
+        let all = options(&[
+            ("json.fail-on-missing-field", "true"),
+            ("json.timestamp-format.standard", "iso-8601"),
+            ("json.encode.decimal-as-plain-number", "TRUE"),
+            ("json.encode.ignore-null-fields", "true"),
+        ]);
+        let expected = JsonOptions {
+            fail_on_missing_field: true,
+            ignore_parse_errors: false,
+            timestamp_format: TimestampFormat::Iso8601,
+            decimal_as_plain_number: true,
+            ignore_null_fields: true,
+        };
+        assert_eq!(all.unwrap(), expected);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let both = options(&[("json.fail-on-missing-field", "true"), ("json.ignore-parse-errors", "true")]);
+        assert!(both.unwrap_err().message().contains("both true"));
+        assert!(options(&[("json.timestamp-format.standard", "unix")]).is_err());
+    }
+}
