@@ -78,7 +78,7 @@ fn name(key: u8) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn it_holds_what_a_map_holds(acts in prop::collection::vec(act(), 0..600), expires in any::<bool>()) {
         let after_write = expires.then_some(Duration::from_millis(100));
@@ -189,6 +189,38 @@ fn what_nobody_asks_for_again_goes_away_and_its_memory_too() {
     let buffers = state.snapshot.segments().iter();
     let buffers: usize = buffers.map(|s| s.batch().column(0).get_buffer_memory_size()).sum();
     assert!(buffers < 2 << 20, "{buffers}");
+}
+
+#[test]
+fn upkeep_disturbs_neither_readers_nor_the_writer() {
+    let (cache, _) = cache(Limits { max_keys: Some(64), ..Limits::default() });
+    let name = |key: i64| if key % 2 == 0 { format!("k{key}") } else { format!("a long key, number {key}") };
+    let check = |key: i64| {
+        for number in get(&cache, &name(key)).unwrap_or_default() {
+            assert_eq!(number % 100, key);
+        }
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                cache.maintain().unwrap();
+            }
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                (0..100).for_each(check);
+            }
+        });
+        for i in 0..20_000i64 {
+            let key = i * 7 % 100;
+            put(&cache, &name(key), &[key, key + 100, key + 200][..(i % 4).min(3) as usize]);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    (0..100).for_each(check);
+    cache.maintain().unwrap();
+    assert!(cache.state.read().snapshot.len() < 8 * GARBAGE);
 }
 
 #[test]
