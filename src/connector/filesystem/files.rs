@@ -287,7 +287,7 @@ impl Walk<'_> {
     }
 }
 
-fn compression(path: &Path) -> Result<Compression> {
+pub(super) fn compression(path: &Path) -> Result<Compression> {
     let suffix = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     match suffix.as_str() {
         "gz" | "gzip" => Ok(Compression::Gzip),

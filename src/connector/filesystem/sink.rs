@@ -18,7 +18,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
-use super::files::{DEFAULT_PARTITION, local_path};
+use super::files::{Compression, DEFAULT_PARTITION, compression, local_path};
 use super::layout::record_schema;
 use super::part::{Part, Stage};
 use crate::catalog::{ColumnSource, Table};
@@ -146,7 +146,7 @@ impl FilesystemSink {
             && path.extension().is_some()
             && !path.is_dir()
             && !text.ends_with(std::path::MAIN_SEPARATOR);
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz") || e.eq_ignore_ascii_case("gzip")) {
+        if !path.is_dir() && compression(&path).ok() != Some(Compression::None) {
             return Err(Error::unsupported(format!(
                 "table '{}': packed files cannot be written",
                 table.name

@@ -4,7 +4,7 @@
 //! runtime looks at the path every interval and puts what is new into the queue; tasks are woken, none of
 //! them polls. A file is followed as `tail -F` does: what is appended is read, a line counts when its
 //! newline has come, a file that was replaced or cut short is read from its start, and one that was renamed
-//! is not read again. Packed files are read once.
+//! is not read again. Packed files are read once, when they have stopped growing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -158,10 +158,14 @@ async fn watch(scan: Weak<Scan>, interval: Duration) {
 }
 
 impl State {
-    /// Follows a new file.
+    /// Follows a new file. A packed one is read when it has the same size at the next look: then whoever
+    /// writes it has, as far as one can tell, come to its end.
     fn add(&mut self, file: Arc<FileInfo>) {
-        self.queue.push_back(Split::whole(file.clone()));
-        let followed = Followed { file: file.clone(), position: 0, seen: 0, decoder: None, busy: true };
+        let busy = file.compression == Compression::None;
+        if busy {
+            self.queue.push_back(Split::whole(file.clone()));
+        }
+        let followed = Followed { file: file.clone(), position: 0, seen: 0, decoder: None, busy };
         self.followed.insert(file.path.clone(), followed);
     }
 
@@ -186,7 +190,10 @@ impl State {
                     Some(known) => drop(self.followed.insert(file.path.clone(), known)),
                     // It is being read under its old name: next time.
                     None if file.identity != 0 && busy.contains(&file.identity) => continue,
-                    None => self.add(file.clone()),
+                    None => {
+                        self.add(file);
+                        continue;
+                    }
                 }
                 self.refresh(&file);
                 continue;
@@ -203,9 +210,12 @@ impl State {
     /// Puts what a file has grown by into the queue.
     fn refresh(&mut self, file: &Arc<FileInfo>) {
         let Some(followed) = self.followed.get_mut(&file.path).filter(|f| !f.busy) else { return };
-        followed.file = file.clone();
-        let packed_anew = file.compression != Compression::None && followed.seen == 0;
-        if packed_anew || (file.size > followed.seen && file.compression == Compression::None) {
+        let before = std::mem::replace(&mut followed.file, file.clone());
+        let ready = match file.compression {
+            Compression::None => file.size > followed.seen,
+            Compression::Gzip => followed.seen == 0 && file.size > 0 && file.size == before.size,
+        };
+        if ready {
             followed.busy = true;
             let start = followed.position;
             self.queue.push_back(Split { file: file.clone(), start, end: None, aligned: true });
