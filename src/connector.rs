@@ -16,7 +16,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::catalog::Table;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::{Chunk, Waker};
 
 /// What a query wants from a table.
@@ -100,6 +100,13 @@ pub trait Sink: Send + Sync {
     /// Called before the first writer when the input never ends by itself: results are then to be made
     /// visible while the job runs, and not only by [`Sink::commit`].
     fn unbounded(&self) {}
+
+    /// Called before the first writer for INSERT OVERWRITE of a bounded job: rows take the place of what
+    /// the table (of its partitions, those that get rows) holds, when the job commits.
+    fn overwrite(&self) -> Result<()> {
+        Err(Error::unsupported("INSERT OVERWRITE is not supported by this connector")
+            .with_hint("INSERT INTO adds rows; connector 'filesystem' can be overwritten"))
+    }
 
     /// A writer for one task.
     fn writer(&self, task: usize) -> Result<Box<dyn Writer>>;

@@ -10,7 +10,8 @@
 //! # Writing
 //! To a directory: `part-<uuid>-<task>-<n>` files, one a task (and partition). To a path with an extension,
 //! such as `out.jsonl`, that is no directory: one file, shared by all tasks. What is being written is hidden
-//! (`.….inprogress`) and appears when the job ends well; rows are added to what was there before. Jobs that
+//! (`.….inprogress`) and appears when the job ends well; INSERT INTO adds rows to what was there
+//! before, INSERT OVERWRITE replaces it. Jobs that
 //! never end show their files as they are rolled.
 //!
 //! # Metadata
@@ -30,6 +31,7 @@ mod tests;
 use std::sync::Arc;
 
 use self::files::Location;
+pub(super) use self::layout::record_schema;
 use self::layout::{Layout, METADATA};
 use super::registry::Connector;
 use super::{ScanRequest, Sink, Source};
@@ -121,6 +123,10 @@ impl Connector for Filesystem {
     }
 
     fn takes_format(&self) -> bool {
+        true
+    }
+
+    fn takes_partitions(&self) -> bool {
         true
     }
 

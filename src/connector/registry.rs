@@ -32,6 +32,11 @@ pub trait Connector: Send + Sync {
         None
     }
 
+    /// Whether its tables can be PARTITIONED BY columns.
+    fn takes_partitions(&self) -> bool {
+        false
+    }
+
     /// Metadata keys that its tables can have as columns.
     fn metadata(&self) -> &'static [&'static str] {
         &[]
@@ -139,6 +144,10 @@ fn check(table: &Table) -> Result<()> {
         definitions.extend(crate::lookup::config::OPTIONS);
     }
     options.validate(&format!("connector '{name}'"), &definitions)?;
+    if !table.partitioned_by.is_empty() && !connector.takes_partitions() {
+        return Err(Error::plan(format!("connector '{name}' has no partitions"))
+            .with_hint("leave PARTITIONED BY out"));
+    }
     for column in &table.columns {
         let ColumnSource::Metadata { key, .. } = &column.source else { continue };
         let known = connector.metadata();
@@ -154,4 +163,49 @@ fn check(table: &Table) -> Result<()> {
         });
     }
     connector.check(table)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn wrong(pairs: &[(&str, &str)]) -> Error {
+        let mut options = Options::default();
+        pairs.iter().for_each(|(k, v)| options.set(k, v, Default::default()));
+        let table = Table {
+            name: "t".into(),
+            columns: vec![],
+            watermark: None,
+            primary_key: vec![],
+            partitioned_by: vec![],
+            comment: None,
+            options,
+            temporary: false,
+        };
+        validate(&table).unwrap_err()
+    }
+
+    #[test]
+    fn options_are_checked_against_connector_and_format() {
+        let e = wrong(&[]);
+        assert_eq!(e.message(), "table 't': option 'connector' is required");
+        assert!(e.hint().is_some_and(|h| h.contains("filesystem, stdin")), "{e}");
+        let e = wrong(&[("connector", "filesytem")]);
+        assert_eq!(e.hint(), Some("did you mean 'filesystem'?"));
+        let e = wrong(&[("connector", "filesystem"), ("path", "x")]);
+        assert_eq!(e.message(), "table 't': option 'format' is required");
+        let e = wrong(&[("connector", "filesystem"), ("path", "x"), ("format", "cvs")]);
+        assert_eq!(e.hint(), Some("did you mean 'csv'?"));
+        let e = wrong(&[("connector", "filesystem"), ("path", "x"), ("format", "csv"), ("json.x", "1")]);
+        assert_eq!(e.message(), "table 't': connector 'filesystem' has no option 'json.x'");
+        let e = wrong(&[("connector", "filesystem"), ("format", "csv"), ("lookup.cache", "SOME")]);
+        assert!(e.message().contains("'SOME' is not one of"), "{e}");
+        let e = wrong(&[("connector", "datagen"), ("lookup.cache", "FULL")]);
+        assert!(e.message().contains("has no option 'lookup.cache'"), "{e}");
+        let e = wrong(&[("connector", "filesystem"), ("format", "csv")]);
+        assert_eq!(e.message(), "table 't': option 'path' is required");
+        let e = wrong(&[("connector", "print"), ("standard-error", "maybe")]);
+        assert!(e.message().contains("neither true nor false"), "{e}");
+    }
 }

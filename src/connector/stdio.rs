@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
+#[cfg(test)]
 use parking_lot::Mutex;
 
+use super::filesystem::record_schema;
 use super::registry::Connector;
 use super::{Read, Reader, ReaderContext, ScanRequest, Sink, Source, Writer};
-use crate::catalog::{ColumnSource, OptionDef, Table};
+use crate::catalog::{OptionDef, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Chunk, Waker};
 use crate::format::{Decoder, Encoder, Format, Origin};
@@ -28,17 +30,6 @@ pub struct Stdin;
 /// `'connector' = 'stdout'`.
 #[derive(Debug)]
 pub struct Stdout;
-
-/// The physical columns, as a format wants to know them; there are no others.
-fn physical(table: &Table, zone: &str) -> arrow::datatypes::SchemaRef {
-    let fields = table.columns.iter().filter_map(|c| match &c.source {
-        ColumnSource::Physical { data_type, nullable } => {
-            Some(arrow::datatypes::Field::new(&c.name, data_type.to_arrow(zone), *nullable))
-        }
-        _ => None,
-    });
-    Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
-}
 
 impl Connector for Stdin {
     fn name(&self) -> &'static str {
@@ -88,7 +79,7 @@ impl StreamSource {
     fn new(request: &ScanRequest, open: OpenStream) -> Result<Self> {
         let format = Format::from_options_or(&request.table.options, "json")?;
         let source =
-            Self { format, declared: physical(&request.table, "UTC"), request: request.clone(), open };
+            Self { format, declared: record_schema(&request.table, "UTC"), request: request.clone(), open };
         source.decoder()?;
         Ok(source)
     }
@@ -213,7 +204,7 @@ pub(super) enum Stream {
     Stdout,
     Stderr,
     /// In tests.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests write elsewhere"))]
+    #[cfg(test)]
     Other(Arc<Mutex<dyn Write + Send>>),
 }
 
@@ -230,6 +221,7 @@ impl Stream {
         let (name, written) = match self {
             Self::Stdout => ("stdout", write(&mut std::io::stdout().lock())),
             Self::Stderr => ("stderr", write(&mut std::io::stderr().lock())),
+            #[cfg(test)]
             Self::Other(other) => ("the stream", write(&mut *other.lock())),
         };
         buffer.clear();
@@ -279,7 +271,7 @@ struct StreamSink {
 impl StreamSink {
     fn new(table: &Table, zone: &str, stream: Stream) -> Result<Self> {
         let format = Format::from_options_or(&table.options, "json")?;
-        let schema = physical(table, zone);
+        let schema = record_schema(table, zone);
         format.encoder(&schema)?;
         Ok(Self { format, schema, stream, begun: Arc::default() })
     }
@@ -316,5 +308,122 @@ impl Writer for StreamWriter {
 
     fn finish(&mut self) -> Result<()> {
         self.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::catalog::{Column, ColumnSource, Options};
+    use crate::flow::Mailbox;
+    use crate::sql::SqlType;
+    use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
+    use std::time::Instant;
+
+    fn table(pairs: &[(&str, &str)]) -> Arc<Table> {
+        let mut options = Options::default();
+        pairs.iter().for_each(|(k, v)| options.set(k, v, Default::default()));
+        let source = ColumnSource::Physical { data_type: SqlType::String, nullable: true };
+        Arc::new(Table {
+            name: "t".into(),
+            columns: vec![Column { name: "line".into(), source, comment: None }],
+            watermark: None,
+            primary_key: vec![],
+            partitioned_by: vec![],
+            comment: None,
+            options,
+            temporary: false,
+        })
+    }
+
+    /// A stream that gives what a channel gives, and ends with it.
+    struct Pipe(Receiver<&'static [u8]>);
+
+    impl std::io::Read for Pipe {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let Ok(bytes) = self.0.recv() else { return Ok(0) };
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+    }
+
+    #[test]
+    fn lines_are_handed_over_as_they_arrive() {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let open: OpenStream = Box::new(move || Ok(Box::new(Pipe(receiver.clone()))));
+        let table = table(&[("format", "raw")]);
+        let request =
+            ScanRequest { projection: vec![0], schema: record_schema(&table, "UTC"), batch_rows: 10, table };
+        let source = StreamSource::new(&request, open).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mailbox = Mailbox::new();
+        let context = ReaderContext {
+            task: 0,
+            parallelism: 1,
+            waker: mailbox.waker(0),
+            runtime: runtime.handle().clone(),
+        };
+        let mut reader = source.reader(context).unwrap();
+        let mut next = || loop {
+            match reader.read().unwrap() {
+                Read::Batch(batch) => {
+                    let lines = batch.column(0).as_string_view().iter().flatten().map(str::to_string);
+                    return Some(lines.collect::<Vec<_>>());
+                }
+                Read::Pending => drop(mailbox.wait(None)),
+                Read::End => return None,
+            }
+        };
+        // Each line is read before the next one is written.
+        sender.send(b"one\ntw").unwrap();
+        assert_eq!(next().unwrap(), ["one"]);
+        sender.send(b"o\n").unwrap();
+        assert_eq!(next().unwrap(), ["two"]);
+        sender.send(b"three").unwrap();
+        drop(sender);
+        assert_eq!(next().unwrap(), ["three"]);
+        assert_eq!(next(), None);
+        assert_eq!(next(), None);
+    }
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn chunk() -> Chunk {
+        let column = Arc::new(StringViewArray::from(vec!["a", "b"])) as ArrayRef;
+        Chunk::append(RecordBatch::try_from_iter([("line", column)]).unwrap(), Instant::now())
+    }
+
+    #[test]
+    fn a_closed_pipe_cancels() {
+        let stream = Stream::Other(Arc::new(Mutex::new(Closed)));
+        let sink = StreamSink::new(&table(&[("format", "raw")]), "UTC", stream).unwrap();
+        let mut writer = sink.writer(0).unwrap();
+        writer.write(&chunk()).unwrap();
+        let e = writer.flush().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Cancelled);
+    }
+
+    #[test]
+    fn one_header_stands_before_all_rows() {
+        let out = Arc::new(Mutex::new(Vec::new()));
+        let options = [("format", "csv"), ("csv.write-header", "true")];
+        let sink = StreamSink::new(&table(&options), "UTC", Stream::Other(out.clone())).unwrap();
+        let mut writers = [sink.writer(0).unwrap(), sink.writer(1).unwrap()];
+        for writer in &mut writers {
+            writer.write(&chunk()).unwrap();
+        }
+        writers.iter_mut().for_each(|w| w.finish().unwrap());
+        assert_eq!(out.lock().as_slice(), b"line\na\nb\na\nb\n");
     }
 }

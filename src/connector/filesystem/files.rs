@@ -215,6 +215,26 @@ pub(super) fn unreadable(path: &Path, e: &std::io::Error) -> Error {
     }
 }
 
+/// The data files below a directory; none when there is no such directory.
+pub(super) fn data_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let (mut found, mut directories) = (Vec::new(), vec![directory.to_path_buf()]);
+    while let Some(directory) = directories.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if hidden(&path) {
+                continue;
+            }
+            if kind.is_dir() { directories.push(path) } else { found.push(path) }
+        }
+    }
+    Ok(found)
+}
+
 /// Hidden files and those that start with `_` are not data: in-progress files, `_SUCCESS`.
 fn hidden(path: &Path) -> bool {
     path.file_name().is_none_or(|n| matches!(n.as_encoded_bytes().first(), Some(b'.' | b'_')))
@@ -267,7 +287,7 @@ impl Walk<'_> {
     }
 }
 
-fn compression(path: &Path) -> Result<Compression> {
+pub(super) fn compression(path: &Path) -> Result<Compression> {
     let suffix = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     match suffix.as_str() {
         "gz" | "gzip" => Ok(Compression::Gzip),
@@ -286,10 +306,14 @@ fn millis(time: SystemTime) -> i64 {
     }
 }
 
+/// Inode and time of birth: an inode alone is soon given to another file. 0 where that is not known.
 #[cfg(unix)]
 fn identity(metadata: &fs::Metadata) -> u64 {
+    use std::hash::BuildHasher;
     use std::os::unix::fs::MetadataExt;
-    metadata.ino() ^ metadata.dev().rotate_left(40)
+    let Ok(born) = metadata.created() else { return 0 };
+    let inode = (metadata.dev(), metadata.ino(), born);
+    foldhash::quality::FixedState::default().hash_one(inode).max(1)
 }
 
 #[cfg(not(unix))]

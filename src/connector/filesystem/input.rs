@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 /// alive.
 pub(super) const BLOCK: usize = 1 << 20;
 
+/// Bytes taken at once to find the end of a line.
+const TAIL: usize = 64 << 10;
+
 /// A piece of a file.
 ///
 /// A range `start..end` holds the lines that begin behind the first newline at or after `start`, through
@@ -54,7 +57,7 @@ impl Split {
 
 enum Bits {
     Plain(File),
-    Gzip(MultiGzDecoder<BufReader<Counted>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
 }
 
 /// Counts the packed bytes, for progress.
@@ -91,10 +94,10 @@ impl Input {
         }
         let bits = match split.file.compression {
             Compression::None => Bits::Plain(file),
-            Compression::Gzip => Bits::Gzip(MultiGzDecoder::new(BufReader::with_capacity(
+            Compression::Gzip => Bits::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(
                 256 << 10,
                 Counted(file, packed.clone()),
-            ))),
+            )))),
         };
         let seeking = !split.aligned;
         Ok(Self { bits, position: split.start, seeking, done: false, packed, split: split.clone() })
@@ -137,10 +140,19 @@ impl Input {
     }
 
     fn read_block(&mut self) -> Result<Bytes> {
-        let mut block = Vec::with_capacity(BLOCK);
+        // Behind the end of the range only the rest of one line is wanted.
+        let most = if self.split.end.is_some_and(|end| self.position >= end) { TAIL } else { BLOCK };
+        let mut block = Vec::new();
         let read = match &mut self.bits {
-            Bits::Plain(file) => file.take(BLOCK as u64).read_to_end(&mut block),
-            Bits::Gzip(gzip) => gzip.take(BLOCK as u64).read_to_end(&mut block),
+            Bits::Plain(file) => {
+                let left = usize::try_from(self.split.file.size.saturating_sub(self.position));
+                block.reserve_exact(left.unwrap_or(most).clamp(4096, most));
+                file.take(most as u64).read_to_end(&mut block)
+            }
+            Bits::Gzip(gzip) => {
+                block.reserve_exact(most);
+                gzip.take(most as u64).read_to_end(&mut block)
+            }
         };
         let path = &self.split.file.path;
         match (read, &self.bits) {

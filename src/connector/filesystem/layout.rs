@@ -145,7 +145,7 @@ impl Layout {
 }
 
 /// The columns of a record: the physical ones that are not in the directories' names.
-pub(super) fn record_schema(table: &Table, zone: &str) -> SchemaRef {
+pub(in crate::connector) fn record_schema(table: &Table, zone: &str) -> SchemaRef {
     let fields = table.columns.iter().filter_map(|c| match &c.source {
         ColumnSource::Physical { data_type, nullable } if !table.partitioned_by.contains(&c.name) => {
             Some(Field::new(&c.name, data_type.to_arrow(zone), *nullable))

@@ -100,7 +100,8 @@ impl Part {
     }
 
     /// Makes it visible: by its name, or at the end of a file of that name that exists.
-    pub(super) fn publish(&mut self) -> Result<()> {
+    /// With `replace`, what was there is gone.
+    pub(super) fn publish(&mut self, replace: bool) -> Result<()> {
         if self.stage == Stage::Done {
             return Ok(());
         }
@@ -108,7 +109,7 @@ impl Part {
         file.and_then(|f| f.sync_all()).map_err(|e| failed("written", &self.target, &e))?;
         let _one_at_a_time = APPENDING.lock();
         match fs::metadata(&self.target) {
-            Ok(there) if there.len() > 0 => {
+            Ok(there) if there.len() > 0 && !replace => {
                 self.append_to(there.len()).map_err(|e| failed("written", &self.target, &e))?;
             }
             _ => fs::rename(&self.hidden, &self.target).map_err(|e| failed("created", &self.target, &e))?,

@@ -8,7 +8,7 @@
 //! that stops between two of them leaves the first ones visible. A job that never ends shows a file when it
 //! is rolled, by size or age.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,7 +18,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
-use super::files::{DEFAULT_PARTITION, local_path};
+use super::files::{Compression, DEFAULT_PARTITION, compression, local_path};
 use super::layout::record_schema;
 use super::part::{Part, Stage};
 use crate::catalog::{ColumnSource, Table};
@@ -92,11 +92,14 @@ struct Shared {
     roll_interval: Duration,
     check_interval: Duration,
     unbounded: AtomicBool,
+    overwrite: AtomicBool,
     counter: AtomicUsize,
     /// All parts that are not visible yet, with their directories.
     parts: Mutex<Vec<(PathBuf, Arc<Mutex<Part>>)>>,
     /// The part that all tasks share.
     single: Mutex<Option<Arc<Mutex<Part>>>>,
+    /// Held while parts become visible, so that whoever comes later finds them so.
+    publishing: Mutex<()>,
     /// Ends the thread that rolls old parts, by being dropped.
     roller: Mutex<Option<crossbeam_channel::Sender<()>>>,
 }
@@ -143,7 +146,7 @@ impl FilesystemSink {
             && path.extension().is_some()
             && !path.is_dir()
             && !text.ends_with(std::path::MAIN_SEPARATOR);
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz") || e.eq_ignore_ascii_case("gzip")) {
+        if !path.is_dir() && compression(&path).ok() != Some(Compression::None) {
             return Err(Error::unsupported(format!(
                 "table '{}': packed files cannot be written",
                 table.name
@@ -179,9 +182,11 @@ impl FilesystemSink {
                 roll_interval: duration("sink.rolling-policy.rollover-interval", 30 * 60)?,
                 check_interval: duration("sink.rolling-policy.check-interval", 60)?,
                 unbounded: AtomicBool::new(false),
+                overwrite: AtomicBool::new(false),
                 counter: AtomicUsize::new(0),
                 parts: Mutex::default(),
                 single: Mutex::default(),
+                publishing: Mutex::default(),
                 roller: Mutex::default(),
             }),
         })
@@ -263,6 +268,7 @@ impl Shared {
 
     /// Makes the parts visible that are meant.
     fn publish(&self, meant: impl Fn(&Part) -> bool) -> Result<()> {
+        let _in_turn = self.publishing.lock();
         let ready: Vec<_> = {
             let mut parts = self.parts.lock();
             let (ready, rest) = std::mem::take(&mut *parts).into_iter().partition(|(_, p)| meant(&p.lock()));
@@ -271,7 +277,7 @@ impl Shared {
         };
         let mut ready = ready.into_iter();
         while let Some((directory, part)) = ready.next() {
-            let published = part.lock().publish();
+            let published = part.lock().publish(self.overwrite.load(Ordering::Relaxed));
             let published = published.and_then(|()| match &self.success_file {
                 Some(name) => std::fs::write(directory.join(name), b"").map_err(|e| {
                     Error::io(format!("'{}' could not be written: {e}", directory.join(name).display()))
@@ -287,7 +293,23 @@ impl Shared {
         Ok(())
     }
 
+    /// The files that an overwriting job replaces: of the whole table, or of the partitions that got rows.
+    fn replaced(&self) -> Result<Vec<PathBuf>> {
+        let directories: BTreeSet<PathBuf> = match &self.target {
+            Target::File(_) => return Ok(Vec::new()),
+            Target::Directory(path) if self.partitions.is_empty() => [path.clone()].into(),
+            Target::Directory(_) => self.parts.lock().iter().map(|(d, _)| d.clone()).collect(),
+        };
+        let mut old = Vec::new();
+        for directory in directories {
+            let files = super::files::data_files(&directory);
+            old.extend(files.map_err(|e| super::files::unreadable(&directory, &e))?);
+        }
+        Ok(old)
+    }
+
     fn discard(&self) {
+        let _in_turn = self.publishing.lock();
         for (_, part) in self.parts.lock().drain(..) {
             part.lock().discard();
         }
@@ -332,6 +354,11 @@ impl Sink for FilesystemSink {
         }
     }
 
+    fn overwrite(&self) -> Result<()> {
+        self.shared.overwrite.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn writer(&self, task: usize) -> Result<Box<dyn Writer>> {
         Ok(Box::new(FilesystemWriter {
             encoder: self.shared.format.encoder(&self.shared.schema)?,
@@ -343,14 +370,22 @@ impl Sink for FilesystemSink {
 
     fn commit(&self) -> Result<()> {
         let shared = &self.shared;
+        let overwrite = shared.overwrite.load(Ordering::Relaxed);
         // A file that was asked for is there, even when no row came.
         if let Target::File(path) = &shared.target
             && shared.counter.load(Ordering::Relaxed) == 0
-            && !path.exists()
+            && (overwrite || !path.exists())
         {
             shared.create(0, "")?;
         }
-        shared.publish(|_| true)
+        let old = if overwrite { shared.replaced()? } else { Vec::new() };
+        shared.publish(|_| true)?;
+        // Last, so that whatever happens no row is in neither.
+        for path in old {
+            std::fs::remove_file(&path)
+                .map_err(|e| Error::io(format!("'{}' could not be removed: {e}", path.display())))?;
+        }
+        Ok(())
     }
 
     fn abort(&self) {

@@ -4,9 +4,9 @@
 //! runtime looks at the path every interval and puts what is new into the queue; tasks are woken, none of
 //! them polls. A file is followed as `tail -F` does: what is appended is read, a line counts when its
 //! newline has come, a file that was replaced or cut short is read from its start, and one that was renamed
-//! is not read again. Packed files are read once.
+//! is not read again. Packed files are read once, when they have stopped growing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -158,61 +158,68 @@ async fn watch(scan: Weak<Scan>, interval: Duration) {
 }
 
 impl State {
-    /// Follows a new file.
+    /// Follows a new file. A packed one is read when it has the same size at the next look: then whoever
+    /// writes it has, as far as one can tell, come to its end.
     fn add(&mut self, file: Arc<FileInfo>) {
-        self.queue.push_back(Split::whole(file.clone()));
-        let followed = Followed { file: file.clone(), position: 0, seen: 0, decoder: None, busy: true };
+        let busy = file.compression == Compression::None;
+        if busy {
+            self.queue.push_back(Split::whole(file.clone()));
+        }
+        let followed = Followed { file: file.clone(), position: 0, seen: 0, decoder: None, busy };
         self.followed.insert(file.path.clone(), followed);
     }
 
     /// Compares what is followed with the files there are now.
     fn compare(&mut self, files: Vec<FileInfo>) {
         let listed: HashMap<_, _> = files.iter().map(|f| (f.path.clone(), f.identity)).collect();
-        for file in files {
-            let file = Arc::new(file);
-            if !self.followed.contains_key(&file.path) {
-                match self.renamed(&file, &listed) {
-                    Some(from) => {
-                        if let Some(moved) = self.followed.remove(&from) {
-                            self.followed.insert(file.path.clone(), moved);
-                        }
-                    }
-                    None => self.add(file.clone()),
-                }
-            }
-            let Some(followed) = self.followed.get_mut(&file.path).filter(|f| !f.busy) else { continue };
-            let replaced = followed.file.identity != file.identity || file.size < followed.seen;
-            followed.file = file.clone();
-            if replaced {
-                followed.given_up("was replaced or cut short");
-                (followed.position, followed.seen, followed.decoder) = (0, 0, None);
-            }
-            let grown = file.size > followed.seen && file.compression == Compression::None;
-            if replaced || grown {
-                followed.busy = true;
-                let start = followed.position;
-                self.queue.push_back(Split { file, start, end: None, aligned: true });
+        // Files that are not where they were: renamed (logs are rotated), replaced or removed.
+        let mut displaced: HashMap<u64, Followed> = HashMap::new();
+        let moved = |path: &PathBuf, f: &mut Followed| !f.busy && listed.get(path) != Some(&f.file.identity);
+        for (_, followed) in self.followed.extract_if(moved) {
+            match followed.file.identity {
+                0 => followed.given_up("was removed"),
+                identity => drop(displaced.insert(identity, followed)),
             }
         }
-        self.followed.retain(|path, followed| {
-            let keep = followed.busy || listed.contains_key(path);
-            if !keep {
-                followed.given_up("was removed");
+        let busy: HashSet<_> = self.followed.values().filter(|f| f.busy).map(|f| f.file.identity).collect();
+        for file in files {
+            let file = Arc::new(file);
+            let Some(followed) = self.followed.get_mut(&file.path) else {
+                let known = displaced.remove(&file.identity).filter(|k| file.size >= k.seen);
+                match known {
+                    Some(known) => drop(self.followed.insert(file.path.clone(), known)),
+                    // It is being read under its old name: next time.
+                    None if file.identity != 0 && busy.contains(&file.identity) => continue,
+                    None => {
+                        self.add(file);
+                        continue;
+                    }
+                }
+                self.refresh(&file);
+                continue;
+            };
+            if !followed.busy && file.size < followed.seen {
+                followed.given_up("was cut short");
+                (followed.position, followed.seen, followed.decoder) = (0, 0, None);
             }
-            keep
-        });
+            self.refresh(&file);
+        }
+        displaced.values().for_each(|f| f.given_up("was removed or replaced"));
     }
 
-    /// The path under which a new file was followed before it was renamed.
-    fn renamed(&self, file: &FileInfo, listed: &HashMap<PathBuf, u64>) -> Option<PathBuf> {
-        let same = |(path, followed): &(&PathBuf, &Followed)| {
-            file.identity != 0
-                && followed.file.identity == file.identity
-                && !followed.busy
-                && file.size >= followed.seen
-                && listed.get(*path) != Some(&followed.file.identity)
+    /// Puts what a file has grown by into the queue.
+    fn refresh(&mut self, file: &Arc<FileInfo>) {
+        let Some(followed) = self.followed.get_mut(&file.path).filter(|f| !f.busy) else { return };
+        let before = std::mem::replace(&mut followed.file, file.clone());
+        let ready = match file.compression {
+            Compression::None => file.size > followed.seen,
+            Compression::Gzip => followed.seen == 0 && file.size > 0 && file.size == before.size,
         };
-        self.followed.iter().find(same).map(|(path, _)| path.clone())
+        if ready {
+            followed.busy = true;
+            let start = followed.position;
+            self.queue.push_back(Split { file: file.clone(), start, end: None, aligned: true });
+        }
     }
 }
 
@@ -272,12 +279,12 @@ impl Scan {
         if self.monitor.is_none() {
             return;
         }
-        let (path, packed) = (reader.split().file.path.clone(), reader.split().file.compression);
+        let FileInfo { path, compression: packed, size, .. } = reader.split().file.as_ref().clone();
         let (position, seen, decoder) = reader.park();
         if let Some(followed) = self.state.lock().followed.get_mut(&path) {
             followed.busy = false;
             (followed.position, followed.seen, followed.decoder) =
-                if packed == Compression::None { (position, seen, decoder) } else { (0, 0, None) };
+                if packed == Compression::None { (position, seen, decoder) } else { (0, size, None) };
         }
     }
 }

@@ -1,1 +1,621 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{Field, Int64Type, Schema};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::source::FilesystemSource;
+use super::*;
+use crate::catalog::Column;
+use crate::connector::registry::validate;
+use crate::connector::{Read, Reader, ReaderContext};
+use crate::flow::{Chunk, Mailbox};
+use crate::sql::SqlType;
+
+fn physical(name: &str, data_type: SqlType) -> Column {
+    Column { name: name.into(), source: ColumnSource::Physical { data_type, nullable: true }, comment: None }
+}
+
+fn metadata(name: &str, data_type: SqlType, key: &str) -> Column {
+    let source = ColumnSource::Metadata { data_type, nullable: true, key: key.into(), is_virtual: true };
+    Column { name: name.into(), source, comment: None }
+}
+
+fn table(columns: Vec<Column>, partitioned_by: &[&str], path: &Path, pairs: &[(&str, &str)]) -> Arc<Table> {
+    let mut options = Options::default();
+    options.set("connector", "filesystem", Default::default());
+    options.set("path", path.to_str().unwrap(), Default::default());
+    pairs.iter().for_each(|(k, v)| options.set(k, v, Default::default()));
+    Arc::new(Table {
+        name: "t".into(),
+        columns,
+        watermark: None,
+        primary_key: vec![],
+        partitioned_by: partitioned_by.iter().map(|p| p.to_string()).collect(),
+        comment: None,
+        options,
+        temporary: false,
+    })
+}
+
+fn lines(path: &Path, pairs: &[(&str, &str)]) -> Arc<Table> {
+    let mut all = vec![("format", "raw")];
+    all.extend(pairs);
+    table(vec![physical("line", SqlType::String)], &[], path, &all)
+}
+
+fn request(table: &Arc<Table>) -> ScanRequest {
+    validate(table).unwrap();
+    let fields: Vec<_> = table
+        .columns
+        .iter()
+        .map(|c| Field::new(&c.name, c.declared().unwrap().0.to_arrow("UTC"), true))
+        .collect();
+    ScanRequest {
+        projection: (0..table.columns.len()).collect(),
+        schema: Arc::new(Schema::new(fields)),
+        batch_rows: 100,
+        table: table.clone(),
+    }
+}
+
+struct Tasks {
+    runtime: tokio::runtime::Runtime,
+    mailbox: Mailbox,
+}
+
+impl Tasks {
+    fn new() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        Self { runtime, mailbox: Mailbox::new() }
+    }
+
+    fn reader(&self, source: &dyn Source, task: usize, parallelism: usize) -> Box<dyn Reader> {
+        let waker = self.mailbox.waker(task);
+        let runtime = self.runtime.handle().clone();
+        source.reader(ReaderContext { task, parallelism, waker, runtime }).unwrap()
+    }
+
+    /// Reads until `n` rows came, waiting for the waker in between.
+    fn rows(&self, reader: &mut dyn Reader, n: usize) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut rows = Vec::new();
+        while rows.len() < n {
+            match reader.read().unwrap() {
+                Read::Batch(batch) => rows.extend(texts(&batch, 0)),
+                Read::Pending => {
+                    let mail = self.mailbox.wait(Some(deadline));
+                    assert!(!mail.woken.is_empty(), "not woken; got {rows:?}");
+                }
+                Read::End => panic!("ended with {rows:?}"),
+            }
+        }
+        rows
+    }
+}
+
+fn texts(batch: &RecordBatch, column: usize) -> Vec<String> {
+    batch.column(column).as_string_view().iter().map(|t| t.unwrap_or("NULL").to_string()).collect()
+}
+
+/// All batches, by turns of the tasks.
+fn read_all(source: &dyn Source, parallelism: usize) -> Result<Vec<RecordBatch>> {
+    let tasks = Tasks::new();
+    let mut readers: Vec<_> = (0..parallelism).map(|t| tasks.reader(source, t, parallelism)).collect();
+    let mut batches = Vec::new();
+    while !readers.is_empty() {
+        let mut error = None;
+        readers.retain_mut(|r| match r.read() {
+            Ok(Read::Batch(batch)) => {
+                batches.push(batch);
+                true
+            }
+            Ok(_) => false,
+            Err(e) => {
+                error = Some(e);
+                false
+            }
+        });
+        if let Some(e) = error {
+            return Err(e);
+        }
+    }
+    Ok(batches)
+}
+
+fn read_lines(table: &Arc<Table>) -> Result<Vec<String>> {
+    let batches = read_all(Filesystem.source(&request(table))?.as_ref(), 1)?;
+    Ok(batches.iter().flat_map(|b| texts(b, 0)).collect())
+}
+
+/// A source whose files are cut into pieces of so many bytes.
+fn cut_source(table: &Arc<Table>, split_size: u64) -> FilesystemSource {
+    let request = request(table);
+    let format = Format::from_options(&table.options).unwrap();
+    let layout = Layout::new(table, format, &request.projection, &request.schema, 3).unwrap();
+    FilesystemSource::new(layout, Location::new(table).unwrap(), None, split_size).unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn splits_hold_every_line_once(
+        text in "[a-c\n]{0,120}", split_size in 1u64..40, parallelism in 1usize..4,
+    ) {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("x"), &text).unwrap();
+        let table = lines(dir.path(), &[]);
+        let source = cut_source(&table, split_size);
+        let batches = read_all(&source, parallelism).unwrap();
+        let mut read: Vec<String> = batches.iter().flat_map(|b| texts(b, 0)).collect();
+        let mut expected: Vec<String> = text.lines().map(str::to_string).collect();
+        if parallelism > 1 {
+            read.sort();
+            expected.sort();
+        }
+        prop_assert_eq!(read, expected);
+    }
+}
+
+#[test]
+fn directories_patterns_and_urls() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path();
+    fs::create_dir_all(root.join("b/c")).unwrap();
+    fs::create_dir_all(root.join(".hidden")).unwrap();
+    for (name, text) in [
+        ("a.txt", "1\n"),
+        ("b/c/d.txt", "2\n"),
+        ("b/e.log", "3\n"),
+        ("_SUCCESS", "no\n"),
+        (".x.inprogress", "no\n"),
+        (".hidden/y.txt", "no\n"),
+    ] {
+        fs::write(root.join(name), text).unwrap();
+    }
+    assert_eq!(read_lines(&lines(root, &[])).unwrap(), ["1", "2", "3"]);
+    assert_eq!(read_lines(&lines(&root.join("**/*.txt"), &[])).unwrap(), ["1", "2"]);
+    assert_eq!(read_lines(&lines(&root.join("b"), &[])).unwrap(), ["2", "3"]);
+    let url = format!("file://{}/a%2Etxt", root.display());
+    assert_eq!(read_lines(&lines(Path::new(&url), &[])).unwrap(), ["1"]);
+    let log = [("source.path.regex-pattern", r".*\.log")];
+    assert_eq!(read_lines(&lines(root, &log)).unwrap(), ["3"]);
+    fs::create_dir(root.join("empty")).unwrap();
+    assert!(read_lines(&lines(&root.join("empty"), &[])).unwrap().is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error_when_the_query_is_planned() {
+    let dir = TempDir::new().unwrap();
+    let message = |path: &Path| {
+        let e = Filesystem.source(&request(&lines(path, &[]))).err().unwrap();
+        assert!(e.span().is_some());
+        e.message().replace(dir.path().to_str().unwrap(), "DIR")
+    };
+    assert_eq!(message(&dir.path().join("none.txt")), "'DIR/none.txt' does not exist");
+    assert_eq!(message(&dir.path().join("none/*.txt")), "'DIR/none' does not exist");
+    assert_eq!(message(&dir.path().join("*.txt")), "no file matches 'DIR/*.txt'");
+    fs::write(dir.path().join("a.zst"), "x").unwrap();
+    assert_eq!(message(&dir.path().join("a.zst")), "file DIR/a.zst: compression 'zst' is not supported");
+    let e = validate(&lines(Path::new("s3://bucket/x"), &[])).unwrap_err();
+    assert_eq!(e.message(), "table 't': paths of scheme 's3' are not supported");
+}
+
+#[test]
+fn packed_files_have_several_members_and_must_be_whole() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("x.gz");
+    let mut bytes = gzip(b"1\n2");
+    bytes.extend(gzip(b"2\n3\n"));
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(read_lines(&lines(dir.path(), &[])).unwrap(), ["1", "22", "3"]);
+    fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    let e = read_lines(&lines(dir.path(), &[])).unwrap_err();
+    assert!(e.message().contains("x.gz: broken gzip data"), "{e}");
+}
+
+#[test]
+fn an_error_in_the_middle_of_a_file_names_its_true_line() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("x.csv");
+    let columns = || vec![physical("n", SqlType::BigInt)];
+    let options = [("format", "csv"), ("csv.disable-quote-character", "true"), ("csv.skip-header", "true")];
+    for split_size in [5, 64, 1000, 100_000] {
+        for bad in [2, 37, 4999] {
+            let mut text = String::from("n\n");
+            (2..=5000).for_each(|i| text.push_str(&if i == bad { "x\n".into() } else { format!("{i}\n") }));
+            fs::write(&path, text).unwrap();
+            let table = table(columns(), &[], dir.path(), &options);
+            let e = read_all(&cut_source(&table, split_size), 1).unwrap_err();
+            let expected = format!("file {}, line {bad}, column 'n': 'x' is not a BIGINT", path.display());
+            assert_eq!(e.message(), expected, "split size {split_size}");
+        }
+    }
+    // Quotes may hide newlines: not cut.
+    let quoted = table(columns(), &[], dir.path(), &[("format", "csv")]);
+    assert_eq!(cut_source(&quoted, 5).max_parallelism(), 1);
+}
+
+#[test]
+fn partitions_and_metadata_are_columns() {
+    let dir = TempDir::new().unwrap();
+    for (name, text) in
+        [("day=2020-01-01/kind=a%2Fb/x", "1\n2\n"), ("day=2020-01-02/kind=__DEFAULT_PARTITION__/y", "3\n")]
+    {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let columns = || {
+        vec![
+            physical("kind", SqlType::String),
+            physical("n", SqlType::BigInt),
+            physical("day", SqlType::Date),
+            metadata("name", SqlType::String, "file.name"),
+            metadata("path", SqlType::String, "file.path"),
+            metadata("size", SqlType::BigInt, "file.size"),
+            metadata("modified", SqlType::TimestampLtz(3), "file.modification-time"),
+        ]
+    };
+    let table_of = |columns, by: &[&str]| table(columns, by, dir.path(), &[("format", "csv")]);
+    let table = table_of(columns(), &["day", "kind"]);
+    let batches = read_all(Filesystem.source(&request(&table)).unwrap().as_ref(), 1).unwrap();
+    let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
+    assert_eq!(texts(&all, 0), ["a/b", "a/b", "NULL"]);
+    assert_eq!(all.column(1).as_primitive::<Int64Type>().values(), &[1, 2, 3]);
+    assert_eq!(all.column(2).as_primitive::<arrow::datatypes::Date32Type>().values(), &[18262, 18262, 18263]);
+    assert_eq!(texts(&all, 3), ["x", "x", "y"]);
+    assert!(texts(&all, 4)[2].ends_with("/y"));
+    assert_eq!(all.column(5).as_primitive::<Int64Type>().values(), &[4, 4, 2]);
+    assert_eq!(all.column(6).null_count(), 0);
+    // As a query wants them: some, and not one of the record.
+    let mut narrow = request(&table);
+    narrow.projection = vec![3];
+    narrow.schema = Arc::new(narrow.schema.project(&[3]).unwrap());
+    let batches = read_all(Filesystem.source(&narrow).unwrap().as_ref(), 1).unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+
+    let e = Filesystem.source(&request(&table_of(columns(), &["day", "n"]))).err().unwrap();
+    assert!(e.message().contains("no directory 'n=...' on its path"), "{e}");
+    let mut wrong = columns();
+    wrong[5] = metadata("size", SqlType::Int, "file.size");
+    let e = validate(&table_of(wrong, &[])).unwrap_err();
+    assert_eq!(e.message(), "table 't': column 'size': metadata 'file.size' is BIGINT");
+    let mut wrong = columns();
+    wrong[5] = metadata("size", SqlType::BigInt, "file.sise");
+    let e = validate(&table_of(wrong, &[])).unwrap_err();
+    assert_eq!(e.hint(), Some("did you mean 'file.size'?"));
+}
+
+#[test]
+fn new_and_growing_files_are_followed() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path();
+    let append = |name: &str, text: &str| {
+        let mut file = fs::OpenOptions::new().append(true).create(true).open(root.join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    append("a", "1\n2\nhal");
+    let table = lines(root, &[("source.monitor-interval", "5 ms")]);
+    let source = Filesystem.source(&request(&table)).unwrap();
+    assert!(!source.bounded());
+    let tasks = Tasks::new();
+    let mut reader = tasks.reader(source.as_ref(), 0, 1);
+    assert_eq!(tasks.rows(reader.as_mut(), 2), ["1", "2"]);
+    append("b", "3\n");
+    assert_eq!(tasks.rows(reader.as_mut(), 1), ["3"]);
+    append("a", "f\n4\n");
+    assert_eq!(tasks.rows(reader.as_mut(), 2), ["half", "4"]);
+    // Rotated: what is known by another name is not read again, the new file is.
+    fs::rename(root.join("a"), root.join("a.1")).unwrap();
+    append("a", "5\n");
+    assert_eq!(tasks.rows(reader.as_mut(), 1), ["5"]);
+    fs::write(root.join("packed.gz"), gzip(b"6\n")).unwrap();
+    assert_eq!(tasks.rows(reader.as_mut(), 1), ["6"]);
+    append("a.1", "7\n");
+    assert_eq!(tasks.rows(reader.as_mut(), 1), ["7"]);
+    // Cut short, and written again.
+    fs::write(root.join("b"), "").unwrap();
+    append("c", "8\n");
+    assert_eq!(tasks.rows(reader.as_mut(), 1), ["8"]);
+    append("b", "9\n10\n");
+    let mut rows = tasks.rows(reader.as_mut(), 1);
+    if rows == ["9"] {
+        rows.extend(tasks.rows(reader.as_mut(), 1));
+    }
+    assert_eq!(rows.last().map(String::as_str), Some("10"));
+}
+
+#[test]
+fn a_chain_of_rotated_logs_is_read_once() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("log"), "2\n").unwrap();
+    fs::write(at("log.1"), "1\n").unwrap();
+    let table = lines(dir.path(), &[("source.monitor-interval", "5 ms")]);
+    let source = Filesystem.source(&request(&table)).unwrap();
+    let tasks = Tasks::new();
+    let mut reader = tasks.reader(source.as_ref(), 0, 1);
+    assert_eq!(tasks.rows(reader.as_mut(), 2), ["2", "1"]);
+    for (round, line) in [(0, "3"), (1, "4"), (2, "5")] {
+        for old in (0..=round + 1).rev() {
+            let from = if old == 0 { at("log") } else { at(&format!("log.{old}")) };
+            fs::rename(from, at(&format!("log.{}", old + 1))).unwrap();
+        }
+        fs::write(at("log"), format!("{line}\n")).unwrap();
+        assert_eq!(tasks.rows(reader.as_mut(), 1), [line]);
+    }
+}
+
+#[test]
+fn a_followed_csv_keeps_its_open_quote() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("x.csv");
+    fs::write(&path, "s\n\"a\nb").unwrap();
+    let options = [("format", "csv"), ("csv.skip-header", "true"), ("source.monitor-interval", "5 ms")];
+    let table = table(vec![physical("s", SqlType::String)], &[], &path, &options);
+    let source = Filesystem.source(&request(&table)).unwrap();
+    assert_eq!(source.max_parallelism(), 1);
+    let tasks = Tasks::new();
+    let mut reader = tasks.reader(source.as_ref(), 0, 1);
+    assert!(matches!(reader.read().unwrap(), Read::Pending));
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\nc\"\n").unwrap();
+    assert_eq!(tasks.rows(reader.as_mut(), 1), ["a\nb\nc"]);
+}
+
+fn pair(path: &Path, by: &[&str], pairs: &[(&str, &str)]) -> Arc<Table> {
+    let mut all = vec![("format", "csv")];
+    all.extend(pairs);
+    let columns = vec![physical("k", SqlType::String), physical("n", SqlType::BigInt)];
+    let table = table(columns, by, path, &all);
+    validate(&table).unwrap();
+    table
+}
+
+fn chunk(rows: &[(Option<&str>, i64)]) -> Chunk {
+    let batch = RecordBatch::try_from_iter([
+        ("k", Arc::new(StringViewArray::from_iter(rows.iter().map(|r| r.0))) as ArrayRef),
+        ("n", Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.1)))),
+    ]);
+    Chunk::append(batch.unwrap(), Instant::now())
+}
+
+/// Names (with the random part taken out) and contents of all files below a directory.
+fn files(root: &Path) -> BTreeMap<String, String> {
+    let uuid = regex::Regex::new("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").unwrap();
+    let mut found = BTreeMap::new();
+    let mut directories = vec![root.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            found.insert(uuid.replace(&name, "U").into_owned(), fs::read_to_string(&path).unwrap());
+        }
+    }
+    found
+}
+
+fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+    entries.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+}
+
+#[test]
+fn parts_appear_when_the_job_ends_well() {
+    let dir = TempDir::new().unwrap();
+    let sink = Filesystem.sink(&pair(&dir.path().join("out"), &[], &[]), "UTC").unwrap();
+    let mut writers = [sink.writer(0).unwrap(), sink.writer(1).unwrap()];
+    writers[0].write(&chunk(&[(Some("a"), 1)])).unwrap();
+    writers[1].write(&chunk(&[(None, 2)])).unwrap();
+    writers[0].flush().unwrap();
+    assert_eq!(files(dir.path()), map(&[("out/.part-U-0-0.inprogress", "a,1\n")]));
+    writers.iter_mut().for_each(|w| w.finish().unwrap());
+    sink.commit().unwrap();
+    assert_eq!(files(dir.path()), map(&[("out/part-U-0-0", "a,1\n"), ("out/part-U-1-1", ",2\n")]));
+    // Nothing visible is taken back.
+    sink.abort();
+    assert_eq!(files(dir.path()).len(), 2);
+}
+
+#[test]
+fn an_aborted_or_dropped_sink_leaves_nothing() {
+    let dir = TempDir::new().unwrap();
+    for drop_only in [false, true] {
+        let sink = Filesystem.sink(&pair(dir.path(), &[], &[]), "UTC").unwrap();
+        let mut writer = sink.writer(0).unwrap();
+        writer.write(&chunk(&[(Some("a"), 1)])).unwrap();
+        writer.flush().unwrap();
+        assert_eq!(files(dir.path()).len(), 1);
+        if drop_only {
+            drop((writer, sink));
+        } else {
+            sink.abort();
+        }
+        assert_eq!(files(dir.path()), map(&[]));
+    }
+}
+
+#[test]
+fn partitions_are_directories_and_are_read_back() {
+    let dir = TempDir::new().unwrap();
+    let options = [("sink.partition-commit.policy.kind", "success-file")];
+    let table = pair(dir.path(), &["k"], &options);
+    let sink = Filesystem.sink(&table, "UTC").unwrap();
+    let mut writer = sink.writer(0).unwrap();
+    writer.write(&chunk(&[(Some("a/b"), 1), (None, 2), (Some("a/b"), 3)])).unwrap();
+    writer.write(&chunk(&[(Some("a/b"), 4)])).unwrap();
+    writer.finish().unwrap();
+    sink.commit().unwrap();
+    let expected = [
+        ("k=a%2Fb/part-U-0-0", "1\n3\n4\n"),
+        ("k=a%2Fb/_SUCCESS", ""),
+        ("k=__DEFAULT_PARTITION__/part-U-0-1", "2\n"),
+        ("k=__DEFAULT_PARTITION__/_SUCCESS", ""),
+    ];
+    let mut found = files(dir.path());
+    // The number of a part depends on the order in which partitions were begun to be written.
+    if found.contains_key("k=a%2Fb/part-U-0-1") {
+        for (from, to) in [
+            ("k=a%2Fb/part-U-0-1", "k=a%2Fb/part-U-0-0"),
+            ("k=__DEFAULT_PARTITION__/part-U-0-0", "k=__DEFAULT_PARTITION__/part-U-0-1"),
+        ] {
+            let text = found.remove(from).unwrap();
+            found.insert(to.into(), text);
+        }
+    }
+    assert_eq!(found, map(&expected));
+    let batches = read_all(Filesystem.source(&request(&table)).unwrap().as_ref(), 1).unwrap();
+    let keys: Vec<_> = batches.iter().flat_map(|b| texts(b, 0)).collect();
+    assert_eq!(keys, ["NULL", "a/b", "a/b", "a/b"]);
+}
+
+#[test]
+fn one_file_is_shared_and_added_to() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("deep/out.csv");
+    let table = pair(&path, &[], &[("csv.write-header", "true")]);
+    for round in 0..2 {
+        let sink = Filesystem.sink(&table, "UTC").unwrap();
+        let mut writers = [sink.writer(0).unwrap(), sink.writer(1).unwrap()];
+        for (i, writer) in writers.iter_mut().enumerate() {
+            writer.write(&chunk(&[(Some("r"), round * 10 + i as i64)])).unwrap();
+        }
+        writers.iter_mut().for_each(|w| w.finish().unwrap());
+        assert_eq!(path.exists(), round > 0);
+        sink.commit().unwrap();
+    }
+    assert_eq!(files(dir.path()), map(&[("deep/out.csv", "k,n\nr,0\nr,1\nr,10\nr,11\n")]));
+    // No row: the file is there all the same.
+    let empty = Filesystem.sink(&pair(&dir.path().join("none.csv"), &[], &[]), "UTC").unwrap();
+    empty.writer(0).unwrap().finish().unwrap();
+    empty.commit().unwrap();
+    assert_eq!(fs::read_to_string(dir.path().join("none.csv")).unwrap(), "");
+}
+
+#[test]
+fn overwriting_replaces_when_the_job_ends() {
+    let dir = TempDir::new().unwrap();
+    let write = |table: &Arc<Table>, rows: &[(Option<&str>, i64)]| {
+        let sink = Filesystem.sink(table, "UTC").unwrap();
+        sink.overwrite().unwrap();
+        let mut writer = sink.writer(0).unwrap();
+        let before = files(dir.path());
+        writer.write(&chunk(rows)).unwrap();
+        assert_eq!(files(dir.path()), before);
+        writer.finish().unwrap();
+        sink.commit().unwrap();
+    };
+    let file = pair(&dir.path().join("x.csv"), &[], &[]);
+    write(&file, &[(Some("a"), 1)]);
+    write(&file, &[(Some("b"), 2)]);
+    assert_eq!(files(dir.path()), map(&[("x.csv", "b,2\n")]));
+    write(&file, &[]);
+    assert_eq!(files(dir.path()), map(&[("x.csv", "")]));
+    let parts = pair(&dir.path().join("d"), &["k"], &[]);
+    write(&parts, &[(Some("a"), 1)]);
+    write(&parts, &[(Some("b"), 2)]);
+    write(&parts, &[(Some("b"), 3)]);
+    assert_eq!(files(&dir.path().join("d")), map(&[("k=a/part-U-0-0", "1\n"), ("k=b/part-U-0-0", "3\n")]));
+}
+
+#[test]
+fn large_parts_are_rolled() {
+    let dir = TempDir::new().unwrap();
+    let options = [("sink.rolling-policy.file-size", "4 b")];
+    for (unbounded, visible) in [(false, 0), (true, 2)] {
+        let sink = Filesystem.sink(&pair(dir.path(), &[], &options), "UTC").unwrap();
+        if unbounded {
+            sink.unbounded();
+        }
+        let mut writer = sink.writer(0).unwrap();
+        for i in 0..2 {
+            writer.write(&chunk(&[(Some("a"), i)])).unwrap();
+            writer.flush().unwrap();
+        }
+        let shown = files(dir.path()).keys().filter(|n| !n.starts_with('.')).count();
+        assert_eq!(shown, visible);
+        sink.abort();
+    }
+}
+
+#[test]
+fn old_parts_of_a_job_that_never_ends_are_shown() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("out.csv");
+    let options =
+        [("sink.rolling-policy.rollover-interval", "1 ms"), ("sink.rolling-policy.check-interval", "1 ms")];
+    let sink = Filesystem.sink(&pair(&path, &[], &options), "UTC").unwrap();
+    sink.unbounded();
+    let mut writer = sink.writer(0).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for i in 0..2i64 {
+        writer.write(&chunk(&[(Some("a"), i)])).unwrap();
+        writer.flush().unwrap();
+        let expected = (0..=i).map(|i| format!("a,{i}\n")).collect::<String>();
+        while fs::read_to_string(&path).unwrap_or_default() != expected {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+    }
+    writer.finish().unwrap();
+    sink.commit().unwrap();
+    assert_eq!(files(dir.path()), map(&[("out.csv", "a,0\na,1\n")]));
+}
+
+#[test]
+fn what_a_sink_cannot_do_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let refused = |pairs: &[(&str, &str)]| {
+        let mut all = vec![("format", "csv")];
+        all.extend(pairs);
+        let columns = vec![physical("k", SqlType::String), physical("n", SqlType::BigInt)];
+        validate(&table(columns, &["k"], dir.path(), &all)).unwrap_err().message().to_string()
+    };
+    assert_eq!(
+        refused(&[("sink.partition-commit.trigger", "partition-time")]),
+        "table 't': option 'sink.partition-commit.trigger' = 'partition-time': only 'process-time' is supported"
+    );
+    assert_eq!(
+        refused(&[("sink.partition-commit.policy.kind", "metastore,success-file")]),
+        "table 't': option 'sink.partition-commit.policy.kind' = 'metastore,success-file': only 'success-file' is supported"
+    );
+    fs::write(dir.path().join("file"), "").unwrap();
+    let e = Filesystem.sink(&pair(&dir.path().join("file"), &[], &[]), "UTC").err().unwrap();
+    assert!(e.message().ends_with("is a file, not a directory"), "{e}");
+}
+
+#[test]
+fn a_lookup_loads_everything() {
+    let dir = TempDir::new().unwrap();
+    for (name, text) in [("a=1/x", "one\n"), ("a=2/y", "two\nzwei\n")] {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let columns = vec![physical("a", SqlType::BigInt), physical("s", SqlType::String)];
+    let table = table(columns, &["a"], dir.path(), &[("format", "csv"), ("lookup.cache", "FULL")]);
+    let scan = request(&table);
+    let request = LookupRequest { table: table.clone(), keys: vec![0], schema: scan.schema };
+    let backend = Filesystem.lookup(&request).unwrap();
+    assert!(backend.can_load() && !backend.can_lookup());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let all = runtime.block_on(backend.load()).unwrap();
+    assert_eq!(all.column(0).as_primitive::<Int64Type>().values(), &[1, 2, 2]);
+    assert_eq!(texts(&all, 1), ["one", "two", "zwei"]);
+}
