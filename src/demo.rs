@@ -10,4 +10,4 @@ mod sensor;
 pub mod sensor_api;
 
 // pub use run::{DemoOptions, run};
-pub use sensor_api::{ApiStats, SensorApi, SensorApiOptions, serve};
+pub use sensor_api::{ApiStats, SensorApi, SensorApiOptions, serve, serve_blocking};
