@@ -259,7 +259,6 @@ fn measure(strategy: &'static str, tables: &str, options: &DemoOptions, api: &Se
         events,
         elapsed,
         calls: stats.requests,
-        max_concurrent: stats.max_concurrent,
         hit_ratio: lookup.filter(|_| strategy == "CACHED").and_then(|l| l.hit_ratio()),
         call_micros: lookup.map_or((0, 0), |l| (l.latency_micros(0.5), l.latency_micros(0.99))),
         event_micros,
