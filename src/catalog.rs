@@ -1,5 +1,6 @@
 //! Tables, views and their typed, validated options.
 
+pub mod ddl;
 pub mod options;
 pub mod table;
 

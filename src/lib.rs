@@ -4,6 +4,7 @@
 #![warn(missing_docs, rust_2018_idioms, clippy::unwrap_used, clippy::panic, clippy::todo)]
 
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connector;

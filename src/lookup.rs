@@ -20,9 +20,11 @@ pub mod http;
 pub mod keys;
 pub mod metrics;
 pub mod retry;
+#[cfg(test)]
+pub(crate) mod script;
 
 pub use answer::{Answer, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, LookupRequest};
-
+pub use client::{Completions, Lookup};
 pub use config::{CacheConfig, LookupConfig, OnError, OutputMode};
 pub use metrics::LookupMetrics;

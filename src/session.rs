@@ -1,14 +1,25 @@
 //! The public API: a session executes statements and owns catalog, settings and jobs.
 
+mod collect;
+mod start;
+mod statements;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
 
+use crate::catalog::{Catalog, Entry};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Job};
-use crate::sql::{SourceText, Statement};
+use crate::function::{FunctionContext, Functions};
+use crate::plan::Planner;
+use crate::plan::provider::PlannerState;
+use crate::sql::{SourceText, Statement, StatementKind};
 
 /// What a statement gives.
 #[derive(Debug)]
@@ -86,13 +97,41 @@ impl Drop for QueryResult {
 }
 
 /// Executes statements. Sessions do not see each other.
-#[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    state: Mutex<State>,
+    clock: Arc<dyn Clock>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What statements change.
+#[derive(Default)]
+struct State {
+    catalog: Arc<Catalog>,
+    config: Config,
+    jobs: Vec<Arc<Job>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
 
 impl Session {
     /// A session with an empty catalog.
     pub fn new() -> Result<Self> {
-        Ok(Self {})
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// A session whose processing time comes from `clock`.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(cores.min(4))
+            .thread_name("affluent-io")
+            .enable_all()
+            .build()?;
+        Ok(Self { state: Mutex::default(), clock, runtime })
     }
 
     /// Cuts a script into statements.
@@ -100,38 +139,89 @@ impl Session {
         crate::sql::parse_script(source)
     }
 
-    /// Executes one statement. A query or job is started, not awaited.
-    pub fn execute(&self, _statement: &Statement) -> Result<Response> {
-        Err(Error::unsupported("execution"))
+    /// Executes one statement. A query or job is started, not awaited (but see `table.dml-sync`).
+    pub fn execute(&self, statement: &Statement) -> Result<Response> {
+        self.execute_kind(&statement.kind).map_err(|e| match e.kind().is_usage() {
+            true => e.at(statement.span),
+            false => e,
+        })
+    }
+
+    /// Parses and executes statements one after the other; what the last one gives.
+    ///
+    /// ```
+    /// use affluent::session::{Response, Session};
+    ///
+    /// let session = Session::new()?;
+    /// let Response::Query(mut rows) = session.sql("SELECT UPPER('a') AS letter")? else { panic!() };
+    /// let mut count = 0;
+    /// while let Some(chunk) = rows.next_chunk()? {
+    ///     count += chunk.len();
+    /// }
+    /// assert_eq!(count, 1);
+    /// # Ok::<(), affluent::error::Error>(())
+    /// ```
+    pub fn sql(&self, text: &str) -> Result<Response> {
+        let mut last = Response::Done(String::new());
+        for statement in self.parse(&SourceText::new("<sql>", text))? {
+            last = self.execute(&statement)?;
+        }
+        Ok(last)
     }
 
     /// Sets a setting, as SET does.
-    pub fn set(&self, _key: &str, _value: &str) -> Result<()> {
-        Err(Error::unsupported("settings"))
+    pub fn set(&self, key: &str, value: &str) -> Result<()> {
+        self.state.lock().config.set(key, value)
     }
 
     /// Value of a setting now (the default where it was not set).
-    pub fn setting(&self, _key: &str) -> String {
-        String::new()
+    pub fn setting(&self, key: &str) -> String {
+        self.state.lock().config.get(key).to_string()
     }
 
     /// Jobs in order of their numbers.
     pub fn jobs(&self) -> Vec<Arc<Job>> {
-        Vec::new()
+        self.state.lock().jobs.clone()
     }
 
     /// Names of tables and views.
     pub fn table_names(&self) -> Vec<String> {
-        Vec::new()
+        self.catalog().iter().map(|(name, _)| name.to_string()).collect()
     }
 
     /// Column names of a table (of a view: none); empty when it is not known.
-    pub fn column_names(&self, _table: &str) -> Vec<String> {
-        Vec::new()
+    pub fn column_names(&self, table: &str) -> Vec<String> {
+        match self.catalog().get(table) {
+            Some(Entry::Table(table)) => table.columns.iter().map(|c| c.name.clone()).collect(),
+            Some(Entry::View(view)) => view.columns.clone(),
+            None => Vec::new(),
+        }
     }
 
     /// Names of functions, upper case.
     pub fn function_names(&self) -> Vec<String> {
-        Vec::new()
+        self.planner().function_names()
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.state.lock().catalog.clone()
+    }
+
+    /// A planner over the state as it is now.
+    fn planner(&self) -> Planner {
+        let (catalog, config) = {
+            let state = self.state.lock();
+            (state.catalog.clone(), state.config.clone())
+        };
+        let zone = config.zone();
+        let functions = Functions::new(FunctionContext { zone: zone.clone(), clock: self.clock.clone() });
+        Planner::new(PlannerState {
+            catalog,
+            config,
+            functions: Arc::new(functions),
+            zone,
+            clock: self.clock.clone(),
+            runtime: self.runtime.handle().clone(),
+        })
     }
 }

@@ -1,13 +1,13 @@
 //! Jobs: tasks that run one pipeline, their life cycle and their figures.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
-use crate::flow::Mailbox;
+use crate::flow::{Mailbox, Watermark};
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +23,7 @@ pub enum JobState {
 }
 
 /// Counters that tasks add to, a chunk at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct JobMetrics {
     /// Rows read by sources.
     pub rows_in: AtomicU64,
@@ -35,9 +35,45 @@ pub struct JobMetrics {
     pub bytes_total: AtomicU64,
     /// Records left out because they could not be decoded and the table says so.
     pub records_skipped: AtomicU64,
+    watermark: AtomicI64,
+    latency: Mutex<hdrhistogram::Histogram<u64>>,
+}
+
+impl Default for JobMetrics {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            rows_in: zero(),
+            rows_out: zero(),
+            bytes_in: zero(),
+            bytes_total: zero(),
+            records_skipped: zero(),
+            watermark: AtomicI64::new(i64::MIN),
+            latency: Mutex::new(crate::lookup::metrics::micros_histogram()),
+        }
+    }
 }
 
 impl JobMetrics {
+    /// Notes how long rows took from being read to being written, at worst (by their chunk's oldest).
+    pub(crate) fn record_latency(&self, elapsed: Duration, rows: u64) {
+        self.latency.lock().saturating_record_n((elapsed.as_micros() as u64).max(1), rows);
+    }
+
+    /// Latency from read to written at a quantile from 0 to 1, in microseconds; 0 before the first row.
+    pub fn latency_micros(&self, quantile: f64) -> u64 {
+        self.latency.lock().value_at_quantile(quantile)
+    }
+
+    pub(crate) fn note_watermark(&self, watermark: Watermark) {
+        self.watermark.fetch_max(watermark.millis(), Ordering::Relaxed);
+    }
+
+    /// The latest watermark that reached a sink, in milliseconds since the epoch; `None` before the first.
+    pub fn watermark_millis(&self) -> Option<i64> {
+        Some(self.watermark.load(Ordering::Relaxed)).filter(|&w| w != i64::MIN)
+    }
+
     /// Adds to a counter.
     pub fn add(counter: &AtomicU64, n: u64) {
         counter.fetch_add(n, Ordering::Relaxed);
@@ -60,14 +96,17 @@ pub struct Job {
     state: Mutex<JobState>,
     changed: Condvar,
     mailboxes: Mutex<Vec<Mailbox>>,
+    /// Closed by [`Job::cancel`].
+    cancel: Mutex<Option<crossbeam_channel::Sender<()>>>,
 }
 
 impl Job {
-    /// A running job without tasks yet.
+    /// A running job without tasks yet. `cancel` is closed when it is cancelled.
     pub(crate) fn new(
         id: u64,
         name: String,
         lookups: Vec<(String, Arc<crate::lookup::LookupMetrics>)>,
+        cancel: crossbeam_channel::Sender<()>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -78,6 +117,7 @@ impl Job {
             state: Mutex::new(JobState::Running),
             changed: Condvar::new(),
             mailboxes: Mutex::default(),
+            cancel: Mutex::new(Some(cancel)),
         })
     }
 
@@ -102,6 +142,7 @@ impl Job {
 
     /// Tells the tasks to stop; [`Job::wait`] returns when they have.
     pub fn cancel(&self) {
+        self.cancel.lock().take();
         for mailbox in self.mailboxes.lock().iter() {
             mailbox.cancel();
         }

@@ -41,8 +41,8 @@ impl Mailbox {
         Mail { woken: std::mem::take(&mut state.woken), cancelled: state.cancelled }
     }
 
-    /// Waits until something arrives, or `deadline` passes.
-    pub fn wait(&self, deadline: Option<Instant>) -> Mail {
+    /// Waits until something is there to take, or `deadline` passes.
+    pub fn park(&self, deadline: Option<Instant>) {
         let mut state = self.0.state.lock();
         while state.woken.is_empty() && !state.cancelled {
             match deadline {
@@ -54,7 +54,12 @@ impl Mailbox {
                 }
             }
         }
-        Mail { woken: std::mem::take(&mut state.woken), cancelled: state.cancelled }
+    }
+
+    /// Parks, then takes.
+    pub fn wait(&self, deadline: Option<Instant>) -> Mail {
+        self.park(deadline);
+        self.take()
     }
 
     /// Tells the task to stop as soon as it can.

@@ -1,1 +1,545 @@
-//! cache
+//! The cache of lookups: slots, not rows.
+//!
+//! ```text
+//!   key bytes ──hash──> Entry { key, first row, rows, expires, used }      one hash table
+//!                                    │
+//!                  logical row numbers v
+//!   [ segment 0: 90,000 rows ][ 4,000 ][ 300 ][1][1][2]                    columnar store
+//! ```
+//! Probing a chunk takes one read lock, one pass over the views of the keys and one vector of [`Slot`]s;
+//! rows are gathered afterwards with `take` (one segment) or `interleave` (several) from a [`Snapshot`],
+//! outside of the lock. Answers are appended as small segments and merged geometrically, which leaves the
+//! logical row numbers alone; only compaction, when more than half of the rows belong to nobody, numbers
+//! the rows anew. Both do their copying outside of the lock.
+//!
+//! Lifetimes are checked when a key is probed; a few buckets are swept with every insert, so that keys
+//! nobody asks for again go away as well. The bound of the number of keys evicts with CLOCK (Corbató
+//! 1968): the access bit is set under the read lock.
+
+mod store;
+
+pub use store::{Segment, Snapshot};
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arrow::array::{Array, BinaryViewArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
+use hashbrown::HashTable;
+use parking_lot::{Mutex, RwLock};
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+
+/// Buckets swept for expired keys with every insert.
+const SWEEP: usize = 4;
+/// Rows or bytes that may belong to nobody before compaction is thought of.
+const GARBAGE: usize = 1024;
+
+/// The rows of one key: `count` rows of a [`Snapshot`] from `first` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Logical number of the first row.
+    pub first: u32,
+    /// Number of rows; 0 is a miss that is known.
+    pub count: u32,
+}
+
+impl Slot {
+    /// It is not known what there is under this key.
+    pub const ABSENT: Slot = Slot { first: 0, count: u32::MAX };
+    /// It is known that there is nothing.
+    pub const NOTHING: Slot = Slot { first: 0, count: 0 };
+
+    /// Whether it is known what there is.
+    pub fn is_known(self) -> bool {
+        self.count != u32::MAX
+    }
+}
+
+/// What a cache knows about the keys of one chunk.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// One a row; [`Slot::NOTHING`] for NULL keys.
+    pub slots: Vec<Slot>,
+    /// Where the rows are.
+    pub snapshot: Arc<Snapshot>,
+    /// Rows whose key is not NULL and known.
+    pub hits: usize,
+    /// Rows whose key is not NULL and not known.
+    pub absent: usize,
+    /// Every slot has exactly one row.
+    pub single: bool,
+}
+
+/// Bounds of a cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Number of keys.
+    pub max_keys: Option<usize>,
+    /// Lifetime from the answer.
+    pub after_write: Option<Duration>,
+    /// Lifetime from the last use.
+    pub after_access: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Length and first four bytes; then the rest of a key of up to 12 bytes, else its place in the arena.
+    key: [u64; 2],
+    slot: Slot,
+    expires: i64,
+    used: AtomicI64,
+    referenced: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    table: HashTable<Entry>,
+    /// Bytes of the keys that are longer than 12.
+    arena: Vec<u8>,
+    /// Bytes in the arena that belong to no entry.
+    arena_dead: usize,
+    snapshot: Arc<Snapshot>,
+    /// Rows that belong to no entry.
+    dead: usize,
+    /// CLOCK's.
+    hand: usize,
+}
+
+/// Keys and their rows, shared by all tasks of a job.
+#[derive(Debug)]
+pub struct Cache {
+    clock: Arc<dyn Clock>,
+    hasher: foldhash::fast::RandomState,
+    max_keys: usize,
+    after_write: i64,
+    after_access: i64,
+    /// Whether a key that is not known has no rows (FULL).
+    complete: bool,
+    state: RwLock<State>,
+    /// Held by whoever merges or compacts.
+    upkeep: Mutex<()>,
+    /// Rows gathered from more than one segment since the last consolidation.
+    scattered: AtomicU64,
+}
+
+fn millis(limit: Option<Duration>) -> i64 {
+    limit.map_or(i64::MAX, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX).max(1))
+}
+
+fn split(view: u128) -> [u64; 2] {
+    [view as u64, (view >> 64) as u64]
+}
+
+impl Entry {
+    fn len(&self) -> usize {
+        self.key[0] as u32 as usize
+    }
+
+    /// Its bytes in the arena, if it is longer than a view.
+    fn outside<'a>(&self, arena: &'a [u8]) -> Option<&'a [u8]> {
+        let start = self.key[1] as usize;
+        (self.len() > 12).then(|| &arena[start..start + self.len()])
+    }
+
+    fn hash(&self, hasher: &foldhash::fast::RandomState, arena: &[u8]) -> u64 {
+        match self.outside(arena) {
+            Some(bytes) => hash_bytes(hasher, bytes),
+            None => hash_view(hasher, self.key),
+        }
+    }
+}
+
+#[inline]
+fn hash_view(hasher: &foldhash::fast::RandomState, key: [u64; 2]) -> u64 {
+    let mut h = hasher.build_hasher();
+    h.write_u128(u128::from(key[0]) | u128::from(key[1]) << 64);
+    h.finish()
+}
+
+#[inline]
+fn hash_bytes(hasher: &foldhash::fast::RandomState, bytes: &[u8]) -> u64 {
+    let mut h = hasher.build_hasher();
+    h.write(bytes);
+    h.finish()
+}
+
+impl State {
+    fn forget(&mut self, entry: &Entry) {
+        self.dead += entry.slot.count as usize;
+        self.arena_dead += if entry.len() > 12 { entry.len() } else { 0 };
+    }
+}
+
+impl Cache {
+    /// An empty cache of rows with this schema.
+    pub fn new(schema: SchemaRef, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            hasher: foldhash::fast::RandomState::default(),
+            max_keys: limits.max_keys.unwrap_or(usize::MAX).max(1),
+            after_write: millis(limits.after_write),
+            after_access: millis(limits.after_access),
+            complete: false,
+            state: RwLock::new(State {
+                table: HashTable::new(),
+                arena: Vec::new(),
+                arena_dead: 0,
+                snapshot: Arc::new(Snapshot::new(schema)),
+                dead: 0,
+                hand: 0,
+            }),
+            upkeep: Mutex::new(()),
+            scattered: AtomicU64::new(0),
+        }
+    }
+
+    /// A cache that holds all rows of a table under `keys` (one a row; rows with a NULL key match nothing):
+    /// a key it does not hold has no rows.
+    pub fn of_table(rows: &RecordBatch, keys: &BinaryViewArray, clock: Arc<dyn Clock>) -> Result<Self> {
+        let mut cache = Self::new(rows.schema(), Limits::default(), clock);
+        cache.complete = true;
+        if u32::try_from(rows.num_rows()).is_err() {
+            return Err(Error::execution(
+                "a table of more than 4,294,967,295 rows does not fit a FULL cache",
+            ));
+        }
+        // Rows of one key become neighbours, in their order.
+        let mut representative: Vec<u32> = Vec::new();
+        let mut counts: Vec<u32> = Vec::new();
+        let mut groups = Vec::with_capacity(rows.num_rows());
+        let mut table: HashTable<u32> = HashTable::with_capacity(rows.num_rows());
+        let hash = |row: usize| cache.hash(keys, row);
+        for row in 0..rows.num_rows() {
+            if keys.is_null(row) {
+                groups.push(u32::MAX);
+                continue;
+            }
+            let same = |g: &u32| keys.value(representative[*g as usize] as usize) == keys.value(row);
+            let group = match table.find(hash(row), same) {
+                Some(group) => *group,
+                None => {
+                    let group = counts.len() as u32;
+                    table.insert_unique(hash(row), group, |g| hash(representative[*g as usize] as usize));
+                    representative.push(row as u32);
+                    counts.push(0);
+                    group
+                }
+            };
+            counts[group as usize] += 1;
+            groups.push(group);
+        }
+        let mut next = 0;
+        let firsts: Vec<u32> = counts
+            .iter()
+            .map(|count| {
+                let first = next;
+                next += count;
+                first
+            })
+            .collect();
+        let mut places = firsts.clone();
+        let mut order = vec![0u32; next as usize];
+        for (row, group) in groups.iter().enumerate().filter(|(_, g)| **g != u32::MAX) {
+            let place = &mut places[*group as usize];
+            order[*place as usize] = row as u32;
+            *place += 1;
+        }
+        let in_order =
+            order.len() == rows.num_rows() && order.iter().enumerate().all(|(i, row)| i == *row as usize);
+        let rows = if in_order { rows.clone() } else { take_record_batch(rows, &UInt32Array::from(order))? };
+        {
+            let mut state = cache.state.write();
+            let state = &mut *state;
+            Arc::make_mut(&mut state.snapshot).push(store::compacted(&rows));
+            state.table.reserve(counts.len(), |_| 0);
+            for (group, row) in representative.iter().enumerate() {
+                let slot = Slot { first: firsts[group], count: counts[group] };
+                cache.put(state, keys, *row as usize, slot, 0);
+            }
+        }
+        Ok(cache)
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.state.read().table.len()
+    }
+
+    /// No key at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn hash(&self, keys: &BinaryViewArray, i: usize) -> u64 {
+        let view = keys.views()[i];
+        if view as u32 <= 12 {
+            hash_view(&self.hasher, split(view))
+        } else {
+            hash_bytes(&self.hasher, keys.value(i))
+        }
+    }
+
+    #[inline]
+    fn find<'a>(&self, state: &'a State, keys: &BinaryViewArray, i: usize) -> Option<&'a Entry> {
+        let key = split(keys.views()[i]);
+        if key[0] as u32 <= 12 {
+            state.table.find(hash_view(&self.hasher, key), |e| e.key == key)
+        } else {
+            let bytes = keys.value(i);
+            let same = |e: &Entry| e.key[0] == key[0] && e.outside(&state.arena) == Some(bytes);
+            state.table.find(hash_bytes(&self.hasher, bytes), same)
+        }
+    }
+
+    #[inline]
+    fn alive(&self, entry: &Entry, now: i64) -> bool {
+        now < entry.expires
+            && (self.after_access == i64::MAX
+                || now.saturating_sub(entry.used.load(Ordering::Relaxed)) < self.after_access)
+    }
+
+    /// Notes that an entry was used; writes only what changes, so that readers do not fight for it.
+    #[inline]
+    fn touch(&self, entry: &Entry, now: i64) {
+        if self.max_keys != usize::MAX && !entry.referenced.load(Ordering::Relaxed) {
+            entry.referenced.store(true, Ordering::Relaxed);
+        }
+        if self.after_access != i64::MAX && entry.used.load(Ordering::Relaxed) != now {
+            entry.used.store(now, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn slot(&self, state: &State, keys: &BinaryViewArray, i: usize, now: i64) -> Slot {
+        match self.find(state, keys, i) {
+            Some(entry) if self.alive(entry, now) => {
+                self.touch(entry, now);
+                entry.slot
+            }
+            _ if self.complete => Slot::NOTHING,
+            _ => Slot::ABSENT,
+        }
+    }
+
+    /// What is known about the keys of a chunk.
+    pub fn probe(&self, keys: &BinaryViewArray) -> Probe {
+        let now = if self.after_write == i64::MAX && self.after_access == i64::MAX {
+            0
+        } else {
+            self.clock.now_millis()
+        };
+        let state = self.state.read();
+        let mut slots = Vec::with_capacity(keys.len());
+        let (mut absent, mut single) = (0, true);
+        for i in 0..keys.len() {
+            let slot = if keys.is_null(i) { Slot::NOTHING } else { self.slot(&state, keys, i, now) };
+            absent += usize::from(!slot.is_known());
+            single &= slot.count == 1;
+            slots.push(slot);
+        }
+        let snapshot = state.snapshot.clone();
+        drop(state);
+        if snapshot.segments().len() > 1 {
+            self.scattered.fetch_add(keys.len() as u64, Ordering::Relaxed);
+        }
+        Probe { slots, snapshot, hits: keys.len() - keys.null_count() - absent, absent, single }
+    }
+
+    /// The rows under one key, `None` when it is not known.
+    pub fn get(&self, keys: &BinaryViewArray, i: usize) -> Option<RecordBatch> {
+        let now = self.clock.now_millis();
+        let state = self.state.read();
+        let slot = self.slot(&state, keys, i, now);
+        let snapshot = state.snapshot.clone();
+        drop(state);
+        slot.is_known().then(|| snapshot.rows(slot))
+    }
+
+    /// Remembers the rows under one key (none: that there are none).
+    pub fn insert(&self, keys: &BinaryViewArray, i: usize, rows: &RecordBatch) {
+        let now = self.clock.now_millis();
+        let mut state = self.state.write();
+        let state = &mut *state;
+        let (Ok(count), Ok(first), Ok(_)) = (
+            u32::try_from(rows.num_rows()),
+            u32::try_from(state.snapshot.end()),
+            u32::try_from(state.snapshot.end() + rows.num_rows() + 1),
+        ) else {
+            // Four billion rows that are in use: what does not fit is asked for again.
+            return;
+        };
+        if count > 0 {
+            Arc::make_mut(&mut state.snapshot).push(rows.clone());
+        }
+        self.sweep(state, now);
+        self.put(state, keys, i, Slot { first, count }, now);
+        self.shrink_arena(state);
+    }
+
+    fn put(&self, state: &mut State, keys: &BinaryViewArray, i: usize, slot: Slot, now: i64) {
+        let expires = now.saturating_add(self.after_write);
+        let hash = self.hash(keys, i);
+        let bytes = keys.value(i);
+        let mut key = split(keys.views()[i]);
+        let State { table, arena, dead, .. } = state;
+        let same = |e: &Entry| {
+            e.key[0] == key[0]
+                && if bytes.len() > 12 { e.outside(arena) == Some(bytes) } else { e.key == key }
+        };
+        if let Some(entry) = table.find_mut(hash, same) {
+            *dead += entry.slot.count as usize;
+            entry.slot = slot;
+            entry.expires = expires;
+            entry.used.store(now, Ordering::Relaxed);
+            return;
+        }
+        while state.table.len() >= self.max_keys {
+            self.evict_one(state, now);
+        }
+        let State { table, arena, .. } = state;
+        if bytes.len() > 12 {
+            key[1] = arena.len() as u64;
+            arena.extend_from_slice(bytes);
+        }
+        let entry =
+            Entry { key, slot, expires, used: AtomicI64::new(now), referenced: AtomicBool::new(false) };
+        table.insert_unique(hash, entry, |e| e.hash(&self.hasher, arena));
+    }
+
+    /// Moves CLOCK's hand until it finds a key that was not used since it came by.
+    fn evict_one(&self, state: &mut State, now: i64) {
+        loop {
+            if self.step(state, |entry| {
+                !self.alive(entry, now) || !entry.referenced.swap(false, Ordering::Relaxed)
+            }) {
+                return;
+            }
+        }
+    }
+
+    /// Removes expired keys from a few buckets.
+    fn sweep(&self, state: &mut State, now: i64) {
+        if self.after_write == i64::MAX && self.after_access == i64::MAX {
+            return;
+        }
+        for _ in 0..SWEEP {
+            self.step(state, |entry| !self.alive(entry, now));
+        }
+    }
+
+    /// Moves the hand by one bucket; whether what it found there was removed.
+    fn step(&self, state: &mut State, remove: impl FnOnce(&Entry) -> bool) -> bool {
+        let buckets = state.table.num_buckets();
+        if buckets == 0 {
+            return true;
+        }
+        state.hand = (state.hand + 1) % buckets;
+        if !state.table.get_bucket(state.hand).is_some_and(remove) {
+            return false;
+        }
+        let Ok(found) = state.table.get_bucket_entry(state.hand) else { return false };
+        let (entry, _) = found.remove();
+        state.forget(&entry);
+        true
+    }
+
+    fn shrink_arena(&self, state: &mut State) {
+        if state.arena_dead < 64 * GARBAGE || state.arena_dead < state.arena.len() / 2 {
+            return;
+        }
+        let mut arena = Vec::with_capacity(state.arena.len() - state.arena_dead);
+        for entry in state.table.iter_mut() {
+            let start = arena.len() as u64;
+            if let Some(bytes) = entry.outside(&state.arena) {
+                arena.extend_from_slice(bytes);
+                entry.key[1] = start;
+            }
+        }
+        (state.arena, state.arena_dead) = (arena, 0);
+    }
+
+    /// How many rows [`Cache::maintain`] would copy now; 0 when there is nothing to do.
+    pub fn upkeep(&self) -> usize {
+        let state = self.state.read();
+        if self.needs_compaction(&state) {
+            return state.snapshot.len() - state.dead;
+        }
+        self.merge_plan(&state.snapshot).map_or(0, |range| state.snapshot.rows_in(range))
+    }
+
+    fn needs_compaction(&self, state: &State) -> bool {
+        state.dead > GARBAGE && state.dead > state.snapshot.len() / 2
+    }
+
+    fn merge_plan(&self, snapshot: &Snapshot) -> Option<std::ops::Range<usize>> {
+        // Gathering from several segments costs more than from one: consolidating is due when as many
+        // rows were gathered as pay for it.
+        let count = snapshot.segments().len();
+        let due = count > 1 && self.scattered.load(Ordering::Relaxed) > 8 * snapshot.len() as u64;
+        if due { Some(0..count) } else { snapshot.merge_plan() }
+    }
+
+    /// Merges small segments, and compacts when most rows belong to nobody. Copies outside of the lock;
+    /// returns at once when another thread is at it.
+    pub fn maintain(&self) -> Result<()> {
+        let Some(_guard) = self.upkeep.try_lock() else { return Ok(()) };
+        loop {
+            let state = self.state.read();
+            let compact = self.needs_compaction(&state);
+            let snapshot = state.snapshot.clone();
+            let mut live: Vec<Slot> = Vec::new();
+            if compact {
+                live.extend(state.table.iter().map(|e| e.slot).filter(|s| s.count > 0));
+            }
+            drop(state);
+            if compact {
+                self.compact(&snapshot, live)?;
+            } else if let Some(range) = self.merge_plan(&snapshot) {
+                if range == (0..snapshot.segments().len()) {
+                    self.scattered.store(0, Ordering::Relaxed);
+                }
+                let merged = snapshot.merged(range.clone())?;
+                drop(snapshot);
+                // Segments are only ever appended while the guard is held: the range is still the same.
+                let mut state = self.state.write();
+                Arc::make_mut(&mut state.snapshot).replace(range, merged);
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn compact(&self, snapshot: &Snapshot, mut live: Vec<Slot>) -> Result<()> {
+        live.sort_unstable_by_key(|slot| slot.first);
+        let rows: Vec<u32> = live.iter().flat_map(|s| s.first..s.first + s.count).collect();
+        let batch = snapshot.gather(&rows)?;
+        let covered = snapshot.end();
+        let mut moved = vec![0u32; covered];
+        for (new, old) in rows.iter().enumerate() {
+            moved[*old as usize] = new as u32;
+        }
+        let gone = covered - rows.len();
+        let mut state = self.state.write();
+        let state = &mut *state;
+        for entry in state.table.iter_mut() {
+            let first = entry.slot.first as usize;
+            entry.slot.first = match moved.get(first) {
+                Some(new) => *new,
+                None => (first - gone) as u32,
+            };
+        }
+        Arc::make_mut(&mut state.snapshot).compacted(covered, batch);
+        state.dead -= gone;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "cache/tests.rs"]
+mod tests;

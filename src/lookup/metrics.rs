@@ -34,9 +34,6 @@ pub struct LookupMetrics {
 
 impl Default for LookupMetrics {
     fn default() -> Self {
-        let latency = hdrhistogram::Histogram::new_with_bounds(1, 600_000_000, 2)
-            .or_else(|_| hdrhistogram::Histogram::new(2))
-            .map(Mutex::new);
         let zero = AtomicU64::default;
         Self {
             hits: zero(),
@@ -50,10 +47,15 @@ impl Default for LookupMetrics {
             cached: zero(),
             loads: zero(),
             load_failures: zero(),
-            #[expect(clippy::expect_used, reason = "constant bounds that the histogram accepts")]
-            latency: latency.expect("constant bounds"),
+            latency: Mutex::new(micros_histogram()),
         }
     }
+}
+
+/// A histogram of microseconds up to ten minutes, within one percent.
+#[expect(clippy::expect_used, reason = "constant bounds that the histogram accepts")]
+pub(crate) fn micros_histogram() -> hdrhistogram::Histogram<u64> {
+    hdrhistogram::Histogram::new_with_bounds(1, 600_000_000, 2).expect("constant bounds")
 }
 
 impl LookupMetrics {

@@ -1,1 +1,456 @@
-//! lookup_join
+//! The lookup join: extends each row by what a lookup table has under its key.
+//!
+//! The problem: the answer for one row may take a second, the answer for the next is in memory, and
+//! neither the order of rows, nor the watermarks between them, nor the checkpoint may suffer.
+//!
+//! ```text
+//!   chunk ─ keys ─ probe ─┬─ all known, nothing held ──────────────> take, emit       (no queue at all)
+//!                         └─> queue:  [rows ✓✓·✓·][watermark][rows ··✓]
+//!                                          ^ completions of the client resolve single rows
+//! ```
+//! - **Ordered**: the longest resolved prefix is emitted. **Unordered**: every resolved row in front of
+//!   the first held watermark is; a row never overtakes a watermark, nor a watermark a row before it.
+//!   Updating input is always ordered: an update must not overtake what it updates.
+//! - The capacity bounds what is asked and not answered: rows without a cache, distinct keys with one,
+//!   because rows that wait for the same request cost nothing.
+//! - A barrier overtakes the queue: it is forwarded at once.
+//! - All that has arrived when the operator is woken goes out as one chunk.
+
+mod assemble;
+mod queue;
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::SchemaRef;
+use datafusion_physical_expr::PhysicalExpr;
+use hashbrown::HashTable;
+use tokio::time::Instant;
+
+use self::assemble::Assembler;
+use self::queue::{Cell, Held, Queue, RowRef};
+use crate::error::{Error, Result};
+use crate::flow::{Chunk, Kinds, Message, Operator, OperatorContext, Output, Status, Watermark};
+use crate::lookup::keys::KeyColumns;
+use crate::lookup::{Answer, Completions, Failure, FailureKind, Lookup, OnError, Outcome, OutputMode};
+
+/// Rows that may be held back before the operator takes no more.
+const HELD_ROWS: usize = 65_536;
+
+/// Rows of one chunk that comes out, unless one left row has more.
+const CHUNK_ROWS: usize = 65_536;
+/// Chunks that come out in one call: a key with very many rows must not fill the memory before the next
+/// operator sees the first of them.
+const CHUNKS: usize = 4;
+
+/// A lookup join that was planned.
+#[derive(Debug, Clone)]
+pub struct LookupJoinSpec {
+    /// The lookup, shared by all tasks.
+    pub lookup: Arc<Lookup>,
+    /// One per key column (ascending column order), over the left schema, cast to the column's type;
+    /// constants are literals.
+    pub keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// LEFT only: over the left schema; a row for which it is not TRUE makes no call and is padded.
+    pub pre_filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Over the lookup's schema (all physical columns): filters on its side, and constants again.
+    pub right_filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Over the lookup's schema: the right output columns.
+    pub right_projection: Vec<Arc<dyn PhysicalExpr>>,
+    /// Over the output schema: the kept left columns, then the right output columns.
+    pub residual: Option<Arc<dyn PhysicalExpr>>,
+    /// Rows without a match are kept, padded with NULLs.
+    pub left_outer: bool,
+    /// Left columns that are kept, as indices into the left schema, in output order.
+    pub left_projection: Vec<usize>,
+    /// Kept left columns, then right output columns.
+    pub schema: SchemaRef,
+}
+
+/// A key that was or will be asked for, and the rows of this task that wait for it.
+#[derive(Debug)]
+struct Pending {
+    first: RowRef,
+    more: Vec<RowRef>,
+    /// With a cache: others with this key may join.
+    key: Option<Box<[u8]>>,
+    asked: Option<Instant>,
+}
+
+/// The operator of one task.
+#[derive(Debug)]
+pub struct LookupJoin {
+    lookup: Arc<Lookup>,
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    pre_filter: Option<Arc<dyn PhysicalExpr>>,
+    assembler: Assembler,
+    capacity: usize,
+    ordered: bool,
+    completions: Option<Arc<Completions>>,
+    queue: Queue,
+    pending: Vec<Option<Pending>>,
+    free: Vec<u32>,
+    by_key: HashTable<u32>,
+    hasher: foldhash::fast::RandomState,
+    /// Tickets without a place yet.
+    to_ask: VecDeque<u32>,
+    in_flight: usize,
+    /// What came before the lookup was ready.
+    early: VecDeque<Message>,
+    /// There is more to emit than one call may.
+    backlog: bool,
+}
+
+impl LookupJoin {
+    /// An operator for one task.
+    pub fn new(spec: LookupJoinSpec) -> Self {
+        let config = spec.lookup.config();
+        let capacity = if config.is_async { config.capacity.max(1) } else { 1 };
+        let ordered = config.output_mode == OutputMode::Ordered || !config.is_async;
+        Self {
+            capacity,
+            ordered,
+            lookup: spec.lookup.clone(),
+            keys: spec.keys.clone(),
+            pre_filter: spec.pre_filter.clone(),
+            assembler: Assembler::new(spec),
+            completions: None,
+            queue: Queue::default(),
+            pending: Vec::new(),
+            free: Vec::new(),
+            by_key: HashTable::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            to_ask: VecDeque::new(),
+            in_flight: 0,
+            early: VecDeque::new(),
+            backlog: false,
+        }
+    }
+
+    fn completions(&self) -> Result<Arc<Completions>> {
+        self.completions.clone().ok_or_else(|| Error::internal("a lookup join that was not opened"))
+    }
+
+    /// Key columns of a chunk; rows that ask for nothing have no key.
+    fn encode(&self, chunk: &Chunk) -> Result<KeyColumns> {
+        let rows = chunk.len();
+        let columns = self
+            .keys
+            .iter()
+            .map(|key| Ok(key.evaluate(&chunk.batch)?.into_array(rows)?))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let wanted = match &self.pre_filter {
+            None => None,
+            Some(filter) => {
+                let array = filter.evaluate(&chunk.batch)?.into_array(rows)?;
+                let verdict = array.as_boolean_opt();
+                let verdict = verdict.ok_or_else(|| Error::internal("a pre-filter that is not boolean"))?;
+                let mut wanted = verdict.values().clone();
+                if let Some(nulls) = verdict.nulls() {
+                    wanted = &wanted & nulls.inner();
+                }
+                Some(NullBuffer::new(wanted))
+            }
+        };
+        self.lookup.encoder().encode(columns, wanted.as_ref())
+    }
+
+    fn take_in(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        if matches!(chunk.kinds, Kinds::Changes(_)) {
+            self.ordered = true;
+        }
+        let keys = self.encode(&chunk)?;
+        let probe = self.lookup.probe(&keys);
+        if self.queue.is_open(self.ordered)
+            && let Some(probe) = &probe
+            && let Some(joined) = self.assembler.direct(&chunk, probe)?
+        {
+            out.chunk(joined);
+            return Ok(());
+        }
+        let cells: Vec<Cell> = match &probe {
+            None => (0..keys.len())
+                .map(|row| if keys.bytes.is_null(row) { Cell::Nothing } else { Cell::Waiting })
+                .collect(),
+            Some(probe) => probe
+                .slots
+                .iter()
+                .map(|slot| match slot.count {
+                    0 => Cell::Nothing,
+                    _ if slot.is_known() => Cell::Cached(*slot),
+                    _ => Cell::Waiting,
+                })
+                .collect(),
+        };
+        let held = Held::new(chunk, keys, cells, probe.map(|p| p.snapshot), self.lookup.now());
+        let seq = self.queue.push(held);
+        if let Some(held) = self.queue.rows(seq) {
+            let waiting: Vec<u32> = held.waiting().collect();
+            for row in waiting {
+                self.wait_for(RowRef { seq, row });
+            }
+        }
+        self.ask()?;
+        self.emit(out)
+    }
+
+    /// Puts a row behind the request for its key, or queues a new one.
+    fn wait_for(&mut self, at: RowRef) {
+        let Some(held) = self.queue.rows(at.seq) else { return };
+        let key = self.lookup.is_cached().then(|| held.keys.bytes.value(at.row as usize));
+        let hash = |key: &[u8]| {
+            let mut hasher = self.hasher.build_hasher();
+            hasher.write(key);
+            hasher.finish()
+        };
+        if let Some(key) = key {
+            let pending = &mut self.pending;
+            let same = |ticket: &u32| {
+                pending[*ticket as usize].as_ref().is_some_and(|p| p.key.as_deref() == Some(key))
+            };
+            if let Some(ticket) = self.by_key.find(hash(key), same) {
+                if let Some(pending) = &mut pending[*ticket as usize] {
+                    pending.more.push(at);
+                }
+                return;
+            }
+        }
+        let entry = Pending { first: at, more: Vec::new(), key: key.map(Box::from), asked: None };
+        let ticket = match self.free.pop() {
+            Some(ticket) => ticket,
+            None => {
+                self.pending.push(None);
+                self.pending.len() as u32 - 1
+            }
+        };
+        if let Some(key) = &entry.key {
+            let pending = &self.pending;
+            let rehash = |t: &u32| {
+                hash(pending[*t as usize].as_ref().and_then(|p| p.key.as_deref()).unwrap_or_default())
+            };
+            self.by_key.insert_unique(hash(key), ticket, rehash);
+        }
+        self.pending[ticket as usize] = Some(entry);
+        self.to_ask.push_back(ticket);
+    }
+
+    /// Hands over to the client what has a place.
+    fn ask(&mut self) -> Result<()> {
+        let mut batch: Vec<(u32, u32)> = Vec::new();
+        while self.in_flight < self.capacity && !self.to_ask.is_empty() {
+            // Rows of one chunk are asked for together.
+            batch.clear();
+            let mut seq = None;
+            let now = self.lookup.now();
+            while self.in_flight < self.capacity
+                && let Some(ticket) = self.to_ask.front().copied()
+            {
+                let Some(pending) = self.pending[ticket as usize].as_mut() else {
+                    self.to_ask.pop_front();
+                    continue;
+                };
+                if *seq.get_or_insert(pending.first.seq) != pending.first.seq {
+                    break;
+                }
+                pending.asked = Some(now);
+                batch.push((pending.first.row, ticket));
+                self.in_flight += 1;
+                self.to_ask.pop_front();
+            }
+            if let Some(held) = seq.and_then(|seq| self.queue.rows(seq)) {
+                self.lookup.ask(&self.completions()?, &held.keys, &batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the answer for a ticket.
+    fn resolve(&mut self, ticket: u32, answer: &Arc<Answer>) -> Result<()> {
+        let Some(pending) = self.pending.get_mut(ticket as usize).and_then(Option::take) else {
+            return Err(Error::internal("a lookup was completed twice"));
+        };
+        if let Some(key) = &pending.key {
+            let mut hasher = self.hasher.build_hasher();
+            hasher.write(key);
+            if let Ok(entry) = self.by_key.find_entry(hasher.finish(), |t| *t == ticket) {
+                entry.remove();
+            }
+        }
+        self.free.push(ticket);
+        self.in_flight -= 1;
+        let cell = match &answer.outcome {
+            Outcome::Ok => Cell::Answered(answer.clone()),
+            Outcome::Miss => Cell::Nothing,
+            Outcome::Error(failure) => return self.resolve_failed(&pending, failure),
+        };
+        for row in std::iter::once(&pending.first).chain(&pending.more) {
+            self.queue.resolve(*row, cell.clone());
+        }
+        Ok(())
+    }
+
+    fn resolve_failed(&mut self, pending: &Pending, failure: &Failure) -> Result<()> {
+        let timed_out = |asked: Instant| {
+            failure.kind == FailureKind::Timeout
+                && self.lookup.now().saturating_duration_since(asked) >= self.lookup.config().timeout
+        };
+        let cut = pending.asked.filter(|asked| timed_out(*asked));
+        let cell = match self.lookup.config().on_error {
+            OnError::Fail => return Err(self.error(pending.first, failure)),
+            OnError::Null => Cell::Nothing,
+            OnError::Drop => Cell::Skip,
+        };
+        for row in std::iter::once(&pending.first).chain(&pending.more) {
+            // A row that came after the request was made has not waited its time yet.
+            match (cut, self.queue.rows(row.seq)) {
+                (Some(asked), Some(held)) if held.taken_in > asked => self.wait_for(*row),
+                _ => self.queue.resolve(*row, cell.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    fn error(&self, row: RowRef, failure: &Failure) -> Error {
+        let request = self.lookup.request();
+        let mut key = Vec::new();
+        if let Some(held) = self.queue.rows(row.seq) {
+            for (column, array) in request.keys.iter().zip(&held.keys.columns) {
+                let value = arrow::util::display::array_value_to_string(array, row.row as usize);
+                key.push(format!(
+                    "{} = {}",
+                    request.schema.field(*column).name(),
+                    value.unwrap_or_else(|_| "?".into())
+                ));
+            }
+        }
+        Error::lookup(format!(
+            "lookup in table '{}' failed for {}: {}",
+            self.lookup.name(),
+            key.join(", "),
+            failure.message
+        ))
+        .with_detail(format!("{} error, asked: {}", failure.kind.as_str(), self.lookup.describe()))
+        .with_hint("'lookup.on-error' = 'null' or 'drop' goes on without an answer")
+    }
+
+    /// Emits what may go.
+    fn emit(&mut self, out: &mut Output) -> Result<()> {
+        self.backlog = false;
+        let mut chunks = 0;
+        loop {
+            let ready = self.queue.emittable(self.ordered);
+            let mut rows = ready.as_slice();
+            while !rows.is_empty() {
+                if chunks == CHUNKS {
+                    // The rest when the task comes around again.
+                    self.backlog = true;
+                    self.queue.keep_ready(rows);
+                    self.completions()?.wake();
+                    return Ok(());
+                }
+                let (now, later) = rows.split_at(self.queue.within(rows, CHUNK_ROWS));
+                if let Some(chunk) = self.assembler.assemble(&self.queue, now)? {
+                    out.chunk(chunk);
+                }
+                self.queue.emitted(now);
+                chunks += 1;
+                rows = later;
+            }
+            match self.queue.next_signal() {
+                Some(signal) => out.push(signal),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether the lookup can be used; keeps `message` for later if not.
+    fn early(&mut self, message: Message) -> Result<Option<Message>> {
+        if self.early.is_empty() && self.lookup.ready(&self.completions()?)? {
+            return Ok(Some(message));
+        }
+        self.early.push_back(message);
+        Ok(None)
+    }
+
+    fn accept(&mut self, message: Message, out: &mut Output) -> Result<()> {
+        match message {
+            Message::Data(chunk) => self.take_in(chunk, out),
+            signal => {
+                if let Some(signal) = self.queue.signal(signal) {
+                    out.push(signal);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn receive(&mut self, message: Message, out: &mut Output) -> Result<()> {
+        match self.early(message)? {
+            Some(message) => self.accept(message, out),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Operator for LookupJoin {
+    fn name(&self) -> &'static str {
+        "LookupJoin"
+    }
+
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        let completions = Completions::new(context.waker);
+        self.completions = Some(completions.clone());
+        // Starts the first load of a FULL cache.
+        self.lookup.ready(&completions).map(drop)
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
+        self.receive(Message::Data(chunk), out)
+    }
+
+    fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
+        self.receive(Message::Watermark(watermark), out)
+    }
+
+    fn status(&mut self, status: Status, out: &mut Output) -> Result<()> {
+        self.receive(Message::Status(status), out)
+    }
+
+    fn end(&mut self, out: &mut Output) -> Result<()> {
+        self.receive(Message::End, out)
+    }
+
+    fn wake(&mut self, out: &mut Output) -> Result<()> {
+        let completions = self.completions()?;
+        let completed = completions.take();
+        for (ticket, answer) in &completed {
+            self.resolve(*ticket, answer)?;
+        }
+        if !completed.is_empty() || self.backlog {
+            self.ask()?;
+            self.emit(out)?;
+        }
+        if !self.early.is_empty() && self.lookup.ready(&completions)? {
+            for message in std::mem::take(&mut self.early) {
+                self.accept(message, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        if self.backlog || !self.early.is_empty() || !self.to_ask.is_empty() {
+            return 0;
+        }
+        HELD_ROWS.saturating_sub(self.queue.held_rows())
+    }
+}
+
+#[cfg(test)]
+mod tests;

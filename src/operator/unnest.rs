@@ -1,1 +1,122 @@
-//! unnest
+//! `CROSS | LEFT JOIN UNNEST(collection)`: one output row for each element.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, RecordBatch, UInt32Array, UInt32Builder, make_array,
+};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion_physical_expr::PhysicalExpr;
+
+use crate::error::{Error, Result};
+use crate::flow::{Chunk, Operator, Output};
+
+/// What an [`Unnest`] does, shared by its tasks.
+#[derive(Debug, Clone)]
+pub struct UnnestSpec {
+    /// The collection, over the input: a list, or a map (which gives key and value).
+    pub collection: Arc<dyn PhysicalExpr>,
+    /// LEFT JOIN: a row whose collection is empty or NULL appears once, padded with NULL.
+    pub outer: bool,
+    /// WITH ORDINALITY: the position from 1 as a last column.
+    pub ordinality: bool,
+    /// Input columns, then the element's columns (a ROW gives its fields), then the ordinality.
+    pub schema: SchemaRef,
+}
+
+/// Joins each row with the elements of a collection of its own.
+#[derive(Debug)]
+pub struct Unnest {
+    spec: UnnestSpec,
+}
+
+impl Unnest {
+    /// An operator for one task.
+    pub fn new(spec: UnnestSpec) -> Self {
+        Self { spec }
+    }
+}
+
+/// Element columns of a collection's values: the fields of a ROW, else the value itself.
+fn element_columns(values: &ArrayRef, split: bool) -> Vec<ArrayRef> {
+    match values.as_struct_opt() {
+        Some(row) if split => row
+            .columns()
+            .iter()
+            .map(|column| match row.nulls() {
+                // A NULL row has NULL fields, whatever the children hold.
+                Some(nulls) => {
+                    let merged =
+                        arrow::buffer::NullBuffer::union(Some(nulls), column.logical_nulls().as_ref());
+                    let data = column.to_data().into_builder().nulls(merged);
+                    data.build().map_or_else(|_| column.clone(), make_array)
+                }
+                None => column.clone(),
+            })
+            .collect(),
+        _ => vec![values.clone()],
+    }
+}
+
+impl Operator for Unnest {
+    fn name(&self) -> &'static str {
+        "Unnest"
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
+        let collection = self.spec.collection.evaluate(&chunk.batch)?.into_array(chunk.len())?;
+        let collection = match collection.data_type() {
+            DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
+                cast(&collection, &DataType::List(f.clone()))?
+            }
+            _ => collection,
+        };
+        let (offsets, values): (&[i32], ArrayRef) = match collection.data_type() {
+            DataType::List(_) => {
+                let list = collection.as_list::<i32>();
+                (list.value_offsets(), list.values().clone())
+            }
+            DataType::Map(..) => {
+                let map = collection.as_map();
+                (map.value_offsets(), Arc::new(map.entries().clone()))
+            }
+            other => return Err(Error::internal(format!("UNNEST of {other} reached the runtime"))),
+        };
+        let columns = element_columns(&values, true);
+        let (mut left, mut right) =
+            (UInt32Builder::with_capacity(values.len()), UInt32Builder::with_capacity(values.len()));
+        let mut positions = Vec::with_capacity(values.len());
+        for row in 0..chunk.len() {
+            let (start, end) = (offsets[row], offsets[row + 1]);
+            if collection.is_null(row) || start == end {
+                if self.spec.outer {
+                    left.append_value(row as u32);
+                    right.append_null();
+                    positions.push(None);
+                }
+                continue;
+            }
+            for element in start..end {
+                left.append_value(row as u32);
+                right.append_value(element as u32);
+                positions.push(Some(element - start + 1));
+            }
+        }
+        let (left, right): (UInt32Array, UInt32Array) = (left.finish(), right.finish());
+        if left.is_empty() {
+            return Ok(());
+        }
+        let taken = chunk.take(&left)?;
+        let mut output = taken.batch.columns().to_vec();
+        for column in &columns {
+            output.push(take(column, &right, None)?);
+        }
+        if self.spec.ordinality {
+            output.push(Arc::new(Int32Array::from(positions)));
+        }
+        let batch = RecordBatch::try_new(self.spec.schema.clone(), output)?;
+        out.chunk(Chunk { batch, kinds: taken.kinds, ingest: taken.ingest });
+        Ok(())
+    }
+}

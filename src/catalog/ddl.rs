@@ -1,0 +1,277 @@
+//! CREATE TABLE ↔ [`Table`]: LIKE, keys, watermark, and the text that SHOW CREATE prints.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use super::options::Options;
+use super::table::{Catalog, Column, ColumnSource, Entry, Table, View, Watermark, nearest};
+use crate::error::{Error, Result, Span};
+use crate::sql::{ColumnKind, CreateTable, Like, LikeFeature, LikeMode, Name, TableName};
+
+/// A table's plain name; only the default catalog and database exist.
+pub fn plain_name(name: &TableName) -> Result<&str> {
+    let parts: Vec<&str> = name.parts.iter().map(|p| p.value.as_str()).collect();
+    match parts.as_slice() {
+        [table] | ["default_database", table] | ["default_catalog", "default_database", table] => Ok(table),
+        _ => {
+            Err(Error::plan(format!("'{}' is in a catalog or database that does not exist", parts.join(".")))
+                .with_detail("there is one catalog and one database, default_catalog.default_database")
+                .at(name.span()))
+        }
+    }
+}
+
+/// What LIKE takes over of a feature.
+fn mode(like: &Like, feature: LikeFeature) -> LikeMode {
+    let default = if feature == LikeFeature::Options { LikeMode::Overwriting } else { LikeMode::Including };
+    let rule = |wanted| like.rules.iter().rev().find(|(_, f)| *f == wanted).map(|(m, _)| *m);
+    rule(feature).or_else(|| rule(LikeFeature::All)).unwrap_or(default)
+}
+
+impl Table {
+    /// From its statement; options are not validated here.
+    pub fn from_statement(statement: &CreateTable, catalog: &Catalog) -> Result<Self> {
+        let name = plain_name(&statement.name)?.to_string();
+        let columns = statement
+            .columns
+            .iter()
+            .map(|c| {
+                let source = match &c.kind {
+                    ColumnKind::Physical { data_type, nullable } => {
+                        ColumnSource::Physical { data_type: data_type.clone(), nullable: *nullable }
+                    }
+                    ColumnKind::Metadata { data_type, nullable, key, is_virtual } => ColumnSource::Metadata {
+                        data_type: data_type.clone(),
+                        nullable: *nullable,
+                        key: key.as_ref().unwrap_or(&c.name).value.clone(),
+                        is_virtual: *is_virtual,
+                    },
+                    ColumnKind::Computed { expression } => ColumnSource::Computed(expression.clone()),
+                };
+                Column { name: c.name.value.clone(), source, comment: c.comment.clone() }
+            })
+            .collect();
+        let names = |names: &[Name]| names.iter().map(|n| n.value.clone()).collect::<Vec<_>>();
+        let mut table = Table {
+            name,
+            columns,
+            watermark: statement
+                .watermark
+                .as_ref()
+                .map(|w| Watermark { column: w.column.value.clone(), expression: w.expression.clone() }),
+            primary_key: statement.primary_key.as_deref().map(names).unwrap_or_default(),
+            partitioned_by: names(&statement.partitioned_by),
+            comment: statement.comment.clone(),
+            options: Options::from_entries(&statement.options)?,
+            temporary: statement.temporary,
+        };
+        if let Some(like) = &statement.like {
+            let span = like.table.span();
+            let model = match catalog.find(plain_name(&like.table)?, span)? {
+                Entry::Table(model) => model.clone(),
+                Entry::View(_) => return Err(Error::plan("LIKE takes a table, this is a view").at(span)),
+            };
+            table.take_over(&model, like)?;
+        }
+        table.check(statement)?;
+        Ok(table)
+    }
+
+    fn take_over(&mut self, model: &Table, like: &Like) -> Result<()> {
+        let span = like.table.span();
+        let twice = |what: &str| {
+            Error::plan(format!("{what} is in table '{}' as well", model.name))
+                .with_hint("write EXCLUDING or OVERWRITING for it in LIKE (...)")
+                .at(span)
+        };
+        let mut columns = Vec::new();
+        for column in &model.columns {
+            let feature = match &column.source {
+                ColumnSource::Physical { .. } => None,
+                ColumnSource::Metadata { .. } => Some(LikeFeature::Metadata),
+                ColumnSource::Computed(_) => Some(LikeFeature::Generated),
+            };
+            let mode = feature.map_or(LikeMode::Including, |f| mode(like, f));
+            if mode == LikeMode::Excluding {
+                continue;
+            }
+            match self.column(&column.name) {
+                None => columns.push(column.clone()),
+                Some(_) if mode == LikeMode::Overwriting => {}
+                Some(_) => return Err(twice(&format!("column '{}'", column.name))),
+            }
+        }
+        columns.append(&mut self.columns);
+        self.columns = columns;
+        match (mode(like, LikeFeature::Watermarks), &model.watermark, &self.watermark) {
+            (LikeMode::Excluding, ..) | (_, None, _) | (LikeMode::Overwriting, Some(_), Some(_)) => {}
+            (_, Some(w), None) => self.watermark = Some(w.clone()),
+            (LikeMode::Including, Some(_), Some(_)) => return Err(twice("a watermark")),
+        }
+        match mode(like, LikeFeature::Constraints) {
+            LikeMode::Excluding => {}
+            _ if model.primary_key.is_empty() => {}
+            _ if self.primary_key.is_empty() => self.primary_key.clone_from(&model.primary_key),
+            LikeMode::Overwriting => {}
+            LikeMode::Including => return Err(twice("a primary key")),
+        }
+        if mode(like, LikeFeature::Partitions) != LikeMode::Excluding && self.partitioned_by.is_empty() {
+            self.partitioned_by.clone_from(&model.partitioned_by);
+        }
+        match mode(like, LikeFeature::Options) {
+            LikeMode::Excluding => {}
+            options => {
+                for (key, value) in model.options.iter() {
+                    if !self.options.contains(key) {
+                        self.options.set(key, value, span);
+                    } else if options == LikeMode::Including {
+                        return Err(twice(&format!("option '{key}'")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds between the parts of a table.
+    fn check(&mut self, statement: &CreateTable) -> Result<()> {
+        let span = |name: &str| {
+            let column = statement.columns.iter().find(|c| c.name.value == name);
+            column.map_or_else(|| statement.name.span(), |c| c.name.span)
+        };
+        let mut seen = HashSet::new();
+        for column in &self.columns {
+            if !seen.insert(column.name.as_str()) {
+                return Err(
+                    Error::plan(format!("column '{}' is declared twice", column.name)).at(span(&column.name))
+                );
+            }
+        }
+        if self.columns.is_empty() && statement.query.is_none() {
+            return Err(
+                Error::plan(format!("table '{}' has no columns", self.name)).at(statement.name.span())
+            );
+        }
+        let unknown = |name: &str, what: &str, place: Span| {
+            let error = Error::plan(format!(
+                "{what} names column '{name}', which table '{}' does not have",
+                self.name
+            ));
+            match nearest(name, self.columns.iter().map(|c| c.name.as_str())) {
+                Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+                None => error,
+            }
+            .at(place)
+        };
+        for (what, names) in [("PRIMARY KEY", &self.primary_key), ("PARTITIONED BY", &self.partitioned_by)] {
+            for name in names {
+                match self.column(name) {
+                    Some((_, Column { source: ColumnSource::Physical { .. }, .. })) => {}
+                    Some(_) => {
+                        return Err(Error::plan(format!("{what} takes physical columns, '{name}' is none"))
+                            .at(statement.name.span()));
+                    }
+                    None => return Err(unknown(name, what, statement.name.span())),
+                }
+            }
+        }
+        if let Some(watermark) = &self.watermark
+            && self.column(&watermark.column).is_none()
+        {
+            let place = statement.watermark.as_ref().map_or_else(|| statement.name.span(), |w| w.column.span);
+            return Err(unknown(&watermark.column, "WATERMARK", place));
+        }
+        let key = self.primary_key.clone();
+        for column in &mut self.columns {
+            if let ColumnSource::Physical { nullable, .. } = &mut column.source
+                && key.contains(&column.name)
+            {
+                *nullable = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// The statement that would make this table again; secrets redacted.
+    pub fn show_create(&self) -> String {
+        let mut lines = Vec::new();
+        for column in &self.columns {
+            let mut line = format!("  {} ", quoted(&column.name));
+            match &column.source {
+                ColumnSource::Physical { data_type, nullable } => {
+                    let _ = write!(line, "{data_type}{}", if *nullable { "" } else { " NOT NULL" });
+                }
+                ColumnSource::Metadata { data_type, nullable, key, is_virtual } => {
+                    let _ = write!(line, "{data_type}{} METADATA", if *nullable { "" } else { " NOT NULL" });
+                    if *key != column.name {
+                        let _ = write!(line, " FROM {}", literal(key));
+                    }
+                    line.push_str(if *is_virtual { " VIRTUAL" } else { "" });
+                }
+                ColumnSource::Computed(expression) => {
+                    let _ = write!(line, "AS {}", expression.text);
+                }
+            }
+            if let Some(comment) = &column.comment {
+                let _ = write!(line, " COMMENT {}", literal(comment));
+            }
+            lines.push(line);
+        }
+        if let Some(w) = &self.watermark {
+            lines.push(format!("  WATERMARK FOR {} AS {}", quoted(&w.column), w.expression.text));
+        }
+        let list = |names: &[String]| names.iter().map(|n| quoted(n)).collect::<Vec<_>>().join(", ");
+        if !self.primary_key.is_empty() {
+            lines.push(format!("  PRIMARY KEY ({}) NOT ENFORCED", list(&self.primary_key)));
+        }
+        let temporary = if self.temporary { "TEMPORARY " } else { "" };
+        let mut text = format!("CREATE {temporary}TABLE {} (\n{}\n)", quoted(&self.name), lines.join(",\n"));
+        if let Some(comment) = &self.comment {
+            let _ = write!(text, "\nCOMMENT {}", literal(comment));
+        }
+        if !self.partitioned_by.is_empty() {
+            let _ = write!(text, "\nPARTITIONED BY ({})", list(&self.partitioned_by));
+        }
+        let options: Vec<_> = self
+            .options
+            .iter()
+            .map(|(k, v)| format!("  {} = {}", literal(k), literal(redacted(k, v))))
+            .collect();
+        let _ = write!(text, "\nWITH (\n{}\n)", options.join(",\n"));
+        text
+    }
+}
+
+impl View {
+    /// The statement that would make this view again.
+    pub fn show_create(&self) -> String {
+        let temporary = if self.temporary { "TEMPORARY " } else { "" };
+        let mut text = format!("CREATE {temporary}VIEW {}", quoted(&self.name));
+        if !self.columns.is_empty() {
+            let names: Vec<_> = self.columns.iter().map(|n| quoted(n)).collect();
+            let _ = write!(text, " ({})", names.join(", "));
+        }
+        if let Some(comment) = &self.comment {
+            let _ = write!(text, "\nCOMMENT {}", literal(comment));
+        }
+        let _ = write!(text, "\nAS {}", self.text);
+        text
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A value as it may be shown: secrets become asterisks, references to the environment stay.
+pub fn redacted<'a>(key: &str, value: &'a str) -> &'a str {
+    const SECRET: [&str; 8] =
+        ["password", "secret", "token", "authorization", "api-key", "apikey", "credential", "cookie"];
+    let key = key.to_ascii_lowercase();
+    let reference = value.starts_with("${") && value.ends_with('}') && value.matches('$').count() == 1;
+    if SECRET.iter().any(|s| key.contains(s)) && !reference { "******" } else { value }
+}

@@ -1,0 +1,106 @@
+//! The command line: arguments → scripts or the shell → exit status.
+//!
+//! Results go to standard output, everything else to standard error, so that a pipe sees data only.
+
+pub mod arguments;
+pub mod diagnostic;
+pub mod interrupt;
+pub mod logger;
+pub mod output;
+pub mod progress;
+pub mod render;
+pub mod scan;
+pub mod script;
+pub mod stream;
+pub mod variables;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::error::{Error, Result};
+use crate::session::Session;
+use crate::shell::Shell;
+use crate::sql::SourceText;
+use arguments::{Cli, Command, Common, CompletionShell};
+use output::{Fault, Output};
+use script::Runner;
+use variables::Variables;
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let status = e.exit_code();
+            // Nobody reads any more: nothing to do about it.
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(status).unwrap_or(diagnostic::USAGE));
+        }
+    };
+    logger::install();
+    let output = Output::new(&cli.common);
+    let color = output.stderr_color;
+    match dispatch(cli, output) {
+        Ok(status) => ExitCode::from(status),
+        Err(e) => {
+            diagnostic::show_plain(&e, color);
+            ExitCode::from(diagnostic::status(&e))
+        }
+    }
+}
+
+fn dispatch(cli: Cli, output: Output) -> Result<u8> {
+    if cli.statements.is_some() && cli.command.is_some() {
+        return Err(Error::option("-c and a command exclude each other")
+            .with_hint("put the statements into a file and give it to `affluent run`"));
+    }
+    match (cli.statements, cli.command) {
+        (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
+        (None, Some(Command::Run { files })) => run_files(&cli.common, output, &files),
+        // (None, Some(Command::Demo(options))) => crate::demo::run(options),
+        // (None, Some(Command::SensorApi(options))) => crate::demo::sensor_api(options),
+        (None, Some(Command::Completions { shell })) => completions(shell, output),
+        (None, None) if std::io::stdin().is_terminal() => {
+            let session = session(&cli.common)?;
+            Shell::new(session, output, variables(&cli.common)).run()
+        }
+        (None, None) => run(&cli.common, output, vec![script::read_stdin()?]),
+    }
+}
+
+fn run_files(common: &Common, output: Output, files: &[PathBuf]) -> Result<u8> {
+    let sources = files.iter().map(|file| script::read(file)).collect::<Result<Vec<_>>>()?;
+    run(common, output, sources)
+}
+
+fn run(common: &Common, output: Output, sources: Vec<SourceText>) -> Result<u8> {
+    Ok(Runner::new(session(common)?, output, variables(common)).run(sources))
+}
+
+fn session(common: &Common) -> Result<Session> {
+    let session = Session::new()?;
+    for (key, value) in &common.set {
+        session.set(key, value).map_err(|e| e.context("--set"))?;
+    }
+    Ok(session)
+}
+
+fn variables(common: &Common) -> Variables {
+    Variables::new(common.var.iter().cloned())
+}
+
+fn completions(shell: CompletionShell, mut output: Output) -> Result<u8> {
+    let shell = match shell {
+        CompletionShell::Bash => clap_complete::Shell::Bash,
+        CompletionShell::Zsh => clap_complete::Shell::Zsh,
+        CompletionShell::Fish => clap_complete::Shell::Fish,
+    };
+    clap_complete::generate(shell, &mut Cli::command(), "affluent", output.buffer());
+    match output.flush() {
+        Ok(()) | Err(Fault::Closed) => Ok(0),
+        Err(Fault::Error(e)) => Err(e),
+    }
+}

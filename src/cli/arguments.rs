@@ -1,0 +1,187 @@
+//! The arguments of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::render::OutputFormat;
+
+const EXAMPLES: &str = "\
+Examples:
+  affluent                                   an interactive shell
+  affluent -c \"SELECT 1 + 1\"                 run statements and exit
+  affluent run pipeline.sql                  run a pipeline; Ctrl-C stops it cleanly
+  affluent run ddl.sql query.sql -o csv      several files, one session
+  affluent run p.sql --set enrichment.strategy=CACHED --var INPUT=data.jsonl
+  cat p.sql | affluent run -                 statements from standard input
+
+Exit status: 0 done, 1 the pipeline failed, 2 wrong SQL or arguments, 130 interrupted.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  affluent run pipeline.sql
+  affluent run ddl.sql query.sql -o json > rows.jsonl
+  INPUT=data.jsonl affluent run pipeline.sql
+  affluent run pipeline.sql --var INPUT=data.jsonl --set parallelism.default=2";
+
+/// An embedded SQL stream processor for enrichment: reads records as they arrive, looks up what they
+/// lack, and writes the enriched stream on.
+#[derive(Debug, Parser)]
+#[command(name = "affluent", version, after_help = EXAMPLES, args_conflicts_with_subcommands = false)]
+pub struct Cli {
+    /// Run these statements, separated by semicolons, and exit
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    pub statements: Option<String>,
+
+    /// What holds for all ways to run.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// What to do; without it, an interactive shell.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags of all commands.
+#[derive(Debug, Args, Clone)]
+pub struct Common {
+    /// Set a setting, as SET does, before anything else; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", global = true, value_parser = pair)]
+    pub set: Vec<(String, String)>,
+
+    /// A value for ${NAME} in the statements; names that are not given are taken from the environment
+    #[arg(long, value_name = "NAME=VALUE", global = true, value_parser = variable)]
+    pub var: Vec<(String, String)>,
+
+    /// How results are written; default: tableau on a terminal, json elsewhere
+    #[arg(short, long, value_name = "FORMAT", global = true)]
+    pub output: Option<OutputFormat>,
+
+    /// No progress and no notes on standard error, only errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// A summary at the end even without a terminal
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// Colours; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run pipeline files: bounded inputs end, unbounded ones run until interrupted
+    #[command(after_help = RUN_EXAMPLES)]
+    Run {
+        /// SQL files, run in order in one session; `-` is standard input
+        #[arg(required = true, value_name = "FILE.sql")]
+        files: Vec<PathBuf>,
+    },
+
+    // Demo(crate::demo::DemoArgs),
+    // SensorApi(crate::demo::SensorApiArgs),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  affluent completions bash > ~/.local/share/bash-completion/completions/affluent"
+    )]
+    Completions {
+        /// The shell
+        shell: CompletionShell,
+    },
+}
+
+/// Shells that completions are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompletionShell {
+    /// Bash
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((unquoted(key), unquoted(value))),
+        _ => Err("expected KEY=VALUE".into()),
+    }
+}
+
+/// Without the quotes that SET needs and that are easily written here too.
+fn unquoted(text: &str) -> String {
+    let text = text.trim();
+    text.strip_prefix('\'').and_then(|t| t.strip_suffix('\'')).unwrap_or(text).to_string()
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if super::scan::variable(&format!("${{{name}}}")).is_some() => {
+            Ok((name.to_string(), value.to_string()))
+        }
+        Some(_) => Err("a name is made of letters, digits and _, and begins with no digit".into()),
+        None => Err("expected NAME=VALUE".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"affluent").chain(args))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_anywhere() {
+        let args = ["--set", "a.b=c=d", "run", "a.sql", "-", "-o", "csv", "--var", "X=1", "-q"];
+        let cli = parse(&args).unwrap();
+        assert_eq!(cli.common.set, [("a.b".to_string(), "c=d".to_string())]);
+        assert_eq!(cli.common.var, [("X".to_string(), "1".to_string())]);
+        assert_eq!(cli.common.output, Some(OutputFormat::Csv));
+        assert!(cli.common.quiet && !cli.common.verbose);
+        let Some(Command::Run { files }) = cli.command else { panic!("run") };
+        assert_eq!(files, [PathBuf::from("a.sql"), PathBuf::from("-")]);
+        assert_eq!(parse(&["-c", "SELECT 1"]).unwrap().statements.as_deref(), Some("SELECT 1"));
+        assert!(parse(&[]).unwrap().command.is_none());
+    }
+
+    #[test]
+    fn wrong_arguments_exit_with_2() {
+        for args in [
+            &["run"][..],
+            &["--set", "novalue"],
+            &["--var", "1x=2"],
+            &["-o", "xml"],
+            &["nonsense"],
+            &["completions", "tcsh"],
+            &["-q", "-v"],
+        ] {
+            assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
+        }
+        assert_eq!(parse(&["--version"]).unwrap_err().exit_code(), 0);
+        assert_eq!(parse(&["--help"]).unwrap_err().exit_code(), 0);
+    }
+}

@@ -1,0 +1,172 @@
+//! SIGINT and SIGTERM.
+//!
+//! A signal cancels jobs; whoever waits for them sees them end and goes on. A script is stopped as a
+//! whole, and a second signal ends the process at once. The shell lives on: only what the current
+//! statement started is cancelled.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::flow::Job;
+use crate::session::Session;
+
+/// Exit status after an interruption.
+pub const INTERRUPTED: u8 = 130;
+
+/// So long a shell that is told to end waits for its jobs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a signal stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All jobs, and then the process.
+    Script,
+    /// The jobs of the current statement.
+    Shell,
+}
+
+/// Interruptions of a session.
+#[derive(Debug)]
+pub struct Interrupts {
+    session: Arc<Session>,
+    scope: Scope,
+    count: AtomicU32,
+    /// In a shell: jobs with a higher number belong to the current statement.
+    before: AtomicU64,
+    /// The query in the foreground.
+    query: Mutex<Weak<Job>>,
+    /// How the terminal was before the shell took it.
+    terminal: Option<rustix::termios::Termios>,
+}
+
+impl Interrupts {
+    /// Listens for signals from now on.
+    pub fn listen(session: Arc<Session>, scope: Scope) -> Arc<Self> {
+        let interrupts = Arc::new(Self {
+            session,
+            scope,
+            count: AtomicU32::new(0),
+            before: AtomicU64::new(u64::MAX),
+            query: Mutex::new(Weak::new()),
+            terminal: rustix::termios::tcgetattr(std::io::stdin()).ok(),
+        });
+        let listener = interrupts.clone();
+        let spawned = std::thread::Builder::new().name("signals".into()).spawn(move || {
+            if let Err(e) = listener.run() {
+                log::warn!("signals are not handled: {e}");
+            }
+        });
+        if let Err(e) = spawned {
+            log::warn!("signals are not handled: {e}");
+        }
+        interrupts
+    }
+
+    /// How often the user asked to stop, since the statement began (in a shell) or at all.
+    pub fn count(&self) -> u32 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Whether the user asked to stop.
+    pub fn requested(&self) -> bool {
+        self.count() > 0
+    }
+
+    /// A statement begins: what it starts from now on is what a signal stops.
+    pub fn statement(&self) {
+        if self.scope == Scope::Shell {
+            self.count.store(0, Ordering::SeqCst);
+            let last = self.session.jobs().last().map_or(0, |job| job.id);
+            self.before.store(last, Ordering::SeqCst);
+        }
+    }
+
+    /// The query of the current statement; cancelled at once when the user was faster.
+    pub fn query(&self, job: &Arc<Job>) {
+        *self.query.lock() = Arc::downgrade(job);
+        if self.requested() {
+            job.cancel();
+        }
+    }
+
+    /// The statement has ended; jobs that it left in the background are not stopped by a signal.
+    pub fn idle(&self) {
+        *self.query.lock() = Weak::new();
+        self.before.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    /// Cancels what the scope covers.
+    pub fn cancel(&self) {
+        let before = match self.scope {
+            Scope::Script => 0,
+            Scope::Shell => self.before.load(Ordering::SeqCst),
+        };
+        self.session.jobs().iter().filter(|job| job.id > before).for_each(|job| job.cancel());
+        if let Some(job) = self.query.lock().upgrade() {
+            job.cancel();
+        }
+    }
+
+    fn run(self: Arc<Self>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut terminations = 0;
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => self.interrupted(),
+                    _ = terminate.recv() => {
+                        terminations += 1;
+                        self.clone().terminated(terminations);
+                    }
+                }
+            }
+        })
+    }
+
+    fn interrupted(&self) {
+        let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.scope == Scope::Script && count > 1 {
+            std::process::exit(INTERRUPTED.into());
+        }
+        self.cancel();
+    }
+
+    fn terminated(self: Arc<Self>, count: u32) {
+        if self.scope == Scope::Script {
+            return self.interrupted();
+        }
+        // The shell's thread sits in the line editor, so the end comes from here.
+        if count > 1 {
+            self.leave();
+        }
+        let waiting = std::thread::Builder::new().spawn({
+            let this = self.clone();
+            move || {
+                let jobs = this.session.jobs();
+                jobs.iter().for_each(|job| job.cancel());
+                for job in &jobs {
+                    let _ = job.wait_for(PATIENCE);
+                }
+                this.leave();
+            }
+        });
+        if waiting.is_err() {
+            self.leave();
+        }
+    }
+
+    /// Gives the terminal back as it was and ends the process.
+    fn leave(&self) {
+        if let Some(terminal) = &self.terminal {
+            let _ =
+                rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, terminal);
+        }
+        std::process::exit(INTERRUPTED.into());
+    }
+}

@@ -1,0 +1,49 @@
+//! Log lines on standard error: warnings, or more with `AFFLUENT_LOG=debug`.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+use super::output::complain;
+use super::render::visible;
+
+struct StderrLogger {
+    started: Instant,
+    level: LevelFilter,
+}
+
+impl Log for StderrLogger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // What other libraries tell is for those who ask.
+        let own = metadata.target().starts_with("affluent");
+        metadata.level() <= if own { self.level } else { self.level.min(LevelFilter::Warn) }
+            || self.level == LevelFilter::Trace
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let seconds = self.started.elapsed().as_secs_f64();
+            let level = record.level().as_str().to_ascii_lowercase();
+            let text = visible::lines(&record.args().to_string());
+            complain(format_args!("{level}: [{seconds:.3}] {text}"));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Installs the logger; a level that is not known is told and counts as `warn`.
+pub fn install() {
+    let wanted = std::env::var("AFFLUENT_LOG").unwrap_or_default();
+    let parsed = if wanted.is_empty() { Ok(LevelFilter::Warn) } else { wanted.parse() };
+    let level = *parsed.as_ref().unwrap_or(&LevelFilter::Warn);
+    static LOGGER: OnceLock<StderrLogger> = OnceLock::new();
+    let logger = LOGGER.get_or_init(|| StderrLogger { started: Instant::now(), level });
+    if log::set_logger(logger).is_ok() {
+        log::set_max_level(level);
+    }
+    if parsed.is_err() {
+        log::warn!("AFFLUENT_LOG is '{wanted}'; expected off, error, warn, info, debug or trace");
+    }
+}

@@ -1,0 +1,164 @@
+//! Standard output and standard error, neither of which may make the program panic.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::arguments::{ColorChoice, Common};
+use super::render::{OutputFormat, Target};
+use crate::error::Error;
+
+/// Written out at the latest when so much is waiting.
+pub const BUFFER: usize = 64 * 1024;
+
+/// Why showing something stopped.
+#[derive(Debug)]
+pub enum Fault {
+    /// The reader of standard output went away, as `head` does: the end, and no error.
+    Closed,
+    /// An error to show.
+    Error(Error),
+}
+
+impl From<Error> for Fault {
+    fn from(e: Error) -> Self {
+        Self::Error(e)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Error(Error::io(e.to_string()).context("standard output")),
+        }
+    }
+}
+
+/// Where things are shown.
+#[derive(Debug)]
+pub struct Output {
+    /// How results are written.
+    pub target: Target,
+    /// Whether standard error is a terminal.
+    pub stderr_terminal: bool,
+    /// Colours on standard error.
+    pub stderr_color: bool,
+    /// Colours on standard output.
+    pub stdout_color: bool,
+    /// Errors only.
+    pub quiet: bool,
+    /// More notes.
+    pub verbose: bool,
+    buffer: Vec<u8>,
+}
+
+impl Output {
+    /// Looks at the terminal and the flags.
+    pub fn new(common: &Common) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let stderr_terminal = io::stderr().is_terminal();
+        let default = if terminal { OutputFormat::Tableau } else { OutputFormat::Json };
+        let color = |terminal| match common.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                terminal
+                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                    && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
+            }
+        };
+        Self {
+            target: Target {
+                format: common.output.unwrap_or(default),
+                terminal,
+                width: if terminal { terminal_width(io::stdout()) } else { None },
+            },
+            stderr_terminal,
+            stderr_color: color(stderr_terminal),
+            stdout_color: color(terminal),
+            quiet: common.quiet,
+            verbose: common.verbose,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The terminal may have another width now.
+    pub fn refresh_width(&mut self) {
+        if self.target.terminal {
+            self.target.width = terminal_width(io::stdout());
+        }
+    }
+
+    /// What is waiting to be written; append to it and call [`Output::write_when_full`] or
+    /// [`Output::flush`].
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Writes what is waiting if it is much.
+    pub fn write_when_full(&mut self) -> Result<(), Fault> {
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes all that is waiting.
+    pub fn flush(&mut self) -> Result<(), Fault> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());
+        self.buffer.clear();
+        Ok(written?)
+    }
+
+    /// A line of text on standard output.
+    pub fn line(&mut self, text: &str) -> Result<(), Fault> {
+        self.buffer.extend_from_slice(text.as_bytes());
+        if !text.ends_with('\n') {
+            self.buffer.push(b'\n');
+        }
+        self.flush()
+    }
+
+    /// A line on standard error, unless quiet.
+    pub fn note(&self, text: impl Display) {
+        if !self.quiet {
+            complain(text);
+        }
+    }
+}
+
+/// Whether the last thing on standard error is a line that will be rewritten.
+static LINE: AtomicBool = AtomicBool::new(false);
+
+/// Wipes the terminal's current line.
+const WIPE: &str = "\r\u{1b}[2K";
+
+/// A line on standard error; that nobody can read it is no reason to fail.
+pub fn complain(text: impl Display) {
+    let mut stderr = io::stderr().lock();
+    let wipe = if LINE.swap(false, Ordering::SeqCst) { WIPE } else { "" };
+    let _ = writeln!(stderr, "{wipe}{text}");
+}
+
+/// Puts a line without an end on standard error, in place of the one before.
+pub fn rewrite_line(line: &str) {
+    let mut stderr = io::stderr().lock();
+    LINE.store(true, Ordering::SeqCst);
+    let _ = write!(stderr, "{WIPE}{line}");
+}
+
+/// Takes away what [`rewrite_line`] has written.
+pub fn wipe_line() {
+    let mut stderr = io::stderr().lock();
+    if LINE.swap(false, Ordering::SeqCst) {
+        let _ = write!(stderr, "{WIPE}");
+    }
+}
+
+/// Columns of the terminal behind a file descriptor.
+pub fn terminal_width(fd: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(fd).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}

@@ -1,0 +1,258 @@
+//! Runs scripts: statements in order, jobs in the background, and at the end waits for all jobs.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::diagnostic::{self, FAILED};
+use super::interrupt::{INTERRUPTED, Interrupts, Scope};
+use super::output::{Fault, Output};
+use super::progress::{self, INTERVAL, Progress};
+use super::stream::{self, Shown, rekind};
+use super::variables::{Script, Variables};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::{Job, JobState};
+use crate::session::{Response, Session};
+use crate::sql::{SourceText, Statement, StatementKind};
+
+/// Name of what comes from standard input.
+const STDIN: &str = "<stdin>";
+
+/// Reads a script; `-` is standard input.
+pub fn read(path: &Path) -> Result<SourceText> {
+    if path == Path::new("-") {
+        return read_stdin();
+    }
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path)
+        .map_err(|e| Error::option(format!("cannot read '{name}'")).with_detail(e.to_string()))?;
+    text(&name, bytes)
+}
+
+/// Reads all of standard input.
+pub fn read_stdin() -> Result<SourceText> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    text(STDIN, bytes)
+}
+
+fn text(name: &str, bytes: Vec<u8>) -> Result<SourceText> {
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::option(format!("'{name}' is not UTF-8 text")).with_detail(format!("byte {at} is not"))
+    })?;
+    Ok(SourceText::new(name, text.strip_prefix('\u{feff}').unwrap_or(&text)))
+}
+
+/// Runs scripts in a session.
+#[derive(Debug)]
+pub struct Runner {
+    session: Arc<Session>,
+    output: Output,
+    interrupts: Arc<Interrupts>,
+    variables: Variables,
+    jobs: Vec<Running>,
+    /// A table prints to this terminal: no progress line between its rows.
+    prints: bool,
+    status: u8,
+}
+
+/// A job of the script.
+#[derive(Debug)]
+struct Running {
+    job: Arc<Job>,
+    script: Arc<Script>,
+    /// Its end was told.
+    told: bool,
+}
+
+/// Whether the script goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Next,
+    Stop,
+}
+
+impl Runner {
+    /// A runner that listens for signals.
+    pub fn new(session: Session, output: Output, variables: Variables) -> Self {
+        let session = Arc::new(session);
+        let interrupts = Interrupts::listen(session.clone(), Scope::Script);
+        Self { session, output, interrupts, variables, jobs: Vec::new(), prints: false, status: 0 }
+    }
+
+    /// Runs scripts one after the other and gives the exit status. All are parsed before the first
+    /// statement is executed.
+    pub fn run(mut self, sources: Vec<SourceText>) -> u8 {
+        let mut scripts = Vec::with_capacity(sources.len());
+        for source in sources {
+            let script = match self.variables.expand(source.clone()) {
+                Ok(script) => Arc::new(script),
+                Err(e) => {
+                    diagnostic::show(&e, &Script::plain(source), self.output.stderr_color);
+                    return diagnostic::status(&e);
+                }
+            };
+            match self.session.parse(&script.expanded) {
+                Ok(statements) => scripts.push((script, statements)),
+                Err(e) => {
+                    diagnostic::show(&e, &script, self.output.stderr_color);
+                    return diagnostic::status(&e);
+                }
+            }
+        }
+        let all = scripts.iter().flat_map(|(script, statements)| statements.iter().map(move |s| (script, s)));
+        for (script, statement) in all {
+            match self.statement(statement, script) {
+                Ok(Step::Next) => {}
+                Ok(Step::Stop) => break,
+                Err(Fault::Closed) => {
+                    self.cancel_jobs();
+                    return self.status;
+                }
+                // With `table.dml-sync` the interruption of a job is the statement's error.
+                Err(Fault::Error(e)) if e.kind() == ErrorKind::Cancelled && self.interrupts.requested() => {
+                    break;
+                }
+                Err(Fault::Error(e)) => {
+                    diagnostic::show(&e, script, self.output.stderr_color);
+                    self.status = diagnostic::status(&e);
+                    self.cancel_jobs();
+                    return self.status;
+                }
+            }
+        }
+        self.wait();
+        if self.interrupts.requested() { INTERRUPTED } else { self.status }
+    }
+
+    fn statement(&mut self, statement: &Statement, script: &Arc<Script>) -> Result<Step, Fault> {
+        self.tell_failures();
+        if self.interrupts.requested() {
+            return Ok(Step::Stop);
+        }
+        if let StatementKind::CreateTable(table) = &statement.kind {
+            self.prints |= table.options.iter().any(|o| {
+                o.key.value == "connector"
+                    && matches!(o.value.value.to_ascii_lowercase().as_str(), "print" | "stdio" | "stdout")
+            });
+        }
+        let before = self.session.jobs().last().map_or(0, |job| job.id);
+        let response = self.session.execute(statement).map_err(|e| self.started_and_failed(e, before))?;
+        match response {
+            Response::Done(text) => {
+                if !text.is_empty() && self.output.verbose {
+                    self.output.note(text);
+                }
+            }
+            Response::Table(batch) => {
+                let target = self.output.target;
+                target.table(&batch, self.output.buffer())?;
+                self.output.flush()?;
+            }
+            Response::Text(text) => {
+                let text =
+                    if self.output.target.terminal { super::render::visible::lines(&text) } else { text };
+                self.output.line(&text)?;
+            }
+            Response::Job(job) => {
+                if self.interrupts.requested() {
+                    job.cancel();
+                }
+                if self.output.verbose {
+                    self.output.note(format_args!("job {} started", job.id));
+                }
+                self.jobs.push(Running { job, script: script.clone(), told: false });
+            }
+            Response::Query(mut query) => return self.query(&mut query),
+            Response::Quit => return Ok(Step::Stop),
+            Response::Clear | Response::Help => {}
+        }
+        Ok(Step::Next)
+    }
+
+    /// An error of a statement that started a job, as with `table.dml-sync`, is a failure of the job.
+    fn started_and_failed(&self, e: Error, before: u64) -> Error {
+        let started = self.session.jobs().last().is_some_and(|job| job.id > before);
+        if started && e.kind().is_usage() { rekind(e) } else { e }
+    }
+
+    fn query(&mut self, query: &mut crate::session::QueryResult) -> Result<Step, Fault> {
+        let mut progress = Progress::new(&self.output, self.output.target.terminal || self.prints);
+        let job = query.job().clone();
+        let shown = stream::show(query, &mut self.output, &self.interrupts, &mut progress);
+        let drawn = progress.is_drawn();
+        progress.clear();
+        if drawn || (self.output.verbose && !matches!(shown, Err(Fault::Closed))) {
+            self.output.note(progress::summary(&job, job.started.elapsed()));
+        }
+        match shown? {
+            Shown::All => Ok(Step::Next),
+            Shown::Cancelled if self.interrupts.requested() => Ok(Step::Stop),
+            Shown::Cancelled => Ok(Step::Next),
+        }
+    }
+
+    /// Waits for all jobs; failures are told when they happen.
+    fn wait(&mut self) {
+        let prints = self.prints && self.output.target.terminal;
+        let mut progress = Progress::new(&self.output, prints);
+        loop {
+            if self.interrupts.requested() {
+                self.interrupts.cancel();
+            }
+            let running: Vec<Arc<Job>> =
+                self.jobs.iter().filter(|r| !r.told).map(|r| r.job.clone()).collect();
+            let Some(first) = running.first() else { break };
+            let ended = first.wait_for(INTERVAL).is_some();
+            if ended || running.iter().any(|job| job.state() != JobState::Running) {
+                progress.clear();
+                self.tell_ended();
+            } else {
+                progress.tick(&running);
+            }
+        }
+    }
+
+    fn tell_failures(&mut self) {
+        if self.jobs.iter().any(|r| !r.told && matches!(r.job.state(), JobState::Failed(_))) {
+            self.tell_ended();
+        }
+    }
+
+    /// Tells of the jobs that have ended.
+    fn tell_ended(&mut self) {
+        let tell = (self.output.stderr_terminal || self.output.verbose) && !self.output.quiet;
+        for running in self.jobs.iter_mut().filter(|r| !r.told) {
+            let state = running.job.state();
+            if state == JobState::Running {
+                continue;
+            }
+            running.told = true;
+            if let JobState::Failed(e) = state {
+                let e = e.context(format_args!("job {} failed", running.job.id));
+                diagnostic::show(&e, &running.script, self.output.stderr_color);
+                self.status = FAILED;
+            }
+            if tell {
+                self.output.note(progress::summary(&running.job, running.job.started.elapsed()));
+            }
+        }
+    }
+
+    /// Stops the jobs of a script that cannot go on.
+    fn cancel_jobs(&mut self) {
+        for running in &self.jobs {
+            running.job.cancel();
+        }
+        for running in &self.jobs {
+            while running.job.wait_for(Duration::from_secs(1)).is_none() {
+                running.job.cancel();
+            }
+        }
+        let status = self.status;
+        self.tell_ended();
+        self.status = status;
+    }
+}

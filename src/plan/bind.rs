@@ -1,0 +1,315 @@
+//! AST → logical plan: names and types.
+//!
+//! Two things are done to a query before and while DataFusion reads it. Every expression is rewritten to
+//! what DataFusion's planner understands ([`crate::function::rewrite_ast`]). And [`Relations`] reads the
+//! parts of FROM that DataFusion would drop or cannot know: hints, `FOR SYSTEM_TIME AS OF`, UNNEST and
+//! LATERAL table functions.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_common::{DFSchema, Result as DfResult, TableReference};
+use datafusion_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan, LogicalPlanBuilder};
+use datafusion_sql::planner::SqlToRel;
+use sqlparser::ast::{
+    self, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor, TableVersion, VisitMut, VisitorMut,
+};
+
+use super::node::ElementsNode;
+use super::provider::{Planner, parser_options};
+use crate::catalog::Entry;
+use crate::error::{Error, Result, Span};
+use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};
+
+/// Rewrites every expression of a tree.
+struct RewriteExpressions;
+
+impl VisitorMut for RewriteExpressions {
+    type Break = Error;
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Error> {
+        crate::function::rewrite_ast(expr);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Rewrites an expression to what DataFusion's planner understands.
+pub(super) fn rewrite_expression(expr: &mut ast::Expr) -> Result<()> {
+    match VisitMut::visit(expr, &mut RewriteExpressions) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(e) => Err(e),
+    }
+}
+
+/// A span of `sqlparser` as ours.
+pub(super) fn span_of(span: sqlparser::tokenizer::Span) -> Span {
+    Span::new(
+        (span.start.line as u32, span.start.column as u32),
+        (span.end.line as u32, span.end.column as u32),
+    )
+}
+
+impl Planner {
+    /// Binds the names of a query: a logical plan as written, unresolved joins and casts included.
+    pub(super) fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
+        let mut query = query.clone();
+        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteExpressions) {
+            return Err(e);
+        }
+        let provider = self.provider();
+        let planner = SqlToRel::new_with_options(&provider, parser_options());
+        Ok(planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?)
+    }
+
+    /// Binds and resolves a query and applies the logical rewrites.
+    pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
+        let plan = self.bind_query(query)?;
+        let plan = self.resolve(plan)?;
+        self.rewrite(plan)
+    }
+}
+
+/// Plans the relations that DataFusion's default would lose something of.
+#[derive(Debug)]
+pub(super) struct Relations {
+    planner: Planner,
+}
+
+impl Relations {
+    pub fn new(planner: Planner) -> Self {
+        Self { planner }
+    }
+
+    /// A table with hints or a version.
+    fn table(&self, mut name: ObjectName, version: Option<TableVersion>) -> Result<LogicalPlan> {
+        let hints = take_hints(&mut name)?;
+        let span = span_of(name.span());
+        let period = match version {
+            None => None,
+            Some(TableVersion::ForSystemTimeAsOf(period)) => Some(period),
+            Some(other) => {
+                return Err(Error::unsupported(format!("table version '{other}' is not supported"))
+                    .with_hint("write FOR SYSTEM_TIME AS OF")
+                    .at(span));
+            }
+        };
+        let parts: Vec<String> =
+            name.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let reference = TableReference::bare(*parts.last().unwrap_or(&""));
+        match self.planner.entry(&parts, span)? {
+            Entry::Table(table) => {
+                let source = self.planner.table_ref(table, hints, period)?;
+                Ok(LogicalPlanBuilder::scan(reference, Arc::new(source), None)?.build()?)
+            }
+            Entry::View(view) if !hints.options.is_empty() => {
+                Err(Error::plan(format!("'{}' is a view: the OPTIONS hint holds for tables", view.name))
+                    .at(span))
+            }
+            Entry::View(view) => {
+                let plan = self.planner.view(view)?;
+                let plan = match period {
+                    Some(period) => with_period(plan, &period, &hints, &view.name, span)?,
+                    None => plan,
+                };
+                Ok(LogicalPlanBuilder::from(plan).alias(reference)?.build()?)
+            }
+        }
+    }
+
+    /// `UNNEST(collection) [WITH ORDINALITY]`.
+    fn unnest(&self, collection: Expr, ordinality: bool, span: Span) -> Result<LogicalPlan> {
+        let data_type = collection.get_type(&DFSchema::empty())?;
+        let mut elements: Vec<FieldRef> = match &data_type {
+            DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => match f.data_type()
+            {
+                DataType::Struct(fields) => fields.iter().cloned().collect(),
+                other => vec![Arc::new(Field::new("EXPR$0", other.clone(), true))],
+            },
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(fields) => fields.iter().cloned().collect(),
+                _ => Vec::new(),
+            },
+            other => {
+                let shown =
+                    crate::sql::SqlType::from_arrow(other).map_or(other.to_string(), |t| t.to_string());
+                return Err(
+                    Error::plan(format!("UNNEST takes an ARRAY, MAP or MULTISET, not {shown}")).at(span)
+                );
+            }
+        };
+        if ordinality {
+            elements.push(Arc::new(Field::new("ORDINALITY", DataType::Int32, true)));
+        }
+        let fields =
+            elements.into_iter().map(|f| (None, Arc::new(f.as_ref().clone().with_nullable(true)))).collect();
+        let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
+        Ok(LogicalPlan::Extension(Extension {
+            node: Arc::new(ElementsNode { collection, ordinality, schema }),
+        }))
+    }
+
+    /// `LATERAL TABLE(lookup_table(key, ...))`: the rows of a lookup table under these keys.
+    fn table_function(&self, name: &ObjectName, args: Vec<(Option<String>, Expr)>) -> Result<LogicalPlan> {
+        let span = span_of(name.span());
+        let function = name.0.last().and_then(|p| p.as_ident()).map_or("", |i| &i.value);
+        let Ok(Entry::Table(table)) = self.planner.entry(&[function], span) else {
+            return Err(Error::plan(format!("table function '{function}' is not known"))
+                .with_hint("a lookup table can be called: LATERAL TABLE(sensor_info(t.sensorId))")
+                .at(span));
+        };
+        if !super::resolve::is_lookup_table(table) {
+            return Err(Error::plan(format!(
+                "table '{function}' is not a lookup table and cannot be called"
+            ))
+            .at(span));
+        }
+        if table.primary_key.is_empty() {
+            return Err(Error::plan(format!("table '{function}' has no primary key: what the arguments mean is not known"))
+                .with_hint("declare PRIMARY KEY (...) NOT ENFORCED, or name the arguments: key => value, or write a JOIN")
+                .at(span))
+            .or_else(|e| if args.iter().all(|(n, _)| n.is_some()) { Ok(()) } else { Err(e) })
+            .and_then(|()| self.call_lookup(table, args, span));
+        }
+        self.call_lookup(table, args, span)
+    }
+
+    fn call_lookup(
+        &self,
+        table: &Arc<crate::catalog::Table>,
+        args: Vec<(Option<String>, Expr)>,
+        span: Span,
+    ) -> Result<LogicalPlan> {
+        if args.iter().all(|(n, _)| n.is_none()) && args.len() != table.primary_key.len() {
+            return Err(Error::plan(format!(
+                "'{}' takes {} arguments, its primary key ({}); {} given",
+                table.name,
+                table.primary_key.len(),
+                table.primary_key.join(", "),
+                args.len()
+            ))
+            .at(span));
+        }
+        let source = self.planner.table_ref(table, TableHints { span, ..TableHints::default() }, None)?;
+        let reference = TableReference::bare(table.name.as_str());
+        let mut predicate: Option<Expr> = None;
+        for (position, (name, arg)) in args.into_iter().enumerate() {
+            let column = match &name {
+                Some(name) => name,
+                None => &table.primary_key[position],
+            };
+            if table.column(column).is_none() {
+                return Err(Error::plan(format!("'{}' has no column '{column}'", table.name)).at(span));
+            }
+            let key = Expr::Column(datafusion_common::Column::new(Some(reference.clone()), column)).eq(arg);
+            predicate = Some(match predicate {
+                Some(all) => all.and(key),
+                None => key,
+            });
+        }
+        let scan = LogicalPlanBuilder::scan(reference, Arc::new(source), None)?;
+        match predicate {
+            Some(predicate) => Ok(scan.filter(predicate)?.build()?),
+            None => Err(Error::plan(format!("'{}' is called without a key", table.name)).at(span)),
+        }
+    }
+}
+
+/// Puts `FOR SYSTEM_TIME AS OF` and hints on the one table that a view reads.
+fn with_period(
+    plan: LogicalPlan,
+    period: &ast::Expr,
+    hints: &TableHints,
+    view: &str,
+    span: Span,
+) -> Result<LogicalPlan> {
+    use datafusion_common::tree_node::{Transformed, TreeNode};
+    use datafusion_expr::logical_plan::TableScan;
+    let mut tables = 0;
+    let plan = plan.transform_down(|node| {
+        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+        let Some(source) = scan.source.downcast_ref::<super::provider::TableRef>() else {
+            return Ok(Transformed::no(node));
+        };
+        tables += 1;
+        let source = super::provider::TableRef {
+            table: source.table.clone(),
+            hints: TableHints { lookup: hints.lookup.clone(), ..source.hints.clone() },
+            period: Some(period.clone()),
+            schema: source.schema.clone(),
+            computed: source.computed.clone(),
+        };
+        let scan = TableScan { source: Arc::new(source), ..scan.clone() };
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    })?;
+    if tables != 1 {
+        return Err(Error::plan(format!(
+            "FOR SYSTEM_TIME AS OF on view '{view}' needs a view over one table, it reads {tables}"
+        ))
+        .at(span));
+    }
+    Ok(plan.data)
+}
+
+impl RelationPlanner for Relations {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> DfResult<RelationPlanning> {
+        let planned =
+            |plan, alias| Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))));
+        match relation {
+            TableFactor::Table { name, alias, args: None, version, .. }
+                if version.is_some() || has_hints(&name) =>
+            {
+                planned(self.table(name, version)?, alias)
+            }
+            TableFactor::UNNEST { mut array_exprs, alias, with_ordinality, with_offset, .. } => {
+                let Some(collection) = array_exprs.pop() else {
+                    return Err(Error::plan("UNNEST takes one collection").into());
+                };
+                let span = span_of(collection.span());
+                if with_offset || !array_exprs.is_empty() {
+                    return Err(Error::unsupported("UNNEST takes one collection; WITH OFFSET is not known")
+                        .with_hint("write UNNEST(a) WITH ORDINALITY AS t(value, position)")
+                        .at(span)
+                        .into());
+                }
+                let collection = context.sql_to_expr(collection, &DFSchema::empty())?;
+                planned(self.unnest(collection, with_ordinality, span)?, alias)
+            }
+            TableFactor::Function { name, args, alias, .. } => {
+                let args = args
+                    .into_iter()
+                    .map(|arg| match arg {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+                            Ok((None, context.sql_to_expr(expr, &DFSchema::empty())?))
+                        }
+                        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
+                            Ok((Some(name.value), context.sql_to_expr(expr, &DFSchema::empty())?))
+                        }
+                        other => {
+                            Err(Error::plan(format!("'{other}' is not an argument of a table function"))
+                                .into())
+                        }
+                    })
+                    .collect::<DfResult<Vec<_>>>()?;
+                planned(self.table_function(&name, args)?, alias)
+            }
+            TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. } => {
+                let span = span_of(relation.span());
+                Err(Error::unsupported("this table function is not supported yet")
+                    .with_detail("window functions (TUMBLE, HOP, ...) come with stateful queries")
+                    .at(span)
+                    .into())
+            }
+            other => Ok(RelationPlanning::Original(Box::new(other))),
+        }
+    }
+}
+
+fn has_hints(name: &ObjectName) -> bool {
+    name.0.last().and_then(|p| p.as_ident()).is_some_and(|i| i.value.starts_with(HINT_PREFIX))
+}

@@ -1,0 +1,399 @@
+//! A join whose right side is a lookup table: which columns are keys, what is filtered where.
+//!
+//! Rules as in Flink: a conjunct `left expression = bare column` is a field key, `bare column = literal`
+//! a constant key that is checked again on what comes back, everything else is residual. Conjuncts on the
+//! left side alone decide before the call. Keys are compared within a family of types only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{Column, DFSchema, JoinType, NullEquality, TableReference};
+use datafusion_expr::logical_plan::{Join, Projection, SubqueryAlias, TableScan};
+use datafusion_expr::utils::split_conjunction_owned;
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, TryCast};
+
+use super::graph::{Branch, Step};
+use super::lower::{computed_schema, physical, refuse_join};
+use super::provider::{Planner, RawTable, TableRef};
+use crate::error::{Error, Result};
+use crate::lookup::{Lookup, LookupConfig, LookupRequest};
+use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec};
+use crate::sql::SqlType;
+
+/// The right side: its columns as expressions over the lookup table's own columns, and its filters.
+struct RightSide {
+    reference: Arc<TableRef>,
+    /// Name in the query.
+    name: String,
+    /// All physical columns, qualified as below.
+    schema: DFSchema,
+    columns: Vec<Expr>,
+    filters: Vec<Expr>,
+}
+
+/// Where the lookup table's own columns are found in expressions.
+const RAW: &str = "$lookup";
+
+fn raw_column(name: &str) -> Expr {
+    Expr::Column(Column::new(Some(TableReference::bare(RAW)), name))
+}
+
+/// Whether a plan is the right side of a lookup join.
+pub(super) fn is_lookup_side(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. })
+        | LogicalPlan::Projection(Projection { input, .. })
+        | LogicalPlan::Filter(Filter { input, .. }) => is_lookup_side(input),
+        LogicalPlan::TableScan(TableScan { source, .. }) => {
+            source.downcast_ref::<RawTable>().is_some_and(|raw| raw.is_lookup)
+        }
+        _ => false,
+    }
+}
+
+/// Replaces the columns of an expression over `schema` by the expressions at their positions.
+fn substitute(expr: Expr, schema: &DFSchema, by: &[Expr]) -> Result<Expr> {
+    let substituted = expr.transform_up(|e| match e {
+        Expr::Column(c) => Ok(Transformed::yes(by[schema.index_of_column(&c)?].clone())),
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(substituted.data)
+}
+
+impl RightSide {
+    fn new(planner: &Planner, plan: &LogicalPlan) -> Result<Self> {
+        match plan {
+            LogicalPlan::SubqueryAlias(alias) => {
+                let inner = Self::new(planner, &alias.input)?;
+                Ok(Self { name: alias.alias.table().to_string(), ..inner })
+            }
+            LogicalPlan::Filter(filter) => {
+                let mut inner = Self::new(planner, &filter.input)?;
+                let predicate = substitute(filter.predicate.clone(), filter.input.schema(), &inner.columns)?;
+                inner.filters.extend(split_conjunction_owned(predicate));
+                Ok(inner)
+            }
+            LogicalPlan::Projection(projection) => {
+                let inner = Self::new(planner, &projection.input)?;
+                let columns = projection
+                    .expr
+                    .iter()
+                    .map(|e| {
+                        substitute(e.clone().unalias_nested().data, projection.input.schema(), &inner.columns)
+                    })
+                    .collect::<Result<_>>()?;
+                Ok(Self { columns, ..inner })
+            }
+            LogicalPlan::TableScan(scan) => {
+                let Some(raw) = scan.source.downcast_ref::<RawTable>() else {
+                    return Err(Error::internal("the right side of a lookup join is not a table"));
+                };
+                let physical: Vec<Field> = raw.schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+                let schema = DFSchema::try_from_qualified_schema(RAW, &Schema::new(physical))?;
+                let columns = scan.projected_schema.fields().iter().map(|f| raw_column(f.name())).collect();
+                Ok(Self {
+                    reference: raw.reference.clone(),
+                    name: scan.table_name.table().to_string(),
+                    schema,
+                    columns,
+                    filters: Vec::new(),
+                })
+            }
+            other => Err(Error::internal(format!("{} on the right of a lookup join", other.display()))),
+        }
+    }
+}
+
+/// A family of types within which keys are compared, as SQL shows them.
+fn family(t: &DataType) -> u8 {
+    match t {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => 1,
+        t if t.is_numeric() => 2,
+        DataType::Boolean => 3,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => 4,
+        DataType::Date32 | DataType::Date64 => 5,
+        DataType::Time32(_) | DataType::Time64(_) => 6,
+        DataType::Timestamp(_, None) => 7,
+        DataType::Timestamp(_, Some(_)) => 8,
+        _ => 0,
+    }
+}
+
+fn shown(t: &DataType) -> String {
+    SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string())
+}
+
+/// A bare column, or one that coercion has wrapped into a cast (true then).
+fn bare(expr: &Expr) -> Option<(&str, bool)> {
+    match expr {
+        Expr::Column(c) if c.relation.as_ref().is_some_and(|r| r.table() == RAW) => Some((&c.name, false)),
+        Expr::Cast(cast) => bare(&cast.expr).map(|(name, _)| (name, true)),
+        _ => None,
+    }
+}
+
+/// Sorted conjuncts of the join.
+#[derive(Default)]
+struct Conditions {
+    /// Key column → expression over the left side.
+    field_keys: BTreeMap<usize, Expr>,
+    /// Key column → literal.
+    constant_keys: BTreeMap<usize, Expr>,
+    left: Vec<Expr>,
+    right: Vec<Expr>,
+    both: Vec<Expr>,
+}
+
+fn conjunction(exprs: Vec<Expr>) -> Option<Expr> {
+    exprs.into_iter().reduce(Expr::and)
+}
+
+/// An expression without its casts around a literal.
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(..) => true,
+        Expr::Cast(c) => is_literal(&c.expr),
+        _ => false,
+    }
+}
+
+impl Planner {
+    /// A join, if it is a lookup join.
+    pub(super) fn lower_lookup_join(&self, join: &Join) -> Result<Vec<Branch>> {
+        if !is_lookup_side(&join.right) {
+            if is_lookup_side(&join.left) {
+                return Err(Error::plan("a lookup table stands on the left of a join")
+                    .with_hint("put the stream on the left and the lookup table on the right"));
+            }
+            return Err(refuse_join(join.join_type));
+        }
+        let right = RightSide::new(self, &join.right)?;
+        let table = &right.reference.table;
+        let fail = |message: String| Error::plan(message).at(right.reference.hints.span);
+        let left_outer = match join.join_type {
+            JoinType::Inner => false,
+            JoinType::Left => true,
+            other => {
+                return Err(fail(format!(
+                    "{} JOIN with lookup table '{}' is not possible",
+                    other.to_string().to_uppercase(),
+                    table.name
+                ))
+                .with_hint("a lookup join is a JOIN or a LEFT JOIN with the lookup table on the right"));
+            }
+        };
+        if join.null_equality == NullEquality::NullEqualsNull {
+            return Err(fail(format!(
+                "IS NOT DISTINCT FROM cannot be the key of lookup table '{}'",
+                table.name
+            ))
+            .with_hint("compare with ="));
+        }
+        let conditions = self.sort_conditions(join, &right)?;
+        let (keys, key_exprs) = self.keys(&right, &conditions, join.left.schema())?;
+        let lookup = self.lookup(&right, keys)?;
+        let branches = self.lower(&join.left)?;
+        branches
+            .into_iter()
+            .map(|branch| lookup_step(branch, join, &right, &conditions, &key_exprs, left_outer, &lookup))
+            .collect()
+    }
+
+    fn sort_conditions(&self, join: &Join, right: &RightSide) -> Result<Conditions> {
+        let left_schema = join.left.schema();
+        let mut sorted = Conditions::default();
+        let right_names = join.right.schema();
+        let to_raw = |e: &Expr| substitute(e.clone(), right_names, &right.columns);
+        for (l, r) in &join.on {
+            let raw = to_raw(r)?;
+            if !self.field_key(l, &raw, left_schema, right, &mut sorted)? {
+                sorted.both.push(l.clone().eq(r.clone()));
+            } else if matches!(bare(&raw), Some((_, true))) {
+                // The key was cast to the column's type: compare again as the query says.
+                sorted.both.push(l.clone().eq(r.clone()));
+            }
+        }
+        for conjunct in join.filter.clone().map(split_conjunction_owned).unwrap_or_default() {
+            let columns = conjunct.column_refs();
+            let on_left = columns.iter().all(|c| left_schema.has_column(c));
+            let on_right = columns.iter().all(|c| right_names.has_column(c));
+            match (on_left, on_right) {
+                (true, _) => sorted.left.push(conjunct),
+                (false, true) => sorted.right.push(to_raw(&conjunct)?),
+                (false, false) => sorted.both.push(conjunct),
+            }
+        }
+        sorted.right.extend(right.filters.iter().cloned());
+        for conjunct in &sorted.right {
+            let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right: r }) = conjunct else {
+                continue;
+            };
+            for (column, value) in [(left, r), (r, left)] {
+                if let Some((name, _)) = bare(column)
+                    && is_literal(value)
+                    && let Some(index) = right.schema.index_of_column_by_name(None, name)
+                {
+                    sorted.constant_keys.entry(index).or_insert_with(|| value.as_ref().clone());
+                }
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// Notes `l = raw` as a key if `raw` is a bare column; the later one of two on a column wins.
+    fn field_key(
+        &self,
+        l: &Expr,
+        raw: &Expr,
+        left: &DFSchema,
+        right: &RightSide,
+        sorted: &mut Conditions,
+    ) -> Result<bool> {
+        let Some((name, _)) = bare(raw) else { return Ok(false) };
+        let Some(index) = right.schema.index_of_column_by_name(None, name) else { return Ok(false) };
+        let column_type = right.schema.field(index).data_type();
+        // Coercion may have wrapped either side: the types that count are those written.
+        let mut written = l;
+        while let Expr::Cast(cast) = written {
+            if family(&cast.expr.get_type(left)?) == family(&cast.field.data_type().clone()) {
+                break;
+            }
+            written = &cast.expr;
+        }
+        let left_type = written.get_type(left)?;
+        if family(&left_type) != family(column_type) || family(column_type) == 0 {
+            let sql = shown(column_type);
+            return Err(Error::plan(format!(
+                "key '{name}' of lookup table '{}' is {sql}, it is compared with {}",
+                right.reference.table.name,
+                shown(&left_type)
+            ))
+            .with_hint(format!(
+                "cast the left side: CAST({} AS {sql}) = {}.{name}",
+                written.human_display(),
+                right.name
+            ))
+            .at(right.reference.hints.span));
+        }
+        sorted.field_keys.insert(index, written.clone());
+        Ok(true)
+    }
+
+    /// Key columns in ascending order with the expressions that give their values, cast to their types.
+    fn keys(
+        &self,
+        right: &RightSide,
+        conditions: &Conditions,
+        left: &DFSchema,
+    ) -> Result<(Vec<usize>, Vec<Expr>)> {
+        let mut all: BTreeMap<usize, &Expr> = conditions.constant_keys.iter().map(|(i, e)| (*i, e)).collect();
+        all.extend(conditions.field_keys.iter().map(|(i, e)| (*i, e)));
+        if all.is_empty() {
+            let table = &right.reference.table;
+            let key = table
+                .primary_key
+                .first()
+                .map_or_else(|| table.columns.first().map_or("id", |c| c.name.as_str()), String::as_str);
+            return Err(Error::plan(format!("the join with lookup table '{}' has no key", table.name))
+                .with_detail(
+                    "at least one condition must be an equality with a column of the lookup table as it is",
+                )
+                .with_hint(format!("write ON left.column = {}.{key}", right.name))
+                .at(right.reference.hints.span));
+        }
+        let exprs = all
+            .iter()
+            .map(|(index, expr)| {
+                let to = right.schema.field(*index).data_type();
+                if expr.get_type(left)? == *to {
+                    return Ok((*expr).clone());
+                }
+                // A value that does not fit the column's type equals none of its values: NULL never matches.
+                Ok(Expr::TryCast(TryCast::new(Box::new((*expr).clone()), to.clone())))
+            })
+            .collect::<Result<_>>()?;
+        Ok((all.keys().copied().collect(), exprs))
+    }
+
+    fn lookup(&self, right: &RightSide, keys: Vec<usize>) -> Result<Arc<Lookup>> {
+        let table = &right.reference.table;
+        let span = right.reference.hints.span;
+        let config = LookupConfig::resolve(table, &right.reference.hints.lookup, &self.state.config)
+            .map_err(|e| e.at(span))?;
+        let schema: SchemaRef = Arc::new(right.schema.as_arrow().clone());
+        let request = LookupRequest { table: table.clone(), keys, schema };
+        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let backend = connector.lookup(&request).map_err(|e| e.at(span))?;
+        Lookup::new(
+            right.name.clone(),
+            request,
+            backend,
+            config,
+            self.state.runtime.clone(),
+            self.state.clock.clone(),
+        )
+        .map_err(|e| e.at(span))
+    }
+}
+
+/// The step of one branch.
+fn lookup_step(
+    branch: Branch,
+    join: &Join,
+    right: &RightSide,
+    conditions: &Conditions,
+    keys: &[Expr],
+    left_outer: bool,
+    lookup: &Arc<Lookup>,
+) -> Result<Branch> {
+    let left = join.left.schema();
+    let right_projection =
+        right.columns.iter().map(|e| physical(e, &right.schema)).collect::<Result<Vec<_>>>()?;
+    let raw: SchemaRef = Arc::new(right.schema.as_arrow().clone());
+    let right_arrow = computed_schema(&right_projection, join.right.schema(), &raw)?;
+    let fields = branch.arrow.fields().iter().chain(right_arrow.fields());
+    let arrow: SchemaRef =
+        Arc::new(Schema::new(fields.map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>()));
+    let compile = |exprs: &[Expr], schema: &DFSchema| {
+        conjunction(exprs.to_vec()).map(|e| physical(&e, schema)).transpose()
+    };
+    // For an inner join, conditions on the left side decide about the call as well.
+    let pre_filter = compile(&conditions.left, left)?;
+    let spec = LookupJoinSpec {
+        lookup: lookup.clone(),
+        keys: keys.iter().map(|e| physical(e, left)).collect::<Result<_>>()?,
+        pre_filter,
+        right_filter: compile(&conditions.right, &right.schema)?,
+        right_projection,
+        residual: compile(&conditions.both, &join.schema)?,
+        left_outer,
+        left_projection: (0..left.fields().len()).collect(),
+        schema: arrow.clone(),
+    };
+    let mut detail = vec![
+        format!("table=[{}]", right.name),
+        format!("joinType=[{}]", if left_outer { "Left" } else { "Inner" }),
+    ];
+    let names = lookup.request().keys.iter().zip(keys);
+    let names: Vec<_> =
+        names.map(|(i, e)| format!("{}={}", right.schema.field(*i).name(), e.human_display())).collect();
+    detail.push(format!("keys=[{}]", names.join(", ")));
+    for (label, exprs) in
+        [("preFilter", &conditions.left), ("lookupFilter", &conditions.right), ("residual", &conditions.both)]
+    {
+        if let Some(e) = conjunction(exprs.clone()) {
+            detail.push(format!("{label}=[{}]", e.human_display()));
+        }
+    }
+    detail.push(lookup.describe());
+    let mut branch = branch;
+    branch.lookups.push((right.name.clone(), lookup.metrics().clone()));
+    let step = Step {
+        name: "LookupJoin",
+        detail: detail.join(", "),
+        build: Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone())))),
+    };
+    Ok(branch.then(step, join.schema.clone(), arrow))
+}

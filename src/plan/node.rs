@@ -1,0 +1,163 @@
+//! Logical nodes that DataFusion does not have.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion_common::{DFSchema, DFSchemaRef, Result, TableReference, internal_err};
+use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use arrow::datatypes::FieldRef;
+
+/// `WATERMARK FOR column AS expression` above a source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WatermarkNode {
+    /// The source.
+    pub input: LogicalPlan,
+    /// The watermark of a row.
+    pub expression: Expr,
+}
+
+impl PartialOrd for WatermarkNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.input.partial_cmp(&other.input)
+    }
+}
+
+/// The single input and expression of a node, after a rewrite.
+fn only<T>(mut items: Vec<T>) -> Result<T> {
+    match (items.pop(), items.is_empty()) {
+        (Some(item), true) => Ok(item),
+        _ => internal_err!("a node with one input or expression was given another number"),
+    }
+}
+
+impl UserDefinedLogicalNodeCore for WatermarkNode {
+    fn name(&self) -> &str {
+        "Watermark"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        self.input.schema()
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        vec![self.expression.clone()]
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watermark: {}", self.expression)
+    }
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        Ok(Self { input: only(inputs)?, expression: only(exprs)? })
+    }
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        Some(vec![output_columns.to_vec()])
+    }
+}
+
+/// Each row joined with the elements of a collection of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UnnestNode {
+    /// The rows.
+    pub input: LogicalPlan,
+    /// The collection, over the input.
+    pub collection: Expr,
+    /// LEFT JOIN.
+    pub outer: bool,
+    /// WITH ORDINALITY.
+    pub ordinality: bool,
+    /// Columns of an element (and the ordinality) as the query names them.
+    pub elements: Vec<(Option<TableReference>, FieldRef)>,
+    /// Input columns, then the elements'.
+    pub schema: DFSchemaRef,
+}
+
+impl UnnestNode {
+    /// A node whose schema follows from its input.
+    pub fn try_new(
+        input: LogicalPlan,
+        collection: Expr,
+        outer: bool,
+        ordinality: bool,
+        elements: Vec<(Option<TableReference>, FieldRef)>,
+    ) -> Result<Self> {
+        let fields = input.schema().iter().map(|(q, f)| (q.cloned(), f.clone()));
+        let schema = DFSchema::new_with_metadata(
+            fields.chain(elements.iter().cloned()).collect(),
+            Default::default(),
+        )?;
+        Ok(Self { input, collection, outer, ordinality, elements, schema: Arc::new(schema) })
+    }
+}
+
+impl PartialOrd for UnnestNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.input.partial_cmp(&other.input)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for UnnestNode {
+    fn name(&self) -> &str {
+        "UnnestJoin"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        vec![self.collection.clone()]
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.outer { "LEFT" } else { "CROSS" };
+        write!(f, "UnnestJoin: {kind} {}", self.collection)
+    }
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        Self::try_new(only(inputs)?, only(exprs)?, self.outer, self.ordinality, self.elements.clone())
+    }
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let inputs = self.input.schema().fields().len();
+        Some(vec![output_columns.iter().copied().filter(|&i| i < inputs).collect()])
+    }
+}
+
+/// UNNEST as it stands in FROM, before the join that it belongs to is known. Its collection refers to
+/// the left side of that join as outer columns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ElementsNode {
+    /// The collection.
+    pub collection: Expr,
+    /// WITH ORDINALITY.
+    pub ordinality: bool,
+    /// Columns of an element (and the ordinality).
+    pub schema: DFSchemaRef,
+}
+
+impl PartialOrd for ElementsNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.collection.partial_cmp(&other.collection)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for ElementsNode {
+    fn name(&self) -> &str {
+        "Elements"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        Vec::new()
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        vec![self.collection.clone()]
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Elements: {}", self.collection)
+    }
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, _inputs: Vec<LogicalPlan>) -> Result<Self> {
+        Ok(Self { collection: only(exprs)?, ..self.clone() })
+    }
+}

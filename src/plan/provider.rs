@@ -1,0 +1,361 @@
+//! What names mean: tables, views and functions for DataFusion's SQL planner.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{DFSchema, Result as DfResult, TableReference, plan_err};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use sqlparser::ast;
+
+use crate::catalog::{Catalog, Column, ColumnSource, Entry, Table};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::{Error, Result, Span};
+use crate::function::Functions;
+use crate::sql::hints::TableHints;
+
+/// Metadata key of a field that remembers the SQL type it was declared with, where Arrow forgets it.
+pub const SQL_TYPE_KEY: &str = "affluent.sql_type";
+
+/// Everything planning needs to know; shared by the planner's parts.
+pub struct PlannerState {
+    /// Tables and views.
+    pub catalog: Arc<Catalog>,
+    /// Settings.
+    pub config: Config,
+    /// Scalar functions.
+    pub functions: Arc<Functions>,
+    /// `table.local-time-zone`, resolved.
+    pub zone: String,
+    /// Processing time.
+    pub clock: Arc<dyn Clock>,
+    /// The runtime for what waits.
+    pub runtime: tokio::runtime::Handle,
+}
+
+impl fmt::Debug for PlannerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlannerState").field("zone", &self.zone).finish_non_exhaustive()
+    }
+}
+
+/// Plans statements against one state of the session.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    pub(super) state: Arc<PlannerState>,
+}
+
+/// A reference to a table in a query.
+#[derive(Debug)]
+pub struct TableRef {
+    /// The table, with the options of an OPTIONS hint on top.
+    pub table: Arc<Table>,
+    /// Hints of the reference.
+    pub hints: TableHints,
+    /// `FOR SYSTEM_TIME AS OF ...`.
+    pub period: Option<ast::Expr>,
+    /// All columns in declared order, computed ones with the type of their expression.
+    pub schema: SchemaRef,
+    /// Expressions of the computed columns over the others, by index.
+    pub computed: Vec<(usize, Expr)>,
+}
+
+impl TableSource for TableRef {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}
+
+/// The columns of a table that its connector gives: physical and metadata columns.
+#[derive(Debug)]
+pub struct RawTable {
+    /// The reference it belongs to.
+    pub reference: Arc<TableRef>,
+    /// For each column of [`RawTable::schema`], its index into the table's columns.
+    pub columns: Vec<usize>,
+    /// Their schema.
+    pub schema: SchemaRef,
+    /// True where it stands as the right side of a lookup join.
+    pub is_lookup: bool,
+}
+
+impl TableSource for RawTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}
+
+#[derive(Debug)]
+struct ViewSource {
+    plan: LogicalPlan,
+}
+
+impl TableSource for ViewSource {
+    fn schema(&self) -> SchemaRef {
+        self.plan.schema().inner().clone()
+    }
+    fn get_logical_plan(&'_ self) -> Option<Cow<'_, LogicalPlan>> {
+        Some(Cow::Borrowed(&self.plan))
+    }
+}
+
+static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(|| {
+    let mut options = ConfigOptions::default();
+    options.sql_parser.enable_ident_normalization = false;
+    options
+});
+
+pub(super) fn parser_options() -> ParserOptions {
+    ParserOptions {
+        enable_ident_normalization: false,
+        collect_spans: true,
+        map_string_types_to_utf8view: true,
+        support_varchar_with_length: true,
+        ..ParserOptions::new()
+    }
+}
+
+impl Planner {
+    /// A planner over a state of the session.
+    pub fn new(state: PlannerState) -> Self {
+        Self { state: Arc::new(state) }
+    }
+
+    /// The session's zone.
+    pub fn zone(&self) -> &str {
+        &self.state.zone
+    }
+
+    pub(super) fn provider(&self) -> Provider {
+        Provider {
+            planner: self.clone(),
+            relations: vec![Arc::new(super::bind::Relations::new(self.clone()))],
+            expressions: self.state.functions.expr_planners(),
+        }
+    }
+
+    /// The Arrow field of a column that the connector gives.
+    pub fn raw_field(&self, column: &Column) -> Option<Field> {
+        let (data_type, nullable) = column.declared()?;
+        Some(Field::new(&column.name, data_type.to_arrow(&self.state.zone), nullable))
+    }
+
+    /// The physical and metadata columns of a table: their indices and schema.
+    pub fn raw_columns(&self, table: &Table) -> (Vec<usize>, SchemaRef) {
+        let (indices, fields): (Vec<_>, Vec<_>) =
+            table.columns.iter().enumerate().filter_map(|(i, c)| Some((i, self.raw_field(c)?))).unzip();
+        (indices, Arc::new(Schema::new(fields)))
+    }
+
+    /// Plans a scalar expression over a schema.
+    pub fn expression(&self, expr: &ast::Expr, schema: &DFSchema) -> Result<Expr> {
+        let mut expr = expr.clone();
+        super::bind::rewrite_expression(&mut expr)?;
+        let provider = self.provider();
+        let planner = SqlToRel::new_with_options(&provider, parser_options());
+        let expr = planner.sql_to_expr(expr, schema, &mut PlannerContext::new())?;
+        super::resolve::coerce_expression(expr, schema, &self.state.zone)
+    }
+
+    /// A table as it stands in a query: its columns with types.
+    pub fn table_ref(
+        &self,
+        table: &Arc<Table>,
+        hints: TableHints,
+        period: Option<ast::Expr>,
+    ) -> Result<TableRef> {
+        let mut table = table.clone();
+        if !hints.options.is_empty() {
+            let options = table.options.overlaid(&hints.options);
+            table = Arc::new(Table { options, ..(*table).clone() });
+            crate::connector::registry::validate(&table)?;
+        }
+        let (_, raw) = self.raw_columns(&table);
+        // Computed columns may use physical and metadata columns, not each other (as in Flink).
+        let raw = DFSchema::try_from_qualified_schema(TableReference::bare(table.name.as_str()), &raw)?;
+        let mut fields = Vec::with_capacity(table.columns.len());
+        let mut computed = Vec::new();
+        for (index, column) in table.columns.iter().enumerate() {
+            match &column.source {
+                ColumnSource::Computed(expression) => {
+                    let expr = self.expression(&expression.expr, &raw).map_err(|e| {
+                        e.context(format!("computed column '{}'", column.name)).at(expression.span)
+                    })?;
+                    let (_, field) = datafusion_expr::ExprSchemable::to_field(&expr, &raw)?;
+                    let metadata = field.metadata().clone();
+                    let field = Field::new(&column.name, field.data_type().clone(), field.is_nullable());
+                    fields.push(field.with_metadata(metadata));
+                    computed.push((index, expr));
+                }
+                _ => fields.extend(self.raw_field(column)),
+            }
+        }
+        Ok(TableRef { table, hints, period, schema: Arc::new(Schema::new(fields)), computed })
+    }
+
+    /// The plan of a view's query, with the view's column names.
+    pub fn view(&self, view: &crate::catalog::View) -> Result<LogicalPlan> {
+        let plan = self.bind_query(&view.query)?;
+        if view.columns.is_empty() {
+            return Ok(plan);
+        }
+        if view.columns.len() != plan.schema().fields().len() {
+            return Err(Error::plan(format!(
+                "view '{}' names {} columns, its query gives {}",
+                view.name,
+                view.columns.len(),
+                plan.schema().fields().len()
+            )));
+        }
+        let renamed: Vec<Expr> = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .zip(&view.columns)
+            .map(|(c, n)| Expr::Column(c).alias(n))
+            .collect();
+        Ok(LogicalPlanBuilder::from(plan).project(renamed)?.build()?)
+    }
+
+    /// Names of the functions, upper case.
+    pub fn function_names(&self) -> Vec<String> {
+        self.state.functions.names()
+    }
+
+    /// Whether a watermark is one: its column a rowtime, its expression of the same type.
+    pub fn check_watermark(&self, reference: &TableRef, watermark: &crate::catalog::Watermark) -> Result<()> {
+        let field = reference.schema.field_with_name(&watermark.column)?;
+        let precise = |t: &DataType| {
+            matches!(
+                t,
+                DataType::Timestamp(
+                    arrow::datatypes::TimeUnit::Second | arrow::datatypes::TimeUnit::Millisecond,
+                    _
+                )
+            )
+        };
+        let shown =
+            |t: &DataType| crate::sql::SqlType::from_arrow(t).map_or(t.to_string(), |t| t.to_string());
+        if !precise(field.data_type()) {
+            return Err(Error::plan(format!(
+                "rowtime column '{}' is {}, it must be TIMESTAMP or TIMESTAMP_LTZ of precision 3 or less",
+                watermark.column,
+                shown(field.data_type())
+            ))
+            .with_hint("write TIMESTAMP(3), or a computed column: ts AS TO_TIMESTAMP_LTZ(epoch_millis, 3)"));
+        }
+        let schema = DFSchema::try_from_qualified_schema(reference.table.name.as_str(), &reference.schema)?;
+        let expr =
+            self.expression(&watermark.expression.expr, &schema).map_err(|e| e.context("watermark"))?;
+        let data_type = datafusion_expr::ExprSchemable::get_type(&expr, &schema)?;
+        if !matches!(data_type, DataType::Timestamp(..)) {
+            return Err(Error::plan(format!(
+                "the watermark is {}, it must be a timestamp",
+                shown(&data_type)
+            )));
+        }
+        Ok(())
+    }
+
+    /// What a name in FROM means.
+    pub(super) fn entry(&self, parts: &[&str], span: Span) -> Result<&Entry> {
+        match parts {
+            [name] | ["default_database", name] | ["default_catalog", "default_database", name] => {
+                self.state.catalog.find(name, span)
+            }
+            _ => Err(Error::plan(format!("table '{}' is not known", parts.join(".")))
+                .with_detail("there is one catalog and one database, default_catalog.default_database")
+                .at(span)),
+        }
+    }
+}
+
+/// [`ContextProvider`] over a planner's state.
+pub(super) struct Provider {
+    planner: Planner,
+    relations: Vec<Arc<dyn RelationPlanner>>,
+    expressions: Vec<Arc<dyn ExprPlanner>>,
+}
+
+/// Types of the dialect for DataFusion.
+#[derive(Debug)]
+struct Types {
+    zone: String,
+}
+
+impl TypePlanner for Types {
+    fn plan_type_field(&self, sql_type: &ast::DataType) -> DfResult<Option<FieldRef>> {
+        let sql = crate::sql::type_parser::cast_type(sql_type)?;
+        let metadata = [(SQL_TYPE_KEY.to_string(), sql.to_string())].into();
+        Ok(Some(Arc::new(Field::new("", sql.to_arrow(&self.zone), true).with_metadata(metadata))))
+    }
+}
+
+impl ContextProvider for Provider {
+    fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
+        let parts: Vec<&str> = match &name {
+            TableReference::Bare { table } => vec![table],
+            TableReference::Partial { schema, table } => vec![schema, table],
+            TableReference::Full { catalog, schema, table } => vec![catalog, schema, table],
+        };
+        match self.planner.entry(&parts, Span::default())? {
+            Entry::Table(table) => {
+                Ok(Arc::new(self.planner.table_ref(table, TableHints::default(), None)?))
+            }
+            Entry::View(view) => Ok(Arc::new(ViewSource { plan: self.planner.view(view)? })),
+        }
+    }
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.expressions
+    }
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relations
+    }
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(Types { zone: self.planner.state.zone.clone() }))
+    }
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.planner.state.functions.scalar(&name.to_ascii_lowercase())
+    }
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        let name = name.to_ascii_lowercase();
+        datafusion_functions_aggregate::all_default_aggregate_functions()
+            .into_iter()
+            .find(|f| f.name() == name)
+    }
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        let name = name.to_ascii_lowercase();
+        datafusion_functions_window::all_default_window_functions().into_iter().find(|f| f.name() == name)
+    }
+    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
+        None
+    }
+    fn options(&self) -> &ConfigOptions {
+        &OPTIONS
+    }
+    fn udf_names(&self) -> Vec<String> {
+        self.planner.state.functions.names()
+    }
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn create_cte_work_table(&self, name: &str, _schema: SchemaRef) -> DfResult<Arc<dyn TableSource>> {
+        plan_err!("recursive query '{name}' is not supported")
+    }
+}

@@ -1,0 +1,378 @@
+//! Between binding and rewriting: casts get Flink's meaning, sources are spelled out, lookups and UNNEST
+//! find the join they belong to.
+
+use std::sync::Arc;
+
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult};
+use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan};
+use datafusion_expr::{
+    EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder,
+    utils::merge_schema,
+};
+use datafusion_optimizer::analyzer::AnalyzerRule;
+use datafusion_optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionRewriter};
+use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion_optimizer::eliminate_filter::EliminateFilter;
+use datafusion_optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion_optimizer::optimize_projections::OptimizeProjections;
+use datafusion_optimizer::optimize_unions::OptimizeUnions;
+use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion_optimizer::{Optimizer, OptimizerContext};
+use sqlparser::ast::{self, Spanned};
+
+use super::bind::span_of;
+use super::node::{ElementsNode, UnnestNode, WatermarkNode};
+use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
+use crate::catalog::Table;
+use crate::error::{Error, Result};
+use crate::function::TIME_METADATA_KEY;
+use crate::sql::SqlType;
+
+/// Whether a table is looked up in when it stands on the right of a join.
+pub(super) fn is_lookup_table(table: &Table) -> bool {
+    let connector = table.options.text("connector").and_then(|name| crate::connector::connector(name).ok());
+    connector.is_some_and(|c| c.is_lookup(&table.options))
+}
+
+/// The SQL type that a CAST names.
+fn cast_target(field: &arrow::datatypes::Field) -> Option<SqlType> {
+    match field.metadata().get(SQL_TYPE_KEY) {
+        Some(text) => crate::sql::type_parser::parse_type(text).ok(),
+        None => SqlType::from_arrow(field.data_type()),
+    }
+}
+
+/// Gives the casts of an expression Flink's meaning.
+fn rewrite_casts(expr: Expr, schema: &DFSchema, zone: &str) -> DfResult<Transformed<Expr>> {
+    expr.transform_up(|expr| {
+        let (inner, field, is_try) = match expr {
+            Expr::Cast(cast) => (cast.expr, cast.field, false),
+            Expr::TryCast(cast) => (cast.expr, cast.field, true),
+            other => return Ok(Transformed::no(other)),
+        };
+        let from = inner.get_type(schema)?;
+        let Some(target) = cast_target(&field) else {
+            return Err(Error::unsupported(format!("CAST to {} is not supported", field.data_type())).into());
+        };
+        Ok(Transformed::yes(crate::function::cast_expr(*inner, &from, &target, zone, is_try)?))
+    })
+}
+
+/// Casts and coercion of one expression.
+pub(super) fn coerce_expression(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Expr> {
+    let expr = rewrite_casts(expr, schema, zone)?.data;
+    let mut coercion = TypeCoercionRewriter::new(schema);
+    Ok(expr.rewrite(&mut coercion)?.data)
+}
+
+/// The conjuncts of `a AND b AND ...`.
+fn all_of(mut conjuncts: Vec<Expr>) -> Option<Expr> {
+    let first = (!conjuncts.is_empty()).then(|| conjuncts.remove(0))?;
+    Some(conjuncts.into_iter().fold(first, Expr::and))
+}
+
+fn is_true(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(datafusion_common::ScalarValue::Boolean(Some(true)), _))
+}
+
+/// Outer columns become columns: the left side of the join is an input now.
+fn bring_in(expr: Expr) -> DfResult<Expr> {
+    let inner = expr.transform_up(|e| match e {
+        Expr::OuterReferenceColumn(_, column) => Ok(Transformed::yes(Expr::Column(column))),
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(inner.data)
+}
+
+/// Takes aliases, renaming projections and the subquery wrapper off; what is below, if it gives the same
+/// columns in the same order.
+fn below_names(plan: &LogicalPlan) -> &LogicalPlan {
+    match plan {
+        LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. }) => below_names(input),
+        LogicalPlan::Subquery(Subquery { subquery, .. }) => below_names(subquery),
+        LogicalPlan::Projection(Projection { expr, input, .. }) if renames(expr, input.schema()) => {
+            below_names(input)
+        }
+        other => other,
+    }
+}
+
+fn renames(exprs: &[Expr], input: &DFSchemaRef) -> bool {
+    exprs.len() == input.fields().len()
+        && exprs.iter().enumerate().all(|(i, e)| match e.clone().unalias() {
+            Expr::Column(c) => input.maybe_index_of_column(&c) == Some(i),
+            _ => false,
+        })
+}
+
+/// The one table below aliases, projections and filters.
+fn table_below(plan: &LogicalPlan) -> Option<&TableRef> {
+    match plan {
+        LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. })
+        | LogicalPlan::Projection(Projection { input, .. })
+        | LogicalPlan::Filter(Filter { input, .. }) => table_below(input),
+        LogicalPlan::Subquery(Subquery { subquery, .. }) => table_below(subquery),
+        LogicalPlan::TableScan(TableScan { source, .. }) => source.downcast_ref::<TableRef>(),
+        _ => None,
+    }
+}
+
+impl Planner {
+    /// Casts, sources, lookups, UNNEST.
+    pub(super) fn resolve(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let plan = self.resolve_node(plan)?;
+        let zone = self.zone();
+        let plan = plan.transform_up_with_subqueries(|node| {
+            let mut schema = merge_schema(&node.inputs());
+            if let LogicalPlan::TableScan(scan) = &node {
+                schema = scan.projected_schema.as_ref().clone();
+            }
+            node.map_expressions(|e| rewrite_casts(e, &schema, zone))?.map_data(|n| n.recompute_schema())
+        })?;
+        Ok(plan.data)
+    }
+
+    fn resolve_node(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        match plan {
+            LogicalPlan::Join(join) => self.resolve_join(join),
+            LogicalPlan::TableScan(scan) => self.resolve_scan(scan),
+            LogicalPlan::Extension(Extension { node }) => {
+                match node.as_any().downcast_ref::<ElementsNode>() {
+                    Some(elements) => {
+                        let one = LogicalPlan::EmptyRelation(EmptyRelation {
+                            produce_one_row: true,
+                            schema: Arc::new(DFSchema::empty()),
+                        });
+                        let fields = elements.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
+                        unnest(one, elements, false, fields)
+                    }
+                    None => Ok(LogicalPlan::Extension(Extension { node })),
+                }
+            }
+            LogicalPlan::Subquery(subquery) => {
+                Err(Error::unsupported("this LATERAL subquery is not supported")
+                    .with_detail(format!("{}", subquery.subquery.display()))
+                    .with_hint("LATERAL TABLE(lookup_table(key)) and UNNEST are"))
+            }
+            other => Ok(other.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data),
+        }
+    }
+
+    /// A table as a source: raw columns, computed columns, watermark.
+    fn resolve_scan(&self, scan: TableScan) -> Result<LogicalPlan> {
+        let Some(reference) = scan.source.downcast_ref::<TableRef>() else {
+            return Ok(LogicalPlan::TableScan(scan));
+        };
+        if let Some(period) = &reference.period {
+            return Err(Error::plan(format!(
+                "FOR SYSTEM_TIME AS OF '{}' needs a join with a table on its left",
+                period
+            ))
+            .at(span_of(period.span())));
+        }
+        let plan = self.spell_out(&scan, reference, false)?;
+        let Some(watermark) = &reference.table.watermark else { return Ok(plan) };
+        let expression = self
+            .expression(&watermark.expression.expr, plan.schema())
+            .map_err(|e| e.context(format!("watermark of '{}'", reference.table.name)))?;
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(WatermarkNode { input: plan, expression }) }))
+    }
+
+    /// The connector's columns and, above them, the computed ones.
+    fn spell_out(&self, scan: &TableScan, reference: &TableRef, is_lookup: bool) -> Result<LogicalPlan> {
+        let (columns, schema) = self.raw_columns(&reference.table);
+        let raw = RawTable {
+            reference: Arc::new(TableRef {
+                table: reference.table.clone(),
+                hints: reference.hints.clone(),
+                period: reference.period.clone(),
+                schema: reference.schema.clone(),
+                computed: Vec::new(),
+            }),
+            columns,
+            schema,
+            is_lookup,
+        };
+        let name = scan.table_name.clone();
+        let plan = LogicalPlanBuilder::scan(name.clone(), Arc::new(raw), None)?;
+        if reference.computed.is_empty() {
+            return Ok(plan.build()?);
+        }
+        let computed: std::collections::HashMap<usize, &Expr> =
+            reference.computed.iter().map(|(i, e)| (*i, e)).collect();
+        let exprs = reference.table.columns.iter().enumerate().map(|(i, column)| match computed.get(&i) {
+            // Its columns are qualified with the table's own name, which an alias may have replaced.
+            Some(expr) => requalify((*expr).clone(), &name).alias_qualified(Some(name.clone()), &column.name),
+            None => Expr::Column(Column::new(Some(name.clone()), &column.name)),
+        });
+        Ok(plan.project(exprs.collect::<Vec<_>>())?.build()?)
+    }
+
+    fn resolve_join(&self, mut join: Join) -> Result<LogicalPlan> {
+        let left = self.resolve_node(Arc::unwrap_or_clone(join.left.clone()))?;
+        let right = join.right.as_ref();
+        if let LogicalPlan::Extension(Extension { node }) = below_names(right)
+            && let Some(elements) = node.as_any().downcast_ref::<ElementsNode>()
+        {
+            return unnest_join(left, elements, &join);
+        }
+        let Some(reference) = table_below(right) else {
+            join.right = Arc::new(self.resolve_node(right.clone())?);
+            join.left = Arc::new(left);
+            return Ok(LogicalPlan::Join(join));
+        };
+        if let Some(period) = &reference.period {
+            self.check_period(period, &left, reference)?;
+        }
+        if !is_lookup_table(&reference.table) {
+            join.right = Arc::new(self.resolve_node(right.clone())?);
+            join.left = Arc::new(left);
+            return Ok(LogicalPlan::Join(join));
+        }
+        let mut conditions: Vec<Expr> = join.filter.take().into_iter().filter(|f| !is_true(f)).collect();
+        let right = self.lookup_side(right, right.schema(), &mut conditions)?;
+        join.left = Arc::new(left);
+        join.right = Arc::new(right);
+        join.filter = all_of(conditions);
+        Ok(LogicalPlan::Join(join))
+    }
+
+    /// The right side of a lookup join with its table spelled out. Predicates of a LATERAL call that refer
+    /// to the left side move into the join's conditions.
+    fn lookup_side(
+        &self,
+        plan: &LogicalPlan,
+        names: &DFSchemaRef,
+        conditions: &mut Vec<Expr>,
+    ) -> Result<LogicalPlan> {
+        match plan {
+            LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<TableRef>() {
+                Some(reference) => self.spell_out(scan, reference, true),
+                None => Ok(plan.clone()),
+            },
+            LogicalPlan::Subquery(Subquery { subquery, .. }) => self.lookup_side(subquery, names, conditions),
+            LogicalPlan::Filter(filter) if filter.predicate.contains_outer() => {
+                let inner = filter.input.schema();
+                if inner.fields().len() != names.fields().len() {
+                    return Err(Error::unsupported("this LATERAL subquery is not supported")
+                        .with_hint("LATERAL TABLE(lookup_table(key)) and UNNEST are"));
+                }
+                let moved = filter.predicate.clone().transform_up(|e| match e {
+                    Expr::Column(c) => {
+                        let index = inner.index_of_column(&c)?;
+                        Ok(Transformed::yes(Expr::Column(Column::from(names.qualified_field(index)))))
+                    }
+                    other => Ok(Transformed::no(other)),
+                })?;
+                conditions.push(bring_in(moved.data)?);
+                self.lookup_side(&filter.input, names, conditions)
+            }
+            other => {
+                let rebuilt = other.clone().map_children(|child| {
+                    Ok(Transformed::yes(self.lookup_side(&child, names, conditions)?))
+                })?;
+                Ok(rebuilt.data)
+            }
+        }
+    }
+
+    /// `FOR SYSTEM_TIME AS OF period` must be the left side's processing time.
+    fn check_period(&self, period: &ast::Expr, left: &LogicalPlan, reference: &TableRef) -> Result<()> {
+        let span = span_of(period.span());
+        let hint = "add a column proc_time AS PROCTIME() to the left table, or leave FOR SYSTEM_TIME out: a plain JOIN on a lookup table is a lookup join";
+        let parts: Vec<&str> = match period {
+            ast::Expr::Identifier(ident) => vec![&ident.value],
+            ast::Expr::CompoundIdentifier(idents) => idents.iter().map(|i| i.value.as_str()).collect(),
+            ast::Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("proctime") => return Ok(()),
+            _ => {
+                return Err(Error::plan("FOR SYSTEM_TIME AS OF takes a time attribute of the left table")
+                    .with_hint(hint)
+                    .at(span));
+            }
+        };
+        let column = match parts.as_slice() {
+            [name] => Column::new_unqualified(*name),
+            [.., qualifier, name] => Column::new(Some(*qualifier), *name),
+            [] => return Err(Error::internal("an empty name")),
+        };
+        let Ok(index) = left.schema().index_of_column(&column) else {
+            return Err(Error::plan(format!("'{}' is not a column of the left table", column.flat_name()))
+                .with_hint(hint)
+                .at(span));
+        };
+        let field = left.schema().field(index);
+        if field.metadata().get(TIME_METADATA_KEY).map(String::as_str) == Some("proctime") {
+            return Ok(());
+        }
+        let error = if matches!(field.data_type(), arrow::datatypes::DataType::Timestamp(..)) {
+            Error::unsupported(format!(
+                "'{}' is not processing time: '{}' would be joined as a versioned table, which is not supported yet",
+                column.flat_name(),
+                reference.table.name
+            ))
+        } else {
+            Error::plan(format!("'{}' is not a time attribute", column.flat_name()))
+        };
+        Err(error.with_hint(hint).at(span))
+    }
+
+    /// DataFusion's coercion and those of its logical rewrites that hold for unbounded input.
+    pub(super) fn rewrite(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let options = Arc::new(ConfigOptions::default());
+        let plan = TypeCoercion::new().analyze(plan, &options)?;
+        let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
+        let optimizer = Optimizer::with_rules(vec![
+            Arc::new(OptimizeUnions::new()),
+            Arc::new(SimplifyExpressions::new()),
+            Arc::new(ExtractEquijoinPredicate::new()),
+            Arc::new(EliminateFilter::new()),
+            Arc::new(EliminateOuterJoin::new()),
+            Arc::new(PushDownFilter::new()),
+            Arc::new(CommonSubexprEliminate::new()),
+            Arc::new(OptimizeProjections::new()),
+        ]);
+        Ok(optimizer.optimize(plan, &context, |_, _| {})?)
+    }
+}
+
+/// Gives every column of an expression the qualifier `name`.
+fn requalify(expr: Expr, name: &datafusion_common::TableReference) -> Expr {
+    let renamed = expr.clone().transform_up(|e| match e {
+        Expr::Column(c) => Ok(Transformed::yes(Expr::Column(Column::new(Some(name.clone()), c.name)))),
+        other => Ok(Transformed::no(other)),
+    });
+    renamed.map_or(expr, |t| t.data)
+}
+
+fn unnest(
+    input: LogicalPlan,
+    elements: &ElementsNode,
+    outer: bool,
+    names: Vec<(Option<datafusion_common::TableReference>, arrow::datatypes::FieldRef)>,
+) -> Result<LogicalPlan> {
+    let collection = bring_in(elements.collection.clone())?;
+    let node = UnnestNode::try_new(input, collection, outer, elements.ordinality, names)?;
+    Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+}
+
+fn unnest_join(left: LogicalPlan, elements: &ElementsNode, join: &Join) -> Result<LogicalPlan> {
+    let outer = match join.join_type {
+        JoinType::Inner => false,
+        JoinType::Left => true,
+        other => return Err(Error::unsupported(format!("{other} JOIN UNNEST is not supported"))),
+    };
+    let names = join.right.schema().iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
+    let condition = join.filter.clone().filter(|f| !is_true(f));
+    match condition {
+        None => unnest(left, elements, outer, names),
+        Some(condition) if !outer => {
+            Ok(LogicalPlanBuilder::from(unnest(left, elements, outer, names)?).filter(condition)?.build()?)
+        }
+        Some(_) => Err(Error::unsupported("LEFT JOIN UNNEST with a condition is not supported")
+            .with_hint("write ON TRUE and put the condition into WHERE")),
+    }
+}

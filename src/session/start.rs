@@ -1,0 +1,137 @@
+//! Starts jobs: one thread a task, one watcher that ends the job when the tasks have.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread;
+
+use crate::clock::Clock;
+use crate::connector::Sink;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::task::{self, Pipeline, TaskContext};
+use crate::flow::{Job, JobState, Mailbox};
+use crate::plan::Branch;
+
+/// The pipelines of one INSERT or SELECT.
+pub struct Output {
+    /// Branches that end in the same sink.
+    pub branches: Vec<Branch>,
+    /// The sink.
+    pub sink: Arc<dyn Sink>,
+}
+
+/// Tasks of a branch.
+pub fn parallelism(branch: &Branch, wanted: usize) -> usize {
+    wanted.min(branch.source.max_parallelism()).max(1)
+}
+
+/// Starts the tasks of a job; returns at once.
+pub fn start(
+    id: u64,
+    name: String,
+    outputs: Vec<Output>,
+    cancel: crossbeam_channel::Sender<()>,
+    wanted: usize,
+    clock: Arc<dyn Clock>,
+    runtime: tokio::runtime::Handle,
+) -> Result<Arc<Job>> {
+    let lookups = outputs.iter().flat_map(|o| &o.branches).flat_map(|b| b.lookups.iter().cloned());
+    // Branches of one UNION ALL share a lookup: count it once.
+    let mut distinct: Vec<(String, Arc<crate::lookup::LookupMetrics>)> = Vec::new();
+    for lookup in lookups {
+        if !distinct.iter().any(|(_, m)| Arc::ptr_eq(m, &lookup.1)) {
+            distinct.push(lookup);
+        }
+    }
+    let job = Job::new(id, name, distinct, cancel);
+    let mut sinks = Vec::with_capacity(outputs.len());
+    let mut tasks = Vec::new();
+    for output in outputs {
+        let mut writer = 0;
+        for branch in output.branches {
+            let pipeline = Pipeline {
+                parallelism: parallelism(&branch, wanted),
+                source: branch.source,
+                operators: branch.steps.into_iter().map(|s| s.build).collect(),
+                sink: output.sink.clone(),
+            };
+            for task in 0..pipeline.parallelism {
+                let mailbox = Mailbox::new();
+                job.register(mailbox.clone());
+                let context = TaskContext {
+                    task,
+                    writer,
+                    mailbox,
+                    clock: clock.clone(),
+                    runtime: runtime.clone(),
+                    metrics: job.metrics.clone(),
+                };
+                writer += 1;
+                tasks.push((pipeline.clone(), context));
+            }
+        }
+        sinks.push(output.sink);
+    }
+    let watched = job.clone();
+    thread::Builder::new().name(format!("affluent-job-{id}")).spawn(move || {
+        let end = run_all(&watched, tasks);
+        let end = match end {
+            Ok(()) => sinks.iter().try_for_each(|sink| sink.commit()),
+            Err(e) => Err(e),
+        };
+        let state = match end {
+            Ok(()) => JobState::Finished,
+            Err(e) => {
+                sinks.iter().for_each(|sink| sink.abort());
+                if e.kind() == ErrorKind::Cancelled { JobState::Cancelled } else { JobState::Failed(e) }
+            }
+        };
+        // The state first: a reader that sees the channel closed asks for it.
+        watched.end(state);
+        drop(sinks);
+    })?;
+    Ok(job)
+}
+
+/// Runs tasks to their end. The first failure cancels the others and is what is reported.
+fn run_all(job: &Arc<Job>, tasks: Vec<(Pipeline, TaskContext)>) -> Result<()> {
+    let (sender, ended) = crossbeam_channel::unbounded();
+    let mut running = 0;
+    for (index, (pipeline, context)) in tasks.into_iter().enumerate() {
+        let done = sender.clone();
+        let builder = thread::Builder::new().name(format!("affluent-{}-{index}", job.id));
+        let spawned = builder.spawn(move || {
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| task::run(&pipeline, context)));
+            let result = result.unwrap_or_else(|panic| {
+                let words = panic.downcast_ref::<&str>().map(|s| s.to_string());
+                let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+                Err(Error::internal(format!("a task panicked: {}", words.unwrap_or_default()))
+                    .with_hint("this is a fault of affluent; please report it with the query"))
+            });
+            drop(pipeline);
+            // The receiver outlives the tasks.
+            let _ = done.send(result);
+        });
+        match spawned {
+            Ok(_) => running += 1,
+            Err(e) => {
+                let _ = sender.send(Err(e.into()));
+                running += 1;
+            }
+        }
+    }
+    let mut first: Result<()> = Ok(());
+    for _ in 0..running {
+        let result = ended.recv().unwrap_or_else(|_| Err(Error::internal("a task vanished")));
+        let Err(e) = result else { continue };
+        job.cancel();
+        let replace = match &first {
+            Ok(()) => true,
+            // What cancelled the others says more than that they were cancelled.
+            Err(f) => f.kind() == ErrorKind::Cancelled && e.kind() != ErrorKind::Cancelled,
+        };
+        if replace {
+            first = Err(e);
+        }
+    }
+    first
+}

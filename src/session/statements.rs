@@ -1,0 +1,498 @@
+//! What each statement does.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use regex::RegexBuilder;
+
+use super::collect::Collect;
+use super::start::{Output, start};
+use super::{QueryResult, Response, Session};
+use crate::catalog::ddl::plain_name;
+use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
+use crate::connector::Sink;
+use crate::error::{Error, Result};
+use crate::flow::JobState;
+use crate::plan::{Branch, Planner};
+use crate::sql::{
+    CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, StatementKind, TableName,
+};
+
+/// A table of text columns.
+fn text_table(columns: &[(&str, Vec<Option<String>>)]) -> Result<Response> {
+    let arrays = columns.iter().map(|(name, values)| {
+        let array: ArrayRef = Arc::new(StringArray::from(values.clone()));
+        (*name, array, true)
+    });
+    Ok(Response::Table(RecordBatch::try_from_iter_with_nullable(arrays)?))
+}
+
+/// Keeps the names that a LIKE pattern lets through.
+fn matching(
+    names: impl Iterator<Item = String>,
+    pattern: Option<&LikePattern>,
+) -> Result<Vec<Option<String>>> {
+    let Some(like) = pattern else { return Ok(names.map(Some).collect()) };
+    let mut regex = String::from("^");
+    let mut chars = like.pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '%' => regex.push_str(".*"),
+            '_' => regex.push('.'),
+            '\\' => regex.push_str(&regex::escape(&chars.next().unwrap_or('\\').to_string())),
+            other => regex.push_str(&regex::escape(&other.to_string())),
+        }
+    }
+    regex.push('$');
+    let regex = RegexBuilder::new(&regex)
+        .case_insensitive(like.ignore_case)
+        .dot_matches_new_line(true)
+        .build()
+        .map_err(|e| Error::plan(format!("LIKE pattern '{}': {e}", like.pattern)))?;
+    Ok(names.filter(|n| regex.is_match(n) != like.negated).map(Some).collect())
+}
+
+fn show_type(t: &arrow::datatypes::DataType) -> String {
+    SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string())
+}
+
+impl Session {
+    pub(super) fn execute_kind(&self, kind: &StatementKind) -> Result<Response> {
+        let done = |text: &str| Ok(Response::Done(text.to_string()));
+        match kind {
+            StatementKind::CreateTable(statement) => self.create_table(statement),
+            StatementKind::CreateView(statement) => self.create_view(statement),
+            StatementKind::Drop(statement) => self.drop_entry(statement),
+            StatementKind::Set { key, value } => {
+                self.set(&key.value, value).map_err(|e| e.at(key.span))?;
+                done("")
+            }
+            StatementKind::ShowSettings => self.show_settings(),
+            StatementKind::Reset(key) => {
+                let mut state = self.state.lock();
+                match key {
+                    Some(key) => state.config.reset(Some(&key.value)).map_err(|e| e.at(key.span))?,
+                    None => state.config.reset(None)?,
+                }
+                done("")
+            }
+            StatementKind::Show(show) => self.show(show),
+            StatementKind::Describe(name) => self.describe(name),
+            StatementKind::Explain { details, statement } => {
+                if let Some(detail) = details.first() {
+                    return Err(Error::unsupported(format!("EXPLAIN {} is not supported yet", detail.value))
+                        .with_hint("EXPLAIN shows the logical and the continuous plan")
+                        .at(detail.span));
+                }
+                self.explain(statement)
+            }
+            StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
+            StatementKind::StatementSet(inserts) => self.insert(inserts),
+            StatementKind::Query(query) => self.query(query),
+            StatementKind::StopJob(id) => self.stop_job(&id.value).map_err(|e| e.at(id.span)),
+            StatementKind::Quit => Ok(Response::Quit),
+            StatementKind::Clear => Ok(Response::Clear),
+            StatementKind::Help => Ok(Response::Help),
+        }
+    }
+
+    /// Adds an entry under a free name.
+    fn add(
+        &self,
+        name: &TableName,
+        if_not_exists: bool,
+        make: impl FnOnce(&Catalog) -> Result<Entry>,
+    ) -> Result<Response> {
+        let plain = plain_name(name)?;
+        let catalog = self.catalog();
+        if catalog.get(plain).is_some() {
+            if if_not_exists {
+                return Ok(Response::Done(format!("'{plain}' exists already")));
+            }
+            return Err(Error::plan(format!("table or view '{plain}' exists already"))
+                .with_hint(format!("write IF NOT EXISTS, or drop it first: DROP TABLE {plain}"))
+                .at(name.span()));
+        }
+        let entry = make(&catalog)?;
+        Arc::make_mut(&mut self.state.lock().catalog).insert(plain.to_string(), entry);
+        Ok(Response::Done(String::new()))
+    }
+
+    fn create_table(&self, statement: &CreateTable) -> Result<Response> {
+        if let Some(query) = &statement.query {
+            return self.create_table_as(statement, query);
+        }
+        self.add(&statement.name, statement.if_not_exists, |catalog| {
+            let table = Table::from_statement(statement, catalog)?;
+            self.checked(table, statement).map(Entry::Table)
+        })
+    }
+
+    /// Checks options and the expressions of a new table.
+    fn checked(&self, table: Table, statement: &CreateTable) -> Result<Arc<Table>> {
+        crate::connector::registry::validate(&table)?;
+        let table = Arc::new(table);
+        let planner = self.planner();
+        let reference = planner.table_ref(&table, Default::default(), None)?;
+        if let Some(watermark) = &table.watermark {
+            planner.check_watermark(&reference, watermark).map_err(|e| {
+                e.at(statement.watermark.as_ref().map_or_else(|| statement.name.span(), |w| w.span))
+            })?;
+        }
+        Ok(table)
+    }
+
+    /// CREATE TABLE ... AS SELECT: the query's columns, then an INSERT.
+    fn create_table_as(&self, statement: &CreateTable, query: &sqlparser::ast::Query) -> Result<Response> {
+        let mut statement = statement.clone();
+        let plan = self.planner().query(query)?;
+        if statement.columns.is_empty() {
+            for field in plan.schema().fields() {
+                let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
+                    Error::unsupported(format!("column '{}' has no SQL type", field.name()))
+                })?;
+                statement.columns.push(crate::sql::ColumnDef {
+                    name: crate::sql::Name { value: field.name().clone(), span: statement.name.span() },
+                    kind: crate::sql::ColumnKind::Physical { data_type, nullable: true },
+                    comment: None,
+                });
+            }
+        }
+        statement.query = None;
+        let plain = plain_name(&statement.name)?;
+        let existed = self.catalog().get(plain).is_some();
+        let response = self.create_table(&statement)?;
+        if existed {
+            return Ok(response);
+        }
+        let insert = Insert {
+            table: statement.name.clone(),
+            options: Vec::new(),
+            overwrite: false,
+            columns: Vec::new(),
+            query: Box::new(query.clone()),
+            span: statement.name.span(),
+        };
+        self.insert(&[insert])
+    }
+
+    fn create_view(&self, statement: &CreateView) -> Result<Response> {
+        self.add(&statement.name, statement.if_not_exists, |_| {
+            let view = View {
+                name: plain_name(&statement.name)?.to_string(),
+                columns: statement.columns.iter().map(|c| c.value.clone()).collect(),
+                query: statement.query.clone(),
+                text: statement.text.clone(),
+                comment: statement.comment.clone(),
+                temporary: statement.temporary,
+            };
+            // Planned now, so that a mistake shows where it was made.
+            self.planner().view(&view)?;
+            Ok(Entry::View(Arc::new(view)))
+        })
+    }
+
+    fn drop_entry(&self, statement: &Drop) -> Result<Response> {
+        let plain = plain_name(&statement.name)?;
+        let mut state = self.state.lock();
+        let what = if statement.view { "view" } else { "table" };
+        let error = match state.catalog.get(plain) {
+            None if statement.if_exists => {
+                return Ok(Response::Done(format!("{what} '{plain}' does not exist")));
+            }
+            None => {
+                return Err(state
+                    .catalog
+                    .find(plain, statement.name.span())
+                    .err()
+                    .unwrap_or_else(|| Error::internal("found")));
+            }
+            Some(Entry::Table(t)) if !statement.view => (t.temporary, statement.temporary),
+            Some(Entry::View(v)) if statement.view => (v.temporary, statement.temporary),
+            Some(_) => {
+                let other = if statement.view { "TABLE" } else { "VIEW" };
+                return Err(Error::plan(format!("'{plain}' is not a {what}"))
+                    .with_hint(format!("DROP {other} {plain}"))
+                    .at(statement.name.span()));
+            }
+        };
+        if let (false, true) = error {
+            return Err(Error::plan(format!("{what} '{plain}' is not temporary")).at(statement.name.span()));
+        }
+        Arc::make_mut(&mut state.catalog).remove(plain);
+        Ok(Response::Done(String::new()))
+    }
+
+    fn show_settings(&self) -> Result<Response> {
+        let config = self.state.lock().config.clone();
+        let (keys, values) = config.iter().map(|(k, v)| (Some(k.to_string()), Some(v.to_string()))).unzip();
+        text_table(&[("key", keys), ("value", values)])
+    }
+
+    fn show(&self, show: &Show) -> Result<Response> {
+        let catalog = self.catalog();
+        let one = |name: &str, value: &str| text_table(&[(name, vec![Some(value.to_string())])]);
+        match show {
+            Show::Tables(like) => {
+                let names = catalog.iter().map(|(n, _)| n.to_string());
+                text_table(&[("table name", matching(names, like.as_ref())?)])
+            }
+            Show::Views(like) => {
+                let views = catalog.iter().filter(|(_, e)| matches!(e, Entry::View(_)));
+                text_table(&[("view name", matching(views.map(|(n, _)| n.to_string()), like.as_ref())?)])
+            }
+            Show::Functions(like) => {
+                text_table(&[("function name", matching(self.function_names().into_iter(), like.as_ref())?)])
+            }
+            Show::Columns(name, like) => {
+                let Response::Table(all) = self.describe(name)? else {
+                    return Err(Error::internal("DESCRIBE gives a table"));
+                };
+                let Some(like) = like else { return Ok(Response::Table(all)) };
+                let names = all.column(0).as_any().downcast_ref::<StringArray>();
+                let names: Vec<String> = names.into_iter().flatten().flatten().map(str::to_string).collect();
+                let kept = matching(names.iter().cloned(), Some(like))?;
+                let mask: BooleanArray =
+                    names.iter().map(|n| Some(kept.contains(&Some(n.clone())))).collect();
+                Ok(Response::Table(arrow::compute::filter_record_batch(&all, &mask)?))
+            }
+            Show::Catalogs => one("catalog name", "default_catalog"),
+            Show::CurrentCatalog => one("current catalog name", "default_catalog"),
+            Show::Databases => one("database name", "default_database"),
+            Show::CurrentDatabase => one("current database name", "default_database"),
+            Show::Jobs => self.show_jobs(),
+            Show::CreateTable(name) => match catalog.find(plain_name(name)?, name.span())? {
+                Entry::Table(table) => Ok(Response::Text(table.show_create())),
+                Entry::View(_) => {
+                    Err(Error::plan("this is a view").with_hint("SHOW CREATE VIEW").at(name.span()))
+                }
+            },
+            Show::CreateView(name) => match catalog.find(plain_name(name)?, name.span())? {
+                Entry::View(view) => Ok(Response::Text(view.show_create())),
+                Entry::Table(_) => {
+                    Err(Error::plan("this is a table").with_hint("SHOW CREATE TABLE").at(name.span()))
+                }
+            },
+        }
+    }
+
+    fn show_jobs(&self) -> Result<Response> {
+        let mut columns: [Vec<Option<String>>; 5] = Default::default();
+        for job in self.jobs() {
+            let status = match job.state() {
+                JobState::Running => "RUNNING".to_string(),
+                JobState::Finished => "FINISHED".to_string(),
+                JobState::Cancelled => "CANCELED".to_string(),
+                JobState::Failed(e) => format!("FAILED: {}", e.message()),
+            };
+            let read = job.metrics.rows_in.load(std::sync::atomic::Ordering::Relaxed);
+            let written = job.metrics.rows_out.load(std::sync::atomic::Ordering::Relaxed);
+            let row = [job.id.to_string(), job.name.clone(), status, read.to_string(), written.to_string()];
+            columns.iter_mut().zip(row).for_each(|(c, v)| c.push(Some(v)));
+        }
+        let [ids, names, states, read, written] = columns;
+        text_table(&[
+            ("job id", ids),
+            ("job name", names),
+            ("status", states),
+            ("rows in", read),
+            ("rows out", written),
+        ])
+    }
+
+    fn stop_job(&self, id: &str) -> Result<Response> {
+        let job = self.jobs().into_iter().find(|j| j.id.to_string() == id);
+        let Some(job) = job else {
+            return Err(Error::plan(format!("job '{id}' is not known")).with_hint("SHOW JOBS lists the jobs"));
+        };
+        job.cancel();
+        job.wait();
+        Ok(Response::Done(format!("job {id} stopped")))
+    }
+
+    fn describe(&self, name: &TableName) -> Result<Response> {
+        let planner = self.planner();
+        let mut columns: [Vec<Option<String>>; 6] = Default::default();
+        let yes_no = |b: bool| Some(if b { "TRUE" } else { "FALSE" }.to_string());
+        match self.catalog().find(plain_name(name)?, name.span())? {
+            Entry::Table(table) => {
+                let reference = planner.table_ref(table, Default::default(), None)?;
+                for (column, field) in table.columns.iter().zip(reference.schema.fields()) {
+                    let declared = column.declared().map(|(t, _)| t.to_string());
+                    let time = field.metadata().get(crate::function::TIME_METADATA_KEY);
+                    let mut data_type = declared.unwrap_or_else(|| show_type(field.data_type()));
+                    if time.is_some() {
+                        data_type.push_str(" *PROCTIME*");
+                    } else if table.watermark.as_ref().is_some_and(|w| w.column == column.name) {
+                        data_type.push_str(" *ROWTIME*");
+                    }
+                    let extras = match &column.source {
+                        ColumnSource::Physical { .. } => None,
+                        ColumnSource::Metadata { key, is_virtual, .. } => Some(format!(
+                            "METADATA FROM '{key}'{}",
+                            if *is_virtual { " VIRTUAL" } else { "" }
+                        )),
+                        ColumnSource::Computed(e) => Some(format!("AS {}", e.text)),
+                    };
+                    let key = table.primary_key.contains(&column.name);
+                    let key = key.then(|| format!("PRI({})", table.primary_key.join(", ")));
+                    let watermark = table.watermark.as_ref().filter(|w| w.column == column.name);
+                    let watermark = watermark.map(|w| w.expression.text.clone());
+                    let row = [
+                        Some(column.name.clone()),
+                        Some(data_type),
+                        yes_no(field.is_nullable()),
+                        key,
+                        extras,
+                        watermark,
+                    ];
+                    columns.iter_mut().zip(row).for_each(|(c, v)| c.push(v));
+                }
+            }
+            Entry::View(view) => {
+                for field in planner.view(view)?.schema().fields() {
+                    let row = [
+                        Some(field.name().clone()),
+                        Some(show_type(field.data_type())),
+                        yes_no(field.is_nullable()),
+                        None,
+                        None,
+                        None,
+                    ];
+                    columns.iter_mut().zip(row).for_each(|(c, v)| c.push(v));
+                }
+            }
+        }
+        let [names, types, nulls, keys, extras, watermarks] = columns;
+        text_table(&[
+            ("name", names),
+            ("type", types),
+            ("null", nulls),
+            ("key", keys),
+            ("extras", extras),
+            ("watermark", watermarks),
+        ])
+    }
+
+    /// The target table of an INSERT, its hints applied.
+    fn target(&self, planner: &Planner, insert: &Insert) -> Result<Arc<Table>> {
+        let plain = plain_name(&insert.table)?;
+        match self.catalog().find(plain, insert.table.span())? {
+            Entry::View(_) => Err(Error::plan(format!("'{plain}' is a view and cannot be inserted into"))
+                .at(insert.table.span())),
+            Entry::Table(table) => {
+                let hints = crate::sql::hints::TableHints {
+                    options: insert.options.clone(),
+                    span: insert.table.span(),
+                    ..Default::default()
+                };
+                Ok(planner.table_ref(table, hints, None)?.table)
+            }
+        }
+    }
+
+    fn plan_insert(
+        &self,
+        planner: &Planner,
+        insert: &Insert,
+    ) -> Result<(Vec<Branch>, Arc<Table>, datafusion_expr::LogicalPlan)> {
+        let table = self.target(planner, insert)?;
+        if insert.overwrite {
+            return Err(
+                Error::unsupported("INSERT OVERWRITE is not supported: a stream only adds").at(insert.span)
+            );
+        }
+        let plan = planner.insert(insert, &table)?;
+        Ok((planner.lower(&plan)?, table, plan))
+    }
+
+    fn sink(&self, planner: &Planner, insert: &Insert, table: &Arc<Table>) -> Result<Arc<dyn Sink>> {
+        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))
+    }
+
+    fn insert(&self, inserts: &[Insert]) -> Result<Response> {
+        let planner = self.planner();
+        let mut planned = Vec::with_capacity(inserts.len());
+        let mut names = Vec::with_capacity(inserts.len());
+        for insert in inserts {
+            let (branches, table, _) = self.plan_insert(&planner, insert)?;
+            names.push(table.name.clone());
+            planned.push((branches, table, insert));
+        }
+        // Sinks last: nothing is created when a later statement is wrong.
+        let mut outputs = Vec::with_capacity(planned.len());
+        for (branches, table, insert) in planned {
+            outputs.push(Output { branches, sink: self.sink(&planner, insert, &table)? });
+        }
+        let (cancel, _) = crossbeam_channel::bounded(0);
+        let job = self.start_job(format!("insert-into_{}", names.join("_")), outputs, cancel)?;
+        if self.state.lock().config.dml_sync() {
+            job.result()?;
+        }
+        Ok(Response::Job(job))
+    }
+
+    fn start_job(
+        &self,
+        name: String,
+        outputs: Vec<Output>,
+        cancel: crossbeam_channel::Sender<()>,
+    ) -> Result<Arc<crate::flow::Job>> {
+        let mut state = self.state.lock();
+        let id = state.jobs.last().map_or(1, |j| j.id + 1);
+        let named = state.config.get("pipeline.name");
+        let name = if named.is_empty() { name } else { named.to_string() };
+        let wanted = state.config.parallelism();
+        let job =
+            start(id, name, outputs, cancel, wanted, self.clock.clone(), self.runtime.handle().clone())?;
+        state.jobs.push(job.clone());
+        Ok(job)
+    }
+
+    fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
+        let planner = self.planner();
+        let plan = planner.query(query)?;
+        let branches = planner.lower(&plan)?;
+        let schema = match branches.first() {
+            Some(branch) => branch.arrow.clone(),
+            None => Arc::new(plan.schema().as_arrow().clone()),
+        };
+        let (cancel, cancelled) = crossbeam_channel::bounded(0);
+        let (sink, chunks) = Collect::new(cancelled);
+        let job = self.start_job("collect".to_string(), vec![Output { branches, sink }], cancel)?;
+        Ok(Response::Query(QueryResult { schema, job, chunks }))
+    }
+
+    fn explain(&self, statement: &StatementKind) -> Result<Response> {
+        let planner = self.planner();
+        let parallelism = self.state.lock().config.parallelism();
+        let draw = |plan: &_, branches: &[Branch], sink: &str| {
+            crate::plan::explain::explain(plan, branches, sink, parallelism)
+        };
+        let text = match statement {
+            StatementKind::Query(query) => {
+                let plan = planner.query(query)?;
+                draw(&plan, &planner.lower(&plan)?, "Sink: collect")
+            }
+            StatementKind::Insert(insert) => self.explain_insert(&planner, insert, &draw)?,
+            StatementKind::StatementSet(inserts) => {
+                let texts = inserts.iter().map(|i| self.explain_insert(&planner, i, &draw));
+                texts.collect::<Result<Vec<_>>>()?.join("\n")
+            }
+            _ => return Err(Error::plan("EXPLAIN takes a query, an INSERT or a statement set")),
+        };
+        Ok(Response::Text(text))
+    }
+
+    fn explain_insert(
+        &self,
+        planner: &Planner,
+        insert: &Insert,
+        draw: &impl Fn(&datafusion_expr::LogicalPlan, &[Branch], &str) -> String,
+    ) -> Result<String> {
+        let (branches, table, plan) = self.plan_insert(planner, insert)?;
+        let connector = table.options.text("connector").unwrap_or_default();
+        Ok(draw(&plan, &branches, &format!("Sink: {} ({connector})", table.name)))
+    }
+}

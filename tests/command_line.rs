@@ -1,0 +1,176 @@
+//! The program as scripts and pipes see it: output, exit status, signals.
+#![allow(missing_docs)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+fn affluent(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_affluent"));
+    command.args(arguments).env("TZ", "UTC").env_remove("NOPE").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    text(affluent(arguments).output().expect("the program runs"))
+}
+
+fn text(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
+}
+
+fn with_input(arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut child = affluent(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+    text(child.wait_with_output().expect("it ends"))
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(status.expect("kill").success());
+}
+
+#[test]
+fn version_help_and_completions() {
+    let (status, out, err) = run(&["--version"]);
+    assert_eq!((status, out.trim(), err.as_str()), (0, concat!("affluent ", env!("CARGO_PKG_VERSION")), ""));
+    let (status, out, _) = run(&["--help"]);
+    assert_eq!(status, 0);
+    assert!(out.contains("Examples:") && out.contains("Exit status:"), "{out}");
+    for shell in ["bash", "zsh", "fish"] {
+        let (status, out, _) = run(&["completions", shell]);
+        assert_eq!(status, 0);
+        assert!(out.contains("affluent") && out.contains("completions"), "{shell}");
+    }
+}
+
+#[test]
+fn wrong_arguments() {
+    for arguments in [
+        &["--nonsense"][..],
+        &["run"],
+        &["run", "no-such-file.sql"],
+        &["-c", "SELECT 1", "run", "a.sql"],
+        &["-o", "xml", "-c", ""],
+    ] {
+        let (status, out, err) = run(arguments);
+        assert_eq!((status, out.as_str()), (2, ""), "{arguments:?}");
+        assert!(err.starts_with("error: "), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn undefined_variables_have_a_place() {
+    let expected = "\
+error: variable 'NOPE' has no value
+  --> <stdin>:2:9
+   |
+ 2 | SELECT '${NOPE}';
+   |         ^^^^^^^
+  hint: give it with --var NOPE=... or in the environment
+";
+    let input = "-- ${NOPE} may stand here\nSELECT '${NOPE}';\n";
+    assert_eq!(with_input(&["run", "-"], input), (2, String::new(), expected.into()));
+    assert_eq!(with_input(&[], input).0, 2);
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    if let Ok(full) = full {
+        let (status, _, err) =
+            text(affluent(&["completions", "bash"]).stdout(full).output().expect("the program runs"));
+        assert_eq!(status, 1);
+        assert!(err.starts_with("error: standard output: "), "{err}");
+    }
+    let mut child = affluent(&["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    drop(child.stdout.take());
+    let (status, _, err) = text(child.wait_with_output().expect("it ends"));
+    assert_eq!((status, err.as_str()), (0, ""));
+}
+
+#[test]
+fn wrong_sql() {
+    let (status, out, err) = run(&["-c", "SELEC 1"]);
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert!(err.starts_with("error: "), "{err}");
+}
+
+#[test]
+#[ignore = "needs the engine"]
+fn formats() {
+    let sql = "SELECT 1 AS id, 'a,b' AS name";
+    let json = "{\"op\":\"+I\",\"id\":1,\"name\":\"a,b\"}\n";
+    assert_eq!(run(&["-c", sql]), (0, json.into(), String::new()), "json into a pipe");
+    assert_eq!(run(&["-c", sql, "-o", "csv"]).1, "op,id,name\r\n+I,1,\"a,b\"\r\n");
+    assert_eq!(run(&["-c", sql, "-o", "none"]).1, "");
+    let (_, out, _) = run(&["-c", sql, "-o", "tableau"]);
+    assert!(out.contains("| +I |") && out.ends_with("Received a total of 1 row\n"), "{out}");
+}
+
+#[test]
+#[ignore = "needs the engine"]
+fn variables_and_settings() {
+    let arguments = ["-c", "SELECT '${A}' AS a; SET", "--var", "A=it's", "--set", "parallelism.default=1"];
+    let (status, out, err) = run(&arguments);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.starts_with("{\"op\":\"+I\",\"a\":\"it's\"}\n"), "{out}");
+    assert!(out.contains("parallelism.default"), "{out}");
+    assert_eq!(run(&["-c", "SET", "--set", "nonsense=1"]).0, 2);
+}
+
+#[test]
+#[ignore = "needs the engine"]
+fn a_failed_pipeline_exits_with_1() {
+    let (status, _, err) = run(&["-c", "SELECT CAST(x AS INT) FROM (VALUES ('no number')) AS t(x)"]);
+    assert_eq!(status, 1, "{err}");
+    assert!(err.starts_with("error: "), "{err}");
+}
+
+const ENDLESS: &str = "CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000', \
+     'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '100000000'); SELECT n FROM ticks";
+
+fn endless() -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = affluent(&["-c", ENDLESS])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("a row");
+    assert_eq!(line, "{\"op\":\"+I\",\"n\":1}\n", "rows arrive while the query runs");
+    (child, out)
+}
+
+#[test]
+#[ignore = "needs the engine"]
+fn a_signal_stops_cleanly() {
+    for name in ["INT", "TERM"] {
+        let (child, mut out) = endless();
+        signal(&child, name);
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(&mut out, &mut rest).expect("the rest");
+        assert!(rest.is_empty() || rest.ends_with(b"}\n"), "whole lines");
+        let (status, _, err) = text(child.wait_with_output().expect("it ends"));
+        assert_eq!((status, err.as_str()), (130, ""), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs the engine"]
+fn a_closed_pipe_ends_quietly() {
+    let (child, out) = endless();
+    drop(out);
+    let (status, _, err) = text(child.wait_with_output().expect("it ends"));
+    assert_eq!((status, err.as_str()), (0, ""));
+}

@@ -1,0 +1,268 @@
+//! The shell on a pseudo-terminal.
+#![allow(missing_docs)]
+
+use std::process::Command;
+use std::time::Duration;
+
+use expectrl::process::unix::WaitStatus;
+use expectrl::session::OsSession;
+use expectrl::{ControlCode, Eof, Expect, Session};
+
+const PROMPT: &str = "affluent> ";
+
+/// A shell with its own, empty state folder, in a terminal of `columns` columns.
+struct Terminal {
+    session: OsSession,
+    _state: tempfile::TempDir,
+}
+
+impl Terminal {
+    fn start(columns: u16, arguments: &[&str]) -> Self {
+        let state = tempfile::tempdir().expect("a folder for the history");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_affluent"));
+        command
+            .args(arguments)
+            .env("XDG_STATE_HOME", state.path())
+            .env("TERM", "xterm")
+            .env("TZ", "UTC")
+            .env_remove("NO_COLOR");
+        let mut session = Session::spawn(command).expect("the shell starts");
+        session.get_process_mut().set_window_size(columns, 40).expect("a size");
+        session.set_expect_timeout(Some(Duration::from_secs(20)));
+        Self { session, _state: state }
+    }
+
+    /// A shell without colours that has shown its first prompt.
+    fn plain() -> Self {
+        let mut terminal = Self::start(100, &["--color", "never"]);
+        terminal.expect(PROMPT);
+        terminal
+    }
+
+    fn expect(&mut self, text: &str) {
+        if let Err(e) = self.session.expect(text) {
+            panic!("{text:?} did not appear: {e}");
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.session.send(text).expect("the shell reads");
+        self.session.send("\r").expect("the shell reads");
+    }
+
+    fn key(&mut self, key: ControlCode) {
+        self.session.send(key).expect("the shell reads");
+    }
+
+    /// Waits for the end and gives the exit status.
+    fn end(mut self) -> i32 {
+        self.session.expect(Eof).expect("the end");
+        match self.session.get_process().wait().expect("a status") {
+            WaitStatus::Exited(_, status) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn banner_prompt_and_control_d() {
+    let mut terminal = Terminal::start(100, &[]);
+    terminal.expect(concat!("Affluent ", env!("CARGO_PKG_VERSION")));
+    terminal.expect(PROMPT);
+    terminal.key(ControlCode::EndOfTransmission);
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn quiet_has_no_banner() {
+    let mut terminal = Terminal::start(100, &["--quiet", "--color", "never"]);
+    let found = terminal.session.expect(PROMPT).expect("the prompt");
+    assert!(!String::from_utf8_lossy(found.before()).contains("Affluent"));
+    terminal.line("\\q");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn help_and_quit() {
+    let mut terminal = Terminal::plain();
+    terminal.line("HELP;");
+    terminal.expect("\\timing");
+    terminal.expect(PROMPT);
+    terminal.line("\\timing");
+    terminal.expect("Timing is on.");
+    terminal.expect("Time: ");
+    terminal.line("QUIT;");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn wrong_sql_is_shown_and_the_shell_goes_on() {
+    let mut terminal = Terminal::plain();
+    terminal.line("SELEC 1;");
+    terminal.expect("error: ");
+    terminal.expect(PROMPT);
+    terminal.line("\\nonsense");
+    terminal.expect("is no command of the shell");
+    terminal.expect(PROMPT);
+    terminal.line("\\i no-such-file.sql");
+    terminal.expect("cannot read 'no-such-file.sql'");
+    terminal.expect(PROMPT);
+    terminal.key(ControlCode::EndOfTransmission);
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn control_c_drops_the_line() {
+    let mut terminal = Terminal::plain();
+    terminal.session.send("SELECT nonsense").expect("the shell reads");
+    terminal.expect("nonsense");
+    terminal.key(ControlCode::EndOfText);
+    terminal.expect(PROMPT);
+    terminal.line("\\q");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn a_termination_ends_the_shell() {
+    let terminal = Terminal::plain();
+    let pid = terminal.session.get_process().pid().to_string();
+    assert!(Command::new("kill").arg("-TERM").arg(pid).status().expect("kill").success());
+    assert_eq!(terminal.end(), 130);
+}
+
+#[test]
+fn an_incomplete_statement_continues() {
+    let mut terminal = Terminal::start(100, &["--color", "always"]);
+    terminal.expect(PROMPT);
+    terminal.line("SELEC 'a");
+    terminal.expect("       -> ");
+    terminal.line("b'");
+    terminal.expect("       -> ");
+    terminal.line("; -- the end");
+    terminal.expect("error");
+    terminal.expect(PROMPT);
+    terminal.line("\\q");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn backspace_joins_lines() {
+    let mut terminal = Terminal::start(100, &["--color", "always"]);
+    terminal.expect(PROMPT);
+    terminal.line("SELEC");
+    terminal.expect("       -> ");
+    terminal.session.send("x\u{7f}\u{7f} 1;").expect("the shell reads");
+    terminal.line("");
+    terminal.expect("error");
+    terminal.expect(PROMPT);
+    let history = terminal._state.path().join("affluent/history");
+    let history = std::fs::read_to_string(history).expect("the history");
+    assert!(history.contains("\nSELEC 1;\n"), "{history:?}");
+    terminal.line("\\q");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn tab_completes() {
+    let mut terminal = Terminal::plain();
+    terminal.session.send("descri\t").expect("the shell reads");
+    terminal.expect("describe");
+    terminal.key(ControlCode::EndOfText);
+    terminal.expect(PROMPT);
+    terminal.session.send("SET 'enrich\t").expect("the shell reads");
+    terminal.expect("enrichment.strategy");
+    terminal.key(ControlCode::EndOfText);
+    terminal.expect(PROMPT);
+    terminal.line("\\q");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn the_history_outlives_the_shell() {
+    let mut terminal = Terminal::plain();
+    terminal.line("HELP;");
+    terminal.expect(PROMPT);
+    let history = terminal._state.path().join("affluent/history");
+    assert!(std::fs::read_to_string(history).expect("the history").contains("HELP;"));
+    terminal.line("\\q");
+    assert_eq!(terminal.end(), 0);
+}
+
+/// A stream without end.
+const ENDLESS: &str = "CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '50', \
+     'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000');";
+
+#[test]
+#[ignore = "needs the engine"]
+fn select_one() {
+    let mut terminal = Terminal::plain();
+    terminal.line("SELECT 1 AS one;");
+    terminal.expect("| op |");
+    terminal.expect("one |");
+    terminal.expect("| +I |");
+    terminal.expect("Received a total of 1 row");
+    terminal.expect(PROMPT);
+    terminal.line("\\q");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+#[ignore = "needs the engine"]
+fn control_c_stops_a_query_and_the_shell_goes_on() {
+    let mut terminal = Terminal::plain();
+    terminal.line(ENDLESS);
+    terminal.expect(PROMPT);
+    terminal.line("SELECT n FROM ticks;");
+    terminal.expect("| op |");
+    terminal.expect("| +I |");
+    terminal.key(ControlCode::EndOfText);
+    terminal.expect("Query terminated, received a total of");
+    terminal.expect(PROMPT);
+    terminal.line("SELECT 2 AS two; SELECT 3 AS three;");
+    terminal.expect("two |");
+    terminal.expect("three |");
+    terminal.expect("Received a total of 1 row");
+    terminal.expect(PROMPT);
+    terminal.key(ControlCode::EndOfTransmission);
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+#[ignore = "needs the engine"]
+fn a_background_job_is_cancelled_at_the_end() {
+    let mut terminal = Terminal::plain();
+    terminal.line(ENDLESS);
+    terminal.expect(PROMPT);
+    terminal.line("CREATE TABLE sink (n BIGINT) WITH ('connector' = 'blackhole');");
+    terminal.expect(PROMPT);
+    terminal.line("INSERT INTO sink SELECT n FROM ticks;");
+    terminal.expect("Job 1 runs in the background.");
+    terminal.expect(PROMPT);
+    terminal.line("SHOW JOBS;");
+    terminal.expect("1 row in set");
+    terminal.expect(PROMPT);
+    terminal.key(ControlCode::EndOfTransmission);
+    terminal.expect("Job 1 is still running: it is cancelled.");
+    terminal.expect("was cancelled");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+#[ignore = "needs the engine"]
+fn tables_and_columns() {
+    let mut terminal = Terminal::plain();
+    terminal.line(ENDLESS);
+    terminal.expect(PROMPT);
+    terminal.line("\\dt");
+    terminal.expect("ticks");
+    terminal.expect(PROMPT);
+    terminal.line("\\d ticks");
+    terminal.expect("BIGINT");
+    terminal.expect(PROMPT);
+    terminal.session.send("SELECT * FROM ti\t").expect("the shell reads");
+    terminal.expect("ticks");
+    terminal.key(ControlCode::EndOfText);
+    terminal.expect(PROMPT);
+    terminal.line("\\q");
+    assert_eq!(terminal.end(), 0);
+}

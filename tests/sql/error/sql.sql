@@ -1,0 +1,70 @@
+-- What is wrong in SQL is said with its place and a remedy.
+CREATE TABLE t (id INT, name STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '1');
+SELECT nme FROM t;
+-- @error
+--| nme
+--| sql.sql:3
+
+SELECT * FROM tt;
+-- @error
+--| 'tt' is not known
+--| did you mean 't'?
+
+SELECT id, COUNT(*) FROM t GROUP BY id;
+-- @error
+--| GROUP BY and aggregate functions are not supported yet
+
+SELECT * FROM t AS a JOIN t AS b ON a.id = b.id;
+-- @error
+--| a join of two streams is not supported yet
+
+SELECT DISTINCT id FROM t;
+-- @error
+--| DISTINCT
+
+SELECT * FROM t ORDER BY id;
+-- @error
+--| ORDER BY is not supported yet
+
+SELEC 1;
+-- @error
+--| SELEC
+
+CREATE TABLE x (id INT) WITH ('connector' = 'datagen', 'rows-per-secnd' = '1');
+-- @error
+--| rows-per-secnd
+--| did you mean 'rows-per-second'?
+
+CREATE TABLE x (id INT) WITH ('connector' = 'datagem');
+-- @error
+--| datagem
+--| did you mean 'datagen'?
+
+CREATE TABLE x (id INT) WITH ('connector' = 'filesystem', 'path' = '/nowhere/at-all.jsonl', 'format' = 'json');
+SELECT * FROM x;
+-- @error
+--| /nowhere/at-all.jsonl
+
+SET 'enrichment.stratgy' = 'SYNC';
+-- @error
+--| did you mean 'enrichment.strategy'?
+
+CREATE TABLE t (id INT) WITH ('connector' = 'datagen');
+-- @error
+--| exists already
+
+SELECT NO_SUCH_FUNCTION(id) FROM t;
+-- @error
+--| NO_SUCH_FUNCTION
+
+SELECT UNNEST(id) FROM t;
+-- @error
+--| UNNEST
+
+CREATE TABLE w (ts TIMESTAMP(6), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');
+-- @error
+--| precision 3 or less
+
+INSERT INTO t SELECT 1;
+-- @error
+--| the query gives 1 columns, table 't' takes 2

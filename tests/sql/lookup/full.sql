@@ -1,0 +1,16 @@
+-- A file on the right is loaded once: a lookup table with FULL cache.
+-- @file flights.csv
+--| EWR,10
+--| JFK,20
+--| XXX,30
+-- @file airports.csv
+--| EWR,Newark
+--| JFK,Kennedy
+--| LGA,La Guardia
+CREATE TABLE flights (origin STRING, n INT) WITH ('connector' = 'filesystem', 'path' = '${DIR}/flights.csv', 'format' = 'csv');
+CREATE TABLE airports (code STRING, name STRING) WITH ('connector' = 'filesystem', 'path' = '${DIR}/airports.csv', 'format' = 'csv');
+SELECT f.n, a.name FROM flights AS f LEFT JOIN airports AS a ON f.origin = a.code;
+-- @expect ordered
+--| {"op":"+I","n":10,"name":"Newark"}
+--| {"op":"+I","n":20,"name":"Kennedy"}
+--| {"op":"+I","n":30,"name":null}
