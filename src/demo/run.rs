@@ -277,7 +277,7 @@ What to try next:
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     #[test]
@@ -289,6 +289,23 @@ mod tests {
         assert_eq!(std::fs::read_to_string(path.join("events")).unwrap().lines().count(), 10);
         drop(folder);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn shipped_pipelines_parse() {
+        let session = Session::new().unwrap();
+        let mut count = 0;
+        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "sql") {
+                let text = std::fs::read_to_string(&path).unwrap().replace("${STRATEGY}", "ASYNC");
+                let name = path.display().to_string();
+                let statements = session.parse(&crate::sql::SourceText::new(&name, &text));
+                assert!(statements.unwrap_or_else(|e| panic!("{name}: {e}")).len() >= 3);
+                count += 1;
+            }
+        }
+        assert!(count >= 5);
     }
 
     #[test]

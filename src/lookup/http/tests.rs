@@ -512,6 +512,17 @@ fn what_cannot_work_is_refused_at_the_start() {
 }
 
 #[test]
+fn flinks_name_of_async_counts() {
+    let is_async = |options: Pairs<'_>| {
+        let table = request("http://h/{id}", options, &[0]).table;
+        crate::lookup::LookupConfig::resolve(&table, &[], &crate::config::Config::default()).unwrap().is_async
+    };
+    assert!(is_async(&[]));
+    assert!(is_async(&[("asyncPolling", "true")]));
+    assert!(!is_async(&[("asyncPolling", "false")]));
+}
+
+#[test]
 fn a_whole_table_cannot_be_loaded() {
     let lookup = lookup("http://h/{id}", &[]).unwrap();
     assert!(!lookup.can_load() && lookup.can_lookup());
