@@ -86,14 +86,8 @@ impl HttpLookup {
                 Some(template.bind(&keys).map_err(in_table)?)
             }
         };
-        let decoder = AnswerDecoder::new(
-            &request.schema,
-            &request.keys,
-            JsonOptions::from_options(&request.table.options)?,
-            &config.pointer,
-            config.result_type,
-            config.batch_size > 1,
-        )?;
+        let json = JsonOptions::from_options(&request.table.options)?;
+        let decoder = AnswerDecoder::new(&request.schema, &request.keys, json, &config)?;
         let exchange = Exchange::new(config).map_err(in_table)?;
         Ok(Self(Arc::new(Inner { exchange, url, body, decoder })))
     }

@@ -10,7 +10,7 @@ use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 
 use super::interim::{JsonOptions, decode_rows};
-use super::options::ResultType;
+use super::options::{HttpConfig, ResultType};
 use super::value::describe_key;
 use crate::error::{Error, Result};
 
@@ -29,6 +29,7 @@ pub(super) struct AnswerDecoder {
     json: JsonOptions,
     pointer: String,
     result_type: Option<ResultType>,
+    tolerant: bool,
     rows: Option<std::sync::Arc<RowConverter>>,
 }
 
@@ -37,15 +38,13 @@ impl AnswerDecoder {
         schema: &SchemaRef,
         keys: &[usize],
         json: JsonOptions,
-        pointer: &str,
-        result_type: Option<ResultType>,
-        batch: bool,
+        config: &HttpConfig,
     ) -> Result<Self> {
         let fields = schema.fields().iter().enumerate().map(|(i, f)| {
             if keys.contains(&i) { f.as_ref().clone().with_nullable(true) } else { f.as_ref().clone() }
         });
         let lenient = std::sync::Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
-        let rows = if batch {
+        let rows = if config.batch_size > 1 {
             let fields = keys.iter().map(|k| SortField::new(schema.field(*k).data_type().clone()));
             Some(std::sync::Arc::new(RowConverter::new(fields.collect())?))
         } else {
@@ -56,8 +55,9 @@ impl AnswerDecoder {
             lenient,
             keys: keys.to_vec(),
             json,
-            pointer: pointer.to_string(),
-            result_type,
+            pointer: config.pointer.clone(),
+            result_type: config.result_type,
+            tolerant: config.tolerant,
             rows,
         })
     }
@@ -82,6 +82,9 @@ impl AnswerDecoder {
             _ => {}
         }
         self.check_result_type(value)?;
+        if self.tolerant {
+            check_shape(value)?;
+        }
         let value = body.slice_ref(value);
         decode_rows(&self.json, &self.lenient, value, "", origin.into())
     }
@@ -174,6 +177,21 @@ impl AnswerDecoder {
             }
             (ResultType::SingleValue, _) => Ok(()),
         }
+    }
+}
+
+/// A format that drops broken records would turn an error page into a miss: fields may be tolerated, but
+/// the whole must be JSON that can hold rows.
+fn check_shape(value: &[u8]) -> Result<()> {
+    use serde_json::value::RawValue;
+    let not_json = |e: serde_json::Error| Error::decode(format!("the answer is not JSON: {e}"));
+    let items: Vec<&RawValue> = match value.first() {
+        Some(b'[') => serde_json::from_slice(value).map_err(not_json)?,
+        _ => vec![serde_json::from_slice(value).map_err(not_json)?],
+    };
+    match items.iter().find(|item| !item.get().starts_with('{')) {
+        None => Ok(()),
+        Some(_) => Err(Error::decode("the answer holds something that is not an object")),
     }
 }
 

@@ -145,6 +145,21 @@ async fn what_is_not_an_answer_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_tolerant_format_does_not_turn_an_error_page_into_a_miss() {
+    let tolerant = [("json.ignore-parse-errors", "true")];
+    for make in [
+        (|| reply(200, "<html>")) as fn() -> Reply,
+        || reply(200, r#"{"id":"7","bra"#),
+        || reply(200, r#""text""#),
+        || reply(200, r#"[{"n":1},7]"#),
+    ] {
+        assert_eq!(ask_once(&tolerant, make).await.unwrap_err().kind, FailureKind::Decode);
+    }
+    assert!(ask_once(&tolerant, || reply(200, "[]")).await.unwrap().is_empty());
+    assert_eq!(ask_once(&tolerant, || reply(200, r#"[{"n":1}]"#)).await.unwrap(), ["7/-/1"]);
+}
+
+#[tokio::test]
 async fn statuses_are_failures_that_say_what_was_answered() {
     let failure = ask_once(&[], || reply(500, "boom")).await.unwrap_err();
     assert_eq!((failure.kind, failure.retryable), (FailureKind::Status(500), true));
@@ -422,6 +437,27 @@ async fn http_2_takes_one_connection() {
     assert!(lookup.lookup(keys(&["1", "2", "3"])).await.iter().all(Result::is_ok));
     assert!(server.take().iter().all(|r| r.version == hyper::Version::HTTP_2));
     assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_instead() {
+    let proxy = TestServer::start(|_| reply(200, "{}")).await;
+    let port = proxy.address.port().to_string();
+    let options: Pairs<'_> = &[
+        ("http.source.lookup.proxy.host", "127.0.0.1"),
+        ("http.source.lookup.proxy.port", &port),
+        ("http.source.lookup.proxy.username", "me"),
+        ("http.source.lookup.proxy.password", "${TOKEN}"),
+    ];
+    let lookup = lookup("http://nowhere.invalid/{id}", options).unwrap();
+    ask(&lookup, "7").await.unwrap();
+    let seen = proxy.take();
+    assert_eq!(
+        (seen[0].target.as_str(), &seen[0].headers["host"]),
+        ("/7", &"nowhere.invalid".parse().unwrap())
+    );
+    assert_eq!(seen[0].headers["proxy-authorization"], "Basic bWU6dG9rLTNuLXNlY3JldA==");
+    assert!(!format!("{lookup:?}").contains("tok-3n"));
 }
 
 const BATCH: Pairs<'static> = &[("lookup-method", "POST"), ("http.request.batch-size", "10")];
