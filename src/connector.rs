@@ -78,9 +78,15 @@ pub trait Reader: Send {
     /// The next piece.
     fn read(&mut self) -> Result<Read>;
 
-    /// Bytes of input consumed so far and, where known, in total: for progress.
+    /// Bytes of input consumed so far and, where known, in total: for progress. Both are added up over
+    /// the readers of a source.
     fn progress(&self) -> (u64, Option<u64>) {
         (0, None)
+    }
+
+    /// Records left out so far because they could not be decoded and the table says so.
+    fn skipped(&self) -> u64 {
+        0
     }
 }
 
@@ -90,6 +96,10 @@ pub trait Sink: Send + Sync {
     fn accepts_changes(&self) -> bool {
         false
     }
+
+    /// Called before the first writer when the input never ends by itself: results are then to be made
+    /// visible while the job runs, and not only by [`Sink::commit`].
+    fn unbounded(&self) {}
 
     /// A writer for one task.
     fn writer(&self, task: usize) -> Result<Box<dyn Writer>>;

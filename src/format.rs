@@ -4,6 +4,7 @@ pub mod csv;
 pub mod json;
 pub mod raw;
 pub mod registry;
+pub(crate) mod text;
 
 pub use registry::{FORMAT_NAMES, Format};
 
@@ -30,6 +31,11 @@ pub trait Decoder: Send {
 
     /// The stream has ended: an unfinished last record is now complete (or an error).
     fn finish(&mut self) -> Result<()>;
+
+    /// Records left out so far because they could not be decoded and the table says so.
+    fn skipped(&self) -> u64 {
+        0
+    }
 }
 
 /// Turns chunks into bytes.

@@ -14,12 +14,12 @@ use parking_lot::Mutex;
 use crate::catalog::{Catalog, Entry};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flow::{Chunk, Job};
 use crate::function::{FunctionContext, Functions};
 use crate::plan::Planner;
 use crate::plan::provider::PlannerState;
-use crate::sql::{SourceText, Statement, StatementKind};
+use crate::sql::{SourceText, Statement};
 
 /// What a statement gives.
 #[derive(Debug)]

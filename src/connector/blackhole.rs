@@ -1,1 +1,57 @@
-//! blackhole
+//! A sink that takes everything and keeps nothing: for measuring.
+
+use std::sync::Arc;
+
+use super::registry::Connector;
+use super::{Sink, Writer};
+use crate::catalog::{OptionDef, Table};
+use crate::error::Result;
+use crate::flow::Chunk;
+
+/// `'connector' = 'blackhole'`.
+#[derive(Debug)]
+pub struct Blackhole;
+
+impl Connector for Blackhole {
+    fn name(&self) -> &'static str {
+        "blackhole"
+    }
+
+    fn doc(&self) -> &'static str {
+        "a sink that drops all rows"
+    }
+
+    fn options(&self) -> &'static [OptionDef] {
+        &[]
+    }
+
+    fn sink(&self, _table: &Arc<Table>, _zone: &str) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(Nothing))
+    }
+}
+
+struct Nothing;
+
+impl Sink for Nothing {
+    fn accepts_changes(&self) -> bool {
+        true
+    }
+
+    fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(Nothing))
+    }
+}
+
+impl Writer for Nothing {
+    fn write(&mut self, _chunk: &Chunk) -> Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,1 +1,254 @@
-//! datagen
+//! Made-up rows: Flink's datagen.
+//!
+//! A value depends on the seed, its column and the number of its row, and on nothing else. Tasks take ranges
+//! of row numbers from a common counter: whoever makes a row makes the same one, sequences have neither
+//! gaps nor overlaps, and with `affluent.datagen.seed` a run can be repeated (but for what is relative to the
+//! current time).
+//!
+//! Row *k* is due *k* / `rows-per-second` seconds after the start. A task makes all rows that are due, at most a
+//! batch, and is woken by the runtime when the next is. `'rows-per-second' = '0'` means as fast as possible.
+//!
+//! The source ends after `number-of-rows`, or with its shortest sequence.
+
+mod generator;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use parking_lot::Mutex;
+
+use self::generator::{Generator, Settings};
+use super::registry::Connector;
+use super::{Read, Reader, ReaderContext, ScanRequest, Source};
+use crate::catalog::{ColumnSource, OptionDef, OptionKind, Table};
+use crate::error::{Error, Result};
+
+/// `'connector' = 'datagen'`.
+#[derive(Debug)]
+pub struct Datagen;
+
+const OPTIONS: &[OptionDef] = &[
+    OptionDef::new(
+        "rows-per-second",
+        OptionKind::Integer,
+        "10000",
+        "rows of all tasks together; 0: as fast as possible",
+    ),
+    OptionDef::new("number-of-rows", OptionKind::Integer, "", "end after so many rows"),
+    OptionDef::new(
+        "fields.*",
+        OptionKind::Text,
+        "",
+        "fields.<column>.kind (random, sequence), .min, .max, .start, .end, .length, .var-len, .max-past, .null-rate",
+    ),
+    OptionDef::new("affluent.datagen.seed", OptionKind::Integer, "", "make the same rows every time"),
+];
+
+impl Connector for Datagen {
+    fn name(&self) -> &'static str {
+        "datagen"
+    }
+
+    fn doc(&self) -> &'static str {
+        "made-up rows: random values and sequences"
+    }
+
+    fn options(&self) -> &'static [OptionDef] {
+        OPTIONS
+    }
+
+    fn check(&self, table: &Table) -> Result<()> {
+        generators(table, 0).map(drop)
+    }
+
+    fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(DatagenSource::new(request)?))
+    }
+}
+
+/// The generators of a table's physical columns (`None`: other columns), and how many rows there are.
+fn generators(table: &Table, seed: u64) -> Result<(Vec<Option<Generator>>, Option<u64>)> {
+    let options = &table.options;
+    let mut settings = Settings::new(options);
+    let mut rows = options.integer("number-of-rows")?;
+    let mut all = Vec::with_capacity(table.columns.len());
+    for column in &table.columns {
+        let ColumnSource::Physical { data_type, nullable } = &column.source else {
+            all.push(None);
+            continue;
+        };
+        let generator = Generator::new(&column.name, data_type, *nullable, seed, &mut settings)?;
+        if let Some(length) = generator.length() {
+            rows = Some(rows.map_or(length, |rows| rows.min(length)));
+        }
+        all.push(Some(generator));
+    }
+    settings.check_all_used()?;
+    Ok((all, rows))
+}
+
+/// Which rows are due.
+#[derive(Debug)]
+struct Pace {
+    /// Rows in a second; `None`: as fast as possible.
+    rate: Option<u64>,
+    rows: Option<u64>,
+    taken: u64,
+    /// Row `origin.1` was due at `origin.0`.
+    origin: Option<(Instant, u64)>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Due {
+    Rows(Range<u64>),
+    /// None before this instant.
+    At(Instant),
+    End,
+}
+
+impl Pace {
+    /// Takes the rows that are due, at most so many.
+    fn take(&mut self, now: Instant, most: u64) -> Due {
+        let left = self.rows.map_or(u64::MAX, |rows| rows.saturating_sub(self.taken));
+        if left == 0 {
+            return Due::End;
+        }
+        let mut n = most.min(left);
+        if let Some(rate) = self.rate {
+            let (start, first) = *self.origin.get_or_insert((now, self.taken));
+            let elapsed = now.saturating_duration_since(start).as_nanos();
+            let due = (elapsed * u128::from(rate) / 1_000_000_000) as u64 + 1 + first;
+            let ready = due.saturating_sub(self.taken);
+            if ready == 0 {
+                let nanos = u128::from(self.taken - first) * 1_000_000_000;
+                return Due::At(start + Duration::from_nanos(nanos.div_ceil(u128::from(rate)) as u64));
+            }
+            // Whoever was held up for long does not catch up with more than a second's rows.
+            if ready > rate.max(1) {
+                self.origin = Some((now, self.taken + rate.max(1) - 1));
+            }
+            n = n.min(ready);
+        }
+        let start = self.taken;
+        self.taken += n;
+        Due::Rows(start..self.taken)
+    }
+}
+
+struct DatagenSource {
+    request: ScanRequest,
+    generators: Arc<[Generator]>,
+    pace: Arc<Mutex<Pace>>,
+    most: u64,
+}
+
+impl DatagenSource {
+    fn new(request: &ScanRequest) -> Result<Self> {
+        let table = &request.table;
+        let seed = table.options.integer("affluent.datagen.seed")?.unwrap_or_else(rand::random);
+        let (mut all, rows) = generators(table, seed)?;
+        let wanted = request.projection.iter().map(|&i| {
+            all.get_mut(i)
+                .and_then(Option::take)
+                .ok_or_else(|| Error::internal(format!("table '{}' has no physical column {i}", table.name)))
+        });
+        let generators: Arc<[Generator]> = wanted.collect::<Result<Vec<_>>>()?.into();
+        let rate = table.options.integer("rows-per-second")?.unwrap_or(10_000);
+        // Long texts make smaller batches.
+        let bytes: u64 = generators.iter().map(Generator::bytes).fold(1, u64::saturating_add);
+        let most = ((8 << 20) / bytes).clamp(1, request.batch_rows.max(1) as u64);
+        let pace = Pace { rate: (rate > 0).then_some(rate), rows, taken: 0, origin: None };
+        Ok(Self { request: request.clone(), generators, pace: Arc::new(Mutex::new(pace)), most })
+    }
+}
+
+impl Source for DatagenSource {
+    fn bounded(&self) -> bool {
+        self.pace.lock().rows.is_some()
+    }
+
+    fn max_parallelism(&self) -> usize {
+        usize::MAX
+    }
+
+    fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(DatagenReader {
+            schema: self.request.schema.clone(),
+            generators: self.generators.clone(),
+            pace: self.pace.clone(),
+            most: self.most,
+            cells: Vec::new(),
+            context,
+            alarm: None,
+        }))
+    }
+
+    fn describe(&self) -> String {
+        let pace = self.pace.lock();
+        let rate = pace.rate.map_or_else(|| "as fast as possible".into(), |r| format!("{r} rows/s"));
+        match pace.rows {
+            Some(rows) => format!("{rows} rows, {rate}"),
+            None => rate,
+        }
+    }
+}
+
+struct DatagenReader {
+    schema: arrow::datatypes::SchemaRef,
+    generators: Arc<[Generator]>,
+    pace: Arc<Mutex<Pace>>,
+    most: u64,
+    cells: Vec<u64>,
+    context: ReaderContext,
+    alarm: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl DatagenReader {
+    fn wake_at(&mut self, at: Instant) {
+        if self.alarm.as_ref().is_some_and(|a| !a.is_finished()) {
+            return;
+        }
+        let waker = self.context.waker.clone();
+        self.alarm = Some(self.context.runtime.spawn(async move {
+            tokio::time::sleep_until(at.into()).await;
+            waker.wake();
+        }));
+    }
+}
+
+impl Drop for DatagenReader {
+    fn drop(&mut self) {
+        if let Some(alarm) = self.alarm.take() {
+            alarm.abort();
+        }
+    }
+}
+
+impl Reader for DatagenReader {
+    fn read(&mut self) -> Result<Read> {
+        let due = self.pace.lock().take(Instant::now(), self.most);
+        let rows = match due {
+            Due::End => return Ok(Read::End),
+            Due::At(at) => {
+                self.wake_at(at);
+                return Ok(Read::Pending);
+            }
+            Due::Rows(rows) => rows,
+        };
+        self.cells.clear();
+        self.cells.extend(rows);
+        let columns = self
+            .generators
+            .iter()
+            .zip(self.schema.fields())
+            .map(|(g, field)| g.generate(&self.cells, field.data_type()))
+            .collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.cells.len()));
+        Ok(Read::Batch(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

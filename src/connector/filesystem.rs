@@ -1,1 +1,191 @@
-//! filesystem
+//! Files: a source, a sink, and a lookup table with a FULL cache.
+//!
+//! # Reading
+//! `path` is a file, a directory (everything below it, without names that start with `.` or `_`) or a
+//! pattern; also a `file:` URL. Files are read in order of their paths. Large files whose format cuts
+//! records at newlines are read in pieces by several tasks; packed files (`.gz`) and csv with quotes are not
+//! cut. With `source.monitor-interval` the source never ends: new files are picked up and growing ones are
+//! followed. Columns of PARTITIONED BY come from directories named `column=value`.
+//!
+//! # Writing
+//! To a directory: `part-<uuid>-<task>-<n>` files, one a task (and partition). To a path with an extension,
+//! such as `out.jsonl`, that is no directory: one file, shared by all tasks. What is being written is hidden
+//! (`.….inprogress`) and appears when the job ends well; rows are added to what was there before. Jobs that
+//! never end show their files as they are rolled.
+//!
+//! # Metadata
+//! `file.path`, `file.name` (STRING), `file.size` (BIGINT), `file.modification-time` (TIMESTAMP_LTZ(3)), all
+//! read only.
+
+mod files;
+mod input;
+mod layout;
+mod load;
+mod part;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use self::files::Location;
+use self::layout::{Layout, METADATA};
+use super::registry::Connector;
+use super::{ScanRequest, Sink, Source};
+use crate::catalog::options::{OptionDef, OptionKind, Options};
+use crate::catalog::{ColumnSource, Table};
+use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::lookup::{Backend, LookupRequest};
+
+/// `'connector' = 'filesystem'`.
+#[derive(Debug)]
+pub struct Filesystem;
+
+const OPTIONS: &[OptionDef] = &[
+    OptionDef::new("path", OptionKind::Text, "", "a file, a directory or a pattern"),
+    OptionDef::new(
+        "source.monitor-interval",
+        OptionKind::Duration,
+        "",
+        "look for new files and data this often; without it, the source ends",
+    ),
+    OptionDef::new(
+        "source.path.regex-pattern",
+        OptionKind::Text,
+        "",
+        "read only files whose whole path matches",
+    ),
+    OptionDef::new(
+        "partition.default-name",
+        OptionKind::Text,
+        files::DEFAULT_PARTITION,
+        "the directory name that stands for NULL",
+    ),
+    OptionDef::new(
+        "sink.rolling-policy.file-size",
+        OptionKind::Size,
+        "128 mb",
+        "a file that is larger is closed, and another begun",
+    ),
+    OptionDef::new(
+        "sink.rolling-policy.rollover-interval",
+        OptionKind::Duration,
+        "30 min",
+        "jobs that never end: a file that was open so long is closed and shown",
+    ),
+    OptionDef::new(
+        "sink.rolling-policy.check-interval",
+        OptionKind::Duration,
+        "1 min",
+        "jobs that never end: how often the age of files is looked at",
+    ),
+    OptionDef::new(
+        "sink.partition-commit.trigger",
+        OptionKind::Choice(&["process-time", "partition-time"]),
+        "process-time",
+        "when a partition is complete; process-time only",
+    ),
+    OptionDef::new(
+        "sink.partition-commit.delay",
+        OptionKind::Duration,
+        "0 s",
+        "wait so long with the commit; 0 only",
+    ),
+    OptionDef::new(
+        "sink.partition-commit.policy.kind",
+        OptionKind::Text,
+        "",
+        "success-file: put a file into partitions that got rows",
+    ),
+    OptionDef::new(
+        "sink.partition-commit.success-file.name",
+        OptionKind::Text,
+        "_SUCCESS",
+        "the name of that file",
+    ),
+];
+
+impl Connector for Filesystem {
+    fn name(&self) -> &'static str {
+        "filesystem"
+    }
+
+    fn doc(&self) -> &'static str {
+        "files and directories, as source, sink and lookup table"
+    }
+
+    fn options(&self) -> &'static [OptionDef] {
+        OPTIONS
+    }
+
+    fn takes_format(&self) -> bool {
+        true
+    }
+
+    fn metadata(&self) -> &'static [&'static str] {
+        METADATA
+    }
+
+    fn check(&self, table: &Table) -> Result<()> {
+        let options = &table.options;
+        files::local_path(options)?;
+        if options.duration("source.monitor-interval")?.is_some_and(|d| d.is_zero()) {
+            return Err(Error::option("option 'source.monitor-interval' must be longer than 0")
+                .at(options.span("source.monitor-interval")));
+        }
+        for column in &table.partitioned_by {
+            match table.column(column) {
+                Some((_, c)) if matches!(c.source, ColumnSource::Physical { .. }) => {}
+                Some(_) => {
+                    return Err(Error::plan(format!(
+                        "partition column '{column}' must be a physical column"
+                    )));
+                }
+                None => return Err(Error::plan(format!("partition column '{column}' is not a column"))),
+            }
+        }
+        let physical = table.columns.iter().filter(|c| matches!(c.source, ColumnSource::Physical { .. }));
+        if !table.partitioned_by.is_empty() && physical.count() == table.partitioned_by.len() {
+            return Err(Error::plan("PARTITIONED BY leaves no column for the files"));
+        }
+        for column in &table.columns {
+            if let ColumnSource::Metadata { data_type, key, .. } = &column.source {
+                layout::check_metadata_type(&column.name, key, &data_type.to_arrow("UTC"))?;
+            }
+        }
+        sink::check_partition_commit(table)
+    }
+
+    fn is_lookup(&self, _options: &Options) -> bool {
+        true
+    }
+
+    fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
+        let table = &request.table;
+        let format = Format::from_options(&table.options)?;
+        let layout = Layout::new(table, format, &request.projection, &request.schema, request.batch_rows)?;
+        let monitor = table.options.duration("source.monitor-interval")?;
+        let source =
+            source::FilesystemSource::new(layout, Location::new(table)?, monitor, source::SPLIT_SIZE)
+                .map_err(|e| e.at(table.options.span("path")))?;
+        Ok(Arc::new(source))
+    }
+
+    fn sink(&self, table: &Arc<Table>, zone: &str) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(sink::FilesystemSink::new(table, zone)?))
+    }
+
+    fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
+        let table = &request.table;
+        let format = Format::from_options(&table.options)?;
+        let physical: Vec<usize> = (0..table.columns.len())
+            .filter(|&i| matches!(table.columns[i].source, ColumnSource::Physical { .. }))
+            .collect();
+        let layout = Layout::new(table, format, &physical, &request.schema, 8192)?;
+        let backend = load::FileBackend::new(layout, Location::new(table)?, request.schema.clone())
+            .map_err(|e| e.at(table.options.span("path")))?;
+        Ok(Arc::new(backend))
+    }
+}

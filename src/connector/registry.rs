@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::catalog::options::OptionDef;
-use crate::catalog::{Options, Table};
+use crate::catalog::options::{OptionDef, OptionKind};
+use crate::catalog::table::nearest;
+use crate::catalog::{ColumnSource, Options, Table};
 use crate::error::{Error, Result};
+use crate::format::{FORMAT_NAMES, Format};
 use crate::lookup::{Backend, LookupRequest};
 
 use super::{ScanRequest, Sink, Source};
@@ -23,6 +25,11 @@ pub trait Connector: Send + Sync {
     /// Whether it takes a `'format'`; its options are then those of the format as well.
     fn takes_format(&self) -> bool {
         false
+    }
+
+    /// The format of a table without `'format'`; `None` when it must be given.
+    fn default_format(&self) -> Option<&'static str> {
+        None
     }
 
     /// Metadata keys that its tables can have as columns.
@@ -69,14 +76,22 @@ pub trait Connector: Send + Sync {
 }
 
 /// The connectors there are.
-const CONNECTORS: &[&dyn Connector] = &[&super::http::HttpConnector];
+const CONNECTORS: &[&dyn Connector] = &[
+    &super::filesystem::Filesystem,
+    &super::http::HttpConnector,
+    &super::stdio::Stdin,
+    &super::stdio::Stdout,
+    &super::datagen::Datagen,
+    &super::print::Print,
+    &super::blackhole::Blackhole,
+];
 
 /// The connector of that name.
 pub fn connector(name: &str) -> Result<&'static dyn Connector> {
     let found = CONNECTORS.iter().find(|c| c.name() == name);
     found.copied().ok_or_else(|| {
         let error = Error::option(format!("connector '{name}' is not known"));
-        match crate::catalog::table::nearest(name, connector_names()) {
+        match nearest(name, connector_names()) {
             Some(near) => error.with_hint(format!("did you mean '{near}'?")),
             None => {
                 error.with_hint(format!("there are: {}", connector_names().collect::<Vec<_>>().join(", ")))
@@ -88,4 +103,55 @@ pub fn connector(name: &str) -> Result<&'static dyn Connector> {
 /// Names of the connectors.
 pub fn connector_names() -> impl Iterator<Item = &'static str> {
     CONNECTORS.iter().map(|c| c.name())
+}
+
+const CONNECTOR: OptionDef =
+    OptionDef::new("connector", OptionKind::Text, "", "what the table is connected to");
+const FORMAT: OptionDef = OptionDef::new("format", OptionKind::Text, "", "how records are written");
+
+/// Checks a table's options and metadata columns against what its connector, its format and the lookup
+/// engine know; at CREATE TABLE, and again where hints change the options.
+pub fn validate(table: &Table) -> Result<()> {
+    check(table).map_err(|e| e.context(format!("table '{}'", table.name)))
+}
+
+fn check(table: &Table) -> Result<()> {
+    let options = &table.options;
+    let name = options.text("connector").ok_or_else(|| {
+        let names: Vec<_> = connector_names().collect();
+        Error::option("option 'connector' is required")
+            .with_hint(format!("WITH ('connector' = '...'), one of {}", names.join(", ")))
+    })?;
+    let connector = connector(name).map_err(|e| e.at(options.span("connector")))?;
+    let mut definitions = vec![&CONNECTOR];
+    definitions.extend(connector.options());
+    if connector.takes_format() {
+        definitions.push(&FORMAT);
+        let format = options.text("format").or(connector.default_format()).ok_or_else(|| {
+            Error::option("option 'format' is required")
+                .with_hint(format!("'format' is one of {}", FORMAT_NAMES.join(", ")))
+        })?;
+        definitions.extend(Format::definitions(format));
+        // Also says when there is no such format, before its options are called unknown.
+        Format::from_options_or(options, format)?;
+    }
+    if connector.is_lookup(options) {
+        definitions.extend(crate::lookup::config::OPTIONS);
+    }
+    options.validate(&format!("connector '{name}'"), &definitions)?;
+    for column in &table.columns {
+        let ColumnSource::Metadata { key, .. } = &column.source else { continue };
+        let known = connector.metadata();
+        if known.contains(&key.as_str()) {
+            continue;
+        }
+        let error =
+            Error::plan(format!("column '{}': connector '{name}' has no metadata '{key}'", column.name));
+        return Err(match nearest(key, known.iter().copied()) {
+            Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+            None if known.is_empty() => error,
+            None => error.with_hint(format!("it has: {}", known.join(", "))),
+        });
+    }
+    connector.check(table)
 }

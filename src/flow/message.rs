@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take_record_batch;
 
 use crate::error::Result;
@@ -121,11 +121,13 @@ impl Chunk {
 
     /// The rows at `indices` (no nulls).
     pub fn take(&self, indices: &UInt32Array) -> Result<Self> {
-        Ok(Self {
-            batch: take_record_batch(&self.batch, indices)?,
-            kinds: self.kinds.take(indices),
-            ingest: self.ingest,
-        })
+        let batch = if self.batch.num_columns() == 0 {
+            let rows = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+            RecordBatch::try_new_with_options(self.batch.schema(), vec![], &rows)?
+        } else {
+            take_record_batch(&self.batch, indices)?
+        };
+        Ok(Self { batch, kinds: self.kinds.take(indices), ingest: self.ingest })
     }
 }
 

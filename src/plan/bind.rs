@@ -23,11 +23,64 @@ use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};
 
-/// Rewrites every expression of a tree.
+/// Rewrites every expression of a tree, and names the columns that a query does not name as Flink does:
+/// `EXPR$0`, `EXPR$1`, ... by position, a field of a ROW by the field.
 struct RewriteExpressions;
+
+/// The name of a SELECT item without an alias; `None` for a column, which keeps its own.
+fn item_name(expr: &ast::Expr, position: usize, relations: &[String]) -> Option<String> {
+    match expr {
+        ast::Expr::Identifier(_) => None,
+        ast::Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [first, _] if relations.contains(&first.value) => None,
+            [.., last] => Some(last.value.clone()),
+            [] => None,
+        },
+        ast::Expr::CompoundFieldAccess { access_chain, .. } => match access_chain.last() {
+            Some(ast::AccessExpr::Dot(ast::Expr::Identifier(field))) => Some(field.value.clone()),
+            _ => Some(format!("EXPR${position}")),
+        },
+        ast::Expr::Nested(inner) => item_name(inner, position, relations),
+        _ => Some(format!("EXPR${position}")),
+    }
+}
+
+/// The names that qualify columns in a SELECT.
+fn relations(from: &[ast::TableWithJoins]) -> Vec<String> {
+    let factors = from.iter().flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
+    let mut names = Vec::new();
+    for factor in factors {
+        match factor {
+            TableFactor::Table { alias: None, name, .. } => {
+                let parts = name.0.iter().filter_map(|p| p.as_ident());
+                names.extend(parts.filter(|i| !i.value.starts_with(HINT_PREFIX)).next_back().map(|i| i.value.clone()));
+            }
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                names.extend(relations(std::slice::from_ref(table_with_joins.as_ref())));
+            }
+            TableFactor::Table { alias: Some(alias), .. }
+            | TableFactor::Derived { alias: Some(alias), .. }
+            | TableFactor::UNNEST { alias: Some(alias), .. }
+            | TableFactor::Function { alias: Some(alias), .. } => names.push(alias.name.value.clone()),
+            _ => {}
+        }
+    }
+    names
+}
 
 impl VisitorMut for RewriteExpressions {
     type Break = Error;
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Error> {
+        let relations = relations(&select.from);
+        for (position, item) in select.projection.iter_mut().enumerate() {
+            let ast::SelectItem::UnnamedExpr(expr) = item else { continue };
+            if let Some(name) = item_name(expr, position, &relations) {
+                let alias = ast::Ident::with_quote('`', name);
+                *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Error> {
         crate::function::rewrite_ast(expr);
         ControlFlow::Continue(())

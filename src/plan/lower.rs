@@ -44,8 +44,13 @@ pub(super) fn computed_schema(
     Ok(Arc::new(Schema::new(fields)))
 }
 
+/// Expressions as EXPLAIN shows them.
 fn list(exprs: &[Expr]) -> String {
-    exprs.iter().map(|e| e.human_display().to_string()).collect::<Vec<_>>().join(", ")
+    let shown = exprs.iter().map(|e| match e {
+        Expr::Alias(alias) => format!("{} AS {}", alias.expr.human_display(), alias.name),
+        other => other.human_display().to_string(),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 impl Planner {

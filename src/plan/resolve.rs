@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult};
+use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue};
+use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan};
 use datafusion_expr::{
     EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder,
@@ -62,8 +63,20 @@ fn rewrite_casts(expr: Expr, schema: &DFSchema, zone: &str) -> DfResult<Transfor
     })
 }
 
+/// Whole numbers that fit are INT, as in Flink.
+fn narrow_literals(expr: Expr) -> DfResult<Transformed<Expr>> {
+    expr.transform_up(|expr| match &expr {
+        Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => match i32::try_from(*n) {
+            Ok(n) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(n)), metadata.clone()))),
+            Err(_) => Ok(Transformed::no(expr)),
+        },
+        _ => Ok(Transformed::no(expr)),
+    })
+}
+
 /// Casts and coercion of one expression.
 pub(super) fn coerce_expression(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Expr> {
+    let expr = narrow_literals(expr)?.data;
     let expr = rewrite_casts(expr, schema, zone)?.data;
     let mut coercion = TypeCoercionRewriter::new(schema);
     Ok(expr.rewrite(&mut coercion)?.data)
@@ -76,7 +89,7 @@ fn all_of(mut conjuncts: Vec<Expr>) -> Option<Expr> {
 }
 
 fn is_true(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(datafusion_common::ScalarValue::Boolean(Some(true)), _))
+    matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
 }
 
 /// Outer columns become columns: the left side of the join is an input now.
@@ -131,7 +144,19 @@ impl Planner {
             if let LogicalPlan::TableScan(scan) = &node {
                 schema = scan.projected_schema.as_ref().clone();
             }
-            node.map_expressions(|e| rewrite_casts(e, &schema, zone))?.map_data(|n| n.recompute_schema())
+            let names = NamePreserver::new(&node);
+            // LIMIT wants BIGINT; the columns of UNNEST have got their types already.
+            let literals = !matches!(node, LogicalPlan::Limit(_) | LogicalPlan::Extension(_));
+            let rewritten = node.map_expressions(|e| {
+                let name = names.save(&e);
+                let e = if literals { narrow_literals(e)? } else { Transformed::no(e) };
+                let e = e.transform_data(|e| rewrite_casts(e, &schema, zone))?;
+                Ok(e.update_data(|e| name.restore(e)))
+            })?;
+            rewritten.map_data(|n| match n {
+                LogicalPlan::Values(rows) => LogicalPlanBuilder::values(rows.values)?.build(),
+                other => other.recompute_schema(),
+            })
         })?;
         Ok(plan.data)
     }

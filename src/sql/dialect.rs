@@ -1,12 +1,16 @@
 //! The dialect handed to `sqlparser`: Flink's spelling, switch by switch.
 
-use sqlparser::dialect::Dialect;
+use sqlparser::dialect::{Dialect, GenericDialect};
 
 /// Flink SQL: backtick identifiers, single-quoted strings, table versions, FILTER, named arguments.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct FlinkDialect;
 
 impl Dialect for FlinkDialect {
+    fn dialect(&self) -> std::any::TypeId {
+        // Where sqlparser asks for a dialect by its type (UNNEST, LATERAL, ...), the generic one is meant.
+        std::any::TypeId::of::<GenericDialect>()
+    }
     fn is_delimited_identifier_start(&self, ch: char) -> bool {
         ch == '`'
     }

@@ -226,7 +226,7 @@ fn base(cursor: &mut Cursor<'_>, pending: &mut usize) -> Result<SqlType> {
 fn interval(cursor: &mut Cursor<'_>) -> Result<SqlType> {
     const UNITS: [(&str, bool); 6] =
         [("YEAR", true), ("MONTH", true), ("DAY", false), ("HOUR", false), ("MINUTE", false), ("SECOND", false)];
-    let mut unit = |cursor: &mut Cursor<'_>| {
+    let unit = |cursor: &mut Cursor<'_>| {
         let found = UNITS.iter().find(|(u, _)| cursor.words(u)).map(|(_, months)| *months);
         if found.is_some() {
             let mut ahead = cursor.clone();

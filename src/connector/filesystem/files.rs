@@ -1,0 +1,298 @@
+//! Which files a path stands for.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::catalog::{Options, Table};
+use crate::error::{Error, Result};
+
+/// What stands for NULL in the name of a partition's directory.
+pub(super) const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";
+
+/// How a file's bytes are packed, by its suffix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+}
+
+/// A file as it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FileInfo {
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+    pub(super) modified_millis: i64,
+    pub(super) compression: Compression,
+    /// Values of the partition columns, in their order.
+    pub(super) partition: Vec<Option<String>>,
+    /// Tells a file from another that later has the same path.
+    pub(super) identity: u64,
+}
+
+/// What `path` says.
+#[derive(Debug, Clone)]
+enum Place {
+    /// A file, or everything below a directory.
+    Path(PathBuf),
+    /// A pattern, and the longest directory without one.
+    Glob { pattern: String, base: PathBuf },
+}
+
+/// `path` with what else decides which files are read.
+#[derive(Debug, Clone)]
+pub(super) struct Location {
+    text: String,
+    place: Place,
+    regex: Option<regex::Regex>,
+    partitioned_by: Vec<String>,
+    partition_default: String,
+}
+
+/// The path of an option: a plain one, or a `file:` URL.
+pub(super) fn local_path(options: &Options) -> Result<PathBuf> {
+    let text = options.required("path")?;
+    let at = |e: Error| e.at(options.span("path"));
+    if text.trim().is_empty() {
+        return Err(at(Error::option("option 'path' is empty")));
+    }
+    if let Some(rest) = text.strip_prefix("file:") {
+        let rest = match rest.strip_prefix("//") {
+            Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+            None => rest,
+        };
+        let decoded = percent_encoding::percent_decode_str(rest).decode_utf8();
+        return match decoded {
+            Ok(path) if path.starts_with('/') => Ok(PathBuf::from(path.as_ref())),
+            _ => Err(at(Error::option(format!("'{text}' does not name a local file"))
+                .with_hint("write file:///absolute/path, or a plain path"))),
+        };
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Err(at(Error::unsupported(format!("paths of scheme '{scheme}' are not supported"))
+            .with_hint("connector 'filesystem' takes local paths")));
+    }
+    Ok(PathBuf::from(text))
+}
+
+impl Location {
+    /// From the table's options.
+    pub(super) fn new(table: &Table) -> Result<Self> {
+        let options = &table.options;
+        let path = local_path(options)?;
+        let text = path.to_string_lossy().into_owned();
+        // A file may have brackets in its name: what exists is no pattern.
+        let place = if text.contains(['*', '?', '[']) && !path.exists() {
+            glob::Pattern::new(&text).map_err(|e| {
+                Error::option(format!("'{text}' is not a pattern: {e}")).at(options.span("path"))
+            })?;
+            let base = path
+                .components()
+                .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+                .collect();
+            Place::Glob { pattern: text.clone(), base }
+        } else {
+            Place::Path(path)
+        };
+        let regex = options
+            .text("source.path.regex-pattern")
+            .map(|pattern| {
+                regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|e| {
+                    Error::option(format!("option 'source.path.regex-pattern': {e}"))
+                        .at(options.span("source.path.regex-pattern"))
+                })
+            })
+            .transpose()?;
+        let partition_default = options.text("partition.default-name").unwrap_or(DEFAULT_PARTITION).into();
+        Ok(Self { text, place, regex, partitioned_by: table.partitioned_by.clone(), partition_default })
+    }
+
+    /// The path as it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is one file.
+    pub(super) fn is_single_file(&self) -> bool {
+        matches!(&self.place, Place::Path(path) if path.is_file())
+    }
+
+    /// The files there are now, in order of their paths. With `may_be_none`, a pattern may match nothing.
+    pub(super) fn list(&self, may_be_none: bool) -> Result<Vec<FileInfo>> {
+        let mut walk = Walk { location: self, found: Vec::new(), seen: HashSet::new() };
+        match &self.place {
+            Place::Path(path) => {
+                let metadata = fs::metadata(path).map_err(|e| self.missing(path, &e))?;
+                if metadata.is_dir() {
+                    walk.directory(path, path)?;
+                } else if metadata.is_file() {
+                    walk.file(path, Path::new(""), &metadata)?;
+                } else {
+                    return Err(Error::io(format!("'{}' is neither a file nor a directory", self.text))
+                        .with_hint("to read what another program writes, use 'connector' = 'stdin'"));
+                }
+            }
+            Place::Glob { pattern, base } => {
+                let root = if base.as_os_str().is_empty() { Path::new(".") } else { base.as_path() };
+                fs::metadata(root).map_err(|e| self.missing(root, &e))?;
+                let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+                let paths = glob::glob_with(pattern, options)
+                    .map_err(|e| Error::option(format!("'{pattern}' is not a pattern: {e}")))?;
+                let mut matched = false;
+                for path in paths {
+                    let path = path.map_err(|e| unreadable(e.path(), e.error()))?;
+                    matched = true;
+                    let metadata = fs::metadata(&path).map_err(|e| unreadable(&path, &e))?;
+                    if metadata.is_dir() {
+                        walk.directory(&path, base)?;
+                    } else if metadata.is_file() && !hidden(&path) {
+                        walk.file(&path, base, &metadata)?;
+                    }
+                }
+                if !matched && !may_be_none {
+                    return Err(Error::io(format!("no file matches '{}'", self.text)));
+                }
+            }
+        }
+        let mut files = walk.found;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files.dedup_by(|a, b| a.path == b.path);
+        Ok(files)
+    }
+
+    fn missing(&self, path: &Path, e: &std::io::Error) -> Error {
+        let error = unreadable(path, e);
+        if e.kind() != std::io::ErrorKind::NotFound {
+            return error;
+        }
+        match std::env::current_dir() {
+            Ok(directory) if path.is_relative() => error
+                .with_hint(format!("the path is relative to the working directory, {}", directory.display())),
+            _ => error.with_hint("check option 'path'"),
+        }
+    }
+
+    /// Values of the partition columns in the directories between `root` and the file.
+    fn partition_of(&self, path: &Path, root: &Path) -> Result<Vec<Option<String>>> {
+        if self.partitioned_by.is_empty() {
+            return Ok(Vec::new());
+        }
+        let below = path.strip_prefix(root).unwrap_or(path);
+        let mut values: Vec<Option<Option<String>>> = vec![None; self.partitioned_by.len()];
+        for component in below.parent().into_iter().flat_map(Path::components) {
+            let name = component.as_os_str().to_string_lossy();
+            let Some((key, value)) = name.split_once('=') else { continue };
+            let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy();
+            let Some(i) = self.partitioned_by.iter().position(|c| *c == key) else { continue };
+            let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+            values[i] = Some((value != self.partition_default).then_some(value));
+        }
+        values
+            .into_iter()
+            .zip(&self.partitioned_by)
+            .map(|(value, column)| {
+                value.ok_or_else(|| {
+                    Error::io(format!("file {}: no directory '{column}=...' on its path", path.display()))
+                        .with_detail(format!(
+                            "the table is PARTITIONED BY ({})",
+                            self.partitioned_by.join(", ")
+                        ))
+                })
+            })
+            .collect()
+    }
+}
+
+/// A failure to read, with the file.
+pub(super) fn unreadable(path: &Path, e: &std::io::Error) -> Error {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => Error::io(format!("'{}' does not exist", path.display())),
+        std::io::ErrorKind::PermissionDenied => {
+            Error::io(format!("'{}' may not be read: permission denied", path.display()))
+        }
+        _ => Error::io(format!("'{}' could not be read: {e}", path.display())),
+    }
+}
+
+/// Hidden files and those that start with `_` are not data: in-progress files, `_SUCCESS`.
+fn hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|n| matches!(n.as_encoded_bytes().first(), Some(b'.' | b'_')))
+}
+
+struct Walk<'a> {
+    location: &'a Location,
+    found: Vec<FileInfo>,
+    /// Directories that were reached through a link, so that a circle of links ends.
+    seen: HashSet<PathBuf>,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, directory: &Path, root: &Path) -> Result<()> {
+        for entry in fs::read_dir(directory).map_err(|e| unreadable(directory, &e))? {
+            let entry = entry.map_err(|e| unreadable(directory, &e))?;
+            let path = entry.path();
+            if hidden(&path) {
+                continue;
+            }
+            // What vanishes between listing and looking is not there.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            if metadata.is_dir() {
+                let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
+                let real = if is_link { fs::canonicalize(&path).ok() } else { None };
+                if real.is_none_or(|real| self.seen.insert(real)) {
+                    self.directory(&path, root)?;
+                }
+            } else if metadata.is_file() {
+                self.file(&path, root, &metadata)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, root: &Path, metadata: &fs::Metadata) -> Result<()> {
+        let name = path.to_string_lossy();
+        if self.location.regex.as_ref().is_some_and(|r| !r.is_match(&name)) {
+            return Ok(());
+        }
+        self.found.push(FileInfo {
+            compression: compression(path)?,
+            size: metadata.len(),
+            modified_millis: metadata.modified().map_or(0, millis),
+            partition: self.location.partition_of(path, root)?,
+            identity: identity(metadata),
+            path: path.to_path_buf(),
+        });
+        Ok(())
+    }
+}
+
+fn compression(path: &Path) -> Result<Compression> {
+    let suffix = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    match suffix.as_str() {
+        "gz" | "gzip" => Ok(Compression::Gzip),
+        "zst" | "zstd" | "bz2" | "xz" | "lz4" | "snappy" | "deflate" | "zip" | "7z" | "br" => {
+            Err(Error::unsupported(format!("file {}: compression '{suffix}' is not supported", path.display()))
+                .with_hint("gzip is (.gz); unpack the file, or pipe it in: zstdcat FILE | affluent run ... with 'connector' = 'stdin'"))
+        }
+        _ => Ok(Compression::None),
+    }
+}
+
+fn millis(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(d) => i64::try_from(d.as_millis()).unwrap_or(i64::MAX),
+        Err(e) => i64::try_from(e.duration().as_millis()).map_or(i64::MIN, |m| -m),
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    metadata.ino() ^ metadata.dev().rotate_left(40)
+}
+
+#[cfg(not(unix))]
+fn identity(_metadata: &fs::Metadata) -> u64 {
+    0
+}

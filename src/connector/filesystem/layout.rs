@@ -1,0 +1,367 @@
+//! How the columns of a query are put together: from the format, from directories, from the file itself.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMillisecondArray,
+    UInt32Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::files::FileInfo;
+use super::input::{Input, Split, newlines_before};
+use crate::catalog::{ColumnSource, Table};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::csv::value::{Nesting, parse_column};
+use crate::format::{Decoder, Format, Origin};
+
+/// Metadata keys of files.
+pub(super) const METADATA: &[&str] = &["file.path", "file.name", "file.size", "file.modification-time"];
+
+/// Where a column comes from.
+#[derive(Debug, Clone, PartialEq)]
+enum Slot {
+    /// Column of the decoder's batch.
+    Record(usize),
+    /// Index into the table's partition columns.
+    Partition(usize),
+    /// Metadata key.
+    Metadata(&'static str),
+}
+
+/// The columns of a query over files.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) format: Format,
+    /// All columns of a record.
+    declared: SchemaRef,
+    /// Those that the query wants.
+    wanted: SchemaRef,
+    schema: SchemaRef,
+    slots: Vec<Slot>,
+    batch_rows: usize,
+}
+
+impl Layout {
+    /// For columns `projection` of the table, whose Arrow schema is `schema`.
+    pub(super) fn new(
+        table: &Table,
+        format: Format,
+        projection: &[usize],
+        schema: &SchemaRef,
+        batch_rows: usize,
+    ) -> Result<Self> {
+        let mut wanted = Vec::new();
+        let mut slots = Vec::with_capacity(projection.len());
+        for (&index, field) in projection.iter().zip(schema.fields()) {
+            let column = table
+                .columns
+                .get(index)
+                .ok_or_else(|| Error::internal(format!("table '{}' has no column {index}", table.name)))?;
+            slots.push(match &column.source {
+                ColumnSource::Metadata { key, .. } => {
+                    Slot::Metadata(METADATA.iter().find(|k| *k == key).ok_or_else(|| {
+                        Error::plan(format!("connector 'filesystem' has no metadata '{key}'"))
+                    })?)
+                }
+                ColumnSource::Computed(_) => {
+                    return Err(Error::internal(format!("computed column '{}' in a scan", column.name)));
+                }
+                ColumnSource::Physical { .. } => {
+                    match table.partitioned_by.iter().position(|p| *p == column.name) {
+                        Some(i) => Slot::Partition(i),
+                        None => {
+                            wanted.push(Field::clone(field).with_name(&column.name));
+                            Slot::Record(wanted.len() - 1)
+                        }
+                    }
+                }
+            });
+        }
+        Ok(Self {
+            format,
+            declared: record_schema(table, "UTC"),
+            wanted: Arc::new(Schema::new(wanted)),
+            schema: schema.clone(),
+            slots,
+            batch_rows,
+        })
+    }
+
+    fn decoder(&self, split: &Split) -> Result<Box<dyn Decoder>> {
+        let format = if split.start == 0 { self.format.clone() } else { self.format.without_header() };
+        let origin = Origin::from(format!("file {}", split.file.path.display()));
+        format.decoder(&self.declared, &self.wanted, self.batch_rows, origin)
+    }
+
+    /// Fails when the query cannot be read, before there is a file.
+    pub(super) fn check(&self) -> Result<()> {
+        self.format.decoder(&self.declared, &self.wanted, self.batch_rows, Origin::from("file")).map(drop)
+    }
+
+    /// The columns that are the same for all records of a file, one value each.
+    fn constants(&self, file: &FileInfo) -> Result<Vec<Option<ArrayRef>>> {
+        let constant = |(slot, field): (&Slot, &Arc<Field>)| -> Result<Option<ArrayRef>> {
+            let text = |value: &str| Arc::new(StringViewArray::from(vec![value])) as ArrayRef;
+            let natural: ArrayRef = match slot {
+                Slot::Record(_) => return Ok(None),
+                Slot::Partition(i) => {
+                    let value = file.partition.get(*i).and_then(Option::as_deref);
+                    if value.is_none() && !field.is_nullable() {
+                        return Err(Error::decode(format!(
+                            "file {}: partition column '{}' is NULL, it is declared NOT NULL",
+                            file.path.display(),
+                            field.name()
+                        )));
+                    }
+                    let parsed = parse_column(field.data_type(), &[value], &Nesting::default(), false);
+                    return parsed.map(Some).map_err(|m| {
+                        Error::decode(format!(
+                            "file {}, partition column '{}': {}",
+                            file.path.display(),
+                            field.name(),
+                            m.reason
+                        ))
+                    });
+                }
+                Slot::Metadata("file.path") => {
+                    let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+                    text(&path.to_string_lossy())
+                }
+                Slot::Metadata("file.name") => {
+                    text(&file.path.file_name().unwrap_or_default().to_string_lossy())
+                }
+                Slot::Metadata("file.size") => {
+                    Arc::new(Int64Array::from(vec![i64::try_from(file.size).unwrap_or(i64::MAX)]))
+                }
+                Slot::Metadata(_) => {
+                    Arc::new(TimestampMillisecondArray::from(vec![file.modified_millis]).with_timezone("UTC"))
+                }
+            };
+            Ok(Some(arrow::compute::cast(&natural, field.data_type())?))
+        };
+        self.slots.iter().zip(self.schema.fields()).map(constant).collect()
+    }
+}
+
+/// The columns of a record: the physical ones that are not in the directories' names.
+pub(super) fn record_schema(table: &Table, zone: &str) -> SchemaRef {
+    let fields = table.columns.iter().filter_map(|c| match &c.source {
+        ColumnSource::Physical { data_type, nullable } if !table.partitioned_by.contains(&c.name) => {
+            Some(Field::new(&c.name, data_type.to_arrow(zone), *nullable))
+        }
+        _ => None,
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Checks that a metadata column can have the declared type.
+pub(super) fn check_metadata_type(column: &str, key: &str, declared: &DataType) -> Result<()> {
+    let natural = match key {
+        "file.path" | "file.name" => matches!(declared, DataType::Utf8View),
+        "file.size" => matches!(declared, DataType::Int64),
+        _ => matches!(declared, DataType::Timestamp(_, Some(_))),
+    };
+    let expected = match key {
+        "file.path" | "file.name" => "STRING",
+        "file.size" => "BIGINT",
+        _ => "TIMESTAMP_LTZ(3)",
+    };
+    if natural {
+        return Ok(());
+    }
+    Err(Error::plan(format!("column '{column}': metadata '{key}' is {expected}")))
+}
+
+/// Decodes a split.
+pub(super) struct SplitReader {
+    layout: Arc<Layout>,
+    split: Split,
+    input: Input,
+    decoder: Box<dyn Decoder>,
+    constants: Vec<Option<ArrayRef>>,
+    /// `constants`, repeated as often as the largest batch so far had rows.
+    repeated: Vec<Option<ArrayRef>>,
+    repeated_rows: usize,
+    /// The decoder has got all bytes.
+    ended: bool,
+    /// The file is followed: it may grow, and a line without its end waits for it.
+    follow: bool,
+    /// Followed: bytes of the unfinished line.
+    carry: Vec<u8>,
+    /// Followed: offset behind the last whole line that the decoder got.
+    whole_lines: u64,
+}
+
+impl SplitReader {
+    /// Opens the file.
+    pub(super) fn open(layout: &Arc<Layout>, split: &Split) -> Result<Self> {
+        let constants = layout.constants(&split.file)?;
+        Ok(Self {
+            input: Input::open(split)?,
+            decoder: layout.decoder(split)?,
+            repeated: vec![None; constants.len()],
+            repeated_rows: 0,
+            constants,
+            layout: layout.clone(),
+            ended: false,
+            follow: false,
+            carry: Vec::new(),
+            whole_lines: split.start,
+            split: split.clone(),
+        })
+    }
+
+    /// Opens a file that is followed; goes on with the decoder that was kept, if one was.
+    pub(super) fn follow(
+        layout: &Arc<Layout>,
+        split: &Split,
+        kept: Option<Box<dyn Decoder>>,
+    ) -> Result<Self> {
+        let mut reader = Self::open(layout, split)?;
+        reader.follow = true;
+        if let Some(decoder) = kept {
+            reader.decoder = decoder;
+        }
+        Ok(reader)
+    }
+
+    pub(super) fn split(&self) -> &Split {
+        &self.split
+    }
+
+    /// The next batch; `None` at the end (of a followed file: for now).
+    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let batch = self.next_raw().map_err(|e| self.locate(e))?;
+        batch.map(|b| self.assemble(b)).transpose()
+    }
+
+    fn next_raw(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.decoder.next_batch()? {
+                return Ok(Some(batch));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            match self.input.block()? {
+                Some(block) if self.follow && self.layout.format.splittable() => self.feed_lines(block)?,
+                Some(block) => self.decoder.feed(block)?,
+                None => {
+                    self.ended = true;
+                    if !self.follow {
+                        self.decoder.finish()?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Feeds whole lines only, so that the decoder can be given up between them.
+    fn feed_lines(&mut self, block: bytes::Bytes) -> Result<()> {
+        let Some(at) = memchr::memrchr(b'\n', &block) else {
+            self.carry.extend_from_slice(&block);
+            return Ok(());
+        };
+        if !self.carry.is_empty() {
+            self.whole_lines += self.carry.len() as u64;
+            self.decoder.feed(std::mem::take(&mut self.carry).into())?;
+        }
+        self.whole_lines += at as u64 + 1;
+        self.carry.extend_from_slice(&block[at + 1..]);
+        self.decoder.feed(block.slice(..at + 1))
+    }
+
+    /// Followed: where to go on, how much of the file was seen, and the decoder if it must be kept.
+    pub(super) fn park(self) -> (u64, u64, Option<Box<dyn Decoder>>) {
+        let seen = self.input.position();
+        if self.layout.format.splittable() {
+            (self.whole_lines, seen, None)
+        } else {
+            (seen, seen, Some(self.decoder))
+        }
+    }
+
+    /// Bytes of the file used up.
+    pub(super) fn consumed(&self) -> u64 {
+        self.input.consumed()
+    }
+
+    /// Records left out.
+    pub(super) fn skipped(&self) -> u64 {
+        self.decoder.skipped()
+    }
+
+    fn assemble(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        if self.repeated_rows < rows {
+            let zeros = UInt32Array::from(vec![0; rows]);
+            for (constant, repeated) in self.constants.iter().zip(&mut self.repeated) {
+                *repeated =
+                    constant.as_ref().map(|c| arrow::compute::take(c.as_ref(), &zeros, None)).transpose()?;
+            }
+            self.repeated_rows = rows;
+        }
+        let mut columns = Vec::with_capacity(self.repeated.len());
+        for (slot, repeated) in self.layout.slots.iter().zip(&self.repeated) {
+            columns.push(match (slot, repeated) {
+                (Slot::Record(i), _) => batch.column(*i).clone(),
+                (_, Some(array)) => array.slice(0, rows),
+                (_, None) => return Err(Error::internal("a column that is neither read nor constant")),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options)?)
+    }
+
+    /// A decoder counts lines from the start of what it was fed. For a split in the middle of a file, an
+    /// error is made again by a decoder that was fed as many empty lines as stand before the split.
+    fn locate(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Decode || self.split.start == 0 || !self.layout.format.splittable() {
+            return error;
+        }
+        match self.replay() {
+            Ok(Some(located)) => located,
+            Ok(None) | Err(_) => {
+                error.with_detail(format!("lines are counted from byte {} of the file", self.split.start))
+            }
+        }
+    }
+
+    fn replay(&self) -> Result<Option<Error>> {
+        let path = &self.split.file.path;
+        let mut empty_lines = newlines_before(path, self.split.start)?;
+        if !self.split.aligned {
+            empty_lines += 1;
+        }
+        let mut decoder = self.layout.decoder(&self.split)?;
+        const PIECE: &[u8] = &[b'\n'; 4096];
+        while empty_lines > 0 {
+            let n = empty_lines.min(PIECE.len() as u64);
+            decoder.feed(bytes::Bytes::from_static(&PIECE[..n as usize]))?;
+            while decoder.next_batch()?.is_some() {}
+            empty_lines -= n;
+        }
+        let mut input = Input::open(&self.split)?;
+        let mut step = || -> Result<bool> {
+            match input.block()? {
+                Some(block) => decoder.feed(block)?,
+                None if self.follow => return Ok(false),
+                None => {
+                    decoder.finish()?;
+                    while decoder.next_batch()?.is_some() {}
+                    return Ok(false);
+                }
+            }
+            while decoder.next_batch()?.is_some() {}
+            Ok(true)
+        };
+        loop {
+            match step() {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(e) => return Ok(Some(e)),
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Files as a lookup table: everything is loaded into a FULL cache.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+
+use super::files::Location;
+use super::input::Split;
+use super::layout::{Layout, SplitReader};
+use crate::error::{Error, Result};
+use crate::lookup::{Backend, BoxFuture, Failure, FailureKind};
+
+/// All rows of the files a path stands for.
+pub(super) struct FileBackend {
+    layout: Arc<Layout>,
+    location: Location,
+    schema: SchemaRef,
+}
+
+impl FileBackend {
+    /// Checks that there is something to load.
+    pub(super) fn new(layout: Layout, location: Location, schema: SchemaRef) -> Result<Self> {
+        layout.check()?;
+        location.list(false)?;
+        Ok(Self { layout: Arc::new(layout), location, schema })
+    }
+}
+
+fn load(layout: &Arc<Layout>, location: &Location, schema: &SchemaRef) -> Result<RecordBatch> {
+    let mut batches = Vec::new();
+    for file in location.list(false)? {
+        let mut reader = SplitReader::open(layout, &Split::whole(Arc::new(file)))?;
+        while let Some(batch) = reader.next()? {
+            batches.push(batch);
+        }
+    }
+    Ok(concat_batches(schema, &batches)?)
+}
+
+impl Backend for FileBackend {
+    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
+        let failure = Failure {
+            kind: FailureKind::Other,
+            message: format!("{}: files cannot be asked for single keys", self.describe()),
+            retry_after: None,
+            retryable: false,
+        };
+        let answers = vec![Err(failure); keys.num_rows()];
+        Box::pin(async move { answers })
+    }
+
+    fn can_lookup(&self) -> bool {
+        false
+    }
+
+    fn can_load(&self) -> bool {
+        true
+    }
+
+    fn load(&self) -> BoxFuture<Result<RecordBatch>> {
+        let (layout, location, schema) = (self.layout.clone(), self.location.clone(), self.schema.clone());
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || load(&layout, &location, &schema))
+                .await
+                .unwrap_or_else(|e| Err(Error::internal(format!("loading files: {e}"))))
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("path={}, format={}", self.location.text(), self.layout.format.name())
+    }
+}

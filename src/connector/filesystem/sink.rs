@@ -1,0 +1,495 @@
+//! Writing: parts that are hidden until the job has ended well.
+//!
+//! ```text
+//!  task 0 ── encode ──> 1 MiB ──> .part-u-0-0.inprogress ──┐ commit
+//!  task 1 ── encode ──> 1 MiB ──> .part-u-1-0.inprogress ──┴──────> part-u-0-0, part-u-1-0
+//! ```
+//! A bounded job shows all of its files at its end, or none. The renames are not one atomic step: a machine
+//! that stops between two of them leaves the first ones visible. A job that never ends shows a file when it
+//! is rolled, by size or age.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
+
+use super::files::{DEFAULT_PARTITION, local_path};
+use super::layout::record_schema;
+use super::part::{Part, Stage};
+use crate::catalog::{ColumnSource, Table};
+use crate::connector::{Sink, Writer};
+use crate::error::{Error, Result};
+use crate::flow::Chunk;
+use crate::format::text::{Cells, Style, plain};
+use crate::format::{Encoder, Format};
+
+/// A writer hands bytes to its part when it has so many.
+const BUFFER: usize = 1 << 20;
+/// A writer with more parts than this keeps their files closed between writes.
+const OPEN_FILES: usize = 64;
+
+/// Checks the options about complete partitions.
+pub(super) fn check_partition_commit(table: &Table) -> Result<()> {
+    let options = &table.options;
+    let refuse = |key: &str, why: &str| {
+        Err(Error::unsupported(format!(
+            "option '{key}' = '{}': {why}",
+            options.text(key).unwrap_or_default()
+        ))
+        .at(options.span(key)))
+    };
+    let given = |key: &str| options.contains(key);
+    if options.choice("sink.partition-commit.trigger", &["process-time", "partition-time"])?
+        == Some("partition-time")
+    {
+        return refuse("sink.partition-commit.trigger", "only 'process-time' is supported");
+    }
+    if options.duration("sink.partition-commit.delay")?.is_some_and(|d| !d.is_zero()) {
+        return refuse("sink.partition-commit.delay", "only '0 s' is supported");
+    }
+    const KIND: &str = "sink.partition-commit.policy.kind";
+    if options.text(KIND).is_some_and(|kind| kind.trim() != "success-file") {
+        return refuse(KIND, "only 'success-file' is supported");
+    }
+    const NAME: &str = "sink.partition-commit.success-file.name";
+    if options.text(NAME).is_some_and(|name| name.is_empty() || name.contains(['/', '\\'])) {
+        return Err(Error::option(format!("option '{NAME}' must be a file name")).at(options.span(NAME)));
+    }
+    if given(KIND) && table.partitioned_by.is_empty() {
+        return Err(Error::option(format!("option '{KIND}' needs a table that is PARTITIONED BY a column"))
+            .at(options.span(KIND)));
+    }
+    Ok(())
+}
+
+/// Where rows go.
+#[derive(Debug)]
+enum Target {
+    /// One file for all tasks.
+    File(PathBuf),
+    /// A file a task, and partition.
+    Directory(PathBuf),
+}
+
+struct Shared {
+    table: String,
+    target: Target,
+    format: Format,
+    /// Columns of a record, and where they stand in the rows.
+    schema: SchemaRef,
+    columns: Vec<usize>,
+    /// Partition columns: names, and where they stand in the rows.
+    partitions: Vec<(String, usize)>,
+    partition_default: String,
+    success_file: Option<String>,
+    uuid: uuid::Uuid,
+    roll_size: u64,
+    roll_interval: Duration,
+    check_interval: Duration,
+    unbounded: AtomicBool,
+    counter: AtomicUsize,
+    /// All parts that are not visible yet, with their directories.
+    parts: Mutex<Vec<(PathBuf, Arc<Mutex<Part>>)>>,
+    /// The part that all tasks share.
+    single: Mutex<Option<Arc<Mutex<Part>>>>,
+    /// Ends the thread that rolls old parts, by being dropped.
+    roller: Mutex<Option<crossbeam_channel::Sender<()>>>,
+}
+
+/// A planned sink.
+pub(super) struct FilesystemSink {
+    shared: Arc<Shared>,
+}
+
+impl FilesystemSink {
+    /// Checks that the table can be written.
+    pub(super) fn new(table: &Arc<Table>, zone: &str) -> Result<Self> {
+        let options = &table.options;
+        let path = local_path(options)?;
+        let text = options.required("path")?;
+        if text.contains(['*', '?']) {
+            return Err(Error::option(format!(
+                "table '{}': '{text}' is a pattern, it cannot be written to",
+                table.name
+            ))
+            .at(options.span("path")));
+        }
+        let (mut columns, mut places) = (Vec::new(), HashMap::new());
+        for (place, column) in table.columns.iter().filter(|c| c.is_persisted()).enumerate() {
+            if let ColumnSource::Metadata { key, .. } = &column.source {
+                return Err(Error::plan(format!(
+                    "table '{}': metadata '{key}' of column '{}' cannot be written",
+                    table.name, column.name
+                ))
+                .with_hint("declare the column as METADATA VIRTUAL"));
+            }
+            if table.partitioned_by.contains(&column.name) {
+                places.insert(column.name.as_str(), place);
+            } else {
+                columns.push(place);
+            }
+        }
+        let partitions = table
+            .partitioned_by
+            .iter()
+            .filter_map(|name| Some((name.clone(), *places.get(name.as_str())?)))
+            .collect::<Vec<_>>();
+        let is_file = partitions.is_empty()
+            && path.extension().is_some()
+            && !path.is_dir()
+            && !text.ends_with(std::path::MAIN_SEPARATOR);
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz") || e.eq_ignore_ascii_case("gzip")) {
+            return Err(Error::unsupported(format!(
+                "table '{}': packed files cannot be written",
+                table.name
+            ))
+            .at(options.span("path")));
+        }
+        if !is_file && path.is_file() {
+            return Err(Error::io(format!("table '{}': '{text}' is a file, not a directory", table.name))
+                .at(options.span("path")));
+        }
+        let format = Format::from_options(options)?;
+        let schema = record_schema(table, zone);
+        // What the format cannot hold is refused now, not by the first row.
+        format.encoder(&schema)?;
+        let success_file = options.contains("sink.partition-commit.policy.kind").then(|| {
+            options.text("sink.partition-commit.success-file.name").unwrap_or("_SUCCESS").to_string()
+        });
+        let duration = |key: &str, default: u64| -> Result<Duration> {
+            Ok(options.duration(key)?.unwrap_or(Duration::from_secs(default)).max(Duration::from_millis(1)))
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                table: table.name.clone(),
+                target: if is_file { Target::File(path) } else { Target::Directory(path) },
+                format,
+                schema,
+                columns,
+                partitions,
+                partition_default: options.text("partition.default-name").unwrap_or(DEFAULT_PARTITION).into(),
+                success_file,
+                uuid: uuid::Uuid::new_v4(),
+                roll_size: options.size("sink.rolling-policy.file-size")?.unwrap_or(128 << 20).max(1),
+                roll_interval: duration("sink.rolling-policy.rollover-interval", 30 * 60)?,
+                check_interval: duration("sink.rolling-policy.check-interval", 60)?,
+                unbounded: AtomicBool::new(false),
+                counter: AtomicUsize::new(0),
+                parts: Mutex::default(),
+                single: Mutex::default(),
+                roller: Mutex::default(),
+            }),
+        })
+    }
+}
+
+impl Shared {
+    /// A new part for a task in a directory of partitions (empty without one).
+    fn create(&self, task: usize, partition: &str) -> Result<Arc<Mutex<Part>>> {
+        let n = self.counter.fetch_add(1, Ordering::Relaxed);
+        let (directory, target, hidden) = match &self.target {
+            Target::File(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+                let hidden = directory.join(format!(".{name}-{}-{n}.inprogress", self.uuid));
+                (directory, path.clone(), hidden)
+            }
+            Target::Directory(path) => {
+                let directory = if partition.is_empty() { path.clone() } else { path.join(partition) };
+                let name = format!("part-{}-{task}-{n}", self.uuid);
+                let hidden = directory.join(format!(".{name}.inprogress"));
+                (directory.clone(), directory.join(name), hidden)
+            }
+        };
+        let mut header = Vec::new();
+        self.format.encoder(&self.schema)?.header(&mut header)?;
+        let part = Part::create(target, hidden, &header).map_err(|e| self.failed(e))?;
+        let part = Arc::new(Mutex::new(part));
+        self.parts.lock().push((directory, part.clone()));
+        Ok(part)
+    }
+
+    fn failed(&self, e: Error) -> Error {
+        e.context(format!("table '{}'", self.table))
+    }
+
+    /// Appends a writer's bytes to its part, or to a new one where it has none that is open.
+    fn append(&self, task: usize, open: &mut Open, partition: &str, release: bool) -> Result<()> {
+        if open.buffer.is_empty() {
+            return Ok(());
+        }
+        loop {
+            let part = match (&self.target, &open.part) {
+                (Target::Directory(_), Some(part)) => part.clone(),
+                (Target::Directory(_), None) => open.part.insert(self.create(task, partition)?).clone(),
+                (Target::File(_), _) => {
+                    let mut single = self.single.lock();
+                    match &*single {
+                        Some(part) if part.lock().stage() == Stage::Open => part.clone(),
+                        _ => single.insert(self.create(task, partition)?).clone(),
+                    }
+                }
+            };
+            let mut guard = part.lock();
+            if guard.stage() != Stage::Open {
+                open.part = None;
+                continue;
+            }
+            guard.write(&open.buffer).map_err(|e| self.failed(e))?;
+            open.buffer.clear();
+            if release {
+                guard.release();
+            }
+            let unbounded = self.unbounded.load(Ordering::Relaxed);
+            // A bounded job's single file is one file, however large.
+            let rolls = unbounded || matches!(self.target, Target::Directory(_));
+            if rolls && guard.written() >= self.roll_size {
+                guard.close();
+                guard.release();
+                open.part = None;
+                drop(guard);
+                if unbounded {
+                    self.publish(|part| part.stage() == Stage::Closed)?;
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    /// Makes the parts visible that are meant.
+    fn publish(&self, meant: impl Fn(&Part) -> bool) -> Result<()> {
+        let ready: Vec<_> = {
+            let mut parts = self.parts.lock();
+            let (ready, rest) = std::mem::take(&mut *parts).into_iter().partition(|(_, p)| meant(&p.lock()));
+            *parts = rest;
+            ready
+        };
+        let mut ready = ready.into_iter();
+        while let Some((directory, part)) = ready.next() {
+            let published = part.lock().publish();
+            let published = published.and_then(|()| match &self.success_file {
+                Some(name) => std::fs::write(directory.join(name), b"").map_err(|e| {
+                    Error::io(format!("'{}' could not be written: {e}", directory.join(name).display()))
+                }),
+                None => Ok(()),
+            });
+            if let Err(e) = published {
+                // What is not visible stays known, for `abort`.
+                self.parts.lock().extend(std::iter::once((directory, part)).chain(ready));
+                return Err(self.failed(e));
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&self) {
+        for (_, part) in self.parts.lock().drain(..) {
+            part.lock().discard();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+/// Closes and shows parts that are old enough, until the sink is gone.
+fn roll(shared: &Weak<Shared>, ended: &crossbeam_channel::Receiver<()>, check_interval: Duration) {
+    while ended.recv_timeout(check_interval) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+        let Some(shared) = shared.upgrade() else { return };
+        for (_, part) in shared.parts.lock().iter() {
+            let mut part = part.lock();
+            if part.opened().elapsed() >= shared.roll_interval {
+                part.close();
+            }
+        }
+        // The writers will find the same fault; a job fails in its tasks.
+        if let Err(e) = shared.publish(|part| part.stage() == Stage::Closed) {
+            log::warn!("{e}");
+        }
+    }
+}
+
+impl Sink for FilesystemSink {
+    fn unbounded(&self) {
+        let shared = &self.shared;
+        if shared.unbounded.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (sender, receiver) = crossbeam_channel::bounded(0);
+        let (weak, interval) = (Arc::downgrade(shared), shared.check_interval);
+        let thread = std::thread::Builder::new().name("filesystem-roller".into());
+        match thread.spawn(move || roll(&weak, &receiver, interval)) {
+            Ok(_) => *shared.roller.lock() = Some(sender),
+            Err(e) => log::warn!("files are rolled by size only: {e}"),
+        }
+    }
+
+    fn writer(&self, task: usize) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(FilesystemWriter {
+            encoder: self.shared.format.encoder(&self.shared.schema)?,
+            shared: self.shared.clone(),
+            task,
+            open: HashMap::new(),
+        }))
+    }
+
+    fn commit(&self) -> Result<()> {
+        let shared = &self.shared;
+        // A file that was asked for is there, even when no row came.
+        if let Target::File(path) = &shared.target
+            && shared.counter.load(Ordering::Relaxed) == 0
+            && !path.exists()
+        {
+            shared.create(0, "")?;
+        }
+        shared.publish(|_| true)
+    }
+
+    fn abort(&self) {
+        self.shared.discard();
+    }
+}
+
+/// A part of a writer, and the bytes that are not in it yet.
+#[derive(Default)]
+struct Open {
+    part: Option<Arc<Mutex<Part>>>,
+    buffer: Vec<u8>,
+}
+
+struct FilesystemWriter {
+    shared: Arc<Shared>,
+    task: usize,
+    encoder: Box<dyn Encoder>,
+    /// By directory of the partition.
+    open: HashMap<String, Open>,
+}
+
+impl FilesystemWriter {
+    fn encode(&mut self, partition: &str, chunk: &Chunk) -> Result<()> {
+        let release = self.open.len() > OPEN_FILES;
+        let open = match self.open.get_mut(partition) {
+            Some(open) => open,
+            None => self.open.entry(partition.to_string()).or_default(),
+        };
+        let rows = chunk.with_batch(chunk.batch.project(&self.shared.columns)?);
+        self.encoder.encode(&rows, &mut open.buffer)?;
+        if open.buffer.len() >= BUFFER {
+            self.shared.append(self.task, open, partition, release)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of each partition.
+    fn group(&self, chunk: &Chunk) -> Result<Vec<(String, Vec<u32>)>> {
+        let style = Style::Csv { element_separator: ";".into(), null: String::new() };
+        let arrays: Vec<ArrayRef> = self
+            .shared
+            .partitions
+            .iter()
+            .map(|(_, place)| plain(chunk.batch.column(*place)))
+            .collect::<Result<_>>()?;
+        let cells = arrays.iter().map(|a| Cells::new(a.as_ref())).collect::<Result<Vec<_>>>()?;
+        let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
+        let mut index: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut key = Vec::new();
+        for row in 0..chunk.len() {
+            key.clear();
+            for cells in &cells {
+                // NULL and the empty text share a directory, as in Flink.
+                cells.write_or_null(row, &style, &mut key);
+                key.push(0);
+            }
+            let group = match index.get(key.as_slice()) {
+                Some(&group) => group,
+                None => {
+                    index.insert(key.clone(), groups.len());
+                    groups.push((self.directory(&cells, row, &style), Vec::new()));
+                    groups.len() - 1
+                }
+            };
+            groups[group].1.push(row as u32);
+        }
+        Ok(groups)
+    }
+
+    fn directory(&self, cells: &[Cells<'_>], row: usize, style: &Style) -> String {
+        let mut directory = String::new();
+        for ((name, _), cells) in self.shared.partitions.iter().zip(cells) {
+            if !directory.is_empty() {
+                directory.push(std::path::MAIN_SEPARATOR);
+            }
+            let mut value = Vec::new();
+            cells.write_or_null(row, style, &mut value);
+            escape(name.as_bytes(), &mut directory);
+            directory.push('=');
+            match value.as_slice() {
+                [] => directory.push_str(&self.shared.partition_default),
+                value => escape(value, &mut directory),
+            }
+        }
+        directory
+    }
+}
+
+/// Hive's escaping of names and values in directories.
+fn escape(text: &[u8], out: &mut String) {
+    for character in String::from_utf8_lossy(text).chars() {
+        if character.is_control() || "\"#%'*/:=?\\{[]^".contains(character) {
+            let mut bytes = [0; 4];
+            for byte in character.encode_utf8(&mut bytes).bytes() {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            out.push(character);
+        }
+    }
+}
+
+impl Writer for FilesystemWriter {
+    fn write(&mut self, chunk: &Chunk) -> Result<()> {
+        if self.shared.partitions.is_empty() {
+            return self.encode("", chunk);
+        }
+        let mut groups = self.group(chunk)?;
+        if let [(partition, _)] = groups.as_slice() {
+            return self.encode(partition, chunk);
+        }
+        for (partition, rows) in groups.drain(..) {
+            self.encode(&partition, &chunk.take(&UInt32Array::from(rows))?)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let release = self.open.len() > OPEN_FILES;
+        for (partition, open) in &mut self.open {
+            self.shared.append(self.task, open, partition, release)?;
+        }
+        // Partitions whose part was rolled are forgotten until a row comes.
+        let only_one = self.shared.partitions.is_empty();
+        self.open.retain(|_, o| only_one || o.part.as_ref().is_some_and(|p| p.lock().stage() == Stage::Open));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.flush()?;
+        for open in self.open.values() {
+            if let Some(part) = &open.part {
+                let mut part = part.lock();
+                part.close();
+                part.release();
+            }
+        }
+        self.open.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,320 @@
+//! Reading: splits in a queue that the tasks share, and files that are followed as they grow.
+//!
+//! Without `source.monitor-interval` the files are listed once, when the query is planned. With it, the
+//! runtime looks at the path every interval and puts what is new into the queue; tasks are woken, none of
+//! them polls. A file is followed as `tail -F` does: what is appended is read, a line counts when its
+//! newline has come, a file that was replaced or cut short is read from its start, and one that was renamed
+//! is not read again. Packed files are read once.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::files::{Compression, FileInfo, Location};
+use super::input::Split;
+use super::layout::{Layout, SplitReader};
+use crate::connector::{Read, Reader, ReaderContext, Source};
+use crate::error::{Error, Result};
+use crate::flow::Waker;
+use crate::format::Decoder;
+
+/// Files are cut into pieces of this size.
+pub(super) const SPLIT_SIZE: u64 = 16 << 20;
+
+/// A file that is followed.
+struct Followed {
+    file: Arc<FileInfo>,
+    /// Where reading goes on.
+    position: u64,
+    /// How much of the file was looked at: `position`, and the line that had no end yet.
+    seen: u64,
+    /// The decoder that holds an unfinished record, for formats whose records are not lines.
+    decoder: Option<Box<dyn Decoder>>,
+    /// In the queue, or being read.
+    busy: bool,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Split>,
+    followed: HashMap<PathBuf, Followed>,
+    wakers: Vec<Waker>,
+    failure: Option<Error>,
+    watcher: Option<tokio::task::AbortHandle>,
+}
+
+struct Scan {
+    layout: Arc<Layout>,
+    location: Location,
+    monitor: Option<Duration>,
+    state: Mutex<State>,
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        if let Some(watcher) = self.state.get_mut().watcher.take() {
+            watcher.abort();
+        }
+    }
+}
+
+/// A planned scan of files.
+pub(super) struct FilesystemSource {
+    scan: Arc<Scan>,
+    splits: usize,
+    files: usize,
+    bytes: u64,
+}
+
+impl FilesystemSource {
+    /// Lists the files.
+    pub(super) fn new(
+        layout: Layout,
+        location: Location,
+        monitor: Option<Duration>,
+        split_size: u64,
+    ) -> Result<Self> {
+        layout.check()?;
+        let files: Vec<_> = location.list(monitor.is_some())?.into_iter().map(Arc::new).collect();
+        let mut state = State::default();
+        for file in &files {
+            if monitor.is_some() {
+                state.add(file.clone());
+            } else if file.compression == Compression::None && layout.format.splittable() {
+                state.queue.extend(Split::cut(file, split_size));
+            } else {
+                state.queue.push_back(Split::whole(file.clone()));
+            }
+        }
+        Ok(Self {
+            splits: state.queue.len(),
+            files: files.len(),
+            bytes: files.iter().map(|f| f.size).sum(),
+            scan: Arc::new(Scan { layout: Arc::new(layout), location, monitor, state: Mutex::new(state) }),
+        })
+    }
+}
+
+impl Source for FilesystemSource {
+    fn bounded(&self) -> bool {
+        self.scan.monitor.is_none()
+    }
+
+    fn max_parallelism(&self) -> usize {
+        match self.scan.monitor {
+            Some(_) if self.scan.location.is_single_file() => 1,
+            Some(_) => usize::MAX,
+            None => self.splits.max(1),
+        }
+    }
+
+    fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
+        let mut state = self.scan.state.lock();
+        state.wakers.push(context.waker);
+        if let Some(interval) = self.scan.monitor
+            && state.watcher.is_none()
+        {
+            let task = context.runtime.spawn(watch(Arc::downgrade(&self.scan), interval));
+            state.watcher = Some(task.abort_handle());
+        }
+        // The totals of all readers are added up: the first one names the whole.
+        let total = self.scan.monitor.is_none().then_some(if context.task == 0 { self.bytes } else { 0 });
+        Ok(Box::new(FilesystemReader {
+            scan: self.scan.clone(),
+            current: None,
+            consumed: 0,
+            total,
+            skipped: 0,
+        }))
+    }
+
+    fn describe(&self) -> String {
+        let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let mut text = format!(
+            "path={}, format={}, {}",
+            self.scan.location.text(),
+            self.scan.layout.format.name(),
+            plural(self.files, "file"),
+        );
+        match self.scan.monitor {
+            Some(interval) => text.push_str(&format!(", monitored every {interval:?}")),
+            None => text.push_str(&format!(", {}", plural(self.splits, "split"))),
+        }
+        text
+    }
+}
+
+async fn watch(scan: Weak<Scan>, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        let Some(scan) = scan.upgrade() else { return };
+        if tokio::task::spawn_blocking(move || scan.look()).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl State {
+    /// Follows a new file.
+    fn add(&mut self, file: Arc<FileInfo>) {
+        self.queue.push_back(Split::whole(file.clone()));
+        let followed = Followed { file: file.clone(), position: 0, seen: 0, decoder: None, busy: true };
+        self.followed.insert(file.path.clone(), followed);
+    }
+
+    /// Compares what is followed with the files there are now.
+    fn compare(&mut self, files: Vec<FileInfo>) {
+        let listed: HashMap<_, _> = files.iter().map(|f| (f.path.clone(), f.identity)).collect();
+        for file in files {
+            let file = Arc::new(file);
+            if !self.followed.contains_key(&file.path) {
+                match self.renamed(&file, &listed) {
+                    Some(from) => {
+                        if let Some(moved) = self.followed.remove(&from) {
+                            self.followed.insert(file.path.clone(), moved);
+                        }
+                    }
+                    None => self.add(file.clone()),
+                }
+            }
+            let Some(followed) = self.followed.get_mut(&file.path).filter(|f| !f.busy) else { continue };
+            let replaced = followed.file.identity != file.identity || file.size < followed.seen;
+            followed.file = file.clone();
+            if replaced {
+                followed.given_up("was replaced or cut short");
+                (followed.position, followed.seen, followed.decoder) = (0, 0, None);
+            }
+            let grown = file.size > followed.seen && file.compression == Compression::None;
+            if replaced || grown {
+                followed.busy = true;
+                let start = followed.position;
+                self.queue.push_back(Split { file, start, end: None, aligned: true });
+            }
+        }
+        self.followed.retain(|path, followed| {
+            let keep = followed.busy || listed.contains_key(path);
+            if !keep {
+                followed.given_up("was removed");
+            }
+            keep
+        });
+    }
+
+    /// The path under which a new file was followed before it was renamed.
+    fn renamed(&self, file: &FileInfo, listed: &HashMap<PathBuf, u64>) -> Option<PathBuf> {
+        let same = |(path, followed): &(&PathBuf, &Followed)| {
+            file.identity != 0
+                && followed.file.identity == file.identity
+                && !followed.busy
+                && file.size >= followed.seen
+                && listed.get(*path) != Some(&followed.file.identity)
+        };
+        self.followed.iter().find(same).map(|(path, _)| path.clone())
+    }
+}
+
+impl Followed {
+    /// Says so when the end of a file is lost.
+    fn given_up(&self, what: &str) {
+        let unfinished = self.seen.saturating_sub(self.position);
+        if unfinished > 0 && self.file.compression == Compression::None {
+            log::warn!(
+                "file {} {what}: its last {unfinished} bytes had no newline and were not read",
+                self.file.path.display()
+            );
+        }
+    }
+}
+
+impl Scan {
+    /// Looks for new and grown files.
+    fn look(&self) {
+        let listed = self.location.list(true);
+        let mut state = self.state.lock();
+        match listed {
+            Ok(files) => state.compare(files),
+            Err(e) => state.failure = Some(e),
+        }
+        if state.failure.is_some() || !state.queue.is_empty() {
+            state.wakers.iter().for_each(Waker::wake);
+        }
+    }
+
+    /// The next split, opened.
+    fn take(&self) -> Result<Option<SplitReader>> {
+        let mut state = self.state.lock();
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        let Some(split) = state.queue.pop_front() else { return Ok(None) };
+        if self.monitor.is_none() || split.file.compression != Compression::None {
+            drop(state);
+            return SplitReader::open(&self.layout, &split).map(Some);
+        }
+        let kept = state.followed.get_mut(&split.file.path).and_then(|f| f.decoder.take());
+        drop(state);
+        match SplitReader::follow(&self.layout, &split, kept) {
+            Ok(reader) => Ok(Some(reader)),
+            Err(e) if split.file.path.exists() => Err(e),
+            // Removed since it was listed.
+            Err(_) => {
+                self.state.lock().followed.remove(&split.file.path);
+                self.take()
+            }
+        }
+    }
+
+    /// A split was read; a followed file waits for more.
+    fn done(&self, reader: SplitReader) {
+        if self.monitor.is_none() {
+            return;
+        }
+        let (path, packed) = (reader.split().file.path.clone(), reader.split().file.compression);
+        let (position, seen, decoder) = reader.park();
+        if let Some(followed) = self.state.lock().followed.get_mut(&path) {
+            followed.busy = false;
+            (followed.position, followed.seen, followed.decoder) =
+                if packed == Compression::None { (position, seen, decoder) } else { (0, 0, None) };
+        }
+    }
+}
+
+struct FilesystemReader {
+    scan: Arc<Scan>,
+    current: Option<SplitReader>,
+    consumed: u64,
+    total: Option<u64>,
+    skipped: u64,
+}
+
+impl Reader for FilesystemReader {
+    fn read(&mut self) -> Result<Read> {
+        loop {
+            if let Some(mut reader) = self.current.take() {
+                if let Some(batch) = reader.next()? {
+                    self.current = Some(reader);
+                    return Ok(Read::Batch(batch));
+                }
+                self.consumed += reader.consumed();
+                self.skipped += reader.skipped();
+                self.scan.done(reader);
+            }
+            match self.scan.take()? {
+                Some(reader) => self.current = Some(reader),
+                None if self.scan.monitor.is_some() => return Ok(Read::Pending),
+                None => return Ok(Read::End),
+            }
+        }
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        (self.consumed + self.current.as_ref().map_or(0, SplitReader::consumed), self.total)
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped + self.current.as_ref().map_or(0, SplitReader::skipped)
+    }
+}

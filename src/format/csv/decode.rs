@@ -1,0 +1,310 @@
+//! Bytes → batches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use bytes::{Buf, Bytes};
+use csv_core::ReadRecordResult;
+
+use super::CsvOptions;
+use super::value::{Nesting, check_type, parse_column};
+use crate::error::{Error, Result};
+use crate::format::{Decoder, Origin};
+
+/// A record that grows beyond this is an error: most likely a quote was not closed.
+const MAX_RECORD: usize = 64 << 20;
+
+/// Decodes the bytes of one file.
+pub struct CsvDecoder {
+    options: CsvOptions,
+    nesting: Nesting,
+    reader: csv_core::Reader,
+    origin: Origin,
+    schema: SchemaRef,
+    declared: SchemaRef,
+    /// For each column of `schema` its place in the record.
+    places: Vec<usize>,
+    batch_rows: usize,
+    input: VecDeque<Bytes>,
+    ended: bool,
+    header_due: bool,
+    /// Text of the fields of `lines.len()` records and of the one that is being read, one behind the other.
+    text: Vec<u8>,
+    /// Where each field ends in `text`; of the record that is being read: counted from its start.
+    ends: Vec<usize>,
+    /// Start of the record that is being read.
+    start: usize,
+    /// Lengths used of `text` and `ends`.
+    text_used: usize,
+    ends_used: usize,
+    /// The line on which each record starts, from 1.
+    lines: Vec<u64>,
+    skipped: u64,
+    /// The last byte that was read.
+    last_byte: u8,
+}
+
+impl CsvDecoder {
+    /// A decoder of records with the fields of `declared` that gives the columns of `schema`.
+    pub fn new(
+        options: CsvOptions,
+        declared: &SchemaRef,
+        schema: &SchemaRef,
+        batch_rows: usize,
+        origin: Origin,
+    ) -> Result<Self> {
+        let mut places = Vec::with_capacity(schema.fields().len());
+        for field in schema.fields() {
+            check_type(field.name(), field.data_type(), false)?;
+            places.push(declared.index_of(field.name())?);
+        }
+        if declared.fields().is_empty() {
+            return Err(Error::plan("format 'csv' needs at least one column"));
+        }
+        let mut builder = csv_core::ReaderBuilder::new();
+        builder.delimiter(options.delimiter).escape(options.escape);
+        match options.quote {
+            Some(quote) => builder.quote(quote),
+            None => builder.quoting(false),
+        };
+        if options.comments {
+            builder.comment(Some(b'#'));
+        }
+        Ok(Self {
+            nesting: Nesting {
+                separator: options.element_delimiter.clone(),
+                null: options.null_literal.clone(),
+            },
+            reader: builder.build(),
+            origin,
+            schema: schema.clone(),
+            declared: declared.clone(),
+            places,
+            batch_rows: batch_rows.max(1),
+            input: VecDeque::new(),
+            ended: false,
+            header_due: options.skip_header,
+            text: vec![0; 64 << 10],
+            ends: vec![0; 1024],
+            start: 0,
+            text_used: 0,
+            ends_used: 0,
+            lines: Vec::new(),
+            skipped: 0,
+            last_byte: 0,
+            options,
+        })
+    }
+
+    /// Reads records until the batch is full or the input is used up.
+    fn read_records(&mut self) -> Result<()> {
+        let width = self.declared.fields().len();
+        while self.lines.len() < self.batch_rows {
+            let input = match self.input.front() {
+                Some(bytes) => bytes.as_ref(),
+                None if self.ended => &[],
+                None => return Ok(()),
+            };
+            let (result, read, wrote, ended) = self.reader.read_record(
+                input,
+                &mut self.text[self.text_used..],
+                &mut self.ends[self.ends_used..],
+            );
+            match read {
+                0 if input.is_empty() => self.last_byte = 0,
+                0 => {}
+                _ => self.last_byte = input[read - 1],
+            }
+            self.text_used += wrote;
+            self.ends_used += ended;
+            if let Some(front) = self.input.front_mut() {
+                front.advance(read);
+                if front.is_empty() {
+                    self.input.pop_front();
+                }
+            }
+            match result {
+                ReadRecordResult::InputEmpty if self.text_used - self.start > MAX_RECORD => {
+                    return Err(self.too_long());
+                }
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => {
+                    if self.text_used - self.start > MAX_RECORD {
+                        return Err(self.too_long());
+                    }
+                    self.text.resize(self.text.len() * 2, 0);
+                }
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::End => return Ok(()),
+                ReadRecordResult::Record => self.record(width)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn too_long(&self) -> Error {
+        Error::decode(format!("{}, line {}: a record is longer than {} MiB", self.origin, self.reader.line(), MAX_RECORD >> 20))
+            .with_hint("a quote that is not closed makes one record of the rest of a file; 'csv.disable-quote-character' = 'true' takes quotes as text")
+    }
+
+    /// A record is complete: it stands at `start..text_used`.
+    fn record(&mut self, width: usize) -> Result<()> {
+        let first_end = self.lines.len() * width;
+        let count = self.ends_used - first_end;
+        let inside = self.text[self.start..self.text_used].iter().filter(|&&b| b == b'\n').count() as u64;
+        let line = self.reader.line() - u64::from(self.last_byte == b'\n') - inside;
+        let keep = if std::mem::take(&mut self.header_due) {
+            false
+        } else if count == width {
+            true
+        } else if self.options.lenient {
+            self.skipped += 1;
+            false
+        } else {
+            return Err(self.wrong_width(line, count, width));
+        };
+        if keep {
+            self.ends[first_end..self.ends_used].iter_mut().for_each(|end| *end += self.start);
+            self.lines.push(line);
+            self.start = self.text_used;
+        } else {
+            self.text_used = self.start;
+            self.ends_used = first_end;
+        }
+        Ok(())
+    }
+
+    fn wrong_width(&self, line: u64, count: usize, width: usize) -> Error {
+        let names: Vec<_> = self.declared.fields().iter().map(|f| f.name().as_str()).collect();
+        let fields = |n: usize| if n == 1 { "1 field".to_string() } else { format!("{n} fields") };
+        let error =
+            Error::decode(format!("{}, line {line}: {} instead of {width}", self.origin, fields(count)));
+        match names.get(count) {
+            Some(missing) => error.with_detail(format!("column '{missing}' has no field")),
+            None => error.with_detail(format!("the last column is '{}'", names.last().unwrap_or(&""))),
+        }
+        .with_hint("'csv.field-delimiter' and the declared columns must match the file; 'csv.ignore-parse-errors' = 'true' leaves such lines out")
+    }
+
+    fn build(&mut self) -> Result<RecordBatch> {
+        let width = self.declared.fields().len();
+        let rows = self.lines.len();
+        let text = simdutf8::compat::from_utf8(&self.text[..self.start]).map_err(|e| {
+            let flat = self.ends[..rows * width].partition_point(|&end| end <= e.valid_up_to());
+            let (line, column) = self.place(flat / width, flat % width);
+            Error::decode(format!("{}, line {line}, column '{column}': the text is not UTF-8", self.origin))
+        })?;
+        let mut columns = Vec::with_capacity(self.places.len());
+        let mut bad: Option<Vec<bool>> = None;
+        let mut texts: Vec<Option<&str>> = Vec::with_capacity(rows);
+        for (field, &place) in self.schema.fields().iter().zip(&self.places) {
+            let keeps_empty = super::value::keeps_empty(field.data_type());
+            texts.clear();
+            for row in 0..rows {
+                let flat = row * width + place;
+                let start = if flat == 0 { 0 } else { self.ends[flat - 1] };
+                // Fields end before an ASCII delimiter, but a delimiter is a byte: `get` because a field
+                // of bad UTF-8 may start inside of a character that only the whole buffer makes valid.
+                let text = text.get(start..self.ends[flat]).ok_or_else(|| {
+                    let (line, column) = self.place(row, place);
+                    Error::decode(format!(
+                        "{}, line {line}, column '{column}': the text is not UTF-8",
+                        self.origin
+                    ))
+                })?;
+                let null = match &self.nesting.null {
+                    Some(literal) => literal == text || (text.is_empty() && !keeps_empty),
+                    None => text.is_empty() && !keeps_empty,
+                };
+                texts.push((!null).then_some(text));
+            }
+            let array = parse_column(field.data_type(), &texts, &self.nesting, self.options.lenient)
+                .map_err(|m| {
+                    let (line, column) = self.place(m.index, place);
+                    Error::decode(format!("{}, line {line}, column '{column}': {}", self.origin, m.reason))
+                        .with_hint("'csv.ignore-parse-errors' = 'true' makes such fields NULL; 'csv.null-literal' names a text that means NULL; 'csv.skip-header' = 'true' leaves the first line out")
+                })?;
+            if !field.is_nullable()
+                && let Some(nulls) = array.logical_nulls().filter(|n| n.null_count() > 0)
+            {
+                if !self.options.lenient {
+                    let row = (0..rows).find(|&i| nulls.is_null(i)).unwrap_or(0);
+                    let (line, column) = self.place(row, place);
+                    return Err(Error::decode(format!(
+                        "{}, line {line}, column '{column}': the field is NULL, the column is declared NOT NULL",
+                        self.origin
+                    )));
+                }
+                let bad = bad.get_or_insert_with(|| vec![false; rows]);
+                bad.iter_mut().enumerate().for_each(|(i, b)| *b |= nulls.is_null(i));
+            }
+            columns.push(array);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let Some(bad) = bad else {
+            return Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?);
+        };
+        // NULLs in NOT NULL columns: leave these rows out before the schema's promise is made.
+        let fields: Vec<_> =
+            self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let nullable = Arc::new(arrow::datatypes::Schema::new(fields));
+        let all = RecordBatch::try_new_with_options(nullable, columns, &options)?;
+        self.skipped += bad.iter().filter(|b| **b).count() as u64;
+        let keep: BooleanArray = bad.iter().map(|b| Some(!b)).collect();
+        let kept = filter_record_batch(&all, &keep)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), kept.columns().to_vec(), &options)?)
+    }
+
+    /// Line of a record of the batch, and name of its declared column.
+    fn place(&self, row: usize, place: usize) -> (u64, &str) {
+        let line = self.lines.get(row).copied().unwrap_or(0);
+        (line, self.declared.fields().get(place).map_or("", |f| f.name().as_str()))
+    }
+
+    /// Makes room for the next batch; the record that is being read moves to the front.
+    fn clear(&mut self) {
+        let complete = self.lines.len() * self.declared.fields().len();
+        self.text.copy_within(self.start..self.text_used, 0);
+        self.ends.copy_within(complete..self.ends_used, 0);
+        self.text_used -= self.start;
+        self.ends_used -= complete;
+        self.start = 0;
+        self.lines.clear();
+    }
+}
+
+impl Decoder for CsvDecoder {
+    fn feed(&mut self, bytes: Bytes) -> Result<()> {
+        if !bytes.is_empty() {
+            self.input.push_back(bytes);
+        }
+        Ok(())
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            self.read_records()?;
+            if self.lines.is_empty() {
+                return Ok(None);
+            }
+            let batch = self.build()?;
+            self.clear();
+            if batch.num_rows() > 0 {
+                return Ok(Some(batch));
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.ended = true;
+        Ok(())
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped
+    }
+}

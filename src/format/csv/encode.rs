@@ -1,0 +1,117 @@
+//! Chunks → bytes.
+
+use arrow::datatypes::SchemaRef;
+
+use super::CsvOptions;
+use super::value::check_type;
+use crate::error::{Error, Result};
+use crate::flow::Chunk;
+use crate::format::Encoder;
+use crate::format::text::{Cells, Style, plain};
+
+/// Encodes rows, one a line.
+pub struct CsvEncoder {
+    options: CsvOptions,
+    style: Style,
+    schema: SchemaRef,
+    /// Bytes that make quotes necessary.
+    special: [bool; 256],
+    field: Vec<u8>,
+}
+
+impl CsvEncoder {
+    /// An encoder of rows of `schema`.
+    pub fn new(options: CsvOptions, schema: &SchemaRef) -> Result<Self> {
+        for field in schema.fields() {
+            check_type(field.name(), field.data_type(), false)?;
+        }
+        let mut special = [false; 256];
+        for byte in [Some(options.delimiter), options.quote, options.escape, Some(b'\n'), Some(b'\r')]
+            .into_iter()
+            .flatten()
+        {
+            special[usize::from(byte)] = true;
+        }
+        Ok(Self {
+            style: Style::Csv {
+                element_separator: options.element_delimiter.clone(),
+                null: options.null_literal.clone().unwrap_or_default(),
+            },
+            options,
+            schema: schema.clone(),
+            special,
+            field: Vec::new(),
+        })
+    }
+
+    /// Appends a field, in quotes where it needs them.
+    fn append(&self, field: &[u8], column: usize, out: &mut Vec<u8>) -> Result<()> {
+        // A line of nothing is no record, and a line that starts with # is a comment.
+        let blank = field.is_empty() && self.schema.fields().len() == 1;
+        let comment = column == 0 && self.options.comments && field.first() == Some(&b'#');
+        let special = field.iter().any(|&b| self.special[usize::from(b)]);
+        if !(blank || comment || special) {
+            out.extend_from_slice(field);
+            return Ok(());
+        }
+        let Some(quote) = self.options.quote else {
+            let name = self.schema.field(column).name();
+            let shown = String::from_utf8_lossy(&field[..field.len().min(60)]).into_owned();
+            return Err(Error::decode(format!(
+                "column '{name}': '{shown}' cannot be written as csv without quotes"
+            ))
+            .with_hint("leave 'csv.disable-quote-character' out, or choose another 'csv.field-delimiter'"));
+        };
+        out.push(quote);
+        for &byte in field {
+            if byte == quote || Some(byte) == self.options.escape {
+                out.push(self.options.escape.unwrap_or(quote));
+            }
+            out.push(byte);
+        }
+        out.push(quote);
+        Ok(())
+    }
+}
+
+impl Encoder for CsvEncoder {
+    fn header(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        if !self.options.write_header {
+            return Ok(());
+        }
+        for (i, field) in self.schema.fields().iter().enumerate() {
+            if i > 0 {
+                out.push(self.options.delimiter);
+            }
+            self.append(field.name().as_bytes(), i, out)?;
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    fn encode(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> Result<()> {
+        let arrays = chunk.batch.columns().iter().map(plain).collect::<Result<Vec<_>>>()?;
+        let columns = arrays.iter().map(|a| Cells::new(a.as_ref())).collect::<Result<Vec<_>>>()?;
+        let null = self.options.null_literal.clone().unwrap_or_default();
+        let mut field = std::mem::take(&mut self.field);
+        for row in 0..chunk.len() {
+            for (i, cells) in columns.iter().enumerate() {
+                if i > 0 {
+                    out.push(self.options.delimiter);
+                }
+                if cells.is_null(row) {
+                    self.append(null.as_bytes(), i, out)?;
+                } else if let Some(text) = cells.as_text(row) {
+                    self.append(text.as_bytes(), i, out)?;
+                } else {
+                    field.clear();
+                    cells.write(row, &self.style, &mut field);
+                    self.append(&field, i, out)?;
+                }
+            }
+            out.push(b'\n');
+        }
+        self.field = field;
+        Ok(())
+    }
+}
