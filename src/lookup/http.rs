@@ -17,7 +17,6 @@
 mod answer;
 mod body_template;
 mod exchange;
-mod interim;
 mod options;
 mod secret;
 mod status;
@@ -33,17 +32,16 @@ pub use options::{HttpConfig, OPTIONS};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bytes::Bytes;
 use reqwest::Method;
 
 use self::answer::{AnswerDecoder, describe_body};
 use self::body_template::{BodyRenderer, BodyTemplate};
 use self::exchange::Exchange;
-use self::interim::JsonOptions;
 use self::secret::Environment;
 use self::url_template::UrlRenderer;
 use super::{Backend, BoxFuture, Failure, FailureKind, LookupRequest};
 use crate::error::{Error, Result};
+use crate::format::json::JsonOptions;
 
 /// A lookup table that an HTTP API answers for.
 #[derive(Clone)]
@@ -120,7 +118,7 @@ impl Inner {
         match self.exchange.send(&url, body).await? {
             None => Ok(self.decoder.miss()),
             Some(body) => {
-                let decoded = self.decoder.rows(body.clone(), &self.origin(&url), keys, row);
+                let decoded = self.decoder.rows(&body, keys, row);
                 decoded.map_err(|e| self.decode_failure(&url, &body, &e))
             }
         }
@@ -155,7 +153,7 @@ impl Inner {
             Ok(None) => return vec![Ok(self.decoder.miss()); keys.num_rows()],
             Err(failure) => return all(failure),
         };
-        match self.decoder.split(body.clone(), &self.origin(&url), keys) {
+        match self.decoder.split(&body, keys) {
             Ok(answers) => {
                 let failure = |e: Error| self.decode_failure(&url, &body, &e);
                 answers.into_iter().map(|answer| answer.map_err(failure)).collect()
@@ -164,11 +162,7 @@ impl Inner {
         }
     }
 
-    fn origin(&self, url: &str) -> String {
-        format!("answer of {} {}", self.exchange.config().method, self.exchange.config().secrets.redact(url))
-    }
-
-    fn decode_failure(&self, url: &str, body: &Bytes, error: &Error) -> Failure {
+    fn decode_failure(&self, url: &str, body: &[u8], error: &Error) -> Failure {
         let detail = error.detail().map(|d| format!(" ({d})")).unwrap_or_default();
         let what = format!("{}{detail}; found {}", error.message(), describe_body(body));
         self.exchange.failure(FailureKind::Decode, false, url, &what)

@@ -7,18 +7,18 @@ use arrow::compute::kernels::zip::zip;
 use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
-use bytes::Bytes;
+use parking_lot::Mutex;
 
-use super::interim::{JsonOptions, decode_rows};
 use super::options::{HttpConfig, ResultType};
 use super::value::describe_key;
 use crate::error::{Error, Result};
+use crate::format::json::{JsonDocuments, JsonOptions};
 
 /// Characters of a body that a message shows.
 const EXCERPT: usize = 160;
 
 /// How the answers of one table are decoded.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct AnswerDecoder {
     /// What answers look like in the end.
     pub(super) schema: SchemaRef,
@@ -27,6 +27,8 @@ pub(super) struct AnswerDecoder {
     /// Key columns, as indices into the schema.
     keys: Vec<usize>,
     json: JsonOptions,
+    /// Decoders that nobody uses now; each has learned the shape of answers.
+    idle: Mutex<Vec<JsonDocuments>>,
     pointer: String,
     result_type: Option<ResultType>,
     tolerant: bool,
@@ -55,6 +57,7 @@ impl AnswerDecoder {
             lenient,
             keys: keys.to_vec(),
             json,
+            idle: Mutex::default(),
             pointer: config.pointer.clone(),
             result_type: config.result_type,
             tolerant: config.tolerant,
@@ -67,12 +70,12 @@ impl AnswerDecoder {
         RecordBatch::new_empty(self.schema.clone())
     }
 
-    /// The rows of a body; `origin` names it in messages.
-    fn decode(&self, body: Bytes, origin: &str) -> Result<RecordBatch> {
+    /// The rows of a body.
+    fn decode(&self, body: &[u8]) -> Result<RecordBatch> {
         let value = if self.pointer.is_empty() {
             body.trim_ascii()
         } else {
-            let found = find(&body, &self.pointer)
+            let found = find(body, &self.pointer)
                 .map_err(|e| Error::decode(format!("the answer is not JSON: {e}")))?;
             // What is not where it was expected may be a message about an error.
             found.ok_or_else(|| Error::decode(format!("the answer has nothing at '{}'", self.pointer)))?
@@ -85,19 +88,19 @@ impl AnswerDecoder {
         if self.tolerant {
             check_shape(value)?;
         }
-        let value = body.slice_ref(value);
-        decode_rows(&self.json, &self.lenient, value, "", origin.into())
+        let idle = self.idle.lock().pop();
+        let mut documents = match idle {
+            Some(documents) => documents,
+            None => JsonDocuments::new(self.json, self.lenient.clone(), "", "answer".into())?,
+        };
+        let rows = documents.decode(value);
+        self.idle.lock().push(documents);
+        rows
     }
 
     /// The rows of a body that answers the key at `row`; absent key columns are filled in.
-    pub(super) fn rows(
-        &self,
-        body: Bytes,
-        origin: &str,
-        keys: &RecordBatch,
-        row: usize,
-    ) -> Result<RecordBatch> {
-        let decoded = self.decode(body, origin)?;
+    pub(super) fn rows(&self, body: &[u8], keys: &RecordBatch, row: usize) -> Result<RecordBatch> {
+        let decoded = self.decode(body)?;
         if decoded.num_rows() == 0 {
             return Ok(self.miss());
         }
@@ -113,13 +116,8 @@ impl AnswerDecoder {
 
     /// The rows of a body that answers many keys, told apart by their key columns: one entry a key, an
     /// error where it stays unknown whether there is a row.
-    pub(super) fn split(
-        &self,
-        body: Bytes,
-        origin: &str,
-        keys: &RecordBatch,
-    ) -> Result<Vec<Result<RecordBatch>>> {
-        let decoded = self.decode(body, origin)?;
+    pub(super) fn split(&self, body: &[u8], keys: &RecordBatch) -> Result<Vec<Result<RecordBatch>>> {
+        let decoded = self.decode(body)?;
         let converter =
             self.rows.as_ref().ok_or_else(|| Error::internal("a batch without a key converter"))?;
         for index in &self.keys {
