@@ -31,6 +31,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// How the demonstration runs.
 #[derive(clap::Args, Debug, Clone)]
+#[command(next_help_heading = "Demonstration")]
 pub struct DemoOptions {
     /// How long the sensor API takes for an answer
     #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = duration)]

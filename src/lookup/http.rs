@@ -127,7 +127,11 @@ impl Inner {
     /// One attempt for all keys.
     async fn many(&self, keys: &RecordBatch) -> Vec<Result<RecordBatch, Failure>> {
         let all = |failure: Failure| vec![Err(failure); keys.num_rows()];
-        let rows: Vec<usize> = (0..keys.num_rows()).collect();
+        // Events that wait for one key may have come without a cache to merge them.
+        let rows = match self.decoder.distinct(keys) {
+            Ok(rows) => rows,
+            Err(e) => return all(self.exchange.failure(FailureKind::Other, false, "", e.message())),
+        };
         let Some(body) = &self.body else {
             return all(self.exchange.failure(FailureKind::Other, false, "", "a batch needs a body"));
         };
@@ -136,8 +140,8 @@ impl Inner {
             Ok(rendered) => rendered,
             // One key cannot be written: ask for each alone, so that only that one fails.
             Err(_) if keys.num_rows() > 1 => {
-                let mut answers = Vec::with_capacity(rows.len());
-                for row in rows {
+                let mut answers = Vec::with_capacity(keys.num_rows());
+                for row in 0..keys.num_rows() {
                     answers.append(&mut Box::pin(self.many(&keys.slice(row, 1))).await);
                 }
                 return answers;

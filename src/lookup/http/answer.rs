@@ -1,6 +1,6 @@
 //! From the body of an answer to rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, UInt32Array};
 use arrow::compute::kernels::zip::zip;
@@ -32,7 +32,7 @@ pub(super) struct AnswerDecoder {
     pointer: String,
     result_type: Option<ResultType>,
     tolerant: bool,
-    rows: Option<std::sync::Arc<RowConverter>>,
+    rows: Option<RowConverter>,
 }
 
 impl AnswerDecoder {
@@ -48,7 +48,7 @@ impl AnswerDecoder {
         let lenient = std::sync::Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
         let rows = if config.batch_size > 1 {
             let fields = keys.iter().map(|k| SortField::new(schema.field(*k).data_type().clone()));
-            Some(std::sync::Arc::new(RowConverter::new(fields.collect())?))
+            Some(RowConverter::new(fields.collect())?)
         } else {
             None
         };
@@ -114,12 +114,22 @@ impl AnswerDecoder {
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 
+    /// The first row of each different key.
+    pub(super) fn distinct(&self, keys: &RecordBatch) -> Result<Vec<usize>> {
+        let rows = self.key_converter()?.convert_columns(keys.columns())?;
+        let mut seen: HashSet<&[u8]> = HashSet::with_capacity(keys.num_rows());
+        Ok(rows.iter().enumerate().filter(|(_, row)| seen.insert(row.data())).map(|(i, _)| i).collect())
+    }
+
+    fn key_converter(&self) -> Result<&RowConverter> {
+        self.rows.as_ref().ok_or_else(|| Error::internal("a batch without a key converter"))
+    }
+
     /// The rows of a body that answers many keys, told apart by their key columns: one entry a key, an
     /// error where it stays unknown whether there is a row.
     pub(super) fn split(&self, body: &[u8], keys: &RecordBatch) -> Result<Vec<Result<RecordBatch>>> {
         let decoded = self.decode(body)?;
-        let converter =
-            self.rows.as_ref().ok_or_else(|| Error::internal("a batch without a key converter"))?;
+        let converter = self.key_converter()?;
         for index in &self.keys {
             if decoded.column(*index).null_count() > 0 {
                 let name = self.schema.field(*index).name();
@@ -130,27 +140,16 @@ impl AnswerDecoder {
         let columns: Vec<ArrayRef> = self.keys.iter().map(|i| decoded.column(*i).clone()).collect();
         let asked = converter.convert_columns(keys.columns())?;
         let found = converter.convert_columns(&columns)?;
-        let mut positions: HashMap<&[u8], Vec<u32>, foldhash::fast::RandomState> = HashMap::default();
+        let mut positions: HashMap<&[u8], Vec<u32>> = HashMap::default();
         for (i, row) in found.iter().enumerate() {
             positions.entry(row.data()).or_default().push(i as u32);
         }
         let decoded = RecordBatch::try_new(self.schema.clone(), decoded.columns().to_vec())?;
-        let mut matched = 0;
-        let rows: Vec<Option<Vec<u32>>> = asked
-            .iter()
-            .map(|key| {
-                let rows = positions.get(key.data()).cloned();
-                matched += rows.as_ref().map_or(0, Vec::len);
-                rows
-            })
-            .collect();
-        let stranger = (matched < decoded.num_rows()).then(|| {
-            let asked: std::collections::HashSet<&[u8]> = asked.iter().map(|r| r.data()).collect();
-            found.iter().position(|r| !asked.contains(r.data()))
-        });
+        let asked_keys: HashSet<&[u8]> = asked.iter().map(|r| r.data()).collect();
+        let stranger = found.iter().position(|r| !asked_keys.contains(r.data()));
         let columns = RecordBatch::try_new(keys.schema(), columns).ok();
-        let answer = rows.into_iter().map(|rows| match (rows, stranger.flatten()) {
-            (Some(rows), _) => Ok(take_record_batch(&decoded, &UInt32Array::from(rows))?),
+        let answer = asked.iter().map(|key| match (positions.get(key.data()), stranger) {
+            (Some(rows), _) => Ok(take_record_batch(&decoded, &UInt32Array::from(rows.clone()))?),
             (None, None) => Ok(self.miss()),
             // Perhaps it is this key's row, spelt differently; to call it a miss would be a guess.
             (None, Some(other)) => {

@@ -481,6 +481,7 @@ async fn a_batch_is_told_apart_by_keys() {
 async fn a_batch_that_leaves_doubt_is_an_error() {
     let server = TestServer::start(|r| match r.body.as_str() {
         r#"["a","B"]"# => reply(200, r#"[{"id":"a"},{"id":"b"}]"#),
+        r#"["a","A","b"]"# => reply(200, r#"[{"id":"a"},{"id":"b"},{"id":"a"}]"#),
         r#"["a","extra"]"# => reply(200, r#"[{"id":"a"},{"id":"extra"},{"id":"z"}]"#),
         r#"["a","anonymous"]"# => reply(200, r#"[{"id":"a"},{"n":1}]"#),
         r#"["a","gone"]"# => reply(404, ""),
@@ -493,6 +494,8 @@ async fn a_batch_that_leaves_doubt_is_an_error() {
         answers.into_iter().map(|a| a.map(|b| b.num_rows()).map_err(|f| f.kind)).collect()
     };
     assert_eq!(kinds(&["a", "B"]).await, [Ok(1), Err(FailureKind::Decode)]);
+    assert_eq!(kinds(&["a", "a", "A", "a", "b"]).await, [Ok(2), Ok(2), Ok(0), Ok(2), Ok(1)]);
+    assert_eq!(kinds(&["a", "a", "B"]).await, [Ok(1), Ok(1), Err(FailureKind::Decode)]);
     assert_eq!(kinds(&["a", "extra"]).await, [Ok(1), Ok(1)]);
     assert_eq!(kinds(&["a", "anonymous"]).await, [Err(FailureKind::Decode); 2]);
     assert_eq!(kinds(&["a", "gone"]).await, [Ok(0), Ok(0)]);
