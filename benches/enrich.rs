@@ -40,7 +40,8 @@ impl Api {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let start = line.find("http://").ok_or_else(|| Error::io(format!("the service said: {line}")))?;
-        let url = line[start..].split_whitespace().next().unwrap_or_default().trim_end_matches('/').to_string();
+        let url =
+            line[start..].split_whitespace().next().unwrap_or_default().trim_end_matches('/').to_string();
         Ok(Self { child, url })
     }
 }
@@ -142,7 +143,10 @@ fn littles_law(folder: &Path) -> Result<()> {
     let latency = Duration::from_millis(20);
     let api = Api::start("20ms", 1_000_000)?;
     println!("\nLittle's law: one task, latency 20 ms, every row asks (no cache)");
-    println!("{:>9} {:>8} {:>10} {:>10} {:>7} {:>9}", "strategy", "capacity", "events/s", "limit", "of it", "CPU/call");
+    println!(
+        "{:>9} {:>8} {:>10} {:>10} {:>7} {:>9}",
+        "strategy", "capacity", "events/s", "limit", "of it", "CPU/call"
+    );
     let mut points = Vec::new();
     for capacity in [0u32, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] {
         let in_flight = capacity.max(1) as f64;
@@ -172,7 +176,11 @@ fn littles_law(folder: &Path) -> Result<()> {
     println!("\nevents/s by capacity (logarithmic)");
     let most = points.iter().map(|p| p.2.log2()).fold(1.0, f64::max);
     for (strategy, capacity, rate) in points {
-        println!("{strategy:>6} {:>5} {} {rate:.0}", if capacity == 0 { String::new() } else { capacity.to_string() }, bar(rate.log2(), most, 50));
+        println!(
+            "{strategy:>6} {:>5} {} {rate:.0}",
+            if capacity == 0 { String::new() } else { capacity.to_string() },
+            bar(rate.log2(), most, 50)
+        );
     }
     Ok(())
 }
@@ -201,7 +209,8 @@ fn cached(folder: &Path) -> Result<()> {
         for _ in 0..3 {
             let output = folder.join("enriched.jsonl");
             let _ = std::fs::remove_file(&output);
-            let sink = format!("'connector' = 'filesystem', 'path' = '{}', 'format' = 'json'", output.display());
+            let sink =
+                format!("'connector' = 'filesystem', 'path' = '{}', 'format' = 'json'", output.display());
             let settings = [("parallelism.default", parallelism), ("enrichment.strategy", "CACHED")];
             let r = run(&input, &sink, &api.url, &settings, "")?;
             assert_eq!(r.rows, 5_000_000);
@@ -276,8 +285,17 @@ fn startup() -> Result<()> {
         times.push(started.elapsed());
     }
     times.sort();
-    println!("\nStart: affluent -c \"SELECT 1\": median {:.1} ms, worst {:.1} ms of 20", times[10].as_secs_f64() * 1e3, times[19].as_secs_f64() * 1e3);
-    let mut child = Command::new(BINARY).args(["run", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    println!(
+        "\nStart: affluent -c \"SELECT 1\": median {:.1} ms, worst {:.1} ms of 20",
+        times[10].as_secs_f64() * 1e3,
+        times[19].as_secs_f64() * 1e3
+    );
+    let mut child = Command::new(BINARY)
+        .args(["run", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     std::thread::sleep(Duration::from_millis(500));
     println!("Idle: {:.1} MB resident", memory_of(&child.id().to_string()).0);
     child.kill()?;
@@ -288,9 +306,10 @@ fn startup() -> Result<()> {
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|w| w == part);
-    let folder = PathBuf::from(std::env::var("BENCH_DIR").unwrap_or_else(|_| {
-        std::env::temp_dir().join("affluent-bench").to_string_lossy().into_owned()
-    }));
+    let folder = PathBuf::from(
+        std::env::var("BENCH_DIR")
+            .unwrap_or_else(|_| std::env::temp_dir().join("affluent-bench").to_string_lossy().into_owned()),
+    );
     std::fs::create_dir_all(&folder)?;
     if wants("startup") {
         startup()?;

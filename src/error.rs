@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use unicode_width::UnicodeWidthStr;
+
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -143,9 +145,11 @@ impl Error {
         self.0.hint = Some(hint.into());
         self
     }
-    /// Adds the place in the SQL text, unless one is known already.
+    /// Adds the place in the SQL text, unless one is known already or the span is empty.
     pub fn at(mut self, span: Span) -> Self {
-        self.0.span.get_or_insert(span);
+        if span != Span::default() {
+            self.0.span.get_or_insert(span);
+        }
         self
     }
     /// Puts words in front of the primary line: `context: message`.
@@ -174,6 +178,45 @@ impl Error {
     pub fn span(&self) -> Option<Span> {
         self.0.span
     }
+
+    /// The error as people see it: primary line, place, excerpt with carets, detail, hint.
+    ///
+    /// `source` is the text that [`Error::span`] points into.
+    pub fn render(&self, source: &crate::sql::SourceText, color: bool) -> String {
+        let mut out = format!("{}: {}\n", label(color), self.message());
+        if let Some(span) = self.span() {
+            let (line, column) = (span.start.line, span.start.column);
+            out.push_str(&format!("  --> {}:{line}:{column}\n", source.name));
+            if let Some(text) = source.text.lines().nth(line.saturating_sub(1) as usize) {
+                let number = line.to_string();
+                let margin = " ".repeat(number.len());
+                let before: String = text.chars().take(column.saturating_sub(1) as usize).collect();
+                let end =
+                    if span.end.line == line { span.end.column as usize } else { text.chars().count() + 1 };
+                let length = end.saturating_sub(column as usize).max(1);
+                let marked: String =
+                    text.chars().skip(column.saturating_sub(1) as usize).take(length).collect();
+                let indent: String = before
+                    .chars()
+                    .map(|c| if c == '\t' { "\t".into() } else { " ".repeat(c.to_string().width()) })
+                    .collect();
+                let carets = "^".repeat(marked.width().max(1));
+                out.push_str(&format!(" {margin} |\n {number} | {text}\n {margin} | {indent}{carets}\n"));
+            }
+        }
+        if let Some(detail) = self.detail() {
+            out.push_str(&format!("  detail: {detail}\n"));
+        }
+        if let Some(hint) = self.hint() {
+            out.push_str(&format!("  hint: {hint}\n"));
+        }
+        out
+    }
+}
+
+/// `error`, in red where colours are wanted.
+pub(crate) fn label(color: bool) -> &'static str {
+    if color { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" }
 }
 
 impl fmt::Display for Error {
@@ -231,7 +274,14 @@ impl From<datafusion_common::DataFusionError> for Error {
                 None => Self::internal("an empty collection of errors"),
             },
             D::Diagnostic(diagnostic, cause) => {
+                let ours = matches!(cause.find_root(), D::External(e) if e.is::<Error>());
                 let mut error = Self::from(*cause);
+                if ours {
+                    return match diagnostic.span {
+                        Some(span) => error.at(convert_span(span)),
+                        None => error,
+                    };
+                }
                 error.0.message = diagnostic.message.clone();
                 if let Some(span) = diagnostic.span {
                     error = error.at(convert_span(span));

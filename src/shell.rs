@@ -77,7 +77,7 @@ impl Shell {
             self.tell_ended();
             let text = match editor.read() {
                 Ok(text) => text,
-                Err(ReadlineError::Interrupted) => continue,
+                Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => continue,
                 Err(ReadlineError::Eof) => break,
                 Err(e) => return Err(failed(e)),
             };

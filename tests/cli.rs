@@ -34,11 +34,18 @@ fn select_one_is_json_when_it_is_not_a_terminal() {
 
 #[test]
 fn output_formats() {
-    let out = |format| text(&affluent().args(["-o", format, "-c", "SELECT 1 AS one, 'a,b' AS a"]).output().unwrap().stdout);
+    let out = |format| {
+        text(&affluent().args(["-o", format, "-c", "SELECT 1 AS one, 'a,b' AS a"]).output().unwrap().stdout)
+    };
     assert_eq!(out("csv"), "op,one,a\n+I,1,\"a,b\"\n");
     assert_eq!(out("none"), "");
     let tableau = out("tableau");
-    assert!(tableau.contains("| op |") && tableau.contains("a,b") && tableau.contains("Received a total of 1 row"), "{tableau}");
+    assert!(
+        tableau.contains("| op |")
+            && tableau.contains("a,b")
+            && tableau.contains("Received a total of 1 row"),
+        "{tableau}"
+    );
 }
 
 #[test]
@@ -54,7 +61,15 @@ fn wrong_sql_is_status_2_with_place_and_caret() {
 fn wrong_arguments_are_status_2() {
     assert_eq!(affluent().args(["run", "/no/such/file.sql"]).output().unwrap().status.code(), Some(2));
     assert_eq!(affluent().arg("--no-such-flag").output().unwrap().status.code(), Some(2));
-    assert_eq!(affluent().args(["--set", "enrichment.stratgy=SYNC", "-c", "SELECT 1"]).output().unwrap().status.code(), Some(2));
+    assert_eq!(
+        affluent()
+            .args(["--set", "enrichment.stratgy=SYNC", "-c", "SELECT 1"])
+            .output()
+            .unwrap()
+            .status
+            .code(),
+        Some(2)
+    );
 }
 
 #[test]
@@ -63,7 +78,9 @@ fn a_failing_pipeline_is_status_1_and_leaves_no_half_written_file() {
     let (input, out) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
     fs::write(&input, "{\"id\":1}\n{\"id\":2}\n{\"id\":oops}\n{\"id\":4}\n").unwrap();
     let script = folder.path().join("p.sql");
-    let with = |p: &std::path::Path, more: &str| format!("WITH ('connector'='filesystem','path'='{}','format'='json'{more})", p.display());
+    let with = |p: &std::path::Path, more: &str| {
+        format!("WITH ('connector'='filesystem','path'='{}','format'='json'{more})", p.display())
+    };
     fs::write(
         &script,
         format!(
@@ -76,7 +93,10 @@ fn a_failing_pipeline_is_status_1_and_leaves_no_half_written_file() {
     let output = affluent().arg("run").arg(&script).output().unwrap();
     let shown = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{shown}");
-    assert!(shown.contains("in.jsonl") && shown.contains("line 3") && shown.contains("json.ignore-parse-errors"), "{shown}");
+    assert!(
+        shown.contains("in.jsonl") && shown.contains("line 3") && shown.contains("json.ignore-parse-errors"),
+        "{shown}"
+    );
     assert!(!out.exists());
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "nothing is left over: {names:?}");
@@ -100,13 +120,14 @@ fn variables_come_from_the_command_line_and_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("v.sql");
     fs::write(&script, "SELECT '${WHO}' AS who, '${WHERE_FROM}' AS place -- ${NOT_HERE}\n;").unwrap();
-    let output = affluent()
-        .args(["run", "--var", "WHO=ann"])
-        .arg(&script)
-        .env("WHERE_FROM", "env")
-        .output()
-        .unwrap();
-    assert_eq!(text(&output.stdout), "{\"op\":\"+I\",\"who\":\"ann\",\"place\":\"env\"}\n", "{}", text(&output.stderr));
+    let output =
+        affluent().args(["run", "--var", "WHO=ann"]).arg(&script).env("WHERE_FROM", "env").output().unwrap();
+    assert_eq!(
+        text(&output.stdout),
+        "{\"op\":\"+I\",\"who\":\"ann\",\"place\":\"env\"}\n",
+        "{}",
+        text(&output.stderr)
+    );
     let output = affluent().arg("run").arg(&script).env_remove("WHERE_FROM").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("v.sql:1"), "{}", text(&output.stderr));
@@ -115,14 +136,24 @@ fn variables_come_from_the_command_line_and_the_environment() {
 #[test]
 fn stdin_to_stdout_is_enriched_row_by_row() {
     let server = Server::start();
-    server.route("GET", "/s/a%2Fb%20%C3%BC", Reply { status: 200, body: br#"{"id":"a/b \u00fc","brand":"x"}"#.to_vec(), ..Reply::default() });
+    server.route(
+        "GET",
+        "/s/a%2Fb%20%C3%BC",
+        Reply { status: 200, body: br#"{"id":"a/b \u00fc","brand":"x"}"#.to_vec(), ..Reply::default() },
+    );
     let sql = format!(
         "CREATE TABLE t (id STRING) WITH ('connector'='stdin','format'='json');
          CREATE TABLE s (id STRING, brand STRING) WITH ('connector'='http','url'='http://{}/s/{{id}}','format'='json');
          SELECT t.id, s.brand FROM t LEFT JOIN s ON t.id = s.id;",
         server.address
     );
-    let mut child = affluent().args(["-c", &sql]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = affluent()
+        .args(["-c", &sql])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     writeln!(stdin, r#"{{"id":"a/b ü"}}"#).unwrap();
@@ -137,7 +168,8 @@ fn stdin_to_stdout_is_enriched_row_by_row() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let sql = "CREATE TABLE g (id BIGINT) WITH ('connector'='datagen','rows-per-second'='1000000'); SELECT id FROM g;";
-    let mut child = affluent().args(["-c", sql]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        affluent().args(["-c", sql]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     {
         let mut reader = BufReader::new(child.stdout.take().unwrap());
@@ -161,7 +193,8 @@ fn an_interrupt_ends_a_run_cleanly_with_130() {
          INSERT INTO o SELECT id FROM g; SELECT id FROM g;",
         out.display()
     );
-    let mut child = affluent().args(["-c", &sql]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        affluent().args(["-c", &sql]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
@@ -172,13 +205,20 @@ fn an_interrupt_ends_a_run_cleanly_with_130() {
     assert!(rest.is_empty() || rest.ends_with('\n'), "whole lines only");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert!(left.iter().all(|n| !n.to_string_lossy().contains("inprogress")), "nothing half-written is left: {left:?}");
+    assert!(
+        left.iter().all(|n| !n.to_string_lossy().contains("inprogress")),
+        "nothing half-written is left: {left:?}"
+    );
 }
 
 #[test]
 fn one_key_that_fails_harms_no_other_row() {
     let server = Server::start();
-    let ok = |v: u32| Reply { status: 200, body: format!("{{\"id\":{v},\"v\":{v}}}").into_bytes(), ..Reply::default() };
+    let ok = |v: u32| Reply {
+        status: 200,
+        body: format!("{{\"id\":{v},\"v\":{v}}}").into_bytes(),
+        ..Reply::default()
+    };
     for id in 0..50 {
         let reply = match id {
             7 => Reply { status: 500, body: b"no".to_vec(), ..Reply::default() },

@@ -50,6 +50,14 @@ impl Terminal {
         self.session.send("\r").expect("the shell reads");
     }
 
+    /// A statement that shows nothing but that it was done. The prompt alone would not tell: it is drawn
+    /// again while a long line is typed.
+    fn statement(&mut self, text: &str) {
+        self.line(text);
+        self.expect("OK\r\n");
+        self.expect(PROMPT);
+    }
+
     fn key(&mut self, key: ControlCode) {
         self.session.send(key).expect("the shell reads");
     }
@@ -210,8 +218,7 @@ fn select_one() {
 #[ignore = "needs the engine"]
 fn control_c_stops_a_query_and_the_shell_goes_on() {
     let mut terminal = Terminal::plain();
-    terminal.line(ENDLESS);
-    terminal.expect(PROMPT);
+    terminal.statement(ENDLESS);
     terminal.line("SELECT n FROM ticks;");
     terminal.expect("| op |");
     terminal.expect("| +I |");
@@ -231,10 +238,8 @@ fn control_c_stops_a_query_and_the_shell_goes_on() {
 #[ignore = "needs the engine"]
 fn a_background_job_is_cancelled_at_the_end() {
     let mut terminal = Terminal::plain();
-    terminal.line(ENDLESS);
-    terminal.expect(PROMPT);
-    terminal.line("CREATE TABLE sink (n BIGINT) WITH ('connector' = 'blackhole');");
-    terminal.expect(PROMPT);
+    terminal.statement(ENDLESS);
+    terminal.statement("CREATE TABLE sink (n BIGINT) WITH ('connector' = 'blackhole');");
     terminal.line("INSERT INTO sink SELECT n FROM ticks;");
     terminal.expect("Job 1 runs in the background.");
     terminal.expect(PROMPT);
@@ -251,8 +256,7 @@ fn a_background_job_is_cancelled_at_the_end() {
 #[ignore = "needs the engine"]
 fn tables_and_columns() {
     let mut terminal = Terminal::plain();
-    terminal.line(ENDLESS);
-    terminal.expect(PROMPT);
+    terminal.statement(ENDLESS);
     terminal.line("\\dt");
     terminal.expect("ticks");
     terminal.expect(PROMPT);

@@ -104,7 +104,8 @@ fn run(session: &Session, statement: &affluent::sql::Statement) -> Outcome {
                 let options = JsonOptions::from_options(&Options::default())?;
                 let mut encoder = JsonEncoder::new(options, batch.schema())?;
                 let mut bytes = Vec::new();
-                encoder.encode(&affluent::flow::Chunk::append(batch, std::time::Instant::now()), &mut bytes)?;
+                encoder
+                    .encode(&affluent::flow::Chunk::append(batch, std::time::Instant::now()), &mut bytes)?;
                 Ok(Outcome::Text(String::from_utf8_lossy(&bytes).into_owned()))
             }
             Response::Quit | Response::Clear | Response::Help => Ok(Outcome::Text(String::new())),
@@ -135,7 +136,9 @@ fn run_case(path: &Path) -> String {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start();
     let directory = folder.path().to_str().unwrap();
-    let place = |text: &str| text.replace("${DIR}", directory).replace("${API}", &format!("http://{}", server.address));
+    let place = |text: &str| {
+        text.replace("${DIR}", directory).replace("${API}", &format!("http://{}", server.address))
+    };
     let text = place(&text);
     let all = directives(&text);
     for d in &all {
@@ -163,7 +166,10 @@ fn run_case(path: &Path) -> String {
     let mut checks = all.iter().filter(|d| !matches!(d.name.as_str(), "file" | "route")).peekable();
     for (index, statement) in statements.iter().enumerate() {
         let (outcome, next) = match statement {
-            Ok(s) => (run(&session, s), statements.get(index + 1).and_then(|n| n.as_ref().ok()).map(|n| n.span.start.line)),
+            Ok(s) => (
+                run(&session, s),
+                statements.get(index + 1).and_then(|n| n.as_ref().ok()).map(|n| n.span.start.line),
+            ),
             Err(e) => (Outcome::Failed(e.clone()), None),
         };
         let mut error_expected = false;
@@ -195,9 +201,12 @@ fn run_case(path: &Path) -> String {
                         let _ = writeln!(wrong, "  line {}: {} calls: {calls:?}", d.line, calls.len());
                     }
                 }
-                ("calls", _) => {
-                    compare(&mut wrong, &format!("line {}", d.line), &sorted(&d.lines), &sorted(&server.calls()))
-                }
+                ("calls", _) => compare(
+                    &mut wrong,
+                    &format!("line {}", d.line),
+                    &sorted(&d.lines),
+                    &sorted(&server.calls()),
+                ),
                 ("content", _) => {
                     let content = fs::read_to_string(folder.path().join(&d.arguments)).unwrap_or_default();
                     let lines: Vec<String> = content.lines().map(str::to_string).collect();
@@ -205,7 +214,12 @@ fn run_case(path: &Path) -> String {
                 }
                 (name, Outcome::Failed(e)) => {
                     error_expected = true;
-                    let _ = writeln!(wrong, "  line {}: @{name}, but it failed:\n{}", d.line, e.render(&source, false));
+                    let _ = writeln!(
+                        wrong,
+                        "  line {}: @{name}, but it failed:\n{}",
+                        d.line,
+                        e.render(&source, false)
+                    );
                 }
                 (name, _) => drop(writeln!(wrong, "  line {}: nothing to check @{name} against", d.line)),
             }

@@ -27,46 +27,12 @@ pub fn show(error: &Error, script: &Script, color: bool) {
         &visible::same_columns(&script.written.name),
         &visible::same_columns(&script.written.text),
     );
-    complain(render(&error, &source, color).trim_end());
+    complain(error.render(&source, color).trim_end());
 }
 
 /// Shows an error that has no place in a text.
 pub fn show_plain(error: &Error, color: bool) {
-    complain(format_args!("{}: {}", label(color), safe(error)));
-}
-
-/// The one place that draws an error with its excerpt.
-fn render(error: &Error, source: &SourceText, color: bool) -> String {
-    let mut out = format!("{}: {}\n", label(color), error.message());
-    if let Some(span) = error.span() {
-        let (line, column) = (span.start.line, span.start.column);
-        out.push_str(&format!("  --> {}:{line}:{column}\n", source.name));
-        if let Some(text) = source.text.lines().nth(line.saturating_sub(1) as usize) {
-            let number = line.to_string();
-            let margin = " ".repeat(number.len());
-            let before: String = text.chars().take(column.saturating_sub(1) as usize).collect();
-            let end = if span.end.line == line { span.end.column as usize } else { text.chars().count() + 1 };
-            let length = end.saturating_sub(column as usize).max(1);
-            let marked: String = text.chars().skip(column.saturating_sub(1) as usize).take(length).collect();
-            let indent: String = before
-                .chars()
-                .map(|c| if c == '\t' { "\t".into() } else { " ".repeat(visible::width(&c.to_string())) })
-                .collect();
-            let carets = "^".repeat(visible::width(&marked).max(1));
-            out.push_str(&format!(" {margin} |\n {number} | {text}\n {margin} | {indent}{carets}\n"));
-        }
-    }
-    if let Some(detail) = error.detail() {
-        out.push_str(&format!("  detail: {detail}\n"));
-    }
-    if let Some(hint) = error.hint() {
-        out.push_str(&format!("  hint: {hint}\n"));
-    }
-    out
-}
-
-fn label(color: bool) -> &'static str {
-    if color { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" }
+    complain(format_args!("{}: {}", crate::error::label(color), safe(error)));
 }
 
 /// The same error without anything that could steer a terminal: records and answers of APIs are quoted

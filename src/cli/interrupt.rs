@@ -54,13 +54,7 @@ impl Interrupts {
             query: Mutex::new(Weak::new()),
             terminal: rustix::termios::tcgetattr(std::io::stdin()).ok(),
         });
-        let listener = interrupts.clone();
-        let spawned = std::thread::Builder::new().name("signals".into()).spawn(move || {
-            if let Err(e) = listener.run() {
-                log::warn!("signals are not handled: {e}");
-            }
-        });
-        if let Err(e) = spawned {
+        if let Err(e) = interrupts.clone().start() {
             log::warn!("signals are not handled: {e}");
         }
         interrupts
@@ -111,22 +105,28 @@ impl Interrupts {
         }
     }
 
-    fn run(self: Arc<Self>) -> std::io::Result<()> {
+    /// Signals are caught when this returns; a thread waits for them.
+    fn start(self: Arc<Self>) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        runtime.block_on(async {
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            let mut terminate = signal(SignalKind::terminate())?;
+        let (mut interrupt, mut terminate) = {
+            let _entered = runtime.enter();
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        };
+        let wait = async move {
             let mut terminations = 0;
             loop {
                 tokio::select! {
-                    _ = interrupt.recv() => self.interrupted(),
-                    _ = terminate.recv() => {
+                    Some(()) = interrupt.recv() => self.interrupted(),
+                    Some(()) = terminate.recv() => {
                         terminations += 1;
                         self.clone().terminated(terminations);
                     }
+                    else => return,
                 }
             }
-        })
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait))?;
+        Ok(())
     }
 
     fn interrupted(&self) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::diagnostic::{self, FAILED};
 use super::interrupt::{INTERRUPTED, Interrupts, Scope};
-use super::output::{Fault, Output};
+use super::output::{Fault, Output, reader_gone};
 use super::progress::{self, INTERVAL, Progress};
 use super::stream::{self, Shown, rekind};
 use super::variables::{Script, Variables};
@@ -231,6 +231,10 @@ impl Runner {
             }
             running.told = true;
             if let JobState::Failed(e) = state {
+                // A table that writes to standard output, and `head` behind it.
+                if e.kind() == ErrorKind::Io && reader_gone(std::io::stdout()) {
+                    continue;
+                }
                 let e = e.context(format_args!("job {} failed", running.job.id));
                 diagnostic::show(&e, &running.script, self.output.stderr_color);
                 self.status = FAILED;

@@ -3,6 +3,7 @@
 use arrow::datatypes::SchemaRef;
 
 use super::csv::{CsvDecoder, CsvEncoder, CsvOptions};
+use super::json;
 use super::raw::{RawDecoder, RawEncoder};
 use super::{Decoder, Encoder, Origin};
 use crate::catalog::Options;
@@ -17,26 +18,11 @@ pub const FORMAT_NAMES: &[&str] = &["json", "csv", "raw"];
 #[derive(Debug, Clone)]
 pub enum Format {
     /// One JSON object a line.
-    Json(json_shim::JsonOptions),
+    Json(json::JsonOptions),
     /// RFC 4180.
     Csv(CsvOptions),
     /// One column, one record a line.
     Raw,
-}
-
-// json: until format/json.rs is there; replace by `use super::json as json_shim`.
-mod json_shim {
-    use super::*;
-
-    #[derive(Debug, Clone)]
-    pub struct JsonOptions;
-    pub(super) const OPTIONS: &[OptionDef] = &[];
-
-    impl JsonOptions {
-        pub(super) fn from_options(_options: &Options) -> Result<Self> {
-            Err(Error::unsupported("format 'json'"))
-        }
-    }
 }
 
 impl Format {
@@ -52,7 +38,7 @@ impl Format {
     pub fn from_options_or(options: &Options, default: &str) -> Result<Self> {
         let name = options.text("format").unwrap_or(default);
         match name {
-            "json" => json_shim::JsonOptions::from_options(options).map(Self::Json),
+            "json" => json::JsonOptions::from_options(options).map(Self::Json),
             "csv" => CsvOptions::from_options(options).map(Self::Csv),
             "raw" => super::raw::check_options(options).map(|()| Self::Raw),
             _ => {
@@ -95,7 +81,7 @@ impl Format {
     /// Option definitions of the named format, keys with their prefix (`json.ignore-parse-errors`).
     pub fn definitions(name: &str) -> &'static [OptionDef] {
         match name {
-            "json" => json_shim::OPTIONS,
+            "json" => json::OPTIONS,
             "csv" => super::csv::OPTIONS,
             "raw" => super::raw::OPTIONS,
             _ => &[],
@@ -113,8 +99,9 @@ impl Format {
         origin: Origin,
     ) -> Result<Box<dyn Decoder>> {
         Ok(match self {
-            // json: Box::new(json_shim::JsonDecoder::new(options.clone(), schema, batch_rows, origin)?)
-            Self::Json(_) => return Err(Error::unsupported("format 'json'")),
+            Self::Json(options) => {
+                Box::new(json::JsonDecoder::new(options.clone(), schema.clone(), batch_rows, origin)?)
+            }
             Self::Csv(options) => {
                 Box::new(CsvDecoder::new(options.clone(), declared, schema, batch_rows, origin)?)
             }
@@ -125,8 +112,7 @@ impl Format {
     /// An encoder for rows of `schema`.
     pub fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>> {
         Ok(match self {
-            // json: Box::new(json_shim::JsonEncoder::new(options.clone(), schema)?)
-            Self::Json(_) => return Err(Error::unsupported("format 'json'")),
+            Self::Json(options) => Box::new(json::JsonEncoder::new(options.clone(), schema.clone())?),
             Self::Csv(options) => Box::new(CsvEncoder::new(options.clone(), schema)?),
             Self::Raw => Box::new(RawEncoder::new(schema)?),
         })

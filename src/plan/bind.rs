@@ -47,13 +47,16 @@ fn item_name(expr: &ast::Expr, position: usize, relations: &[String]) -> Option<
 
 /// The names that qualify columns in a SELECT.
 fn relations(from: &[ast::TableWithJoins]) -> Vec<String> {
-    let factors = from.iter().flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
+    let factors =
+        from.iter().flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
     let mut names = Vec::new();
     for factor in factors {
         match factor {
             TableFactor::Table { alias: None, name, .. } => {
                 let parts = name.0.iter().filter_map(|p| p.as_ident());
-                names.extend(parts.filter(|i| !i.value.starts_with(HINT_PREFIX)).next_back().map(|i| i.value.clone()));
+                names.extend(
+                    parts.filter(|i| !i.value.starts_with(HINT_PREFIX)).next_back().map(|i| i.value.clone()),
+                );
             }
             TableFactor::NestedJoin { table_with_joins, .. } => {
                 names.extend(relations(std::slice::from_ref(table_with_joins.as_ref())));

@@ -108,7 +108,7 @@ impl ConditionalEventHandler for Backspace {
         let before = context.line().get(..context.pos())?;
         let joined = before.strip_suffix(MARK).is_some_and(|rest| rest.ends_with('\n'));
         // Not so many characters back: the editor puts the key's own count, 1, in their place.
-        joined.then(|| Cmd::Kill(Movement::ViCharSearch(1, CharSearch::Backward('\n'))))
+        joined.then_some(Cmd::Kill(Movement::ViCharSearch(1, CharSearch::Backward('\n'))))
     }
 }
 

@@ -101,10 +101,28 @@ impl<'a> Cursor<'a> {
     /// An identifier; words that Flink reserves need backticks.
     pub fn name(&mut self, what: &str) -> Result<Name> {
         const RESERVED: [Keyword; 22] = [
-            Keyword::SELECT, Keyword::FROM, Keyword::WHERE, Keyword::WITH, Keyword::AS, Keyword::TABLE,
-            Keyword::PRIMARY, Keyword::CONSTRAINT, Keyword::LIKE, Keyword::ON, Keyword::JOIN, Keyword::ORDER,
-            Keyword::GROUP, Keyword::INSERT, Keyword::INTO, Keyword::CREATE, Keyword::TIMESTAMP, Keyword::VALUES,
-            Keyword::USER, Keyword::VALUE, Keyword::AND, Keyword::OR,
+            Keyword::SELECT,
+            Keyword::FROM,
+            Keyword::WHERE,
+            Keyword::WITH,
+            Keyword::AS,
+            Keyword::TABLE,
+            Keyword::PRIMARY,
+            Keyword::CONSTRAINT,
+            Keyword::LIKE,
+            Keyword::ON,
+            Keyword::JOIN,
+            Keyword::ORDER,
+            Keyword::GROUP,
+            Keyword::INSERT,
+            Keyword::INTO,
+            Keyword::CREATE,
+            Keyword::TIMESTAMP,
+            Keyword::VALUES,
+            Keyword::USER,
+            Keyword::VALUE,
+            Keyword::AND,
+            Keyword::OR,
         ];
         let Some(Lexeme { token: Token::Word(word), span, .. }) = self.peek() else {
             return self.expected(what);
@@ -124,7 +142,11 @@ impl<'a> Cursor<'a> {
     /// A string literal.
     pub fn string(&mut self, what: &str) -> Result<Name> {
         match self.peek() {
-            Some(Lexeme { token: Token::SingleQuotedString(s) | Token::UnicodeStringLiteral(s), span, .. }) => {
+            Some(Lexeme {
+                token: Token::SingleQuotedString(s) | Token::UnicodeStringLiteral(s),
+                span,
+                ..
+            }) => {
                 self.at += 1;
                 Ok(Name { value: s.clone(), span: *span })
             }

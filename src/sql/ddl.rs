@@ -7,8 +7,8 @@ use super::hints::entries;
 use super::lexer::Lexeme;
 use super::query::{expression, query};
 use super::statement::{
-    ColumnDef, ColumnKind, CreateTable, CreateView, Like, LikeFeature, LikeMode, Name, SqlExpression, TableName,
-    WatermarkDef,
+    ColumnDef, ColumnKind, CreateTable, CreateView, Like, LikeFeature, LikeMode, Name, SqlExpression,
+    TableName, WatermarkDef,
 };
 use super::type_parser::data_type;
 use crate::error::{Error, Result, Span};
@@ -31,7 +31,11 @@ fn sql_expression(lexemes: &[Lexeme], cursor: &Cursor<'_>, text: &str) -> Result
 }
 
 fn comment(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
-    if cursor.words("COMMENT") { Ok(Some(cursor.string("a comment in single quotes")?.value)) } else { Ok(None) }
+    if cursor.words("COMMENT") {
+        Ok(Some(cursor.string("a comment in single quotes")?.value))
+    } else {
+        Ok(None)
+    }
 }
 
 fn column(cursor: &mut Cursor<'_>, text: &str, primary_key: &mut Option<Vec<Name>>) -> Result<ColumnDef> {
@@ -53,7 +57,11 @@ fn column(cursor: &mut Cursor<'_>, text: &str, primary_key: &mut Option<Vec<Name
         nullable = false;
     }
     let kind = if cursor.words("METADATA") {
-        let key = if cursor.words("FROM") { Some(cursor.string("the metadata key in single quotes")?) } else { None };
+        let key = if cursor.words("FROM") {
+            Some(cursor.string("the metadata key in single quotes")?)
+        } else {
+            None
+        };
         ColumnKind::Metadata { data_type, nullable, key, is_virtual: cursor.words("VIRTUAL") }
     } else {
         ColumnKind::Physical { data_type, nullable }
@@ -169,7 +177,9 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Like> {
                 ("WATERMARKS", LikeFeature::Watermarks),
             ];
             let Some((_, feature)) = FEATURES.iter().find(|(w, _)| cursor.words(w)) else {
-                return cursor.expected("ALL, CONSTRAINTS, DISTRIBUTION, GENERATED, METADATA, OPTIONS, PARTITIONS or WATERMARKS");
+                return cursor.expected(
+                    "ALL, CONSTRAINTS, DISTRIBUTION, GENERATED, METADATA, OPTIONS, PARTITIONS or WATERMARKS",
+                );
             };
             rules.push((mode, *feature));
             cursor.takes(&Token::Comma);
@@ -197,5 +207,13 @@ pub fn create_view(cursor: &mut Cursor<'_>, temporary: bool, text: &str) -> Resu
     cursor.expect_words("AS")?;
     let lexemes = cursor.rest();
     let written = cursor.text_of(lexemes);
-    Ok(CreateView { name, temporary, if_not_exists, columns, comment, query: query(lexemes, text)?, text: written })
+    Ok(CreateView {
+        name,
+        temporary,
+        if_not_exists,
+        columns,
+        comment,
+        query: query(lexemes, text)?,
+        text: written,
+    })
 }

@@ -126,8 +126,16 @@ pub(super) fn entries(cursor: &mut Cursor<'_>) -> Result<Vec<OptionEntry>> {
 }
 
 const LOOKUP_KEYS: [&str; 10] = [
-    "table", "async", "output-mode", "capacity", "timeout", "retry-predicate", "retry-strategy", "fixed-delay",
-    "max-attempts", "shuffle",
+    "table",
+    "async",
+    "output-mode",
+    "capacity",
+    "timeout",
+    "retry-predicate",
+    "retry-strategy",
+    "fixed-delay",
+    "max-attempts",
+    "shuffle",
 ];
 
 /// Moves a place inside of a hint to where the hint stands.
@@ -187,7 +195,8 @@ pub(super) fn read(lexeme: &Lexeme) -> Result<Vec<Hint>> {
         if upper == "LOOKUP" {
             for entry in &kept {
                 if !LOOKUP_KEYS.contains(&entry.key.value.as_str()) {
-                    let error = Error::option(format!("the LOOKUP hint has no key '{}'", entry.key.value)).at(entry.key.span);
+                    let error = Error::option(format!("the LOOKUP hint has no key '{}'", entry.key.value))
+                        .at(entry.key.span);
                     return Err(match nearest(&entry.key.value, LOOKUP_KEYS.into_iter()) {
                         Some(near) => error.with_hint(format!("did you mean '{near}'?")),
                         None => error.with_hint(format!("it has: {}", LOOKUP_KEYS.join(", "))),

@@ -66,7 +66,9 @@ impl<'a> Lines<'a> {
     fn offset(&self, line: u64, column: u64) -> usize {
         let Some(&start) = self.starts.get((line as usize).saturating_sub(1)) else { return self.text.len() };
         let rest = &self.text[start..];
-        rest.char_indices().nth((column as usize).saturating_sub(1)).map_or(self.text.len(), |(i, _)| start + i)
+        rest.char_indices()
+            .nth((column as usize).saturating_sub(1))
+            .map_or(self.text.len(), |(i, _)| start + i)
     }
 }
 
@@ -80,7 +82,8 @@ pub fn lex(text: &str) -> Result<Vec<Lexeme>> {
     let lines = Lines::new(text);
     let mut lexemes = Vec::with_capacity(tokens.len() / 2);
     for TokenWithSpan { token, span } in tokens {
-        let is_hint = matches!(&token, Token::Whitespace(Whitespace::MultiLineComment(c)) if c.starts_with('+'));
+        let is_hint =
+            matches!(&token, Token::Whitespace(Whitespace::MultiLineComment(c)) if c.starts_with('+'));
         if matches!(token, Token::Whitespace(_) | Token::EOF) && !is_hint {
             continue;
         }

@@ -74,8 +74,8 @@ fn statement(lexemes: &[Lexeme], text: &str) -> Result<Statement> {
 }
 
 const LEADING: [&str; 17] = [
-    "CREATE", "DROP", "SET", "RESET", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "INSERT", "EXECUTE", "BEGIN", "SELECT",
-    "WITH", "VALUES", "STOP", "QUIT", "HELP",
+    "CREATE", "DROP", "SET", "RESET", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "INSERT", "EXECUTE", "BEGIN",
+    "SELECT", "WITH", "VALUES", "STOP", "QUIT", "HELP",
 ];
 
 fn kind(cursor: &mut Cursor<'_>, text: &str) -> Result<StatementKind> {
@@ -105,7 +105,9 @@ fn kind(cursor: &mut Cursor<'_>, text: &str) -> Result<StatementKind> {
     if cursor.words("DESCRIBE") || cursor.words("DESC") {
         for what in ["CATALOG", "FUNCTION", "MODEL", "JOB", "EXTENDED"] {
             if cursor.peek_at(1).is_some() && cursor.peek().is_some_and(|l| l.is(what)) {
-                return Err(Error::unsupported(format!("DESCRIBE {what} is not supported")).at(cursor.place()));
+                return Err(
+                    Error::unsupported(format!("DESCRIBE {what} is not supported")).at(cursor.place())
+                );
             }
         }
         return Ok(StatementKind::Describe(table_name(cursor)?));
@@ -116,7 +118,9 @@ fn kind(cursor: &mut Cursor<'_>, text: &str) -> Result<StatementKind> {
     if cursor.words("STOP JOB") {
         let id = cursor.string("the job's id in single quotes")?;
         if cursor.words("WITH") {
-            return Err(Error::unsupported("STOP JOB WITH SAVEPOINT or DRAIN is not supported yet").at(id.span));
+            return Err(
+                Error::unsupported("STOP JOB WITH SAVEPOINT or DRAIN is not supported yet").at(id.span)
+            );
         }
         return Ok(StatementKind::StopJob(id));
     }
@@ -142,8 +146,8 @@ fn kind(cursor: &mut Cursor<'_>, text: &str) -> Result<StatementKind> {
 
 fn unknown<T>(cursor: &Cursor<'_>) -> Result<T> {
     const REFUSED: [&str; 17] = [
-        "ALTER", "USE", "ADD", "REMOVE", "LOAD", "UNLOAD", "COMPILE", "UPDATE", "DELETE", "TRUNCATE", "ANALYZE", "CALL",
-        "REPLACE", "MERGE", "GRANT", "COPY", "REFRESH",
+        "ALTER", "USE", "ADD", "REMOVE", "LOAD", "UNLOAD", "COMPILE", "UPDATE", "DELETE", "TRUNCATE",
+        "ANALYZE", "CALL", "REPLACE", "MERGE", "GRANT", "COPY", "REFRESH",
     ];
     let Some(Lexeme { token: Token::Word(word), span, .. }) = cursor.peek() else {
         return cursor.expected("a statement");
@@ -163,7 +167,9 @@ fn create(cursor: &mut Cursor<'_>, text: &str) -> Result<StatementKind> {
     cursor.expect_words("CREATE")?;
     let place = cursor.place();
     if cursor.words("OR") {
-        return Err(Error::unsupported("CREATE OR REPLACE is not supported").with_hint("DROP it first").at(place));
+        return Err(Error::unsupported("CREATE OR REPLACE is not supported")
+            .with_hint("DROP it first")
+            .at(place));
     }
     let temporary = cursor.words("TEMPORARY");
     if cursor.words("TABLE") {
@@ -261,7 +267,9 @@ fn in_database(cursor: &mut Cursor<'_>) -> Result<()> {
     let name: TableName = table_name(cursor)?;
     match name.parts.last() {
         Some(last) if last.value == "default_database" => Ok(()),
-        _ => Err(Error::plan("this database does not exist").with_detail("there is only default_database").at(name.span())),
+        _ => Err(Error::plan("this database does not exist")
+            .with_detail("there is only default_database")
+            .at(name.span())),
     }
 }
 
@@ -310,14 +318,21 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Show> {
             return Err(Error::unsupported(format!("SHOW {what} is not supported")).at(cursor.place()));
         }
     }
-    cursor.expected("TABLES, VIEWS, COLUMNS, FUNCTIONS, JOBS, CREATE TABLE, CREATE VIEW, CATALOGS or DATABASES")
+    cursor
+        .expected("TABLES, VIEWS, COLUMNS, FUNCTIONS, JOBS, CREATE TABLE, CREATE VIEW, CATALOGS or DATABASES")
 }
 
 fn explain(cursor: &mut Cursor<'_>, text: &str) -> Result<StatementKind> {
     let mut details = Vec::new();
     if !cursor.words("PLAN FOR") {
-        const DETAILS: [&str; 6] =
-            ["ESTIMATED_COST", "CHANGELOG_MODE", "PLAN_ADVICE", "JSON_EXECUTION_PLAN", "ANALYZE", "WATERMARKS"];
+        const DETAILS: [&str; 6] = [
+            "ESTIMATED_COST",
+            "CHANGELOG_MODE",
+            "PLAN_ADVICE",
+            "JSON_EXECUTION_PLAN",
+            "ANALYZE",
+            "WATERMARKS",
+        ];
         while let Some(l) = cursor.peek() {
             let Some(detail) = DETAILS.iter().find(|d| l.is(d)) else { break };
             details.push(Name { value: detail.to_string(), span: l.span });
@@ -353,7 +368,11 @@ fn statement_set(cursor: &mut Cursor<'_>, text: &str) -> Result<StatementKind> {
             return cursor.expected("';' behind the INSERT and END behind the last");
         }
     }
-    if inserts.is_empty() { cursor.expected("at least one INSERT") } else { Ok(StatementKind::StatementSet(inserts)) }
+    if inserts.is_empty() {
+        cursor.expected("at least one INSERT")
+    } else {
+        Ok(StatementKind::StatementSet(inserts))
+    }
 }
 
 fn until_semicolon<'a>(cursor: &mut Cursor<'a>) -> &'a [Lexeme] {

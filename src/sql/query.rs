@@ -106,7 +106,9 @@ fn place_hint(
             ("LOOKUP", ..) => {
                 return Err(Error::syntax("the LOOKUP hint stands right behind SELECT").at(hint.span));
             }
-            _ => return Err(Error::syntax("the OPTIONS hint stands right behind a table's name").at(hint.span)),
+            _ => {
+                return Err(Error::syntax("the OPTIONS hint stands right behind a table's name").at(hint.span));
+            }
         }
     }
     Ok(())
@@ -119,7 +121,11 @@ struct PlaceLookups {
 
 fn plain(name: &ObjectName) -> String {
     let idents = name.0.iter().filter_map(|p| p.as_ident());
-    idents.filter(|i| !i.value.starts_with(HINT_PREFIX)).next_back().map(|i| i.value.clone()).unwrap_or_default()
+    idents
+        .filter(|i| !i.value.starts_with(HINT_PREFIX))
+        .next_back()
+        .map(|i| i.value.clone())
+        .unwrap_or_default()
 }
 
 fn factors<'a>(from: &'a mut [TableWithJoins], into: &mut Vec<&'a mut TableFactor>) {
@@ -152,11 +158,15 @@ impl PlaceLookups {
             }
             names.push(known);
         }
-        let error = Error::plan(format!("the LOOKUP hint names '{}', which is not in this query block", wanted.value.value))
-            .at(wanted.value.span);
+        let error = Error::plan(format!(
+            "the LOOKUP hint names '{}', which is not in this query block",
+            wanted.value.value
+        ))
+        .at(wanted.value.span);
         Err(match names.is_empty() {
             true => error,
-            false => error.with_hint(format!("there are: {} (the alias counts, where there is one)", names.join(", "))),
+            false => error
+                .with_hint(format!("there are: {} (the alias counts, where there is one)", names.join(", "))),
         })
     }
 }
@@ -165,8 +175,10 @@ impl VisitorMut for PlaceLookups {
     type Break = Error;
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Error> {
         let place = select.select_token.0.span.start;
-        let here = |s: &Span| u64::from(s.start.line) == place.line && u64::from(s.start.column) == place.column;
-        let hints: Vec<Hint> = self.blocks.iter().filter(|(s, _)| here(s)).flat_map(|(_, h)| h.clone()).collect();
+        let here =
+            |s: &Span| u64::from(s.start.line) == place.line && u64::from(s.start.column) == place.column;
+        let hints: Vec<Hint> =
+            self.blocks.iter().filter(|(s, _)| here(s)).flat_map(|(_, h)| h.clone()).collect();
         for hint in &hints {
             if let Err(e) = self.place(select, hint) {
                 return ControlFlow::Break(e);
@@ -186,7 +198,8 @@ fn parser_error(error: ParserError, end: Span) -> Error {
     };
     let (text, place) = match message.rsplit_once(" at Line: ") {
         Some((text, place)) => {
-            let mut numbers = place.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
+            let mut numbers =
+                place.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
             (text.to_string(), numbers.next().zip(numbers.next()))
         }
         None => (message, None),
@@ -243,7 +256,9 @@ fn refuse(lexemes: &[Lexeme]) -> Result<()> {
             && pair[1].token == Token::LParen
         {
             return Err(Error::unsupported(format!("the window {window} is not supported yet"))
-                .with_detail("queries without state run: projections, filters, lookup joins, UNNEST, UNION ALL, LIMIT")
+                .with_detail(
+                    "queries without state run: projections, filters, lookup joins, UNNEST, UNION ALL, LIMIT",
+                )
                 .at(pair[0].span));
         }
     }

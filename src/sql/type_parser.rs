@@ -101,7 +101,11 @@ fn row_fields(cursor: &mut Cursor<'_>, pending: &mut usize, angle: bool) -> Resu
             break;
         }
     }
-    if angle { angle_close(cursor, pending)? } else { cursor.expect(&Token::RParen)? }
+    if angle {
+        angle_close(cursor, pending)?
+    } else {
+        cursor.expect(&Token::RParen)?
+    }
     Ok(SqlType::Row(fields))
 }
 
@@ -137,7 +141,10 @@ fn base(cursor: &mut Cursor<'_>, pending: &mut usize) -> Result<SqlType> {
             };
             cursor.expect(&Token::RParen)?;
             if !(1..=38).contains(&p) || s > p {
-                return Err(Error::syntax(format!("DECIMAL({p}, {s}): the precision is 1 to 38, the scale 0 to the precision")).at(span));
+                return Err(Error::syntax(format!(
+                    "DECIMAL({p}, {s}): the precision is 1 to 38, the scale 0 to the precision"
+                ))
+                .at(span));
             }
             SqlType::Decimal(p as u8, s as i8)
         }
@@ -210,9 +217,30 @@ fn base(cursor: &mut Cursor<'_>, pending: &mut usize) -> Result<SqlType> {
         }
         _ => {
             const KNOWN: [&str; 24] = [
-                "BOOLEAN", "TINYINT", "SMALLINT", "INT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL",
-                "CHAR", "VARCHAR", "STRING", "BINARY", "VARBINARY", "BYTES", "DATE", "TIME", "TIMESTAMP",
-                "TIMESTAMP_LTZ", "INTERVAL", "ARRAY", "MAP", "MULTISET", "ROW",
+                "BOOLEAN",
+                "TINYINT",
+                "SMALLINT",
+                "INT",
+                "INTEGER",
+                "BIGINT",
+                "FLOAT",
+                "DOUBLE",
+                "DECIMAL",
+                "CHAR",
+                "VARCHAR",
+                "STRING",
+                "BINARY",
+                "VARBINARY",
+                "BYTES",
+                "DATE",
+                "TIME",
+                "TIMESTAMP",
+                "TIMESTAMP_LTZ",
+                "INTERVAL",
+                "ARRAY",
+                "MAP",
+                "MULTISET",
+                "ROW",
             ];
             let error = Error::syntax(format!("'{}' is not a type", word.value)).at(place);
             return Err(match crate::catalog::table::nearest(&name, KNOWN.into_iter()) {
@@ -224,8 +252,14 @@ fn base(cursor: &mut Cursor<'_>, pending: &mut usize) -> Result<SqlType> {
 }
 
 fn interval(cursor: &mut Cursor<'_>) -> Result<SqlType> {
-    const UNITS: [(&str, bool); 6] =
-        [("YEAR", true), ("MONTH", true), ("DAY", false), ("HOUR", false), ("MINUTE", false), ("SECOND", false)];
+    const UNITS: [(&str, bool); 6] = [
+        ("YEAR", true),
+        ("MONTH", true),
+        ("DAY", false),
+        ("HOUR", false),
+        ("MINUTE", false),
+        ("SECOND", false),
+    ];
     let unit = |cursor: &mut Cursor<'_>| {
         let found = UNITS.iter().find(|(u, _)| cursor.words(u)).map(|(_, months)| *months);
         if found.is_some() {
@@ -236,7 +270,9 @@ fn interval(cursor: &mut Cursor<'_>) -> Result<SqlType> {
         }
         found
     };
-    let Some(months) = unit(cursor) else { return cursor.expected("YEAR, MONTH, DAY, HOUR, MINUTE or SECOND") };
+    let Some(months) = unit(cursor) else {
+        return cursor.expected("YEAR, MONTH, DAY, HOUR, MINUTE or SECOND");
+    };
     if cursor.words("TO") && unit(cursor) != Some(months) {
         return cursor.expected("a unit of the same kind behind TO");
     }

@@ -44,7 +44,8 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let script = Arc::new(Script::default());
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -84,7 +85,8 @@ async fn answer(script: Arc<Script>, request: Request<Incoming>) -> Result<Respo
     let path = request.uri().path_and_query().map_or("", |p| p.as_str()).to_string();
     let route = format!("{} {path}", request.method());
     let body = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
-    let shown = if body.is_empty() { route.clone() } else { format!("{route} {}", String::from_utf8_lossy(&body)) };
+    let shown =
+        if body.is_empty() { route.clone() } else { format!("{route} {}", String::from_utf8_lossy(&body)) };
     script.calls.lock().unwrap().push(shown);
     let now = script.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
     script.most_in_flight.fetch_max(now, Ordering::SeqCst);
