@@ -22,7 +22,8 @@ CREATE TABLE airports (
 ) WITH ('connector' = 'filesystem', 'path' = 'sql/data/airports.csv', 'format' = 'csv');
 
 -- Snow or freezing rain: precipitation below the freezing point.
-SELECT w.time_hour, a.name, ROUND((w.temp - 32) * 5 / 9, 1) AS celsius, w.precip * 25.4 AS precip_mm, w.wind_gust
+SELECT w.time_hour, a.name,
+  ROUND((w.temp - 32) * 5 / 9, 1) AS celsius, ROUND(w.precip * 25.4, 1) AS precip_mm, w.visib AS miles
 FROM weather AS w
 JOIN airports AS a ON w.origin = a.code
 WHERE w.temp < 32 AND w.precip > 0;

@@ -60,8 +60,11 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
     match (cli.statements, cli.command) {
         (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
         (None, Some(Command::Run { files })) => run_files(&cli.common, output, &files),
-        // (None, Some(Command::Demo(options))) => crate::demo::run(options),
-        // (None, Some(Command::SensorApi(options))) => crate::demo::sensor_api(options),
+        (None, Some(Command::Demo(options))) => {
+            let color = output.stdout_color;
+            crate::demo::run(&options, &mut std::io::stdout().lock(), color).map(|()| 0)
+        }
+        (None, Some(Command::SensorApi(options))) => crate::demo::serve_blocking(options).map(|()| 0),
         (None, Some(Command::Completions { shell })) => completions(shell, output),
         (None, None) if std::io::stdin().is_terminal() => {
             let session = session(&cli.common)?;

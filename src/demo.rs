@@ -5,9 +5,9 @@ pub mod events;
 mod place;
 mod random;
 pub mod report;
-// pub mod run;
+pub mod run;
 mod sensor;
 pub mod sensor_api;
 
-// pub use run::{DemoOptions, run};
-pub use sensor_api::{ApiStats, SensorApi, SensorApiOptions, serve};
+pub use run::{DemoOptions, run};
+pub use sensor_api::{ApiStats, SensorApi, SensorApiOptions, serve, serve_blocking};

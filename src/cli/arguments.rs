@@ -81,6 +81,14 @@ pub enum ColorChoice {
     Never,
 }
 
+const SENSOR_API_EXAMPLES: &str = "\
+Examples:
+  affluent sensor-api
+  affluent sensor-api --latency 200ms --slow-share 0.01 --error-rate 0.05
+  affluent sensor-api --rate-limit 500 --outage-every 30s --outage-for 2s
+  curl http://127.0.0.1:8080/sensors/7
+  curl http://127.0.0.1:8080/stats";
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -92,8 +100,13 @@ pub enum Command {
         files: Vec<PathBuf>,
     },
 
-    // Demo(crate::demo::DemoArgs),
-    // SensorApi(crate::demo::SensorApiArgs),
+    /// The sensor network, complete: a stream, the sensor API, three strategies compared
+    Demo(crate::demo::DemoOptions),
+
+    /// The demonstration's lookup service alone, with latency and faults as ordered
+    #[command(name = "sensor-api", after_help = SENSOR_API_EXAMPLES)]
+    SensorApi(crate::demo::SensorApiOptions),
+
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  affluent completions bash > ~/.local/share/bash-completion/completions/affluent"

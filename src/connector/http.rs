@@ -30,6 +30,10 @@ impl Connector for HttpConnector {
         true
     }
 
+    fn default_format(&self) -> Option<&'static str> {
+        Some("json")
+    }
+
     fn check(&self, table: &Table) -> Result<()> {
         HttpConfig::check(table)
     }

@@ -16,8 +16,6 @@ pub struct Figures {
     pub elapsed: Duration,
     /// Requests that the service counted.
     pub calls: u64,
-    /// Most requests at one time.
-    pub max_concurrent: u64,
     /// Cache hits per event, from 0 to 1; `None` without a cache.
     pub hit_ratio: Option<f64>,
     /// Latency of a call in microseconds: half and 99 % were faster.
@@ -46,25 +44,17 @@ const PLAIN: Ink = Ink { strong: "", faint: "", bar: "", off: "" };
 const COLORED: Ink = Ink { strong: "\x1b[1m", faint: "\x1b[2m", bar: "\x1b[36m", off: "\x1b[0m" };
 
 /// Cells of the longest bar.
-const BAR: usize = 24;
+const BAR: usize = 16;
 
 /// The comparison, a line a strategy; bars are in proportion to events a second.
 pub fn comparison(figures: &[Figures], color: bool) -> String {
     let ink = if color { COLORED } else { PLAIN };
     let best = figures.iter().map(Figures::rate).fold(0.0, f64::max);
     let first = figures.first().map_or(0.0, Figures::rate);
-    let header = [
-        "strategy",
-        "events/s",
-        "",
-        "speed-up",
-        "API calls",
-        "at once",
-        "cache hits",
-        "call p50 / p99",
-        "event p50 / p99",
-    ];
-    let rows: Vec<[String; 9]> = figures
+    let versus = format!("vs {}", figures.first().map_or("", |f| f.strategy));
+    let header: [&str; 8] =
+        ["strategy", "events/s", "", &versus, "API calls", "hits", "call p50 / p99", "event p50 / p99"];
+    let rows: Vec<[String; 8]> = figures
         .iter()
         .map(|f| {
             [
@@ -73,7 +63,6 @@ pub fn comparison(figures: &[Figures], color: bool) -> String {
                 bar(f.rate() / best.max(1e-9), BAR),
                 if first > 0.0 { factor(f.rate() / first) } else { String::new() },
                 thousands(f.calls),
-                thousands(f.max_concurrent),
                 f.hit_ratio.map_or_else(|| "-".into(), percent),
                 pair(f.call_micros),
                 pair(f.event_micros),
@@ -172,22 +161,32 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", (share * 1000.0).floor() / 10.0)
 }
 
-/// Two latencies in one unit: `20.9 / 22.1 ms`; nothing when nothing was measured.
+/// Two latencies: `20.9 / 22.1 ms`, or `850 us / 1.23 s`; a dash when nothing was measured.
 fn pair((p50, p99): (u64, u64)) -> String {
     if p99 == 0 {
         return "-".into();
     }
-    let (divisor, unit) = match p99 {
-        ..1_000 => (1.0, "us"),
-        1_000..1_000_000 => (1e3, "ms"),
-        _ => (1e6, "s"),
+    let ((low, low_unit), (high, high_unit)) = (time(p50), time(p99));
+    if low_unit == high_unit {
+        format!("{low} / {high} {high_unit}")
+    } else {
+        format!("{low} {low_unit} / {high} {high_unit}")
+    }
+}
+
+/// Three digits and their unit.
+fn time(micros: u64) -> (String, &'static str) {
+    let (n, unit) = match micros {
+        ..1_000 => return (micros.to_string(), "us"),
+        1_000..1_000_000 => (micros as f64 / 1e3, "ms"),
+        _ => (micros as f64 / 1e6, "s"),
     };
-    let number = |micros: u64| match micros as f64 / divisor {
-        n if n >= 100.0 || unit == "us" => format!("{n:.0}"),
-        n if n >= 10.0 => format!("{n:.1}"),
-        n => format!("{n:.2}"),
+    let digits = match n {
+        100.0.. => 0,
+        10.0..100.0 => 1,
+        _ => 2,
     };
-    format!("{} / {} {unit}", number(p50), number(p99))
+    (format!("{n:.digits$}"), unit)
 }
 
 #[cfg(test)]
@@ -200,7 +199,6 @@ mod tests {
             events,
             elapsed: Duration::from_secs(5),
             calls,
-            max_concurrent: 2,
             hit_ratio,
             call_micros: (20_900, 22_100),
             event_micros: (850, 1_234_000),
@@ -215,10 +213,10 @@ mod tests {
             figures("CACHED", 1_000_000, 10_000, Some(0.9999)),
         ];
         let expected = "\
-strategy  events/s                            speed-up  API calls  at once  cache hits  call p50 / p99  event p50 / p99
-SYNC            48  ▏                             1.0x        240        2           -  20.9 / 22.1 ms    0.00 / 1.23 s
-ASYNC       12,000  █▌                            250x     60,000        2           -  20.9 / 22.1 ms    0.00 / 1.23 s
-CACHED     200,000  ████████████████████████    4,167x     10,000        2      99.9 %  20.9 / 22.1 ms    0.00 / 1.23 s
+strategy  events/s                    vs SYNC  API calls    hits  call p50 / p99  event p50 / p99
+SYNC            48  ▏                    1.0x        240       -  20.9 / 22.1 ms  850 us / 1.23 s
+ASYNC       12,000  █                    250x     60,000       -  20.9 / 22.1 ms  850 us / 1.23 s
+CACHED     200,000  ████████████████   4,167x     10,000  99.9 %  20.9 / 22.1 ms  850 us / 1.23 s
 ";
         assert_eq!(comparison(&all, false), expected);
         let colored = comparison(&all, true);

@@ -31,6 +31,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// How the demonstration runs.
 #[derive(clap::Args, Debug, Clone)]
+#[command(next_help_heading = "Demonstration")]
 pub struct DemoOptions {
     /// How long the sensor API takes for an answer
     #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = duration)]
@@ -259,7 +260,6 @@ fn measure(strategy: &'static str, tables: &str, options: &DemoOptions, api: &Se
         events,
         elapsed,
         calls: stats.requests,
-        max_concurrent: stats.max_concurrent,
         hit_ratio: lookup.filter(|_| strategy == "CACHED").and_then(|l| l.hit_ratio()),
         call_micros: lookup.map_or((0, 0), |l| (l.latency_micros(0.5), l.latency_micros(0.99))),
         event_micros,
@@ -278,7 +278,7 @@ What to try next:
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     #[test]
@@ -290,6 +290,23 @@ mod tests {
         assert_eq!(std::fs::read_to_string(path.join("events")).unwrap().lines().count(), 10);
         drop(folder);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn shipped_pipelines_parse() {
+        let session = Session::new().unwrap();
+        let mut count = 0;
+        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "sql") {
+                let text = std::fs::read_to_string(&path).unwrap().replace("${STRATEGY}", "ASYNC");
+                let name = path.display().to_string();
+                let statements = session.parse(&crate::sql::SourceText::new(&name, &text));
+                assert!(statements.unwrap_or_else(|e| panic!("{name}: {e}")).len() >= 3);
+                count += 1;
+            }
+        }
+        assert!(count >= 5);
     }
 
     #[test]

@@ -53,6 +53,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// How the service behaves.
 #[derive(clap::Args, Debug, Clone)]
+#[command(next_help_heading = "Service")]
 pub struct SensorApiOptions {
     /// Address to listen on; the default serves this machine only
     #[arg(long, default_value = "127.0.0.1")]

@@ -161,7 +161,9 @@ fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<Loo
     let options = &table.options;
     let only_whole = options.text("connector") == Some("filesystem");
     let declared = declared_cache(options, only_whole)?;
-    let mut is_async = options.bool("async")?.unwrap_or(true);
+    // Flink's HTTP connector has its own name for it.
+    let is_async = options.bool("async")?.or(options.bool("asyncPolling")?);
+    let mut is_async = is_async.unwrap_or(true);
     let keeps_whole = |c: CacheConfig| if matches!(c, CacheConfig::Full(_)) { c } else { CacheConfig::None };
     let cache = match settings.strategy() {
         None => declared,

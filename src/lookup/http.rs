@@ -17,7 +17,6 @@
 mod answer;
 mod body_template;
 mod exchange;
-mod interim;
 mod options;
 mod secret;
 mod status;
@@ -33,17 +32,16 @@ pub use options::{HttpConfig, OPTIONS};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bytes::Bytes;
 use reqwest::Method;
 
 use self::answer::{AnswerDecoder, describe_body};
 use self::body_template::{BodyRenderer, BodyTemplate};
 use self::exchange::Exchange;
-use self::interim::JsonOptions;
 use self::secret::Environment;
 use self::url_template::UrlRenderer;
 use super::{Backend, BoxFuture, Failure, FailureKind, LookupRequest};
 use crate::error::{Error, Result};
+use crate::format::json::JsonOptions;
 
 /// A lookup table that an HTTP API answers for.
 #[derive(Clone)]
@@ -86,14 +84,8 @@ impl HttpLookup {
                 Some(template.bind(&keys).map_err(in_table)?)
             }
         };
-        let decoder = AnswerDecoder::new(
-            &request.schema,
-            &request.keys,
-            JsonOptions::from_options(&request.table.options)?,
-            &config.pointer,
-            config.result_type,
-            config.batch_size > 1,
-        )?;
+        let json = JsonOptions::from_options(&request.table.options)?;
+        let decoder = AnswerDecoder::new(&request.schema, &request.keys, json, &config)?;
         let exchange = Exchange::new(config).map_err(in_table)?;
         Ok(Self(Arc::new(Inner { exchange, url, body, decoder })))
     }
@@ -126,7 +118,7 @@ impl Inner {
         match self.exchange.send(&url, body).await? {
             None => Ok(self.decoder.miss()),
             Some(body) => {
-                let decoded = self.decoder.rows(body.clone(), &self.origin(&url), keys, row);
+                let decoded = self.decoder.rows(&body, keys, row);
                 decoded.map_err(|e| self.decode_failure(&url, &body, &e))
             }
         }
@@ -135,7 +127,11 @@ impl Inner {
     /// One attempt for all keys.
     async fn many(&self, keys: &RecordBatch) -> Vec<Result<RecordBatch, Failure>> {
         let all = |failure: Failure| vec![Err(failure); keys.num_rows()];
-        let rows: Vec<usize> = (0..keys.num_rows()).collect();
+        // Events that wait for one key may have come without a cache to merge them.
+        let rows = match self.decoder.distinct(keys) {
+            Ok(rows) => rows,
+            Err(e) => return all(self.exchange.failure(FailureKind::Other, false, "", e.message())),
+        };
         let Some(body) = &self.body else {
             return all(self.exchange.failure(FailureKind::Other, false, "", "a batch needs a body"));
         };
@@ -144,8 +140,8 @@ impl Inner {
             Ok(rendered) => rendered,
             // One key cannot be written: ask for each alone, so that only that one fails.
             Err(_) if keys.num_rows() > 1 => {
-                let mut answers = Vec::with_capacity(rows.len());
-                for row in rows {
+                let mut answers = Vec::with_capacity(keys.num_rows());
+                for row in 0..keys.num_rows() {
                     answers.append(&mut Box::pin(self.many(&keys.slice(row, 1))).await);
                 }
                 return answers;
@@ -161,7 +157,7 @@ impl Inner {
             Ok(None) => return vec![Ok(self.decoder.miss()); keys.num_rows()],
             Err(failure) => return all(failure),
         };
-        match self.decoder.split(body.clone(), &self.origin(&url), keys) {
+        match self.decoder.split(&body, keys) {
             Ok(answers) => {
                 let failure = |e: Error| self.decode_failure(&url, &body, &e);
                 answers.into_iter().map(|answer| answer.map_err(failure)).collect()
@@ -170,11 +166,7 @@ impl Inner {
         }
     }
 
-    fn origin(&self, url: &str) -> String {
-        format!("answer of {} {}", self.exchange.config().method, self.exchange.config().secrets.redact(url))
-    }
-
-    fn decode_failure(&self, url: &str, body: &Bytes, error: &Error) -> Failure {
+    fn decode_failure(&self, url: &str, body: &[u8], error: &Error) -> Failure {
         let detail = error.detail().map(|d| format!(" ({d})")).unwrap_or_default();
         let what = format!("{}{detail}; found {}", error.message(), describe_body(body));
         self.exchange.failure(FailureKind::Decode, false, url, &what)

@@ -1,24 +1,24 @@
 //! From the body of an answer to rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, UInt32Array};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
-use bytes::Bytes;
+use parking_lot::Mutex;
 
-use super::interim::{JsonOptions, decode_rows};
-use super::options::ResultType;
+use super::options::{HttpConfig, ResultType};
 use super::value::describe_key;
 use crate::error::{Error, Result};
+use crate::format::json::{JsonDocuments, JsonOptions};
 
 /// Characters of a body that a message shows.
 const EXCERPT: usize = 160;
 
 /// How the answers of one table are decoded.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct AnswerDecoder {
     /// What answers look like in the end.
     pub(super) schema: SchemaRef,
@@ -27,9 +27,12 @@ pub(super) struct AnswerDecoder {
     /// Key columns, as indices into the schema.
     keys: Vec<usize>,
     json: JsonOptions,
+    /// Decoders that nobody uses now; each has learned the shape of answers.
+    idle: Mutex<Vec<JsonDocuments>>,
     pointer: String,
     result_type: Option<ResultType>,
-    rows: Option<std::sync::Arc<RowConverter>>,
+    tolerant: bool,
+    rows: Option<RowConverter>,
 }
 
 impl AnswerDecoder {
@@ -37,17 +40,15 @@ impl AnswerDecoder {
         schema: &SchemaRef,
         keys: &[usize],
         json: JsonOptions,
-        pointer: &str,
-        result_type: Option<ResultType>,
-        batch: bool,
+        config: &HttpConfig,
     ) -> Result<Self> {
         let fields = schema.fields().iter().enumerate().map(|(i, f)| {
             if keys.contains(&i) { f.as_ref().clone().with_nullable(true) } else { f.as_ref().clone() }
         });
         let lenient = std::sync::Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
-        let rows = if batch {
+        let rows = if config.batch_size > 1 {
             let fields = keys.iter().map(|k| SortField::new(schema.field(*k).data_type().clone()));
-            Some(std::sync::Arc::new(RowConverter::new(fields.collect())?))
+            Some(RowConverter::new(fields.collect())?)
         } else {
             None
         };
@@ -56,8 +57,10 @@ impl AnswerDecoder {
             lenient,
             keys: keys.to_vec(),
             json,
-            pointer: pointer.to_string(),
-            result_type,
+            idle: Mutex::default(),
+            pointer: config.pointer.clone(),
+            result_type: config.result_type,
+            tolerant: config.tolerant,
             rows,
         })
     }
@@ -67,12 +70,12 @@ impl AnswerDecoder {
         RecordBatch::new_empty(self.schema.clone())
     }
 
-    /// The rows of a body; `origin` names it in messages.
-    fn decode(&self, body: Bytes, origin: &str) -> Result<RecordBatch> {
+    /// The rows of a body.
+    fn decode(&self, body: &[u8]) -> Result<RecordBatch> {
         let value = if self.pointer.is_empty() {
             body.trim_ascii()
         } else {
-            let found = find(&body, &self.pointer)
+            let found = find(body, &self.pointer)
                 .map_err(|e| Error::decode(format!("the answer is not JSON: {e}")))?;
             // What is not where it was expected may be a message about an error.
             found.ok_or_else(|| Error::decode(format!("the answer has nothing at '{}'", self.pointer)))?
@@ -82,19 +85,22 @@ impl AnswerDecoder {
             _ => {}
         }
         self.check_result_type(value)?;
-        let value = body.slice_ref(value);
-        decode_rows(&self.json, &self.lenient, value, "", origin.into())
+        if self.tolerant {
+            check_shape(value)?;
+        }
+        let idle = self.idle.lock().pop();
+        let mut documents = match idle {
+            Some(documents) => documents,
+            None => JsonDocuments::new(self.json, self.lenient.clone(), "", "answer".into())?,
+        };
+        let rows = documents.decode(value);
+        self.idle.lock().push(documents);
+        rows
     }
 
     /// The rows of a body that answers the key at `row`; absent key columns are filled in.
-    pub(super) fn rows(
-        &self,
-        body: Bytes,
-        origin: &str,
-        keys: &RecordBatch,
-        row: usize,
-    ) -> Result<RecordBatch> {
-        let decoded = self.decode(body, origin)?;
+    pub(super) fn rows(&self, body: &[u8], keys: &RecordBatch, row: usize) -> Result<RecordBatch> {
+        let decoded = self.decode(body)?;
         if decoded.num_rows() == 0 {
             return Ok(self.miss());
         }
@@ -108,17 +114,22 @@ impl AnswerDecoder {
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 
+    /// The first row of each different key.
+    pub(super) fn distinct(&self, keys: &RecordBatch) -> Result<Vec<usize>> {
+        let rows = self.key_converter()?.convert_columns(keys.columns())?;
+        let mut seen: HashSet<&[u8]> = HashSet::with_capacity(keys.num_rows());
+        Ok(rows.iter().enumerate().filter(|(_, row)| seen.insert(row.data())).map(|(i, _)| i).collect())
+    }
+
+    fn key_converter(&self) -> Result<&RowConverter> {
+        self.rows.as_ref().ok_or_else(|| Error::internal("a batch without a key converter"))
+    }
+
     /// The rows of a body that answers many keys, told apart by their key columns: one entry a key, an
     /// error where it stays unknown whether there is a row.
-    pub(super) fn split(
-        &self,
-        body: Bytes,
-        origin: &str,
-        keys: &RecordBatch,
-    ) -> Result<Vec<Result<RecordBatch>>> {
-        let decoded = self.decode(body, origin)?;
-        let converter =
-            self.rows.as_ref().ok_or_else(|| Error::internal("a batch without a key converter"))?;
+    pub(super) fn split(&self, body: &[u8], keys: &RecordBatch) -> Result<Vec<Result<RecordBatch>>> {
+        let decoded = self.decode(body)?;
+        let converter = self.key_converter()?;
         for index in &self.keys {
             if decoded.column(*index).null_count() > 0 {
                 let name = self.schema.field(*index).name();
@@ -129,27 +140,16 @@ impl AnswerDecoder {
         let columns: Vec<ArrayRef> = self.keys.iter().map(|i| decoded.column(*i).clone()).collect();
         let asked = converter.convert_columns(keys.columns())?;
         let found = converter.convert_columns(&columns)?;
-        let mut positions: HashMap<&[u8], Vec<u32>, foldhash::fast::RandomState> = HashMap::default();
+        let mut positions: HashMap<&[u8], Vec<u32>> = HashMap::default();
         for (i, row) in found.iter().enumerate() {
             positions.entry(row.data()).or_default().push(i as u32);
         }
         let decoded = RecordBatch::try_new(self.schema.clone(), decoded.columns().to_vec())?;
-        let mut matched = 0;
-        let rows: Vec<Option<Vec<u32>>> = asked
-            .iter()
-            .map(|key| {
-                let rows = positions.get(key.data()).cloned();
-                matched += rows.as_ref().map_or(0, Vec::len);
-                rows
-            })
-            .collect();
-        let stranger = (matched < decoded.num_rows()).then(|| {
-            let asked: std::collections::HashSet<&[u8]> = asked.iter().map(|r| r.data()).collect();
-            found.iter().position(|r| !asked.contains(r.data()))
-        });
+        let asked_keys: HashSet<&[u8]> = asked.iter().map(|r| r.data()).collect();
+        let stranger = found.iter().position(|r| !asked_keys.contains(r.data()));
         let columns = RecordBatch::try_new(keys.schema(), columns).ok();
-        let answer = rows.into_iter().map(|rows| match (rows, stranger.flatten()) {
-            (Some(rows), _) => Ok(take_record_batch(&decoded, &UInt32Array::from(rows))?),
+        let answer = asked.iter().map(|key| match (positions.get(key.data()), stranger) {
+            (Some(rows), _) => Ok(take_record_batch(&decoded, &UInt32Array::from(rows.clone()))?),
             (None, None) => Ok(self.miss()),
             // Perhaps it is this key's row, spelt differently; to call it a miss would be a guess.
             (None, Some(other)) => {
@@ -174,6 +174,21 @@ impl AnswerDecoder {
             }
             (ResultType::SingleValue, _) => Ok(()),
         }
+    }
+}
+
+/// A format that drops broken records would turn an error page into a miss: fields may be tolerated, but
+/// the whole must be JSON that can hold rows.
+fn check_shape(value: &[u8]) -> Result<()> {
+    use serde_json::value::RawValue;
+    let not_json = |e: serde_json::Error| Error::decode(format!("the answer is not JSON: {e}"));
+    let items: Vec<&RawValue> = match value.first() {
+        Some(b'[') => serde_json::from_slice(value).map_err(not_json)?,
+        _ => vec![serde_json::from_slice(value).map_err(not_json)?],
+    };
+    match items.iter().find(|item| !item.get().starts_with('{')) {
+        None => Ok(()),
+        Some(_) => Err(Error::decode("the answer holds something that is not an object")),
     }
 }
 

@@ -237,4 +237,10 @@ fn client(config: &HttpConfig) -> Result<Client> {
         .tls_danger_accept_invalid_certs(config.trust_anyone)
         .build()
         .map_err(wrong("the HTTP client could not be set up"))
+        .map_err(|e| match config.url.is_tls && config.trust.is_none() && config.identity.is_none() {
+            true => e.with_hint(
+                "the machine needs its certificates (ca-certificates), or 'http.security.cert.server' a PEM file",
+            ),
+            false => e,
+        })
 }

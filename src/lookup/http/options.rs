@@ -92,6 +92,8 @@ pub struct HttpConfig {
     pub(super) codes: StatusCodes,
     pub(super) result_type: Option<ResultType>,
     pub(super) pointer: String,
+    /// `json.ignore-parse-errors`.
+    pub(super) tolerant: bool,
     pub(super) proxy: Option<ProxyConfig>,
     pub(super) trust: Option<Vec<u8>>,
     pub(super) trust_anyone: bool,
@@ -230,6 +232,7 @@ impl HttpConfig {
             codes,
             result_type,
             pointer: pointer(options).map_err(in_option("http.source.lookup.result-pointer"))?,
+            tolerant: options.bool("json.ignore-parse-errors")?.unwrap_or(false),
             proxy: proxy(options, environment, &mut secrets)?,
             trust: file("http.security.cert.server")?,
             trust_anyone: options.bool("http.security.cert.server.allowSelfSigned")?.unwrap_or(false),

@@ -145,6 +145,21 @@ async fn what_is_not_an_answer_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_tolerant_format_does_not_turn_an_error_page_into_a_miss() {
+    let tolerant = [("json.ignore-parse-errors", "true")];
+    for make in [
+        (|| reply(200, "<html>")) as fn() -> Reply,
+        || reply(200, r#"{"id":"7","bra"#),
+        || reply(200, r#""text""#),
+        || reply(200, r#"[{"n":1},7]"#),
+    ] {
+        assert_eq!(ask_once(&tolerant, make).await.unwrap_err().kind, FailureKind::Decode);
+    }
+    assert!(ask_once(&tolerant, || reply(200, "[]")).await.unwrap().is_empty());
+    assert_eq!(ask_once(&tolerant, || reply(200, r#"[{"n":1}]"#)).await.unwrap(), ["7/-/1"]);
+}
+
+#[tokio::test]
 async fn statuses_are_failures_that_say_what_was_answered() {
     let failure = ask_once(&[], || reply(500, "boom")).await.unwrap_err();
     assert_eq!((failure.kind, failure.retryable), (FailureKind::Status(500), true));
@@ -424,6 +439,27 @@ async fn http_2_takes_one_connection() {
     assert_eq!(server.connections.load(Ordering::SeqCst), 1);
 }
 
+#[tokio::test]
+async fn a_proxy_is_asked_instead() {
+    let proxy = TestServer::start(|_| reply(200, "{}")).await;
+    let port = proxy.address.port().to_string();
+    let options: Pairs<'_> = &[
+        ("http.source.lookup.proxy.host", "127.0.0.1"),
+        ("http.source.lookup.proxy.port", &port),
+        ("http.source.lookup.proxy.username", "me"),
+        ("http.source.lookup.proxy.password", "${TOKEN}"),
+    ];
+    let lookup = lookup("http://nowhere.invalid/{id}", options).unwrap();
+    ask(&lookup, "7").await.unwrap();
+    let seen = proxy.take();
+    assert_eq!(
+        (seen[0].target.as_str(), &seen[0].headers["host"]),
+        ("/7", &"nowhere.invalid".parse().unwrap())
+    );
+    assert_eq!(seen[0].headers["proxy-authorization"], "Basic bWU6dG9rLTNuLXNlY3JldA==");
+    assert!(!format!("{lookup:?}").contains("tok-3n"));
+}
+
 const BATCH: Pairs<'static> = &[("lookup-method", "POST"), ("http.request.batch-size", "10")];
 
 #[tokio::test]
@@ -445,6 +481,7 @@ async fn a_batch_is_told_apart_by_keys() {
 async fn a_batch_that_leaves_doubt_is_an_error() {
     let server = TestServer::start(|r| match r.body.as_str() {
         r#"["a","B"]"# => reply(200, r#"[{"id":"a"},{"id":"b"}]"#),
+        r#"["a","A","b"]"# => reply(200, r#"[{"id":"a"},{"id":"b"},{"id":"a"}]"#),
         r#"["a","extra"]"# => reply(200, r#"[{"id":"a"},{"id":"extra"},{"id":"z"}]"#),
         r#"["a","anonymous"]"# => reply(200, r#"[{"id":"a"},{"n":1}]"#),
         r#"["a","gone"]"# => reply(404, ""),
@@ -457,6 +494,8 @@ async fn a_batch_that_leaves_doubt_is_an_error() {
         answers.into_iter().map(|a| a.map(|b| b.num_rows()).map_err(|f| f.kind)).collect()
     };
     assert_eq!(kinds(&["a", "B"]).await, [Ok(1), Err(FailureKind::Decode)]);
+    assert_eq!(kinds(&["a", "a", "A", "a", "b"]).await, [Ok(2), Ok(2), Ok(0), Ok(2), Ok(1)]);
+    assert_eq!(kinds(&["a", "a", "B"]).await, [Ok(1), Ok(1), Err(FailureKind::Decode)]);
     assert_eq!(kinds(&["a", "extra"]).await, [Ok(1), Ok(1)]);
     assert_eq!(kinds(&["a", "anonymous"]).await, [Err(FailureKind::Decode); 2]);
     assert_eq!(kinds(&["a", "gone"]).await, [Ok(0), Ok(0)]);
@@ -509,6 +548,17 @@ fn what_cannot_work_is_refused_at_the_start() {
     assert_eq!(e.hint(), Some("did you mean '{id}'?"));
     let e = HttpLookup::new(&request("http://h/{n}", &[], &[0])).unwrap_err();
     assert_eq!(e.hint(), Some("join with an equality on 'n'"));
+}
+
+#[test]
+fn flinks_name_of_async_counts() {
+    let is_async = |options: Pairs<'_>| {
+        let table = request("http://h/{id}", options, &[0]).table;
+        crate::lookup::LookupConfig::resolve(&table, &[], &crate::config::Config::default()).unwrap().is_async
+    };
+    assert!(is_async(&[]));
+    assert!(is_async(&[("asyncPolling", "true")]));
+    assert!(!is_async(&[("asyncPolling", "false")]));
 }
 
 #[test]
