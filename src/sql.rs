@@ -7,16 +7,23 @@
 mod cursor;
 mod ddl;
 pub mod dialect;
+pub mod highlight;
 pub mod hints;
 mod lexer;
-pub mod parse;
+mod parse;
 mod query;
 pub mod source;
 pub mod statement;
+#[cfg(test)]
+mod tests;
 pub mod type_parser;
 pub mod types;
+mod utility;
 
-pub use parse::{parse_expression, parse_script};
+pub use highlight::{KEYWORDS, TokenClass, highlight, is_complete};
+pub use hints::{TableHints, take_hints};
+pub use parse::{parse_expression, parse_script, parse_script_lossy};
 pub use source::SourceText;
 pub use statement::*;
+pub use type_parser::{cast_type, parse_type};
 pub use types::SqlType;

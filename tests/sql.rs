@@ -125,9 +125,16 @@ fn compare(case: &mut String, what: &str, expected: &[String], found: &[String])
         return;
     }
     let _ = writeln!(case, "  {what}\n    expected:");
-    expected.iter().for_each(|l| drop(writeln!(case, "      {l}")));
-    let _ = writeln!(case, "    found:");
-    found.iter().for_each(|l| drop(writeln!(case, "      {l}")));
+    let lines = |lines: &[String]| lines.iter().map(|l| format!("      {l}\n")).collect::<String>();
+    let _ = write!(case, "{}    found:\n{}", lines(expected), lines(found));
+}
+
+/// Where a statement starts; one that is no SQL, where its mistake is.
+fn start_line(statement: &Result<affluent::sql::Statement, Error>) -> u32 {
+    match statement {
+        Ok(s) => s.span.start.line,
+        Err(e) => e.span().map_or(0, |s| s.start.line),
+    }
 }
 
 /// Runs one case; what is wrong with it.
@@ -161,11 +168,11 @@ fn run_case(path: &Path) -> String {
     session.set("table.local-time-zone", "UTC").unwrap();
     session.set("table.dml-sync", "true").unwrap();
     let source = SourceText::new(&path.file_name().unwrap().to_string_lossy(), &text);
-    let statements = affluent::sql::parse::parse_script_lossy(&source);
+    let statements = affluent::sql::parse_script_lossy(&source);
     let mut wrong = String::new();
     let mut checks = all.iter().filter(|d| !matches!(d.name.as_str(), "file" | "route")).peekable();
     for (index, statement) in statements.iter().enumerate() {
-        let (outcome, next) = match statement {
+        let outcome = match statement {
             Ok(s) => (
                 run(&session, s),
                 statements.get(index + 1).and_then(|n| n.as_ref().ok()).map(|n| n.span.start.line),
@@ -173,7 +180,7 @@ fn run_case(path: &Path) -> String {
             Err(e) => (Outcome::Failed(e.clone()), None),
         };
         let mut error_expected = false;
-        let at = statement.as_ref().map(|s| s.span.start.line).unwrap_or_default();
+        let at = start_line(statement);
         while let Some(d) = checks.next_if(|d| next.is_none_or(|n| d.line < n)) {
             match (d.name.as_str(), &outcome) {
                 ("error", Outcome::Failed(e)) => {
@@ -183,7 +190,7 @@ fn run_case(path: &Path) -> String {
                         let _ = writeln!(wrong, "  line {}: the error has no '{line}':\n{shown}", d.line);
                     }
                 }
-                ("error", _) => drop(writeln!(wrong, "  line {}: no error", d.line)),
+                ("error", _) => wrong.push_str(&format!("  line {}: no error\n", d.line)),
                 ("expect", Outcome::Rows(rows)) if d.arguments == "ordered" => {
                     compare(&mut wrong, &format!("line {}", d.line), &d.lines, rows)
                 }
@@ -221,7 +228,9 @@ fn run_case(path: &Path) -> String {
                         e.render(&source, false)
                     );
                 }
-                (name, _) => drop(writeln!(wrong, "  line {}: nothing to check @{name} against", d.line)),
+                (name, _) => {
+                    wrong.push_str(&format!("  line {}: nothing to check @{name} against\n", d.line))
+                }
             }
         }
         if let (Outcome::Failed(e), false) = (&outcome, error_expected) {

@@ -88,7 +88,7 @@ error: column 'nope' is not known
    |                ^^^^
   hint: did you mean 'note'?
 ";
-        assert_eq!(render(&error, &source, false), expected);
+        assert_eq!(error.render(&source, false), expected);
     }
 
     #[test]

@@ -2,20 +2,38 @@
 //!
 //! `sqlparser` reads hints as comments, so they are lifted before it sees the tokens and travel in the
 //! tree as one more part of a table's name (`t` becomes `` t.`$hint:<json>` ``), which planning takes
-//! off again with [`take_hints`]. A name that a user writes cannot start with `$`.
+//! off again with [`take_hints`]. No identifier a user can write starts with `$hint:`, because quoting does
+//! not help: [`crate::sql::parse_script`] refuses it.
 
 use serde::{Deserialize, Serialize};
-use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Spanned};
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 use sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
-use super::lexer::{Lexeme, lex};
-use super::statement::{Name, OptionEntry};
+use super::lexer::{Class, Lexeme, lex_hint};
+use super::{Name, OptionEntry};
 use crate::catalog::table::nearest;
 use crate::error::{Error, Position, Result, Span};
 
 /// Prefix of the name part that carries hints.
 pub const HINT_PREFIX: &str = "$hint:";
+
+/// Keys of the LOOKUP hint.
+pub const LOOKUP_KEYS: &[&str] = &[
+    "table",
+    "async",
+    "output-mode",
+    "capacity",
+    "timeout",
+    "retry-predicate",
+    "retry-strategy",
+    "fixed-delay",
+    "max-attempts",
+    "shuffle",
+];
+
+const UNSUPPORTED: &[&str] =
+    &["STATE_TTL", "BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
 
 /// Hints that hold for one table reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,186 +48,164 @@ pub struct TableHints {
 
 /// A hint as written.
 #[derive(Debug, Clone)]
-pub struct Hint {
-    /// `OPTIONS` or `LOOKUP`.
-    pub name: String,
-    /// Its entries.
+pub(crate) enum Hint {
+    Options(Vec<OptionEntry>),
+    Lookup(LookupHint),
+}
+
+/// `LOOKUP('table'='t', ...)`.
+#[derive(Debug, Clone)]
+pub(crate) struct LookupHint {
+    /// Value of `table`.
+    pub table: Name,
     pub entries: Vec<OptionEntry>,
-    /// Of the comment.
-    pub span: Span,
 }
 
-/// What travels in a name part.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Carried {
-    options: Vec<CarriedEntry>,
-    lookup: Vec<CarriedEntry>,
-}
-
-/// Key, value, and their places as lines and columns.
-type CarriedEntry = (String, String, [u32; 8]);
-
-fn pack(entry: &OptionEntry) -> CarriedEntry {
-    let corners = |s: Span| [s.start.line, s.start.column, s.end.line, s.end.column];
-    let (k, v) = (corners(entry.key.span), corners(entry.value.span));
-    (entry.key.value.clone(), entry.value.value.clone(), [k[0], k[1], k[2], k[3], v[0], v[1], v[2], v[3]])
-}
-
-fn unpack((key, value, at): CarriedEntry) -> OptionEntry {
-    OptionEntry {
-        key: Name { value: key, span: Span::new((at[0], at[1]), (at[2], at[3])) },
-        value: Name { value, span: Span::new((at[4], at[5]), (at[6], at[7])) },
-    }
-}
-
-fn carried(name: &ObjectName) -> Option<Carried> {
-    let ident = name.0.last()?.as_ident()?;
-    serde_json::from_str(ident.value.strip_prefix(HINT_PREFIX)?).ok()
-}
-
-fn carry(name: &mut ObjectName, carried: &Carried) {
-    if name.0.last().and_then(|p| p.as_ident()).is_some_and(|i| i.value.starts_with(HINT_PREFIX)) {
-        name.0.pop();
-    }
-    let mut ident = Ident::with_quote('`', carried_text(carried));
-    ident.span = name.span();
-    name.0.push(ObjectNamePart::Identifier(ident));
-}
-
-fn carried_text(carried: &Carried) -> String {
-    let json = serde_json::to_string(carried).unwrap_or_default();
-    format!("{HINT_PREFIX}{json}")
-}
-
-/// The name part that carries an OPTIONS hint, as the text of an identifier.
-pub(super) fn options_part(hint: &Hint) -> String {
-    carried_text(&Carried { options: hint.entries.iter().map(pack).collect(), lookup: Vec::new() })
-}
-
-/// Adds a LOOKUP hint to a table reference; the first one stays.
-pub(super) fn add_lookup(name: &mut ObjectName, hint: &Hint) {
-    let mut hints = carried(name).unwrap_or_default();
-    if hints.lookup.is_empty() {
-        hints.lookup = hint.entries.iter().map(pack).collect();
-        carry(name, &hints);
-    }
-}
-
-/// Takes the hints off a table's name.
-pub fn take_hints(name: &mut ObjectName) -> Result<TableHints> {
-    let hints = carried(name);
-    if hints.is_some() {
-        name.0.pop();
-    }
-    let span = name.span();
-    let span = Span::new(
-        (span.start.line as u32, span.start.column as u32),
-        (span.end.line as u32, span.end.column as u32),
-    );
-    let hints = hints.unwrap_or_default();
-    let unpack_all = |entries: Vec<CarriedEntry>| entries.into_iter().map(unpack).collect();
-    Ok(TableHints { options: unpack_all(hints.options), lookup: unpack_all(hints.lookup), span })
-}
-
-/// `'key' = 'value', ...` up to a closing parenthesis.
-pub(super) fn entries(cursor: &mut Cursor<'_>) -> Result<Vec<OptionEntry>> {
-    let mut entries: Vec<OptionEntry> = Vec::new();
-    loop {
-        let key = cursor.string("an option's name in single quotes")?;
-        cursor.expect(&Token::Eq)?;
-        let value = cursor.string("the option's value in single quotes")?;
-        entries.push(OptionEntry { key, value });
-        if !cursor.takes(&Token::Comma) {
-            return Ok(entries);
-        }
-    }
-}
-
-const LOOKUP_KEYS: [&str; 10] = [
-    "table",
-    "async",
-    "output-mode",
-    "capacity",
-    "timeout",
-    "retry-predicate",
-    "retry-strategy",
-    "fixed-delay",
-    "max-attempts",
-    "shuffle",
-];
-
-/// Moves a place inside of a hint to where the hint stands.
-fn shift(span: Span, base: Position) -> Span {
-    let place = |p: Position| {
-        let column = if p.line == 1 { p.column + base.column - 1 } else { p.column };
-        Position { line: p.line + base.line - 1, column }
-    };
-    Span { start: place(span.start), end: place(span.end) }
-}
-
-/// Reads the hints of one comment.
-pub(super) fn read(lexeme: &Lexeme) -> Result<Vec<Hint>> {
-    let Some(text) = lexeme.hint() else { return Ok(Vec::new()) };
-    // Behind `/*+`.
-    let base = Position { line: lexeme.span.start.line, column: lexeme.span.start.column + 3 };
-    let moved = |e: Error| match e.span() {
-        Some(span) => Error::new(e.kind(), e.message()).at(shift(span, base)),
-        None => e.at(lexeme.span),
-    };
-    let lexemes = lex(text).map_err(moved)?;
-    let mut cursor = Cursor::new(&lexemes, text);
+/// Reads what stands in `/*+ ... */`.
+pub(crate) fn parse_hints(text: &str, hint: &Lexeme) -> Result<Vec<Hint>> {
+    let lexemes: Vec<Lexeme> =
+        lex_hint(text, hint).into_iter().filter(|l| l.class != Class::Comment).collect();
+    let mut cursor = Cursor::new(text, &lexemes);
     let mut hints = Vec::new();
-    while !cursor.is_done() {
-        let name = cursor.name("a hint").map_err(moved)?;
-        let upper = name.value.to_ascii_uppercase();
-        let place = shift(name.span, base);
-        match upper.as_str() {
-            "OPTIONS" | "LOOKUP" => {}
-            "STATE_TTL" | "BROADCAST" | "SHUFFLE_HASH" | "SHUFFLE_MERGE" | "NEST_LOOP" | "MULTI_JOIN" => {
-                return Err(Error::unsupported(format!("hint {upper} is not supported")).at(place));
-            }
-            _ => {
-                return Err(Error::syntax(format!("hint '{}' is not known", name.value))
-                    .with_hint("there are OPTIONS behind a table and LOOKUP behind SELECT")
-                    .at(place));
-            }
+    if lexemes.is_empty() {
+        return Err(Error::syntax("the hint is empty").at(hint.span));
+    }
+    loop {
+        hints.push(parse_hint(&mut cursor)?);
+        let comma = cursor.eat(&Token::Comma);
+        if cursor.is_done() && !comma {
+            return Ok(hints);
         }
-        let body = |cursor: &mut Cursor<'_>| {
-            cursor.expect(&Token::LParen)?;
-            let all = entries(cursor)?;
-            cursor.expect(&Token::RParen)?;
-            Ok(all)
-        };
-        let mut all = body(&mut cursor).map_err(moved)?;
-        cursor.takes(&Token::Comma);
-        for entry in &mut all {
-            entry.key.span = shift(entry.key.span, base);
-            entry.value.span = shift(entry.value.span, base);
-        }
-        // A key that is given twice: the last one wins.
-        let mut kept: Vec<OptionEntry> = Vec::new();
-        for entry in all {
-            kept.retain(|k| k.key.value != entry.key.value);
-            kept.push(entry);
-        }
-        if upper == "LOOKUP" {
-            for entry in &kept {
-                if !LOOKUP_KEYS.contains(&entry.key.value.as_str()) {
-                    let error = Error::option(format!("the LOOKUP hint has no key '{}'", entry.key.value))
-                        .at(entry.key.span);
-                    return Err(match nearest(&entry.key.value, LOOKUP_KEYS.into_iter()) {
+    }
+}
+
+fn parse_hint(cursor: &mut Cursor<'_>) -> Result<Hint> {
+    let name = cursor.name("a hint's name")?;
+    match name.value.to_ascii_uppercase().as_str() {
+        "OPTIONS" => Ok(Hint::Options(last_wins(cursor.options()?))),
+        "LOOKUP" => {
+            let entries = last_wins(cursor.options()?);
+            for entry in &entries {
+                let key = &entry.key.value;
+                if !LOOKUP_KEYS.contains(&key.as_str()) {
+                    let error =
+                        Error::option(format!("hint LOOKUP has no option '{key}'")).at(entry.key.span);
+                    return Err(match nearest(key, LOOKUP_KEYS.iter().copied()) {
                         Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-                        None => error.with_hint(format!("it has: {}", LOOKUP_KEYS.join(", "))),
+                        None => error.with_hint(format!("it knows: {}", LOOKUP_KEYS.join(", "))),
                     });
                 }
             }
-            if !kept.iter().any(|e| e.key.value == "table") {
-                return Err(Error::option("the LOOKUP hint does not say for which table")
-                    .with_hint("write LOOKUP('table' = 'alias', ...)")
-                    .at(place));
+            match entries.iter().find(|e| e.key.value == "table") {
+                Some(entry) => Ok(Hint::Lookup(LookupHint { table: entry.value.clone(), entries })),
+                None => Err(Error::option("hint LOOKUP needs the option 'table'")
+                    .at(name.span)
+                    .with_hint("its value is the lookup table's alias, or its name without one")),
             }
         }
-        hints.push(Hint { name: upper, entries: kept, span: place });
+        upper if UNSUPPORTED.contains(&upper) => {
+            Err(Error::unsupported(format!("hint {upper} is not supported")).at(name.span))
+        }
+        upper => {
+            let error = Error::syntax(format!("hint '{}' is not known", name.value)).at(name.span);
+            Err(match nearest(upper, ["OPTIONS", "LOOKUP"].into_iter()) {
+                Some(near) => error.with_hint(format!("did you mean {near}?")),
+                None => error.with_hint("the hints are OPTIONS and LOOKUP"),
+            })
+        }
     }
-    Ok(hints)
+}
+
+fn last_wins(entries: Vec<OptionEntry>) -> Vec<OptionEntry> {
+    let mut kept: Vec<OptionEntry> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        kept.retain(|k| k.key.value != entry.key.value);
+        kept.push(entry);
+    }
+    kept
+}
+
+/// The OPTIONS of a table that is read outside of a query: the target of INSERT.
+pub(crate) fn parse_target_options(text: &str, hint: &Lexeme) -> Result<Vec<OptionEntry>> {
+    let mut options = Vec::new();
+    for hint_read in parse_hints(text, hint)? {
+        match hint_read {
+            Hint::Options(entries) => options.extend(entries),
+            Hint::Lookup(lookup) => return Err(misplaced_lookup(lookup.table.span)),
+        }
+    }
+    Ok(last_wins(options))
+}
+
+pub(crate) fn misplaced_lookup(span: Span) -> Error {
+    Error::syntax("hint LOOKUP does not stand behind SELECT")
+        .at(span)
+        .with_hint("write SELECT /*+ LOOKUP('table'='t', ...) */ ...")
+}
+
+type Place = (u32, u32, u32, u32);
+
+/// What travels: key and value, each with its place.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Carried {
+    #[serde(default)]
+    options: Vec<(String, Place, String, Place)>,
+    #[serde(default)]
+    lookup: Vec<(String, Place, String, Place)>,
+}
+
+fn pack(entries: &[OptionEntry]) -> Vec<(String, Place, String, Place)> {
+    let place = |s: Span| (s.start.line, s.start.column, s.end.line, s.end.column);
+    entries
+        .iter()
+        .map(|e| (e.key.value.clone(), place(e.key.span), e.value.value.clone(), place(e.value.span)))
+        .collect()
+}
+
+fn unpack(entries: Vec<(String, Place, String, Place)>) -> Vec<OptionEntry> {
+    let name = |value, (a, b, c, d): Place| Name {
+        value,
+        span: Span { start: Position { line: a, column: b }, end: Position { line: c, column: d } },
+    };
+    entries.into_iter().map(|(k, ks, v, vs)| OptionEntry { key: name(k, ks), value: name(v, vs) }).collect()
+}
+
+/// Takes the hints off a table's name. Without any, the span of the reference alone.
+pub fn take_hints(name: &mut ObjectName) -> Result<TableHints> {
+    let carried =
+        name.0.last().and_then(ObjectNamePart::as_ident).and_then(|i| i.value.strip_prefix(HINT_PREFIX));
+    let carried = match carried {
+        Some(json) => {
+            let carried: Carried = serde_json::from_str(json)
+                .map_err(|e| Error::internal(format!("hints of a table cannot be read: {e}")))?;
+            name.0.pop();
+            carried
+        }
+        None => Carried::default(),
+    };
+    let span = name
+        .0
+        .iter()
+        .filter_map(ObjectNamePart::as_ident)
+        .map(|i| span_from(i.span))
+        .reduce(Span::union)
+        .unwrap_or_default();
+    Ok(TableHints { options: unpack(carried.options), lookup: unpack(carried.lookup), span })
+}
+
+/// Puts hints on a table's name, in place of any that are there.
+pub(crate) fn put_hints(name: &mut ObjectName, hints: &TableHints) -> Result<()> {
+    let carried = Carried { options: pack(&hints.options), lookup: pack(&hints.lookup) };
+    let json = serde_json::to_string(&carried)
+        .map_err(|e| Error::internal(format!("hints of a table cannot be written: {e}")))?;
+    let mut ident = Ident::with_quote('`', format!("{HINT_PREFIX}{json}"));
+    ident.span = super::lexer::token_span(hints.span);
+    name.0.push(ObjectNamePart::Identifier(ident));
+    Ok(())
+}
+
+/// The place of a token in `sqlparser`'s tree.
+pub(crate) fn span_from(span: sqlparser::tokenizer::Span) -> Span {
+    let at = |l: sqlparser::tokenizer::Location| Position { line: l.line as u32, column: l.column as u32 };
+    Span { start: at(span.start), end: at(span.end) }
 }

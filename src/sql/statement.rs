@@ -22,7 +22,7 @@ pub struct Statement {
 #[derive(Debug, Clone)]
 pub enum StatementKind {
     /// `CREATE TABLE`.
-    CreateTable(Box<CreateTable>),
+    CreateTable(CreateTable),
     /// `CREATE VIEW`.
     CreateView(CreateView),
     /// `DROP TABLE | VIEW`.
