@@ -173,12 +173,11 @@ fn run_case(path: &Path) -> String {
     let mut checks = all.iter().filter(|d| !matches!(d.name.as_str(), "file" | "route")).peekable();
     for (index, statement) in statements.iter().enumerate() {
         let outcome = match statement {
-            Ok(s) => (
-                run(&session, s),
-                statements.get(index + 1).and_then(|n| n.as_ref().ok()).map(|n| n.span.start.line),
-            ),
-            Err(e) => (Outcome::Failed(e.clone()), None),
+            Ok(s) => run(&session, s),
+            Err(e) => Outcome::Failed(e.clone()),
         };
+        let next = statements.get(index + 1).map(start_line);
+        let at = start_line(statement);
         let mut error_expected = false;
         let at = start_line(statement);
         while let Some(d) = checks.next_if(|d| next.is_none_or(|n| d.line < n)) {
