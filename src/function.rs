@@ -1,1 +1,120 @@
-//! function
+//! Flink SQL's functions, as DataFusion's expressions need them.
+//!
+//! [`Functions`] is what a planner asks: functions by name and the planners of expressions that are more
+//! than a call. Three more steps belong to planning an expression:
+//!
+//! 1. [`syntax::parse_prefix`] and [`syntax::parse_infix`] in the parser's dialect read what has its own
+//!    grammar (`JSON_VALUE(... RETURNING ...)`, `x IS JSON`, `MAP[...]`);
+//! 2. [`syntax::rewrite_ast`] makes plain calls of the rest (`FLOOR(ts TO DAY)`, `EXTRACT`, units of time);
+//! 3. [`cast::cast_expr`] replaces every CAST that the user wrote.
+//!
+//! DataFusion's own library is not registered: names, argument orders and results are Flink's, and
+//! `now()` there is folded to the moment of planning.
+
+pub mod cast;
+mod codec;
+mod collection;
+mod conditional;
+mod json;
+mod math;
+mod moment;
+mod pattern;
+mod printf;
+mod regexp;
+mod scalar;
+pub mod syntax;
+mod temporal;
+#[cfg(test)]
+mod tests;
+mod text;
+mod text_form;
+mod timestamp;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion_expr::ScalarUDF;
+use datafusion_expr::planner::ExprPlanner;
+
+use crate::clock::Clock;
+use scalar::{Definition, Scalar};
+
+/// Key of a result field's metadata that says that it is a time attribute; PROCTIME() sets `proctime`.
+pub const TIME_METADATA_KEY: &str = "affluent.time";
+
+/// What functions know of their session.
+#[derive(Debug, Clone)]
+pub struct FunctionContext {
+    /// The session's zone: an IANA name or an offset.
+    pub zone: String,
+    /// Where the current time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The functions of a session.
+#[derive(Debug)]
+pub struct Functions {
+    scalars: BTreeMap<String, Arc<ScalarUDF>>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+/// Functions that exist as syntax alone: the rewrite turns them into other expressions.
+const REWRITTEN: &[&str] = &[
+    "CEIL", "CEILING", "FLOOR", "IF", "IFNULL", "JSON_ARRAY", "JSON_OBJECT", "JSON_QUERY", "JSON_VALUE", "MOD",
+];
+
+fn definitions() -> impl Iterator<Item = &'static Definition> {
+    text::FUNCTIONS
+        .iter()
+        .chain(regexp::FUNCTIONS)
+        .chain(codec::FUNCTIONS)
+        .chain(math::FUNCTIONS)
+        .chain(conditional::FUNCTIONS)
+        .chain(temporal::functions())
+        .chain(timestamp::FUNCTIONS)
+        .chain(collection::FUNCTIONS)
+        .chain(json::FUNCTIONS)
+}
+
+impl Functions {
+    /// All functions for a session.
+    pub fn new(context: FunctionContext) -> Self {
+        let planners = syntax::expr_planners(&context);
+        let mut scalars = BTreeMap::new();
+        for definition in definitions() {
+            let udf = Scalar::udf(definition, &context);
+            for name in definition.names {
+                scalars.insert(name.to_ascii_lowercase(), Arc::clone(&udf));
+            }
+        }
+        scalars.insert("nullif".to_string(), datafusion_functions::core::nullif());
+        Self { scalars, planners }
+    }
+
+    /// The scalar function of a name, whatever its case.
+    pub fn scalar(&self, name_lower: &str) -> Option<Arc<ScalarUDF>> {
+        match self.scalars.get(name_lower) {
+            Some(udf) => Some(Arc::clone(udf)),
+            None => self.scalars.get(&name_lower.to_ascii_lowercase()).cloned(),
+        }
+    }
+
+    /// Names a user may write, upper case and sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .scalars
+            .keys()
+            .filter(|n| !n.starts_with('$'))
+            .map(|n| n.to_ascii_uppercase())
+            .chain(REWRITTEN.iter().map(ToString::to_string))
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Planners of `array[i]`, `map['k']`, `row.field` and literals of collections.
+    pub fn expr_planners(&self) -> Vec<Arc<dyn ExprPlanner>> {
+        self.planners.clone()
+    }
+}

@@ -1,0 +1,628 @@
+//! JSON in strings.
+//!
+//! A path is `[strict | lax] $...`. Without a word it is *strict*, as in Flink: a path that leads nowhere is
+//! an error, and errors are NULL unless `... ON ERROR` says otherwise; *lax* makes it empty. Paths of names and
+//! indices are walked directly; others are RFC 9535 queries whose result is an array.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, TimeUnit};
+use base64::Engine as _;
+use chrono::Timelike;
+use hashbrown::HashMap;
+use serde_json::Value;
+use serde_json_path::JsonPath;
+
+use super::cast::{cast_array, read_boolean, read_double};
+use super::moment::Moments;
+use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
+use super::text_form::{digits, write_timestamp, writer};
+use crate::error::{Error, Result};
+use crate::sql::types::SqlType;
+
+use Kind::{Any, Text};
+
+pub(crate) static FUNCTIONS: &[Definition] = &[
+    define(&["JSON_VALUE"], &[Text, Text, Text, Text, Any, Text, Any], Returns::With(value_type), value).optional(5),
+    define(&["JSON_QUERY"], &[Text, Text, Text, Text, Text, Text], Returns::With(query_type), query).optional(4),
+    define(&["JSON_EXISTS"], &[Text, Text, Text], Returns::Bool, exists).optional(1),
+    define(&["$IS_JSON"], &[Text, Text], Returns::Bool, is_json),
+    define(&["JSON_STRING"], &[Any], Returns::Text, string),
+    define(&["$JSON_OBJECT"], &[Text, Text, Any], Returns::Text, object).optional(1).variadic(),
+    define(&["$JSON_ARRAY"], &[Text, Text, Any], Returns::Text, array).optional(1).variadic(),
+    define(&["JSON_QUOTE"], &[Text], Returns::Text, quote),
+    define(&["JSON_UNQUOTE"], &[Text], Returns::Text, unquote),
+];
+
+// -------------------------------------------------------------------------------------------------- paths
+
+#[derive(Debug)]
+enum Step {
+    Name(String),
+    Index(i64),
+}
+
+#[derive(Debug)]
+enum Route {
+    Steps(Vec<Step>),
+    Query(JsonPath),
+}
+
+#[derive(Debug)]
+struct Path {
+    lax: bool,
+    route: Route,
+}
+
+thread_local! {
+    static PATHS: RefCell<HashMap<String, Arc<Path>>> = RefCell::new(HashMap::new());
+}
+
+fn compiled(text: &str) -> Result<Arc<Path>> {
+    PATHS.with_borrow_mut(|paths| {
+        if let Some(path) = paths.get(text) {
+            return Ok(Arc::clone(path));
+        }
+        let path = Arc::new(Path::parse(text)?);
+        if paths.len() >= 256 {
+            paths.clear();
+        }
+        paths.insert(text.to_string(), Arc::clone(&path));
+        Ok(path)
+    })
+}
+
+impl Path {
+    fn parse(text: &str) -> Result<Self> {
+        let spec = text.trim();
+        let mode = spec.split_whitespace().next().unwrap_or("").to_ascii_lowercase();
+        let (lax, spec) = match mode.as_str() {
+            "lax" => (true, spec[3..].trim()),
+            "strict" => (false, spec[6..].trim()),
+            _ => (false, spec),
+        };
+        let route = match steps(spec) {
+            Some(steps) => Route::Steps(steps),
+            None => Route::Query(JsonPath::parse(spec).map_err(|e| {
+                Error::execution("the JSON path is not valid")
+                    .with_detail(format!("'{text}': {e}"))
+                    .with_hint("a path looks like $.name[0] or lax $.name")
+            })?),
+        };
+        Ok(Self { lax, route })
+    }
+}
+
+/// The steps of a path of names and indices alone.
+fn steps(spec: &str) -> Option<Vec<Step>> {
+    let mut rest = spec.strip_prefix('$')?;
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if let Some(name) = rest.strip_prefix('.') {
+            let end = name.find(['.', '[']).unwrap_or(name.len());
+            let (name, tail) = name.split_at(end);
+            if name.is_empty() || name.contains(['*', '(', '?', '@', ' ', '\'', '"']) {
+                return None;
+            }
+            steps.push(Step::Name(name.to_string()));
+            rest = tail;
+        } else {
+            let inner = rest.strip_prefix('[')?;
+            let quote = inner.chars().next()?;
+            if matches!(quote, '\'' | '"') {
+                let (name, tail) = inner[1..].split_once(quote)?;
+                if name.contains('\\') {
+                    return None;
+                }
+                steps.push(Step::Name(name.to_string()));
+                rest = tail.strip_prefix(']')?;
+            } else {
+                let (index, tail) = inner.split_once(']')?;
+                steps.push(Step::Index(index.trim().parse().ok()?));
+                rest = tail;
+            }
+        }
+    }
+    Some(steps)
+}
+
+/// What a path found.
+enum Found {
+    Value(Value),
+    Empty,
+    Error(String),
+}
+
+fn find(document: &str, path: &Path) -> Found {
+    let value = match serde_json::from_str::<Value>(document) {
+        Ok(value) => value,
+        Err(_) if path.lax => return Found::Empty,
+        Err(e) => return Found::Error(format!("the document is not JSON: {e}")),
+    };
+    match &path.route {
+        Route::Query(query) => {
+            Found::Value(Value::Array(query.query(&value).all().into_iter().cloned().collect()))
+        }
+        Route::Steps(steps) => {
+            let mut at = value;
+            for step in steps {
+                let next = match (step, &mut at) {
+                    (Step::Name(name), Value::Object(members)) => members.get_mut(name).map(Value::take),
+                    (Step::Index(i), Value::Array(items)) => {
+                        let i = if *i < 0 { items.len() as i64 + i } else { *i };
+                        usize::try_from(i).ok().and_then(|i| items.get_mut(i)).map(Value::take)
+                    }
+                    _ => None,
+                };
+                at = match next {
+                    Some(next) => next,
+                    None if path.lax => return Found::Empty,
+                    None => return Found::Error("the path leads nowhere".into()),
+                };
+            }
+            if at.is_null() { Found::Empty } else { Found::Value(at) }
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------ JSON_VALUE etc.
+
+fn returning(name: &str) -> Option<SqlType> {
+    let upper = name.to_ascii_uppercase();
+    Some(match upper.split('(').next().unwrap_or("").trim() {
+        "STRING" | "VARCHAR" | "CHAR" => SqlType::String,
+        "BOOLEAN" => SqlType::Boolean,
+        "INT" | "INTEGER" => SqlType::Int,
+        "BIGINT" => SqlType::BigInt,
+        "DOUBLE" | "DOUBLE PRECISION" => SqlType::Double,
+        _ => return None,
+    })
+}
+
+fn value_type(t: &Typing<'_>) -> Result<DataType> {
+    let name = t.text(2).unwrap_or("STRING");
+    returning(name).map(|t| t.to_arrow("UTC")).ok_or_else(|| {
+        Error::unsupported(format!("JSON_VALUE does not return {name}"))
+            .with_hint("use RETURNING STRING, BOOLEAN, INT, BIGINT or DOUBLE, or CAST the result")
+    })
+}
+
+fn refused(function: &str, why: &str) -> Error {
+    Error::execution(format!("{function} failed: {why}"))
+}
+
+/// A constant word among the arguments.
+fn option<'a>(c: &'a Call<'_>, i: usize, default: &'a str) -> Result<&'a str> {
+    if c.has(i) { Ok(c.constant_text(i)?.unwrap_or(default)) } else { Ok(default) }
+}
+
+fn value(c: &Call<'_>) -> Result<ArrayRef> {
+    let (document, path) = (c.text(0)?, c.text(1)?);
+    let to = returning(option(c, 2, "STRING")?).ok_or_else(|| Error::internal("JSON_VALUE's type"))?;
+    let (on_empty, on_error) = (option(c, 3, "NULL")?, option(c, 5, "NULL")?);
+    let fallback = |i: usize| -> Result<Option<ArrayRef>> {
+        if !c.has(i) {
+            return Ok(None);
+        }
+        let typed = cast_array(&c.args[i].array, &to, "UTC", false)?;
+        cast_array(&typed, &SqlType::String, "UTC", false).map(Some)
+    };
+    let (empty_value, error_value) = (fallback(4)?, fallback(6)?);
+    let instead = |how: &str, value: &Option<ArrayRef>, i: usize, row: usize, why: &str, out: &mut String| {
+        match (how, value) {
+            ("ERROR", _) => Err(refused("JSON_VALUE", why)),
+            ("DEFAULT", Some(values)) => {
+                let at = row * c.args[i].step;
+                if values.is_null(at) {
+                    return Ok(None);
+                }
+                out.push_str(values.as_string_view().value(at));
+                Ok(Some(()))
+            }
+            _ => Ok(None),
+        }
+    };
+    let constant = match path.constant().then(|| path.get(0)).flatten() {
+        Some(p) => Some(compiled(p)?),
+        None => None,
+    };
+    let text = c.texts(|row, out| {
+        let (document, text) = (some!(document.get(row)), some!(path.get(row)));
+        let path = match &constant {
+            Some(p) => Arc::clone(p),
+            None => compiled(text)?,
+        };
+        let scalar = match find(document, &path) {
+            Found::Value(Value::Array(_) | Value::Object(_)) if path.lax => {
+                return instead(on_empty, &empty_value, 4, row, "the path found no scalar", out);
+            }
+            Found::Value(Value::Array(_) | Value::Object(_)) => {
+                return instead(on_error, &error_value, 6, row, "the path found no scalar", out);
+            }
+            Found::Value(value) => value,
+            Found::Empty => return instead(on_empty, &empty_value, 4, row, "the path found nothing", out),
+            Found::Error(why) => return instead(on_error, &error_value, 6, row, &why, out),
+        };
+        let shown = match scalar {
+            Value::String(s) => s,
+            other => other.to_string(),
+        };
+        let fits = match to {
+            SqlType::Boolean => read_boolean(&shown).is_some(),
+            SqlType::Int => shown.trim().parse::<i32>().is_ok(),
+            SqlType::BigInt => shown.trim().parse::<i64>().is_ok(),
+            SqlType::Double => read_double(&shown).is_some(),
+            _ => true,
+        };
+        if !fits {
+            return instead(on_error, &error_value, 6, row, &format!("'{shown}' is not a value of {to}"), out);
+        }
+        out.push_str(&shown);
+        Ok(Some(()))
+    })?;
+    cast_array(&text, &to, "UTC", false)
+}
+
+fn query_type(t: &Typing<'_>) -> Result<DataType> {
+    let name = t.text(2).unwrap_or("STRING");
+    match returning(name) {
+        Some(SqlType::String) => Ok(DataType::Utf8View),
+        _ => Err(Error::unsupported(format!("JSON_QUERY does not return {name}")).with_hint("use RETURNING STRING")),
+    }
+}
+
+fn query(c: &Call<'_>) -> Result<ArrayRef> {
+    let (document, path) = (c.text(0)?, c.text(1)?);
+    let (wrapper, on_empty, on_error) = (option(c, 3, "WITHOUT")?, option(c, 4, "NULL")?, option(c, 5, "NULL")?);
+    let instead = |how: &str, why: &str, out: &mut String| match how {
+        "ERROR" => Err(refused("JSON_QUERY", why)),
+        "NULL" => Ok(None),
+        literal => {
+            out.push_str(literal);
+            Ok(Some(()))
+        }
+    };
+    c.texts(|row, out| {
+        let (document, path) = (some!(document.get(row)), compiled(some!(path.get(row)))?);
+        let found = match find(document, &path) {
+            Found::Value(value) => value,
+            Found::Empty => return instead(on_empty, "the path found nothing", out),
+            Found::Error(why) => return instead(on_error, &why, out),
+        };
+        let found = match wrapper {
+            "WITH" => Value::Array(vec![found]),
+            "CONDITIONAL" if !found.is_array() => Value::Array(vec![found]),
+            _ => found,
+        };
+        if !found.is_array() && !found.is_object() {
+            return instead(if path.lax { on_empty } else { on_error }, "the path found a scalar", out);
+        }
+        let _ = write!(out, "{found}");
+        Ok(Some(()))
+    })
+}
+
+fn exists(c: &Call<'_>) -> Result<ArrayRef> {
+    let (document, path) = (c.text(0)?, c.text(1)?);
+    let on_error = option(c, 2, "FALSE")?;
+    c.booleans(|row| {
+        let (document, path) = (some!(document.get(row)), compiled(some!(path.get(row)))?);
+        match find(document, &path) {
+            Found::Value(Value::Array(items)) if matches!(path.route, Route::Query(_)) => Ok(Some(!items.is_empty())),
+            Found::Value(_) => Ok(Some(true)),
+            Found::Empty => Ok(Some(false)),
+            Found::Error(why) => match on_error {
+                "TRUE" => Ok(Some(true)),
+                "UNKNOWN" => Ok(None),
+                "ERROR" => Err(refused("JSON_EXISTS", &why)),
+                _ => Ok(Some(false)),
+            },
+        }
+    })
+}
+
+fn is_json(c: &Call<'_>) -> Result<ArrayRef> {
+    let (s, kind) = (c.text(0)?, option(c, 1, "VALUE")?);
+    c.booleans(|row| {
+        let Some(s) = s.get(row) else { return Ok(Some(false)) };
+        let valid = serde_json::from_str::<serde::de::IgnoredAny>(s).is_ok();
+        let first = s.trim_start().as_bytes().first().copied();
+        Ok(Some(
+            valid
+                && match kind {
+                    "OBJECT" => first == Some(b'{'),
+                    "ARRAY" => first == Some(b'['),
+                    "SCALAR" => !matches!(first, Some(b'{' | b'[')),
+                    _ => true,
+                },
+        ))
+    })
+}
+
+// ----------------------------------------------------------------------------------------------- writing
+
+type Writer<'a> = Box<dyn Fn(usize, &mut String) -> Result<()> + 'a>;
+
+fn push_quoted(s: &str, out: &mut String) {
+    out.push('"');
+    for ch in s.chars() {
+        match ch {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ch if (ch as u32) < 0x20 => {
+                let _ = write!(out, "\\u{:04x}", ch as u32);
+            }
+            ch => out.push(ch),
+        }
+    }
+    out.push('"');
+}
+
+/// Values as JSON. NULL is `null`.
+fn json(array: &ArrayRef) -> Result<Writer<'_>> {
+    use DataType as D;
+    let inner: Writer<'_> = match array.data_type() {
+        D::Null => Box::new(|_, _| Ok(())),
+        D::Boolean => {
+            let array = array.as_boolean();
+            Box::new(move |i, out| {
+                out.push_str(if array.value(i) { "true" } else { "false" });
+                Ok(())
+            })
+        }
+        D::Float32 | D::Float64 => {
+            let write = writer(array)?;
+            Box::new(move |i, out| {
+                let start = out.len();
+                write(i, out)?;
+                // NaN and infinities are no JSON numbers.
+                if out[start..].ends_with(['N', 'y']) {
+                    out.insert(start, '"');
+                    out.push('"');
+                }
+                Ok(())
+            })
+        }
+        t if t.is_numeric() => writer(array)?,
+        D::BinaryView => {
+            let array = array.as_binary_view();
+            Box::new(move |i, out| {
+                out.push('"');
+                base64::engine::general_purpose::STANDARD.encode_string(array.value(i), out);
+                out.push('"');
+                Ok(())
+            })
+        }
+        D::Timestamp(unit, name) => {
+            let (moments, digits, utc) = (Moments::of(array, 1)?, digits(*unit), name.is_some());
+            Box::new(move |i, out| {
+                if let Some(t) = moments.stored(i)? {
+                    out.push('"');
+                    // Only the digits that say something, as ISO 8601 allows.
+                    write_timestamp(t, 'T', if t.nanosecond() == 0 { 0 } else { digits }, out);
+                    out.push_str(if utc { "Z\"" } else { "\"" });
+                }
+                Ok(())
+            })
+        }
+        D::Date32 | D::Time32(TimeUnit::Millisecond) => {
+            let write = writer(array)?;
+            Box::new(move |i, out| {
+                out.push('"');
+                write(i, out)?;
+                out.push('"');
+                Ok(())
+            })
+        }
+        D::Utf8View | D::Utf8 => {
+            let write = writer(array)?;
+            let buffer = RefCell::new(String::new());
+            Box::new(move |i, out| {
+                let mut buffer = buffer.borrow_mut();
+                buffer.clear();
+                write(i, &mut buffer)?;
+                push_quoted(&buffer, out);
+                Ok(())
+            })
+        }
+        D::List(_) => {
+            let list = array.as_list::<i32>();
+            let items = json(list.values())?;
+            Box::new(move |i, out| {
+                out.push('[');
+                let offsets = list.value_offsets();
+                for (n, item) in (offsets[i] as usize..offsets[i + 1] as usize).enumerate() {
+                    if n > 0 {
+                        out.push(',');
+                    }
+                    items(item, out)?;
+                }
+                out.push(']');
+                Ok(())
+            })
+        }
+        D::Map(_, _) => {
+            let map = array.as_map();
+            let (keys, values) = (writer(map.keys())?, json(map.values())?);
+            Box::new(move |i, out| {
+                out.push('{');
+                let offsets = map.value_offsets();
+                let mut key = String::new();
+                for (n, entry) in (offsets[i] as usize..offsets[i + 1] as usize).enumerate() {
+                    if n > 0 {
+                        out.push(',');
+                    }
+                    key.clear();
+                    keys(entry, &mut key)?;
+                    push_quoted(&key, out);
+                    out.push(':');
+                    values(entry, out)?;
+                }
+                out.push('}');
+                Ok(())
+            })
+        }
+        D::Struct(fields) => {
+            let columns = array.as_struct().columns().iter().map(json).collect::<Result<Vec<_>>>()?;
+            Box::new(move |i, out| {
+                out.push('{');
+                for (n, (field, column)) in fields.iter().zip(&columns).enumerate() {
+                    if n > 0 {
+                        out.push(',');
+                    }
+                    push_quoted(field.name(), out);
+                    out.push(':');
+                    column(i, out)?;
+                }
+                out.push('}');
+                Ok(())
+            })
+        }
+        other => {
+            let shown = SqlType::from_arrow(other).map_or_else(|| other.to_string(), |t| t.to_string());
+            return Err(Error::unsupported(format!("{shown} as JSON")));
+        }
+    };
+    Ok(Box::new(move |i, out| {
+        if array.is_null(i) || *array.data_type() == DataType::Null {
+            out.push_str("null");
+            return Ok(());
+        }
+        inner(i, out)
+    }))
+}
+
+fn is_null(array: &ArrayRef, i: usize) -> bool {
+    *array.data_type() == DataType::Null || array.is_null(i)
+}
+
+fn string(c: &Call<'_>) -> Result<ArrayRef> {
+    let arg = &c.args[0];
+    let write = json(&arg.array)?;
+    c.texts(|row, out| {
+        let i = row * arg.step;
+        if is_null(&arg.array, i) {
+            return Ok(None);
+        }
+        write(i, out).map(Some)
+    })
+}
+
+/// The writers of the values, which of them are JSON already, and whether NULLs are kept.
+fn members<'a>(c: &'a Call<'_>, values: impl Iterator<Item = usize>) -> Result<(Vec<(usize, Writer<'a>)>, bool)> {
+    let keep = option(c, 0, "NULL")? == "NULL";
+    let forms = option(c, 1, "")?;
+    let mut writers = Vec::new();
+    for (n, i) in values.enumerate() {
+        let array = &c.args[i].array;
+        let raw = forms.as_bytes().get(n) == Some(&b'r') && *array.data_type() == DataType::Utf8View;
+        writers.push((i, if raw { writer(array)? } else { json(array)? }));
+    }
+    Ok((writers, keep))
+}
+
+fn object(c: &Call<'_>) -> Result<ArrayRef> {
+    let n = c.args.len();
+    let (values, keep) = members(c, (3..n).step_by(2))?;
+    let keys = (2..n).step_by(2).map(|i| c.text(i)).collect::<Result<Vec<_>>>()?;
+    c.texts(|row, out| {
+        out.push('{');
+        for (key, (i, write)) in keys.iter().zip(&values) {
+            let at = row * c.args[*i].step;
+            let null = is_null(&c.args[*i].array, at);
+            if null && !keep {
+                continue;
+            }
+            let Some(key) = key.get(row) else { return Err(refused("JSON_OBJECT", "a key is NULL")) };
+            if out.len() > 1 {
+                out.push(',');
+            }
+            push_quoted(key, out);
+            out.push(':');
+            if null { out.push_str("null") } else { write(at, out)? }
+        }
+        out.push('}');
+        Ok(Some(()))
+    })
+}
+
+fn array(c: &Call<'_>) -> Result<ArrayRef> {
+    let (values, keep) = members(c, 2..c.args.len())?;
+    c.texts(|row, out| {
+        out.push('[');
+        for (i, write) in &values {
+            let at = row * c.args[*i].step;
+            let null = is_null(&c.args[*i].array, at);
+            if null && !keep {
+                continue;
+            }
+            if out.len() > 1 {
+                out.push(',');
+            }
+            if null { out.push_str("null") } else { write(at, out)? }
+        }
+        out.push(']');
+        Ok(Some(()))
+    })
+}
+
+fn quote(c: &Call<'_>) -> Result<ArrayRef> {
+    let s = c.text(0)?;
+    c.texts(|row, out| {
+        out.push('"');
+        for ch in some!(s.get(row)).chars() {
+            match ch {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '/' => out.push_str("\\/"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                ' '..='~' => out.push(ch),
+                _ => {
+                    for unit in ch.encode_utf16(&mut [0; 2]) {
+                        let _ = write!(out, "\\u{unit:04x}");
+                    }
+                }
+            }
+        }
+        out.push('"');
+        Ok(Some(()))
+    })
+}
+
+fn unquote(c: &Call<'_>) -> Result<ArrayRef> {
+    let s = c.text(0)?;
+    c.texts(|row, out| {
+        let s = some!(s.get(row));
+        match serde_json::from_str::<String>(s) {
+            Ok(inner) => out.push_str(&inner),
+            // What is not a quoted string stays as it is.
+            Err(_) => out.push_str(s),
+        }
+        Ok(Some(()))
+    })
+}
+
+/// Values as JSON text, for tests.
+#[cfg(test)]
+pub(super) fn show(values: &ArrayRef) -> Result<arrow::array::StringViewArray> {
+    let write = json(values)?;
+    let mut builder = arrow::array::StringViewBuilder::new();
+    for i in 0..values.len() {
+        let mut out = String::new();
+        write(i, &mut out)?;
+        builder.append_value(out);
+    }
+    Ok(builder.finish())
+}

@@ -1,0 +1,247 @@
+//! PRINTF: Java's format strings, as far as they speak of text and numbers.
+
+use std::fmt::Write as _;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+
+use super::scalar::{Call, some};
+use crate::error::{Error, Result};
+
+/// A piece of a format string.
+enum Piece {
+    Literal(String),
+    Value { argument: usize, flags: String, width: usize, precision: Option<usize>, conversion: char },
+}
+
+fn wrong(format: &str, why: impl Into<String>) -> Error {
+    Error::execution("a format of PRINTF is not valid").with_detail(format!("'{format}': {}", why.into()))
+}
+
+fn parse(format: &str) -> Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut chars = format.chars().peekable();
+    let mut next = 0;
+    while let Some(ch) = chars.next() {
+        if ch != '%' {
+            literal.push(ch);
+            continue;
+        }
+        let mut flags = String::new();
+        let mut digits = String::new();
+        let mut position = None;
+        loop {
+            match chars.peek().copied() {
+                Some(f @ ('-' | '+' | ' ' | '0' | ',' | '#' | '(')) if digits.is_empty() => flags.push(f),
+                Some(d) if d.is_ascii_digit() => digits.push(d),
+                Some('$') if position.is_none() => {
+                    position = digits.parse::<usize>().ok().and_then(|p| p.checked_sub(1));
+                    digits.clear();
+                }
+                _ => break,
+            }
+            chars.next();
+        }
+        let number = |digits: &str| match digits.parse::<usize>() {
+            Ok(n) if n <= 10_000 => Ok(n),
+            _ => Err(wrong(format, "width and precision go up to 10000")),
+        };
+        let width = if digits.is_empty() { 0 } else { number(&digits)? };
+        let mut precision = None;
+        if chars.next_if_eq(&'.').is_some() {
+            let mut digits = String::new();
+            while let Some(d) = chars.next_if(char::is_ascii_digit) {
+                digits.push(d);
+            }
+            precision = Some(number(&digits)?);
+        }
+        let conversion = chars.next().ok_or_else(|| wrong(format, "it ends inside of a conversion"))?;
+        match conversion {
+            '%' => literal.push('%'),
+            'n' => literal.push('\n'),
+            's' | 'S' | 'd' | 'x' | 'X' | 'o' | 'f' | 'e' | 'E' | 'b' | 'B' | 'c' => {
+                if !literal.is_empty() {
+                    pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+                }
+                let argument = position.unwrap_or_else(|| {
+                    next += 1;
+                    next - 1
+                });
+                pieces.push(Piece::Value { argument, flags, width, precision, conversion });
+            }
+            other => return Err(wrong(format, format!("%{other} is not supported"))),
+        }
+    }
+    pieces.push(Piece::Literal(literal));
+    Ok(pieces)
+}
+
+fn grouped(digits: &str) -> String {
+    let (whole, rest) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    let mut out = String::new();
+    for (i, d) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(d);
+    }
+    out + rest
+}
+
+pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
+    let format = c.text(0)?;
+    // Numbers and text are read as such; what else there is, as CAST(... AS STRING) shows it.
+    let mut arguments = Vec::with_capacity(c.args.len());
+    for arg in &c.args[1..] {
+        let t = arg.array.data_type();
+        let array = if t.is_integer() {
+            arrow::compute::cast(&arg.array, &DataType::Int64)?
+        } else if t.is_numeric() {
+            arrow::compute::cast(&arg.array, &DataType::Float64)?
+        } else {
+            super::cast::to_text(&arg.array, &c.context.zone)?
+        };
+        arguments.push((array, arg.step));
+    }
+    let constant = match format.constant().then(|| format.get(0)).flatten() {
+        Some(f) => Some(parse(f)?),
+        None => None,
+    };
+    c.texts(|row, out| {
+        let format = some!(format.get(row));
+        let parsed;
+        let pieces = match &constant {
+            Some(p) => p,
+            None => {
+                parsed = parse(format)?;
+                &parsed
+            }
+        };
+        for piece in pieces {
+            match piece {
+                Piece::Literal(s) => out.push_str(s),
+                Piece::Value { argument, flags, width, precision, conversion } => {
+                    let (array, step) =
+                        arguments.get(*argument).ok_or_else(|| wrong(format, "an argument is missing"))?;
+                    let shown = show(format, array.as_ref(), row * step, flags, *width, *precision, *conversion)?;
+                    let padding = width.saturating_sub(shown.chars().count());
+                    if flags.contains('-') {
+                        let _ = write!(out, "{shown}{:padding$}", "");
+                    } else {
+                        let _ = write!(out, "{:padding$}{shown}", "");
+                    }
+                }
+            }
+        }
+        Ok(Some(()))
+    })
+}
+
+fn show(
+    format: &str,
+    array: &dyn Array,
+    i: usize,
+    flags: &str,
+    width: usize,
+    precision: Option<usize>,
+    conversion: char,
+) -> Result<String> {
+    let null = array.is_null(i);
+    let integer = array.as_primitive_opt::<Int64Type>().map(|a| a.value(i));
+    let float = array.as_primitive_opt::<Float64Type>().map(|a| a.value(i));
+    let mismatch = || wrong(format, format!("%{conversion} does not fit its argument"));
+    let text = || match (integer, float) {
+        (Some(v), _) => v.to_string(),
+        (None, Some(v)) => super::cast::java_double(v),
+        (None, None) => array.as_string_view_opt().map_or_else(String::new, |a| a.value(i).to_string()),
+    };
+    let mut sign = "";
+    let mut digits = match conversion {
+        's' | 'S' | 'b' | 'B' => {
+            let mut s = match conversion {
+                'b' | 'B' => (!null && text() != "FALSE").to_string(),
+                _ if null => "null".to_string(),
+                _ => text(),
+            };
+            if let Some(n) = precision {
+                s.truncate(super::text::offset(&s, n as i64));
+            }
+            return Ok(if conversion.is_uppercase() { s.to_uppercase() } else { s });
+        }
+        _ if null => return Ok("null".to_string()),
+        'c' => {
+            let code = integer.and_then(|v| u32::try_from(v).ok()).and_then(char::from_u32);
+            return code.map(String::from).ok_or_else(mismatch);
+        }
+        'd' => {
+            let v = integer.ok_or_else(mismatch)?;
+            sign = if v < 0 { "-" } else { "" };
+            v.unsigned_abs().to_string()
+        }
+        'x' => format!("{:x}", integer.ok_or_else(mismatch)?),
+        'X' => format!("{:X}", integer.ok_or_else(mismatch)?),
+        'o' => format!("{:o}", integer.ok_or_else(mismatch)?),
+        _ => {
+            let v = float.ok_or_else(mismatch)?;
+            if !v.is_finite() {
+                return Ok(super::cast::java_double(v));
+            }
+            sign = if v.is_sign_negative() { "-" } else { "" };
+            let precision = precision.unwrap_or(6);
+            if conversion == 'f' {
+                round_half_up(v.abs(), precision)
+            } else {
+                let shown = format!("{:.precision$e}", v.abs());
+                let (mantissa, exponent) = shown.split_once('e').unwrap_or((&shown, "0"));
+                let exponent: i32 = exponent.parse().unwrap_or(0);
+                let e = if conversion == 'E' { 'E' } else { 'e' };
+                let direction = if exponent < 0 { '-' } else { '+' };
+                format!("{mantissa}{e}{direction}{:02}", exponent.abs())
+            }
+        }
+    };
+    if flags.contains(',') {
+        digits = grouped(&digits);
+    }
+    if sign.is_empty() {
+        sign = if flags.contains('+') {
+            "+"
+        } else if flags.contains(' ') {
+            " "
+        } else {
+            ""
+        };
+    }
+    let zeros = if flags.contains('0') { width.saturating_sub(digits.len() + sign.len()) } else { 0 };
+    Ok(format!("{sign}{}{digits}", "0".repeat(zeros)))
+}
+
+/// Java rounds the shortest decimal form half up, not the binary value.
+fn round_half_up(v: f64, precision: usize) -> String {
+    let shown = format!("{v}");
+    match shown.split_once('.') {
+        Some((whole, fraction)) if fraction.len() > precision => {
+            let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes().take(precision)).collect();
+            if fraction.as_bytes()[precision] >= b'5' {
+                let mut carry = true;
+                for d in digits.iter_mut().rev() {
+                    if *d == b'9' {
+                        *d = b'0';
+                    } else {
+                        *d += 1;
+                        carry = false;
+                        break;
+                    }
+                }
+                if carry {
+                    digits.insert(0, b'1');
+                }
+            }
+            let digits: String = digits.into_iter().map(char::from).collect();
+            let (whole, fraction) = digits.split_at(digits.len() - precision);
+            if precision == 0 { whole.to_string() } else { format!("{whole}.{fraction}") }
+        }
+        _ => format!("{v:.precision$}"),
+    }
+}

@@ -1,0 +1,575 @@
+//! One scalar function: a name, the kinds of its arguments, its result type and a columnar body.
+//!
+//! DataFusion's trait for functions asks for a type each. Flink has about 250 functions that differ in
+//! little but their body, so a [`Definition`] is a line in a table and one implementation of the trait
+//! serves them all:
+//!
+//! - arguments are brought to the Arrow type of their [`Kind`] by type coercion, so a body sees one
+//!   string type (Utf8View), one integer type (Int64) and one floating-point type;
+//! - a constant stays one row long and is read with a step of 0, never expanded;
+//! - a call whose arguments are all constant is computed for one row and stays a constant;
+//! - text results go through one buffer per call, not one allocation per row.
+
+use std::any::Any;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, BinaryViewArray, BinaryViewBuilder, BooleanArray, Decimal128Array,
+    Float64Array, Int64Array, ListArray, MapArray, PrimitiveArray, StringViewArray, StringViewBuilder,
+    new_null_array,
+};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use super::FunctionContext;
+use crate::error::{Error, Result};
+use crate::sql::types::SqlType;
+
+/// Leaves a row's closure with NULL when an argument is NULL.
+macro_rules! some {
+    ($e:expr) => {
+        match $e {
+            Some(v) => v,
+            None => return Ok(None),
+        }
+    };
+}
+pub(crate) use some;
+
+/// What an argument may be, and what the body gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Strings, as Utf8View.
+    Text,
+    /// Integers, as Int64.
+    Int,
+    /// Any number, as Float64.
+    Double,
+    /// Any number, as it is.
+    Number,
+    /// BOOLEAN.
+    Bool,
+    /// BYTES as BinaryView, strings as Utf8View.
+    TextOrBytes,
+    /// DATE, TIME and both sorts of TIMESTAMP as they are, strings as Utf8View.
+    Moment,
+    /// Strings as Utf8View, integers as Int64, other numbers as Float64.
+    TextOrNumber,
+    /// ARRAY
+    List,
+    /// MAP
+    Map,
+    /// ARRAY or MAP
+    Collection,
+    /// Anything, strings as Utf8View.
+    Any,
+}
+
+impl Kind {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Text => "STRING",
+            Self::Int => "an integer",
+            Self::Double | Self::Number => "a number",
+            Self::Bool => "BOOLEAN",
+            Self::TextOrBytes => "STRING or BYTES",
+            Self::Moment => "DATE, TIME, TIMESTAMP or STRING",
+            Self::TextOrNumber => "STRING or a number",
+            Self::List => "ARRAY",
+            Self::Map => "MAP",
+            Self::Collection => "ARRAY or MAP",
+            Self::Any => "any type",
+        }
+    }
+
+    fn coerce(self, t: &DataType) -> Option<DataType> {
+        use DataType as D;
+        if let D::Dictionary(_, v) = t {
+            return self.coerce(v);
+        }
+        let text = matches!(t, D::Utf8 | D::Utf8View | D::LargeUtf8);
+        let null = matches!(t, D::Null);
+        let bytes = matches!(t, D::Binary | D::BinaryView | D::LargeBinary | D::FixedSizeBinary(_));
+        let list = match t {
+            D::List(f) | D::LargeList(f) | D::FixedSizeList(f, _) => Some(D::List(f.clone())),
+            _ => None,
+        };
+        match self {
+            Self::Text if text || null => Some(D::Utf8View),
+            Self::Int if t.is_integer() || null => Some(D::Int64),
+            Self::Double if t.is_numeric() || null => Some(D::Float64),
+            Self::Number if null => Some(D::Int32),
+            Self::Number if t.is_numeric() => Some(narrow(t)),
+            Self::Bool if null || *t == D::Boolean => Some(D::Boolean),
+            Self::TextOrBytes if text || null => Some(D::Utf8View),
+            Self::TextOrBytes if bytes => Some(D::BinaryView),
+            Self::Moment if text || null => Some(D::Utf8View),
+            Self::Moment => match t {
+                D::Date32 | D::Timestamp(_, _) => Some(t.clone()),
+                D::Date64 => Some(D::Timestamp(TimeUnit::Millisecond, None)),
+                D::Time32(_) | D::Time64(_) => Some(D::Time32(TimeUnit::Millisecond)),
+                _ => None,
+            },
+            Self::TextOrNumber if text || null => Some(D::Utf8View),
+            Self::TextOrNumber if t.is_integer() => Some(D::Int64),
+            Self::TextOrNumber if t.is_numeric() => Some(D::Float64),
+            Self::List | Self::Collection if null => Some(D::List(Arc::new(Field::new_list_field(D::Null, true)))),
+            Self::List => list,
+            Self::Map | Self::Collection if matches!(t, D::Map(_, _)) => Some(t.clone()),
+            Self::Collection => list,
+            Self::Any if text => Some(D::Utf8View),
+            Self::Any if bytes => Some(D::BinaryView),
+            Self::Any => Some(list.unwrap_or_else(|| t.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// Unsigned and half-width numbers do not exist in SQL: the next signed or wider one.
+fn narrow(t: &DataType) -> DataType {
+    match t {
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Float16 => DataType::Float32,
+        other => other.clone(),
+    }
+}
+
+/// What decides a result type.
+pub(crate) struct Typing<'a> {
+    pub types: &'a [DataType],
+    pub constants: &'a [Option<&'a ScalarValue>],
+    pub context: &'a FunctionContext,
+}
+
+impl Typing<'_> {
+    /// A constant argument as text.
+    pub fn text(&self, i: usize) -> Option<&str> {
+        match self.constants.get(i)? {
+            Some(ScalarValue::Utf8(s) | ScalarValue::Utf8View(s) | ScalarValue::LargeUtf8(s)) => s.as_deref(),
+            _ => None,
+        }
+    }
+    /// A constant argument as integer.
+    pub fn int(&self, i: usize) -> Option<i64> {
+        match self.constants.get(i)? {
+            Some(ScalarValue::Int64(v)) => *v,
+            Some(ScalarValue::Int32(v)) => v.map(i64::from),
+            Some(ScalarValue::Int16(v)) => v.map(i64::from),
+            Some(ScalarValue::Int8(v)) => v.map(i64::from),
+            _ => None,
+        }
+    }
+    pub fn zone(&self) -> Option<Arc<str>> {
+        Some(self.context.zone.as_str().into())
+    }
+}
+
+/// The result type.
+pub(crate) enum Returns {
+    Text,
+    Bytes,
+    Int,
+    Long,
+    Double,
+    Bool,
+    Date,
+    /// The type of the first argument.
+    First,
+    /// Computed from arguments and constants.
+    With(fn(&Typing<'_>) -> Result<DataType>),
+}
+
+type Body = fn(&Call<'_>) -> Result<ArrayRef>;
+type Coercion = fn(&[DataType]) -> Result<Vec<DataType>>;
+
+/// One function of the table.
+pub(crate) struct Definition {
+    pub names: &'static [&'static str],
+    args: &'static [Kind],
+    optional: usize,
+    variadic: bool,
+    returns: Returns,
+    body: Body,
+    volatile: bool,
+    coercion: Option<Coercion>,
+    metadata: Option<(&'static str, &'static str)>,
+}
+
+/// A function with its names, argument kinds, result and body.
+pub(crate) const fn define(
+    names: &'static [&'static str],
+    args: &'static [Kind],
+    returns: Returns,
+    body: Body,
+) -> Definition {
+    Definition { names, args, optional: 0, variadic: false, returns, body, volatile: false, coercion: None, metadata: None }
+}
+
+impl Definition {
+    /// The last `n` arguments may be left out.
+    pub const fn optional(mut self, n: usize) -> Self {
+        self.optional = n;
+        self
+    }
+    /// The last argument may be repeated, also zero times if it is optional.
+    pub const fn variadic(mut self) -> Self {
+        self.variadic = true;
+        self
+    }
+    /// Every call gives another value: never folded to a constant.
+    pub const fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+    /// Argument types that depend on each other; applied after the kinds.
+    pub const fn coerce(mut self, coercion: Coercion) -> Self {
+        self.coercion = Some(coercion);
+        self
+    }
+    /// Metadata of the result's field.
+    pub const fn metadata(mut self, key: &'static str, value: &'static str) -> Self {
+        self.metadata = Some((key, value));
+        self
+    }
+
+    fn usage(&self) -> String {
+        let kinds: Vec<&str> = self.args.iter().map(|k| k.words()).collect();
+        let more = if self.variadic { ", ..." } else { "" };
+        let optional = match self.optional {
+            0 => String::new(),
+            n => format!("; the last {n} may be left out"),
+        };
+        format!("{}({}{more}){optional}", self.names[0], kinds.join(", "))
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let least = self.args.len() - self.optional;
+        if types.len() < least || (types.len() > self.args.len() && !self.variadic) {
+            return Err(Error::plan(format!("{} does not take {} arguments", self.names[0], types.len()))
+                .with_hint(format!("use {}", self.usage())));
+        }
+        let mut coerced = Vec::with_capacity(types.len());
+        for (i, t) in types.iter().enumerate() {
+            let Some(kind) = self.args.get(i).or(self.args.last()) else { continue };
+            coerced.push(kind.coerce(t).ok_or_else(|| {
+                let shown = SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string());
+                Error::plan(format!(
+                    "argument {} of {} must be {}, not {shown}",
+                    i + 1,
+                    self.names[0],
+                    kind.words()
+                ))
+                .with_hint("CAST(... AS ...) converts it")
+            })?);
+        }
+        match self.coercion {
+            Some(coercion) => coercion(&coerced),
+            None => Ok(coerced),
+        }
+    }
+}
+
+/// A [`Definition`] in a session.
+pub(crate) struct Scalar {
+    definition: &'static Definition,
+    name: String,
+    signature: Signature,
+    context: FunctionContext,
+}
+
+impl Scalar {
+    pub fn udf(definition: &'static Definition, context: &FunctionContext) -> Arc<ScalarUDF> {
+        let volatility = if definition.volatile { Volatility::Volatile } else { Volatility::Immutable };
+        Arc::new(ScalarUDF::from(Self {
+            definition,
+            name: definition.names[0].to_ascii_lowercase(),
+            signature: Signature::user_defined(volatility),
+            context: context.clone(),
+        }))
+    }
+}
+
+impl fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scalar").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+impl PartialEq for Scalar {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.context.zone == other.context.zone
+    }
+}
+impl Eq for Scalar {}
+impl Hash for Scalar {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Scalar {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn coerce_types(&self, types: &[DataType]) -> datafusion_common::Result<Vec<DataType>> {
+        Ok(self.definition.coerce_types(types)?)
+    }
+    fn return_type(&self, types: &[DataType]) -> datafusion_common::Result<DataType> {
+        let none = vec![None; types.len()];
+        Ok(self.result(&Typing { types, constants: &none, context: &self.context })?)
+    }
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> datafusion_common::Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+        let typing = Typing { types: &types, constants: args.scalar_arguments, context: &self.context };
+        let mut field = Field::new(&self.name, self.result(&typing)?, true);
+        if let Some((key, value)) = self.definition.metadata {
+            field.set_metadata([(key.to_string(), value.to_string())].into());
+        }
+        Ok(Arc::new(field))
+    }
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion_common::Result<ColumnarValue> {
+        let constant = !self.definition.volatile
+            && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let mut types = Vec::with_capacity(args.args.len());
+        let mut values = Vec::with_capacity(args.args.len());
+        for value in &args.args {
+            types.push(value.data_type());
+            values.push(match value {
+                ColumnarValue::Array(a) => Arg { array: Arc::clone(a), step: 1 },
+                ColumnarValue::Scalar(s) => Arg { array: s.to_array()?, step: 0 },
+            });
+        }
+        let call = Call {
+            definition: self.definition,
+            args: values,
+            types,
+            rows,
+            returns: args.return_field.data_type(),
+            context: &self.context,
+        };
+        let result = (self.definition.body)(&call)?;
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        }
+        Ok(ColumnarValue::Array(result))
+    }
+}
+
+impl Scalar {
+    fn result(&self, typing: &Typing<'_>) -> Result<DataType> {
+        Ok(match &self.definition.returns {
+            Returns::Text => DataType::Utf8View,
+            Returns::Bytes => DataType::BinaryView,
+            Returns::Int => DataType::Int32,
+            Returns::Long => DataType::Int64,
+            Returns::Double => DataType::Float64,
+            Returns::Bool => DataType::Boolean,
+            Returns::Date => DataType::Date32,
+            Returns::First => typing.types.first().cloned().unwrap_or(DataType::Null),
+            Returns::With(f) => f(typing)?,
+        })
+    }
+}
+
+/// An argument: a column, or a constant of one row that is read with step 0.
+pub(crate) struct Arg {
+    pub array: ArrayRef,
+    pub step: usize,
+}
+
+/// A call for one batch.
+pub(crate) struct Call<'a> {
+    definition: &'static Definition,
+    pub args: Vec<Arg>,
+    pub types: Vec<DataType>,
+    pub rows: usize,
+    pub returns: &'a DataType,
+    pub context: &'a FunctionContext,
+}
+
+/// A typed argument.
+pub(crate) struct Values<'a, A> {
+    pub array: &'a A,
+    pub step: usize,
+}
+
+impl<'a, A: Array> Values<'a, A> {
+    /// The index of a row in the array, unless the value is NULL.
+    #[inline]
+    pub fn at(&self, row: usize) -> Option<usize> {
+        let i = row * self.step;
+        if self.array.is_null(i) { None } else { Some(i) }
+    }
+    pub fn constant(&self) -> bool {
+        self.step == 0
+    }
+}
+impl<'a> Values<'a, StringViewArray> {
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<&'a str> {
+        self.at(row).map(|i| self.array.value(i))
+    }
+}
+impl<'a> Values<'a, BinaryViewArray> {
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<&'a [u8]> {
+        self.at(row).map(|i| self.array.value(i))
+    }
+}
+impl<T: ArrowPrimitiveType> Values<'_, PrimitiveArray<T>> {
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<T::Native> {
+        self.at(row).map(|i| self.array.value(i))
+    }
+}
+impl Values<'_, BooleanArray> {
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<bool> {
+        self.at(row).map(|i| self.array.value(i))
+    }
+}
+
+impl<'a> Call<'a> {
+    pub fn name(&self) -> &'static str {
+        self.definition.names[0]
+    }
+    /// Whether argument `i` was given.
+    pub fn has(&self, i: usize) -> bool {
+        i < self.args.len()
+    }
+    /// The Arrow type of an argument.
+    pub fn kind(&self, i: usize) -> &DataType {
+        &self.types[i]
+    }
+    /// An argument as its array type.
+    pub fn values<A: Any>(&self, i: usize) -> Result<Values<'_, A>> {
+        let arg = self.args.get(i).ok_or_else(|| Error::internal(format!("{} lacks an argument", self.name())))?;
+        let array = arg.array.as_any().downcast_ref::<A>().ok_or_else(|| {
+            Error::internal(format!("{} got {} as argument {}", self.name(), arg.array.data_type(), i + 1))
+        })?;
+        Ok(Values { array, step: arg.step })
+    }
+    pub fn text(&self, i: usize) -> Result<Values<'_, StringViewArray>> {
+        self.values(i)
+    }
+    pub fn bytes(&self, i: usize) -> Result<Values<'_, BinaryViewArray>> {
+        self.values(i)
+    }
+    pub fn int(&self, i: usize) -> Result<Values<'_, Int64Array>> {
+        self.values(i)
+    }
+    pub fn double(&self, i: usize) -> Result<Values<'_, Float64Array>> {
+        self.values(i)
+    }
+    pub fn boolean(&self, i: usize) -> Result<Values<'_, BooleanArray>> {
+        self.values(i)
+    }
+    pub fn decimal(&self, i: usize) -> Result<Values<'_, Decimal128Array>> {
+        self.values(i)
+    }
+    pub fn list(&self, i: usize) -> Result<Values<'_, ListArray>> {
+        self.values(i)
+    }
+    pub fn map(&self, i: usize) -> Result<Values<'_, MapArray>> {
+        self.values(i)
+    }
+    /// An argument as a column of all rows.
+    pub fn column(&self, i: usize) -> Result<ArrayRef> {
+        let arg = &self.args[i];
+        if arg.step == 1 {
+            return Ok(Arc::clone(&arg.array));
+        }
+        Ok(ScalarValue::try_from_array(&arg.array, 0)?.to_array_of_size(self.rows)?)
+    }
+    /// The constant text of an argument, or an error that asks for a constant.
+    pub fn constant_text(&self, i: usize) -> Result<Option<&str>> {
+        let values = self.text(i)?;
+        if !values.constant() {
+            return Err(Error::unsupported(format!("argument {} of {} must be a constant", i + 1, self.name())));
+        }
+        Ok(values.get(0))
+    }
+
+    /// All rows NULL.
+    pub fn nulls(&self) -> ArrayRef {
+        new_null_array(self.returns, self.rows)
+    }
+    /// Text: the closure writes a row's text into the buffer, or says NULL.
+    pub fn texts(&self, mut f: impl FnMut(usize, &mut String) -> Result<Option<()>>) -> Result<ArrayRef> {
+        let mut builder = StringViewBuilder::with_capacity(self.rows);
+        let mut buffer = String::new();
+        for row in 0..self.rows {
+            buffer.clear();
+            match f(row, &mut buffer)? {
+                Some(()) => builder.try_append_value(&buffer)?,
+                None => builder.append_null(),
+            }
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+    /// Text that is a part of an argument.
+    pub fn slices<'s>(&self, mut f: impl FnMut(usize) -> Result<Option<&'s str>>) -> Result<ArrayRef> {
+        let mut builder = StringViewBuilder::with_capacity(self.rows);
+        for row in 0..self.rows {
+            match f(row)? {
+                Some(s) => builder.try_append_value(s)?,
+                None => builder.append_null(),
+            }
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+    /// Bytes: the closure writes a row's bytes into the buffer, or says NULL.
+    pub fn blobs(&self, mut f: impl FnMut(usize, &mut Vec<u8>) -> Result<Option<()>>) -> Result<ArrayRef> {
+        let mut builder = BinaryViewBuilder::with_capacity(self.rows);
+        let mut buffer = Vec::new();
+        for row in 0..self.rows {
+            buffer.clear();
+            match f(row, &mut buffer)? {
+                Some(()) => builder.try_append_value(&buffer)?,
+                None => builder.append_null(),
+            }
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+    /// Numbers and times; the type is the result's.
+    pub fn numbers<T: ArrowPrimitiveType>(
+        &self,
+        mut f: impl FnMut(usize) -> Result<Option<T::Native>>,
+    ) -> Result<ArrayRef> {
+        let mut builder = PrimitiveArray::<T>::builder(self.rows);
+        for row in 0..self.rows {
+            builder.append_option(f(row)?);
+        }
+        Ok(Arc::new(builder.finish().with_data_type(self.returns.clone())))
+    }
+    /// Booleans.
+    pub fn booleans(&self, mut f: impl FnMut(usize) -> Result<Option<bool>>) -> Result<ArrayRef> {
+        let mut builder = BooleanArray::builder(self.rows);
+        for row in 0..self.rows {
+            builder.append_option(f(row)?);
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+}
+
+/// The type that holds values of all types, as CASE would choose it.
+pub(crate) fn common_type(name: &str, types: &[DataType]) -> Result<DataType> {
+    datafusion_expr::type_coercion::binary::type_union_resolution(types)
+        .ok_or_else(|| Error::plan(format!("the arguments of {name} have no common type")))
+}
+
+impl From<Error> for Box<DataFusionError> {
+    fn from(e: Error) -> Self {
+        Box::new(e.into())
+    }
+}

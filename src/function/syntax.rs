@@ -1,0 +1,495 @@
+//! Flink's grammar of expressions on its way to plain calls.
+//!
+//! Some functions have a grammar of their own, some of which `sqlparser` reads and DataFusion then refuses, and
+//! some of which `sqlparser` cannot read. Both ends meet in calls of the functions of this room:
+//!
+//! - [`parse_prefix`], [`parse_infix`] and [`next_precedence`] belong into the methods of the same names of the
+//!   parser's dialect;
+//! - [`rewrite_ast`] runs over what was parsed, before DataFusion plans it.
+//!
+//! Names that begin with `$` are ours and cannot be written by a user.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion_common::DFSchema;
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
+use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
+use sqlparser::ast::helpers::attached_token::AttachedToken;
+use sqlparser::ast::{
+    BinaryOperator, CaseWhen, CeilFloorKind, DataType as AstType, DateTimeField, Expr as Ast, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo, TrimWhereField,
+    UnaryOperator, Value, VisitMut, visit_expressions_mut,
+};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+use super::FunctionContext;
+use super::scalar::Scalar;
+
+/// A call of a function.
+fn call(name: &str, args: Vec<Ast>) -> Ast {
+    Ast::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn text(s: impl Into<String>) -> Ast {
+    Ast::value(Value::SingleQuotedString(s.into()))
+}
+fn null() -> Ast {
+    Ast::value(Value::Null)
+}
+
+// ------------------------------------------------------------------------------------------------ reading
+
+/// Takes the next token if it is this word.
+fn word(parser: &mut Parser<'_>, word: &str) -> bool {
+    let found = matches!(&parser.peek_token_ref().token,
+        Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
+    if found {
+        parser.next_token();
+    }
+    found
+}
+
+fn words(parser: &mut Parser<'_>, all: &[&str]) -> bool {
+    let found = all.iter().enumerate().all(|(i, word)| {
+        matches!(parser.peek_nth_token_ref(i).token, Token::Word(ref w)
+            if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+    });
+    if found {
+        all.iter().for_each(|_| {
+            parser.next_token();
+        });
+    }
+    found
+}
+
+fn expect(parser: &mut Parser<'_>, all: &[&str]) -> Result<(), ParserError> {
+    if words(parser, all) {
+        return Ok(());
+    }
+    parser.expected_ref(&all.join(" "), parser.peek_token_ref())
+}
+
+/// Reads what begins with a word of Flink's own: JSON functions with clauses, `MAP[...]`. `None` leaves the
+/// rest to `sqlparser`.
+pub fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Ast, ParserError>> {
+    let Token::Word(first) = &parser.peek_token_ref().token else { return None };
+    if first.quote_style.is_some() {
+        return None;
+    }
+    let next = &parser.peek_nth_token_ref(1).token;
+    let read: fn(&mut Parser<'_>) -> Result<Ast, ParserError> =
+        match (first.value.to_ascii_uppercase().as_str(), next) {
+            ("JSON_VALUE", Token::LParen) => json_value,
+            ("JSON_QUERY", Token::LParen) => json_query,
+            ("JSON_EXISTS", Token::LParen) => json_exists,
+            ("JSON_OBJECT", Token::LParen) => json_object,
+            ("JSON_ARRAY", Token::LParen) => json_array,
+            ("MAP", Token::LBracket) => map_literal,
+            _ => return None,
+        };
+    parser.next_token();
+    parser.next_token();
+    Some(read(parser))
+}
+
+/// Reads `x IS [NOT] JSON [VALUE | OBJECT | ARRAY | SCALAR]`.
+pub fn parse_infix(parser: &mut Parser<'_>, expr: &Ast) -> Option<Result<Ast, ParserError>> {
+    let negated = if words(parser, &["IS", "NOT", "JSON"]) {
+        true
+    } else if words(parser, &["IS", "JSON"]) {
+        false
+    } else {
+        return None;
+    };
+    let kind = ["VALUE", "OBJECT", "ARRAY", "SCALAR"].into_iter().find(|k| word(parser, k)).unwrap_or("VALUE");
+    let test = call("$is_json", vec![expr.clone(), text(kind)]);
+    Some(Ok(if negated { Ast::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }))
+}
+
+fn json_start(parser: &mut Parser<'_>) -> Result<(Ast, Ast), ParserError> {
+    let document = parser.parse_expr()?;
+    parser.expect_token(&Token::Comma)?;
+    Ok((document, parser.parse_expr()?))
+}
+
+fn json_value(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let (document, path) = json_start(parser)?;
+    let returning = if word(parser, "RETURNING") { parser.parse_data_type()?.to_string() } else { "STRING".into() };
+    let mut behaviours = [("NULL", null()), ("NULL", null())];
+    loop {
+        let behaviour = if word(parser, "NULL") {
+            ("NULL", null())
+        } else if word(parser, "ERROR") {
+            ("ERROR", null())
+        } else if word(parser, "DEFAULT") {
+            ("DEFAULT", parser.parse_expr()?)
+        } else {
+            break;
+        };
+        expect(parser, &["ON"])?;
+        if word(parser, "EMPTY") {
+            behaviours[0] = behaviour;
+        } else {
+            expect(parser, &["ERROR"])?;
+            behaviours[1] = behaviour;
+        }
+    }
+    parser.expect_token(&Token::RParen)?;
+    let [(empty, empty_value), (error, error_value)] = behaviours;
+    Ok(call("json_value", vec![document, path, text(returning), text(empty), empty_value, text(error), error_value]))
+}
+
+fn json_query(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let (document, path) = json_start(parser)?;
+    let returning = if word(parser, "RETURNING") { parser.parse_data_type()?.to_string() } else { "STRING".into() };
+    let mut wrapper = "WITHOUT";
+    if word(parser, "WITHOUT") {
+        word(parser, "ARRAY");
+        expect(parser, &["WRAPPER"])?;
+    } else if word(parser, "WITH") {
+        wrapper = if word(parser, "CONDITIONAL") { "CONDITIONAL" } else { "WITH" };
+        word(parser, "UNCONDITIONAL");
+        word(parser, "ARRAY");
+        expect(parser, &["WRAPPER"])?;
+    }
+    let (mut empty, mut error) = ("NULL", "NULL");
+    loop {
+        let behaviour = if word(parser, "NULL") {
+            "NULL"
+        } else if word(parser, "ERROR") {
+            "ERROR"
+        } else if words(parser, &["EMPTY", "ARRAY"]) {
+            "[]"
+        } else if words(parser, &["EMPTY", "OBJECT"]) {
+            "{}"
+        } else {
+            break;
+        };
+        expect(parser, &["ON"])?;
+        if word(parser, "EMPTY") {
+            empty = behaviour;
+        } else {
+            expect(parser, &["ERROR"])?;
+            error = behaviour;
+        }
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(call("json_query", vec![document, path, text(returning), text(wrapper), text(empty), text(error)]))
+}
+
+fn json_exists(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let (document, path) = json_start(parser)?;
+    let error = ["TRUE", "FALSE", "UNKNOWN", "ERROR"].into_iter().find(|k| word(parser, k));
+    if error.is_some() {
+        expect(parser, &["ON", "ERROR"])?;
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(call("json_exists", vec![document, path, text(error.unwrap_or("FALSE"))]))
+}
+
+/// Whether NULLs are kept, as the two constructors say it.
+fn on_null(parser: &mut Parser<'_>, default: &'static str) -> &'static str {
+    if words(parser, &["NULL", "ON", "NULL"]) {
+        "NULL"
+    } else if words(parser, &["ABSENT", "ON", "NULL"]) {
+        "ABSENT"
+    } else {
+        default
+    }
+}
+
+/// `r` for what is JSON already and is put in as it is, `v` for other values.
+fn form(value: &Ast) -> char {
+    let name = match value {
+        Ast::Function(f) => f.name.to_string().to_ascii_lowercase(),
+        Ast::Nested(inner) => return form(inner),
+        _ => String::new(),
+    };
+    if matches!(name.as_str(), "$json_object" | "$json_array" | "json_query") { 'r' } else { 'v' }
+}
+
+fn json_object(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let mut forms = String::new();
+    let mut args = vec![null(), null()];
+    let mut nulls = on_null(parser, "");
+    if nulls.is_empty() && !parser.consume_token(&Token::RParen) {
+        loop {
+            let keyword = word(parser, "KEY");
+            args.push(parser.parse_expr()?);
+            if !(word(parser, "VALUE") || (!keyword && parser.consume_token(&Token::Colon))) {
+                return parser.expected_ref("VALUE", parser.peek_token_ref());
+            }
+            let value = parser.parse_expr()?;
+            forms.push(form(&value));
+            args.push(value);
+            if !parser.consume_token(&Token::Comma) {
+                break;
+            }
+        }
+        nulls = on_null(parser, "NULL");
+        parser.expect_token(&Token::RParen)?;
+    } else if !nulls.is_empty() {
+        parser.expect_token(&Token::RParen)?;
+    }
+    args[0] = text(nulls);
+    args[1] = text(forms);
+    Ok(call("$json_object", args))
+}
+
+fn json_array(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let mut forms = String::new();
+    let mut args = vec![null(), null()];
+    let mut nulls = on_null(parser, "");
+    if nulls.is_empty() && parser.peek_token_ref().token != Token::RParen {
+        loop {
+            let value = parser.parse_expr()?;
+            forms.push(form(&value));
+            args.push(value);
+            if !parser.consume_token(&Token::Comma) {
+                break;
+            }
+        }
+        nulls = on_null(parser, "ABSENT");
+    }
+    parser.expect_token(&Token::RParen)?;
+    args[0] = text(nulls);
+    args[1] = text(forms);
+    Ok(call("$json_array", args))
+}
+
+fn map_literal(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let entries = if parser.peek_token_ref().token == Token::RBracket {
+        Vec::new()
+    } else {
+        parser.parse_comma_separated(Parser::parse_expr)?
+    };
+    parser.expect_token(&Token::RBracket)?;
+    Ok(call("map", entries))
+}
+
+// ---------------------------------------------------------------------------------------------- rewriting
+
+/// Makes plain calls of what DataFusion would refuse or mean differently, in an expression, a query or a
+/// statement. Running it twice changes nothing.
+pub fn rewrite_ast<T: VisitMut>(node: &mut T) {
+    let _ = visit_expressions_mut(node, |expr| {
+        rewrite(expr);
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+fn take(expr: &mut Ast) -> Ast {
+    std::mem::replace(expr, null())
+}
+
+fn rewrite(expr: &mut Ast) {
+    let new = match expr {
+        Ast::Extract { field, expr, .. } => call("extract", vec![text(field.to_string()), take(expr)]),
+        Ast::Floor { expr, field: CeilFloorKind::DateTimeField(unit) } => rounded("$floor", unit, take(expr)),
+        Ast::Ceil { expr, field: CeilFloorKind::DateTimeField(unit) } => rounded("$ceil", unit, take(expr)),
+        Ast::Substring { expr, substring_from, substring_for, .. } => {
+            let mut args = vec![take(expr)];
+            args.push(substring_from.as_deref_mut().map_or_else(|| Ast::value(Value::Number("1".into(), false)), take));
+            args.extend(substring_for.as_deref_mut().map(take));
+            call("substring", args)
+        }
+        Ast::Trim { expr, trim_where, trim_what, trim_characters } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                _ => "trim",
+            };
+            let mut args = vec![take(expr)];
+            args.extend(trim_what.as_deref_mut().map(take));
+            args.extend(trim_characters.iter_mut().flatten().map(take));
+            call(name, args)
+        }
+        Ast::Position { expr, r#in } => call("position", vec![take(expr), take(r#in)]),
+        Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+            let mut args = vec![take(expr), take(overlay_what), take(overlay_from)];
+            args.extend(overlay_for.as_deref_mut().map(take));
+            call("overlay", args)
+        }
+        Ast::SimilarTo { negated, expr, pattern, escape_char } => {
+            let escape = escape_char.take().map_or_else(null, Ast::Value);
+            let negated = Ast::value(Value::Boolean(*negated));
+            call("$similar", vec![take(expr), take(pattern), escape, negated])
+        }
+        Ast::Like { pattern, escape_char, .. } => {
+            escape_like(pattern, escape_char);
+            return;
+        }
+        Ast::Array(array) => call("array", array.elem.iter_mut().map(take).collect()),
+        Ast::TypedString(typed) => {
+            // The precision of a literal is that of its digits.
+            if let AstType::Timestamp(precision @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) =
+                &mut typed.data_type
+                && let Value::SingleQuotedString(s) = &typed.value.value
+            {
+                let digits = s.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+                *precision = Some(digits.div_ceil(3).min(3) as u64 * 3);
+            }
+            return;
+        }
+        Ast::Function(function) => match rewrite_call(function) {
+            Some(new) => new,
+            None => return,
+        },
+        _ => return,
+    };
+    *expr = new;
+}
+
+fn rounded(name: &str, unit: &DateTimeField, expr: Ast) -> Ast {
+    match unit {
+        DateTimeField::NoDateTime => call(name, vec![expr]),
+        unit => call(&format!("{name}_to"), vec![expr, text(unit.to_string())]),
+    }
+}
+
+/// LIKE has no escape character unless it is named; DataFusion's is the backslash and no other.
+fn escape_like(pattern: &mut Ast, escape: &mut Option<sqlparser::ast::ValueWithSpan>) {
+    let Ast::Value(value) = pattern else { return };
+    let Value::SingleQuotedString(s) = &mut value.value else { return };
+    let character = match escape.as_ref().map(|e| &e.value) {
+        Some(Value::SingleQuotedString(e)) if e.chars().count() == 1 => e.chars().next(),
+        Some(_) => return,
+        None => None,
+    };
+    if character.is_none() && !s.contains('\\') {
+        return;
+    }
+    // A pattern that was rewritten carries the backslash as its escape character.
+    if character == Some('\\') {
+        return;
+    }
+    let mut escaped = String::with_capacity(s.len() + 4);
+    let mut chars = s.chars();
+    while let Some(ch) = chars.next() {
+        if Some(ch) == character {
+            if let Some(next) = chars.next() {
+                escaped.extend(['\\', next]);
+            }
+        } else if ch == '\\' {
+            escaped.push_str("\\\\");
+        } else {
+            escaped.push(ch);
+        }
+    }
+    *s = escaped;
+    *escape = Some(Value::SingleQuotedString("\\".into()).into());
+}
+
+/// The plain arguments of a call.
+fn arguments(function: &mut Function) -> Option<Vec<&mut Ast>> {
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    list.args
+        .iter_mut()
+        .map(|a| match a {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e),
+            _ => None,
+        })
+        .collect()
+}
+
+fn rewrite_call(function: &mut Function) -> Option<Ast> {
+    if function.name.0.len() != 1 || function.over.is_some() {
+        return None;
+    }
+    let name = function.name.0[0].as_ident()?.value.to_ascii_uppercase();
+    let mut args = arguments(function)?;
+    Some(match (name.as_str(), args.len()) {
+        ("IF", 3) => Ast::Case {
+            case_token: AttachedToken::empty(),
+            end_token: AttachedToken::empty(),
+            operand: None,
+            conditions: vec![CaseWhen { condition: take(args[0]), result: take(args[1]) }],
+            else_result: Some(Box::new(take(args[2]))),
+        },
+        ("MOD", 2) => {
+            let nested = |e: &mut Ast| Box::new(Ast::Nested(Box::new(take(e))));
+            let (left, right) = (nested(args[0]), nested(args[1]));
+            Ast::Nested(Box::new(Ast::BinaryOp { left, op: BinaryOperator::Modulo, right }))
+        }
+        ("CEILING" | "CEIL", 1) => call("$ceil", vec![take(args[0])]),
+        ("FLOOR", 1) => call("$floor", vec![take(args[0])]),
+        ("UNIX_TIMESTAMP", 0) => call("$unix_now", Vec::new()),
+        ("TIMESTAMPADD" | "TIMESTAMPDIFF", 3) => {
+            if let Ast::Identifier(unit) = &*args[0] {
+                *args[0] = text(unit.value.to_ascii_uppercase());
+            }
+            return None;
+        }
+        ("JSON_OBJECT", 0) => call("$json_object", vec![text("NULL"), text("")]),
+        ("JSON_ARRAY", n) if args.first().is_none_or(|_| n > 0) => {
+            let forms: String = args.iter().map(|a| form(a)).collect();
+            let mut all = vec![text("ABSENT"), text(forms)];
+            all.extend(args.iter_mut().map(|a| take(a)));
+            call("$json_array", all)
+        }
+        _ => return None,
+    })
+}
+
+/// True for a keyword that `sqlparser` reserves although Flink has a function of this name.
+pub fn is_function_keyword(keyword: Keyword) -> bool {
+    matches!(keyword, Keyword::LEFT | Keyword::RIGHT | Keyword::REPLACE | Keyword::TRUNCATE)
+}
+
+// ----------------------------------------------------------------------------------------------- planning
+
+/// The planners of expressions.
+pub(super) fn expr_planners(context: &FunctionContext) -> Vec<Arc<dyn ExprPlanner>> {
+    let access = super::definitions().find(|d| d.names[0] == "$AT").map(|d| Scalar::udf(d, context));
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = Vec::new();
+    if let Some(at) = access {
+        planners.push(Arc::new(Access { at }));
+    }
+    planners.push(Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()));
+    planners
+}
+
+/// `array[i]`, `map['k']`, `row.field`.
+#[derive(Debug)]
+struct Access {
+    at: Arc<ScalarUDF>,
+}
+
+impl ExprPlanner for Access {
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> datafusion_common::Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { expr, field_access } = access;
+        let is_row = matches!(expr.get_type(schema)?, DataType::Struct(_));
+        Ok(match field_access {
+            GetFieldAccess::NamedStructField { name } if is_row => {
+                let get_field = datafusion_functions::core::get_field();
+                PlannerResult::Planned(get_field.call(vec![expr, lit(name)]))
+            }
+            GetFieldAccess::NamedStructField { name } => PlannerResult::Planned(self.at.call(vec![expr, lit(name)])),
+            GetFieldAccess::ListIndex { key } if !is_row => {
+                PlannerResult::Planned(self.at.call(vec![expr, Expr::clone(&key)]))
+            }
+            field_access => PlannerResult::Original(RawFieldAccessExpr { expr, field_access }),
+        })
+    }
+}
