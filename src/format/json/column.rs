@@ -190,6 +190,21 @@ impl Field {
                     }
                 }
             }
+            Values::Timestamp { values, unit, zoned } => {
+                let separator = if cx.format == TimestampFormat::Iso8601 { b'T' } else { b' ' };
+                if cx.text.peek(at) == b'"'
+                    && let Some(rest) = cx.text.bytes().get(at + 1..)
+                    && let Some((n, length)) = convert::leading_timestamp(rest, *unit, separator)
+                {
+                    let end = at + 1 + length;
+                    let quote = if *zoned { end + 1 } else { end };
+                    if cx.text.peek(quote) == b'"' && (!*zoned || cx.text.peek(end) == b'Z') {
+                        put(values, row, n, 0);
+                        self.valid.set(row);
+                        return Ok(quote + 1);
+                    }
+                }
+            }
             Values::Row(reader) => {
                 if cx.text.peek(at) == b'{' {
                     let end = reader.read(cx, at, row)?;
