@@ -5,21 +5,26 @@
 //! | `options` | the format's options |
 //! | `scan` | tokens of the text |
 //! | `convert` | text to and from numbers, decimals, dates and times |
-//! | `column` | values into columns, written by row number |
+//! | `column`, `store` | values into columns, written by row number |
 //! | `object` | objects by predicted shape, and the general way |
-//! | `decoder` | streams and documents, messages |
+//! | `decoder`, `document` | streams, whole documents |
+//! | `message` | what people are told about a bad record |
 //! | `encoder`, `cell` | chunks to text |
 
 mod cell;
 mod column;
 pub(crate) mod convert;
 mod decoder;
+mod document;
 mod encoder;
+mod message;
 mod object;
 mod options;
 mod scan;
+mod store;
 
-pub use decoder::{JsonDecoder, JsonDocuments, decode_rows};
+pub use decoder::JsonDecoder;
+pub use document::{JsonDocuments, decode_rows};
 pub use encoder::JsonEncoder;
 pub use options::{JsonOptions, OPTIONS, TimestampFormat};
 

@@ -66,16 +66,48 @@ enum Values<'a> {
     /// Start and end of each row's items.
     Array(Vec<(usize, usize)>, Box<Cells<'a>>),
     Map(Vec<(usize, usize)>, Box<Cells<'a>>, Box<Cells<'a>>),
-    Row(Vec<(Box<[u8]>, Cells<'a>)>),
+    Row(Vec<(Key, Cells<'a>)>),
     Dictionary(Vec<usize>, Box<Cells<'a>>),
 }
 
-/// `"name":`
-pub(super) fn key(name: &str) -> Box<[u8]> {
-    let mut out = Vec::with_capacity(name.len() + 3);
-    write_string(name, &mut out);
-    out.push(b':');
-    out.into()
+/// What stands before a value: `,"name":`. The comma of the first field becomes a brace.
+#[derive(Debug)]
+pub(super) struct Key {
+    text: Box<[u8]>,
+    /// The text filled up to a size that is copied without a call, if it is that short.
+    short: Option<[u8; 32]>,
+}
+
+impl Key {
+    /// The key of a field.
+    pub(super) fn new(name: &str) -> Self {
+        let mut text = Vec::with_capacity(name.len() + 4);
+        text.push(b',');
+        write_string(name, &mut text);
+        text.push(b':');
+        let short = (text.len() <= 32).then(|| {
+            let mut short = [0; 32];
+            short[..text.len()].copy_from_slice(&text);
+            short
+        });
+        Self { text: text.into(), short }
+    }
+
+    #[inline(always)]
+    fn write(&self, out: &mut Vec<u8>) {
+        match &self.short {
+            Some(short) => write_short(short, self.text.len(), out),
+            None => out.extend_from_slice(&self.text),
+        }
+    }
+}
+
+/// Appends the first `length` bytes: a copy of known size and a cut cost less than a copy of any size.
+#[inline(always)]
+fn write_short<const N: usize>(bytes: &[u8; N], length: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(bytes);
+    out.truncate(start + length);
 }
 
 fn ranges<O: ArrowNativeType>(offsets: &[O]) -> Vec<(usize, usize)> {
@@ -183,7 +215,7 @@ impl<'a> Cells<'a> {
                 fields
                     .iter()
                     .zip(array.as_struct().columns())
-                    .map(|(field, column)| Ok((key(field.name()), Cells::new(column)?)))
+                    .map(|(field, column)| Ok((Key::new(field.name()), Cells::new(column)?)))
                     .collect::<Result<_>>()?,
             ),
             DataType::Dictionary(..) => {
@@ -222,7 +254,7 @@ impl<'a> Cells<'a> {
             };
         }
         match &self.values {
-            Values::StringView(array) => write_string(array.value(row), out),
+            Values::StringView(array) => write_view(array, row, out),
             Values::Int64(v) => integer!(v),
             Values::Int32(v) => integer!(v),
             Values::Float64(v) => write_double(v[row], out),
@@ -303,7 +335,11 @@ impl<'a> Cells<'a> {
                 out.push(b'}');
             }
             Values::Row(fields) => {
-                write_fields(fields.iter().map(|(k, c)| (k.as_ref(), c)), row, options, b'{', out);
+                let start = out.len();
+                for (key, cells) in fields {
+                    write_field(key, cells, row, options, out);
+                }
+                close(start, out);
             }
             Values::Dictionary(keys, values) => values.write(keys[row], options, out),
         }
@@ -329,35 +365,51 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// Appends an object; `open` is what stands before its first field.
-#[inline]
-pub(super) fn write_fields<'c, 'a: 'c>(
-    fields: impl Iterator<Item = (&'c [u8], &'c Cells<'a>)>,
+/// Appends `,"name":value`, or nothing for a NULL that is to be left out.
+#[inline(always)]
+pub(super) fn write_field(
+    key: &Key,
+    cells: &Cells<'_>,
     row: usize,
     options: &JsonOptions,
-    open: u8,
     out: &mut Vec<u8>,
 ) {
-    let mut separator = open;
-    for (key, cells) in fields {
-        if cells.is_null(row) {
-            if !options.ignore_null_fields {
-                out.push(separator);
-                out.extend_from_slice(key);
-                out.extend_from_slice(b"null");
-                separator = b',';
-            }
-        } else {
-            out.push(separator);
-            out.extend_from_slice(key);
-            cells.write(row, options, out);
-            separator = b',';
-        }
+    if !cells.is_null(row) {
+        key.write(out);
+        cells.write(row, options, out);
+    } else if !options.ignore_null_fields {
+        key.write(out);
+        out.extend_from_slice(b"null");
     }
-    if separator == b'{' {
-        out.push(b'{');
+}
+
+/// Makes an object of the fields that were written from `start` on.
+#[inline(always)]
+pub(super) fn close(start: usize, out: &mut Vec<u8>) {
+    match out.get_mut(start) {
+        Some(comma) => *comma = b'{',
+        None => out.push(b'{'),
     }
     out.push(b'}');
+}
+
+/// Appends a string; one that its view holds as a whole is checked and written as one number.
+#[inline(always)]
+fn write_view(array: &StringViewArray, row: usize, out: &mut Vec<u8>) {
+    const SPACES: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
+    let view = array.views()[row];
+    let length = view as u32;
+    if length <= 12 {
+        let text = view >> 32;
+        // What is behind the string must not look like control characters.
+        let padded = text | SPACES << (8 * length);
+        if !may_need_escape(padded as u64) && !may_need_escape((padded >> 64) as u64) {
+            let quote = u128::from(b'"');
+            let quoted = quote | text << 8 | quote << (8 * (length + 1));
+            return write_short(&quoted.to_le_bytes(), length as usize + 2, out);
+        }
+    }
+    write_string(array.value(row), out);
 }
 
 fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanArray, Decimal128Array, Float32Array,
-    Float64Array, ListArray, MapArray, PrimitiveArray, StringViewArray, StringViewBuilder, StructArray,
+    Float64Array, ListArray, MapArray, PrimitiveArray, StructArray,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
@@ -31,6 +31,7 @@ use super::convert;
 use super::object::ObjectReader;
 use super::options::TimestampFormat;
 use super::scan::{Fault, Scanned, Text};
+use super::store::{Place, Strings, Validity, put};
 use crate::error::{Error, Result};
 use crate::sql::SqlType;
 
@@ -47,125 +48,6 @@ pub(super) struct Context<'a> {
     pub format: TimestampFormat,
     /// Values that became NULL because they did not fit.
     pub skipped: u64,
-}
-
-/// Writes at an index, the rows before it that were never written filled.
-#[inline(always)]
-fn put<T: Copy>(values: &mut Vec<T>, row: usize, value: T, fill: T) {
-    if let Some(slot) = values.get_mut(row) {
-        *slot = value;
-    } else {
-        if values.len() < row {
-            values.resize(row, fill);
-        }
-        values.push(value);
-    }
-}
-
-/// Which rows are not NULL; costs one branch a value until the first NULL.
-#[derive(Debug, Default)]
-struct Validity {
-    valid: Vec<bool>,
-    any_null: bool,
-}
-
-impl Validity {
-    #[inline(always)]
-    fn set(&mut self, row: usize) {
-        if self.any_null {
-            put(&mut self.valid, row, true, true);
-        }
-    }
-
-    fn clear(&mut self, row: usize) {
-        self.any_null = true;
-        put(&mut self.valid, row, false, true);
-    }
-
-    fn is_null(&self, row: usize) -> bool {
-        self.any_null && self.valid.get(row) == Some(&false)
-    }
-
-    fn finish(&mut self, rows: usize) -> Option<NullBuffer> {
-        let nulls = self.any_null.then(|| {
-            self.valid.resize(rows, true);
-            NullBuffer::from(BooleanBuffer::from(self.valid.as_slice()))
-        });
-        self.any_null = false;
-        self.valid.clear();
-        nulls.filter(|n| n.null_count() > 0)
-    }
-}
-
-/// A place in the text, or with the highest bit of `start` set, in the column's own text.
-#[derive(Debug, Clone, Copy, Default)]
-struct Place {
-    start: u32,
-    length: u32,
-}
-
-const OWN: u32 = 1 << 31;
-
-/// The largest text that [`Place`] can point into.
-pub(super) const MAX_TEXT: usize = OWN as usize - 1;
-
-#[derive(Debug, Default)]
-struct Strings {
-    /// Places of the rows from `flushed` on.
-    places: Vec<Place>,
-    flushed: usize,
-    own: String,
-    builder: Option<StringViewBuilder>,
-    /// Bytes of long strings in the last batch and this one, for the size of blocks.
-    last_long: usize,
-    long: usize,
-}
-
-impl Strings {
-    #[inline(always)]
-    fn put(&mut self, row: usize, start: usize, end: usize) {
-        let place = Place { start: start as u32, length: (end - start) as u32 };
-        put(&mut self.places, row - self.flushed, place, Place::default());
-    }
-
-    fn put_own(&mut self, row: usize, write: impl FnOnce(&mut String)) {
-        let start = self.own.len();
-        write(&mut self.own);
-        self.put(row, start | OWN as usize, self.own.len() | OWN as usize);
-    }
-
-    fn flush(&mut self, rows: usize, text: &str, valid: &Validity) -> Result<()> {
-        let new = rows - self.flushed;
-        self.places.resize(new, Place::default());
-        // Shorter ones live in the views themselves.
-        let long: usize = self.places.iter().map(|p| p.length as usize).filter(|n| *n > 12).sum();
-        self.long += long;
-        let builder = self.builder.get_or_insert_with(|| {
-            // One block a batch in a busy stream, and no block that is mostly empty in a quiet one.
-            let block = long.max(self.last_long.min(16 * long)).clamp(1, 1 << 20);
-            StringViewBuilder::with_capacity(new).with_fixed_block_size(block as u32)
-        });
-        for (i, place) in self.places.iter().enumerate() {
-            if valid.any_null && valid.is_null(self.flushed + i) {
-                builder.append_null();
-                continue;
-            }
-            let start = (place.start & !OWN) as usize;
-            let source = if place.start & OWN == 0 { text } else { &self.own };
-            let value = source.get(start..start + place.length as usize).unwrap_or_default();
-            builder.try_append_value(value)?;
-        }
-        self.places.clear();
-        self.own.clear();
-        self.flushed = rows;
-        Ok(())
-    }
-
-    fn finish(&mut self) -> StringViewArray {
-        self.flushed = 0;
-        self.last_long = std::mem::take(&mut self.long);
-        self.builder.take().unwrap_or_default().finish()
-    }
 }
 
 #[derive(Debug)]
@@ -303,6 +185,21 @@ impl Field {
                     let (quote, escapes) = cx.text.string_end(at + 1)?;
                     if !escapes {
                         strings.put(row, at + 1, quote);
+                        self.valid.set(row);
+                        return Ok(quote + 1);
+                    }
+                }
+            }
+            Values::Timestamp { values, unit, zoned } => {
+                let separator = if cx.format == TimestampFormat::Iso8601 { b'T' } else { b' ' };
+                if cx.text.peek(at) == b'"'
+                    && let Some(rest) = cx.text.bytes().get(at + 1..)
+                    && let Some((n, length)) = convert::leading_timestamp(rest, *unit, separator)
+                {
+                    let end = at + 1 + length;
+                    let quote = if *zoned { end + 1 } else { end };
+                    if cx.text.peek(quote) == b'"' && (!*zoned || cx.text.peek(end) == b'Z') {
+                        put(values, row, n, 0);
                         self.valid.set(row);
                         return Ok(quote + 1);
                     }
@@ -455,9 +352,15 @@ impl Field {
                 strings.put(row, at, end);
                 Put::Done
             }
-            Values::Float(_) | Values::Double(_) | Values::Decimal { .. } => {
-                self.put_text(row, written, TimestampFormat::Sql)
-            }
+            // The text is a number already; beyond the range of the type it is infinite, as in Flink.
+            Values::Double(values) => match fast_float2::parse(written) {
+                Ok(n) => {
+                    put(values, row, n, 0.0);
+                    Put::Done
+                }
+                Err(_) => Put::Misfit,
+            },
+            Values::Float(_) | Values::Decimal { .. } => self.put_text(row, written, TimestampFormat::Sql),
             _ => Put::Misfit,
         }
     }

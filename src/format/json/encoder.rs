@@ -2,7 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 
-use super::cell::{self, Cells, write_fields};
+use super::cell::{Cells, Key, close, write_field};
 use super::options::JsonOptions;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds};
@@ -17,7 +17,7 @@ use crate::format::Encoder;
 #[derive(Debug)]
 pub struct JsonEncoder {
     options: JsonOptions,
-    keys: Vec<Box<[u8]>>,
+    keys: Vec<Key>,
     with_op: bool,
 }
 
@@ -30,7 +30,7 @@ impl JsonEncoder {
             let empty = arrow::array::new_empty_array(field.data_type());
             Cells::new(&empty).map_err(|e| e.context(format!("column '{}'", field.name())))?;
         }
-        let keys = schema.fields().iter().map(|f| cell::key(f.name())).collect();
+        let keys = schema.fields().iter().map(|f| Key::new(f.name())).collect();
         Ok(Self { options, keys, with_op: false })
     }
 
@@ -54,24 +54,24 @@ impl Encoder for JsonEncoder {
         if chunk.batch.num_columns() != self.keys.len() {
             return Err(Error::internal("a chunk with other columns than its encoder"));
         }
-        let columns: Vec<(&[u8], Cells<'_>)> = self
+        let columns: Vec<(&Key, Cells<'_>)> = self
             .keys
             .iter()
             .zip(chunk.batch.columns())
-            .map(|(key, column)| Ok((key.as_ref(), Cells::new(column)?)))
+            .map(|(key, column)| Ok((key, Cells::new(column)?)))
             .collect::<Result<_>>()?;
         let mut first = None;
         for row in 0..chunk.len() {
             let start = out.len();
-            let fields = columns.iter().map(|(key, cells)| (*key, cells));
             if self.with_op {
                 out.extend_from_slice(b"{\"op\":\"");
                 out.extend_from_slice(chunk.kinds.get(row).as_str().as_bytes());
                 out.push(b'"');
-                write_fields(fields, row, &self.options, b',', out);
-            } else {
-                write_fields(fields, row, &self.options, b'{', out);
             }
+            for (key, cells) in &columns {
+                write_field(key, cells, row, &self.options, out);
+            }
+            close(start, out);
             out.push(b'\n');
             // Room for all rows at once, by the size of the first.
             first.get_or_insert_with(|| {

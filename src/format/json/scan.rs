@@ -343,7 +343,8 @@ impl<'a> Text<'a> {
             Some((n, digits)) if digits < 8 => (n, digits),
             Some((high, _)) => {
                 let (low, more) = eight_digits(*rest.get(8..)?.first_chunk::<8>()?);
-                const TEN: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+                const TEN: [u64; 9] =
+                    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
                 (high * TEN.get(more)? + low, 8 + more)
             }
             None => {
@@ -352,7 +353,7 @@ impl<'a> Text<'a> {
             }
         };
         let follows = rest.get(digits).copied().unwrap_or(0);
-        let plain = !(follows == b'.' || follows | 0x20 == b'e');
+        let plain = !(follows == b'.' || follows | 0x20 == b'e' || follows.is_ascii_digit());
         let canonical = digits > 0 && (rest[0] != b'0' || digits == 1);
         (plain && canonical).then_some((if negative { -(n as i64) } else { n as i64 }, start + digits))
     }
@@ -395,7 +396,7 @@ mod tests {
                 }
             }
         }
-        for text in ["01", "-", "", "x", "1.5", "1e3", "1E3", "00000000012", "-01"] {
+        for text in ["01", "-", "", "x", "1.5", "1e3", "1E3", "00000000012", "-01", "12345678901234567"] {
             assert_eq!(Text::lines(&format!("{text}         ")).short_integer(0), None, "{text}");
         }
     }
