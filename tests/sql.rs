@@ -179,7 +179,6 @@ fn run_case(path: &Path) -> String {
         let next = statements.get(index + 1).map(start_line);
         let at = start_line(statement);
         let mut error_expected = false;
-        let at = start_line(statement);
         while let Some(d) = checks.next_if(|d| next.is_none_or(|n| d.line < n)) {
             match (d.name.as_str(), &outcome) {
                 ("error", Outcome::Failed(e)) => {

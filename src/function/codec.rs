@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray;
 use arrow::array::{Array, ArrayRef, StringViewBuilder};
 use arrow::datatypes::{DataType, Int64Type};
-use arrow::array::AsArray;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
@@ -213,7 +213,11 @@ fn decode(c: &Call<'_>) -> Result<ArrayRef> {
         match charset(name)? {
             Charset::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
             Charset::Ascii => {
-                out.extend(bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }));
+                out.extend(
+                    bytes
+                        .iter()
+                        .map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }),
+                );
             }
             Charset::Latin1 => out.extend(bytes.iter().map(|b| char::from(*b))),
             Charset::Utf16Be => wide(bytes, false, out),

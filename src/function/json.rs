@@ -26,8 +26,10 @@ use crate::sql::types::SqlType;
 use Kind::{Any, Text};
 
 pub(crate) static FUNCTIONS: &[Definition] = &[
-    define(&["JSON_VALUE"], &[Text, Text, Text, Text, Any, Text, Any], Returns::With(value_type), value).optional(5),
-    define(&["JSON_QUERY"], &[Text, Text, Text, Text, Text, Text], Returns::With(query_type), query).optional(4),
+    define(&["JSON_VALUE"], &[Text, Text, Text, Text, Any, Text, Any], Returns::With(value_type), value)
+        .optional(5),
+    define(&["JSON_QUERY"], &[Text, Text, Text, Text, Text, Text], Returns::With(query_type), query)
+        .optional(4),
     define(&["JSON_EXISTS"], &[Text, Text, Text], Returns::Bool, exists).optional(1),
     define(&["$IS_JSON"], &[Text, Text], Returns::Bool, is_json),
     define(&["JSON_STRING"], &[Any], Returns::Text, string),
@@ -211,8 +213,10 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
         cast_array(&typed, &SqlType::String, "UTC", false).map(Some)
     };
     let (empty_value, error_value) = (fallback(4)?, fallback(6)?);
-    let instead = |how: &str, value: &Option<ArrayRef>, i: usize, row: usize, why: &str, out: &mut String| {
-        match (how, value) {
+    let instead =
+        |how: &str, value: &Option<ArrayRef>, i: usize, row: usize, why: &str, out: &mut String| match (
+            how, value,
+        ) {
             ("ERROR", _) => Err(refused("JSON_VALUE", why)),
             ("DEFAULT", Some(values)) => {
                 let at = row * c.args[i].step;
@@ -223,8 +227,7 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
                 Ok(Some(()))
             }
             _ => Ok(None),
-        }
-    };
+        };
     let constant = match path.constant().then(|| path.get(0)).flatten() {
         Some(p) => Some(compiled(p)?),
         None => None,
@@ -258,7 +261,14 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
             _ => true,
         };
         if !fits {
-            return instead(on_error, &error_value, 6, row, &format!("'{shown}' is not a value of {to}"), out);
+            return instead(
+                on_error,
+                &error_value,
+                6,
+                row,
+                &format!("'{shown}' is not a value of {to}"),
+                out,
+            );
         }
         out.push_str(&shown);
         Ok(Some(()))
@@ -270,13 +280,15 @@ fn query_type(t: &Typing<'_>) -> Result<DataType> {
     let name = t.text(2).unwrap_or("STRING");
     match returning(name) {
         Some(SqlType::String) => Ok(DataType::Utf8View),
-        _ => Err(Error::unsupported(format!("JSON_QUERY does not return {name}")).with_hint("use RETURNING STRING")),
+        _ => Err(Error::unsupported(format!("JSON_QUERY does not return {name}"))
+            .with_hint("use RETURNING STRING")),
     }
 }
 
 fn query(c: &Call<'_>) -> Result<ArrayRef> {
     let (document, path) = (c.text(0)?, c.text(1)?);
-    let (wrapper, on_empty, on_error) = (option(c, 3, "WITHOUT")?, option(c, 4, "NULL")?, option(c, 5, "NULL")?);
+    let (wrapper, on_empty, on_error) =
+        (option(c, 3, "WITHOUT")?, option(c, 4, "NULL")?, option(c, 5, "NULL")?);
     let instead = |how: &str, why: &str, out: &mut String| match how {
         "ERROR" => Err(refused("JSON_QUERY", why)),
         "NULL" => Ok(None),
@@ -311,7 +323,9 @@ fn exists(c: &Call<'_>) -> Result<ArrayRef> {
     c.booleans(|row| {
         let (document, path) = (some!(document.get(row)), compiled(some!(path.get(row)))?);
         match find(document, &path) {
-            Found::Value(Value::Array(items)) if matches!(path.route, Route::Query(_)) => Ok(Some(!items.is_empty())),
+            Found::Value(Value::Array(items)) if matches!(path.route, Route::Query(_)) => {
+                Ok(Some(!items.is_empty()))
+            }
             Found::Value(_) => Ok(Some(true)),
             Found::Empty => Ok(Some(false)),
             Found::Error(why) => match on_error {
@@ -517,7 +531,10 @@ fn string(c: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// The writers of the values, which of them are JSON already, and whether NULLs are kept.
-fn members<'a>(c: &'a Call<'_>, values: impl Iterator<Item = usize>) -> Result<(Vec<(usize, Writer<'a>)>, bool)> {
+fn members<'a>(
+    c: &'a Call<'_>,
+    values: impl Iterator<Item = usize>,
+) -> Result<(Vec<(usize, Writer<'a>)>, bool)> {
     let keep = option(c, 0, "NULL")? == "NULL";
     let forms = option(c, 1, "")?;
     let mut writers = Vec::new();

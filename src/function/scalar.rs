@@ -118,7 +118,9 @@ impl Kind {
             Self::TextOrNumber if text || null => Some(D::Utf8View),
             Self::TextOrNumber if t.is_integer() => Some(D::Int64),
             Self::TextOrNumber if t.is_numeric() => Some(D::Float64),
-            Self::List | Self::Collection if null => Some(D::List(Arc::new(Field::new_list_field(D::Null, true)))),
+            Self::List | Self::Collection if null => {
+                Some(D::List(Arc::new(Field::new_list_field(D::Null, true))))
+            }
             Self::List => list,
             Self::Map | Self::Collection if matches!(t, D::Map(_, _)) => Some(t.clone()),
             Self::Collection => list,
@@ -209,7 +211,17 @@ pub(crate) const fn define(
     returns: Returns,
     body: Body,
 ) -> Definition {
-    Definition { names, args, optional: 0, variadic: false, returns, body, volatile: false, coercion: None, metadata: None }
+    Definition {
+        names,
+        args,
+        optional: 0,
+        variadic: false,
+        returns,
+        body,
+        volatile: false,
+        coercion: None,
+        metadata: None,
+    }
 }
 
 impl Definition {
@@ -337,8 +349,8 @@ impl ScalarUDFImpl for Scalar {
         Ok(Arc::new(field))
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion_common::Result<ColumnarValue> {
-        let constant = !self.definition.volatile
-            && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let constant =
+            !self.definition.volatile && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let mut types = Vec::with_capacity(args.args.len());
         let mut values = Vec::with_capacity(args.args.len());
@@ -453,7 +465,8 @@ impl<'a> Call<'a> {
     }
     /// An argument as its array type.
     pub fn values<A: Any>(&self, i: usize) -> Result<Values<'_, A>> {
-        let arg = self.args.get(i).ok_or_else(|| Error::internal(format!("{} lacks an argument", self.name())))?;
+        let arg =
+            self.args.get(i).ok_or_else(|| Error::internal(format!("{} lacks an argument", self.name())))?;
         let array = arg.array.as_any().downcast_ref::<A>().ok_or_else(|| {
             Error::internal(format!("{} got {} as argument {}", self.name(), arg.array.data_type(), i + 1))
         })?;
@@ -495,7 +508,11 @@ impl<'a> Call<'a> {
     pub fn constant_text(&self, i: usize) -> Result<Option<&str>> {
         let values = self.text(i)?;
         if !values.constant() {
-            return Err(Error::unsupported(format!("argument {} of {} must be a constant", i + 1, self.name())));
+            return Err(Error::unsupported(format!(
+                "argument {} of {} must be a constant",
+                i + 1,
+                self.name()
+            )));
         }
         Ok(values.get(0))
     }

@@ -18,9 +18,9 @@ use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, CeilFloorKind, DataType as AstType, DateTimeField, Expr as Ast, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo, TrimWhereField,
-    UnaryOperator, Value, VisitMut, visit_expressions_mut,
+    BinaryOperator, CaseWhen, CeilFloorKind, DataType as AstType, DateTimeField, Expr as Ast, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo,
+    TrimWhereField, UnaryOperator, Value, VisitMut, visit_expressions_mut,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -118,7 +118,8 @@ pub fn parse_infix(parser: &mut Parser<'_>, expr: &Ast) -> Option<Result<Ast, Pa
     } else {
         return None;
     };
-    let kind = ["VALUE", "OBJECT", "ARRAY", "SCALAR"].into_iter().find(|k| word(parser, k)).unwrap_or("VALUE");
+    let kind =
+        ["VALUE", "OBJECT", "ARRAY", "SCALAR"].into_iter().find(|k| word(parser, k)).unwrap_or("VALUE");
     let test = call("$is_json", vec![expr.clone(), text(kind)]);
     Some(Ok(if negated { Ast::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }))
 }
@@ -129,9 +130,20 @@ fn json_start(parser: &mut Parser<'_>) -> Result<(Ast, Ast), ParserError> {
     Ok((document, parser.parse_expr()?))
 }
 
+/// The type behind RETURNING, STRING without one.
+fn returning(parser: &mut Parser<'_>) -> Result<String, ParserError> {
+    if !word(parser, "RETURNING") {
+        return Ok("STRING".into());
+    }
+    let data_type = parser.parse_data_type()?;
+    let data_type =
+        crate::sql::cast_type(&data_type).map_err(|e| ParserError::ParserError(e.message().into()))?;
+    Ok(data_type.to_string())
+}
+
 fn json_value(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     let (document, path) = json_start(parser)?;
-    let returning = if word(parser, "RETURNING") { parser.parse_data_type()?.to_string() } else { "STRING".into() };
+    let returning = returning(parser)?;
     let mut behaviours = [("NULL", null()), ("NULL", null())];
     loop {
         let behaviour = if word(parser, "NULL") {
@@ -153,12 +165,15 @@ fn json_value(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     }
     parser.expect_token(&Token::RParen)?;
     let [(empty, empty_value), (error, error_value)] = behaviours;
-    Ok(call("json_value", vec![document, path, text(returning), text(empty), empty_value, text(error), error_value]))
+    Ok(call(
+        "json_value",
+        vec![document, path, text(returning), text(empty), empty_value, text(error), error_value],
+    ))
 }
 
 fn json_query(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     let (document, path) = json_start(parser)?;
-    let returning = if word(parser, "RETURNING") { parser.parse_data_type()?.to_string() } else { "STRING".into() };
+    let returning = returning(parser)?;
     let mut wrapper = "WITHOUT";
     if word(parser, "WITHOUT") {
         word(parser, "ARRAY");
@@ -306,7 +321,11 @@ fn rewrite(expr: &mut Ast) {
         Ast::Ceil { expr, field: CeilFloorKind::DateTimeField(unit) } => rounded("$ceil", unit, take(expr)),
         Ast::Substring { expr, substring_from, substring_for, .. } => {
             let mut args = vec![take(expr)];
-            args.push(substring_from.as_deref_mut().map_or_else(|| Ast::value(Value::Number("1".into(), false)), take));
+            args.push(
+                substring_from
+                    .as_deref_mut()
+                    .map_or_else(|| Ast::value(Value::Number("1".into(), false)), take),
+            );
             args.extend(substring_for.as_deref_mut().map(take));
             call("substring", args)
         }
@@ -485,7 +504,9 @@ impl ExprPlanner for Access {
                 let get_field = datafusion_functions::core::get_field();
                 PlannerResult::Planned(get_field.call(vec![expr, lit(name)]))
             }
-            GetFieldAccess::NamedStructField { name } => PlannerResult::Planned(self.at.call(vec![expr, lit(name)])),
+            GetFieldAccess::NamedStructField { name } => {
+                PlannerResult::Planned(self.at.call(vec![expr, lit(name)]))
+            }
             GetFieldAccess::ListIndex { key } if !is_row => {
                 PlannerResult::Planned(self.at.call(vec![expr, Expr::clone(&key)]))
             }

@@ -1,7 +1,7 @@
 //! AST → logical plan: names and types.
 //!
 //! Two things are done to a query before and while DataFusion reads it. Every expression is rewritten to
-//! what DataFusion's planner understands ([`crate::function::rewrite_ast`]). And [`Relations`] reads the
+//! what DataFusion's planner understands ([`crate::function::syntax::rewrite_ast`]). And [`Relations`] reads the
 //! parts of FROM that DataFusion would drop or cannot know: hints, `FOR SYSTEM_TIME AS OF`, UNNEST and
 //! LATERAL table functions.
 
@@ -23,9 +23,9 @@ use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};
 
-/// Rewrites every expression of a tree, and names the columns that a query does not name as Flink does:
-/// `EXPR$0`, `EXPR$1`, ... by position, a field of a ROW by the field.
-struct RewriteExpressions;
+/// Names the columns that a query does not name as Flink does: `EXPR$0`, `EXPR$1`, ... by position, a field
+/// of a ROW by the field.
+struct NameColumns;
 
 /// The name of a SELECT item without an alias; `None` for a column, which keeps its own.
 fn item_name(expr: &ast::Expr, position: usize, relations: &[String]) -> Option<String> {
@@ -71,7 +71,7 @@ fn relations(from: &[ast::TableWithJoins]) -> Vec<String> {
     names
 }
 
-impl VisitorMut for RewriteExpressions {
+impl VisitorMut for NameColumns {
     type Break = Error;
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Error> {
         let relations = relations(&select.from);
@@ -83,18 +83,6 @@ impl VisitorMut for RewriteExpressions {
             }
         }
         ControlFlow::Continue(())
-    }
-    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Error> {
-        crate::function::rewrite_ast(expr);
-        ControlFlow::Continue(())
-    }
-}
-
-/// Rewrites an expression to what DataFusion's planner understands.
-pub(super) fn rewrite_expression(expr: &mut ast::Expr) -> Result<()> {
-    match VisitMut::visit(expr, &mut RewriteExpressions) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(e) => Err(e),
     }
 }
 
@@ -110,9 +98,10 @@ impl Planner {
     /// Binds the names of a query: a logical plan as written, unresolved joins and casts included.
     pub(super) fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
-        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteExpressions) {
+        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut NameColumns) {
             return Err(e);
         }
+        crate::function::syntax::rewrite_ast(&mut query);
         let provider = self.provider();
         let planner = SqlToRel::new_with_options(&provider, parser_options());
         Ok(planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?)

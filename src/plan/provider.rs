@@ -157,7 +157,7 @@ impl Planner {
     /// Plans a scalar expression over a schema.
     pub fn expression(&self, expr: &ast::Expr, schema: &DFSchema) -> Result<Expr> {
         let mut expr = expr.clone();
-        super::bind::rewrite_expression(&mut expr)?;
+        crate::function::syntax::rewrite_ast(&mut expr);
         let provider = self.provider();
         let planner = SqlToRel::new_with_options(&provider, parser_options());
         let expr = planner.sql_to_expr(expr, schema, &mut PlannerContext::new())?;

@@ -59,7 +59,7 @@ fn rewrite_casts(expr: Expr, schema: &DFSchema, zone: &str) -> DfResult<Transfor
         let Some(target) = cast_target(&field) else {
             return Err(Error::unsupported(format!("CAST to {} is not supported", field.data_type())).into());
         };
-        Ok(Transformed::yes(crate::function::cast_expr(*inner, &from, &target, zone, is_try)?))
+        Ok(Transformed::yes(crate::function::cast::cast_expr(*inner, &from, &target, zone, is_try)?))
     })
 }
 

@@ -86,27 +86,23 @@ impl Dialect for AffluentDialect {
         true
     }
 
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        crate::function::syntax::parse_prefix(parser)
+    }
+
     fn parse_infix(
         &self,
         parser: &mut Parser<'_>,
         expr: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        if let Some(read) = crate::function::syntax::parse_infix(parser, expr) {
+            return Some(read);
+        }
         let words = |parser: &Parser<'_>, at: usize, word: &str| {
             matches!(parser.peek_nth_token_ref(at).token, Token::Word(ref w)
                 if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
         };
-        let negated = words(parser, 0, "IS") && words(parser, 1, "NOT");
-        if words(parser, 0, "IS") && words(parser, 1 + usize::from(negated), "JSON") {
-            for _ in 0..2 + usize::from(negated) {
-                parser.advance_token();
-            }
-            let kind = ["VALUE", "SCALAR", "ARRAY", "OBJECT"].into_iter().find(|k| words(parser, 0, k));
-            if kind.is_some() {
-                parser.advance_token();
-            }
-            return Some(Ok(is_json(expr.clone(), kind.unwrap_or("VALUE"), negated)));
-        }
         let not = words(parser, 0, "NOT");
         let between = usize::from(not);
         if words(parser, between, "BETWEEN")
@@ -119,30 +115,6 @@ impl Dialect for AffluentDialect {
             return Some(between_bounds(parser, expr, not, symmetric));
         }
         None
-    }
-}
-
-/// `x IS [NOT] JSON [kind]` as a call of `IS_JSON(x, 'kind')`.
-fn is_json(expr: Expr, kind: &str, negated: bool) -> Expr {
-    let argument = |e: Expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(e));
-    let kind = Expr::value(sqlparser::ast::Value::SingleQuotedString(kind.to_string()));
-    let call = Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("IS_JSON")]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: vec![argument(expr), argument(kind)],
-            clauses: vec![],
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    });
-    match negated {
-        true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(call) },
-        false => call,
     }
 }
 
