@@ -22,7 +22,7 @@ pub use store::{Segment, Snapshot};
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, BinaryViewArray, RecordBatch, UInt32Array};
@@ -36,8 +36,6 @@ use crate::error::{Error, Result};
 
 /// Buckets swept for expired keys with every insert.
 const SWEEP: usize = 4;
-/// Keys that are hashed before the first of them is looked for.
-const BLOCK: usize = 64;
 /// Rows or bytes that may belong to nobody before compaction is thought of.
 const GARBAGE: usize = 1024;
 
@@ -94,8 +92,8 @@ struct Entry {
     key: [u64; 2],
     slot: Slot,
     expires: i64,
-    /// Time of the last use, doubled; plus 1 if it was used since CLOCK's hand came by.
     used: AtomicI64,
+    referenced: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -288,13 +286,14 @@ impl Cache {
     }
 
     #[inline]
-    fn find<'a>(&self, state: &'a State, hash: u64, keys: &BinaryViewArray, i: usize) -> Option<&'a Entry> {
+    fn find<'a>(&self, state: &'a State, keys: &BinaryViewArray, i: usize) -> Option<&'a Entry> {
         let key = split(keys.views()[i]);
         if key[0] as u32 <= 12 {
-            state.table.find(hash, |e| e.key == key)
+            state.table.find(hash_view(&self.hasher, key), |e| e.key == key)
         } else {
             let bytes = keys.value(i);
-            state.table.find(hash, |e| e.key[0] == key[0] && e.outside(&state.arena) == Some(bytes))
+            let same = |e: &Entry| e.key[0] == key[0] && e.outside(&state.arena) == Some(bytes);
+            state.table.find(hash_bytes(&self.hasher, bytes), same)
         }
     }
 
@@ -302,22 +301,23 @@ impl Cache {
     fn alive(&self, entry: &Entry, now: i64) -> bool {
         now < entry.expires
             && (self.after_access == i64::MAX
-                || now.saturating_sub(entry.used.load(Ordering::Relaxed) >> 1) < self.after_access)
+                || now.saturating_sub(entry.used.load(Ordering::Relaxed)) < self.after_access)
     }
 
     /// Notes that an entry was used; writes only what changes, so that readers do not fight for it.
     #[inline]
     fn touch(&self, entry: &Entry, now: i64) {
-        let before = entry.used.load(Ordering::Relaxed);
-        let after = if self.after_access == i64::MAX { before | 1 } else { now << 1 | 1 };
-        if before != after {
-            entry.used.store(after, Ordering::Relaxed);
+        if self.max_keys != usize::MAX && !entry.referenced.load(Ordering::Relaxed) {
+            entry.referenced.store(true, Ordering::Relaxed);
+        }
+        if self.after_access != i64::MAX && entry.used.load(Ordering::Relaxed) != now {
+            entry.used.store(now, Ordering::Relaxed);
         }
     }
 
     #[inline]
-    fn slot(&self, state: &State, hash: u64, keys: &BinaryViewArray, i: usize, now: i64) -> Slot {
-        match self.find(state, hash, keys, i) {
+    fn slot(&self, state: &State, keys: &BinaryViewArray, i: usize, now: i64) -> Slot {
+        match self.find(state, keys, i) {
             Some(entry) if self.alive(entry, now) => {
                 self.touch(entry, now);
                 entry.slot
@@ -337,23 +337,11 @@ impl Cache {
         let state = self.state.read();
         let mut slots = Vec::with_capacity(keys.len());
         let (mut absent, mut single) = (0, true);
-        // Hashing ahead leaves the processor free to wait for several buckets at a time.
-        let mut hashes = [0; BLOCK];
-        for start in (0..keys.len()).step_by(BLOCK) {
-            let end = keys.len().min(start + BLOCK);
-            for i in start..end {
-                hashes[i - start] = self.hash(keys, i);
-            }
-            for i in start..end {
-                let slot = if keys.is_null(i) {
-                    Slot::NOTHING
-                } else {
-                    self.slot(&state, hashes[i - start], keys, i, now)
-                };
-                absent += usize::from(!slot.is_known());
-                single &= slot.count == 1;
-                slots.push(slot);
-            }
+        for i in 0..keys.len() {
+            let slot = if keys.is_null(i) { Slot::NOTHING } else { self.slot(&state, keys, i, now) };
+            absent += usize::from(!slot.is_known());
+            single &= slot.count == 1;
+            slots.push(slot);
         }
         let snapshot = state.snapshot.clone();
         drop(state);
@@ -367,7 +355,7 @@ impl Cache {
     pub fn get(&self, keys: &BinaryViewArray, i: usize) -> Option<RecordBatch> {
         let now = self.clock.now_millis();
         let state = self.state.read();
-        let slot = self.slot(&state, self.hash(keys, i), keys, i, now);
+        let slot = self.slot(&state, keys, i, now);
         let snapshot = state.snapshot.clone();
         drop(state);
         slot.is_known().then(|| snapshot.rows(slot))
@@ -408,7 +396,7 @@ impl Cache {
             *dead += entry.slot.count as usize;
             entry.slot = slot;
             entry.expires = expires;
-            entry.used.store(now << 1, Ordering::Relaxed);
+            entry.used.store(now, Ordering::Relaxed);
             return;
         }
         while state.table.len() >= self.max_keys {
@@ -419,7 +407,8 @@ impl Cache {
             key[1] = arena.len() as u64;
             arena.extend_from_slice(bytes);
         }
-        let entry = Entry { key, slot, expires, used: AtomicI64::new(now << 1) };
+        let entry =
+            Entry { key, slot, expires, used: AtomicI64::new(now), referenced: AtomicBool::new(false) };
         table.insert_unique(hash, entry, |e| e.hash(&self.hasher, arena));
     }
 
@@ -427,7 +416,7 @@ impl Cache {
     fn evict_one(&self, state: &mut State, now: i64) {
         loop {
             if self.step(state, |entry| {
-                !self.alive(entry, now) || entry.used.fetch_and(!1, Ordering::Relaxed) & 1 == 0
+                !self.alive(entry, now) || !entry.referenced.swap(false, Ordering::Relaxed)
             }) {
                 return;
             }

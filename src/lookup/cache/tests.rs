@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, ListArray, StringArray, StringViewArray, StructArray,
