@@ -93,10 +93,10 @@ fn theirs(schema: &SchemaRef, input: &Bytes) -> usize {
         while !rest.is_empty() {
             let read = decoder.decode(rest).expect("decode");
             rest = &rest[read..];
-            if read == 0 || decoder.len() == BATCH {
-                if let Some(batch) = decoder.flush().expect("flush") {
-                    rows += black_box(batch).num_rows();
-                }
+            if (read == 0 || decoder.len() == BATCH)
+                && let Some(batch) = decoder.flush().expect("flush")
+            {
+                rows += black_box(batch).num_rows();
             }
         }
     }

@@ -51,6 +51,7 @@ pub(super) struct Context<'a> {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a column, and strings are read most")]
 enum Values {
     Boolean(Vec<bool>),
     /// Every integer type: what fits between the bounds.
@@ -180,14 +181,12 @@ impl Field {
                     return Ok(end);
                 }
             }
-            Values::String(strings) => {
-                if cx.text.peek(at) == b'"' {
-                    let (quote, escapes) = cx.text.string_end(at + 1)?;
-                    if !escapes {
-                        strings.put(row, at + 1, quote);
-                        self.valid.set(row);
-                        return Ok(quote + 1);
-                    }
+            Values::String(strings) if cx.text.peek(at) == b'"' => {
+                let (quote, escapes) = cx.text.string_end(at + 1)?;
+                if !escapes {
+                    strings.put(row, at + 1, quote);
+                    self.valid.set(row);
+                    return Ok(quote + 1);
                 }
             }
             Values::Timestamp { values, unit, zoned } => {
@@ -205,12 +204,10 @@ impl Field {
                     }
                 }
             }
-            Values::Row(reader) => {
-                if cx.text.peek(at) == b'{' {
-                    let end = reader.read(cx, at, row)?;
-                    self.valid.set(row);
-                    return Ok(end);
-                }
+            Values::Row(reader) if cx.text.peek(at) == b'{' => {
+                let end = reader.read(cx, at, row)?;
+                self.valid.set(row);
+                return Ok(end);
             }
             _ => {}
         }
