@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::registry::Connector;
+use super::{ScanRequest, Source};
 use crate::catalog::options::OptionDef;
 use crate::catalog::{Options, Table};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lookup::http::{HttpConfig, HttpLookup, OPTIONS};
 use crate::lookup::{Backend, LookupRequest};
 
@@ -40,6 +41,18 @@ impl Connector for HttpConnector {
 
     fn is_lookup(&self, _options: &Options) -> bool {
         true
+    }
+
+    fn lookup_keys(&self, table: &Table) -> Result<Option<Vec<String>>> {
+        HttpConfig::key_columns(table)
+    }
+
+    fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
+        Err(Error::unsupported(format!(
+            "table '{}' is a lookup table: it answers for keys and cannot be read as a whole",
+            request.table.name
+        ))
+        .with_hint("put the stream on the left and the lookup table on the right of a JOIN or LEFT JOIN"))
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {

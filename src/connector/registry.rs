@@ -52,6 +52,12 @@ pub trait Connector: Send + Sync {
         false
     }
 
+    /// The columns by which a lookup table can be asked; `None` for any. A condition on another column
+    /// filters what comes back.
+    fn lookup_keys(&self, _table: &Table) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     /// A source.
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         Err(Error::unsupported(format!(

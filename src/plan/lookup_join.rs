@@ -17,6 +17,8 @@ use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Oper
 use super::graph::{Branch, Step};
 use super::lower::{computed_schema, physical, refuse_join};
 use super::provider::{Planner, RawTable, TableRef};
+use crate::catalog::Table;
+use crate::connector::{Connector, connector};
 use crate::error::{Error, Result};
 use crate::lookup::{Lookup, LookupConfig, LookupRequest};
 use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec};
@@ -31,6 +33,8 @@ struct RightSide {
     schema: DFSchema,
     columns: Vec<Expr>,
     filters: Vec<Expr>,
+    /// Columns the connector can be asked by; `None` for any.
+    askable: Option<Vec<String>>,
 }
 
 /// Where the lookup table's own columns are found in expressions.
@@ -62,7 +66,17 @@ fn substitute(expr: Expr, schema: &DFSchema, by: &[Expr]) -> Result<Expr> {
     Ok(substituted.data)
 }
 
+fn connector_of(table: &Table) -> Result<&'static dyn Connector> {
+    connector(table.options.required("connector")?)
+}
+
 impl RightSide {
+    /// The position of a column that the connector can be asked by.
+    fn key(&self, name: &str) -> Option<usize> {
+        let askable = self.askable.as_ref().is_none_or(|columns| columns.iter().any(|c| c == name));
+        self.schema.index_of_column_by_name(None, name).filter(|_| askable)
+    }
+
     fn new(planner: &Planner, plan: &LogicalPlan) -> Result<Self> {
         match plan {
             LogicalPlan::SubqueryAlias(alias) => {
@@ -99,6 +113,7 @@ impl RightSide {
                     schema,
                     columns,
                     filters: Vec::new(),
+                    askable: connector_of(&raw.reference.table)?.lookup_keys(&raw.reference.table)?,
                 })
             }
             other => Err(Error::internal(format!("{} on the right of a lookup join", other.display()))),
@@ -167,6 +182,9 @@ impl Planner {
                 return Err(Error::plan("a lookup table stands on the left of a join")
                     .with_hint("put the stream on the left and the lookup table on the right"));
             }
+            // What is wrong with a side by itself says more.
+            self.lower(&join.left)?;
+            self.lower(&join.right)?;
             return Err(refuse_join(join.join_type));
         }
         let right = RightSide::new(self, &join.right)?;
@@ -233,7 +251,7 @@ impl Planner {
             for (column, value) in [(left, r), (r, left)] {
                 if let Some((name, _)) = bare(column)
                     && is_literal(value)
-                    && let Some(index) = right.schema.index_of_column_by_name(None, name)
+                    && let Some(index) = right.key(name)
                 {
                     sorted.constant_keys.entry(index).or_insert_with(|| value.as_ref().clone());
                 }
@@ -252,7 +270,7 @@ impl Planner {
         sorted: &mut Conditions,
     ) -> Result<bool> {
         let Some((name, _)) = bare(raw) else { return Ok(false) };
-        let Some(index) = right.schema.index_of_column_by_name(None, name) else { return Ok(false) };
+        let Some(index) = right.key(name) else { return Ok(false) };
         let column_type = right.schema.field(index).data_type();
         // Coercion may have wrapped either side: the types that count are those written.
         let mut written = l;
@@ -324,8 +342,7 @@ impl Planner {
             .map_err(|e| e.at(span))?;
         let schema: SchemaRef = Arc::new(right.schema.as_arrow().clone());
         let request = LookupRequest { table: table.clone(), keys, schema };
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
-        let backend = connector.lookup(&request).map_err(|e| e.at(span))?;
+        let backend = connector_of(table)?.lookup(&request).map_err(|e| e.at(span))?;
         Lookup::new(
             right.name.clone(),
             request,

@@ -4,11 +4,8 @@
 //! cannot move to Flink, or that planning would have to refuse. What the parser's grammar lacks but
 //! fits its hooks (`IS JSON`, `BETWEEN SYMMETRIC`) is read here.
 
-use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectName, UnaryOperator,
-};
-use sqlparser::dialect::{Dialect, Precedence};
+use sqlparser::ast::{BinaryOperator, Expr};
+use sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
@@ -18,6 +15,11 @@ use sqlparser::tokenizer::Token;
 pub struct AffluentDialect;
 
 impl Dialect for AffluentDialect {
+    fn dialect(&self) -> std::any::TypeId {
+        // Where sqlparser asks for a dialect by its type (UNNEST in FROM), the generic one is meant.
+        std::any::TypeId::of::<GenericDialect>()
+    }
+
     fn is_delimited_identifier_start(&self, ch: char) -> bool {
         ch == '`'
     }

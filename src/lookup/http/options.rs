@@ -119,6 +119,18 @@ impl HttpConfig {
         Self::resolve(table, &|name| std::env::var(name).ok()).map(drop)
     }
 
+    /// The columns that the url and body have places for; `None` where they take whatever keys there are.
+    pub fn key_columns(table: &Table) -> Result<Option<Vec<String>>> {
+        let config = Self::resolve(table, &|name| std::env::var(name).ok())?;
+        let mut columns: Vec<String> = config.url.columns().map(str::to_string).collect();
+        match &config.body {
+            _ if config.method == Method::GET => {}
+            Some(template) if !template.has_keys() => columns.extend(template.columns().map(str::to_string)),
+            _ => return Ok(None),
+        }
+        Ok((!columns.is_empty()).then_some(columns))
+    }
+
     /// Reads the options of a table.
     pub(super) fn resolve(table: &Table, environment: Environment<'_>) -> Result<Self> {
         let options = &table.options;

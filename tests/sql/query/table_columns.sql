@@ -36,6 +36,8 @@ INSERT INTO e2 SELECT id, `timestamp`, 5 FROM e;
 -- @content out.jsonl
 --| {"id":"a","timestamp":1700000000000,"extra":5}
 
+-- INSERT INTO adds to what is there.
 INSERT INTO e2 (id) SELECT id FROM e;
 -- @content out.jsonl
+--| {"id":"a","timestamp":1700000000000,"extra":5}
 --| {"id":"a","timestamp":null,"extra":null}
