@@ -6,6 +6,10 @@
 
 use std::fmt;
 
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::sql::SourceText;
+
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -174,6 +178,32 @@ impl Error {
     pub fn span(&self) -> Option<Span> {
         self.0.span
     }
+
+    /// Draws the error for people: the primary line, the place as `file:line:column`, the line with a
+    /// caret, the detail as a note and the hint as help. A span over several lines is drawn on its first.
+    pub fn render(&self, source: &SourceText, color: bool) -> String {
+        let title = Level::ERROR.primary_title(self.message());
+        let mut group = match self.span().filter(|s| s.start.line > 0) {
+            Some(span) => {
+                let range = source.range(span);
+                let line = source.text[range.start..].find('\n').map_or(source.text.len(), |n| range.start + n);
+                let range = range.start..range.end.min(line);
+                let snippet = Snippet::source(&*source.text)
+                    .path(&*source.name)
+                    .annotation(AnnotationKind::Primary.span(range));
+                title.element(snippet)
+            }
+            None => Group::with_title(title),
+        };
+        if let Some(detail) = self.detail() {
+            group = group.element(Level::NOTE.message(detail));
+        }
+        if let Some(hint) = self.hint() {
+            group = group.element(Level::HELP.message(hint));
+        }
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
+    }
 }
 
 impl fmt::Display for Error {
@@ -268,5 +298,50 @@ impl From<Error> for datafusion_common::DataFusionError {
 impl From<Error> for arrow::error::ArrowError {
     fn from(e: Error) -> Self {
         Self::ExternalError(Box::new(e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_drawn_at_its_place() {
+        let source = SourceText::new("job.sql", "-- größe\nSELECT a,\n  b FORM t;\n");
+        let error = Error::syntax("expected FROM, found FORM")
+            .at(Span::new((3, 5), (3, 9)))
+            .with_detail("seen")
+            .with_hint("did you mean FROM?");
+        let drawn = error.render(&source, false);
+        let expected = "error: expected FROM, found FORM
+ --> job.sql:3:5
+  |
+3 |   b FORM t;
+  |     ^^^^
+  |
+  = note: seen
+  = help: did you mean FROM?";
+        assert_eq!(drawn, expected);
+        assert!(error.render(&source, true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn any_place_can_be_drawn() {
+        for text in ["", "\n", "x", "x\n", "ä\r\nб\t'"] {
+            let source = SourceText::new("-c", text);
+            for (line, column) in [(1, 1), (1, 2), (2, 1), (2, 9), (7, 7), (0, 0), (u32::MAX, u32::MAX)] {
+                for end in [(line, column), (line, column.saturating_add(3)), (0, 0), (9, 9)] {
+                    Error::plan("m").at(Span::new((line, column), end)).render(&source, false);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_place_only_words_are_drawn() {
+        let source = SourceText::new("-c", "SELECT 1");
+        let drawn = Error::io("gone").with_hint("try again").render(&source, false);
+        assert!(drawn.starts_with("error: gone") && drawn.contains("help: try again"), "{drawn}");
+        assert!(!drawn.contains("SELECT"), "{drawn}");
     }
 }

@@ -4,14 +4,26 @@
 //! hints are read here, token by token, because they are Flink's; everything from SELECT on is
 //! handed to `sqlparser` with our [`dialect`].
 
+mod cursor;
+mod ddl;
 pub mod dialect;
+pub mod highlight;
 pub mod hints;
-pub mod parse;
+mod lexer;
+mod parse;
+mod query;
 pub mod source;
 pub mod statement;
+pub mod type_parser;
 pub mod types;
+#[cfg(test)]
+mod tests;
+mod utility;
 
-pub use parse::{parse_expression, parse_script};
+pub use highlight::{KEYWORDS, TokenClass, highlight, is_complete};
+pub use hints::{TableHints, take_hints};
+pub use parse::{parse_expression, parse_script, parse_script_lossy};
 pub use source::SourceText;
 pub use statement::*;
+pub use type_parser::{cast_type, parse_type};
 pub use types::SqlType;

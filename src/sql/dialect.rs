@@ -1,1 +1,174 @@
 //! The dialect handed to `sqlparser`.
+//!
+//! Only what Flink SQL has is switched on: each further switch of the generic dialect would be syntax that
+//! cannot move to Flink, or that planning would have to refuse. What the parser's grammar lacks but
+//! fits its hooks (`IS JSON`, `BETWEEN SYMMETRIC`) is read here.
+
+use sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    Ident, ObjectName, UnaryOperator,
+};
+use sqlparser::dialect::{Dialect, Precedence};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+/// Flink SQL, as far as queries go.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AffluentDialect;
+
+impl Dialect for AffluentDialect {
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '`'
+    }
+
+    fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
+        Some('`')
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_alphabetic() || ch == '_'
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_alphanumeric() || ch == '_' || ch == '$'
+    }
+
+    fn supports_unicode_string_literal(&self) -> bool {
+        true
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_within_after_array_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn supports_left_associative_joins_without_parens(&self) -> bool {
+        true
+    }
+
+    fn supports_window_function_null_treatment_arg(&self) -> bool {
+        true
+    }
+
+    fn supports_named_fn_args_with_rarrow_operator(&self) -> bool {
+        true
+    }
+
+    fn supports_subquery_as_function_arg(&self) -> bool {
+        true
+    }
+
+    fn supports_values_as_table_factor(&self) -> bool {
+        true
+    }
+
+    fn supports_parens_around_table_factor(&self) -> bool {
+        true
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        true
+    }
+
+    fn supports_match_recognize(&self) -> bool {
+        true
+    }
+
+    fn allow_extract_custom(&self) -> bool {
+        true
+    }
+
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        expr: &Expr,
+        _precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        let words = |parser: &Parser<'_>, at: usize, word: &str| {
+            matches!(parser.peek_nth_token_ref(at).token, Token::Word(ref w)
+                if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+        };
+        let negated = words(parser, 0, "IS") && words(parser, 1, "NOT");
+        if words(parser, 0, "IS") && words(parser, 1 + usize::from(negated), "JSON") {
+            for _ in 0..2 + usize::from(negated) {
+                parser.advance_token();
+            }
+            let kind = ["VALUE", "SCALAR", "ARRAY", "OBJECT"].into_iter().find(|k| words(parser, 0, k));
+            if kind.is_some() {
+                parser.advance_token();
+            }
+            return Some(Ok(is_json(expr.clone(), kind.unwrap_or("VALUE"), negated)));
+        }
+        let not = words(parser, 0, "NOT");
+        let between = usize::from(not);
+        if words(parser, between, "BETWEEN")
+            && (words(parser, between + 1, "SYMMETRIC") || words(parser, between + 1, "ASYMMETRIC"))
+        {
+            let symmetric = words(parser, between + 1, "SYMMETRIC");
+            for _ in 0..between + 2 {
+                parser.advance_token();
+            }
+            return Some(between_bounds(parser, expr, not, symmetric));
+        }
+        None
+    }
+}
+
+/// `x IS [NOT] JSON [kind]` as a call of `IS_JSON(x, 'kind')`.
+fn is_json(expr: Expr, kind: &str, negated: bool) -> Expr {
+    let argument = |e: Expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(e));
+    let kind = Expr::value(sqlparser::ast::Value::SingleQuotedString(kind.to_string()));
+    let call = Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new("IS_JSON")]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![argument(expr), argument(kind)],
+            clauses: vec![],
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    });
+    match negated {
+        true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(call) },
+        false => call,
+    }
+}
+
+/// `x BETWEEN SYMMETRIC a AND b` is `x BETWEEN a AND b OR x BETWEEN b AND a`.
+fn between_bounds(
+    parser: &mut Parser<'_>,
+    expr: &Expr,
+    negated: bool,
+    symmetric: bool,
+) -> Result<Expr, ParserError> {
+    // Bounds bind tighter than AND.
+    let precedence = AffluentDialect.prec_value(Precedence::Between);
+    let low = parser.parse_subexpr(precedence)?;
+    parser.expect_keyword(Keyword::AND)?;
+    let high = parser.parse_subexpr(precedence)?;
+    let between = |low: Expr, high: Expr| Expr::Between {
+        expr: Box::new(expr.clone()),
+        negated,
+        low: Box::new(low),
+        high: Box::new(high),
+    };
+    if !symmetric {
+        return Ok(between(low, high));
+    }
+    let op = if negated { BinaryOperator::And } else { BinaryOperator::Or };
+    let left = Box::new(between(low.clone(), high.clone()));
+    let right = Box::new(between(high, low));
+    Ok(Expr::Nested(Box::new(Expr::BinaryOp { left, op, right })))
+}

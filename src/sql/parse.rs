@@ -1,14 +1,341 @@
-//! The statement parser.
+//! The statement parser: cuts a script, decides by the leading word who reads a statement.
 
-use super::{SourceText, SqlExpression, Statement};
+use std::ops::Range;
+
+use sqlparser::tokenizer::Token;
+
+use super::cursor::{Cursor, range_of, span_of};
+use super::hints::parse_target_options;
+use super::lexer::{Class, Lexeme, lex};
+use super::query::{read_expression, read_query};
+use super::{Insert, SourceText, SqlExpression, Statement, StatementKind, ddl, utility};
+use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
 
 /// Cuts a script into statements. The first error ends it.
-pub fn parse_script(_source: &SourceText) -> Result<Vec<Statement>> {
-    Err(Error::unsupported("parsing"))
+pub fn parse_script(source: &SourceText) -> Result<Vec<Statement>> {
+    parse_script_lossy(source).into_iter().collect()
+}
+
+/// Cuts a script into statements, each of them or its error.
+pub fn parse_script_lossy(source: &SourceText) -> Vec<Result<Statement>> {
+    let lexemes = significant(&source.text);
+    cut(&lexemes)
+        .into_iter()
+        .filter(|piece| !piece.range.is_empty())
+        .map(|piece| parse_statement(&source.text, &lexemes[piece.range]))
+        .collect()
 }
 
 /// Parses one scalar expression.
-pub fn parse_expression(_text: &str) -> Result<SqlExpression> {
-    Err(Error::unsupported("parsing"))
+pub fn parse_expression(text: &str) -> Result<SqlExpression> {
+    let lexemes = significant(text);
+    read_expression(text, &lexemes, crate::error::Span::new((1, 1), (1, 1)))
+}
+
+/// Lexemes without comments.
+pub(crate) fn significant(text: &str) -> Vec<Lexeme> {
+    lex(text).into_iter().filter(|l| l.class != Class::Comment).collect()
+}
+
+/// A statement's lexemes.
+pub(crate) struct Piece {
+    pub range: Range<usize>,
+    /// Whether a semicolon ends it.
+    pub closed: bool,
+}
+
+/// Cuts at semicolons; those inside of a statement set do not count.
+pub(crate) fn cut(lexemes: &[Lexeme]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    while start < lexemes.len() {
+        let end = match statement_set_body(&lexemes[start..]) {
+            Some(body) => end_of_set(lexemes, start + body),
+            None => next_semicolon(lexemes, start),
+        };
+        let closed = end < lexemes.len();
+        pieces.push(Piece { range: start..end, closed });
+        start = end + 1;
+    }
+    pieces
+}
+
+fn next_semicolon(lexemes: &[Lexeme], from: usize) -> usize {
+    lexemes[from..].iter().position(|l| l.is(&Token::SemiColon)).map_or(lexemes.len(), |n| from + n)
+}
+
+/// Where the INSERTs of a statement set begin, if one starts here.
+fn statement_set_body(lexemes: &[Lexeme]) -> Option<usize> {
+    let mut cursor = Cursor::new("", lexemes);
+    if cursor.eat_word("EXPLAIN") {
+        while utility::EXPLAIN_DETAILS.iter().any(|d| cursor.eat_word(d))
+            || cursor.eat_words(&["PLAN", "FOR"])
+            || cursor.eat(&Token::Comma)
+        {}
+    }
+    let _ = cursor.eat_word("EXECUTE") || cursor.eat_word("BEGIN");
+    if !cursor.eat_words(&["STATEMENT", "SET"]) {
+        return None;
+    }
+    cursor.eat_word("BEGIN");
+    cursor.eat(&Token::SemiColon);
+    Some(cursor.position())
+}
+
+/// The semicolon behind a set's END. An END that closes a CASE is not the set's.
+fn end_of_set(lexemes: &[Lexeme], body: usize) -> usize {
+    let mut cases = 0usize;
+    for (i, lexeme) in lexemes.iter().enumerate().skip(body) {
+        if lexeme.is(&Token::SemiColon) {
+            cases = 0;
+        } else if lexeme.is_word("CASE") {
+            cases += 1;
+        } else if lexeme.is_word("END") {
+            match cases.checked_sub(1) {
+                Some(outer) => cases = outer,
+                None => return next_semicolon(lexemes, i),
+            }
+        }
+    }
+    lexemes.len()
+}
+
+fn parse_statement(text: &str, lexemes: &[Lexeme]) -> Result<Statement> {
+    let mut cursor = Cursor::new(text, lexemes);
+    let kind = read_statement(&mut cursor).and_then(|kind| cursor.expect_end().map(|()| kind));
+    let kind = kind.map_err(|e| prefer_ill_formed(e, lexemes))?;
+    let span = span_of(lexemes).unwrap_or_default();
+    Ok(Statement { span, range: range_of(lexemes), kind })
+}
+
+/// An ill-formed token in front of the error's place is its cause.
+fn prefer_ill_formed(error: Error, lexemes: &[Lexeme]) -> Error {
+    let first = lexemes.iter().find_map(|l| match &l.class {
+        Class::Bad(cause, _) => Some((l.span.start, cause)),
+        _ => None,
+    });
+    match (first, error.span()) {
+        (Some((start, cause)), Some(span)) if start <= span.start => cause.clone(),
+        _ => error,
+    }
+}
+
+/// Leading words of statements that are read.
+pub(crate) const LEADING: &[&str] = &[
+    "BEGIN",
+    "CLEAR",
+    "CREATE",
+    "DESC",
+    "DESCRIBE",
+    "DROP",
+    "EXECUTE",
+    "EXIT",
+    "EXPLAIN",
+    "HELP",
+    "INSERT",
+    "QUIT",
+    "RESET",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "STATEMENT",
+    "STOP",
+    "VALUES",
+    "WITH",
+];
+
+/// Leading words of statements that Flink has besides.
+const UNSUPPORTED: &[&str] = &[
+    "ADD", "ALTER", "ANALYZE", "CALL", "COMPILE", "DELETE", "LOAD", "MERGE", "REMOVE", "REPLACE", "TRUNCATE",
+    "UNLOAD", "UPDATE", "UPSERT", "USE",
+];
+
+fn read_statement(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    let Some(first) = cursor.peek() else { return Err(cursor.expected("a statement")) };
+    if first.is(&Token::LParen) {
+        return read_query(cursor).map(StatementKind::Query);
+    }
+    let Some(word) = first.word() else { return Err(cursor.expected("a statement")) };
+    let simple = |cursor: &mut Cursor<'_>, kind| {
+        cursor.next();
+        Ok(kind)
+    };
+    match word.to_ascii_uppercase().as_str() {
+        "SELECT" | "WITH" | "VALUES" => read_query(cursor).map(StatementKind::Query),
+        "CREATE" => ddl::read_create(cursor),
+        "DROP" => ddl::read_drop(cursor),
+        "INSERT" => read_insert(cursor).map(StatementKind::Insert),
+        "EXECUTE" | "BEGIN" | "STATEMENT" => read_execute(cursor),
+        "SET" => utility::read_set(cursor),
+        "RESET" => utility::read_reset(cursor),
+        "SHOW" => utility::read_show(cursor),
+        "DESC" | "DESCRIBE" => utility::read_describe(cursor),
+        "EXPLAIN" => utility::read_explain(cursor),
+        "STOP" => utility::read_stop(cursor),
+        "QUIT" | "EXIT" => simple(cursor, StatementKind::Quit),
+        "CLEAR" => simple(cursor, StatementKind::Clear),
+        "HELP" => simple(cursor, StatementKind::Help),
+        upper if UNSUPPORTED.contains(&upper) => Err(unsupported_statement(cursor)),
+        _ => {
+            let error = cursor.expected("a statement");
+            let known = LEADING.iter().chain(UNSUPPORTED).copied();
+            Err(match nearest(word, known) {
+                Some(near) => error.with_hint(format!("did you mean {near}?")),
+                None => error.with_hint("HELP lists the statements"),
+            })
+        }
+    }
+}
+
+/// Names a statement by its keywords: up to two, and a third behind words that only qualify.
+pub(crate) fn unsupported_statement(cursor: &Cursor<'_>) -> Error {
+    const SECOND: &[&str] = &[
+        "AND",
+        "CATALOG",
+        "CONNECTION",
+        "DATABASE",
+        "FROM",
+        "FUNCTION",
+        "FUNCTIONS",
+        "INTO",
+        "JAR",
+        "JARS",
+        "JOB",
+        "MATERIALIZED",
+        "MODEL",
+        "MODELS",
+        "MODULE",
+        "MODULES",
+        "OR",
+        "PARTITIONS",
+        "PLAN",
+        "PROCEDURES",
+        "REPLACE",
+        "EXECUTE",
+        "SYSTEM",
+        "TABLE",
+        "TABLES",
+        "TEMPORARY",
+        "USER",
+        "FULL",
+        "VIEW",
+        "CREATE",
+        "EXTENDED",
+        "CURRENT",
+        "ALTER",
+    ];
+    let mut words = Vec::new();
+    let mut lexemes = Vec::new();
+    for (i, lexeme) in cursor.rest().iter().enumerate() {
+        match lexeme.word().map(str::to_ascii_uppercase) {
+            Some(word) if i == 0 || (i < 5 && SECOND.contains(&word.as_str())) => {
+                words.push(word);
+                lexemes.push(lexeme.clone());
+            }
+            _ => break,
+        }
+    }
+    let span = span_of(&lexemes).unwrap_or_else(|| cursor.here());
+    Error::unsupported(format!("{} is not supported", words.join(" "))).at(span)
+}
+
+/// `EXECUTE INSERT`, `EXECUTE STATEMENT SET BEGIN ... END`, `BEGIN STATEMENT SET; ... END`.
+pub(crate) fn read_execute(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    if cursor.are_words(&["EXECUTE", "PLAN"]) {
+        return Err(unsupported_statement(cursor));
+    }
+    let execute = cursor.eat_word("EXECUTE");
+    let begin = !execute && cursor.eat_word("BEGIN");
+    if cursor.eat_words(&["STATEMENT", "SET"]) {
+        return read_statement_set(cursor);
+    }
+    if execute && cursor.is_word("INSERT") {
+        return read_insert(cursor).map(StatementKind::Insert);
+    }
+    Err(match (execute, begin) {
+        (true, _) => cursor.expected("INSERT or STATEMENT SET"),
+        (_, true) => cursor.expected("STATEMENT SET"),
+        _ => cursor
+            .expect_word("STATEMENT")
+            .and_then(|()| cursor.expect_word("SET"))
+            .err()
+            .unwrap_or_else(|| cursor.expected("a statement")),
+    })
+}
+
+fn read_statement_set(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    cursor.eat_word("BEGIN");
+    cursor.eat(&Token::SemiColon);
+    let mut inserts = Vec::new();
+    while !cursor.is_word("END") {
+        if cursor.is_done() {
+            return Err(cursor.expected("INSERT or END"));
+        }
+        let length = next_semicolon(cursor.rest(), 0);
+        let rest = cursor.rest();
+        // The last INSERT may lack its semicolon.
+        let last = rest[..length].last().is_some_and(|l| l.is_word("END"));
+        let length = match last && length > 1 && end_of_set(rest, 0) == length {
+            true => length - 1,
+            false => length,
+        };
+        let mut inner = Cursor::new(cursor.text(), cursor.take(length));
+        inner.eat_word("EXECUTE");
+        if !inner.is_word("INSERT") {
+            return Err(inner.expected("INSERT or END"));
+        }
+        inserts.push(read_insert(&mut inner)?);
+        inner.expect_end()?;
+        cursor.eat(&Token::SemiColon);
+    }
+    let span = cursor.here();
+    cursor.expect_word("END")?;
+    if inserts.is_empty() {
+        return Err(Error::syntax("the statement set is empty").at(span).with_hint("it needs an INSERT"));
+    }
+    Ok(StatementKind::StatementSet(inserts))
+}
+
+/// `INSERT INTO | OVERWRITE table [/*+ OPTIONS(...) */] [(columns)] query`
+pub(crate) fn read_insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
+    let from = cursor.position();
+    cursor.expect_word("INSERT")?;
+    let overwrite = cursor.eat_word("OVERWRITE");
+    if !overwrite && !cursor.eat_word("INTO") {
+        return Err(cursor.expected("INTO or OVERWRITE"));
+    }
+    cursor.eat_word("TABLE");
+    let table = cursor.table_name("the table to insert into")?;
+    let mut options = Vec::new();
+    if let Some(hint) = cursor.peek().filter(|l| l.class == Class::Hint) {
+        options = parse_target_options(cursor.text(), hint)?;
+        cursor.next();
+    }
+    if cursor.is_word("PARTITION") {
+        return Err(Error::unsupported("INSERT with PARTITION is not supported")
+            .at(cursor.here())
+            .with_hint("partition columns are columns: select their values in the query"));
+    }
+    let is_query = |n: usize| {
+        cursor.peek_at(n).is_some_and(|l| {
+            ["SELECT", "WITH", "VALUES"].iter().any(|w| l.is_word(w)) || l.is(&Token::LParen)
+        })
+    };
+    let columns = match cursor.peek().is_some_and(|l| l.is(&Token::LParen)) && !is_query(1) {
+        true => cursor.names("a column's name")?,
+        false => Vec::new(),
+    };
+    refuse_on_conflict(cursor)?;
+    let query = read_query(cursor)?;
+    Ok(Insert { table, options, overwrite, columns, query, span: cursor.span_since(from) })
+}
+
+fn refuse_on_conflict(cursor: &Cursor<'_>) -> Result<()> {
+    let rest = cursor.rest();
+    match rest.windows(2).find(|w| w[0].is_word("ON") && w[1].is_word("CONFLICT")) {
+        Some(words) => Err(Error::unsupported("INSERT with ON CONFLICT is not supported")
+            .at(span_of(words).unwrap_or_default())),
+        None => Ok(()),
+    }
 }

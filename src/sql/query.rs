@@ -1,0 +1,563 @@
+//! Queries and expressions: lexemes are made ready for `sqlparser`, parsed, and the hints put in place.
+//!
+//! What is rewritten on the way, every lexeme keeping its place:
+//!
+//! | written | handed over |
+//! |---|---|
+//! | `CAST(x AS ROW<a INT>)`, `RETURNING MAP<..>` | a custom type name, see [`super::type_parser`] |
+//! | `LATERAL TABLE(f(x))` | `LATERAL f(x)` |
+//! | `MAP['k', v]` | `MAP('k', v)` |
+//! | `JSON_OBJECT(KEY 'k' VALUE v)` | `JSON_OBJECT('k', v)` |
+//! | `t /*+ OPTIONS(..) */` | `` t.`$hint:..` ``, see [`super::hints`] |
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Ident, ObjectName, ObjectNamePart, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    visit_relations_mut,
+};
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+
+use super::SqlExpression;
+use super::cursor::{Cursor, range_of, span_of};
+use super::dialect::AffluentDialect;
+use super::hints::{
+    HINT_PREFIX, Hint, LookupHint, TableHints, misplaced_lookup, parse_hints, put_hints, span_from,
+    take_hints,
+};
+use super::lexer::{Class, Lexeme, token_span};
+use super::type_parser::{TYPE_PREFIX, read_type};
+use crate::error::{Error, Result, Span};
+
+/// Operators that may follow each other without a comma, keyword or parenthesis between them. A longer
+/// chain becomes a tree so deep that walking or dropping it could overflow the stack.
+const MAX_CHAIN: u32 = 1_000;
+
+/// Parentheses in parentheses.
+const MAX_NESTING: usize = 64;
+
+/// `((((` with nothing between: `sqlparser` tries each as a query and as a join.
+const MAX_OPENING_RUN: u32 = 8;
+
+/// Parses a query from all that is left.
+pub(crate) fn read_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
+    let starts = ["SELECT", "WITH", "VALUES"].iter().any(|w| cursor.is_word(w))
+        || cursor.peek().is_some_and(|l| l.is(&Token::LParen));
+    if !starts {
+        return Err(cursor.expected("SELECT, WITH, VALUES or '('"));
+    }
+    let lexemes = cursor.take(cursor.rest().len());
+    let prepared = Prepared::new(cursor.text(), lexemes)?;
+    let mut query = parse(&prepared, lexemes, |parser| parser.parse_query())?;
+    prepared.place_hints(&mut *query)?;
+    Ok(query)
+}
+
+/// Parses an expression from the lexemes given.
+pub(crate) fn read_expression(text: &str, lexemes: &[Lexeme], behind: Span) -> Result<SqlExpression> {
+    let Some(span) = span_of(lexemes) else {
+        return Err(Error::syntax("expected an expression").at(behind));
+    };
+    let prepared = Prepared::new(text, lexemes)?;
+    let mut expr = parse(&prepared, lexemes, |parser| parser.parse_expr())?;
+    prepared.place_hints(&mut expr)?;
+    let written = text.get(range_of(lexemes)).unwrap_or_default();
+    Ok(SqlExpression { expr, text: written.to_string(), span })
+}
+
+/// How many lexemes an expression takes: up to a comma, a closing parenthesis or a COMMENT that is not inside.
+pub(crate) fn expression_length(lexemes: &[Lexeme]) -> usize {
+    let mut depth = 0usize;
+    for (i, lexeme) in lexemes.iter().enumerate() {
+        let comment = lexeme.is_word("COMMENT") && lexemes.get(i + 1).is_some_and(|l| l.class == Class::Text);
+        match &lexeme.token {
+            _ if depth == 0 && comment => return i,
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket => match depth.checked_sub(1) {
+                Some(outer) => depth = outer,
+                None => return i,
+            },
+            Token::Comma if depth == 0 => return i,
+            _ => {}
+        }
+    }
+    lexemes.len()
+}
+
+fn parse<T>(
+    prepared: &Prepared,
+    lexemes: &[Lexeme],
+    read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T> {
+    let dialect = AffluentDialect;
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(prepared.tokens.clone());
+    let parsed = read(&mut parser).map_err(|e| from_parser(e, lexemes))?;
+    let next = parser.peek_token();
+    if next.token == Token::EOF {
+        return Ok(parsed);
+    }
+    let error = Error::syntax(format!("expected the end of the statement, found {}", next.token));
+    Err(error.at(span_from(next.span)))
+}
+
+/// `sqlparser` writes the place into its message: ` at Line: 3, Column: 5`.
+fn from_parser(error: ParserError, lexemes: &[Lexeme]) -> Error {
+    let end = lexemes.last().map(|l| l.span.end).unwrap_or_default();
+    let all = span_of(lexemes).unwrap_or_default();
+    let message = match error {
+        ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
+        ParserError::RecursionLimitExceeded => {
+            return Error::syntax("the statement is nested too deeply").at(all);
+        }
+    };
+    let (text, place) = match message.rfind(" at Line: ") {
+        Some(at) => {
+            let place = message[at..].trim_start_matches(" at Line: ");
+            let numbers = place.split_once(", Column: ");
+            let place =
+                numbers.and_then(|(l, c)| Some((l.parse::<u32>().ok()?, c.trim().parse::<u32>().ok()?)));
+            (&message[..at], place)
+        }
+        None => (message.as_str(), None),
+    };
+    let at_end = text.ends_with("found: EOF");
+    let text =
+        text.replace(", found: EOF", ", found the end of the statement").replace(", found: ", ", found ");
+    let text = lower_first(text.trim_start_matches("sql parser error: "));
+    let span = match place {
+        Some((line, column)) => lexemes
+            .iter()
+            .map(|l| l.span)
+            .find(|s| (s.start.line, s.start.column) == (line, column))
+            .unwrap_or(Span::new((line, column), (line, column + 1))),
+        None if at_end => Span { start: end, end },
+        None => all,
+    };
+    Error::syntax(text).at(span)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+/// Tokens for `sqlparser` and the hints that were lifted.
+struct Prepared {
+    tokens: Vec<TokenWithSpan>,
+    /// OPTIONS behind a table, with the place of the hint; the token carries the index.
+    options: Vec<(TableHints, Span)>,
+    /// LOOKUP hints by the place of their SELECT.
+    lookups: HashMap<Location, Vec<LookupHint>>,
+}
+
+impl Prepared {
+    fn new(text: &str, lexemes: &[Lexeme]) -> Result<Self> {
+        let close = check_nesting(lexemes)?;
+        let mut prepared =
+            Self { tokens: Vec::with_capacity(lexemes.len()), options: Vec::new(), lookups: HashMap::new() };
+        let mut rewrite = Rewrite { text, lexemes, close, skipped: HashSet::new(), replaced: HashMap::new() };
+        let mut open: Vec<usize> = Vec::new();
+        let mut i = 0;
+        while i < lexemes.len() {
+            let lexeme = &lexemes[i];
+            match &lexeme.token {
+                Token::LParen | Token::LBracket => open.push(i),
+                Token::RParen | Token::RBracket => drop(open.pop()),
+                _ => {}
+            }
+            if lexeme.class == Class::Hint {
+                prepared.lift(text, lexemes, i)?;
+            } else if lexeme.class == Class::Word {
+                rewrite.word(i, open.last().copied())?;
+            }
+            if lexeme.class != Class::Hint && !rewrite.skipped.contains(&i) {
+                prepared.tokens.push(match rewrite.replaced.remove(&i) {
+                    Some((token, span)) => TokenWithSpan::new(token, token_span(span)),
+                    None => lexeme.with_span(),
+                });
+            }
+            i += 1;
+        }
+        Ok(prepared)
+    }
+
+    fn lift(&mut self, text: &str, lexemes: &[Lexeme], at: usize) -> Result<()> {
+        let hint = &lexemes[at];
+        let hints = parse_hints(text, hint)?;
+        let before = at.checked_sub(1).map(|b| &lexemes[b]);
+        if before.is_some_and(|l| l.is_word("SELECT")) {
+            let place = before.map(|l| token_span(l.span).start).unwrap_or(Location::empty());
+            for hint_read in hints {
+                match hint_read {
+                    Hint::Lookup(lookup) => self.lookups.entry(place).or_default().push(lookup),
+                    Hint::Options(_) => return Err(misplaced_options(hint.span)),
+                }
+            }
+            return Ok(());
+        }
+        let mut entries = Vec::new();
+        for hint_read in hints {
+            match hint_read {
+                Hint::Options(options) => entries.extend(options),
+                Hint::Lookup(_) => return Err(misplaced_lookup(hint.span)),
+            }
+        }
+        if !before.is_some_and(|l| matches!(l.class, Class::Word | Class::Quoted)) {
+            return Err(misplaced_options(hint.span));
+        }
+        let number = self.options.len();
+        let hints = TableHints { options: entries, lookup: Vec::new(), span: hint.span };
+        self.options.push((hints, hint.span));
+        let span = token_span(hint.span);
+        self.tokens.push(TokenWithSpan::new(Token::Period, span));
+        let carrier = Token::make_word(&format!("{HINT_PREFIX}{number}"), Some('`'));
+        self.tokens.push(TokenWithSpan::new(carrier, span));
+        Ok(())
+    }
+
+    /// Puts the hints on the names of the tables they hold for; each must find one.
+    fn place_hints(&self, tree: &mut impl VisitMut) -> Result<()> {
+        if self.options.is_empty() && self.lookups.is_empty() {
+            return Ok(());
+        }
+        let mut placed = HashSet::new();
+        let outcome = visit_relations_mut(tree, |name| {
+            let carrier = name.0.last().and_then(ObjectNamePart::as_ident);
+            let number = carrier.and_then(|i| i.value.strip_prefix(HINT_PREFIX)?.parse::<usize>().ok());
+            if let Some(number) = number
+                && name.0.len() > 1
+                && let Some((hints, _)) = self.options.get(number)
+            {
+                name.0.pop();
+                placed.insert(number);
+                if let Err(e) = put_hints(name, hints) {
+                    return ControlFlow::Break(e);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        if let ControlFlow::Break(error) = outcome {
+            return Err(error);
+        }
+        if let Some((_, (_, span))) = self.options.iter().enumerate().find(|(n, _)| !placed.contains(n)) {
+            return Err(misplaced_options(*span));
+        }
+        let mut blocks = Blocks { lookups: &self.lookups };
+        match tree.visit(&mut blocks) {
+            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) => Ok(()),
+        }
+    }
+}
+
+fn misplaced_options(span: Span) -> Error {
+    Error::syntax("hint OPTIONS does not stand behind a table")
+        .at(span)
+        .with_hint("write it directly behind the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a")
+}
+
+/// Visits query blocks and gives each LOOKUP hint to its table.
+struct Blocks<'a> {
+    lookups: &'a HashMap<Location, Vec<LookupHint>>,
+}
+
+impl VisitorMut for Blocks<'_> {
+    type Break = Error;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        let Some(lookups) = self.lookups.get(&select.select_token.0.span.start) else {
+            return ControlFlow::Continue(());
+        };
+        for lookup in lookups {
+            let mut names = Vec::new();
+            let mut found = false;
+            for from in &mut select.from {
+                match give(from, lookup, &mut names) {
+                    Ok(here) => found |= here,
+                    Err(e) => return ControlFlow::Break(e),
+                }
+                if found {
+                    break;
+                }
+            }
+            if !found {
+                let error = Error::plan(format!(
+                    "hint LOOKUP names '{}', which is no table of its query block",
+                    lookup.table.value
+                ))
+                .at(lookup.table.span);
+                return ControlFlow::Break(match names.is_empty() {
+                    true => error,
+                    false => error.with_hint(format!("the tables here are: {}", names.join(", "))),
+                });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Gives a hint to the first table of its name; collects the names that were passed.
+fn give(from: &mut TableWithJoins, hint: &LookupHint, names: &mut Vec<String>) -> Result<bool> {
+    let factors = std::iter::once(&mut from.relation).chain(from.joins.iter_mut().map(|j| &mut j.relation));
+    for factor in factors {
+        match factor {
+            TableFactor::Table { name, alias, args: None, .. } => {
+                let known = match alias {
+                    Some(alias) => alias.name.value.clone(),
+                    None => table_of(name),
+                };
+                if known == hint.table.value {
+                    let mut hints = take_hints(name)?;
+                    // The first hint that names a table holds.
+                    if hints.lookup.is_empty() {
+                        hints.lookup = hint.entries.clone();
+                    }
+                    put_hints(name, &hints)?;
+                    return Ok(true);
+                }
+                names.push(known);
+            }
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                if give(table_with_joins, hint, names)? {
+                    return Ok(true);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// The last part of a name that is the user's.
+fn table_of(name: &ObjectName) -> String {
+    let part = |p: &ObjectNamePart| p.as_ident().map(|i: &Ident| i.value.clone());
+    name.0.iter().rev().filter_map(part).find(|v| !v.starts_with(HINT_PREFIX)).unwrap_or_default()
+}
+
+/// Matches parentheses and brackets, and refuses what would nest or chain without bound.
+fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
+    const CLAUSES: &[&str] = &[
+        "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "ON", "WHEN", "THEN", "ELSE", "QUALIFY",
+        "WINDOW",
+    ];
+    const CHAINED: &[&str] = &["AND", "OR", "NOT", "IS", "LIKE", "IN", "BETWEEN", "SIMILAR", "AT", "COLLATE"];
+    let mut close = HashMap::new();
+    let mut open: Vec<usize> = Vec::new();
+    // Per depth: operators since the last boundary, set operations, joins.
+    let mut chains: Vec<[u32; 2]> = vec![[0; 2]];
+    let mut run = 0;
+    for (i, lexeme) in lexemes.iter().enumerate() {
+        if let Class::Bad(error, _) = &lexeme.class {
+            return Err(error.clone());
+        }
+        let bracket =
+            matches!(lexeme.token, Token::LParen | Token::LBracket) && lexeme.class == Class::Symbol;
+        run = if lexeme.is(&Token::LParen) { run + 1 } else { 0 };
+        let too_deep = || Error::syntax("the statement is nested too deeply").at(lexeme.span);
+        if bracket {
+            if open.len() >= MAX_NESTING || run > MAX_OPENING_RUN {
+                return Err(too_deep());
+            }
+            open.push(i);
+            if let (Some(chain), true) = (chains.last_mut(), lexeme.is(&Token::LBracket)) {
+                chain[0] += 1;
+            }
+            chains.push([0; 2]);
+            continue;
+        }
+        if lexeme.is(&Token::RParen) || lexeme.is(&Token::RBracket) {
+            let wanted = if lexeme.is(&Token::RParen) { Token::LParen } else { Token::LBracket };
+            match open.pop() {
+                Some(start) if lexemes[start].is(&wanted) => {
+                    close.insert(start, i);
+                }
+                Some(start) => return Err(not_closed(&lexemes[start])),
+                None => {
+                    return Err(Error::syntax(format!("'{}' closes nothing", lexeme.token)).at(lexeme.span));
+                }
+            }
+            chains.pop();
+            continue;
+        }
+        let Some(chain) = chains.last_mut() else { continue };
+        match (&lexeme.class, lexeme.word()) {
+            (Class::Symbol, _) if lexeme.is(&Token::Comma) => chain[0] = 0,
+            (Class::Symbol, _) => chain[0] += 1,
+            (_, Some(word)) if CLAUSES.iter().any(|c| word.eq_ignore_ascii_case(c)) => chain[0] = 0,
+            (_, Some(word)) if CHAINED.iter().any(|c| word.eq_ignore_ascii_case(c)) => chain[0] += 1,
+            (_, Some(word)) => {
+                let set = ["UNION", "INTERSECT", "EXCEPT", "JOIN", "LATERAL"];
+                chain[1] += u32::from(set.iter().any(|c| word.eq_ignore_ascii_case(c)));
+            }
+            _ => {}
+        }
+        if chain[0] > MAX_CHAIN || chain[1] > MAX_CHAIN {
+            return Err(Error::syntax(format!("more than {MAX_CHAIN} operators follow each other"))
+                .at(lexeme.span)
+                .with_hint("IN (...) or parentheses around parts of it take more"));
+        }
+    }
+    match open.pop() {
+        Some(start) => Err(not_closed(&lexemes[start])),
+        None => Ok(close),
+    }
+}
+
+fn not_closed(lexeme: &Lexeme) -> Error {
+    Error::syntax(format!("'{}' is not closed", lexeme.token)).at(lexeme.span)
+}
+
+/// Rewrites that concern single words and what follows them.
+struct Rewrite<'a> {
+    text: &'a str,
+    lexemes: &'a [Lexeme],
+    /// Index of the closing parenthesis or bracket by that of the opening one.
+    close: HashMap<usize, usize>,
+    skipped: HashSet<usize>,
+    replaced: HashMap<usize, (Token, Span)>,
+}
+
+impl Rewrite<'_> {
+    fn is(&self, i: usize, token: &Token) -> bool {
+        self.lexemes.get(i).is_some_and(|l| l.is(token))
+    }
+
+    fn is_word(&self, i: usize, word: &str) -> bool {
+        self.lexemes.get(i).is_some_and(|l| l.is_word(word))
+    }
+
+    /// Whether the word in front of a parenthesis is one of these.
+    fn called(&self, open: Option<usize>, names: &[&str]) -> bool {
+        open.and_then(|o| o.checked_sub(1)).is_some_and(|f| names.iter().any(|n| self.is_word(f, n)))
+    }
+
+    fn word(&mut self, i: usize, open: Option<usize>) -> Result<()> {
+        let lexeme = &self.lexemes[i];
+        let Some(word) = lexeme.word() else { return Ok(()) };
+        let call = self.is(i + 1, &Token::LParen);
+        match word.to_ascii_uppercase().as_str() {
+            "CAST" | "TRY_CAST" if call => self.cast(i + 1),
+            "RETURNING" if self.called(open, &["JSON_VALUE", "JSON_QUERY", "JSON_OBJECT", "JSON_ARRAY"]) => {
+                let end = open.and_then(|o| self.close.get(&o)).copied().unwrap_or(self.lexemes.len());
+                let mut cursor = Cursor::new(self.text, &self.lexemes[i + 1..end]);
+                let data_type = read_type(&mut cursor)?;
+                self.replace_type(i + 1, i + 1 + cursor.position(), &data_type.to_string());
+                Ok(())
+            }
+            "LATERAL" if self.is_word(i + 1, "TABLE") => self.lateral(i),
+            "MAP" if self.is(i + 1, &Token::LBracket) => {
+                if let Some(end) = self.close.get(&(i + 1)).copied() {
+                    self.replaced.insert(i + 1, (Token::LParen, self.lexemes[i + 1].span));
+                    self.replaced.insert(end, (Token::RParen, self.lexemes[end].span));
+                }
+                Ok(())
+            }
+            "KEY" if self.called(open, &["JSON_OBJECT"]) => {
+                let starts =
+                    i.checked_sub(1).is_some_and(|b| self.is(b, &Token::LParen) || self.is(b, &Token::Comma));
+                if starts && !self.is(i + 1, &Token::Comma) {
+                    self.skipped.insert(i);
+                }
+                Ok(())
+            }
+            "VALUE" if self.called(open, &["JSON_OBJECT"]) => {
+                let starts =
+                    i.checked_sub(1).is_some_and(|b| self.is(b, &Token::LParen) || self.is(b, &Token::Comma));
+                if !starts {
+                    self.replaced.insert(i, (Token::Comma, lexeme.span));
+                }
+                Ok(())
+            }
+            "ON" if self.is_word(i + 1, "EMPTY") || self.is_word(i + 1, "ERROR") => {
+                match self.called(open, &["JSON_VALUE", "JSON_QUERY", "JSON_EXISTS"]) {
+                    true => Err(self.unsupported(i, 2, "ON EMPTY and ON ERROR of JSON functions")),
+                    false => Ok(()),
+                }
+            }
+            "PARTITION" if open.is_some() && self.is_word(i + 1, "BY") => {
+                // `f(TABLE t PARTITION BY k)`: the words before are TABLE and a name.
+                let table = (1..=6).take_while(|n| *n <= i).any(|n| self.is_word(i - n, "TABLE"));
+                match table && open.is_some_and(|o| i - o <= 7) {
+                    true => Err(self.unsupported(i, 2, "PARTITION BY of a table argument")),
+                    false => Ok(()),
+                }
+            }
+            "MATCH_RECOGNIZE" if call => Err(self.unsupported(i, 1, "MATCH_RECOGNIZE")),
+            "ML_PREDICT" | "ML_EVALUATE" | "VECTOR_SEARCH" if call => {
+                Err(self.unsupported(i, 1, &word.to_ascii_uppercase()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn unsupported(&self, i: usize, words: usize, what: &str) -> Error {
+        let span = span_of(&self.lexemes[i..(i + words).min(self.lexemes.len())]).unwrap_or_default();
+        let verb = if what.contains(" and ") { "are" } else { "is" };
+        Error::unsupported(format!("{what} {verb} not supported")).at(span)
+    }
+
+    fn replace_type(&mut self, from: usize, to: usize, canonical: &str) {
+        if let Some(span) = span_of(&self.lexemes[from..to]) {
+            let carrier = Token::make_word(&format!("{TYPE_PREFIX}{canonical}"), Some('`'));
+            self.replaced.insert(from, (carrier, span));
+            self.skipped.extend(from + 1..to);
+        }
+    }
+
+    /// The type of `CAST(x AS type)`, behind the last AS that belongs to it.
+    fn cast(&mut self, open: usize) -> Result<()> {
+        let Some(end) = self.close.get(&open).copied() else { return Ok(()) };
+        let mut depth = 0usize;
+        let mut behind = None;
+        for i in open + 1..end {
+            match &self.lexemes[i].token {
+                Token::LParen | Token::LBracket => depth += 1,
+                Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
+                _ if depth == 0 && self.is_word(i, "AS") => behind = Some(i + 1),
+                _ => {}
+            }
+        }
+        let Some(from) = behind else { return Ok(()) };
+        // The parenthesis behind the type is kept in view, for the message when something else is found.
+        let mut cursor = Cursor::new(self.text, &self.lexemes[from..=end]);
+        let data_type = read_type(&mut cursor)?;
+        if cursor.position() != end - from {
+            return Err(cursor.expected("')'"));
+        }
+        self.replace_type(from, end, &data_type.to_string());
+        Ok(())
+    }
+
+    /// `LATERAL TABLE(f(x))`
+    fn lateral(&mut self, i: usize) -> Result<()> {
+        let open = i + 2;
+        let end = self.close.get(&open).copied();
+        let mut at = open + 1;
+        while matches!(self.lexemes.get(at), Some(l) if matches!(l.class, Class::Word | Class::Quoted))
+            && self.is(at + 1, &Token::Period)
+        {
+            at += 2;
+        }
+        let named = matches!(self.lexemes.get(at), Some(l) if matches!(l.class, Class::Word | Class::Quoted));
+        let inner = self.close.get(&(at + 1)).copied();
+        match (end, inner) {
+            (Some(end), Some(inner))
+                if named
+                    && inner + 1 == end
+                    && self.is(open, &Token::LParen)
+                    && self.is(at + 1, &Token::LParen) =>
+            {
+                self.skipped.extend([i + 1, open, end]);
+                Ok(())
+            }
+            _ => Err(Error::syntax("LATERAL TABLE needs the call of a table function")
+                .at(self.lexemes.get(open + 1).map_or(self.lexemes[i].span, |l| l.span))
+                .with_hint("write LATERAL TABLE(function(arguments)) AS t(columns)")),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Statements of the session: SET, RESET, SHOW, DESCRIBE, EXPLAIN, STOP JOB.
+
+use sqlparser::tokenizer::Token;
+
+use super::cursor::{Cursor, range_of, span_of};
+use super::lexer::{Class, Lexeme};
+use super::parse::{read_execute, read_insert, unsupported_statement};
+use super::query::read_query;
+use super::{LikePattern, Name, Show, StatementKind};
+use crate::catalog::table::nearest;
+use crate::error::{Error, Result};
+
+/// Details of EXPLAIN.
+pub(crate) const EXPLAIN_DETAILS: &[&str] =
+    &["ESTIMATED_COST", "CHANGELOG_MODE", "PLAN_ADVICE", "JSON_EXECUTION_PLAN"];
+
+/// `SET`, `SET 'key' = 'value'`, `SET key = value`.
+pub(crate) fn read_set(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    cursor.expect_word("SET")?;
+    if cursor.is_done() {
+        return Ok(StatementKind::ShowSettings);
+    }
+    let rest = cursor.rest();
+    let Some(equals) = rest.iter().position(|l| l.is(&Token::Eq)) else {
+        cursor.take(rest.len());
+        return Err(cursor.expected("'=' and a value"));
+    };
+    let key = word(cursor, equals, "a setting's key")?;
+    cursor.expect(&Token::Eq)?;
+    let value = word(cursor, cursor.rest().len(), "a value")?;
+    Ok(StatementKind::Set { key, value: value.value })
+}
+
+/// `RESET`, `RESET 'key'`, `RESET key`.
+pub(crate) fn read_reset(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    cursor.expect_word("RESET")?;
+    if cursor.is_done() {
+        return Ok(StatementKind::Reset(None));
+    }
+    let length = cursor.rest().len();
+    word(cursor, length, "a setting's key").map(|key| StatementKind::Reset(Some(key)))
+}
+
+/// A string, or what stands there without quotes exactly as written.
+fn word(cursor: &mut Cursor<'_>, length: usize, what: &str) -> Result<Name> {
+    if length == 0 {
+        return Err(cursor.expected(what));
+    }
+    if cursor.peek().is_some_and(|l| l.class == Class::Text) {
+        let name = cursor.string(what)?;
+        if length > 1 {
+            return Err(match what {
+                "a setting's key" => cursor.expected("'='"),
+                _ => cursor.expected("the end of the statement"),
+            });
+        }
+        return Ok(name);
+    }
+    let lexemes = &cursor.rest()[..length];
+    // Characters without a meaning in SQL may stand in a value; open quotes and comments may not.
+    let open = lexemes.iter().find_map(|l| match &l.class {
+        Class::Bad(error, true) => Some(error),
+        _ => None,
+    });
+    if let Some(error) = open {
+        return Err(error.clone());
+    }
+    cursor.take(length);
+    let value = cursor.text().get(range_of(lexemes)).unwrap_or_default().to_string();
+    Ok(Name { value, span: span_of(lexemes).unwrap_or_default() })
+}
+
+/// Things that SHOW knows.
+const SHOWN: &[&str] =
+    &["CATALOGS", "COLUMNS", "CREATE", "CURRENT", "DATABASES", "FUNCTIONS", "JOBS", "TABLES", "VIEWS"];
+
+/// Things that Flink's SHOW knows besides.
+const NOT_SHOWN: &[&str] = &[
+    "FULL",
+    "JARS",
+    "MATERIALIZED",
+    "MODELS",
+    "MODULES",
+    "PARTITIONS",
+    "PROCEDURES",
+    "USER",
+    "CONNECTIONS",
+    "TEMPORARY",
+];
+
+/// `SHOW ...`
+pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    let start = cursor.clone();
+    cursor.expect_word("SHOW")?;
+    let Some(what) = cursor.peek().and_then(Lexeme::word) else {
+        return Err(cursor.expected(&format!("one of {}", SHOWN.join(", "))));
+    };
+    let upper = what.to_ascii_uppercase();
+    if NOT_SHOWN.contains(&upper.as_str()) {
+        return Err(unsupported_statement(&start));
+    }
+    if !SHOWN.contains(&upper.as_str()) {
+        let error = cursor.expected(&format!("one of {}", SHOWN.join(", ")));
+        return Err(match nearest(what, SHOWN.iter().copied()) {
+            Some(near) => error.with_hint(format!("did you mean SHOW {near}?")),
+            None => error,
+        });
+    }
+    cursor.next();
+    let show = match upper.as_str() {
+        "TABLES" => {
+            the_database(cursor)?;
+            Show::Tables(like(cursor)?)
+        }
+        "VIEWS" => {
+            the_database(cursor)?;
+            Show::Views(like(cursor)?)
+        }
+        "FUNCTIONS" => {
+            the_database(cursor)?;
+            Show::Functions(like(cursor)?)
+        }
+        "COLUMNS" => {
+            if !cursor.eat_word("FROM") && !cursor.eat_word("IN") {
+                return Err(cursor.expected("FROM or IN and a table"));
+            }
+            let table = cursor.table_name("a table's name")?;
+            Show::Columns(table, like(cursor)?)
+        }
+        "CATALOGS" => Show::Catalogs,
+        "DATABASES" => Show::Databases,
+        "JOBS" => Show::Jobs,
+        "CURRENT" => {
+            if cursor.eat_word("CATALOG") {
+                Show::CurrentCatalog
+            } else if cursor.eat_word("DATABASE") {
+                Show::CurrentDatabase
+            } else {
+                return Err(cursor.expected("CATALOG or DATABASE"));
+            }
+        }
+        _ => {
+            if cursor.eat_word("TABLE") {
+                Show::CreateTable(cursor.table_name("a table's name")?)
+            } else if cursor.eat_word("VIEW") {
+                Show::CreateView(cursor.table_name("a view's name")?)
+            } else if ["CATALOG", "MODEL", "MATERIALIZED", "FUNCTION"].iter().any(|w| cursor.is_word(w)) {
+                return Err(unsupported_statement(&start));
+            } else {
+                return Err(cursor.expected("TABLE or VIEW"));
+            }
+        }
+    };
+    if cursor.is_word("LIKE") || cursor.is_word("ILIKE") || cursor.is_word("NOT") {
+        return Err(Error::unsupported(format!("SHOW {upper} with LIKE is not supported")).at(cursor.here()));
+    }
+    Ok(StatementKind::Show(show))
+}
+
+/// `FROM | IN database`: there is only one.
+fn the_database(cursor: &mut Cursor<'_>) -> Result<()> {
+    if !cursor.eat_word("FROM") && !cursor.eat_word("IN") {
+        return Ok(());
+    }
+    let name = cursor.table_name("a database's name")?;
+    let parts: Vec<&str> = name.parts.iter().map(|p| p.value.as_str()).collect();
+    match parts.as_slice() {
+        ["default_database"] | ["default_catalog", "default_database"] => Ok(()),
+        _ => Err(Error::plan(format!("database '{}' is not known", parts.join(".")))
+            .at(name.span())
+            .with_hint("there is one: default_catalog.default_database")),
+    }
+}
+
+/// `[NOT] LIKE | ILIKE 'pattern'`
+fn like(cursor: &mut Cursor<'_>) -> Result<Option<LikePattern>> {
+    let negated = cursor.eat_word("NOT");
+    let ignore_case = cursor.eat_word("ILIKE");
+    if !ignore_case && !cursor.eat_word("LIKE") {
+        return if negated { Err(cursor.expected("LIKE or ILIKE")) } else { Ok(None) };
+    }
+    let pattern = cursor.string("a pattern")?.value;
+    Ok(Some(LikePattern { pattern, ignore_case, negated }))
+}
+
+/// `DESCRIBE table`
+pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    let start = cursor.clone();
+    cursor.next();
+    let special = ["EXTENDED", "CATALOG", "DATABASE", "FUNCTION", "MODEL", "JOB"];
+    let named = |l: &Lexeme| matches!(l.class, Class::Word | Class::Quoted | Class::Text);
+    if special.iter().any(|w| cursor.is_word(w)) && cursor.peek_at(1).is_some_and(named) {
+        return Err(unsupported_statement(&start));
+    }
+    cursor.eat_word("TABLE");
+    cursor.table_name("a table's name").map(StatementKind::Describe)
+}
+
+/// `EXPLAIN [details | PLAN FOR] query | INSERT | statement set`
+pub(crate) fn read_explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    cursor.expect_word("EXPLAIN")?;
+    let mut details = Vec::new();
+    if !cursor.eat_words(&["PLAN", "FOR"]) {
+        while let Some(detail) = detail(cursor)? {
+            details.push(detail);
+            if !cursor.eat(&Token::Comma) {
+                break;
+            }
+        }
+    }
+    let query = ["SELECT", "WITH", "VALUES"].iter().any(|w| cursor.is_word(w))
+        || cursor.peek().is_some_and(|l| l.is(&Token::LParen));
+    let statement = if query {
+        StatementKind::Query(read_query(cursor)?)
+    } else if cursor.is_word("INSERT") {
+        StatementKind::Insert(read_insert(cursor)?)
+    } else if ["EXECUTE", "BEGIN", "STATEMENT"].iter().any(|w| cursor.is_word(w)) {
+        read_execute(cursor)?
+    } else {
+        return Err(cursor.expected("a query, INSERT or STATEMENT SET"));
+    };
+    Ok(StatementKind::Explain { details, statement: Box::new(statement) })
+}
+
+fn detail(cursor: &mut Cursor<'_>) -> Result<Option<Name>> {
+    const EXPLAINED: &[&str] = &["SELECT", "WITH", "VALUES", "INSERT", "EXECUTE", "BEGIN", "STATEMENT"];
+    let Some(lexeme) = cursor.peek() else { return Ok(None) };
+    let Some(word) = lexeme.word() else { return Ok(None) };
+    let upper = word.to_ascii_uppercase();
+    if EXPLAINED.contains(&upper.as_str()) {
+        return Ok(None);
+    }
+    if EXPLAIN_DETAILS.contains(&upper.as_str()) {
+        cursor.next();
+        return Ok(Some(Name { value: upper, span: lexeme.span }));
+    }
+    let error = cursor.expected("a detail, a query, INSERT or STATEMENT SET");
+    let known = EXPLAIN_DETAILS.iter().chain(EXPLAINED).copied();
+    Err(match nearest(word, known) {
+        Some(near) => error.with_hint(format!("did you mean {near}?")),
+        None => error.with_hint(format!("the details are {}", EXPLAIN_DETAILS.join(", "))),
+    })
+}
+
+/// `STOP JOB 'id'`
+pub(crate) fn read_stop(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    cursor.expect_words(&["STOP", "JOB"])?;
+    let job = cursor.string("the job's id")?;
+    if cursor.is_word("WITH") {
+        let from = cursor.position();
+        cursor.next();
+        let what = if cursor.eat_word("SAVEPOINT") { "SAVEPOINT" } else { "DRAIN" };
+        return Err(
+            Error::unsupported(format!("STOP JOB WITH {what} is not supported")).at(cursor.span_since(from))
+        );
+    }
+    Ok(StatementKind::StopJob(job))
+}
