@@ -186,7 +186,8 @@ impl Error {
         let mut group = match self.span().filter(|s| s.start.line > 0) {
             Some(span) => {
                 let range = source.range(span);
-                let line = source.text[range.start..].find('\n').map_or(source.text.len(), |n| range.start + n);
+                let line =
+                    source.text[range.start..].find('\n').map_or(source.text.len(), |n| range.start + n);
                 let range = range.start..range.end.min(line);
                 let snippet = Snippet::source(&*source.text)
                     .path(&*source.name)

@@ -14,10 +14,10 @@ mod parse;
 mod query;
 pub mod source;
 pub mod statement;
-pub mod type_parser;
-pub mod types;
 #[cfg(test)]
 mod tests;
+pub mod type_parser;
+pub mod types;
 mod utility;
 
 pub use highlight::{KEYWORDS, TokenClass, highlight, is_complete};

@@ -62,10 +62,6 @@ impl Dialect for AffluentDialect {
         true
     }
 
-    fn supports_subquery_as_function_arg(&self) -> bool {
-        true
-    }
-
     fn supports_values_as_table_factor(&self) -> bool {
         true
     }
