@@ -4,6 +4,8 @@
 //! cannot move to Flink, or that planning would have to refuse. What the parser's grammar lacks but
 //! fits its hooks (`IS JSON`, `BETWEEN SYMMETRIC`) is read here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
     Ident, ObjectName, UnaryOperator,
@@ -13,9 +15,20 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
-/// Flink SQL, as far as queries go.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AffluentDialect;
+/// Flink SQL, as far as queries go. One value serves one parse.
+#[derive(Debug)]
+pub struct AffluentDialect {
+    /// Expressions that may still be begun. `sqlparser` reads a failed `CAST(` or `FLOOR(` once more as a
+    /// plain call, so that a mistake inside of n of them is found 2^n times; the budget ends that.
+    budget: AtomicU64,
+}
+
+impl AffluentDialect {
+    /// For a text of so many tokens.
+    pub fn new(tokens: usize) -> Self {
+        Self { budget: AtomicU64::new(10_000 + 100 * tokens as u64) }
+    }
+}
 
 impl Dialect for AffluentDialect {
     fn is_delimited_identifier_start(&self, ch: char) -> bool {
@@ -82,6 +95,13 @@ impl Dialect for AffluentDialect {
         true
     }
 
+    fn parse_prefix(&self, _parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        let left = self.budget.load(Ordering::Relaxed);
+        self.budget.store(left.saturating_sub(1), Ordering::Relaxed);
+        // The one error that no attempt of the parser swallows.
+        (left == 0).then_some(Err(ParserError::RecursionLimitExceeded))
+    }
+
     fn parse_infix(
         &self,
         parser: &mut Parser<'_>,
@@ -112,7 +132,7 @@ impl Dialect for AffluentDialect {
             for _ in 0..between + 2 {
                 parser.advance_token();
             }
-            return Some(between_bounds(parser, expr, not, symmetric));
+            return Some(between_bounds(self, parser, expr, not, symmetric));
         }
         None
     }
@@ -144,13 +164,14 @@ fn is_json(expr: Expr, kind: &str, negated: bool) -> Expr {
 
 /// `x BETWEEN SYMMETRIC a AND b` is `x BETWEEN a AND b OR x BETWEEN b AND a`.
 fn between_bounds(
+    dialect: &AffluentDialect,
     parser: &mut Parser<'_>,
     expr: &Expr,
     negated: bool,
     symmetric: bool,
 ) -> Result<Expr, ParserError> {
     // Bounds bind tighter than AND.
-    let precedence = AffluentDialect.prec_value(Precedence::Between);
+    let precedence = dialect.prec_value(Precedence::Between);
     let low = parser.parse_subexpr(precedence)?;
     parser.expect_keyword(Keyword::AND)?;
     let high = parser.parse_subexpr(precedence)?;

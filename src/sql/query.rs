@@ -39,8 +39,8 @@ const MAX_CHAIN: u32 = 1_000;
 /// Parentheses in parentheses.
 const MAX_NESTING: usize = 64;
 
-/// `((((` with nothing between: `sqlparser` tries each as a query and as a join.
-const MAX_OPENING_RUN: u32 = 8;
+/// Open parentheses that stand right behind another: `sqlparser` tries each as a query and as a join.
+const MAX_DOUBLED: usize = 8;
 
 /// Parses a query from all that is left.
 pub(crate) fn read_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
@@ -93,7 +93,9 @@ fn parse<T>(
     lexemes: &[Lexeme],
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T> {
-    let dialect = AffluentDialect;
+    let dialect = AffluentDialect::new(prepared.tokens.len());
+    // Between two guarded functions of the parser lie more than the 128 KiB its guard leaves by default.
+    recursive::set_minimum_stack_size(512 * 1024);
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(prepared.tokens.clone());
     let parsed = read(&mut parser).map_err(|e| from_parser(e, text, lexemes))?;
     let next = parser.peek_token();
@@ -415,17 +417,17 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
     let mut open: Vec<usize> = Vec::new();
     // Per depth: operators since the last boundary, set operations, joins.
     let mut chains: Vec<[u32; 2]> = vec![[0; 2]];
-    let mut run = 0;
     for (i, lexeme) in lexemes.iter().enumerate() {
         if let Class::Bad(error, _) = &lexeme.class {
             return Err(error.clone());
         }
         let bracket =
             matches!(lexeme.token, Token::LParen | Token::LBracket) && lexeme.class == Class::Symbol;
-        run = if lexeme.is(&Token::LParen) { run + 1 } else { 0 };
         let too_deep = || Error::syntax("the statement is nested too deeply").at(lexeme.span);
         if bracket {
-            if open.len() >= MAX_NESTING || run > MAX_OPENING_RUN {
+            let behind = |i: &usize| i.checked_sub(1).is_some_and(|b| lexemes[b].is(&Token::LParen));
+            let doubled = open.iter().chain([&i]).filter(|i| behind(i)).count();
+            if open.len() >= MAX_NESTING || doubled > MAX_DOUBLED {
                 return Err(too_deep());
             }
             open.push(i);

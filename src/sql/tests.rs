@@ -708,6 +708,15 @@ fn depth_and_length_are_bounded() {
         format!("SELECT * FROM {}", "a JOIN ".repeat(100_000)),
         format!("SELECT {}1{}", "CAST(".repeat(60), " AS INT)".repeat(60)),
         format!("SELECT a{}", " IS JSON".repeat(100_000)),
+        // What fails deep inside is not tried again and again.
+        format!("SELECT {}1 1 1{}", "FLOOR(".repeat(40), ")".repeat(40)),
+        format!("SELECT {}1 1 1{}", "NOT (".repeat(40), ")".repeat(40)),
+        format!("SELECT {}1 1 1{}", "CAST(".repeat(40), " AS INT)".repeat(40)),
+        format!("SELECT {}1 1 1{}", "a IN (".repeat(40), ")".repeat(40)),
+        format!("SELECT {}1 1 1{}", "CASE WHEN ".repeat(40), " THEN 1 END".repeat(40)),
+        format!("SELECT * FROM {}t t t{}", "((SELECT * FROM ".repeat(8), "))".repeat(8)),
+        format!("SELECT * FROM {}t t t{}", "(SELECT * FROM ".repeat(40), ")".repeat(40)),
+        format!("SELECT * FROM {}t t t{}", "(a JOIN ".repeat(40), ")".repeat(40)),
     ] {
         assert!(script(&text).is_err(), "{}", &text[..60]);
     }
