@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use unicode_width::UnicodeWidthStr;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::sql::SourceText;
 
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -179,38 +181,31 @@ impl Error {
         self.0.span
     }
 
-    /// The error as people see it: primary line, place, excerpt with carets, detail, hint.
-    ///
-    /// `source` is the text that [`Error::span`] points into.
-    pub fn render(&self, source: &crate::sql::SourceText, color: bool) -> String {
-        let mut out = format!("{}: {}\n", label(color), self.message());
-        if let Some(span) = self.span() {
-            let (line, column) = (span.start.line, span.start.column);
-            out.push_str(&format!("  --> {}:{line}:{column}\n", source.name));
-            if let Some(text) = source.text.lines().nth(line.saturating_sub(1) as usize) {
-                let number = line.to_string();
-                let margin = " ".repeat(number.len());
-                let before: String = text.chars().take(column.saturating_sub(1) as usize).collect();
-                let end =
-                    if span.end.line == line { span.end.column as usize } else { text.chars().count() + 1 };
-                let length = end.saturating_sub(column as usize).max(1);
-                let marked: String =
-                    text.chars().skip(column.saturating_sub(1) as usize).take(length).collect();
-                let indent: String = before
-                    .chars()
-                    .map(|c| if c == '\t' { "\t".into() } else { " ".repeat(c.to_string().width()) })
-                    .collect();
-                let carets = "^".repeat(marked.width().max(1));
-                out.push_str(&format!(" {margin} |\n {number} | {text}\n {margin} | {indent}{carets}\n"));
+    /// Draws the error for people: the primary line, the place as `file:line:column`, the line with a
+    /// caret, the detail as a note and the hint as help. A span over several lines is drawn on its first.
+    pub fn render(&self, source: &SourceText, color: bool) -> String {
+        let title = Level::ERROR.primary_title(self.message());
+        let mut group = match self.span().filter(|s| s.start.line > 0) {
+            Some(span) => {
+                let range = source.range(span);
+                let line =
+                    source.text[range.start..].find('\n').map_or(source.text.len(), |n| range.start + n);
+                let range = range.start..range.end.min(line);
+                let snippet = Snippet::source(&*source.text)
+                    .path(&*source.name)
+                    .annotation(AnnotationKind::Primary.span(range));
+                title.element(snippet)
             }
-        }
+            None => Group::with_title(title),
+        };
         if let Some(detail) = self.detail() {
-            out.push_str(&format!("  detail: {detail}\n"));
+            group = group.element(Level::NOTE.message(detail));
         }
         if let Some(hint) = self.hint() {
-            out.push_str(&format!("  hint: {hint}\n"));
+            group = group.element(Level::HELP.message(hint));
         }
-        out
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `CAST(x AS ROW<a INT>)`, `RETURNING MAP<..>` | a custom type name, see [`super::type_parser`] |
 //! | `LATERAL TABLE(f(x))` | `LATERAL f(x)` |
 //! | `MAP['k', v]` | `MAP('k', v)` |
+//! | `TUMBLE(TABLE t, ...)` | `TUMBLE((SELECT * FROM t), ...)` |
 //! | `JSON_OBJECT(KEY 'k' VALUE v)` | `JSON_OBJECT('k', v)` |
 //! | `t /*+ OPTIONS(..) */` | `` t.`$hint:..` ``, see [`super::hints`] |
 
@@ -14,14 +15,14 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Ident, ObjectName, ObjectNamePart, Query, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut,
-    visit_relations_mut,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Query, Select, TableFactor,
+    TableWithJoins, VisitMut, VisitorMut, visit_relations_mut,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::SqlExpression;
-use super::cursor::{Cursor, range_of, span_of};
+use super::cursor::{Cursor, range_of, shown, span_of};
 use super::dialect::AffluentDialect;
 use super::hints::{
     HINT_PREFIX, Hint, LookupHint, TableHints, misplaced_lookup, parse_hints, put_hints, span_from,
@@ -38,8 +39,8 @@ const MAX_CHAIN: u32 = 1_000;
 /// Parentheses in parentheses.
 const MAX_NESTING: usize = 64;
 
-/// `((((` with nothing between: `sqlparser` tries each as a query and as a join.
-const MAX_OPENING_RUN: u32 = 8;
+/// Open parentheses that stand right behind another: `sqlparser` tries each as a query and as a join.
+const MAX_DOUBLED: usize = 8;
 
 /// Parses a query from all that is left.
 pub(crate) fn read_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
@@ -50,7 +51,7 @@ pub(crate) fn read_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
     }
     let lexemes = cursor.take(cursor.rest().len());
     let prepared = Prepared::new(cursor.text(), lexemes)?;
-    let mut query = parse(&prepared, lexemes, |parser| parser.parse_query())?;
+    let mut query = parse(cursor.text(), &prepared, lexemes, |parser| parser.parse_query())?;
     prepared.place_hints(&mut *query)?;
     Ok(query)
 }
@@ -61,7 +62,7 @@ pub(crate) fn read_expression(text: &str, lexemes: &[Lexeme], behind: Span) -> R
         return Err(Error::syntax("expected an expression").at(behind));
     };
     let prepared = Prepared::new(text, lexemes)?;
-    let mut expr = parse(&prepared, lexemes, |parser| parser.parse_expr())?;
+    let mut expr = parse(text, &prepared, lexemes, |parser| parser.parse_expr())?;
     prepared.place_hints(&mut expr)?;
     let written = text.get(range_of(lexemes)).unwrap_or_default();
     Ok(SqlExpression { expr, text: written.to_string(), span })
@@ -87,23 +88,30 @@ pub(crate) fn expression_length(lexemes: &[Lexeme]) -> usize {
 }
 
 fn parse<T>(
+    text: &str,
     prepared: &Prepared,
     lexemes: &[Lexeme],
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T> {
-    let dialect = AffluentDialect;
+    let dialect = AffluentDialect::new(prepared.tokens.len());
+    // Between two guarded functions of the parser lie more than the 128 KiB its guard leaves by default.
+    recursive::set_minimum_stack_size(512 * 1024);
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(prepared.tokens.clone());
-    let parsed = read(&mut parser).map_err(|e| from_parser(e, lexemes))?;
+    let parsed = read(&mut parser).map_err(|e| from_parser(e, text, lexemes))?;
     let next = parser.peek_token();
     if next.token == Token::EOF {
         return Ok(parsed);
     }
-    let error = Error::syntax(format!("expected the end of the statement, found {}", next.token));
-    Err(error.at(span_from(next.span)))
+    let span = span_from(next.span);
+    let found = match lexemes.iter().find(|l| l.span.start == span.start) {
+        Some(lexeme) => shown(text, lexeme),
+        None => next.token.to_string(),
+    };
+    Err(Error::syntax(format!("expected the end of the statement, found {found}")).at(span))
 }
 
 /// `sqlparser` writes the place into its message: ` at Line: 3, Column: 5`.
-fn from_parser(error: ParserError, lexemes: &[Lexeme]) -> Error {
+fn from_parser(error: ParserError, source: &str, lexemes: &[Lexeme]) -> Error {
     let end = lexemes.last().map(|l| l.span.end).unwrap_or_default();
     let all = span_of(lexemes).unwrap_or_default();
     let message = match error {
@@ -122,20 +130,29 @@ fn from_parser(error: ParserError, lexemes: &[Lexeme]) -> Error {
         }
         None => (message.as_str(), None),
     };
-    let at_end = text.ends_with("found: EOF");
-    let text =
-        text.replace(", found: EOF", ", found the end of the statement").replace(", found: ", ", found ");
-    let text = lower_first(text.trim_start_matches("sql parser error: "));
-    let span = match place {
-        Some((line, column)) => lexemes
-            .iter()
-            .map(|l| l.span)
-            .find(|s| (s.start.line, s.start.column) == (line, column))
-            .unwrap_or(Span::new((line, column), (line, column + 1))),
-        None if at_end => Span { start: end, end },
-        None => all,
+    let text = text.trim_start_matches("sql parser error: ");
+    let (what, found) = text.split_once(", found: ").unwrap_or((text, ""));
+    let what = what.strip_prefix("Expected: ").unwrap_or(what);
+    let what = match what.chars().any(char::is_alphanumeric) {
+        true => what.to_string(),
+        false => format!("'{what}'"),
     };
-    Error::syntax(text).at(span)
+    if let Some((line, column)) = place {
+        let lexeme = lexemes.iter().find(|l| (l.span.start.line, l.span.start.column) == (line, column));
+        let span = lexeme.map_or(Span::new((line, column), (line, column + 1)), |l| l.span);
+        return match (found, lexeme) {
+            ("", _) => Error::syntax(lower_first(text)).at(span),
+            (_, Some(lexeme)) => {
+                Error::syntax(format!("expected {what}, found {}", shown(source, lexeme))).at(span)
+            }
+            (found, None) => Error::syntax(format!("expected {what}, found {found}")).at(span),
+        };
+    }
+    match found {
+        "EOF" => Error::syntax(format!("expected {what}, found the end of the statement"))
+            .at(Span { start: end, end }),
+        _ => Error::syntax(lower_first(text)).at(all),
+    }
 }
 
 fn lower_first(text: &str) -> String {
@@ -160,11 +177,17 @@ impl Prepared {
         let close = check_nesting(lexemes)?;
         let mut prepared =
             Self { tokens: Vec::with_capacity(lexemes.len()), options: Vec::new(), lookups: HashMap::new() };
-        let mut rewrite = Rewrite { text, lexemes, close, skipped: HashSet::new(), replaced: HashMap::new() };
+        let mut rewrite = Rewrite {
+            text,
+            lexemes,
+            close,
+            skipped: HashSet::new(),
+            replaced: HashMap::new(),
+            table_arguments: HashSet::new(),
+            closing: HashSet::new(),
+        };
         let mut open: Vec<usize> = Vec::new();
-        let mut i = 0;
-        while i < lexemes.len() {
-            let lexeme = &lexemes[i];
+        for (i, lexeme) in lexemes.iter().enumerate() {
             match &lexeme.token {
                 Token::LParen | Token::LBracket => open.push(i),
                 Token::RParen | Token::RBracket => drop(open.pop()),
@@ -175,13 +198,21 @@ impl Prepared {
             } else if lexeme.class == Class::Word {
                 rewrite.word(i, open.last().copied())?;
             }
-            if lexeme.class != Class::Hint && !rewrite.skipped.contains(&i) {
+            if rewrite.table_arguments.contains(&i) {
+                for token in
+                    [Token::LParen, Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")]
+                {
+                    prepared.tokens.push(TokenWithSpan::new(token, token_span(lexeme.span)));
+                }
+            } else if lexeme.class != Class::Hint && !rewrite.skipped.contains(&i) {
                 prepared.tokens.push(match rewrite.replaced.remove(&i) {
                     Some((token, span)) => TokenWithSpan::new(token, token_span(span)),
                     None => lexeme.with_span(),
                 });
             }
-            i += 1;
+            if rewrite.closing.contains(&i) {
+                prepared.tokens.push(TokenWithSpan::new(Token::RParen, token_span(lexeme.span)));
+            }
         }
         Ok(prepared)
     }
@@ -222,9 +253,6 @@ impl Prepared {
 
     /// Puts the hints on the names of the tables they hold for; each must find one.
     fn place_hints(&self, tree: &mut impl VisitMut) -> Result<()> {
-        if self.options.is_empty() && self.lookups.is_empty() {
-            return Ok(());
-        }
         let mut placed = HashSet::new();
         let outcome = visit_relations_mut(tree, |name| {
             let carrier = name.0.last().and_then(ObjectNamePart::as_ident);
@@ -269,6 +297,13 @@ struct Blocks<'a> {
 impl VisitorMut for Blocks<'_> {
     type Break = Error;
 
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        match unnest(factor) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => ControlFlow::Break(e),
+        }
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         let Some(lookups) = self.lookups.get(&select.select_token.0.span.start) else {
             return ControlFlow::Continue(());
@@ -298,6 +333,38 @@ impl VisitorMut for Blocks<'_> {
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `UNNEST(...)` is read as a table function by `sqlparser` unless the dialect is one of a few.
+fn unnest(factor: &mut TableFactor) -> Result<()> {
+    let TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } = factor else {
+        return Ok(());
+    };
+    let last = name.0.last().and_then(ObjectNamePart::as_ident);
+    if let Some(ident) = last.filter(|i| i.value.starts_with(HINT_PREFIX)) {
+        return Err(misplaced_options(span_from(ident.span)));
+    }
+    let Some(ident) = last.filter(|i| i.quote_style.is_none() && i.value.eq_ignore_ascii_case("UNNEST"))
+    else {
+        return Ok(());
+    };
+    let arguments = args.args.drain(..).map(|a| match a {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e),
+        _ => None,
+    });
+    match arguments.collect::<Option<Vec<Expr>>>() {
+        Some(array_exprs) if !array_exprs.is_empty() && name.0.len() == 1 => {
+            *factor = TableFactor::UNNEST {
+                alias: alias.take(),
+                array_exprs,
+                with_offset: false,
+                with_offset_alias: None,
+                with_ordinality: *with_ordinality,
+            };
+            Ok(())
+        }
+        _ => Err(Error::syntax("UNNEST takes an array, a map or a multiset").at(span_from(ident.span))),
     }
 }
 
@@ -350,22 +417,25 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
     let mut open: Vec<usize> = Vec::new();
     // Per depth: operators since the last boundary, set operations, joins.
     let mut chains: Vec<[u32; 2]> = vec![[0; 2]];
-    let mut run = 0;
     for (i, lexeme) in lexemes.iter().enumerate() {
         if let Class::Bad(error, _) = &lexeme.class {
             return Err(error.clone());
         }
         let bracket =
             matches!(lexeme.token, Token::LParen | Token::LBracket) && lexeme.class == Class::Symbol;
-        run = if lexeme.is(&Token::LParen) { run + 1 } else { 0 };
         let too_deep = || Error::syntax("the statement is nested too deeply").at(lexeme.span);
         if bracket {
-            if open.len() >= MAX_NESTING || run > MAX_OPENING_RUN {
+            let behind = |i: &usize| i.checked_sub(1).is_some_and(|b| lexemes[b].is(&Token::LParen));
+            let doubled = open.iter().chain([&i]).filter(|i| behind(i)).count();
+            if open.len() >= MAX_NESTING || doubled > MAX_DOUBLED {
                 return Err(too_deep());
             }
             open.push(i);
             if let (Some(chain), true) = (chains.last_mut(), lexeme.is(&Token::LBracket)) {
                 chain[0] += 1;
+            }
+            if chains.last().is_some_and(|chain| chain[0] > MAX_CHAIN) {
+                return Err(too_long(lexeme));
             }
             chains.push([0; 2]);
             continue;
@@ -397,15 +467,19 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
             _ => {}
         }
         if chain[0] > MAX_CHAIN || chain[1] > MAX_CHAIN {
-            return Err(Error::syntax(format!("more than {MAX_CHAIN} operators follow each other"))
-                .at(lexeme.span)
-                .with_hint("IN (...) or parentheses around parts of it take more"));
+            return Err(too_long(lexeme));
         }
     }
     match open.pop() {
         Some(start) => Err(not_closed(&lexemes[start])),
         None => Ok(close),
     }
+}
+
+fn too_long(lexeme: &Lexeme) -> Error {
+    Error::syntax(format!("more than {MAX_CHAIN} operators follow each other"))
+        .at(lexeme.span)
+        .with_hint("IN (...) or parentheses around parts of it take more")
 }
 
 fn not_closed(lexeme: &Lexeme) -> Error {
@@ -420,6 +494,10 @@ struct Rewrite<'a> {
     close: HashMap<usize, usize>,
     skipped: HashSet<usize>,
     replaced: HashMap<usize, (Token, Span)>,
+    /// The TABLE of `f(TABLE t)`.
+    table_arguments: HashSet<usize>,
+    /// Lexemes with a parenthesis to close behind them.
+    closing: HashSet<usize>,
 }
 
 impl Rewrite<'_> {
@@ -450,34 +528,9 @@ impl Rewrite<'_> {
                 Ok(())
             }
             "LATERAL" if self.is_word(i + 1, "TABLE") => self.lateral(i),
-            "MAP" if self.is(i + 1, &Token::LBracket) => {
-                if let Some(end) = self.close.get(&(i + 1)).copied() {
-                    self.replaced.insert(i + 1, (Token::LParen, self.lexemes[i + 1].span));
-                    self.replaced.insert(end, (Token::RParen, self.lexemes[end].span));
-                }
+            "TABLE" if open.is_some() && !call => {
+                self.table_argument(i);
                 Ok(())
-            }
-            "KEY" if self.called(open, &["JSON_OBJECT"]) => {
-                let starts =
-                    i.checked_sub(1).is_some_and(|b| self.is(b, &Token::LParen) || self.is(b, &Token::Comma));
-                if starts && !self.is(i + 1, &Token::Comma) {
-                    self.skipped.insert(i);
-                }
-                Ok(())
-            }
-            "VALUE" if self.called(open, &["JSON_OBJECT"]) => {
-                let starts =
-                    i.checked_sub(1).is_some_and(|b| self.is(b, &Token::LParen) || self.is(b, &Token::Comma));
-                if !starts {
-                    self.replaced.insert(i, (Token::Comma, lexeme.span));
-                }
-                Ok(())
-            }
-            "ON" if self.is_word(i + 1, "EMPTY") || self.is_word(i + 1, "ERROR") => {
-                match self.called(open, &["JSON_VALUE", "JSON_QUERY", "JSON_EXISTS"]) {
-                    true => Err(self.unsupported(i, 2, "ON EMPTY and ON ERROR of JSON functions")),
-                    false => Ok(()),
-                }
             }
             "PARTITION" if open.is_some() && self.is_word(i + 1, "BY") => {
                 // `f(TABLE t PARTITION BY k)`: the words before are TABLE and a name.
@@ -531,6 +584,27 @@ impl Rewrite<'_> {
         }
         self.replace_type(from, end, &data_type.to_string());
         Ok(())
+    }
+
+    /// `f(TABLE t, ...)`, `f(input => TABLE t)`
+    fn table_argument(&mut self, i: usize) {
+        let starts = [Token::LParen, Token::Comma, Token::RArrow];
+        if !i.checked_sub(1).is_some_and(|b| starts.iter().any(|s| self.is(b, s))) {
+            return;
+        }
+        let named = |i: usize| matches!(self.lexemes.get(i), Some(l) if matches!(l.class, Class::Word | Class::Quoted));
+        let mut at = i + 1;
+        if !named(at) {
+            return;
+        }
+        while self.is(at + 1, &Token::Period) && named(at + 2) {
+            at += 2;
+        }
+        if self.lexemes.get(at + 1).is_some_and(|l| l.class == Class::Hint) {
+            at += 1;
+        }
+        self.table_arguments.insert(i);
+        self.closing.insert(at);
     }
 
     /// `LATERAL TABLE(f(x))`

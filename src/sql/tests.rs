@@ -4,7 +4,7 @@
 use sqlparser::ast::{Expr, SetExpr, TableFactor, TableVersion};
 
 use super::*;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Span};
 
 fn script(text: &str) -> Result<Vec<Statement>> {
     parse_script(&SourceText::new("t.sql", text))
@@ -49,49 +49,773 @@ fn pairs(entries: &[OptionEntry]) -> Vec<(&str, &str)> {
     entries.iter().map(|e| (e.key.value.as_str(), e.value.value.as_str())).collect()
 }
 
+fn table(text: &str) -> CreateTable {
+    match one(text) {
+        StatementKind::CreateTable(t) => t,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn drawn(text: &str) -> String {
+    error(text).render(&SourceText::new("t.sql", text), false)
+}
+
+const MAIN_JOB: &str = "
+CREATE TABLE temperatures (
+  sensorId STRING, temperature DOUBLE, status STRING, `timestamp` BIGINT,
+  ts AS TO_TIMESTAMP_LTZ(`timestamp`, 3),
+  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
+) WITH ('connector' = 'filesystem', 'path' = 'data/temperatures.jsonl', 'format' = 'json');
+
+CREATE TABLE sensor_info (
+  id STRING, brand STRING, countryCode STRING, location STRING, imageUrl STRING,
+  PRIMARY KEY (id) NOT ENFORCED
+) WITH ('connector' = 'http', 'url' = 'http://127.0.0.1:8080/sensors/{id}', 'format' = 'json',
+        'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.expire-after-write' = '60 s');
+
+SELECT t.*, i.brand, i.countryCode
+FROM temperatures AS t
+LEFT JOIN sensor_info AS i ON t.sensorId = i.id;
+";
+
 #[test]
-fn scratch() {
+fn the_main_job_parses() {
+    let statements = script(MAIN_JOB).unwrap();
+    assert_eq!(statements.len(), 3);
+    let StatementKind::CreateTable(t) = &statements[0].kind else { panic!() };
+    let names: Vec<&str> = t.columns.iter().map(|c| c.name.value.as_str()).collect();
+    assert_eq!(names, ["sensorId", "temperature", "status", "timestamp", "ts"]);
+    let ColumnKind::Computed { expression } = &t.columns[4].kind else { panic!() };
+    assert_eq!(expression.text, "TO_TIMESTAMP_LTZ(`timestamp`, 3)");
+    let watermark = t.watermark.as_ref().unwrap();
+    assert_eq!(
+        (watermark.column.value.as_str(), watermark.expression.text.as_str()),
+        ("ts", "ts - INTERVAL '5' SECOND")
+    );
+    assert_eq!(t.options.len(), 3);
+    let StatementKind::CreateTable(t) = &statements[1].kind else { panic!() };
+    assert_eq!(t.primary_key.as_ref().unwrap()[0].value, "id");
+    assert!(matches!(statements[2].kind, StatementKind::Query(_)));
+    assert_eq!(
+        &MAIN_JOB[statements[2].range.clone()],
+        MAIN_JOB[MAIN_JOB.find("SELECT").unwrap()..].trim_end_matches(";\n")
+    );
+    assert_eq!(statements[2].span.start.line, 14);
+}
+
+#[test]
+fn columns_of_every_kind() {
+    let t = table(
+        "CREATE TEMPORARY TABLE IF NOT EXISTS default_catalog.default_database.`my t` (
+           a INT NOT NULL COMMENT 'it''s a',
+           b ROW<x INT NOT NULL, `y z` ARRAY<STRING> 'the y'> NULL,
+           c TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL COMMENT 'c',
+           d BIGINT NOT NULL METADATA,
+           e AS CAST(b.x AS DECIMAL(10, 2)) * 2 COMMENT 'e',
+           f STRING CONSTRAINT pk PRIMARY KEY NOT ENFORCED,
+           watermark INT
+         ) COMMENT 'table' PARTITIONED BY (a, f) WITH ()",
+    );
+    assert!(t.temporary && t.if_not_exists && t.options.is_empty());
+    assert_eq!(t.name.parts.last().unwrap().value, "my t");
+    assert_eq!(t.name.parts.len(), 3);
+    assert_eq!(t.comment.as_deref(), Some("table"));
+    assert_eq!(t.partitioned_by.iter().map(|n| n.value.as_str()).collect::<Vec<_>>(), ["a", "f"]);
+    assert_eq!(t.primary_key.unwrap()[0].value, "f");
+    let mut columns = t.columns.into_iter();
+    let a = columns.next().unwrap();
+    assert_eq!(a.comment.as_deref(), Some("it's a"));
+    assert!(matches!(a.kind, ColumnKind::Physical { data_type: SqlType::Int, nullable: false }));
+    let ColumnKind::Physical { data_type, nullable: true } = columns.next().unwrap().kind else { panic!() };
+    assert_eq!(data_type.to_string(), "ROW<`x` INT, `y z` ARRAY<STRING>>");
+    let ColumnKind::Metadata { data_type, nullable, key, is_virtual } = columns.next().unwrap().kind else {
+        panic!()
+    };
+    assert_eq!((data_type, nullable, is_virtual), (SqlType::TimestampLtz(3), true, true));
+    assert_eq!(key.unwrap().value, "timestamp");
+    let d = columns.next().unwrap().kind;
+    assert!(matches!(d, ColumnKind::Metadata { nullable: false, key: None, is_virtual: false, .. }));
+    let e = columns.next().unwrap();
+    assert_eq!(e.comment.as_deref(), Some("e"));
+    let ColumnKind::Computed { expression } = e.kind else { panic!() };
+    assert_eq!(expression.text, "CAST(b.x AS DECIMAL(10, 2)) * 2");
+}
+
+#[test]
+fn tables_like_and_as() {
+    let like = table(
+        "CREATE TABLE a (WATERMARK FOR ts AS ts) LIKE b (INCLUDING ALL EXCLUDING OPTIONS OVERWRITING WATERMARKS)",
+    )
+    .like
+    .unwrap();
+    assert_eq!(like.table.parts[0].value, "b");
+    assert_eq!(
+        like.rules,
+        [
+            (LikeMode::Including, LikeFeature::All),
+            (LikeMode::Excluding, LikeFeature::Options),
+            (LikeMode::Overwriting, LikeFeature::Watermarks)
+        ]
+    );
+    assert!(table("CREATE TABLE a WITH ('k'='v') LIKE b").like.unwrap().rules.is_empty());
+    let t = table("CREATE TABLE a WITH ('connector'='print') AS SELECT * FROM b WHERE x IN (1, 2)");
+    assert!(t.query.is_some() && t.columns.is_empty());
+}
+
+#[test]
+fn views_keep_their_text() {
+    let text = "CREATE TEMPORARY VIEW IF NOT EXISTS v (a, b) COMMENT 'c' AS\n  SELECT /* why */ x, y -- so\n  FROM t";
+    let StatementKind::CreateView(v) = one(text) else { panic!() };
+    assert_eq!(v.text, "SELECT /* why */ x, y -- so\n  FROM t");
+    assert_eq!(v.columns.iter().map(|c| c.value.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(v.comment.as_deref(), Some("c"));
+    let StatementKind::Drop(d) = one("DROP TEMPORARY VIEW IF EXISTS v") else { panic!() };
+    assert!(d.view && d.temporary && d.if_exists);
+    let StatementKind::Drop(d) = one("DROP TABLE db.t") else { panic!() };
+    assert!(!d.view && !d.temporary && !d.if_exists && d.name.parts.len() == 2);
+}
+
+#[test]
+fn session_statements() {
+    let set = |text: &str| match one(text) {
+        StatementKind::Set { key, value } => (key.value, value),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(set("SET 'a.b' = 'it''s';"), ("a.b".into(), "it's".into()));
+    assert_eq!(set("SET table.exec.state.ttl = 1 d"), ("table.exec.state.ttl".into(), "1 d".into()));
+    assert_eq!(
+        set("SET execution.checkpointing.dir=file:///tmp/a#b@c;"),
+        ("execution.checkpointing.dir".into(), "file:///tmp/a#b@c".into())
+    );
+    assert_eq!(
+        set("SET sql-client.execution.result-mode = tableau"),
+        ("sql-client.execution.result-mode".into(), "tableau".into())
+    );
+    assert!(matches!(one("SET;"), StatementKind::ShowSettings));
+    assert!(matches!(one("RESET"), StatementKind::Reset(None)));
+    assert!(matches!(one("RESET 'k'"), StatementKind::Reset(Some(k)) if k.value == "k"));
+    assert!(
+        matches!(one("reset table.exec.state.ttl;"), StatementKind::Reset(Some(k)) if k.value == "table.exec.state.ttl")
+    );
+    assert!(matches!(one("STOP JOB '7'"), StatementKind::StopJob(id) if id.value == "7"));
+    assert!(matches!(one("quit"), StatementKind::Quit));
+    assert!(matches!(one("EXIT;"), StatementKind::Quit));
+    assert!(matches!(one("CLEAR"), StatementKind::Clear));
+    assert!(matches!(one("HELP"), StatementKind::Help));
+    assert!(matches!(one("DESC t"), StatementKind::Describe(t) if t.parts[0].value == "t"));
+    assert!(matches!(one("DESCRIBE default_database.t"), StatementKind::Describe(t) if t.parts.len() == 2));
+}
+
+#[test]
+fn show() {
+    let show = |text: &str| match one(text) {
+        StatementKind::Show(s) => s,
+        other => panic!("{other:?}"),
+    };
+    let pattern = |negated, ignore_case| Some(LikePattern { pattern: "a%".into(), ignore_case, negated });
+    assert!(matches!(show("SHOW TABLES"), Show::Tables(None)));
+    assert!(
+        matches!(show("SHOW TABLES FROM default_database NOT LIKE 'a%'"), Show::Tables(p) if p == pattern(true, false))
+    );
+    assert!(matches!(show("SHOW VIEWS ILIKE 'a%'"), Show::Views(p) if p == pattern(false, true)));
+    assert!(matches!(show("SHOW FUNCTIONS LIKE 'a%'"), Show::Functions(p) if p == pattern(false, false)));
+    assert!(
+        matches!(show("SHOW COLUMNS IN t LIKE 'a%'"), Show::Columns(t, Some(_)) if t.parts[0].value == "t")
+    );
+    assert!(matches!(show("SHOW CATALOGS"), Show::Catalogs));
+    assert!(matches!(show("SHOW DATABASES"), Show::Databases));
+    assert!(matches!(show("SHOW CURRENT CATALOG"), Show::CurrentCatalog));
+    assert!(matches!(show("SHOW CURRENT DATABASE"), Show::CurrentDatabase));
+    assert!(matches!(show("SHOW JOBS"), Show::Jobs));
+    assert!(matches!(show("SHOW CREATE TABLE t"), Show::CreateTable(_)));
+    assert!(matches!(show("SHOW CREATE VIEW v"), Show::CreateView(_)));
+}
+
+#[test]
+fn inserts_and_sets_of_them() {
+    let StatementKind::Insert(insert) =
+        one("EXECUTE INSERT OVERWRITE t /*+ OPTIONS('a'='b', 'a'='c') */ (x, `y`) SELECT 1, 2")
+    else {
+        panic!()
+    };
+    assert!(insert.overwrite);
+    assert_eq!(pairs(&insert.options), [("a", "c")]);
+    assert_eq!(insert.columns.len(), 2);
+    let StatementKind::Insert(insert) = one("INSERT INTO t (SELECT * FROM u)") else { panic!() };
+    assert!(insert.columns.is_empty());
+    assert!(matches!(one("INSERT INTO t VALUES (1, 'a'), (2, 'b')"), StatementKind::Insert(_)));
+    for text in [
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT CASE WHEN x THEN 1 ELSE 2 END; INSERT INTO b SELECT 1; END;",
+        "BEGIN STATEMENT SET; INSERT INTO a SELECT 1; INSERT INTO b SELECT CASE x WHEN 1 THEN 2 END; END",
+        "STATEMENT SET BEGIN INSERT INTO a SELECT 1; EXECUTE INSERT INTO b SELECT CASE x WHEN 1 THEN 2 END END;",
+    ] {
+        assert!(matches!(one(text), StatementKind::StatementSet(inserts) if inserts.len() == 2), "{text}");
+    }
+}
+
+#[test]
+fn explain() {
+    let explain = |text: &str| match one(text) {
+        StatementKind::Explain { details, statement } => {
+            (details.into_iter().map(|d| d.value).collect::<Vec<_>>(), *statement)
+        }
+        other => panic!("{other:?}"),
+    };
+    let (details, statement) = explain("EXPLAIN estimated_cost, CHANGELOG_MODE INSERT INTO t SELECT 1");
+    assert_eq!(details, ["ESTIMATED_COST", "CHANGELOG_MODE"]);
+    assert!(matches!(statement, StatementKind::Insert(_)));
+    assert!(matches!(explain("EXPLAIN PLAN FOR SELECT 1").1, StatementKind::Query(_)));
+    let set = "EXPLAIN PLAN_ADVICE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO b SELECT 2; END;";
+    assert!(matches!(explain(set).1, StatementKind::StatementSet(i) if i.len() == 2));
+}
+
+#[test]
+fn queries_of_the_dialect_parse() {
     for text in [
         "SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
-        "SELECT * FROM TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE) AS w",
+        "SELECT * FROM TUMBLE(TABLE db.t, DESCRIPTOR(ts), INTERVAL '1' MINUTE) AS w",
         "SELECT * FROM TUMBLE(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '1' MINUTE)",
-        "SELECT * FROM TUMBLE(TABLE t /*+ OPTIONS('a'='b') */, DESCRIPTOR(ts), INTERVAL '1' MINUTE)",
         "SELECT * FROM TABLE(TUMBLE((SELECT * FROM t), DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
-        "SELECT MAP['a', 1, 'b', 2]['a'], ARRAY[1,2][1], ROW(1, 'a'), (1, 2)",
-        "SELECT TIMESTAMP '2020-01-01 00:00:00', DATE '2020-01-01', TIME '10:00:00', INTERVAL '5' SECOND, INTERVAL '1:30' HOUR TO MINUTE, INTERVAL '1-2' YEAR TO MONTH, INTERVAL '1' DAY(3), INTERVAL -'1' DAY",
-        "SELECT JSON_VALUE(a, '$.b' RETURNING INT), JSON_OBJECT('k' VALUE v, KEY 'x' VALUE 1), a IS JSON, a IS NOT JSON OBJECT",
+        "SELECT MAP['a', 1, 'b', 2]['a'], ARRAY[1,2][1], ROW(1, 'a'), (1, 2), ARRAY[MAP['x', 1]]",
+        "SELECT TIMESTAMP '2020-01-01 00:00:00', DATE '2020-01-01', TIME '10:00:00', INTERVAL '5' SECOND",
+        "SELECT INTERVAL '1:30' HOUR TO MINUTE, INTERVAL '1-2' YEAR TO MONTH, INTERVAL '1' DAY(3)",
+        "SELECT JSON_VALUE(a, '$.b' RETURNING INT), JSON_OBJECT('k' VALUE v, KEY 'x' VALUE 1, 'n' VALUE JSON_ARRAY(1))",
+        "SELECT a IS JSON, a IS NOT JSON OBJECT AND b",
         "SELECT a BETWEEN SYMMETRIC 1 AND 2 AND b, a NOT BETWEEN ASYMMETRIC 1 AND 2",
-        "SELECT CAST(x AS ROW<a INT, b STRING>), TRY_CAST(x AS TIMESTAMP(3) WITH LOCAL TIME ZONE), CAST(CAST(a AS MAP<STRING, INT>) AS MULTISET<INT>)",
-        "SELECT EXTRACT(DAY FROM ts), FLOOR(ts TO DAY), CEIL(ts TO HOUR), TIMESTAMPDIFF(DAY, a, b), TIMESTAMPADD(DAY, 1, a), TRIM(BOTH ' ' FROM a), POSITION('a' IN b), OVERLAY(a PLACING 'b' FROM 1 FOR 2), SUBSTRING(a FROM 1 FOR 2)",
+        "SELECT EXTRACT(DAY FROM ts), FLOOR(ts TO DAY), CEIL(ts TO HOUR), TIMESTAMPDIFF(DAY, a, b)",
+        "SELECT TRIM(BOTH ' ' FROM a), POSITION('a' IN b), OVERLAY(a PLACING 'b' FROM 1 FOR 2), SUBSTRING(a FROM 1 FOR 2)",
         "SELECT COUNT(*) FILTER (WHERE a > 1), LISTAGG(a) WITHIN GROUP (ORDER BY b) FROM t GROUP BY GROUPING SETS ((a), (b), ())",
-        "SELECT a, ROW_NUMBER() OVER (PARTITION BY b ORDER BY c DESC) AS rn FROM t QUALIFY rn = 1",
+        "SELECT a FROM t GROUP BY CUBE (a, b), ROLLUP (c)",
+        "SELECT ROW_NUMBER() OVER (PARTITION BY b ORDER BY c DESC) AS rn FROM t QUALIFY rn = 1",
         "SELECT SUM(a) OVER w FROM t WINDOW w AS (PARTITION BY b ORDER BY ts RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW)",
         "SELECT * FROM t GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)",
-        "SELECT `timestamp`, ts AT TIME ZONE 'UTC', CURRENT_TIMESTAMP, LOCALTIMESTAMP, LOCALTIME, PROCTIME() FROM t",
+        "SELECT ts AT TIME ZONE 'UTC', CURRENT_TIMESTAMP, LOCALTIMESTAMP, LOCALTIME, PROCTIME() FROM t",
         "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(a, b)",
-        "SELECT * FROM a CROSS JOIN UNNEST(a.xs) WITH ORDINALITY AS t(x, i)",
-        "SELECT * FROM a LEFT JOIN UNNEST(a.xs) AS t(x) ON TRUE",
-        "SELECT a.b.c, t.*, a SIMILAR TO 'x', a LIKE 'b' ESCAPE '!', a IS NOT DISTINCT FROM b, a IS TRUE, x IN (1,2), EXISTS (SELECT 1) FROM t",
-        "SELECT * FROM t ORDER BY ts LIMIT 10 OFFSET 5",
+        "SELECT a SIMILAR TO 'x', a LIKE 'b' ESCAPE '!', a IS NOT DISTINCT FROM b, x IN (1,2), EXISTS (SELECT 1) FROM t",
         "SELECT * FROM t FETCH FIRST 10 ROWS ONLY",
-        "SELECT DISTINCT a FROM t UNION ALL SELECT b FROM u EXCEPT SELECT c FROM v",
+        "SELECT DISTINCT a FROM t UNION ALL SELECT b FROM u EXCEPT SELECT c FROM v ORDER BY 1 LIMIT 3 OFFSET 1",
         "WITH x AS (SELECT 1), y(a) AS (VALUES (1)) SELECT * FROM x, y",
+        "(SELECT 1) UNION (SELECT 2)",
+        "VALUES (1), (2)",
         "SELECT CASE a WHEN 1 THEN 2 ELSE 3 END, IF(a, b, c), COALESCE(a, b), NULLIF(a, 1)",
-        "SELECT a FROM t1 NATURAL JOIN t2",
-        "SELECT * FROM t1 JOIN t2 USING (a)",
-        "SELECT x'AB', U&'\\00e4', 1e5, .5, 1.5E-3, -1, +1, NOT a, a % 2, a <> b, a != b",
-        "SELECT interval, date, value, user FROM t",
+        "SELECT * FROM (a JOIN b ON a.x = b.x) JOIN c USING (y) NATURAL JOIN d CROSS JOIN e",
+        "SELECT x'AB', U&'\\00e4', U&'!00e4!!' UESCAPE '!', 1e5, .5, 1.5E-3, -1, +1, a % 2, a <> b, a || b",
+        "SELECT größe, `日本` FROM tabelle -- ä\n/* мир */ WHERE größe > 'é'",
     ] {
-        match script(text) {
-            Ok(s) => println!(
-                "OK   {text}\n     {}",
-                match &s[0].kind {
-                    StatementKind::Query(q) => q.to_string(),
-                    o => format!("{o:?}"),
+        query(text);
+    }
+}
+
+#[test]
+fn versions_table_functions_and_unnest_reach_the_tree() {
+    let f =
+        factors("SELECT * FROM o JOIN i /*+ OPTIONS('a'='b') */ FOR SYSTEM_TIME AS OF o.p AS x ON o.k = x.k");
+    let TableFactor::Table { version, alias, .. } = &f[1] else { panic!() };
+    assert!(matches!(version, Some(TableVersion::ForSystemTimeAsOf(Expr::CompoundIdentifier(_)))));
+    assert_eq!(alias.as_ref().unwrap().name.value, "x");
+    assert_eq!(pairs(&hints(&f[1]).options), [("a", "b")]);
+
+    for (text, at) in [
+        ("SELECT * FROM a, LATERAL TABLE(f(a.x)) AS t(p, q)", 27),
+        ("SELECT * FROM a JOIN LATERAL TABLE(f(a.x)) AS t(p, q) ON TRUE", 36),
+        ("SELECT * FROM a LEFT JOIN LATERAL TABLE(f(a.x)) AS t(p, q) ON TRUE", 41),
+        ("SELECT * FROM a CROSS JOIN LATERAL TABLE(f(a.x)) AS t (p, q)", 42),
+    ] {
+        let f = factors(text);
+        let TableFactor::Function { lateral: true, name, args, alias, .. } = &f[1] else { panic!("{text}") };
+        assert_eq!(args.len(), 1);
+        assert_eq!(alias.as_ref().unwrap().columns.len(), 2);
+        let span = hints::span_from(name.0[0].as_ident().unwrap().span);
+        let at = if text.contains(", LATERAL") { 32 } else { at };
+        assert_eq!((span.start.column, span.end.column), (at, at + 1), "{text}");
+    }
+    let f = factors("SELECT * FROM a CROSS JOIN UNNEST(a.xs) WITH ORDINALITY AS t(x, i)");
+    assert!(
+        matches!(&f[1], TableFactor::UNNEST { with_offset: false, with_ordinality: true, alias: Some(a), .. } if a.columns.len() == 2)
+    );
+    let f = factors("SELECT * FROM a LEFT JOIN UNNEST(a.xs) AS t(x) ON TRUE");
+    assert!(matches!(&f[1], TableFactor::UNNEST { with_ordinality: false, .. }));
+}
+
+#[test]
+fn lookup_hints_go_to_the_table_they_name() {
+    let f = factors(
+        "SELECT /*+ LOOKUP('table'='I', 'async'='true', 'async'='false'), lookup('table'='b') */ *
+         FROM a JOIN i /*+ options('x'='1') */ AS I ON a.k = I.k JOIN default_database.b ON TRUE",
+    );
+    assert_eq!(hints(&f[0]).lookup, []);
+    assert_eq!(hints(&f[0]).span, Span::new((2, 15), (2, 16)));
+    let i = hints(&f[1]);
+    assert_eq!(pairs(&i.lookup), [("table", "I"), ("async", "false")]);
+    assert_eq!(pairs(&i.options), [("x", "1")]);
+    assert_eq!(i.lookup[1].value.span, Span::new((1, 56), (1, 63)));
+    assert_eq!(i.span, Span::new((2, 22), (2, 23)));
+    assert_eq!(pairs(&hints(&f[2]).lookup), [("table", "b")]);
+    // The first hint of a table holds; one of an outer block does not reach into a subquery.
+    let f = factors(
+        "SELECT /*+ LOOKUP('table'='i', 'capacity'='1'), LOOKUP('table'='i', 'capacity'='2') */ 1 FROM i",
+    );
+    assert_eq!(hints(&f[0]).lookup[1].value.value, "1");
+    let e = error("SELECT /*+ LOOKUP('table'='i') */ 1 FROM a JOIN (SELECT * FROM i) AS s ON TRUE");
+    assert_eq!(e.message(), "hint LOOKUP names 'i', which is no table of its query block");
+    assert_eq!(e.hint(), Some("the tables here are: a"));
+    assert!(matches!(
+        factors("SELECT * FROM (SELECT /*+ LOOKUP('table'='i') */ 1 FROM i) AS s")[0],
+        TableFactor::Derived { .. }
+    ));
+    let f = factors("SELECT /*+ LOOKUP('table'='c') */ 1 FROM a, (b JOIN c ON TRUE)");
+    let TableFactor::NestedJoin { table_with_joins, .. } = &f[1] else { panic!() };
+    assert_eq!(hints(&table_with_joins.joins[0].relation).lookup.len(), 1);
+    // As the argument of a window.
+    query("SELECT * FROM TUMBLE(TABLE t /*+ OPTIONS('a'='b') */, DESCRIPTOR(ts), INTERVAL '1' MINUTE)");
+}
+
+#[test]
+fn types_of_casts() {
+    let cast = |text: &str| {
+        let e = parse_expression(text).unwrap();
+        let Expr::Cast { data_type, .. } = e.expr else { panic!("{text}") };
+        cast_type(&data_type).unwrap().to_string()
+    };
+    assert_eq!(cast("CAST(x AS ROW<a INT, `b c` STRING>)"), "ROW<`a` INT, `b c` STRING>");
+    assert_eq!(cast("TRY_CAST(x AS TIMESTAMP(3) WITH LOCAL TIME ZONE)"), "TIMESTAMP_LTZ(3)");
+    assert_eq!(
+        cast("CAST(CAST(a AS BIGINT) AS MAP<STRING, ARRAY<ARRAY<INT>>>)"),
+        "MAP<STRING, ARRAY<ARRAY<INT>>>"
+    );
+    assert_eq!(cast("CAST(MAP['a', 1] AS MULTISET<INT>)"), "MULTISET<INT>");
+    assert_eq!(cast("CAST(x AS INTERVAL DAY TO SECOND(3))"), "INTERVAL DAY TO SECOND");
+    let Expr::TypedString(typed) = parse_expression("TIMESTAMP '2020-01-01 00:00:00'").unwrap().expr else {
+        panic!()
+    };
+    assert_eq!(cast_type(&typed.data_type).unwrap(), SqlType::Timestamp(6));
+}
+
+#[test]
+fn type_names() {
+    for (written, canonical) in [
+        ("char", "CHAR(1)"),
+        ("CHARACTER VARYING(7)", "VARCHAR(7)"),
+        ("VARCHAR(2147483647)", "STRING"),
+        ("VARBINARY(2147483647)", "BYTES"),
+        ("BINARY(3)", "BINARY(3)"),
+        ("DEC", "DECIMAL(10, 0)"),
+        ("NUMERIC(5)", "DECIMAL(5, 0)"),
+        ("DECIMAL(38, 38)", "DECIMAL(38, 38)"),
+        ("DOUBLE PRECISION", "DOUBLE"),
+        ("TIME(3) WITHOUT TIME ZONE", "TIME(3)"),
+        ("TIMESTAMP", "TIMESTAMP(6)"),
+        ("TIMESTAMP(9) WITHOUT TIME ZONE", "TIMESTAMP(9)"),
+        ("TIMESTAMP_LTZ", "TIMESTAMP_LTZ(6)"),
+        ("INTERVAL YEAR(4) TO MONTH", "INTERVAL YEAR TO MONTH"),
+        ("INTERVAL DAY(2) TO SECOND(6)", "INTERVAL DAY TO SECOND"),
+        ("INTERVAL MINUTE", "INTERVAL DAY TO SECOND"),
+        ("INT ARRAY", "ARRAY<INT>"),
+        ("INT MULTISET ARRAY", "ARRAY<MULTISET<INT>>"),
+        ("ARRAY<INT NOT NULL>", "ARRAY<INT>"),
+        ("MAP<STRING NOT NULL, ROW<a INT>>", "MAP<STRING, ROW<`a` INT>>"),
+        ("ROW(a INT 'first', b BOOLEAN)", "ROW<`a` INT, `b` BOOLEAN>"),
+    ] {
+        let t = parse_type(written).unwrap();
+        assert_eq!(t.to_string(), canonical);
+        assert_eq!(parse_type(canonical).unwrap(), t);
+    }
+    for (written, message) in [
+        ("DECIMAL(39)", "the precision of DECIMAL must be between 1 and 38, not 39"),
+        ("DECIMAL(5, 6)", "the scale of DECIMAL must be between 0 and 5, not 6"),
+        ("TIMESTAMP(10)", "the precision must be between 0 and 9, not 10"),
+        ("VARCHAR(0)", "a length must be between 1 and 2147483647, not 0"),
+        ("VARCHAR(99999999999)", "99999999999 is out of range"),
+        ("RAW('a', 'b')", "type RAW is not supported"),
+        ("TIMESTAMP WITH TIME ZONE", "type TIMESTAMP WITH TIME ZONE is not supported"),
+        ("INTERVAL MONTH TO DAY", "INTERVAL MONTH TO DAY is not an interval"),
+        ("ROW<a INT, a INT>", "field 'a' is declared twice"),
+        ("STIRNG", "'STIRNG' is not a type"),
+        ("ARRAY<INT", "expected '>', found the end of the statement"),
+        ("", "expected a type, found the end of the statement"),
+    ] {
+        assert_eq!(parse_type(written).unwrap_err().message(), message, "{written}");
+    }
+    assert!(parse_type(&format!("{}INT{}", "ARRAY<".repeat(200), ">".repeat(200))).is_err());
+    assert!(parse_type(&format!("INT{}", " ARRAY".repeat(200))).is_err());
+}
+
+#[test]
+fn a_bad_statement_hides_no_other() {
+    let source = SourceText::new("t.sql", "SELECT 1; SELCT 2;; SELECT \"x\"; DROP TABLE t; SELECT (1; SET");
+    let all: Vec<bool> = parse_script_lossy(&source).iter().map(Result::is_ok).collect();
+    assert_eq!(all, [true, false, false, true, false, true]);
+    assert!(script("").unwrap().is_empty());
+    assert!(script(" ; -- nothing\n;/* at all */").unwrap().is_empty());
+}
+
+#[test]
+fn what_flink_has_and_we_do_not_is_named() {
+    for (text, message) in [
+        ("ALTER TABLE t ADD x INT", "ALTER TABLE is not supported"),
+        ("CREATE CATALOG c WITH ('a'='b')", "CREATE CATALOG is not supported"),
+        ("CREATE TEMPORARY SYSTEM FUNCTION f AS 'x'", "CREATE TEMPORARY SYSTEM FUNCTION is not supported"),
+        ("CREATE FUNCTION f AS 'x'", "CREATE FUNCTION is not supported"),
+        ("CREATE MODEL m WITH ('a'='b')", "CREATE MODEL is not supported"),
+        ("CREATE DATABASE d", "CREATE DATABASE is not supported"),
+        ("CREATE OR REPLACE TABLE t AS SELECT 1", "CREATE OR REPLACE TABLE is not supported"),
+        ("CREATE MATERIALIZED TABLE t AS SELECT 1", "CREATE MATERIALIZED TABLE is not supported"),
+        ("DROP FUNCTION f", "DROP FUNCTION is not supported"),
+        ("USE CATALOG c", "USE CATALOG is not supported"),
+        ("USE d", "USE is not supported"),
+        ("ADD JAR 'x'", "ADD JAR is not supported"),
+        ("LOAD MODULE m", "LOAD MODULE is not supported"),
+        ("COMPILE PLAN 'p' FOR INSERT INTO t SELECT 1", "COMPILE PLAN is not supported"),
+        ("EXECUTE PLAN 'p'", "EXECUTE PLAN is not supported"),
+        ("UPDATE t SET a = 1", "UPDATE is not supported"),
+        ("DELETE FROM t", "DELETE FROM is not supported"),
+        ("TRUNCATE TABLE t", "TRUNCATE TABLE is not supported"),
+        ("ANALYZE TABLE t COMPUTE STATISTICS", "ANALYZE TABLE is not supported"),
+        ("CALL p(1)", "CALL is not supported"),
+        ("SHOW JARS", "SHOW JARS is not supported"),
+        ("SHOW USER FUNCTIONS", "SHOW USER FUNCTIONS is not supported"),
+        ("SHOW CREATE CATALOG c", "SHOW CREATE CATALOG is not supported"),
+        ("DESCRIBE EXTENDED t", "DESCRIBE EXTENDED is not supported"),
+        ("DESCRIBE JOB '1'", "DESCRIBE JOB is not supported"),
+        ("STOP JOB '1' WITH SAVEPOINT", "STOP JOB WITH SAVEPOINT is not supported"),
+        ("INSERT INTO t PARTITION (a='b') SELECT 1", "INSERT with PARTITION is not supported"),
+        ("INSERT INTO t SELECT 1 ON CONFLICT DO NOTHING", "INSERT with ON CONFLICT is not supported"),
+        ("CREATE TABLE t (a INT) DISTRIBUTED BY (a) WITH ('a'='b')", "DISTRIBUTED BY is not supported"),
+        ("CREATE TABLE t (a INT PRIMARY KEY)", "an enforced PRIMARY KEY is not supported"),
+        ("CREATE TABLE t (a INT, UNIQUE (a))", "UNIQUE is not supported"),
+        ("SELECT * FROM t MATCH_RECOGNIZE (PATTERN (a))", "MATCH_RECOGNIZE is not supported"),
+        ("SELECT * FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", "ML_PREDICT is not supported"),
+        (
+            "SELECT * FROM SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' SECOND)",
+            "PARTITION BY of a table argument is not supported",
+        ),
+        ("SELECT /*+ STATE_TTL('a'='1d') */ 1 FROM a", "hint STATE_TTL is not supported"),
+        ("SELECT CAST(a AS VARIANT)", "type VARIANT is not supported"),
+    ] {
+        let e = error(text);
+        assert_eq!((e.message(), e.kind()), (message, crate::error::ErrorKind::Unsupported), "{text}");
+        assert!(e.span().is_some(), "{text}");
+    }
+}
+
+#[test]
+fn errors_point_at_their_place() {
+    for (text, expected) in [(
+        "SELCT 1",
+        "error: expected a statement, found SELCT\n --> t.sql:1:1\n  |\n1 | SELCT 1\n  | ^^^^^\n  |\n  = help: did you mean SELECT?",
+    )] {
+        assert_eq!(drawn(text), expected);
+    }
+    for (text, message, line, column, hint) in [
+        ("SELECT a FROM t WHERE", "expected an expression, found the end of the statement", 1, 22, None),
+        ("-- ä\nSELECT f(a FROM t", "'(' is not closed", 2, 9, None),
+        ("SELECT a)", "')' closes nothing", 1, 9, None),
+        ("SELECT 'ä', b c d FROM t", "expected the end of the statement, found d", 1, 17, None),
+        (
+            "SELECT \"a\"",
+            "double quotes are not used in this dialect",
+            1,
+            8,
+            Some("write 'text' for strings and `name` for names"),
+        ),
+        (
+            "SELECT 'a\nb",
+            "the string is not closed",
+            1,
+            8,
+            Some("strings end with a quote; a quote inside of one is written twice: 'it''s'"),
+        ),
+        ("SELECT /* x", "the comment is not closed", 1, 8, Some("comments end with */")),
+        ("SELECT a::INT", "'::' is not an operator of this dialect", 1, 9, Some("write CAST(value AS type)")),
+        ("SELECT CAST(a AS STIRNG)", "'STIRNG' is not a type", 1, 18, Some("did you mean STRING?")),
+        (
+            "CREATE TABEL t (a INT)",
+            "expected TABLE, VIEW or TEMPORARY, found TABEL",
+            1,
+            8,
+            Some("did you mean TABLE?"),
+        ),
+        ("CREATE TABLE t (a INT b INT)", "expected ',' or ')', found b", 1, 23, None),
+        ("CREATE TABLE t (a INT, a INT)", "column 'a' is declared twice", 1, 24, None),
+        (
+            "CREATE TABLE t (from INT)",
+            "expected a column's name, WATERMARK or PRIMARY KEY, found from",
+            1,
+            17,
+            Some("FROM is a keyword; as a name it is written `from`"),
+        ),
+        (
+            "CREATE TABLE t (a INT) WIHT ('a'='b')",
+            "expected COMMENT, PARTITIONED BY, WITH, LIKE, AS or the end of the statement, found WIHT",
+            1,
+            24,
+            Some("did you mean WITH?"),
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('a'='b') COMMENT 'x'",
+            "expected COMMENT, PARTITIONED BY, WITH, LIKE, AS or the end of the statement, found COMMENT",
+            1,
+            39,
+            Some("the order of the clauses is COMMENT, PARTITIONED BY, WITH, LIKE, AS"),
+        ),
+        ("CREATE TABLE t (a INT) WITH ('a' 'b')", "expected '=', found 'b'", 1, 34, None),
+        (
+            "CREATE TABLE t (a INT) WITH (a='b')",
+            "expected an option's key in single quotes, found a",
+            1,
+            30,
+            None,
+        ),
+        (
+            "CREATE TABLE t",
+            "expected '(' and the columns, LIKE or AS, found the end of the statement",
+            1,
+            15,
+            None,
+        ),
+        ("CREATE TABLE t (a AS )", "expected an expression, found ')'", 1, 22, None),
+        (
+            "CREATE TABLE t (a INT, PRIMARY KEY (a) NOT ENFORCED, PRIMARY KEY (a) NOT ENFORCED)",
+            "a table has one primary key, this is the second",
+            1,
+            54,
+            None,
+        ),
+        (
+            "CREATE TABLE t (a INT) LIKE b (INCLUDING OPTONS)",
+            "expected one of ALL, CONSTRAINTS, DISTRIBUTION, GENERATED, METADATA, OPTIONS, PARTITIONS, WATERMARKS, found OPTONS",
+            1,
+            42,
+            Some("did you mean OPTIONS?"),
+        ),
+        (
+            "SHOW TABELS",
+            "expected one of CATALOGS, COLUMNS, CREATE, CURRENT, DATABASES, FUNCTIONS, JOBS, TABLES, VIEWS, found TABELS",
+            1,
+            6,
+            Some("did you mean SHOW TABLES?"),
+        ),
+        ("SET 'a'", "expected '=' and a value, found the end of the statement", 1, 8, None),
+        ("SET 'a' = ", "expected a value, found the end of the statement", 1, 10, None),
+        ("SET 'a' 'b' = 'c'", "expected '=', found 'b'", 1, 9, None),
+        (
+            "EXPLAIN CHANGELOG_MOD SELECT 1",
+            "expected a detail, a query, INSERT or STATEMENT SET, found CHANGELOG_MOD",
+            1,
+            9,
+            Some("did you mean CHANGELOG_MODE?"),
+        ),
+        (
+            "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1;",
+            "expected INSERT or END, found the end of the statement",
+            1,
+            52,
+            None,
+        ),
+        ("EXECUTE STATEMENT SET BEGIN END", "the statement set is empty", 1, 29, Some("it needs an INSERT")),
+        ("INSERT t SELECT 1", "expected INTO or OVERWRITE, found t", 1, 8, None),
+        (
+            "SELECT /*+ LOKUP('table'='a') */ 1 FROM a",
+            "hint 'LOKUP' is not known",
+            1,
+            12,
+            Some("did you mean LOOKUP?"),
+        ),
+        (
+            "SELECT /*+ LOOKUP('table'='a', 'asink'='true') */ 1 FROM a",
+            "hint LOOKUP has no option 'asink'",
+            1,
+            32,
+            Some("did you mean 'async'?"),
+        ),
+        (
+            "SELECT /*+ LOOKUP('async'='true') */ 1 FROM a",
+            "hint LOOKUP needs the option 'table'",
+            1,
+            12,
+            Some("its value is the lookup table's alias, or its name without one"),
+        ),
+        (
+            "SELECT /*+ OPTIONS('a'='b') */ 1 FROM a",
+            "hint OPTIONS does not stand behind a table",
+            1,
+            8,
+            Some("write it directly behind the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a"),
+        ),
+        (
+            "SELECT a /*+ OPTIONS('a'='b') */ FROM a",
+            "hint OPTIONS does not stand behind a table",
+            1,
+            10,
+            Some("write it directly behind the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a"),
+        ),
+        (
+            "SELECT 1 FROM a /*+ LOOKUP('table'='a') */",
+            "hint LOOKUP does not stand behind SELECT",
+            1,
+            17,
+            Some("write SELECT /*+ LOOKUP('table'='t', ...) */ ..."),
+        ),
+        (
+            "SELECT * FROM a, LATERAL TABLE(b) AS t",
+            "LATERAL TABLE needs the call of a table function",
+            1,
+            32,
+            Some("write LATERAL TABLE(function(arguments)) AS t(columns)"),
+        ),
+        ("SELECT `$hint:0`", "a name may not start with '$hint:' or '$type:'", 1, 8, None),
+        ("foo", "expected a statement, found foo", 1, 1, Some("HELP lists the statements")),
+        ("SELECT 1 FROM t WHERE a = ?", "the character '?' has no meaning here", 1, 27, None),
+    ] {
+        let e = error(text);
+        assert_eq!(e.message(), message, "{text}");
+        let span = e.span().unwrap();
+        assert_eq!((span.start.line, span.start.column), (line, column), "{text}");
+        assert_eq!(e.hint(), hint, "{text}");
+    }
+}
+
+#[test]
+fn spans_of_the_tree_are_places_in_the_script() {
+    let text = "-- größe\nSET 'a' = 'b';\n/* мир\n */ SELECT 'ü', größe,\n\tx.`y z`\nFROM t";
+    let statements = script(text).unwrap();
+    assert_eq!(statements[1].span, Span::new((4, 5), (6, 7)));
+    assert_eq!(text.get(statements[1].range.clone()), text.get(text.find("SELECT").unwrap()..));
+    let StatementKind::Query(query) = &statements[1].kind else { panic!() };
+    let SetExpr::Select(select) = &*query.body else { panic!() };
+    use sqlparser::ast::Spanned;
+    let spans: Vec<Span> = select.projection.iter().map(|p| hints::span_from(p.span())).collect();
+    assert_eq!(spans[1], Span::new((4, 17), (4, 22)));
+    assert_eq!(spans[2], Span::new((5, 2), (5, 9)));
+}
+
+#[test]
+fn depth_and_length_are_bounded() {
+    let long = |n: usize, op: &str| format!("SELECT {}", vec!["1"; n].join(op));
+    assert!(script(&long(1_000, "+")).is_ok());
+    for text in [
+        long(100_000, "+"),
+        long(100_000, " AND "),
+        long(100_000, " UNION ALL SELECT "),
+        long(100_000, " IS NULL IS "),
+        format!("SELECT {}1", "-".repeat(1) + &" -".repeat(100_000)),
+        format!("SELECT {} 1", "NOT ".repeat(100_000)),
+        format!("SELECT {}1{}", "(".repeat(100_000), ")".repeat(100_000)),
+        format!("SELECT a{}", "[1]".repeat(100_000)),
+        format!("SELECT {}1{}", "f(".repeat(60), ")".repeat(60)),
+        format!("SELECT * FROM {}t{}", "(".repeat(60), ")".repeat(60)),
+        format!("SELECT {} 1", "CASE WHEN ".repeat(100_000)),
+        format!("SELECT * FROM {}", "a JOIN ".repeat(100_000)),
+        format!("SELECT {}1{}", "CAST(".repeat(60), " AS INT)".repeat(60)),
+        format!("SELECT a{}", " IS JSON".repeat(100_000)),
+        // What fails deep inside is not tried again and again.
+        format!("SELECT {}1 1 1{}", "FLOOR(".repeat(40), ")".repeat(40)),
+        format!("SELECT {}1 1 1{}", "NOT (".repeat(40), ")".repeat(40)),
+        format!("SELECT {}1 1 1{}", "CAST(".repeat(40), " AS INT)".repeat(40)),
+        format!("SELECT {}1 1 1{}", "a IN (".repeat(40), ")".repeat(40)),
+        format!("SELECT {}1 1 1{}", "CASE WHEN ".repeat(40), " THEN 1 END".repeat(40)),
+        format!("SELECT * FROM {}t t t{}", "((SELECT * FROM ".repeat(8), "))".repeat(8)),
+        format!("SELECT * FROM {}t t t{}", "(SELECT * FROM ".repeat(40), ")".repeat(40)),
+        format!("SELECT * FROM {}t t t{}", "(a JOIN ".repeat(40), ")".repeat(40)),
+    ] {
+        assert!(script(&text).is_err(), "{}", &text[..60]);
+    }
+    let deep = format!("SELECT {}1{}", "f(1, ".repeat(20), ")".repeat(20));
+    assert!(script(&deep).is_ok());
+    let values = format!("VALUES {}", vec!["(1 + 1, 'a')"; 20_000].join(","));
+    assert!(script(&values).is_ok());
+}
+
+#[test]
+fn highlighting_and_completeness() {
+    use TokenClass as C;
+    let classes = |text| highlight(text).into_iter().map(|(r, c)| (&text[r], c)).collect::<Vec<_>>();
+    assert_eq!(
+        classes("SELECT a, `b`+1 'x' -- c"),
+        [
+            ("SELECT", C::Keyword),
+            ("a", C::Identifier),
+            (",", C::Operator),
+            ("`b`", C::Identifier),
+            ("+", C::Operator),
+            ("1", C::Number),
+            ("'x'", C::String),
+            ("-- c", C::Comment)
+        ]
+    );
+    assert_eq!(classes("'open"), [("'open", C::String)]);
+    assert_eq!(classes("/* open"), [("/* open", C::Comment)]);
+    assert!(KEYWORDS.is_sorted());
+    for (text, complete) in [
+        ("", false),
+        ("SELECT 1", false),
+        ("SELECT 1;", true),
+        ("SELECT 1; -- done", true),
+        ("SELECT ';", false),
+        ("SELECT 1 /* ;", false),
+        ("SELECT `a;", false),
+        ("SET 'a'='b'; SELECT", false),
+        ("EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1;", false),
+        ("EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT CASE WHEN b THEN 1 END;", false),
+        ("EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; END;", true),
+        ("BEGIN STATEMENT SET;", false),
+    ] {
+        assert_eq!(is_complete(text), complete, "{text}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn arbitrary_text_never_panics(text in "\\PC{0,60}") {
+        let source = SourceText::new("p", &text);
+        for outcome in parse_script_lossy(&source) {
+            if let Err(e) = outcome {
+                e.render(&source, true);
+            }
+        }
+        highlight(&text);
+        is_complete(&text);
+    }
+
+    #[test]
+    fn arbitrary_words_never_panic(words in proptest::collection::vec(proptest::sample::select(&[
+        "SELECT", "CREATE", "TABLE", "(", ")", "[", "]", "t", "AS", "CAST", "LATERAL", ",", ".", "FROM", "JOIN", "MAP",
+        "/*+ OPTIONS('a'='b') */", "/*+ LOOKUP('table'='t') */", "'x'", "1", "=", "=>", "ROW", "<", ">", "INT", "INTERVAL",
+        "JSON_OBJECT", "KEY", "VALUE", "RETURNING", "IS", "JSON", "BETWEEN", "SYMMETRIC", "AND", "STATEMENT", "SET", "END",
+        "BEGIN", "EXECUTE", "INSERT", "INTO", ";", "WATERMARK", "FOR", "LIKE", "WITH", "EXPLAIN", "UNNEST", "-", "\"", "`",
+        "U&'", "COMMENT", "PRIMARY", "VIEW", "*", "TIMESTAMP", "/*", "ä", "\n",
+    ][..]), 0..30)) {
+        let text = words.join(" ");
+        let source = SourceText::new("p", &text);
+        for outcome in parse_script_lossy(&source) {
+            if let Err(e) = outcome {
+                e.render(&source, false);
+            }
+        }
+        let _ = parse_expression(&text);
+        let _ = parse_type(&text);
+    }
+}
+
+#[test]
+fn truncations_never_panic() {
+    let rest = "CREATE VIEW v (a) COMMENT 'ü' AS SELECT /*+ LOOKUP('table'='b') */ CAST(a AS ROW<x MAP<INT, STRING>>), U&'\\00e4'
+        FROM t /*+ OPTIONS('k'='v') */ AS b, LATERAL TABLE(f(x)) AS y(z) WHERE JSON_OBJECT(KEY 'a' VALUE 1) IS NOT JSON;
+        EXECUTE STATEMENT SET BEGIN INSERT INTO a (x) VALUES (MAP['a', 1]); END; EXPLAIN PLAN FOR SELECT * FROM TUMBLE(TABLE t, 1);";
+    let text = format!("{MAIN_JOB}{rest}");
+    assert!(script(&text).is_ok());
+    for (cut, _) in text.char_indices() {
+        for part in [&text[..cut], &text[cut..]] {
+            let source = SourceText::new("p", part);
+            for outcome in parse_script_lossy(&source) {
+                if let Err(e) = outcome {
+                    assert!(e.span().is_some(), "{part}: {e}");
+                    e.render(&source, false);
                 }
-            ),
-            Err(e) => println!("ERR  {text}\n{}", e.render(&SourceText::new("t.sql", text), false)),
+            }
+            is_complete(part);
         }
     }
-    println!("{:#?}", factors("SELECT * FROM TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE) AS w"));
 }
