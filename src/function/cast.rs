@@ -22,6 +22,7 @@ use arrow::array::{
     StringViewArray, StringViewBuilder, StructArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
+use arrow::error::ArrowError;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int64Type,
     Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
@@ -245,7 +246,14 @@ pub(crate) fn cast_array(array: &ArrayRef, to: &SqlType, session: &str, try_: bo
     let from = array.data_type();
     let arrow_cast = |a: &ArrayRef| -> Result<ArrayRef> {
         let options = CastOptions { safe: try_, ..Default::default() };
-        Ok(cast_with_options(a, &target, &options)?)
+        cast_with_options(a, &target, &options).map_err(|e| match e {
+            ArrowError::CastError(m) | ArrowError::ComputeError(m) | ArrowError::InvalidArgumentError(m) => {
+                Error::execution(format!("cast failed: a value is out of the range of {to}"))
+                    .with_detail(m)
+                    .with_hint("TRY_CAST gives NULL instead of an error")
+            }
+            other => other.into(),
+        })
     };
     if is_sql_text(to) {
         return sized_text(to_text(array, session)?, to);

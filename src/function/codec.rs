@@ -137,9 +137,8 @@ fn unhex(c: &Call<'_>) -> Result<ArrayRef> {
         let s = some!(s.get(row)).as_bytes();
         let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
         let (first, rest) = s.split_at(s.len() % 2);
-        for b in first {
-            out.push(some!(digit(*b)));
-        }
+        // The first of an odd number of digits is read as zero, as Flink does.
+        out.extend(first.iter().map(|_| 0));
         for pair in rest.chunks_exact(2) {
             out.push(some!(digit(pair[0])) << 4 | some!(digit(pair[1])));
         }

@@ -12,11 +12,11 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{concat, take};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Int64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::{HashMap, HashSet};
 
-use super::scalar::{Call, Definition, Kind, Returns, Typing, common_type, define, some};
+use super::scalar::{Call, Definition, Kind, Returns, Typing, Values, common_type, define, some};
 use crate::error::{Error, Result};
 
 use Kind::{Any, Bool, Collection, Int, List, Map, Text};
@@ -138,7 +138,7 @@ fn keys_and_values(types: &[DataType]) -> Result<Vec<DataType>> {
 }
 fn index(types: &[DataType]) -> Result<Vec<DataType>> {
     let key = match &types[0] {
-        DataType::List(_) if types[1].is_integer() || types[1] == DataType::Null => DataType::Int64,
+        DataType::List(_) if types[1].is_integer() || types[1] == DataType::Null => types[1].clone(),
         DataType::List(_) => return Err(Error::plan("elements of an ARRAY are chosen by an integer")),
         other => entry_fields(other)?.0.data_type().clone(),
     };
@@ -377,7 +377,9 @@ fn row(c: &Call<'_>) -> Result<ArrayRef> {
 /// `array[i]` and `map[key]`; NULL if there is no such element.
 fn at(c: &Call<'_>) -> Result<ArrayRef> {
     if let DataType::List(_) = c.kind(0) {
-        let (list, index) = (c.list(0)?, c.int(1)?);
+        let list = c.list(0)?;
+        let index = arrow::compute::cast(&c.args[1].array, &DataType::Int64)?;
+        let index = Values { array: index.as_primitive::<Int64Type>(), step: c.args[1].step };
         let offsets = list.array.value_offsets();
         let positions: UInt32Array = (0..c.rows)
             .map(|row| {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewArray, StringViewBuilder};
 use arrow::datatypes::{DataType, TimeUnit};
 use base64::Engine as _;
 use chrono::Timelike;
@@ -19,6 +19,7 @@ use serde_json_path::JsonPath;
 use super::cast::{cast_array, read_boolean, read_double};
 use super::moment::Moments;
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
+use super::text::list_of_text;
 use super::text_form::{digits, write_timestamp, writer};
 use crate::error::{Error, Result};
 use crate::sql::types::SqlType;
@@ -268,10 +269,35 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
 
 fn query_type(t: &Typing<'_>) -> Result<DataType> {
     let name = t.text(2).unwrap_or("STRING");
-    match returning(name) {
-        Some(SqlType::String) => Ok(DataType::Utf8View),
-        _ => Err(Error::unsupported(format!("JSON_QUERY does not return {name}")).with_hint("use RETURNING STRING")),
+    let element = name.to_ascii_uppercase();
+    let element = element.strip_prefix("ARRAY<").and_then(|t| t.strip_suffix('>'));
+    match (element, returning(element.unwrap_or(name))) {
+        (None, Some(SqlType::String)) => Ok(DataType::Utf8View),
+        (Some(_), Some(SqlType::String)) => Ok(list_of_text()),
+        _ => Err(Error::unsupported(format!("JSON_QUERY does not return {name}"))
+            .with_hint("use RETURNING STRING or RETURNING ARRAY<STRING>")),
     }
+}
+
+/// The elements of JSON arrays as text; what is no array is NULL.
+fn elements(text: &StringViewArray) -> ArrayRef {
+    let mut list = ListBuilder::new(StringViewBuilder::new());
+    for text in text {
+        match text.map(serde_json::from_str::<Value>) {
+            Some(Ok(Value::Array(items))) => {
+                for item in items {
+                    match item {
+                        Value::Null => list.values().append_null(),
+                        Value::String(s) => list.values().append_value(s),
+                        other => list.values().append_value(other.to_string()),
+                    }
+                }
+                list.append(true);
+            }
+            _ => list.append_null(),
+        }
+    }
+    Arc::new(list.finish())
 }
 
 fn query(c: &Call<'_>) -> Result<ArrayRef> {
@@ -285,7 +311,8 @@ fn query(c: &Call<'_>) -> Result<ArrayRef> {
             Ok(Some(()))
         }
     };
-    c.texts(|row, out| {
+    let array = matches!(c.returns, DataType::List(_));
+    let text = c.texts(|row, out| {
         let (document, path) = (some!(document.get(row)), compiled(some!(path.get(row)))?);
         let found = match find(document, &path) {
             Found::Value(value) => value,
@@ -297,12 +324,13 @@ fn query(c: &Call<'_>) -> Result<ArrayRef> {
             "CONDITIONAL" if !found.is_array() => Value::Array(vec![found]),
             _ => found,
         };
-        if !found.is_array() && !found.is_object() {
-            return instead(if path.lax { on_empty } else { on_error }, "the path found a scalar", out);
+        if !found.is_array() && (array || !found.is_object()) {
+            return instead(if path.lax { on_empty } else { on_error }, "the path found something else", out);
         }
         let _ = write!(out, "{found}");
         Ok(Some(()))
-    })
+    })?;
+    Ok(if array { elements(text.as_string_view()) } else { text })
 }
 
 fn exists(c: &Call<'_>) -> Result<ArrayRef> {

@@ -87,10 +87,24 @@ impl Kind {
         }
     }
 
+    /// The type that planning brings an argument to. Strings and integers stay as they are, so that a
+    /// constant stays a literal: result types depend on some.
     fn coerce(self, t: &DataType) -> Option<DataType> {
+        let seen = self.seen(t)?;
+        let kept = match self {
+            Self::Text | Self::TextOrBytes | Self::Moment => seen == DataType::Utf8View,
+            Self::Int | Self::TextOrNumber => matches!(seen, DataType::Utf8View | DataType::Int64),
+            _ => false,
+        };
+        let plain = !matches!(t, DataType::Dictionary(_, _) | DataType::Null);
+        Some(if kept && plain { t.clone() } else { seen })
+    }
+
+    /// The type that a body sees.
+    fn seen(self, t: &DataType) -> Option<DataType> {
         use DataType as D;
         if let D::Dictionary(_, v) = t {
-            return self.coerce(v);
+            return self.seen(v);
         }
         let text = matches!(t, D::Utf8 | D::Utf8View | D::LargeUtf8);
         let null = matches!(t, D::Null);
@@ -249,6 +263,11 @@ impl Definition {
         format!("{}({}{more}){optional}", self.names[0], kinds.join(", "))
     }
 
+    /// The kind of an argument; the last one repeats.
+    fn kind(&self, i: usize) -> Option<Kind> {
+        self.args.get(i).or(self.args.last()).copied()
+    }
+
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let least = self.args.len() - self.optional;
         if types.len() < least || (types.len() > self.args.len() && !self.variadic) {
@@ -257,7 +276,7 @@ impl Definition {
         }
         let mut coerced = Vec::with_capacity(types.len());
         for (i, t) in types.iter().enumerate() {
-            let Some(kind) = self.args.get(i).or(self.args.last()) else { continue };
+            let Some(kind) = self.kind(i) else { continue };
             coerced.push(kind.coerce(t).ok_or_else(|| {
                 let shown = SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string());
                 Error::plan(format!(
@@ -342,12 +361,18 @@ impl ScalarUDFImpl for Scalar {
         let rows = if constant { 1 } else { args.number_rows };
         let mut types = Vec::with_capacity(args.args.len());
         let mut values = Vec::with_capacity(args.args.len());
-        for value in &args.args {
-            types.push(value.data_type());
-            values.push(match value {
-                ColumnarValue::Array(a) => Arg { array: Arc::clone(a), step: 1 },
-                ColumnarValue::Scalar(s) => Arg { array: s.to_array()?, step: 0 },
-            });
+        for (i, value) in args.args.iter().enumerate() {
+            let (mut array, step) = match value {
+                ColumnarValue::Array(a) => (Arc::clone(a), 1),
+                ColumnarValue::Scalar(s) => (s.to_array()?, 0),
+            };
+            if let Some(seen) = self.definition.kind(i).and_then(|k| k.seen(array.data_type()))
+                && seen != *array.data_type()
+            {
+                array = arrow::compute::cast(&array, &seen)?;
+            }
+            types.push(array.data_type().clone());
+            values.push(Arg { array, step });
         }
         let call = Call {
             definition: self.definition,

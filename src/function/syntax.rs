@@ -18,7 +18,8 @@ use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, CeilFloorKind, DataType as AstType, DateTimeField, Expr as Ast, Function, FunctionArg,
+    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType as AstType, DateTimeField, ExactNumberInfo,
+    Expr as Ast, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo, TrimWhereField,
     UnaryOperator, Value, VisitMut, visit_expressions_mut,
 };
@@ -336,6 +337,17 @@ fn rewrite(expr: &mut Ast) {
             escape_like(pattern, escape_char);
             return;
         }
+        // A literal with an exponent is DOUBLE; one with a point alone is DECIMAL.
+        Ast::Value(value) => match &value.value {
+            Value::Number(digits, _) if digits.contains(['e', 'E']) => Ast::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(text(digits.clone())),
+                data_type: AstType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            },
+            _ => return,
+        },
         Ast::Array(array) => call("array", array.elem.iter_mut().map(take).collect()),
         Ast::TypedString(typed) => {
             // The precision of a literal is that of its digits.

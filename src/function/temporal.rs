@@ -178,7 +178,7 @@ fn part(t: NaiveDateTime, unit: Unit) -> i64 {
 /// Text is read as TIMESTAMP(3).
 fn stored_type(t: &Typing<'_>) -> Result<DataType> {
     Ok(match &t.types[0] {
-        DataType::Utf8View => DataType::Timestamp(TimeUnit::Millisecond, None),
+        t if t.is_string() => DataType::Timestamp(TimeUnit::Millisecond, None),
         other => other.clone(),
     })
 }
@@ -276,7 +276,7 @@ fn added_type(t: &Typing<'_>) -> Result<DataType> {
     };
     Ok(match &t.types[2] {
         DataType::Date32 if !date_unit => DataType::Timestamp(TimeUnit::Microsecond, None),
-        DataType::Utf8View => DataType::Timestamp(TimeUnit::Millisecond, None),
+        t if t.is_string() => DataType::Timestamp(TimeUnit::Millisecond, None),
         other => other.clone(),
     })
 }

@@ -151,9 +151,6 @@ fn evaluate_on(sql: &str, zone: &str, batch: &RecordBatch) -> Result<(FieldRef, 
                 Expr::Literal(datafusion_common::ScalarValue::Int64(Some(v)), _) if i32::try_from(v).is_ok() => {
                     Transformed::yes(lit(v as i32))
                 }
-                Expr::Literal(datafusion_common::ScalarValue::Utf8(s), m) => {
-                    Transformed::yes(Expr::Literal(datafusion_common::ScalarValue::Utf8View(s), m))
-                }
                 Expr::Cast(Cast { expr, field }) => Transformed::yes(own_cast(*expr, &field, &schema, zone, false)?),
                 Expr::TryCast(TryCast { expr, field }) => {
                     Transformed::yes(own_cast(*expr, &field, &schema, zone, true)?)
@@ -164,7 +161,7 @@ fn evaluate_on(sql: &str, zone: &str, batch: &RecordBatch) -> Result<(FieldRef, 
         .data()?;
     let expr = expr.rewrite(&mut TypeCoercionRewriter::new(&schema)).data()?;
     let field = expr.to_field(&schema)?.1;
-    let physical = create_physical_expr(&expr, &schema, &ExecutionProps::new(), &ConfigOptions::default().into())?;
+    let physical = create_physical_expr(&expr, &schema, &ExecutionProps::new(), &Default::default())?;
     let values = physical.evaluate(batch)?.into_array(batch.num_rows())?;
     assert_eq!(values.data_type(), field.data_type(), "{sql}");
     Ok((field, values))
