@@ -60,16 +60,7 @@ pub struct Functions {
 
 /// Functions that exist as syntax alone: the rewrite turns them into other expressions.
 const REWRITTEN: &[&str] = &[
-    "CEIL",
-    "CEILING",
-    "FLOOR",
-    "IF",
-    "IFNULL",
-    "JSON_ARRAY",
-    "JSON_OBJECT",
-    "JSON_QUERY",
-    "JSON_VALUE",
-    "MOD",
+    "CEIL", "CEILING", "FLOOR", "IF", "IFNULL", "JSON_ARRAY", "JSON_OBJECT", "JSON_QUERY", "JSON_VALUE", "MOD",
 ];
 
 fn definitions() -> impl Iterator<Item = &'static Definition> {

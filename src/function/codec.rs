@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
 use arrow::array::{Array, ArrayRef, StringViewBuilder};
 use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::AsArray;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
@@ -137,9 +137,8 @@ fn unhex(c: &Call<'_>) -> Result<ArrayRef> {
         let s = some!(s.get(row)).as_bytes();
         let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
         let (first, rest) = s.split_at(s.len() % 2);
-        for b in first {
-            out.push(some!(digit(*b)));
-        }
+        // The first of an odd number of digits is read as zero, as Flink does.
+        out.extend(first.iter().map(|_| 0));
         for pair in rest.chunks_exact(2) {
             out.push(some!(digit(pair[0])) << 4 | some!(digit(pair[1])));
         }
@@ -213,11 +212,7 @@ fn decode(c: &Call<'_>) -> Result<ArrayRef> {
         match charset(name)? {
             Charset::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
             Charset::Ascii => {
-                out.extend(
-                    bytes
-                        .iter()
-                        .map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }),
-                );
+                out.extend(bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }));
             }
             Charset::Latin1 => out.extend(bytes.iter().map(|b| char::from(*b))),
             Charset::Utf16Be => wide(bytes, false, out),

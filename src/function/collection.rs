@@ -12,11 +12,11 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{concat, take};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Int64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::{HashMap, HashSet};
 
-use super::scalar::{Call, Definition, Kind, Returns, Typing, common_type, define, some};
+use super::scalar::{Call, Definition, Kind, Returns, Typing, Values, common_type, define, some};
 use crate::error::{Error, Result};
 
 use Kind::{Any, Bool, Collection, Int, List, Map, Text};
@@ -34,9 +34,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["ARRAY_PREPEND"], &[List, Any], Returns::First, prepend).coerce(list_and_element),
     define(&["ARRAY_REMOVE"], &[List, Any], Returns::First, remove).coerce(list_and_element),
     define(&["ARRAY_DISTINCT"], &[List], Returns::First, distinct),
-    define(&["ARRAY_REVERSE"], &[List], Returns::First, |c| {
-        choose(c, 1, |e, out| out.extend((e.of(0)).rev()))
-    }),
+    define(&["ARRAY_REVERSE"], &[List], Returns::First, |c| choose(c, 1, |e, out| out.extend((e.of(0)).rev()))),
     define(&["ARRAY_SLICE"], &[List, Int, Int], Returns::First, slice).optional(1),
     define(&["ARRAY_SORT"], &[List, Bool, Bool], Returns::First, sort).optional(2),
     define(&["ARRAY_UNION"], &[List, List], Returns::First, union).coerce(lists_alike),
@@ -101,10 +99,7 @@ fn values_type(t: &Typing<'_>) -> Result<DataType> {
 }
 fn entries_type(t: &Typing<'_>) -> Result<DataType> {
     let (key, value) = entry_fields(&t.types[0])?;
-    let fields = vec![
-        Field::new("key", key.data_type().clone(), true),
-        Field::new("value", value.data_type().clone(), true),
-    ];
+    let fields = vec![Field::new("key", key.data_type().clone(), true), Field::new("value", value.data_type().clone(), true)];
     Ok(list_of(DataType::Struct(fields.into())))
 }
 fn from_arrays_type(t: &Typing<'_>) -> Result<DataType> {
@@ -116,9 +111,7 @@ fn item_type(t: &Typing<'_>) -> Result<DataType> {
             if let Some(i) = t.int(1)
                 && i < 1
             {
-                return Err(
-                    Error::plan("elements of an ARRAY are counted from 1").with_detail(format!("got {i}"))
-                );
+                return Err(Error::plan("elements of an ARRAY are counted from 1").with_detail(format!("got {i}")));
             }
             Ok(f.data_type().clone())
         }
@@ -145,7 +138,7 @@ fn keys_and_values(types: &[DataType]) -> Result<Vec<DataType>> {
 }
 fn index(types: &[DataType]) -> Result<Vec<DataType>> {
     let key = match &types[0] {
-        DataType::List(_) if types[1].is_integer() || types[1] == DataType::Null => DataType::Int64,
+        DataType::List(_) if types[1].is_integer() || types[1] == DataType::Null => types[1].clone(),
         DataType::List(_) => return Err(Error::plan("elements of an ARRAY are chosen by an integer")),
         other => entry_fields(other)?.0.data_type().clone(),
     };
@@ -245,8 +238,7 @@ impl Chosen {
         Self { positions: Vec::new(), offsets: vec![0], valid: Vec::with_capacity(rows) }
     }
     fn end(&mut self, valid: bool) -> Result<()> {
-        let end = i32::try_from(self.positions.len())
-            .map_err(|_| Error::execution("the ARRAYs of a batch are too long"))?;
+        let end = i32::try_from(self.positions.len()).map_err(|_| Error::execution("the ARRAYs of a batch are too long"))?;
         self.offsets.push(end);
         self.valid.push(valid);
         Ok(())
@@ -283,11 +275,7 @@ fn choose_with(c: &Call<'_>, mut f: impl FnMut(&Elements<'_>, u32, &mut Vec<u32>
         let valid = ranges.is_some();
         if let Some(ranges) = ranges {
             let single = pool.bases[1] + (row * c.args[1].step) as u32;
-            f(
-                &Elements { ranges: &ranges, rows: &pool.rows, values: &pool.values },
-                single,
-                &mut chosen.positions,
-            );
+            f(&Elements { ranges: &ranges, rows: &pool.rows, values: &pool.values }, single, &mut chosen.positions);
         }
         chosen.end(valid)?;
     }
@@ -341,9 +329,7 @@ fn build_map(
                 }
             }
         }
-        offsets.push(
-            i32::try_from(key_at.len()).map_err(|_| Error::execution("the MAPs of a batch are too long"))?,
-        );
+        offsets.push(i32::try_from(key_at.len()).map_err(|_| Error::execution("the MAPs of a batch are too long"))?);
     }
     let columns = vec![
         take(keys, &UInt32Array::from(key_at), None)?,
@@ -352,13 +338,7 @@ fn build_map(
     let fields = Fields::from(vec![key_field.clone(), value_field.clone()]);
     let entries = StructArray::try_new(fields, columns, None)?;
     let nulls = Some(NullBuffer::from(valid)).filter(|n| n.null_count() > 0);
-    Ok(Arc::new(MapArray::try_new(
-        entry_field.clone(),
-        OffsetBuffer::new(offsets.into()),
-        entries,
-        nulls,
-        false,
-    )?))
+    Ok(Arc::new(MapArray::try_new(entry_field.clone(), OffsetBuffer::new(offsets.into()), entries, nulls, false)?))
 }
 
 fn map(c: &Call<'_>) -> Result<ArrayRef> {
@@ -397,7 +377,9 @@ fn row(c: &Call<'_>) -> Result<ArrayRef> {
 /// `array[i]` and `map[key]`; NULL if there is no such element.
 fn at(c: &Call<'_>) -> Result<ArrayRef> {
     if let DataType::List(_) = c.kind(0) {
-        let (list, index) = (c.list(0)?, c.int(1)?);
+        let list = c.list(0)?;
+        let index = arrow::compute::cast(&c.args[1].array, &DataType::Int64)?;
+        let index = Values { array: index.as_primitive::<Int64Type>(), step: c.args[1].step };
         let offsets = list.array.value_offsets();
         let positions: UInt32Array = (0..c.rows)
             .map(|row| {
@@ -449,8 +431,7 @@ fn element(c: &Call<'_>) -> Result<ArrayRef> {
             None | Some(0) => None,
             Some(1) => list.at(row).map(|at| list.array.value_offsets()[at] as u32),
             Some(n) => {
-                return Err(Error::execution("ELEMENT takes an ARRAY of one element")
-                    .with_detail(format!("it has {n}")));
+                return Err(Error::execution("ELEMENT takes an ARRAY of one element").with_detail(format!("it has {n}")));
             }
         });
     }
@@ -578,8 +559,7 @@ fn sort(c: &Call<'_>) -> Result<ArrayRef> {
             Some(n) => n.get(row),
             None => ascending,
         };
-        let (Some(ranges), Some(ascending), Some(nulls_first)) =
-            (pool.ranges(c, 1, row)?, ascending, nulls_first)
+        let (Some(ranges), Some(ascending), Some(nulls_first)) = (pool.ranges(c, 1, row)?, ascending, nulls_first)
         else {
             chosen.end(false)?;
             continue;

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewArray, StringViewBuilder};
 use arrow::datatypes::{DataType, TimeUnit};
 use base64::Engine as _;
 use chrono::Timelike;
@@ -19,6 +19,7 @@ use serde_json_path::JsonPath;
 use super::cast::{cast_array, read_boolean, read_double};
 use super::moment::Moments;
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
+use super::text::list_of_text;
 use super::text_form::{digits, write_timestamp, writer};
 use crate::error::{Error, Result};
 use crate::sql::types::SqlType;
@@ -26,10 +27,8 @@ use crate::sql::types::SqlType;
 use Kind::{Any, Text};
 
 pub(crate) static FUNCTIONS: &[Definition] = &[
-    define(&["JSON_VALUE"], &[Text, Text, Text, Text, Any, Text, Any], Returns::With(value_type), value)
-        .optional(5),
-    define(&["JSON_QUERY"], &[Text, Text, Text, Text, Text, Text], Returns::With(query_type), query)
-        .optional(4),
+    define(&["JSON_VALUE"], &[Text, Text, Text, Text, Any, Text, Any], Returns::With(value_type), value).optional(5),
+    define(&["JSON_QUERY"], &[Text, Text, Text, Text, Text, Text], Returns::With(query_type), query).optional(4),
     define(&["JSON_EXISTS"], &[Text, Text, Text], Returns::Bool, exists).optional(1),
     define(&["$IS_JSON"], &[Text, Text], Returns::Bool, is_json),
     define(&["JSON_STRING"], &[Any], Returns::Text, string),
@@ -213,10 +212,8 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
         cast_array(&typed, &SqlType::String, "UTC", false).map(Some)
     };
     let (empty_value, error_value) = (fallback(4)?, fallback(6)?);
-    let instead =
-        |how: &str, value: &Option<ArrayRef>, i: usize, row: usize, why: &str, out: &mut String| match (
-            how, value,
-        ) {
+    let instead = |how: &str, value: &Option<ArrayRef>, i: usize, row: usize, why: &str, out: &mut String| {
+        match (how, value) {
             ("ERROR", _) => Err(refused("JSON_VALUE", why)),
             ("DEFAULT", Some(values)) => {
                 let at = row * c.args[i].step;
@@ -227,7 +224,8 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
                 Ok(Some(()))
             }
             _ => Ok(None),
-        };
+        }
+    };
     let constant = match path.constant().then(|| path.get(0)).flatten() {
         Some(p) => Some(compiled(p)?),
         None => None,
@@ -261,14 +259,7 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
             _ => true,
         };
         if !fits {
-            return instead(
-                on_error,
-                &error_value,
-                6,
-                row,
-                &format!("'{shown}' is not a value of {to}"),
-                out,
-            );
+            return instead(on_error, &error_value, 6, row, &format!("'{shown}' is not a value of {to}"), out);
         }
         out.push_str(&shown);
         Ok(Some(()))
@@ -278,17 +269,40 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
 
 fn query_type(t: &Typing<'_>) -> Result<DataType> {
     let name = t.text(2).unwrap_or("STRING");
-    match returning(name) {
-        Some(SqlType::String) => Ok(DataType::Utf8View),
+    let element = name.to_ascii_uppercase();
+    let element = element.strip_prefix("ARRAY<").and_then(|t| t.strip_suffix('>'));
+    match (element, returning(element.unwrap_or(name))) {
+        (None, Some(SqlType::String)) => Ok(DataType::Utf8View),
+        (Some(_), Some(SqlType::String)) => Ok(list_of_text()),
         _ => Err(Error::unsupported(format!("JSON_QUERY does not return {name}"))
-            .with_hint("use RETURNING STRING")),
+            .with_hint("use RETURNING STRING or RETURNING ARRAY<STRING>")),
     }
+}
+
+/// The elements of JSON arrays as text; what is no array is NULL.
+fn elements(text: &StringViewArray) -> ArrayRef {
+    let mut list = ListBuilder::new(StringViewBuilder::new());
+    for text in text {
+        match text.map(serde_json::from_str::<Value>) {
+            Some(Ok(Value::Array(items))) => {
+                for item in items {
+                    match item {
+                        Value::Null => list.values().append_null(),
+                        Value::String(s) => list.values().append_value(s),
+                        other => list.values().append_value(other.to_string()),
+                    }
+                }
+                list.append(true);
+            }
+            _ => list.append_null(),
+        }
+    }
+    Arc::new(list.finish())
 }
 
 fn query(c: &Call<'_>) -> Result<ArrayRef> {
     let (document, path) = (c.text(0)?, c.text(1)?);
-    let (wrapper, on_empty, on_error) =
-        (option(c, 3, "WITHOUT")?, option(c, 4, "NULL")?, option(c, 5, "NULL")?);
+    let (wrapper, on_empty, on_error) = (option(c, 3, "WITHOUT")?, option(c, 4, "NULL")?, option(c, 5, "NULL")?);
     let instead = |how: &str, why: &str, out: &mut String| match how {
         "ERROR" => Err(refused("JSON_QUERY", why)),
         "NULL" => Ok(None),
@@ -297,7 +311,8 @@ fn query(c: &Call<'_>) -> Result<ArrayRef> {
             Ok(Some(()))
         }
     };
-    c.texts(|row, out| {
+    let array = matches!(c.returns, DataType::List(_));
+    let text = c.texts(|row, out| {
         let (document, path) = (some!(document.get(row)), compiled(some!(path.get(row)))?);
         let found = match find(document, &path) {
             Found::Value(value) => value,
@@ -309,12 +324,13 @@ fn query(c: &Call<'_>) -> Result<ArrayRef> {
             "CONDITIONAL" if !found.is_array() => Value::Array(vec![found]),
             _ => found,
         };
-        if !found.is_array() && !found.is_object() {
-            return instead(if path.lax { on_empty } else { on_error }, "the path found a scalar", out);
+        if !found.is_array() && (array || !found.is_object()) {
+            return instead(if path.lax { on_empty } else { on_error }, "the path found something else", out);
         }
         let _ = write!(out, "{found}");
         Ok(Some(()))
-    })
+    })?;
+    Ok(if array { elements(text.as_string_view()) } else { text })
 }
 
 fn exists(c: &Call<'_>) -> Result<ArrayRef> {
@@ -323,9 +339,7 @@ fn exists(c: &Call<'_>) -> Result<ArrayRef> {
     c.booleans(|row| {
         let (document, path) = (some!(document.get(row)), compiled(some!(path.get(row)))?);
         match find(document, &path) {
-            Found::Value(Value::Array(items)) if matches!(path.route, Route::Query(_)) => {
-                Ok(Some(!items.is_empty()))
-            }
+            Found::Value(Value::Array(items)) if matches!(path.route, Route::Query(_)) => Ok(Some(!items.is_empty())),
             Found::Value(_) => Ok(Some(true)),
             Found::Empty => Ok(Some(false)),
             Found::Error(why) => match on_error {
@@ -531,10 +545,7 @@ fn string(c: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// The writers of the values, which of them are JSON already, and whether NULLs are kept.
-fn members<'a>(
-    c: &'a Call<'_>,
-    values: impl Iterator<Item = usize>,
-) -> Result<(Vec<(usize, Writer<'a>)>, bool)> {
+fn members<'a>(c: &'a Call<'_>, values: impl Iterator<Item = usize>) -> Result<(Vec<(usize, Writer<'a>)>, bool)> {
     let keep = option(c, 0, "NULL")? == "NULL";
     let forms = option(c, 1, "")?;
     let mut writers = Vec::new();

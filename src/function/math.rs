@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type,
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -49,10 +49,8 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["E"], &[], Returns::Double, |c| c.numbers::<Float64Type>(|_| Ok(Some(std::f64::consts::E)))),
     define(&["ABS"], &[Number], Returns::First, abs),
     define(&["SIGN"], &[Number], Returns::First, sign),
-    define(&["ROUND"], &[Number, Int], Returns::With(rounded_type), |c| rounded(c, Rounding::HalfUp))
-        .optional(1),
-    define(&["TRUNCATE"], &[Number, Int], Returns::With(rounded_type), |c| rounded(c, Rounding::Down))
-        .optional(1),
+    define(&["ROUND"], &[Number, Int], Returns::With(rounded_type), |c| rounded(c, Rounding::HalfUp)).optional(1),
+    define(&["TRUNCATE"], &[Number, Int], Returns::With(rounded_type), |c| rounded(c, Rounding::Down)).optional(1),
     define(&["$FLOOR"], &[Number], Returns::With(whole_type), |c| rounded(c, Rounding::Floor)),
     define(&["$CEIL"], &[Number], Returns::With(whole_type), |c| rounded(c, Rounding::Ceiling)),
     define(&["BIN"], &[Int], Returns::Text, super::codec::bin),
@@ -122,9 +120,8 @@ fn sign(c: &Call<'_>) -> Result<ArrayRef> {
         DataType::Int32 => integer!(Int32Type, 1),
         DataType::Int64 => integer!(Int64Type, 1),
         DataType::Decimal128(p, s) if *p as i8 > *s => integer!(Decimal128Type, 10_i128.pow(*s as u32)),
-        DataType::Decimal128(_, _) => {
-            Err(Error::unsupported("SIGN of a DECIMAL without whole digits").with_hint("CAST it to DOUBLE"))
-        }
+        DataType::Decimal128(_, _) => Err(Error::unsupported("SIGN of a DECIMAL without whole digits")
+            .with_hint("CAST it to DOUBLE")),
         DataType::Float32 => {
             let x = c.values::<Float32Array>(0)?;
             c.numbers::<Float32Type>(|row| Ok(x.get(row).map(|v| of(f64::from(v)) as f32)))
@@ -176,8 +173,7 @@ impl Rounding {
         let Ok(digits) = format!("{whole}{fraction}").parse::<i128>() else {
             return if places >= 0 { x } else { self.scaled(x, places) };
         };
-        let Some(unit) =
-            u32::try_from(fraction.len() as i64 - places).ok().and_then(|n| 10_i128.checked_pow(n))
+        let Some(unit) = u32::try_from(fraction.len() as i64 - places).ok().and_then(|n| 10_i128.checked_pow(n))
         else {
             return 0.0;
         };
@@ -311,8 +307,7 @@ fn random_integer(c: &Call<'_>) -> Result<ArrayRef> {
         let bound = some!(bound.get(row));
         match i32::try_from(bound) {
             Ok(bound) if bound > 0 => Ok(Some(rng.random_range(0..bound))),
-            _ => Err(Error::execution("the bound of RAND_INTEGER must be positive")
-                .with_detail(format!("got {bound}"))),
+            _ => Err(Error::execution("the bound of RAND_INTEGER must be positive").with_detail(format!("got {bound}"))),
         }
     })
 }

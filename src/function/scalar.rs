@@ -87,10 +87,24 @@ impl Kind {
         }
     }
 
+    /// The type that planning brings an argument to. Strings and integers stay as they are, so that a
+    /// constant stays a literal: result types depend on some.
     fn coerce(self, t: &DataType) -> Option<DataType> {
+        let seen = self.seen(t)?;
+        let kept = match self {
+            Self::Text | Self::TextOrBytes | Self::Moment => seen == DataType::Utf8View,
+            Self::Int | Self::TextOrNumber => matches!(seen, DataType::Utf8View | DataType::Int64),
+            _ => false,
+        };
+        let plain = !matches!(t, DataType::Dictionary(_, _) | DataType::Null);
+        Some(if kept && plain { t.clone() } else { seen })
+    }
+
+    /// The type that a body sees.
+    fn seen(self, t: &DataType) -> Option<DataType> {
         use DataType as D;
         if let D::Dictionary(_, v) = t {
-            return self.coerce(v);
+            return self.seen(v);
         }
         let text = matches!(t, D::Utf8 | D::Utf8View | D::LargeUtf8);
         let null = matches!(t, D::Null);
@@ -118,9 +132,7 @@ impl Kind {
             Self::TextOrNumber if text || null => Some(D::Utf8View),
             Self::TextOrNumber if t.is_integer() => Some(D::Int64),
             Self::TextOrNumber if t.is_numeric() => Some(D::Float64),
-            Self::List | Self::Collection if null => {
-                Some(D::List(Arc::new(Field::new_list_field(D::Null, true))))
-            }
+            Self::List | Self::Collection if null => Some(D::List(Arc::new(Field::new_list_field(D::Null, true)))),
             Self::List => list,
             Self::Map | Self::Collection if matches!(t, D::Map(_, _)) => Some(t.clone()),
             Self::Collection => list,
@@ -211,17 +223,7 @@ pub(crate) const fn define(
     returns: Returns,
     body: Body,
 ) -> Definition {
-    Definition {
-        names,
-        args,
-        optional: 0,
-        variadic: false,
-        returns,
-        body,
-        volatile: false,
-        coercion: None,
-        metadata: None,
-    }
+    Definition { names, args, optional: 0, variadic: false, returns, body, volatile: false, coercion: None, metadata: None }
 }
 
 impl Definition {
@@ -261,6 +263,11 @@ impl Definition {
         format!("{}({}{more}){optional}", self.names[0], kinds.join(", "))
     }
 
+    /// The kind of an argument; the last one repeats.
+    fn kind(&self, i: usize) -> Option<Kind> {
+        self.args.get(i).or(self.args.last()).copied()
+    }
+
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let least = self.args.len() - self.optional;
         if types.len() < least || (types.len() > self.args.len() && !self.variadic) {
@@ -269,7 +276,7 @@ impl Definition {
         }
         let mut coerced = Vec::with_capacity(types.len());
         for (i, t) in types.iter().enumerate() {
-            let Some(kind) = self.args.get(i).or(self.args.last()) else { continue };
+            let Some(kind) = self.kind(i) else { continue };
             coerced.push(kind.coerce(t).ok_or_else(|| {
                 let shown = SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string());
                 Error::plan(format!(
@@ -349,17 +356,23 @@ impl ScalarUDFImpl for Scalar {
         Ok(Arc::new(field))
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion_common::Result<ColumnarValue> {
-        let constant =
-            !self.definition.volatile && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let constant = !self.definition.volatile
+            && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let mut types = Vec::with_capacity(args.args.len());
         let mut values = Vec::with_capacity(args.args.len());
-        for value in &args.args {
-            types.push(value.data_type());
-            values.push(match value {
-                ColumnarValue::Array(a) => Arg { array: Arc::clone(a), step: 1 },
-                ColumnarValue::Scalar(s) => Arg { array: s.to_array()?, step: 0 },
-            });
+        for (i, value) in args.args.iter().enumerate() {
+            let (mut array, step) = match value {
+                ColumnarValue::Array(a) => (Arc::clone(a), 1),
+                ColumnarValue::Scalar(s) => (s.to_array()?, 0),
+            };
+            if let Some(seen) = self.definition.kind(i).and_then(|k| k.seen(array.data_type()))
+                && seen != *array.data_type()
+            {
+                array = arrow::compute::cast(&array, &seen)?;
+            }
+            types.push(array.data_type().clone());
+            values.push(Arg { array, step });
         }
         let call = Call {
             definition: self.definition,
@@ -465,8 +478,7 @@ impl<'a> Call<'a> {
     }
     /// An argument as its array type.
     pub fn values<A: Any>(&self, i: usize) -> Result<Values<'_, A>> {
-        let arg =
-            self.args.get(i).ok_or_else(|| Error::internal(format!("{} lacks an argument", self.name())))?;
+        let arg = self.args.get(i).ok_or_else(|| Error::internal(format!("{} lacks an argument", self.name())))?;
         let array = arg.array.as_any().downcast_ref::<A>().ok_or_else(|| {
             Error::internal(format!("{} got {} as argument {}", self.name(), arg.array.data_type(), i + 1))
         })?;
@@ -508,11 +520,7 @@ impl<'a> Call<'a> {
     pub fn constant_text(&self, i: usize) -> Result<Option<&str>> {
         let values = self.text(i)?;
         if !values.constant() {
-            return Err(Error::unsupported(format!(
-                "argument {} of {} must be a constant",
-                i + 1,
-                self.name()
-            )));
+            return Err(Error::unsupported(format!("argument {} of {} must be a constant", i + 1, self.name())));
         }
         Ok(values.get(0))
     }

@@ -18,9 +18,10 @@ use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
-    BinaryOperator, CaseWhen, CeilFloorKind, DataType as AstType, DateTimeField, Expr as Ast, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo,
-    TrimWhereField, UnaryOperator, Value, VisitMut, visit_expressions_mut,
+    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType as AstType, DateTimeField, ExactNumberInfo,
+    Expr as Ast, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo, TrimWhereField,
+    UnaryOperator, Value, VisitMut, visit_expressions_mut,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -118,8 +119,7 @@ pub fn parse_infix(parser: &mut Parser<'_>, expr: &Ast) -> Option<Result<Ast, Pa
     } else {
         return None;
     };
-    let kind =
-        ["VALUE", "OBJECT", "ARRAY", "SCALAR"].into_iter().find(|k| word(parser, k)).unwrap_or("VALUE");
+    let kind = ["VALUE", "OBJECT", "ARRAY", "SCALAR"].into_iter().find(|k| word(parser, k)).unwrap_or("VALUE");
     let test = call("$is_json", vec![expr.clone(), text(kind)]);
     Some(Ok(if negated { Ast::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }))
 }
@@ -136,8 +136,7 @@ fn returning(parser: &mut Parser<'_>) -> Result<String, ParserError> {
         return Ok("STRING".into());
     }
     let data_type = parser.parse_data_type()?;
-    let data_type =
-        crate::sql::cast_type(&data_type).map_err(|e| ParserError::ParserError(e.message().into()))?;
+    let data_type = crate::sql::cast_type(&data_type).map_err(|e| ParserError::ParserError(e.message().into()))?;
     Ok(data_type.to_string())
 }
 
@@ -165,10 +164,7 @@ fn json_value(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     }
     parser.expect_token(&Token::RParen)?;
     let [(empty, empty_value), (error, error_value)] = behaviours;
-    Ok(call(
-        "json_value",
-        vec![document, path, text(returning), text(empty), empty_value, text(error), error_value],
-    ))
+    Ok(call("json_value", vec![document, path, text(returning), text(empty), empty_value, text(error), error_value]))
 }
 
 fn json_query(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
@@ -321,11 +317,7 @@ fn rewrite(expr: &mut Ast) {
         Ast::Ceil { expr, field: CeilFloorKind::DateTimeField(unit) } => rounded("$ceil", unit, take(expr)),
         Ast::Substring { expr, substring_from, substring_for, .. } => {
             let mut args = vec![take(expr)];
-            args.push(
-                substring_from
-                    .as_deref_mut()
-                    .map_or_else(|| Ast::value(Value::Number("1".into(), false)), take),
-            );
+            args.push(substring_from.as_deref_mut().map_or_else(|| Ast::value(Value::Number("1".into(), false)), take));
             args.extend(substring_for.as_deref_mut().map(take));
             call("substring", args)
         }
@@ -355,6 +347,17 @@ fn rewrite(expr: &mut Ast) {
             escape_like(pattern, escape_char);
             return;
         }
+        // A literal with an exponent is DOUBLE; one with a point alone is DECIMAL.
+        Ast::Value(value) => match &value.value {
+            Value::Number(digits, _) if digits.contains(['e', 'E']) => Ast::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(text(digits.clone())),
+                data_type: AstType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            },
+            _ => return,
+        },
         Ast::Array(array) => call("array", array.elem.iter_mut().map(take).collect()),
         Ast::TypedString(typed) => {
             // The precision of a literal is that of its digits.
@@ -504,9 +507,7 @@ impl ExprPlanner for Access {
                 let get_field = datafusion_functions::core::get_field();
                 PlannerResult::Planned(get_field.call(vec![expr, lit(name)]))
             }
-            GetFieldAccess::NamedStructField { name } => {
-                PlannerResult::Planned(self.at.call(vec![expr, lit(name)]))
-            }
+            GetFieldAccess::NamedStructField { name } => PlannerResult::Planned(self.at.call(vec![expr, lit(name)])),
             GetFieldAccess::ListIndex { key } if !is_row => {
                 PlannerResult::Planned(self.at.call(vec![expr, Expr::clone(&key)]))
             }

@@ -178,7 +178,7 @@ fn part(t: NaiveDateTime, unit: Unit) -> i64 {
 /// Text is read as TIMESTAMP(3).
 fn stored_type(t: &Typing<'_>) -> Result<DataType> {
     Ok(match &t.types[0] {
-        DataType::Utf8View => DataType::Timestamp(TimeUnit::Millisecond, None),
+        t if t.is_string() => DataType::Timestamp(TimeUnit::Millisecond, None),
         other => other.clone(),
     })
 }
@@ -199,12 +199,8 @@ pub(crate) fn store(c: &Call<'_>, f: impl FnMut(usize) -> Result<Option<NaiveDat
     let mut f = f;
     match c.returns {
         DataType::Timestamp(unit @ TimeUnit::Second, _) => stamps::<TimestampSecondType>(c, *unit, f),
-        DataType::Timestamp(unit @ TimeUnit::Millisecond, _) => {
-            stamps::<TimestampMillisecondType>(c, *unit, f)
-        }
-        DataType::Timestamp(unit @ TimeUnit::Microsecond, _) => {
-            stamps::<TimestampMicrosecondType>(c, *unit, f)
-        }
+        DataType::Timestamp(unit @ TimeUnit::Millisecond, _) => stamps::<TimestampMillisecondType>(c, *unit, f),
+        DataType::Timestamp(unit @ TimeUnit::Microsecond, _) => stamps::<TimestampMicrosecondType>(c, *unit, f),
         DataType::Timestamp(unit @ TimeUnit::Nanosecond, _) => stamps::<TimestampNanosecondType>(c, *unit, f),
         DataType::Date32 => c.numbers::<Date32Type>(|row| Ok(f(row)?.map(|t| t.date().to_epoch_days()))),
         DataType::Time32(_) => c.numbers::<Time32MillisecondType>(|row| {
@@ -226,8 +222,7 @@ fn rounded(c: &Call<'_>, up: bool) -> Result<ArrayRef> {
     store(c, |row| {
         let t = some!(moments.local(row)?);
         let down = floor(t, unit).ok_or_else(|| out_of_range(name))?;
-        let result =
-            if up && down != t { add_local(down, unit, 1).ok_or_else(|| out_of_range(name))? } else { down };
+        let result = if up && down != t { add_local(down, unit, 1).ok_or_else(|| out_of_range(name))? } else { down };
         Ok(Some(match moments.zone() {
             Some(zone) => to_utc(zone, result),
             None => result,
@@ -281,7 +276,7 @@ fn added_type(t: &Typing<'_>) -> Result<DataType> {
     };
     Ok(match &t.types[2] {
         DataType::Date32 if !date_unit => DataType::Timestamp(TimeUnit::Microsecond, None),
-        DataType::Utf8View => DataType::Timestamp(TimeUnit::Millisecond, None),
+        t if t.is_string() => DataType::Timestamp(TimeUnit::Millisecond, None),
         other => other.clone(),
     })
 }
@@ -321,8 +316,7 @@ fn difference(c: &Call<'_>) -> Result<ArrayRef> {
                     return Err(Error::plan("TIMESTAMPDIFF does not count this part of a date"));
                 };
                 let difference = b - a;
-                let nanos = i128::from(difference.num_seconds()) * 1_000_000_000
-                    + i128::from(difference.subsec_nanos());
+                let nanos = i128::from(difference.num_seconds()) * 1_000_000_000 + i128::from(difference.subsec_nanos());
                 i64::try_from(nanos / i128::from(length)).map_err(|_| out_of_range("TIMESTAMPDIFF"))?
             }
         };
@@ -335,8 +329,7 @@ fn whole_months(a: NaiveDateTime, b: NaiveDateTime) -> i64 {
     if a > b {
         return -whole_months(b, a);
     }
-    let months =
-        (i64::from(b.year()) - i64::from(a.year())) * 12 + i64::from(b.month()) - i64::from(a.month());
+    let months = (i64::from(b.year()) - i64::from(a.year())) * 12 + i64::from(b.month()) - i64::from(a.month());
     match add_local(a, Unit::Month, months) {
         Some(reached) if reached <= b => months,
         _ => months - 1,

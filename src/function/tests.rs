@@ -14,12 +14,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{DFSchema, TableReference};
-use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::expr::{Cast, ScalarFunction, TryCast};
+use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
-use datafusion_expr::{
-    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF, lit,
-};
+use datafusion_expr::{AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF, lit};
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use datafusion_physical_expr::create_physical_expr;
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
@@ -150,17 +148,10 @@ fn evaluate_on(sql: &str, zone: &str, batch: &RecordBatch) -> Result<(FieldRef, 
     let expr = expr
         .transform_up(|e| {
             Ok(match e {
-                Expr::Literal(datafusion_common::ScalarValue::Int64(Some(v)), _)
-                    if i32::try_from(v).is_ok() =>
-                {
+                Expr::Literal(datafusion_common::ScalarValue::Int64(Some(v)), _) if i32::try_from(v).is_ok() => {
                     Transformed::yes(lit(v as i32))
                 }
-                Expr::Literal(datafusion_common::ScalarValue::Utf8(s), m) => {
-                    Transformed::yes(Expr::Literal(datafusion_common::ScalarValue::Utf8View(s), m))
-                }
-                Expr::Cast(Cast { expr, field }) => {
-                    Transformed::yes(own_cast(*expr, &field, &schema, zone, false)?)
-                }
+                Expr::Cast(Cast { expr, field }) => Transformed::yes(own_cast(*expr, &field, &schema, zone, false)?),
                 Expr::TryCast(TryCast { expr, field }) => {
                     Transformed::yes(own_cast(*expr, &field, &schema, zone, true)?)
                 }
@@ -170,20 +161,13 @@ fn evaluate_on(sql: &str, zone: &str, batch: &RecordBatch) -> Result<(FieldRef, 
         .data()?;
     let expr = expr.rewrite(&mut TypeCoercionRewriter::new(&schema)).data()?;
     let field = expr.to_field(&schema)?.1;
-    let physical =
-        create_physical_expr(&expr, &schema, &ExecutionProps::new(), &ConfigOptions::default().into())?;
+    let physical = create_physical_expr(&expr, &schema, &ExecutionProps::new(), &Default::default())?;
     let values = physical.evaluate(batch)?.into_array(batch.num_rows())?;
     assert_eq!(values.data_type(), field.data_type(), "{sql}");
     Ok((field, values))
 }
 
-fn own_cast(
-    expr: Expr,
-    field: &FieldRef,
-    schema: &DFSchema,
-    zone: &str,
-    try_: bool,
-) -> datafusion_common::Result<Expr> {
+fn own_cast(expr: Expr, field: &FieldRef, schema: &DFSchema, zone: &str, try_: bool) -> datafusion_common::Result<Expr> {
     let from = expr.get_type(schema)?;
     let to = SqlType::from_arrow(field.data_type()).unwrap();
     Ok(cast_expr(expr, &from, &to, zone, try_)?)

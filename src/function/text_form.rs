@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, TimeUnit,
+    Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, TimeUnit,
 };
 use chrono::{Datelike, NaiveDateTime, Timelike};
 
@@ -16,10 +16,7 @@ use crate::sql::types::SqlType;
 /// Writes the value of a row, which must not be NULL.
 pub(crate) type Writer<'a> = Box<dyn Fn(usize, &mut String) -> Result<()> + 'a>;
 
-fn plain<'a, T: ArrowPrimitiveType>(
-    array: &'a ArrayRef,
-    f: impl Fn(T::Native, &mut String) + 'a,
-) -> Writer<'a> {
+fn plain<'a, T: ArrowPrimitiveType>(array: &'a ArrayRef, f: impl Fn(T::Native, &mut String) + 'a) -> Writer<'a> {
     let array = array.as_primitive::<T>();
     Box::new(move |i, out| {
         f(array.value(i), out);
@@ -181,12 +178,49 @@ pub(crate) fn writer(array: &ArrayRef) -> Result<Writer<'_>> {
                 Ok(())
             })
         }
+        D::Interval(IntervalUnit::YearMonth) => {
+            plain::<IntervalYearMonthType>(array, |v, out| write_months(v, out))
+        }
+        D::Interval(IntervalUnit::MonthDayNano) => {
+            plain::<IntervalMonthDayNanoType>(array, |v, out| {
+                if v.days == 0 && v.nanoseconds == 0 && v.months != 0 {
+                    write_months(v.months, out);
+                } else {
+                    // Such an interval has no months in SQL; 30 days are what arrow compares with.
+                    let days = i128::from(v.days) + i128::from(v.months) * 30;
+                    write_duration(days * 86_400_000 + i128::from(v.nanoseconds / 1_000_000), out);
+                }
+            })
+        }
         D::Null => Box::new(|_, _| Ok(())),
         other => {
             let shown = SqlType::from_arrow(other).map_or_else(|| other.to_string(), |t| t.to_string());
             return Err(Error::unsupported(format!("CAST of {shown} to STRING")));
         }
     })
+}
+
+/// `+1-02`: years and months.
+fn write_months(months: i32, out: &mut String) {
+    let sign = if months < 0 { '-' } else { '+' };
+    let months = months.unsigned_abs();
+    let _ = write!(out, "{sign}{}-{:02}", months / 12, months % 12);
+}
+
+/// `+5 00:00:00.000`: days and the time of day.
+fn write_duration(millis: i128, out: &mut String) {
+    let sign = if millis < 0 { '-' } else { '+' };
+    let millis = millis.unsigned_abs();
+    let seconds = millis / 1000;
+    let _ = write!(
+        out,
+        "{sign}{} {:02}:{:02}:{:02}.{:03}",
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+        millis % 1000
+    );
 }
 
 /// A writer that writes NULL as a word, for what stands inside of something.

@@ -143,7 +143,9 @@ fn date_format(c: &Call<'_>) -> Result<ArrayRef> {
 fn to_date(c: &Call<'_>) -> Result<ArrayRef> {
     let s = c.text(0)?;
     if !c.has(1) {
-        return c.numbers::<Date32Type>(|row| Ok(read_date(some!(s.get(row))).map(|d| d.to_epoch_days())));
+        return c.numbers::<Date32Type>(|row| {
+            Ok(read_date(some!(s.get(row))).map(|d| d.to_epoch_days()))
+        });
     }
     let format = c.text(1)?;
     c.numbers::<Date32Type>(|row| {
@@ -201,8 +203,7 @@ fn to_timestamp_ltz(c: &Call<'_>) -> Result<ArrayRef> {
     let range = || Error::execution("the result of TO_TIMESTAMP_LTZ is out of range");
     let checked = |millis: i64| {
         // Also refuses what no calendar can show.
-        ticks_or_error(from_ticks(millis, TimeUnit::Millisecond).map_err(|_| range())?, TimeUnit::Millisecond)
-            .map(Some)
+        ticks_or_error(from_ticks(millis, TimeUnit::Millisecond).map_err(|_| range())?, TimeUnit::Millisecond).map(Some)
     };
     if *c.kind(0) == DataType::Int64 {
         let n = c.int(0)?;

@@ -6,9 +6,7 @@
 //! |---|---|
 //! | `CAST(x AS ROW<a INT>)`, `RETURNING MAP<..>` | a custom type name, see [`super::type_parser`] |
 //! | `LATERAL TABLE(f(x))` | `LATERAL f(x)` |
-//! | `MAP['k', v]` | `MAP('k', v)` |
 //! | `TUMBLE(TABLE t, ...)` | `TUMBLE((SELECT * FROM t), ...)` |
-//! | `JSON_OBJECT(KEY 'k' VALUE v)` | `JSON_OBJECT('k', v)` |
 //! | `t /*+ OPTIONS(..) */` | `` t.`$hint:..` ``, see [`super::hints`] |
 
 use std::collections::{HashMap, HashSet};
