@@ -6,7 +6,7 @@
 //! 1. [`syntax::parse_prefix`] and [`syntax::parse_infix`] in the parser's dialect read what has its own
 //!    grammar (`JSON_VALUE(... RETURNING ...)`, `x IS JSON`, `MAP[...]`);
 //! 2. [`syntax::rewrite_ast`] makes plain calls of the rest (`FLOOR(ts TO DAY)`, `EXTRACT`, units of time);
-//! 3. [`cast::cast_expr`] replaces every CAST that the user wrote.
+//! 3. [`cast::own_casts`] (or [`cast::cast_expr`], one by one) replaces every CAST that the user wrote.
 //!
 //! DataFusion's own library is not registered: names, argument orders and results are Flink's, and
 //! `now()` there is folded to the moment of planning.
@@ -59,9 +59,7 @@ pub struct Functions {
 }
 
 /// Functions that exist as syntax alone: the rewrite turns them into other expressions.
-const REWRITTEN: &[&str] = &[
-    "CEIL", "CEILING", "FLOOR", "IF", "IFNULL", "JSON_ARRAY", "JSON_OBJECT", "JSON_QUERY", "JSON_VALUE", "MOD",
-];
+const REWRITTEN: &[&str] = &["CEIL", "CEILING", "FLOOR", "IF", "JSON_ARRAY", "JSON_OBJECT", "MAP", "MOD"];
 
 fn definitions() -> impl Iterator<Item = &'static Definition> {
     text::FUNCTIONS

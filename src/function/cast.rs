@@ -22,16 +22,18 @@ use arrow::array::{
     StringViewArray, StringViewBuilder, StructArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::error::ArrowError;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int64Type,
-    Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, FieldRef, Float32Type, Float64Type,
+    Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
+use arrow::error::ArrowError;
 use chrono::{NaiveDateTime, NaiveTime, Timelike};
-use datafusion_common::ScalarValue;
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 
 use super::moment::{Moments, read_date, read_time, read_timestamp, ticks, to_utc, zone};
@@ -45,10 +47,9 @@ use crate::sql::types::SqlType;
 pub fn cast_expr(expr: Expr, from: &DataType, to: &SqlType, zone: &str, try_: bool) -> Result<Expr> {
     let target = to.to_arrow(zone);
     allowed(from, to)?;
-    let sized = matches!(
-        to,
-        SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Binary(_) | SqlType::Varbinary(_)
-    ) && *to != SqlType::Varchar(i32::MAX as u32);
+    let sized =
+        matches!(to, SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Binary(_) | SqlType::Varbinary(_))
+            && *to != SqlType::Varchar(i32::MAX as u32);
     if *from == target && !sized {
         return Ok(expr);
     }
@@ -63,6 +64,35 @@ pub fn cast_expr(expr: Expr, from: &DataType, to: &SqlType, zone: &str, try_: bo
         signature: Signature::any(1, Volatility::Immutable),
     };
     Ok(ScalarUDF::from(cast).call(vec![expr]))
+}
+
+/// Gives an expression that DataFusion has just planned from SQL Flink's types: integer literals are INT if
+/// they fit, and every cast, which at this point only the user can have written, is [`cast_expr`]'s.
+///
+/// Lengths of CHAR and VARCHAR are not in Arrow's types: a planner that keeps them calls [`cast_expr`] itself.
+pub fn own_casts(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Expr> {
+    let cast = |expr: Expr, field: &Field, try_: bool| -> Result<Expr> {
+        let from = expr.get_type(schema)?;
+        let to = SqlType::from_arrow(field.data_type())
+            .ok_or_else(|| Error::unsupported(format!("CAST to {}", field.data_type())))?;
+        cast_expr(expr, &from, &to, zone, try_)
+    };
+    let owned = expr.transform_up(|e| {
+        Ok(match e {
+            Expr::Literal(ScalarValue::Int64(Some(v)), metadata) => match i32::try_from(v) {
+                Ok(v) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(v)), metadata)),
+                Err(_) => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(v)), metadata)),
+            },
+            Expr::Cast(datafusion_expr::Cast { expr, field }) if *field.data_type() != DataType::Null => {
+                Transformed::yes(cast(*expr, &field, false)?)
+            }
+            Expr::TryCast(datafusion_expr::TryCast { expr, field }) => {
+                Transformed::yes(cast(*expr, &field, true)?)
+            }
+            other => Transformed::no(other),
+        })
+    });
+    Ok(owned.data()?)
 }
 
 /// A CAST as a function of one argument.
@@ -96,7 +126,9 @@ impl ScalarUDFImpl for Cast {
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion_common::Result<ColumnarValue> {
         Ok(match args.args.first() {
-            Some(ColumnarValue::Array(a)) => ColumnarValue::Array(cast_array(a, &self.to, &self.zone, self.try_)?),
+            Some(ColumnarValue::Array(a)) => {
+                ColumnarValue::Array(cast_array(a, &self.to, &self.zone, self.try_)?)
+            }
             Some(ColumnarValue::Scalar(s)) => {
                 let result = cast_array(&s.to_array()?, &self.to, &self.zone, self.try_)?;
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
@@ -110,14 +142,14 @@ fn is_text(t: &DataType) -> bool {
     matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
 }
 fn is_bytes(t: &DataType) -> bool {
-    matches!(t, DataType::Binary | DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_))
+    matches!(
+        t,
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_)
+    )
 }
 fn is_exact_or_double(t: &SqlType) -> bool {
     use SqlType as S;
-    matches!(
-        t,
-        S::TinyInt | S::SmallInt | S::Int | S::BigInt | S::Float | S::Double | S::Decimal(_, _)
-    )
+    matches!(t, S::TinyInt | S::SmallInt | S::Int | S::BigInt | S::Float | S::Double | S::Decimal(_, _))
 }
 fn is_sql_text(t: &SqlType) -> bool {
     matches!(t, SqlType::Char(_) | SqlType::Varchar(_) | SqlType::String)
@@ -131,7 +163,9 @@ fn allowed(from: &DataType, to: &SqlType) -> Result<()> {
     use DataType as D;
     let nested = match (from, to) {
         (D::Dictionary(_, v), _) => return allowed(v, to),
-        (D::List(f) | D::LargeList(f) | D::FixedSizeList(f, _), SqlType::Array(t)) => return allowed(f.data_type(), t),
+        (D::List(f) | D::LargeList(f) | D::FixedSizeList(f, _), SqlType::Array(t)) => {
+            return allowed(f.data_type(), t);
+        }
         (D::Struct(fields), SqlType::Row(types)) => {
             if fields.len() == types.len() {
                 return fields.iter().zip(types).try_for_each(|(f, (_, t))| allowed(f.data_type(), t));
@@ -156,10 +190,15 @@ fn allowed(from: &DataType, to: &SqlType) -> Result<()> {
             t if is_exact_or_double(t) => number || is_text(from) || *from == D::Boolean,
             SqlType::Boolean => number || is_text(from) || *from == D::Boolean,
             SqlType::Date => is_text(from) || matches!(from, D::Date32 | D::Date64 | D::Timestamp(_, _)),
-            SqlType::Time(_) => is_text(from) || matches!(from, D::Time32(_) | D::Time64(_) | D::Timestamp(_, _)),
+            SqlType::Time(_) => {
+                is_text(from) || matches!(from, D::Time32(_) | D::Time64(_) | D::Timestamp(_, _))
+            }
             SqlType::Timestamp(_) | SqlType::TimestampLtz(_) => {
                 is_text(from)
-                    || matches!(from, D::Date32 | D::Date64 | D::Time32(_) | D::Time64(_) | D::Timestamp(_, _))
+                    || matches!(
+                        from,
+                        D::Date32 | D::Date64 | D::Time32(_) | D::Time64(_) | D::Timestamp(_, _)
+                    )
             }
             SqlType::IntervalDayTime | SqlType::IntervalYearMonth => matches!(from, D::Interval(_)),
             _ => false,
@@ -170,8 +209,9 @@ fn allowed(from: &DataType, to: &SqlType) -> Result<()> {
     let shown = SqlType::from_arrow(from).map_or_else(|| from.to_string(), |t| t.to_string());
     let error = Error::plan(format!("{shown} cannot be cast to {to}"));
     Err(match to {
-        SqlType::Timestamp(_) | SqlType::TimestampLtz(_) if number => error
-            .with_hint("use TO_TIMESTAMP_LTZ(seconds, 0) or TO_TIMESTAMP_LTZ(milliseconds, 3)"),
+        SqlType::Timestamp(_) | SqlType::TimestampLtz(_) if number => {
+            error.with_hint("use TO_TIMESTAMP_LTZ(seconds, 0) or TO_TIMESTAMP_LTZ(milliseconds, 3)")
+        }
         t if is_exact_or_double(t) && matches!(from, D::Timestamp(_, _)) => {
             error.with_hint("use EXTRACT or UNIX_TIMESTAMP")
         }
@@ -220,7 +260,8 @@ fn normalized(array: &ArrayRef, zone: &str) -> Result<ArrayRef> {
         D::LargeList(f) | D::FixedSizeList(f, _) => D::List(f.clone()),
         _ => return Ok(Arc::clone(array)),
     };
-    let cast = arrow::compute::cast_with_options(array, &to, &CastOptions { safe: false, ..Default::default() })?;
+    let cast =
+        arrow::compute::cast_with_options(array, &to, &CastOptions { safe: false, ..Default::default() })?;
     if matches!(array.data_type(), D::Dictionary(_, _)) { normalized(&cast, zone) } else { Ok(cast) }
 }
 
@@ -279,7 +320,12 @@ pub(crate) fn cast_array(array: &ArrayRef, to: &SqlType, session: &str, try_: bo
             let list = array.as_list::<i32>();
             let D::List(field) = &target else { return Err(Error::internal("ARRAY's type")) };
             let values = cast_array(list.values(), t, session, try_)?;
-            Ok(Arc::new(ListArray::try_new(field.clone(), list.offsets().clone(), values, list.nulls().cloned())?))
+            Ok(Arc::new(ListArray::try_new(
+                field.clone(),
+                list.offsets().clone(),
+                values,
+                list.nulls().cloned(),
+            )?))
         }
         (D::Struct(_), SqlType::Row(types)) => {
             let row = array.as_struct();
@@ -292,12 +338,16 @@ pub(crate) fn cast_array(array: &ArrayRef, to: &SqlType, session: &str, try_: bo
             let map = array.as_map();
             let D::Map(field, _) = &target else { return Err(Error::internal("MAP's type")) };
             let D::Struct(fields) = field.data_type() else { return Err(Error::internal("MAP's type")) };
-            let columns = vec![
-                cast_array(map.keys(), k, session, try_)?,
-                cast_array(map.values(), v, session, try_)?,
-            ];
+            let columns =
+                vec![cast_array(map.keys(), k, session, try_)?, cast_array(map.values(), v, session, try_)?];
             let entries = StructArray::try_new(fields.clone(), columns, None)?;
-            Ok(Arc::new(MapArray::try_new(field.clone(), map.offsets().clone(), entries, map.nulls().cloned(), false)?))
+            Ok(Arc::new(MapArray::try_new(
+                field.clone(),
+                map.offsets().clone(),
+                entries,
+                map.nulls().cloned(),
+                false,
+            )?))
         }
         (D::Date32 | D::Time32(_) | D::Timestamp(_, _), _) => between_moments(array, to, session, try_),
         _ => arrow_cast(array),
@@ -435,8 +485,8 @@ fn read_decimal(text: &str, precision: u8, scale: i8) -> Result<i128, bool> {
     // How many digits are before the rounding point.
     let keep = (whole.len() as i64).saturating_add(exponent).saturating_add(i64::from(scale));
     let mut value = 0_i128;
-    for i in 0..keep.min(digits.len() as i64).max(0) as usize {
-        value = value.checked_mul(10).and_then(|v| v.checked_add(i128::from(digits[i] - b'0'))).ok_or(true)?;
+    for digit in digits.iter().take(usize::try_from(keep).unwrap_or(0)) {
+        value = value.checked_mul(10).and_then(|v| v.checked_add(i128::from(digit - b'0'))).ok_or(true)?;
     }
     if value != 0 {
         for _ in digits.len() as i64..keep {
@@ -502,7 +552,9 @@ fn from_text(text: &StringViewArray, to: &SqlType, session: &str, try_: bool) ->
             })?;
             Ok(arrow::compute::cast(&wide, &target)?)
         }
-        SqlType::Float => parsed::<Float32Type>(text, to, &target, try_, |s| read_double(s).map(|v| v as f32)),
+        SqlType::Float => {
+            parsed::<Float32Type>(text, to, &target, try_, |s| read_double(s).map(|v| v as f32))
+        }
         SqlType::Double => parsed::<Float64Type>(text, to, &target, try_, read_double),
         SqlType::Decimal(precision, scale) => {
             decimals(text.len(), *precision, *scale, try_, to, |i| (!text.is_null(i)).then(|| text.value(i)))
@@ -557,7 +609,8 @@ fn stamps(
     f: impl Fn(usize) -> Result<Option<NaiveDateTime>>,
 ) -> Result<ArrayRef> {
     let target = to.to_arrow(session);
-    let (DataType::Timestamp(unit, _), SqlType::Timestamp(p) | SqlType::TimestampLtz(p)) = (&target, to) else {
+    let (DataType::Timestamp(unit, _), SqlType::Timestamp(p) | SqlType::TimestampLtz(p)) = (&target, to)
+    else {
         return Err(Error::internal(format!("{to} is no TIMESTAMP")));
     };
     let grain = 10_i64.pow((digits(*unit) - usize::from(*p).min(digits(*unit))) as u32);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray;
 use arrow::array::{Array, ArrayRef, StringViewBuilder};
 use arrow::datatypes::{DataType, Int64Type};
-use arrow::array::AsArray;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
@@ -36,8 +36,11 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["SHA2"], &[TextOrBytes, Int], Returns::Text, sha2_of),
 ];
 
+/// The bytes of a row.
+type Octets<'a> = Box<dyn Fn(usize) -> Option<&'a [u8]> + 'a>;
+
 /// An argument of strings or bytes, as bytes.
-fn octets<'a>(c: &'a Call<'_>, i: usize) -> Result<Box<dyn Fn(usize) -> Option<&'a [u8]> + 'a>> {
+fn octets<'a>(c: &'a Call<'_>, i: usize) -> Result<Octets<'a>> {
     Ok(match c.kind(i) {
         DataType::Utf8View => {
             let s = c.text(i)?;
@@ -212,7 +215,11 @@ fn decode(c: &Call<'_>) -> Result<ArrayRef> {
         match charset(name)? {
             Charset::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
             Charset::Ascii => {
-                out.extend(bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }));
+                out.extend(
+                    bytes
+                        .iter()
+                        .map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }),
+                );
             }
             Charset::Latin1 => out.extend(bytes.iter().map(|b| char::from(*b))),
             Charset::Utf16Be => wide(bytes, false, out),

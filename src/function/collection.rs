@@ -23,7 +23,7 @@ use Kind::{Any, Bool, Collection, Int, List, Map, Text};
 
 pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["ARRAY"], &[Any], Returns::With(array_type), array).optional(1).variadic().coerce(all_alike),
-    define(&["MAP"], &[Any], Returns::With(map_type), map).optional(1).variadic().coerce(keys_and_values),
+    define(&["$MAP"], &[Any], Returns::With(map_type), map).optional(1).variadic().coerce(keys_and_values),
     define(&["ROW"], &[Any], Returns::With(row_type), row).variadic(),
     define(&["$AT"], &[Collection, Any], Returns::With(item_type), at).coerce(index),
     define(&["CARDINALITY"], &[Collection], Returns::Int, cardinality),
@@ -34,7 +34,9 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["ARRAY_PREPEND"], &[List, Any], Returns::First, prepend).coerce(list_and_element),
     define(&["ARRAY_REMOVE"], &[List, Any], Returns::First, remove).coerce(list_and_element),
     define(&["ARRAY_DISTINCT"], &[List], Returns::First, distinct),
-    define(&["ARRAY_REVERSE"], &[List], Returns::First, |c| choose(c, 1, |e, out| out.extend((e.of(0)).rev()))),
+    define(&["ARRAY_REVERSE"], &[List], Returns::First, |c| {
+        choose(c, 1, |e, out| out.extend((e.of(0)).rev()))
+    }),
     define(&["ARRAY_SLICE"], &[List, Int, Int], Returns::First, slice).optional(1),
     define(&["ARRAY_SORT"], &[List, Bool, Bool], Returns::First, sort).optional(2),
     define(&["ARRAY_UNION"], &[List, List], Returns::First, union).coerce(lists_alike),
@@ -99,7 +101,10 @@ fn values_type(t: &Typing<'_>) -> Result<DataType> {
 }
 fn entries_type(t: &Typing<'_>) -> Result<DataType> {
     let (key, value) = entry_fields(&t.types[0])?;
-    let fields = vec![Field::new("key", key.data_type().clone(), true), Field::new("value", value.data_type().clone(), true)];
+    let fields = vec![
+        Field::new("key", key.data_type().clone(), true),
+        Field::new("value", value.data_type().clone(), true),
+    ];
     Ok(list_of(DataType::Struct(fields.into())))
 }
 fn from_arrays_type(t: &Typing<'_>) -> Result<DataType> {
@@ -111,7 +116,9 @@ fn item_type(t: &Typing<'_>) -> Result<DataType> {
             if let Some(i) = t.int(1)
                 && i < 1
             {
-                return Err(Error::plan("elements of an ARRAY are counted from 1").with_detail(format!("got {i}")));
+                return Err(
+                    Error::plan("elements of an ARRAY are counted from 1").with_detail(format!("got {i}"))
+                );
             }
             Ok(f.data_type().clone())
         }
@@ -238,7 +245,8 @@ impl Chosen {
         Self { positions: Vec::new(), offsets: vec![0], valid: Vec::with_capacity(rows) }
     }
     fn end(&mut self, valid: bool) -> Result<()> {
-        let end = i32::try_from(self.positions.len()).map_err(|_| Error::execution("the ARRAYs of a batch are too long"))?;
+        let end = i32::try_from(self.positions.len())
+            .map_err(|_| Error::execution("the ARRAYs of a batch are too long"))?;
         self.offsets.push(end);
         self.valid.push(valid);
         Ok(())
@@ -275,7 +283,11 @@ fn choose_with(c: &Call<'_>, mut f: impl FnMut(&Elements<'_>, u32, &mut Vec<u32>
         let valid = ranges.is_some();
         if let Some(ranges) = ranges {
             let single = pool.bases[1] + (row * c.args[1].step) as u32;
-            f(&Elements { ranges: &ranges, rows: &pool.rows, values: &pool.values }, single, &mut chosen.positions);
+            f(
+                &Elements { ranges: &ranges, rows: &pool.rows, values: &pool.values },
+                single,
+                &mut chosen.positions,
+            );
         }
         chosen.end(valid)?;
     }
@@ -329,7 +341,9 @@ fn build_map(
                 }
             }
         }
-        offsets.push(i32::try_from(key_at.len()).map_err(|_| Error::execution("the MAPs of a batch are too long"))?);
+        offsets.push(
+            i32::try_from(key_at.len()).map_err(|_| Error::execution("the MAPs of a batch are too long"))?,
+        );
     }
     let columns = vec![
         take(keys, &UInt32Array::from(key_at), None)?,
@@ -338,7 +352,13 @@ fn build_map(
     let fields = Fields::from(vec![key_field.clone(), value_field.clone()]);
     let entries = StructArray::try_new(fields, columns, None)?;
     let nulls = Some(NullBuffer::from(valid)).filter(|n| n.null_count() > 0);
-    Ok(Arc::new(MapArray::try_new(entry_field.clone(), OffsetBuffer::new(offsets.into()), entries, nulls, false)?))
+    Ok(Arc::new(MapArray::try_new(
+        entry_field.clone(),
+        OffsetBuffer::new(offsets.into()),
+        entries,
+        nulls,
+        false,
+    )?))
 }
 
 fn map(c: &Call<'_>) -> Result<ArrayRef> {
@@ -431,7 +451,8 @@ fn element(c: &Call<'_>) -> Result<ArrayRef> {
             None | Some(0) => None,
             Some(1) => list.at(row).map(|at| list.array.value_offsets()[at] as u32),
             Some(n) => {
-                return Err(Error::execution("ELEMENT takes an ARRAY of one element").with_detail(format!("it has {n}")));
+                return Err(Error::execution("ELEMENT takes an ARRAY of one element")
+                    .with_detail(format!("it has {n}")));
             }
         });
     }
@@ -559,7 +580,8 @@ fn sort(c: &Call<'_>) -> Result<ArrayRef> {
             Some(n) => n.get(row),
             None => ascending,
         };
-        let (Some(ranges), Some(ascending), Some(nulls_first)) = (pool.ranges(c, 1, row)?, ascending, nulls_first)
+        let (Some(ranges), Some(ascending), Some(nulls_first)) =
+            (pool.ranges(c, 1, row)?, ascending, nulls_first)
         else {
             chosen.end(false)?;
             continue;

@@ -27,8 +27,10 @@ use crate::sql::types::SqlType;
 use Kind::{Any, Text};
 
 pub(crate) static FUNCTIONS: &[Definition] = &[
-    define(&["JSON_VALUE"], &[Text, Text, Text, Text, Any, Text, Any], Returns::With(value_type), value).optional(5),
-    define(&["JSON_QUERY"], &[Text, Text, Text, Text, Text, Text], Returns::With(query_type), query).optional(4),
+    define(&["JSON_VALUE"], &[Text, Text, Text, Text, Any, Text, Any], Returns::With(value_type), value)
+        .optional(5),
+    define(&["JSON_QUERY"], &[Text, Text, Text, Text, Text, Text], Returns::With(query_type), query)
+        .optional(4),
     define(&["JSON_EXISTS"], &[Text, Text, Text], Returns::Bool, exists).optional(1),
     define(&["$IS_JSON"], &[Text, Text], Returns::Bool, is_json),
     define(&["JSON_STRING"], &[Any], Returns::Text, string),
@@ -133,6 +135,7 @@ fn steps(spec: &str) -> Option<Vec<Step>> {
 /// What a path found.
 enum Found {
     Value(Value),
+    Null,
     Empty,
     Error(String),
 }
@@ -164,7 +167,7 @@ fn find(document: &str, path: &Path) -> Found {
                     None => return Found::Error("the path leads nowhere".into()),
                 };
             }
-            if at.is_null() { Found::Empty } else { Found::Value(at) }
+            if at.is_null() { Found::Null } else { Found::Value(at) }
         }
     }
 }
@@ -212,8 +215,10 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
         cast_array(&typed, &SqlType::String, "UTC", false).map(Some)
     };
     let (empty_value, error_value) = (fallback(4)?, fallback(6)?);
-    let instead = |how: &str, value: &Option<ArrayRef>, i: usize, row: usize, why: &str, out: &mut String| {
-        match (how, value) {
+    let instead =
+        |how: &str, value: &Option<ArrayRef>, i: usize, row: usize, why: &str, out: &mut String| match (
+            how, value,
+        ) {
             ("ERROR", _) => Err(refused("JSON_VALUE", why)),
             ("DEFAULT", Some(values)) => {
                 let at = row * c.args[i].step;
@@ -224,8 +229,7 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
                 Ok(Some(()))
             }
             _ => Ok(None),
-        }
-    };
+        };
     let constant = match path.constant().then(|| path.get(0)).flatten() {
         Some(p) => Some(compiled(p)?),
         None => None,
@@ -244,6 +248,7 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
                 return instead(on_error, &error_value, 6, row, "the path found no scalar", out);
             }
             Found::Value(value) => value,
+            Found::Null => return Ok(None),
             Found::Empty => return instead(on_empty, &empty_value, 4, row, "the path found nothing", out),
             Found::Error(why) => return instead(on_error, &error_value, 6, row, &why, out),
         };
@@ -259,7 +264,14 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
             _ => true,
         };
         if !fits {
-            return instead(on_error, &error_value, 6, row, &format!("'{shown}' is not a value of {to}"), out);
+            return instead(
+                on_error,
+                &error_value,
+                6,
+                row,
+                &format!("'{shown}' is not a value of {to}"),
+                out,
+            );
         }
         out.push_str(&shown);
         Ok(Some(()))
@@ -302,7 +314,8 @@ fn elements(text: &StringViewArray) -> ArrayRef {
 
 fn query(c: &Call<'_>) -> Result<ArrayRef> {
     let (document, path) = (c.text(0)?, c.text(1)?);
-    let (wrapper, on_empty, on_error) = (option(c, 3, "WITHOUT")?, option(c, 4, "NULL")?, option(c, 5, "NULL")?);
+    let (wrapper, on_empty, on_error) =
+        (option(c, 3, "WITHOUT")?, option(c, 4, "NULL")?, option(c, 5, "NULL")?);
     let instead = |how: &str, why: &str, out: &mut String| match how {
         "ERROR" => Err(refused("JSON_QUERY", why)),
         "NULL" => Ok(None),
@@ -316,6 +329,7 @@ fn query(c: &Call<'_>) -> Result<ArrayRef> {
         let (document, path) = (some!(document.get(row)), compiled(some!(path.get(row)))?);
         let found = match find(document, &path) {
             Found::Value(value) => value,
+            Found::Null => return Ok(None),
             Found::Empty => return instead(on_empty, "the path found nothing", out),
             Found::Error(why) => return instead(on_error, &why, out),
         };
@@ -339,9 +353,9 @@ fn exists(c: &Call<'_>) -> Result<ArrayRef> {
     c.booleans(|row| {
         let (document, path) = (some!(document.get(row)), compiled(some!(path.get(row)))?);
         match find(document, &path) {
-            Found::Value(Value::Array(items)) if matches!(path.route, Route::Query(_)) => Ok(Some(!items.is_empty())),
+            // A query with filters or wildcards always finds an array, be it empty, and so does Flink.
             Found::Value(_) => Ok(Some(true)),
-            Found::Empty => Ok(Some(false)),
+            Found::Null | Found::Empty => Ok(Some(false)),
             Found::Error(why) => match on_error {
                 "TRUE" => Ok(Some(true)),
                 "UNKNOWN" => Ok(None),
@@ -545,7 +559,10 @@ fn string(c: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// The writers of the values, which of them are JSON already, and whether NULLs are kept.
-fn members<'a>(c: &'a Call<'_>, values: impl Iterator<Item = usize>) -> Result<(Vec<(usize, Writer<'a>)>, bool)> {
+fn members<'a>(
+    c: &'a Call<'_>,
+    values: impl Iterator<Item = usize>,
+) -> Result<(Vec<(usize, Writer<'a>)>, bool)> {
     let keep = option(c, 0, "NULL")? == "NULL";
     let forms = option(c, 1, "")?;
     let mut writers = Vec::new();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type,
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -49,8 +49,10 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["E"], &[], Returns::Double, |c| c.numbers::<Float64Type>(|_| Ok(Some(std::f64::consts::E)))),
     define(&["ABS"], &[Number], Returns::First, abs),
     define(&["SIGN"], &[Number], Returns::First, sign),
-    define(&["ROUND"], &[Number, Int], Returns::With(rounded_type), |c| rounded(c, Rounding::HalfUp)).optional(1),
-    define(&["TRUNCATE"], &[Number, Int], Returns::With(rounded_type), |c| rounded(c, Rounding::Down)).optional(1),
+    define(&["ROUND"], &[Number, Int], Returns::With(rounded_type), |c| rounded(c, Rounding::HalfUp))
+        .optional(1),
+    define(&["TRUNCATE"], &[Number, Int], Returns::With(rounded_type), |c| rounded(c, Rounding::Down))
+        .optional(1),
     define(&["$FLOOR"], &[Number], Returns::With(whole_type), |c| rounded(c, Rounding::Floor)),
     define(&["$CEIL"], &[Number], Returns::With(whole_type), |c| rounded(c, Rounding::Ceiling)),
     define(&["BIN"], &[Int], Returns::Text, super::codec::bin),
@@ -120,8 +122,9 @@ fn sign(c: &Call<'_>) -> Result<ArrayRef> {
         DataType::Int32 => integer!(Int32Type, 1),
         DataType::Int64 => integer!(Int64Type, 1),
         DataType::Decimal128(p, s) if *p as i8 > *s => integer!(Decimal128Type, 10_i128.pow(*s as u32)),
-        DataType::Decimal128(_, _) => Err(Error::unsupported("SIGN of a DECIMAL without whole digits")
-            .with_hint("CAST it to DOUBLE")),
+        DataType::Decimal128(_, _) => {
+            Err(Error::unsupported("SIGN of a DECIMAL without whole digits").with_hint("CAST it to DOUBLE"))
+        }
         DataType::Float32 => {
             let x = c.values::<Float32Array>(0)?;
             c.numbers::<Float32Type>(|row| Ok(x.get(row).map(|v| of(f64::from(v)) as f32)))
@@ -173,7 +176,9 @@ impl Rounding {
         let Ok(digits) = format!("{whole}{fraction}").parse::<i128>() else {
             return if places >= 0 { x } else { self.scaled(x, places) };
         };
-        let Some(unit) = u32::try_from(fraction.len() as i64 - places).ok().and_then(|n| 10_i128.checked_pow(n))
+        let Some(unit) = u32::try_from((fraction.len() as i64).saturating_sub(places))
+            .ok()
+            .and_then(|n| 10_i128.checked_pow(n))
         else {
             return 0.0;
         };
@@ -184,7 +189,7 @@ impl Rounding {
     }
 
     fn scaled(self, x: f64, places: i64) -> f64 {
-        let unit = 10_f64.powi(i32::try_from(-places).unwrap_or(i32::MAX));
+        let unit = 10_f64.powi(i32::try_from(places.saturating_neg()).unwrap_or(i32::MAX));
         match self {
             Self::Down => (x / unit).trunc() * unit,
             _ => (x / unit).round() * unit,
@@ -232,7 +237,9 @@ fn rounded(c: &Call<'_>, how: Rounding) -> Result<ArrayRef> {
                 if places >= 0 {
                     return Ok(Some(x));
                 }
-                let Some(unit) = u32::try_from(-places).ok().and_then(|n| 10_i128.checked_pow(n)) else {
+                let Some(unit) =
+                    u32::try_from(places.saturating_neg()).ok().and_then(|n| 10_i128.checked_pow(n))
+                else {
                     return Ok(Some(0));
                 };
                 let rounded = how.integer(i128::from(x), unit).and_then(|v| v.try_into().ok());
@@ -253,7 +260,7 @@ fn rounded(c: &Call<'_>, how: Rounding) -> Result<ArrayRef> {
             let limit = 10_i128.pow(u32::from(*precision));
             c.numbers::<Decimal128Type>(|row| {
                 let (x, places) = (some!(x.get(row)), some!(places(row)));
-                let drop = i64::from(from) - places.min(i64::from(from));
+                let drop = i64::from(from).saturating_sub(places.min(i64::from(from)));
                 let Some(unit) = u32::try_from(drop).ok().and_then(|n| 10_i128.checked_pow(n)) else {
                     return Ok(Some(0));
                 };
@@ -288,6 +295,9 @@ fn rounded(c: &Call<'_>, how: Rounding) -> Result<ArrayRef> {
 /// With a seed, every batch begins the same sequence; without, the thread's generator.
 fn generator(c: &Call<'_>, seed: Option<usize>) -> Result<Option<StdRng>> {
     let Some(i) = seed else { return Ok(Some(StdRng::from_rng(&mut rand::rng()))) };
+    if c.rows == 0 {
+        return Ok(None);
+    }
     Ok(c.int(i)?.get(0).map(|seed| StdRng::seed_from_u64(seed as u64)))
 }
 
@@ -298,16 +308,14 @@ fn random(c: &Call<'_>) -> Result<ArrayRef> {
 
 fn random_integer(c: &Call<'_>) -> Result<ArrayRef> {
     let seeded = c.has(1);
-    if c.rows == 0 {
-        return Ok(c.nulls());
-    }
     let Some(mut rng) = generator(c, seeded.then_some(0))? else { return Ok(c.nulls()) };
     let bound = c.int(usize::from(seeded))?;
     c.numbers::<Int32Type>(|row| {
         let bound = some!(bound.get(row));
         match i32::try_from(bound) {
             Ok(bound) if bound > 0 => Ok(Some(rng.random_range(0..bound))),
-            _ => Err(Error::execution("the bound of RAND_INTEGER must be positive").with_detail(format!("got {bound}"))),
+            _ => Err(Error::execution("the bound of RAND_INTEGER must be positive")
+                .with_detail(format!("got {bound}"))),
         }
     })
 }

@@ -10,7 +10,9 @@ use std::str::FromStr;
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, Time32MillisecondArray};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, Time32MillisecondType, TimeUnit};
-use chrono::{DateTime, Days, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
+use chrono::{
+    DateTime, Days, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone,
+};
 
 use super::pattern::clamped;
 use super::scalar::Call;
@@ -91,7 +93,8 @@ pub(crate) fn ticks(t: NaiveDateTime, unit: TimeUnit) -> Option<i64> {
 /// Ticks, or an error that says that the moment is out of range.
 pub(crate) fn ticks_or_error(t: NaiveDateTime, unit: TimeUnit) -> Result<i64> {
     ticks(t, unit).ok_or_else(|| {
-        Error::execution("the timestamp is out of range").with_detail(format!("{t} does not fit into nanoseconds"))
+        Error::execution("the timestamp is out of range")
+            .with_detail(format!("{t} does not fit into nanoseconds"))
     })
 }
 
@@ -103,13 +106,15 @@ pub(crate) fn from_ticks(v: i64, unit: TimeUnit) -> Result<NaiveDateTime> {
         TimeUnit::Microsecond => DateTime::from_timestamp_micros(v),
         TimeUnit::Nanosecond => Some(DateTime::from_timestamp_nanos(v)),
     };
-    t.map(|t| t.naive_utc()).ok_or_else(|| Error::execution("the timestamp is out of range").with_detail(v.to_string()))
+    t.map(|t| t.naive_utc())
+        .ok_or_else(|| Error::execution("the timestamp is out of range").with_detail(v.to_string()))
 }
 
 /// The date of days since 1970.
 pub(crate) fn from_days(days: i32) -> Result<NaiveDate> {
-    NaiveDate::from_epoch_days(days)
-        .ok_or_else(|| Error::execution("the date is out of range").with_detail(format!("{days} days since 1970")))
+    NaiveDate::from_epoch_days(days).ok_or_else(|| {
+        Error::execution("the date is out of range").with_detail(format!("{days} days since 1970"))
+    })
 }
 
 /// Reads `yyyy-[M]M-[d]d[ HH:mm:ss[.fraction]]`, the form of Flink's casts; `None` for anything else.
@@ -125,6 +130,9 @@ pub(crate) fn read_timestamp(text: &str) -> Option<NaiveDateTime> {
         Some(time) => {
             if time.bytes().filter(|b| *b == b':').count() != 2 {
                 return None;
+            }
+            if time == "24:00:00" {
+                return date.checked_add_days(Days::new(1)).map(|d| d.and_time(NaiveTime::MIN));
             }
             read_time(time)?
         }
@@ -201,7 +209,9 @@ impl<'a> Moments<'a> {
     pub fn of(array: &'a ArrayRef, step: usize) -> Result<Self> {
         let source = match array.data_type() {
             DataType::Date32 => Source::Date(array.as_primitive::<Date32Type>()),
-            DataType::Time32(TimeUnit::Millisecond) => Source::Time(array.as_primitive::<Time32MillisecondType>()),
+            DataType::Time32(TimeUnit::Millisecond) => {
+                Source::Time(array.as_primitive::<Time32MillisecondType>())
+            }
             DataType::Utf8View => Source::Text(array.as_string_view()),
             DataType::Timestamp(unit, name) => {
                 let zone = name.as_deref().map(zone).transpose()?;
@@ -227,7 +237,9 @@ impl<'a> Moments<'a> {
         Ok(match &self.source {
             Source::Date(a) if present(a) => Some(from_days(a.value(i))?.and_time(NaiveTime::MIN)),
             Source::Time(a) if present(a) => Some(from_ticks(i64::from(a.value(i)), TimeUnit::Millisecond)?),
-            Source::Stamp(a, unit, _) if present(a) => Some(from_ticks(a.as_primitive::<Int64Type>().value(i), *unit)?),
+            Source::Stamp(a, unit, _) if present(a) => {
+                Some(from_ticks(a.as_primitive::<Int64Type>().value(i), *unit)?)
+            }
             Source::Text(a) if present(a) => read_timestamp(a.value(i)),
             _ => None,
         })

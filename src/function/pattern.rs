@@ -29,7 +29,17 @@ pub(crate) struct Moment<'a> {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -139,8 +149,10 @@ impl Pattern {
                 }
                 'X' | 'x' | 'Z' | 'z' | 'V' => {
                     let Some((name, offset)) = m.zone else {
-                        return Err(Error::execution(format!("a TIMESTAMP has no zone for letter '{letter}'"))
-                            .with_hint("use TIMESTAMP_LTZ or leave the zone out of the pattern"));
+                        return Err(Error::execution(format!(
+                            "a TIMESTAMP has no zone for letter '{letter}'"
+                        ))
+                        .with_hint("use TIMESTAMP_LTZ or leave the zone out of the pattern"));
                     };
                     zone(letter, n, name, offset, out);
                     continue;
@@ -164,8 +176,8 @@ impl Pattern {
                 'n' => time.nanosecond(),
                 'A' => time.num_seconds_from_midnight() * 1000 + time.nanosecond() / 1_000_000,
                 _ => {
-                    let nanos =
-                        u64::from(time.num_seconds_from_midnight()) * 1_000_000_000 + u64::from(time.nanosecond());
+                    let nanos = u64::from(time.num_seconds_from_midnight()) * 1_000_000_000
+                        + u64::from(time.nanosecond());
                     let _ = write!(out, "{nanos:0n$}");
                     continue;
                 }
@@ -194,7 +206,7 @@ impl Pattern {
             };
             // A number right before another number has exactly its letters' width.
             let adjacent = matches!(self.tokens.get(i + 1), Some(Token::Field(next, m))
-                if !matches!(next, 'a' | 'X' | 'x' | 'Z' | 'z' | 'V' | 'E') && !(*next == 'M' && *m >= 3));
+                if !(matches!(next, 'a' | 'X' | 'x' | 'Z' | 'z' | 'V' | 'E') || *next == 'M' && *m >= 3));
             let mut digits = |least: usize, most: usize| -> Option<u32> {
                 let len = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
                 if len < least {
@@ -204,7 +216,13 @@ impl Pattern {
                 rest = tail;
                 number.parse().ok()
             };
-            let mut number = |most: usize| if n >= 2 || adjacent { digits(n, n.max(if adjacent { n } else { 2 })) } else { digits(1, most) };
+            let mut number = |most: usize| {
+                if n >= 2 || adjacent {
+                    digits(n, n.max(if adjacent { n } else { 2 }))
+                } else {
+                    digits(1, most)
+                }
+            };
             match letter {
                 'y' | 'u' if n == 2 => year = 2000 + number(2)? as i32,
                 'y' | 'u' => {
@@ -281,9 +299,8 @@ pub(crate) fn clamped(year: i32, month: u32, day: u32) -> Option<NaiveDate> {
     if day > 31 {
         return None;
     }
-    NaiveDate::from_ymd_opt(year, month, day).or_else(|| {
-        (28..day).rev().find_map(|d| NaiveDate::from_ymd_opt(year, month, d))
-    })
+    NaiveDate::from_ymd_opt(year, month, day)
+        .or_else(|| (28..day).rev().find_map(|d| NaiveDate::from_ymd_opt(year, month, d)))
 }
 
 fn wrong(pattern: &str, why: impl Into<String>) -> Error {

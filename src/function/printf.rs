@@ -124,7 +124,8 @@ pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
                 Piece::Value { argument, flags, width, precision, conversion } => {
                     let (array, step) =
                         arguments.get(*argument).ok_or_else(|| wrong(format, "an argument is missing"))?;
-                    let shown = show(format, array.as_ref(), row * step, flags, *width, *precision, *conversion)?;
+                    let shown =
+                        show(format, array.as_ref(), row * step, flags, *width, *precision, *conversion)?;
                     let padding = width.saturating_sub(shown.chars().count());
                     if flags.contains('-') {
                         let _ = write!(out, "{shown}{:padding$}", "");

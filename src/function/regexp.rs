@@ -191,7 +191,7 @@ pub(crate) fn similar(c: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// SQL's pattern as a regular expression: `%` and `_` are wildcards, `| * + ? { } ( ) [ ]` keep their
-/// meaning, everything else stands for itself.
+/// meaning and so does the dot, which the standard would take for itself and Flink does not.
 fn similar_to_regex(pattern: &str, escape: Option<char>) -> Result<String> {
     let mut regex = String::from("(?s)^(?:");
     let mut set = false;
@@ -211,7 +211,7 @@ fn similar_to_regex(pattern: &str, escape: Option<char>) -> Result<String> {
             }
             '%' if !set => regex.push_str(".*"),
             '_' if !set => regex.push('.'),
-            '|' | '*' | '+' | '?' | '{' | '}' | '(' | ')' | ',' | '-' | '^' | ':' => regex.push(ch),
+            '.' | '|' | '*' | '+' | '?' | '{' | '}' | '(' | ')' | ',' | '-' | '^' | ':' => regex.push(ch),
             _ => regex.push_str(&regex::escape(ch.encode_utf8(&mut [0; 4]))),
         }
     }

@@ -20,6 +20,7 @@ use arrow::array::{
     Float64Array, Int64Array, ListArray, MapArray, PrimitiveArray, StringViewArray, StringViewBuilder,
     new_null_array,
 };
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{
@@ -132,7 +133,9 @@ impl Kind {
             Self::TextOrNumber if text || null => Some(D::Utf8View),
             Self::TextOrNumber if t.is_integer() => Some(D::Int64),
             Self::TextOrNumber if t.is_numeric() => Some(D::Float64),
-            Self::List | Self::Collection if null => Some(D::List(Arc::new(Field::new_list_field(D::Null, true)))),
+            Self::List | Self::Collection if null => {
+                Some(D::List(Arc::new(Field::new_list_field(D::Null, true))))
+            }
             Self::List => list,
             Self::Map | Self::Collection if matches!(t, D::Map(_, _)) => Some(t.clone()),
             Self::Collection => list,
@@ -223,7 +226,17 @@ pub(crate) const fn define(
     returns: Returns,
     body: Body,
 ) -> Definition {
-    Definition { names, args, optional: 0, variadic: false, returns, body, volatile: false, coercion: None, metadata: None }
+    Definition {
+        names,
+        args,
+        optional: 0,
+        variadic: false,
+        returns,
+        body,
+        volatile: false,
+        coercion: None,
+        metadata: None,
+    }
 }
 
 impl Definition {
@@ -356,8 +369,8 @@ impl ScalarUDFImpl for Scalar {
         Ok(Arc::new(field))
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion_common::Result<ColumnarValue> {
-        let constant = !self.definition.volatile
-            && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let constant =
+            !self.definition.volatile && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let mut types = Vec::with_capacity(args.args.len());
         let mut values = Vec::with_capacity(args.args.len());
@@ -369,7 +382,8 @@ impl ScalarUDFImpl for Scalar {
             if let Some(seen) = self.definition.kind(i).and_then(|k| k.seen(array.data_type()))
                 && seen != *array.data_type()
             {
-                array = arrow::compute::cast(&array, &seen)?;
+                let options = CastOptions { safe: false, ..Default::default() };
+                array = cast_with_options(&array, &seen, &options)?;
             }
             types.push(array.data_type().clone());
             values.push(Arg { array, step });
@@ -478,7 +492,8 @@ impl<'a> Call<'a> {
     }
     /// An argument as its array type.
     pub fn values<A: Any>(&self, i: usize) -> Result<Values<'_, A>> {
-        let arg = self.args.get(i).ok_or_else(|| Error::internal(format!("{} lacks an argument", self.name())))?;
+        let arg =
+            self.args.get(i).ok_or_else(|| Error::internal(format!("{} lacks an argument", self.name())))?;
         let array = arg.array.as_any().downcast_ref::<A>().ok_or_else(|| {
             Error::internal(format!("{} got {} as argument {}", self.name(), arg.array.data_type(), i + 1))
         })?;
@@ -520,7 +535,11 @@ impl<'a> Call<'a> {
     pub fn constant_text(&self, i: usize) -> Result<Option<&str>> {
         let values = self.text(i)?;
         if !values.constant() {
-            return Err(Error::unsupported(format!("argument {} of {} must be a constant", i + 1, self.name())));
+            return Err(Error::unsupported(format!(
+                "argument {} of {} must be a constant",
+                i + 1,
+                self.name()
+            )));
         }
         Ok(values.get(0))
     }

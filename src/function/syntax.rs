@@ -3,7 +3,7 @@
 //! Some functions have a grammar of their own, some of which `sqlparser` reads and DataFusion then refuses, and
 //! some of which `sqlparser` cannot read. Both ends meet in calls of the functions of this room:
 //!
-//! - [`parse_prefix`], [`parse_infix`] and [`next_precedence`] belong into the methods of the same names of the
+//! - [`parse_prefix`] and [`parse_infix`] belong into the methods of the same names of the
 //!   parser's dialect;
 //! - [`rewrite_ast`] runs over what was parsed, before DataFusion plans it.
 //!
@@ -19,11 +19,9 @@ use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType as AstType, DateTimeField, ExactNumberInfo,
-    Expr as Ast, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo, TrimWhereField,
-    UnaryOperator, Value, VisitMut, visit_expressions_mut,
+    Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, TimezoneInfo, TrimWhereField, UnaryOperator, Value, VisitMut, visit_expressions_mut,
 };
-use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
@@ -119,7 +117,8 @@ pub fn parse_infix(parser: &mut Parser<'_>, expr: &Ast) -> Option<Result<Ast, Pa
     } else {
         return None;
     };
-    let kind = ["VALUE", "OBJECT", "ARRAY", "SCALAR"].into_iter().find(|k| word(parser, k)).unwrap_or("VALUE");
+    let kind =
+        ["VALUE", "OBJECT", "ARRAY", "SCALAR"].into_iter().find(|k| word(parser, k)).unwrap_or("VALUE");
     let test = call("$is_json", vec![expr.clone(), text(kind)]);
     Some(Ok(if negated { Ast::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }))
 }
@@ -136,7 +135,8 @@ fn returning(parser: &mut Parser<'_>) -> Result<String, ParserError> {
         return Ok("STRING".into());
     }
     let data_type = parser.parse_data_type()?;
-    let data_type = crate::sql::cast_type(&data_type).map_err(|e| ParserError::ParserError(e.message().into()))?;
+    let data_type =
+        crate::sql::cast_type(&data_type).map_err(|e| ParserError::ParserError(e.message().into()))?;
     Ok(data_type.to_string())
 }
 
@@ -164,7 +164,10 @@ fn json_value(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     }
     parser.expect_token(&Token::RParen)?;
     let [(empty, empty_value), (error, error_value)] = behaviours;
-    Ok(call("json_value", vec![document, path, text(returning), text(empty), empty_value, text(error), error_value]))
+    Ok(call(
+        "json_value",
+        vec![document, path, text(returning), text(empty), empty_value, text(error), error_value],
+    ))
 }
 
 fn json_query(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
@@ -292,7 +295,7 @@ fn map_literal(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
         parser.parse_comma_separated(Parser::parse_expr)?
     };
     parser.expect_token(&Token::RBracket)?;
-    Ok(call("map", entries))
+    Ok(call("$map", entries))
 }
 
 // ---------------------------------------------------------------------------------------------- rewriting
@@ -317,7 +320,11 @@ fn rewrite(expr: &mut Ast) {
         Ast::Ceil { expr, field: CeilFloorKind::DateTimeField(unit) } => rounded("$ceil", unit, take(expr)),
         Ast::Substring { expr, substring_from, substring_for, .. } => {
             let mut args = vec![take(expr)];
-            args.push(substring_from.as_deref_mut().map_or_else(|| Ast::value(Value::Number("1".into(), false)), take));
+            args.push(
+                substring_from
+                    .as_deref_mut()
+                    .map_or_else(|| Ast::value(Value::Number("1".into(), false)), take),
+            );
             args.extend(substring_for.as_deref_mut().map(take));
             call("substring", args)
         }
@@ -470,11 +477,6 @@ fn rewrite_call(function: &mut Function) -> Option<Ast> {
     })
 }
 
-/// True for a keyword that `sqlparser` reserves although Flink has a function of this name.
-pub fn is_function_keyword(keyword: Keyword) -> bool {
-    matches!(keyword, Keyword::LEFT | Keyword::RIGHT | Keyword::REPLACE | Keyword::TRUNCATE)
-}
-
 // ----------------------------------------------------------------------------------------------- planning
 
 /// The planners of expressions.
@@ -507,7 +509,9 @@ impl ExprPlanner for Access {
                 let get_field = datafusion_functions::core::get_field();
                 PlannerResult::Planned(get_field.call(vec![expr, lit(name)]))
             }
-            GetFieldAccess::NamedStructField { name } => PlannerResult::Planned(self.at.call(vec![expr, lit(name)])),
+            GetFieldAccess::NamedStructField { name } => {
+                PlannerResult::Planned(self.at.call(vec![expr, lit(name)]))
+            }
             GetFieldAccess::ListIndex { key } if !is_row => {
                 PlannerResult::Planned(self.at.call(vec![expr, Expr::clone(&key)]))
             }

@@ -22,9 +22,9 @@ macro_rules! parts {
     };
 }
 
-static PARTS: [Definition; 11] = parts!("YEAR" => Year, "QUARTER" => Quarter, "MONTH" => Month, "WEEK" => Week,
+static PARTS: [Definition; 10] = parts!("YEAR" => Year, "QUARTER" => Quarter, "MONTH" => Month, "WEEK" => Week,
     "DAYOFYEAR" => DayOfYear, "DAYOFMONTH" => Day, "DAYOFWEEK" => DayOfWeek, "HOUR" => Hour, "MINUTE" => Minute,
-    "SECOND" => Second, "MILLISECOND" => Millisecond);
+    "SECOND" => Second);
 
 static OTHERS: &[Definition] = &[
     define(&["EXTRACT"], &[Text, Moment], Returns::Long, |c| {
@@ -167,8 +167,7 @@ fn part(t: NaiveDateTime, unit: Unit) -> i64 {
         Unit::Hour => i64::from(t.hour()),
         Unit::Minute => i64::from(t.minute()),
         Unit::Second => i64::from(t.second()),
-        // Seconds and their fraction, as the standard's EXTRACT counts them.
-        Unit::Millisecond => i64::from(t.second()) * 1_000 % 1_000 + nano / 1_000_000,
+        Unit::Millisecond => nano / 1_000_000,
         Unit::Microsecond => nano / 1_000,
         Unit::Nanosecond => nano,
         Unit::Epoch => t.and_utc().timestamp(),
@@ -199,8 +198,12 @@ pub(crate) fn store(c: &Call<'_>, f: impl FnMut(usize) -> Result<Option<NaiveDat
     let mut f = f;
     match c.returns {
         DataType::Timestamp(unit @ TimeUnit::Second, _) => stamps::<TimestampSecondType>(c, *unit, f),
-        DataType::Timestamp(unit @ TimeUnit::Millisecond, _) => stamps::<TimestampMillisecondType>(c, *unit, f),
-        DataType::Timestamp(unit @ TimeUnit::Microsecond, _) => stamps::<TimestampMicrosecondType>(c, *unit, f),
+        DataType::Timestamp(unit @ TimeUnit::Millisecond, _) => {
+            stamps::<TimestampMillisecondType>(c, *unit, f)
+        }
+        DataType::Timestamp(unit @ TimeUnit::Microsecond, _) => {
+            stamps::<TimestampMicrosecondType>(c, *unit, f)
+        }
         DataType::Timestamp(unit @ TimeUnit::Nanosecond, _) => stamps::<TimestampNanosecondType>(c, *unit, f),
         DataType::Date32 => c.numbers::<Date32Type>(|row| Ok(f(row)?.map(|t| t.date().to_epoch_days()))),
         DataType::Time32(_) => c.numbers::<Time32MillisecondType>(|row| {
@@ -222,7 +225,8 @@ fn rounded(c: &Call<'_>, up: bool) -> Result<ArrayRef> {
     store(c, |row| {
         let t = some!(moments.local(row)?);
         let down = floor(t, unit).ok_or_else(|| out_of_range(name))?;
-        let result = if up && down != t { add_local(down, unit, 1).ok_or_else(|| out_of_range(name))? } else { down };
+        let result =
+            if up && down != t { add_local(down, unit, 1).ok_or_else(|| out_of_range(name))? } else { down };
         Ok(Some(match moments.zone() {
             Some(zone) => to_utc(zone, result),
             None => result,
@@ -316,7 +320,8 @@ fn difference(c: &Call<'_>) -> Result<ArrayRef> {
                     return Err(Error::plan("TIMESTAMPDIFF does not count this part of a date"));
                 };
                 let difference = b - a;
-                let nanos = i128::from(difference.num_seconds()) * 1_000_000_000 + i128::from(difference.subsec_nanos());
+                let nanos = i128::from(difference.num_seconds()) * 1_000_000_000
+                    + i128::from(difference.subsec_nanos());
                 i64::try_from(nanos / i128::from(length)).map_err(|_| out_of_range("TIMESTAMPDIFF"))?
             }
         };
@@ -329,7 +334,8 @@ fn whole_months(a: NaiveDateTime, b: NaiveDateTime) -> i64 {
     if a > b {
         return -whole_months(b, a);
     }
-    let months = (i64::from(b.year()) - i64::from(a.year())) * 12 + i64::from(b.month()) - i64::from(a.month());
+    let months =
+        (i64::from(b.year()) - i64::from(a.year())) * 12 + i64::from(b.month()) - i64::from(a.month());
     match add_local(a, Unit::Month, months) {
         Some(reached) if reached <= b => months,
         _ => months - 1,

@@ -18,7 +18,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["LOWER"], &[Text], Returns::Text, lower),
     define(&["INITCAP"], &[Text], Returns::Text, initcap),
     define(&["REVERSE"], &[Text], Returns::Text, reverse),
-    define(&["CHAR_LENGTH", "CHARACTER_LENGTH", "LENGTH"], &[Text], Returns::Int, char_length),
+    define(&["CHAR_LENGTH", "CHARACTER_LENGTH"], &[Text], Returns::Int, char_length),
     define(&["ASCII"], &[Text], Returns::Int, ascii),
     define(&["CHR"], &[Int], Returns::Text, chr),
     define(&["CONCAT"], &[Text], Returns::Text, concat).variadic(),
@@ -42,7 +42,8 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["ENDSWITH"], &[Text, Text], Returns::Bool, ends_with),
     define(&["SPLIT_INDEX"], &[Text, Kind::TextOrNumber, Int], Returns::Text, split_index),
     define(&["SPLIT"], &[Text, Text], Returns::With(|_| Ok(list_of_text())), split),
-    define(&["STR_TO_MAP"], &[Text, Text, Text], Returns::With(|_| Ok(map_of_text())), str_to_map).optional(2),
+    define(&["STR_TO_MAP"], &[Text, Text, Text], Returns::With(|_| Ok(map_of_text())), str_to_map)
+        .optional(2),
     define(&["ELT"], &[Int, Text], Returns::Text, elt).variadic(),
     define(&["IS_ALPHA"], &[Any], Returns::Bool, is_alpha),
     define(&["IS_DIGIT"], &[Any], Returns::Bool, is_digit),
@@ -56,7 +57,8 @@ pub(crate) fn list_of_text() -> DataType {
 }
 
 fn map_of_text() -> DataType {
-    let entries = vec![Field::new("key", DataType::Utf8View, false), Field::new("value", DataType::Utf8View, true)];
+    let entries =
+        vec![Field::new("key", DataType::Utf8View, false), Field::new("value", DataType::Utf8View, true)];
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries.into()), false)), false)
 }
 
@@ -360,7 +362,7 @@ fn find(s: &str, part: &str, from: i64) -> i64 {
     if part.is_empty() {
         return 1;
     }
-    let start = offset(s, from - 1);
+    let start = offset(s, from.saturating_sub(1));
     s[start..].find(part).map_or(0, |i| count(&s[..start + i]) + 1)
 }
 
@@ -455,7 +457,11 @@ fn split_index(c: &Call<'_>) -> Result<ArrayRef> {
         if s.is_empty() {
             return Ok(None);
         }
-        Ok(if separator.is_empty() { s.split(char::is_whitespace).nth(index) } else { s.split(separator).nth(index) })
+        Ok(if separator.is_empty() {
+            s.split(char::is_whitespace).nth(index)
+        } else {
+            s.split(separator).nth(index)
+        })
     })
 }
 
@@ -488,8 +494,11 @@ fn str_to_map(c: &Call<'_>) -> Result<ArrayRef> {
     let pairs = if c.has(1) { Some(c.text(1)?) } else { None };
     let keys = if c.has(2) { Some(c.text(2)?) } else { None };
     let DataType::Map(entries, _) = map_of_text() else { return Err(Error::internal("STR_TO_MAP's type")) };
-    let DataType::Struct(fields) = entries.data_type() else { return Err(Error::internal("STR_TO_MAP's type")) };
-    let names = arrow::array::MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
+    let DataType::Struct(fields) = entries.data_type() else {
+        return Err(Error::internal("STR_TO_MAP's type"));
+    };
+    let names =
+        arrow::array::MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
     let mut map = MapBuilder::new(Some(names), StringViewBuilder::new(), StringViewBuilder::new())
         .with_keys_field(fields[0].clone())
         .with_values_field(fields[1].clone());
@@ -498,7 +507,8 @@ fn str_to_map(c: &Call<'_>) -> Result<ArrayRef> {
         None => Some(String::from(default)),
     };
     for row in 0..c.rows {
-        let (Some(s), Some(pair), Some(key)) = (s.get(row), given(&pairs, row, ","), given(&keys, row, "=")) else {
+        let (Some(s), Some(pair), Some(key)) = (s.get(row), given(&pairs, row, ","), given(&keys, row, "="))
+        else {
             map.append(false)?;
             continue;
         };

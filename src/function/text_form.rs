@@ -16,7 +16,10 @@ use crate::sql::types::SqlType;
 /// Writes the value of a row, which must not be NULL.
 pub(crate) type Writer<'a> = Box<dyn Fn(usize, &mut String) -> Result<()> + 'a>;
 
-fn plain<'a, T: ArrowPrimitiveType>(array: &'a ArrayRef, f: impl Fn(T::Native, &mut String) + 'a) -> Writer<'a> {
+fn plain<'a, T: ArrowPrimitiveType>(
+    array: &'a ArrayRef,
+    f: impl Fn(T::Native, &mut String) + 'a,
+) -> Writer<'a> {
     let array = array.as_primitive::<T>();
     Box::new(move |i, out| {
         f(array.value(i), out);
@@ -178,9 +181,7 @@ pub(crate) fn writer(array: &ArrayRef) -> Result<Writer<'_>> {
                 Ok(())
             })
         }
-        D::Interval(IntervalUnit::YearMonth) => {
-            plain::<IntervalYearMonthType>(array, |v, out| write_months(v, out))
-        }
+        D::Interval(IntervalUnit::YearMonth) => plain::<IntervalYearMonthType>(array, write_months),
         D::Interval(IntervalUnit::MonthDayNano) => {
             plain::<IntervalMonthDayNanoType>(array, |v, out| {
                 if v.days == 0 && v.nanoseconds == 0 && v.months != 0 {

@@ -8,14 +8,14 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{
     DataType, Date32Type, Int64Type, Time32MillisecondType, TimeUnit, TimestampMillisecondType,
 };
-use chrono::{NaiveDateTime, Timelike};
+use chrono::{FixedOffset, NaiveDateTime, Timelike};
 
 use super::TIME_METADATA_KEY;
 use super::moment::{
     Moments, from_ticks, offset_at, read_date, read_timestamp, shown, ticks_or_error, to_local, to_utc,
     to_utc_late, zone,
 };
-use super::pattern::{self, translated};
+use super::pattern::{self, Pattern, translated};
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
 use super::temporal::store;
 use crate::error::{Error, Result};
@@ -91,7 +91,7 @@ fn unix_timestamp(c: &Call<'_>) -> Result<ArrayRef> {
         // What cannot be read is Long.MIN_VALUE in Flink.
         Ok(Some(translated(format)?.read(s).map_or(i64::MIN, |(t, offset)| match offset {
             Some(offset) => t.and_utc().timestamp() - i64::from(offset.local_minus_utc()),
-            None => to_utc(&zone, t).and_utc().timestamp(),
+            None => to_utc_late(&zone, t).and_utc().timestamp(),
         })))
     })
 }
@@ -143,9 +143,7 @@ fn date_format(c: &Call<'_>) -> Result<ArrayRef> {
 fn to_date(c: &Call<'_>) -> Result<ArrayRef> {
     let s = c.text(0)?;
     if !c.has(1) {
-        return c.numbers::<Date32Type>(|row| {
-            Ok(read_date(some!(s.get(row))).map(|d| d.to_epoch_days()))
-        });
+        return c.numbers::<Date32Type>(|row| Ok(read_date(some!(s.get(row))).map(|d| d.to_epoch_days())));
     }
     let format = c.text(1)?;
     c.numbers::<Date32Type>(|row| {
@@ -162,27 +160,37 @@ fn to_timestamp(c: &Call<'_>) -> Result<ArrayRef> {
     let format = c.text(1)?;
     store(c, |row| {
         let pattern = translated(some!(format.get(row)))?;
-        Ok(pattern.read(some!(s.get(row))).map(|(t, _)| t))
+        Ok(read(&pattern, some!(s.get(row))).map(|(t, _)| t))
     })
+}
+
+/// Reads by a pattern, else in the standard form: Flink falls back so that `2024-1-1` is read by
+/// `yyyy-MM-dd` as well.
+fn read(pattern: &Pattern, text: &str) -> Option<(NaiveDateTime, Option<FixedOffset>)> {
+    pattern.read(text).or_else(|| read_timestamp(text).map(|t| (t, None)))
 }
 
 fn to_timestamp_ltz(c: &Call<'_>) -> Result<ArrayRef> {
     if *c.kind(0) == DataType::Utf8View {
         let s = c.text(0)?;
-        let session = zone(&c.context.zone)?;
+        // Text without a zone is read in UTC, whatever the session's zone; CAST is what reads local time.
+        let utc = zone("UTC")?;
         let format = if c.has(1) { Some(c.text(1)?) } else { None };
         let zones = if c.has(2) { Some(c.text(2)?) } else { None };
         return store(c, |row| {
             let s = some!(s.get(row));
             let read = match &format {
-                Some(f) => translated(some!(f.get(row)))?.read(s),
+                Some(f) => {
+                    let pattern = translated(some!(f.get(row)))?;
+                    read(&pattern, s)
+                }
                 None => read_timestamp(s).map(|t| (t, None)),
             };
             let (t, offset) = some!(read);
             Ok(Some(match (offset, &zones) {
                 (Some(offset), _) => t.checked_sub_offset(offset).unwrap_or(t),
                 (None, Some(zones)) => to_utc(&zone(some!(zones.get(row)))?, t),
-                (None, None) => to_utc(&session, t),
+                (None, None) => to_utc(&utc, t),
             }))
         });
     }
@@ -203,7 +211,8 @@ fn to_timestamp_ltz(c: &Call<'_>) -> Result<ArrayRef> {
     let range = || Error::execution("the result of TO_TIMESTAMP_LTZ is out of range");
     let checked = |millis: i64| {
         // Also refuses what no calendar can show.
-        ticks_or_error(from_ticks(millis, TimeUnit::Millisecond).map_err(|_| range())?, TimeUnit::Millisecond).map(Some)
+        ticks_or_error(from_ticks(millis, TimeUnit::Millisecond).map_err(|_| range())?, TimeUnit::Millisecond)
+            .map(Some)
     };
     if *c.kind(0) == DataType::Int64 {
         let n = c.int(0)?;

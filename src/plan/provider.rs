@@ -117,6 +117,7 @@ pub(super) fn parser_options() -> ParserOptions {
         enable_ident_normalization: false,
         collect_spans: true,
         map_string_types_to_utf8view: true,
+        parse_float_as_decimal: true,
         support_varchar_with_length: true,
         ..ParserOptions::new()
     }

@@ -6,10 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectName, UnaryOperator,
-};
+use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
