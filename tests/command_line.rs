@@ -68,11 +68,12 @@ fn wrong_arguments() {
 fn undefined_variables_have_a_place() {
     let expected = "\
 error: variable 'NOPE' has no value
-  --> <stdin>:2:9
-   |
- 2 | SELECT '${NOPE}';
-   |         ^^^^^^^
-  hint: give it with --var NOPE=... or in the environment
+ --> <stdin>:2:9
+  |
+2 | SELECT '${NOPE}';
+  |         ^^^^^^^
+  |
+  = help: give it with --var NOPE=... or in the environment
 ";
     let input = "-- ${NOPE} may stand here\nSELECT '${NOPE}';\n";
     assert_eq!(with_input(&["run", "-"], input), (2, String::new(), expected.into()));
@@ -106,7 +107,6 @@ fn wrong_sql() {
 }
 
 #[test]
-#[ignore = "needs the engine"]
 fn formats() {
     let sql = "SELECT 1 AS id, 'a,b' AS name";
     let json = "{\"op\":\"+I\",\"id\":1,\"name\":\"a,b\"}\n";
@@ -118,7 +118,6 @@ fn formats() {
 }
 
 #[test]
-#[ignore = "needs the engine"]
 fn variables_and_settings() {
     let arguments = ["-c", "SELECT '${A}' AS a; SET", "--var", "A=it's", "--set", "parallelism.default=1"];
     let (status, out, err) = run(&arguments);
@@ -129,7 +128,6 @@ fn variables_and_settings() {
 }
 
 #[test]
-#[ignore = "needs the engine"]
 fn a_failed_pipeline_exits_with_1() {
     let (status, _, err) = run(&["-c", "SELECT CAST(x AS INT) FROM (VALUES ('no number')) AS t(x)"]);
     assert_eq!(status, 1, "{err}");
@@ -153,7 +151,6 @@ fn endless() -> (Child, BufReader<std::process::ChildStdout>) {
 }
 
 #[test]
-#[ignore = "needs the engine"]
 fn a_signal_stops_cleanly() {
     for name in ["INT", "TERM"] {
         let (child, mut out) = endless();
@@ -167,7 +164,6 @@ fn a_signal_stops_cleanly() {
 }
 
 #[test]
-#[ignore = "needs the engine"]
 fn a_closed_pipe_ends_quietly() {
     let (child, out) = endless();
     drop(out);

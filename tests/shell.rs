@@ -201,7 +201,6 @@ const ENDLESS: &str = "CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datage
      'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000');";
 
 #[test]
-#[ignore = "needs the engine"]
 fn select_one() {
     let mut terminal = Terminal::plain();
     terminal.line("SELECT 1 AS one;");
@@ -215,7 +214,6 @@ fn select_one() {
 }
 
 #[test]
-#[ignore = "needs the engine"]
 fn control_c_stops_a_query_and_the_shell_goes_on() {
     let mut terminal = Terminal::plain();
     terminal.statement(ENDLESS);
@@ -235,7 +233,6 @@ fn control_c_stops_a_query_and_the_shell_goes_on() {
 }
 
 #[test]
-#[ignore = "needs the engine"]
 fn a_background_job_is_cancelled_at_the_end() {
     let mut terminal = Terminal::plain();
     terminal.statement(ENDLESS);
@@ -253,7 +250,6 @@ fn a_background_job_is_cancelled_at_the_end() {
 }
 
 #[test]
-#[ignore = "needs the engine"]
 fn tables_and_columns() {
     let mut terminal = Terminal::plain();
     terminal.statement(ENDLESS);

@@ -20,6 +20,7 @@ pub struct Column {
 
 /// Where a column's values come from.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "made once a statement, never moved in bulk")]
 pub enum ColumnSource {
     /// In the record.
     Physical {

@@ -82,12 +82,12 @@ mod tests {
             .at(Span::new((2, 14), (2, 18)));
         let expected = "\
 error: column 'nope' is not known
-  --> p.sql:2:14
-   |
- 2 | SELECT '日本', nope FROM t
-   |                ^^^^
-  hint: did you mean 'note'?
-";
+ --> p.sql:2:14
+  |
+2 | SELECT '日本', nope FROM t
+  |                ^^^^
+  |
+  = help: did you mean 'note'?";
         assert_eq!(error.render(&source, false), expected);
     }
 

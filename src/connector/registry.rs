@@ -196,7 +196,7 @@ mod tests {
     fn options_are_checked_against_connector_and_format() {
         let e = wrong(&[]);
         assert_eq!(e.message(), "table 't': option 'connector' is required");
-        assert!(e.hint().is_some_and(|h| h.contains("filesystem, stdin")), "{e}");
+        assert!(e.hint().is_some_and(|h| h.contains("filesystem, http, stdin")), "{e}");
         let e = wrong(&[("connector", "filesytem")]);
         assert_eq!(e.hint(), Some("did you mean 'filesystem'?"));
         let e = wrong(&[("connector", "filesystem"), ("path", "x")]);

@@ -100,7 +100,7 @@ impl Format {
     ) -> Result<Box<dyn Decoder>> {
         Ok(match self {
             Self::Json(options) => {
-                Box::new(json::JsonDecoder::new(options.clone(), schema.clone(), batch_rows, origin)?)
+                Box::new(json::JsonDecoder::new(*options, schema.clone(), batch_rows, origin)?)
             }
             Self::Csv(options) => {
                 Box::new(CsvDecoder::new(options.clone(), declared, schema, batch_rows, origin)?)
@@ -112,7 +112,7 @@ impl Format {
     /// An encoder for rows of `schema`.
     pub fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>> {
         Ok(match self {
-            Self::Json(options) => Box::new(json::JsonEncoder::new(options.clone(), schema.clone())?),
+            Self::Json(options) => Box::new(json::JsonEncoder::new(*options, schema.clone())?),
             Self::Csv(options) => Box::new(CsvEncoder::new(options.clone(), schema)?),
             Self::Raw => Box::new(RawEncoder::new(schema)?),
         })

@@ -83,7 +83,10 @@ impl Operator for Calc {
         }
         let rows = RecordBatchOptions::new().with_row_count(Some(chunk.len()));
         let batch = match &self.projection {
-            Projection::Keep => return Ok(out.chunk(chunk)),
+            Projection::Keep => {
+                out.chunk(chunk);
+                return Ok(());
+            }
             Projection::Columns(columns, schema) => {
                 let columns = columns.iter().map(|&i| chunk.batch.column(i).clone()).collect();
                 RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?

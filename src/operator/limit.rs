@@ -27,7 +27,7 @@ impl Budget {
 /// Takes at most `wanted` from a counter.
 fn take(counter: &AtomicU64, wanted: u64) -> u64 {
     let before =
-        counter.try_update(Ordering::AcqRel, Ordering::Acquire, |left| Some(left.saturating_sub(wanted)));
+        counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| Some(left.saturating_sub(wanted)));
     before.unwrap_or_else(|left| left).min(wanted)
 }
 

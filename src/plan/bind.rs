@@ -1,7 +1,7 @@
 //! AST → logical plan: names and types.
 //!
 //! Two things are done to a query before and while DataFusion reads it. Every expression is rewritten to
-//! what DataFusion's planner understands ([`crate::function::syntax::rewrite_ast`]). And [`Relations`] reads the
+//! what DataFusion's planner understands ([`crate::function::syntax::rewrite_ast`]). And a relation planner reads the
 //! parts of FROM that DataFusion would drop or cannot know: hints, `FOR SYSTEM_TIME AS OF`, UNNEST and
 //! LATERAL table functions.
 
@@ -53,10 +53,8 @@ fn relations(from: &[ast::TableWithJoins]) -> Vec<String> {
     for factor in factors {
         match factor {
             TableFactor::Table { alias: None, name, .. } => {
-                let parts = name.0.iter().filter_map(|p| p.as_ident());
-                names.extend(
-                    parts.filter(|i| !i.value.starts_with(HINT_PREFIX)).next_back().map(|i| i.value.clone()),
-                );
+                let mut parts = name.0.iter().filter_map(|p| p.as_ident());
+                names.extend(parts.rfind(|i| !i.value.starts_with(HINT_PREFIX)).map(|i| i.value.clone()));
             }
             TableFactor::NestedJoin { table_with_joins, .. } => {
                 names.extend(relations(std::slice::from_ref(table_with_joins.as_ref())));

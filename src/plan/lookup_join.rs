@@ -77,20 +77,20 @@ impl RightSide {
         self.schema.index_of_column_by_name(None, name).filter(|_| askable)
     }
 
-    fn new(planner: &Planner, plan: &LogicalPlan) -> Result<Self> {
+    fn new(plan: &LogicalPlan) -> Result<Self> {
         match plan {
             LogicalPlan::SubqueryAlias(alias) => {
-                let inner = Self::new(planner, &alias.input)?;
+                let inner = Self::new(&alias.input)?;
                 Ok(Self { name: alias.alias.table().to_string(), ..inner })
             }
             LogicalPlan::Filter(filter) => {
-                let mut inner = Self::new(planner, &filter.input)?;
+                let mut inner = Self::new(&filter.input)?;
                 let predicate = substitute(filter.predicate.clone(), filter.input.schema(), &inner.columns)?;
                 inner.filters.extend(split_conjunction_owned(predicate));
                 Ok(inner)
             }
             LogicalPlan::Projection(projection) => {
-                let inner = Self::new(planner, &projection.input)?;
+                let inner = Self::new(&projection.input)?;
                 let columns = projection
                     .expr
                     .iter()
@@ -187,7 +187,7 @@ impl Planner {
             self.lower(&join.right)?;
             return Err(refuse_join(join.join_type));
         }
-        let right = RightSide::new(self, &join.right)?;
+        let right = RightSide::new(&join.right)?;
         let table = &right.reference.table;
         let fail = |message: String| Error::plan(message).at(right.reference.hints.span);
         let left_outer = match join.join_type {

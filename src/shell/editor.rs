@@ -1,7 +1,7 @@
 //! The line editor: several lines, colours, completion, history.
 //!
 //! A statement is edited as a whole until it is complete, so that its first line can still be changed.
-//! The editor knows no prompt for further lines; Enter puts a [`MARK`] of blanks of an unusual kind at
+//! The editor knows no prompt for further lines; Enter puts a mark of blanks of an unusual kind at
 //! their start, which is drawn as that prompt and taken out of what is read.
 
 use std::borrow::Cow;

@@ -388,7 +388,8 @@ fn give(from: &mut TableWithJoins, hint: &LookupHint, names: &mut Vec<String>) -
                 names.push(known);
             }
             TableFactor::NestedJoin { table_with_joins, .. } => {
-                if give(table_with_joins, hint, names)? {
+                let given = give(table_with_joins, hint, names)?;
+                if given {
                     return Ok(true);
                 }
             }

@@ -20,6 +20,7 @@ pub struct Statement {
 
 /// The statements of the dialect.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "made once a statement, never moved in bulk")]
 pub enum StatementKind {
     /// `CREATE TABLE`.
     CreateTable(CreateTable),
@@ -137,6 +138,7 @@ pub struct ColumnDef {
 
 /// Where a column's values come from.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "made once a statement, never moved in bulk")]
 pub enum ColumnKind {
     /// In the record: `name TYPE [NOT NULL]`.
     Physical {

@@ -78,7 +78,7 @@ fn write_header(schema: &Schema, op: bool, out: &mut Vec<u8>) {
         }
         write_field(field.name(), out);
     }
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(b"\n");
 }
 
 fn write_rows(batch: &RecordBatch, kinds: Option<&Kinds>, out: &mut Vec<u8>) -> Result<()> {
@@ -98,7 +98,7 @@ fn write_rows(batch: &RecordBatch, kinds: Option<&Kinds>, out: &mut Vec<u8>) -> 
                 write_field(&text, out);
             }
         }
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(b"\n");
     }
     Ok(())
 }
@@ -139,7 +139,8 @@ mod tests {
             (Insert, Some(4), Some("\u{1b}c")),
         ];
         let mut target = Target { format: OutputFormat::Csv, terminal: false, width: None };
-        let expected = "op,id,name\r\n+I,1,\"a,b\"\r\n+I,,\"say \"\"x\"\"\nbye\"\r\n-D,2,\r\n+I,3,\"\"\r\n+I,4,\u{1b}c\r\n";
+        let expected =
+            "op,id,name\n+I,1,\"a,b\"\n+I,,\"say \"\"x\"\"\nbye\"\n-D,2,\n+I,3,\"\"\n+I,4,\u{1b}c\n";
         assert_eq!(render(target, &[chunk(&rows)], Ending::Complete), expected);
         target.terminal = true;
         assert_eq!(render(target, &[chunk(&rows)], Ending::Complete), expected.replace('\u{1b}', "␛"));

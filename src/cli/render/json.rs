@@ -1,28 +1,40 @@
 //! One JSON object per line, first key `op`.
 
+use std::time::Instant;
+
 use arrow::array::RecordBatch;
 
-use super::text::{TextColumn, write_json_text};
 use super::{Ending, Renderer, visible};
 use crate::error::Result;
-use crate::flow::{Chunk, Kinds};
+use crate::flow::Chunk;
+use crate::format::Encoder;
+use crate::format::json::{JsonEncoder, JsonOptions};
 
-/// Writes results as JSON lines.
-#[derive(Debug)]
+/// Writes results as JSON lines, as the format of files does.
 pub struct JsonLines {
     terminal: bool,
+    encoder: Option<JsonEncoder>,
 }
 
 impl JsonLines {
     /// With `terminal`, characters that could steer it are written as escapes.
     pub fn new(terminal: bool) -> Self {
-        Self { terminal }
+        Self { terminal, encoder: None }
     }
 }
 
 impl Renderer for JsonLines {
     fn chunk(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> Result<()> {
-        write_lines(&chunk.batch, Some(&chunk.kinds), self.terminal, out)
+        let from = out.len();
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            None => self.encoder.insert(JsonEncoder::with_op(JsonOptions::default(), chunk.batch.schema())?),
+        };
+        encoder.encode(chunk, out)?;
+        if self.terminal {
+            guard(from, visible::json, out);
+        }
+        Ok(())
     }
 
     fn idle(&mut self, _out: &mut Vec<u8>) -> Result<()> {
@@ -36,39 +48,9 @@ impl Renderer for JsonLines {
 
 /// Appends the rows of a small table, without `op`.
 pub fn write_objects(batch: &RecordBatch, terminal: bool, out: &mut Vec<u8>) -> Result<()> {
-    write_lines(batch, None, terminal, out)
-}
-
-fn write_lines(batch: &RecordBatch, kinds: Option<&Kinds>, terminal: bool, out: &mut Vec<u8>) -> Result<()> {
     let from = out.len();
-    let schema = batch.schema();
-    let columns = batch.columns().iter().map(|c| TextColumn::new(&**c)).collect::<Result<Vec<_>>>()?;
-    let mut keys = Vec::with_capacity(columns.len());
-    for field in schema.fields() {
-        let mut key = Vec::new();
-        write_json_text(field.name(), &mut key)?;
-        key.push(b':');
-        keys.push(key);
-    }
-    for row in 0..batch.num_rows() {
-        out.push(b'{');
-        let mut first = true;
-        if let Some(kinds) = kinds {
-            out.extend_from_slice(b"\"op\":\"");
-            out.extend_from_slice(kinds.get(row).as_str().as_bytes());
-            out.push(b'"');
-            first = false;
-        }
-        for (key, column) in keys.iter().zip(&columns) {
-            if !first {
-                out.push(b',');
-            }
-            first = false;
-            out.extend_from_slice(key);
-            column.write_json(row, out)?;
-        }
-        out.extend_from_slice(b"}\n");
-    }
+    let chunk = Chunk::append(batch.clone(), Instant::now());
+    JsonEncoder::new(JsonOptions::default(), batch.schema())?.encode(&chunk, out)?;
     if terminal {
         guard(from, visible::json, out);
     }

@@ -78,7 +78,7 @@ pub fn json(text: &str) -> String {
 
 /// CSV text with its line ends, else as [`lines`].
 pub fn csv(text: &str) -> String {
-    text.split("\r\n").map(lines).collect::<Vec<_>>().join("\r\n")
+    text.split('\n').map(lines).collect::<Vec<_>>().join("\n")
 }
 
 /// Columns that a text takes on a terminal.

@@ -30,7 +30,7 @@ fn metadata(name: &str, data_type: SqlType, key: &str) -> Column {
 fn table(columns: Vec<Column>, partitioned_by: &[&str], path: &Path, pairs: &[(&str, &str)]) -> Arc<Table> {
     let mut options = Options::default();
     options.set("connector", "filesystem", Default::default());
-    options.set("path", path.to_str().unwrap(), Default::default());
+    options.set("path", path.to_str().unwrap(), crate::error::Span::new((1, 1), (1, 2)));
     pairs.iter().for_each(|(k, v)| options.set(k, v, Default::default()));
     Arc::new(Table {
         name: "t".into(),
