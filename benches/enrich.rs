@@ -140,9 +140,9 @@ const BLACKHOLE: &str = "'connector' = 'blackhole'";
 
 /// Throughput against `capacity / latency`, as in the seeds' experiment.
 fn littles_law(folder: &Path) -> Result<()> {
-    let latency = Duration::from_millis(20);
-    let api = Api::start("20ms", 1_000_000)?;
-    println!("\nLittle's law: one task, latency 20 ms, every row asks (no cache)");
+    let latency = Duration::from_millis(100);
+    let api = Api::start("100ms", 1_000_000)?;
+    println!("\nLittle's law: one task, latency 100 ms, every row asks (no cache)");
     println!(
         "{:>9} {:>8} {:>10} {:>10} {:>7} {:>9}",
         "strategy", "capacity", "events/s", "limit", "of it", "CPU/call"
@@ -151,7 +151,7 @@ fn littles_law(folder: &Path) -> Result<()> {
     for capacity in [0u32, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] {
         let in_flight = capacity.max(1) as f64;
         let limit = in_flight / latency.as_secs_f64();
-        let rows = ((limit * 2.0) as u64).clamp(60, 40_000);
+        let rows = ((limit * 2.0) as u64).clamp(20, 40_000);
         let input = folder.join(format!("littles-{rows}.jsonl"));
         events(&input, rows, 1_000_000)?;
         let text = capacity.max(1).to_string();

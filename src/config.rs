@@ -58,7 +58,7 @@ pub const SETTINGS: &[OptionDef] = &[
     ),
     OptionDef::new(
         "sql-client.execution.result-mode",
-        Choice(&["table", "changelog", "tableau"]),
+        Choice(&["tableau"]),
         "tableau",
         "how the shell shows results",
     ),

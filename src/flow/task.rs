@@ -45,8 +45,6 @@ pub struct Pipeline {
 pub struct TaskContext {
     /// Index of the task in its pipeline.
     pub task: usize,
-    /// Index of the task among all that write to the same sink.
-    pub writer: usize,
     /// Where it is woken.
     pub mailbox: Mailbox,
     /// Processing time.
@@ -55,6 +53,14 @@ pub struct TaskContext {
     pub runtime: tokio::runtime::Handle,
     /// Counters of the job.
     pub metrics: Arc<JobMetrics>,
+}
+
+/// What the reader has reported so far.
+#[derive(Default)]
+struct Progress {
+    bytes: u64,
+    total: u64,
+    skipped: u64,
 }
 
 /// A running task.
@@ -66,12 +72,14 @@ struct Task {
     metrics: Arc<JobMetrics>,
     /// One buffer an operator, kept between calls.
     outputs: Vec<Output>,
-    progress: (u64, u64),
+    progress: Progress,
+    endless: bool,
     ended: bool,
 }
 
-/// Runs one task of a pipeline to its end.
-pub fn run(pipeline: &Pipeline, context: TaskContext) -> Result<()> {
+/// Runs one task of a pipeline to its end. A task of an endless stream that is cancelled hands over what
+/// it has written; what still waits in its operators is dropped.
+pub fn run(pipeline: &Pipeline, writer: Box<dyn Writer>, context: TaskContext) -> Result<()> {
     let reader = pipeline.source.reader(ReaderContext {
         task: context.task,
         parallelism: pipeline.parallelism,
@@ -93,11 +101,12 @@ pub fn run(pipeline: &Pipeline, context: TaskContext) -> Result<()> {
     Task {
         reader,
         operators,
-        writer: pipeline.sink.writer(context.writer)?,
+        writer,
         mailbox: context.mailbox,
         metrics: context.metrics,
         outputs,
-        progress: (0, 0),
+        progress: Default::default(),
+        endless: !pipeline.source.bounded(),
         ended: false,
     }
     .run()
@@ -109,6 +118,9 @@ impl Task {
         loop {
             let mail = self.mailbox.take();
             if mail.cancelled {
+                if self.endless {
+                    self.writer.finish()?;
+                }
                 return Err(Error::cancelled());
             }
             for token in mail.woken {
@@ -148,12 +160,14 @@ impl Task {
         self.operators.iter().all(|operator| operator.room() > 0)
     }
 
+    /// Adds what the reader has consumed since the last time.
     fn report_progress(&mut self) {
         let (bytes, total) = self.reader.progress();
-        let total = total.unwrap_or(0);
-        JobMetrics::add(&self.metrics.bytes_in, bytes.saturating_sub(self.progress.0));
-        JobMetrics::add(&self.metrics.bytes_total, total.saturating_sub(self.progress.1));
-        self.progress = (bytes.max(self.progress.0), total.max(self.progress.1));
+        let now = Progress { bytes, total: total.unwrap_or(0), skipped: self.reader.skipped() };
+        JobMetrics::add(&self.metrics.bytes_in, now.bytes.saturating_sub(self.progress.bytes));
+        JobMetrics::add(&self.metrics.bytes_total, now.total.saturating_sub(self.progress.total));
+        JobMetrics::add(&self.metrics.records_skipped, now.skipped.saturating_sub(self.progress.skipped));
+        self.progress = now;
     }
 
     /// Gives operators whose deadline has passed their turn; the next deadline.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::clock::Clock;
-use crate::connector::Sink;
+use crate::connector::{Sink, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::task::{self, Pipeline, TaskContext};
 use crate::flow::{Job, JobState, Mailbox};
@@ -17,6 +17,12 @@ pub struct Output {
     pub branches: Vec<Branch>,
     /// The sink.
     pub sink: Arc<dyn Sink>,
+}
+
+impl Output {
+    fn is_unbounded(&self) -> bool {
+        self.branches.iter().any(|b| !b.source.bounded())
+    }
 }
 
 /// Tasks of a branch.
@@ -46,7 +52,11 @@ pub fn start(
     let mut sinks = Vec::with_capacity(outputs.len());
     let mut tasks = Vec::new();
     for output in outputs {
-        let mut writer = 0;
+        let unbounded = output.is_unbounded();
+        if unbounded {
+            output.sink.unbounded();
+        }
+        let mut writers = 0;
         for branch in output.branches {
             let pipeline = Pipeline {
                 parallelism: parallelism(&branch, wanted),
@@ -57,32 +67,42 @@ pub fn start(
             for task in 0..pipeline.parallelism {
                 let mailbox = Mailbox::new();
                 job.register(mailbox.clone());
+                // Made here, one after the other: a sink may want to know how many there are.
+                let writer = output.sink.writer(writers)?;
+                writers += 1;
                 let context = TaskContext {
                     task,
-                    writer,
                     mailbox,
                     clock: clock.clone(),
                     runtime: runtime.clone(),
                     metrics: job.metrics.clone(),
                 };
-                writer += 1;
-                tasks.push((pipeline.clone(), context));
+                tasks.push((pipeline.clone(), writer, context));
             }
         }
-        sinks.push(output.sink);
+        sinks.push((output.sink, unbounded));
     }
     let watched = job.clone();
     thread::Builder::new().name(format!("affluent-job-{id}")).spawn(move || {
         let end = run_all(&watched, tasks);
         let end = match end {
-            Ok(()) => sinks.iter().try_for_each(|sink| sink.commit()),
+            Ok(()) => sinks.iter().try_for_each(|(sink, _)| sink.commit()),
+            // An endless stream is ended like this: what was written stays.
+            Err(e) if e.kind() == ErrorKind::Cancelled => {
+                let kept = sinks.iter().filter(|(_, unbounded)| *unbounded);
+                kept.map(|(sink, _)| sink.commit()).collect::<Result<Vec<_>>>().and(Err(e))
+            }
             Err(e) => Err(e),
         };
         let state = match end {
             Ok(()) => JobState::Finished,
+            Err(e) if e.kind() == ErrorKind::Cancelled => {
+                sinks.iter().filter(|(_, unbounded)| !unbounded).for_each(|(sink, _)| sink.abort());
+                JobState::Cancelled
+            }
             Err(e) => {
-                sinks.iter().for_each(|sink| sink.abort());
-                if e.kind() == ErrorKind::Cancelled { JobState::Cancelled } else { JobState::Failed(e) }
+                sinks.iter().for_each(|(sink, _)| sink.abort());
+                JobState::Failed(e)
             }
         };
         // The state first: a reader that sees the channel closed asks for it.
@@ -93,14 +113,14 @@ pub fn start(
 }
 
 /// Runs tasks to their end. The first failure cancels the others and is what is reported.
-fn run_all(job: &Arc<Job>, tasks: Vec<(Pipeline, TaskContext)>) -> Result<()> {
+fn run_all(job: &Arc<Job>, tasks: Vec<(Pipeline, Box<dyn Writer>, TaskContext)>) -> Result<()> {
     let (sender, ended) = crossbeam_channel::unbounded();
     let mut running = 0;
-    for (index, (pipeline, context)) in tasks.into_iter().enumerate() {
+    for (index, (pipeline, writer, context)) in tasks.into_iter().enumerate() {
         let done = sender.clone();
         let builder = thread::Builder::new().name(format!("affluent-{}-{index}", job.id));
         let spawned = builder.spawn(move || {
-            let result = std::panic::catch_unwind(AssertUnwindSafe(|| task::run(&pipeline, context)));
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| task::run(&pipeline, writer, context)));
             let result = result.unwrap_or_else(|panic| {
                 let words = panic.downcast_ref::<&str>().map(|s| s.to_string());
                 let words = words.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -397,18 +397,17 @@ impl Session {
         insert: &Insert,
     ) -> Result<(Vec<Branch>, Arc<Table>, datafusion_expr::LogicalPlan)> {
         let table = self.target(planner, insert)?;
-        if insert.overwrite {
-            return Err(
-                Error::unsupported("INSERT OVERWRITE is not supported: a stream only adds").at(insert.span)
-            );
-        }
         let plan = planner.insert(insert, &table)?;
         Ok((planner.lower(&plan)?, table, plan))
     }
 
     fn sink(&self, planner: &Planner, insert: &Insert, table: &Arc<Table>) -> Result<Arc<dyn Sink>> {
         let connector = crate::connector::connector(table.options.required("connector")?)?;
-        connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))
+        let sink = connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
+        if insert.overwrite {
+            sink.overwrite().map_err(|e| e.at(insert.span))?;
+        }
+        Ok(sink)
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
@@ -423,6 +422,10 @@ impl Session {
         // Sinks last: nothing is created when a later statement is wrong.
         let mut outputs = Vec::with_capacity(planned.len());
         for (branches, table, insert) in planned {
+            if insert.overwrite && branches.iter().any(|b| !b.source.bounded()) {
+                return Err(Error::plan("INSERT OVERWRITE takes a query that ends, this one does not")
+                    .at(insert.span));
+            }
             outputs.push(Output { branches, sink: self.sink(&planner, insert, &table)? });
         }
         let (cancel, _) = crossbeam_channel::bounded(0);
