@@ -72,7 +72,7 @@ fn events(path: &Path, rows: u64, keys: u64) -> Result<()> {
         let status = ["OK", "OK", "OK", "WARN", "FAIL"][(hash % 5) as usize];
         writeln!(
             file,
-            r#"{{"sensorId":"sensor-{}","temperature":{},"status":"{status}","timestamp":{}}}"#,
+            r#"{{"sensorId":"{}","temperature":{},"status":"{status}","timestamp":{}}}"#,
             hash % keys,
             10 + hash % 140,
             1_700_000_000_000u64 + i
