@@ -149,6 +149,34 @@ pub struct LookupConfig {
     pub on_error: OnError,
 }
 
+impl std::fmt::Display for LookupConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cache = match &self.cache {
+            CacheConfig::None => "NONE",
+            CacheConfig::Partial { .. } => "PARTIAL",
+            CacheConfig::Full(_) => "FULL",
+        };
+        write!(f, "cache={cache}")?;
+        match (&self.cache, self.is_async) {
+            (CacheConfig::Full(_), _) => {}
+            (_, false) => f.write_str(", async=false")?,
+            (_, true) => {
+                let mode = match self.output_mode {
+                    OutputMode::Ordered => "ORDERED",
+                    OutputMode::Unordered => "ALLOW_UNORDERED",
+                };
+                write!(f, ", async=true, {mode}, capacity={}", self.capacity)?;
+            }
+        }
+        let on_error = match self.on_error {
+            OnError::Fail => "fail",
+            OnError::Null => "null",
+            OnError::Drop => "drop",
+        };
+        write!(f, ", on-error={on_error}")
+    }
+}
+
 impl LookupConfig {
     /// What holds for one reference to a table: its options, the `LOOKUP` hint of the query block, the
     /// session's settings.

@@ -404,6 +404,7 @@ fn lookup_step(
             detail.push(format!("{label}=[{}]", e.human_display()));
         }
     }
+    detail.push(lookup.config().to_string());
     detail.push(lookup.describe());
     let mut branch = branch;
     branch.lookups.push((right.name.clone(), lookup.metrics().clone()));
