@@ -265,3 +265,23 @@ fn secrets_are_never_shown() {
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn a_paced_source_gives_all_of_its_rows() {
+    let sql = "CREATE TABLE g (id BIGINT) WITH ('connector'='datagen','rows-per-second'='2000','number-of-rows'='400');
+        SELECT id FROM g;";
+    let output = run(sql);
+    assert_eq!(text(&output.stdout).lines().count(), 400, "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_wrong_statement_says_which_jobs_it_cancels() {
+    let sql = "CREATE TABLE g (id BIGINT) WITH ('connector'='datagen','rows-per-second'='10');
+        CREATE TABLE b (id BIGINT) WITH ('connector'='blackhole');
+        INSERT INTO b SELECT id FROM g; SELECT nope";
+    let output = run(sql);
+    assert_eq!(output.status.code(), Some(2));
+    let shown = text(&output.stderr);
+    assert!(shown.contains("nope") && shown.contains("job 1 (insert-into_b) is cancelled"), "{shown}");
+}

@@ -111,7 +111,7 @@ fn formats() {
     let sql = "SELECT 1 AS id, 'a,b' AS name";
     let json = "{\"op\":\"+I\",\"id\":1,\"name\":\"a,b\"}\n";
     assert_eq!(run(&["-c", sql]), (0, json.into(), String::new()), "json into a pipe");
-    assert_eq!(run(&["-c", sql, "-o", "csv"]).1, "op,id,name\r\n+I,1,\"a,b\"\r\n");
+    assert_eq!(run(&["-c", sql, "-o", "csv"]).1, "op,id,name\n+I,1,\"a,b\"\n");
     assert_eq!(run(&["-c", sql, "-o", "none"]).1, "");
     let (_, out, _) = run(&["-c", sql, "-o", "tableau"]);
     assert!(out.contains("| +I |") && out.ends_with("Received a total of 1 row\n"), "{out}");

@@ -248,6 +248,12 @@ impl Runner {
     /// Stops the jobs of a script that cannot go on.
     fn cancel_jobs(&mut self) {
         for running in &self.jobs {
+            if running.job.state() == JobState::Running {
+                let (id, name) = (running.job.id, &running.job.name);
+                super::output::complain(format_args!(
+                    "job {id} ({name}) is cancelled: the script cannot go on"
+                ));
+            }
             running.job.cancel();
         }
         for running in &self.jobs {

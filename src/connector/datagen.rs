@@ -207,8 +207,9 @@ struct DatagenReader {
 
 impl DatagenReader {
     fn wake_at(&mut self, at: Instant) {
-        if self.alarm.as_ref().is_some_and(|a| !a.is_finished()) {
-            return;
+        // An alarm that has rung may not have ended yet: it cannot stand in for the next one.
+        if let Some(rung) = self.alarm.take() {
+            rung.abort();
         }
         let waker = self.context.waker.clone();
         self.alarm = Some(self.context.runtime.spawn(async move {

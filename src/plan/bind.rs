@@ -15,6 +15,7 @@ use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan, LogicalPlanBu
 use datafusion_sql::planner::SqlToRel;
 use sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor, TableVersion, VisitMut, VisitorMut,
+    visit_expressions_mut,
 };
 
 use super::node::ElementsNode;
@@ -84,6 +85,21 @@ impl VisitorMut for NameColumns {
     }
 }
 
+/// `a[1].b`: DataFusion takes the field behind a subscript as a string.
+pub(super) fn read_fields<T: VisitMut>(node: &mut T) {
+    let _ = visit_expressions_mut(node, |expr| {
+        if let ast::Expr::CompoundFieldAccess { access_chain, .. } = expr {
+            for access in access_chain {
+                if let ast::AccessExpr::Dot(ast::Expr::Identifier(field)) = access {
+                    let name = ast::Value::SingleQuotedString(field.value.clone());
+                    *access = ast::AccessExpr::Dot(ast::Expr::value(name));
+                }
+            }
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
 /// A span of `sqlparser` as ours.
 pub(super) fn span_of(span: sqlparser::tokenizer::Span) -> Span {
     Span::new(
@@ -99,6 +115,7 @@ impl Planner {
         if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut NameColumns) {
             return Err(e);
         }
+        read_fields(&mut query);
         crate::function::syntax::rewrite_ast(&mut query);
         let provider = self.provider();
         let planner = SqlToRel::new_with_options(&provider, parser_options());

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion_common::{DFSchema, DFSchemaRef, Result, TableReference, internal_err};
-use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNodeCore};
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, FieldRef};
 
 /// `WATERMARK FOR column AS expression` above a source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,6 +56,21 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
     }
 }
 
+/// Types of the columns that an element of a collection gives: the fields of a ROW, key and value of a MAP,
+/// else the element itself. Empty for what is no collection.
+pub fn element_types(collection: &DataType) -> Vec<DataType> {
+    let fields_of = |t: &DataType| match t {
+        DataType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
+        other => vec![other.clone()],
+    };
+    match collection {
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) | DataType::Map(f, _) => {
+            fields_of(f.data_type())
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Each row joined with the elements of a collection of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UnnestNode {
@@ -82,6 +97,19 @@ impl UnnestNode {
         ordinality: bool,
         elements: Vec<(Option<TableReference>, FieldRef)>,
     ) -> Result<Self> {
+        let types = element_types(&collection.get_type(input.schema())?);
+        let last = elements.len();
+        let elements: Vec<_> = elements
+            .into_iter()
+            .enumerate()
+            .map(|(i, (qualifier, field))| match types.get(i) {
+                // The ordinality, if there is one, stands behind the element's columns.
+                Some(t) if !(ordinality && i + 1 == last) => {
+                    (qualifier, Arc::new(field.as_ref().clone().with_data_type(t.clone())))
+                }
+                _ => (qualifier, field),
+            })
+            .collect();
         let fields = input.schema().iter().map(|(q, f)| (q.cloned(), f.clone()));
         let schema = DFSchema::new_with_metadata(
             fields.chain(elements.iter().cloned()).collect(),

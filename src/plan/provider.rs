@@ -158,6 +158,7 @@ impl Planner {
     /// Plans a scalar expression over a schema.
     pub fn expression(&self, expr: &ast::Expr, schema: &DFSchema) -> Result<Expr> {
         let mut expr = expr.clone();
+        super::bind::read_fields(&mut expr);
         crate::function::syntax::rewrite_ast(&mut expr);
         let provider = self.provider();
         let planner = SqlToRel::new_with_options(&provider, parser_options());
@@ -265,6 +266,11 @@ impl Planner {
         Ok(())
     }
 
+    /// The columns of a view, with their types.
+    pub fn view_schema(&self, view: &crate::catalog::View) -> Result<datafusion_common::DFSchemaRef> {
+        Ok(self.resolve(self.view(view)?)?.schema().clone())
+    }
+
     /// What a name in FROM means.
     pub(super) fn entry(&self, parts: &[&str], span: Span) -> Result<&Entry> {
         match parts {
@@ -294,8 +300,12 @@ struct Types {
 impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> DfResult<Option<FieldRef>> {
         let sql = crate::sql::type_parser::cast_type(sql_type)?;
+        let field = Field::new("", sql.to_arrow(&self.zone), true);
+        if crate::sql::SqlType::from_arrow(field.data_type()).as_ref() == Some(&sql) {
+            return Ok(Some(Arc::new(field)));
+        }
         let metadata = [(SQL_TYPE_KEY.to_string(), sql.to_string())].into();
-        Ok(Some(Arc::new(Field::new("", sql.to_arrow(&self.zone), true).with_metadata(metadata))))
+        Ok(Some(Arc::new(field.with_metadata(metadata))))
     }
 }
 

@@ -145,8 +145,8 @@ impl Planner {
                 schema = scan.projected_schema.as_ref().clone();
             }
             let names = NamePreserver::new(&node);
-            // LIMIT wants BIGINT; the columns of UNNEST have got their types already.
-            let literals = !matches!(node, LogicalPlan::Limit(_) | LogicalPlan::Extension(_));
+            // LIMIT wants BIGINT.
+            let literals = !matches!(node, LogicalPlan::Limit(_));
             let rewritten = node.map_expressions(|e| {
                 let name = names.save(&e);
                 let e = if literals { narrow_literals(e)? } else { Transformed::no(e) };

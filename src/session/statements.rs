@@ -305,6 +305,11 @@ impl Session {
         let Some(job) = job else {
             return Err(Error::plan(format!("job '{id}' is not known")).with_hint("SHOW JOBS lists the jobs"));
         };
+        if job.state() != JobState::Running {
+            return Err(
+                Error::plan(format!("job '{id}' has ended already")).with_hint("SHOW JOBS lists the jobs")
+            );
+        }
         job.cancel();
         job.wait();
         Ok(Response::Done(format!("job {id} stopped")))
@@ -350,7 +355,7 @@ impl Session {
                 }
             }
             Entry::View(view) => {
-                for field in planner.view(view)?.schema().fields() {
+                for field in planner.view_schema(view)?.fields() {
                     let row = [
                         Some(field.name().clone()),
                         Some(show_type(field.data_type())),

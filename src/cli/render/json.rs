@@ -77,7 +77,7 @@ mod tests {
         let mut target = Target { format: OutputFormat::Json, terminal: false, width: None };
         assert_eq!(
             render(target, &[chunk(&rows)], Ending::Complete),
-            "{\"op\":\"+I\",\"id\":1,\"name\":\"a\\\"\\n\\u001b\"}\n{\"op\":\"-D\",\"id\":null,\"name\":\"\u{9b}é\"}\n"
+            "{\"op\":\"+I\",\"id\":1,\"name\":\"a\\\"\\n\\u001B\"}\n{\"op\":\"-D\",\"id\":null,\"name\":\"\u{9b}é\"}\n"
         );
         target.terminal = true;
         assert!(render(target, &[chunk(&rows)], Ending::Complete).ends_with("\"name\":\"\\u009bé\"}\n"));
