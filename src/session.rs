@@ -117,6 +117,15 @@ impl std::fmt::Debug for Session {
     }
 }
 
+impl Drop for Session {
+    /// Jobs do not outlive their session: what they wait for runs on its runtime.
+    fn drop(&mut self) {
+        for job in &self.state.lock().jobs {
+            job.cancel();
+        }
+    }
+}
+
 impl Session {
     /// A session with an empty catalog.
     pub fn new() -> Result<Self> {

@@ -164,8 +164,9 @@ impl Connector for Filesystem {
         sink::check_partition_commit(table)
     }
 
-    fn is_lookup(&self, _options: &Options) -> bool {
-        true
+    fn is_lookup(&self, options: &Options) -> bool {
+        // A folder that is followed is a stream.
+        !options.contains("source.monitor-interval")
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
