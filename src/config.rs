@@ -64,6 +64,9 @@ pub const SETTINGS: &[OptionDef] = &[
     ),
 ];
 
+/// Tasks of a source at most: each is a thread.
+const MOST_TASKS: u64 = 1024;
+
 /// Values of the settings of one session.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -95,6 +98,12 @@ impl Config {
             && parse_integer(value)? == 0
         {
             return Err(Error::option(format!("setting '{key}' must be at least 1")));
+        }
+        if key == "parallelism.default" && parse_integer(value)? > MOST_TASKS {
+            return Err(Error::option(format!("setting '{key}' is at most {MOST_TASKS}")));
+        }
+        if key == "table.exec.async-lookup.timeout" && parse_duration(value)?.is_zero() {
+            return Err(Error::option(format!("setting '{key}' must be longer than 0")));
         }
         self.values.insert(key.to_string(), value.to_string());
         Ok(())

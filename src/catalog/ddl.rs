@@ -1,5 +1,6 @@
 //! CREATE TABLE ↔ [`Table`]: LIKE, keys, watermark, and the text that SHOW CREATE prints.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
@@ -235,7 +236,7 @@ impl Table {
         let options: Vec<_> = self
             .options
             .iter()
-            .map(|(k, v)| format!("  {} = {}", literal(k), literal(redacted(k, v))))
+            .map(|(k, v)| format!("  {} = {}", literal(k), literal(&redacted(k, v))))
             .collect();
         let _ = write!(text, "\nWITH (\n{}\n)", options.join(",\n"));
         text
@@ -267,11 +268,85 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// What stands in place of a secret.
+const HIDDEN: &str = "******";
+
+/// Whether an option, header or query parameter of this name carries a secret.
+pub fn is_sensitive_name(name: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["auth", "key", "token", "secret", "password", "cookie", "credential", "signature", "appid"];
+    let name = name.to_ascii_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
 /// A value as it may be shown: secrets become asterisks, references to the environment stay.
-pub fn redacted<'a>(key: &str, value: &'a str) -> &'a str {
-    const SECRET: [&str; 8] =
-        ["password", "secret", "token", "authorization", "api-key", "apikey", "credential", "cookie"];
-    let key = key.to_ascii_lowercase();
-    let reference = value.starts_with("${") && value.ends_with('}') && value.matches('$').count() == 1;
-    if SECRET.iter().any(|s| key.contains(s)) && !reference { "******" } else { value }
+pub fn redacted<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
+    let inner = value.strip_prefix("${").and_then(|v| v.strip_suffix('}'));
+    let reference = inner.is_some_and(|name| !name.contains(['{', '}', '$']));
+    let name = match key.split_once(".header.") {
+        Some((_, header)) => header,
+        // Keys of the cache and of datagen are no secrets.
+        None if key.starts_with("lookup.") || key.starts_with("fields.") => return value.into(),
+        None => key,
+    };
+    if reference {
+        value.into()
+    } else if is_sensitive_name(name) {
+        HIDDEN.into()
+    } else if key == "url" {
+        redacted_url(value).into()
+    } else {
+        value.into()
+    }
+}
+
+/// A URL without user info and without the values of query parameters that carry secrets.
+fn redacted_url(url: &str) -> String {
+    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
+    let mut shown = match base.split_once("://") {
+        Some((scheme, rest)) => {
+            let host_end = rest.find('/').unwrap_or(rest.len());
+            match rest[..host_end].rfind('@') {
+                Some(at) => format!("{scheme}://{HIDDEN}@{}", &rest[at + 1..]),
+                None => base.to_string(),
+            }
+        }
+        None => base.to_string(),
+    };
+    if let Some(query) = query {
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, value)) if is_sensitive_name(name) && !value.starts_with('{') => {
+                format!("{name}={HIDDEN}")
+            }
+            _ => pair.to_string(),
+        });
+        shown.push('?');
+        shown.push_str(&pairs.collect::<Vec<_>>().join("&"));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let header = "http.source.lookup.header.";
+        for (key, value, shown) in [
+            (
+                "url",
+                "https://u:pw@h/x?appid=S&id={id}&key={k}",
+                "https://******@h/x?appid=******&id={id}&key={k}",
+            ),
+            ("url", "http://h/{id}", "http://h/{id}"),
+            (&format!("{header}X-Auth"), "abc", HIDDEN),
+            (&format!("{header}X-Auth"), "${A}", "${A}"),
+            (&format!("{header}X-Auth"), "${A}literal}", HIDDEN),
+            (&format!("{header}Accept"), "text/plain", "text/plain"),
+            ("lookup.partial-cache.cache-missing-key", "true", "true"),
+        ] {
+            assert_eq!(redacted(key, value), shown, "{key}");
+        }
+    }
 }

@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub sink: Arc<dyn Sink>,
     /// Number of tasks.
     pub parallelism: usize,
+    /// Whether the rows of the sink never end by themselves, from this source or another one.
+    pub endless: bool,
 }
 
 /// What a task needs from its job.
@@ -106,7 +108,7 @@ pub fn run(pipeline: &Pipeline, writer: Box<dyn Writer>, context: TaskContext) -
         metrics: context.metrics,
         outputs,
         progress: Default::default(),
-        endless: !pipeline.source.bounded(),
+        endless: pipeline.endless,
         ended: false,
     }
     .run()

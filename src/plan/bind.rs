@@ -241,7 +241,17 @@ impl Relations {
         args: Vec<(Option<String>, Expr)>,
         span: Span,
     ) -> Result<LogicalPlan> {
-        if args.iter().all(|(n, _)| n.is_none()) && args.len() != table.primary_key.len() {
+        let named = args.iter().filter(|(n, _)| n.is_some()).count();
+        let twice =
+            args.iter().enumerate().any(|(i, (n, _))| n.is_some() && args[..i].iter().any(|(m, _)| m == n));
+        if (named != 0 && named != args.len()) || twice {
+            return Err(Error::plan(format!(
+                "the arguments of '{}' are all named, each once, or none is",
+                table.name
+            ))
+            .at(span));
+        }
+        if named == 0 && args.len() != table.primary_key.len() {
             return Err(Error::plan(format!(
                 "'{}' takes {} arguments, its primary key ({}); {} given",
                 table.name,

@@ -104,7 +104,12 @@ impl Planner {
                 source
             } else {
                 changed = true;
-                Expr::Cast(datafusion_expr::Cast::new(Box::new(source), field.data_type().clone()))
+                let declared = column.declared().map(|(t, _)| t.clone());
+                let to = declared.or_else(|| SqlType::from_arrow(field.data_type()));
+                let to = to.ok_or_else(|| Error::internal("a column without a type"))?;
+                // Flink's meaning of a cast, not Arrow's: zones, rounding, ROW fields by position.
+                crate::function::cast::cast_expr(source, from, &to, self.zone(), false)
+                    .map_err(|e| e.at(insert.span))?
             };
             changed |=
                 plan.schema().field(position).name() != &column.name || listed[exprs.len()] != column.name;

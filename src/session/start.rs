@@ -63,6 +63,7 @@ pub fn start(
                 source: branch.source,
                 operators: branch.steps.into_iter().map(|s| s.build).collect(),
                 sink: output.sink.clone(),
+                endless: unbounded,
             };
             for task in 0..pipeline.parallelism {
                 let mailbox = Mailbox::new();

@@ -45,13 +45,7 @@ impl Secrets {
     }
 }
 
-/// Whether a header or query parameter of this name carries a secret.
-pub(super) fn is_sensitive_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["auth", "key", "token", "secret", "password", "cookie", "credential", "signature", "appid"]
-        .iter()
-        .any(|word| name.contains(word))
-}
+pub(super) use crate::catalog::ddl::is_sensitive_name;
 
 /// A piece of a text with `${NAME}` in it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -68,3 +68,16 @@ CREATE TABLE w (ts TIMESTAMP(6), WATERMARK FOR ts AS ts) WITH ('connector' = 'da
 INSERT INTO t SELECT 1;
 -- @error
 --| the query gives 1 columns, table 't' takes 2
+
+SET 'parallelism.default' = '1000000';
+-- @error
+--| at most 1024
+
+SET 'table.exec.async-lookup.timeout' = '0 s';
+-- @error
+--| longer than 0
+
+CREATE TABLE d (id INT, kind STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'http', 'url' = 'http://127.0.0.1:1/{id}');
+SELECT * FROM t, LATERAL TABLE(d(kind => 'a', t.id)) AS x;
+-- @error
+--| all named, each once, or none is
