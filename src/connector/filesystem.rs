@@ -187,10 +187,9 @@ impl Connector for Filesystem {
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
         let table = &request.table;
         let format = Format::from_options(&table.options)?;
-        let physical: Vec<usize> = (0..table.columns.len())
-            .filter(|&i| matches!(table.columns[i].source, ColumnSource::Physical { .. }))
-            .collect();
-        let layout = Layout::new(table, format, &physical, &request.schema, 8192)?;
+        let given: Vec<usize> =
+            (0..table.columns.len()).filter(|&i| table.columns[i].declared().is_some()).collect();
+        let layout = Layout::new(table, format, &given, &request.schema, 8192)?;
         let backend = load::FileBackend::new(layout, Location::new(table)?, request.schema.clone())
             .map_err(|e| e.at(table.options.span("path")))?;
         Ok(Arc::new(backend))

@@ -111,12 +111,19 @@ impl Flights {
     /// Takes the waiters whose deadline has passed; the flight ends with the last of them. The number of
     /// those that are left comes second.
     fn expire(&self, flight: &Flight, now: Instant) -> (Vec<Waiter>, usize) {
-        let _no_joining = self.table.lock();
+        let mut table = self.table.lock();
         let mut inside = flight.inside.lock();
         let (expired, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut inside.waiters).into_iter().partition(|w| w.deadline <= now);
         let count = left.len();
         inside.waiters = left;
+        if count == 0 && flight.key.is_some() {
+            // Nobody may join what is about to end.
+            let hash = self.hash(flight.key_bytes());
+            if let Ok(entry) = table.find_entry(hash, |f| std::ptr::eq(f.as_ref(), flight)) {
+                entry.remove();
+            }
+        }
         (expired, count)
     }
 }

@@ -8,9 +8,9 @@
 --| JFK,Kennedy
 --| LGA,La Guardia
 CREATE TABLE flights (origin STRING, n INT) WITH ('connector' = 'filesystem', 'path' = '${DIR}/flights.csv', 'format' = 'csv');
-CREATE TABLE airports (code STRING, name STRING) WITH ('connector' = 'filesystem', 'path' = '${DIR}/airports.csv', 'format' = 'csv');
-SELECT f.n, a.name FROM flights AS f LEFT JOIN airports AS a ON f.origin = a.code;
+CREATE TABLE airports (f STRING METADATA FROM 'file.name' VIRTUAL, code STRING, name STRING) WITH ('connector' = 'filesystem', 'path' = '${DIR}/airports.csv', 'format' = 'csv');
+SELECT f.n, a.name, a.f FROM flights AS f LEFT JOIN airports AS a ON f.origin = a.code;
 -- @expect ordered
---| {"op":"+I","n":10,"name":"Newark"}
---| {"op":"+I","n":20,"name":"Kennedy"}
---| {"op":"+I","n":30,"name":null}
+--| {"op":"+I","n":10,"name":"Newark","f":"airports.csv"}
+--| {"op":"+I","n":20,"name":"Kennedy","f":"airports.csv"}
+--| {"op":"+I","n":30,"name":null,"f":null}
