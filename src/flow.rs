@@ -1,5 +1,6 @@
 //! The runtime: messages, operators, tasks, jobs.
 
+pub mod fragment;
 pub mod job;
 pub mod mailbox;
 pub mod message;

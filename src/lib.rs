@@ -31,6 +31,7 @@
 //! | [`function`] | Flink's scalar functions |
 //! | [`flow`] | messages, the operator contract, tasks, jobs |
 //! | [`operator`] | one file each: calc, lookup join, unnest, watermark, limit |
+//! | [`state`] | keyed state: keys to slots, rows as columns |
 //! | [`lookup`] | the lookup engine: client, cache, retry, outcomes, HTTP |
 //! | [`connector`], [`format`](mod@format) | sources and sinks; bytes ↔ record batches |
 //! | [`session`] | the public API |
@@ -55,3 +56,4 @@ pub mod plan;
 pub mod session;
 pub mod shell;
 pub mod sql;
+pub mod state;

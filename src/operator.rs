@@ -1,7 +1,9 @@
 //! The operators, one file each.
 
+pub mod aggregate;
 pub mod calc;
 pub mod limit;
 pub mod lookup_join;
 pub mod unnest;
 pub mod watermark;
+pub mod window;

@@ -68,7 +68,23 @@ pub trait Operator: Send {
     /// Rows. Only called while [`Operator::room`] is not 0; the whole chunk is taken over.
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()>;
 
-    /// Progress of event time; operators that hold rows back hold it back behind them.
+    /// Rows at one of several inputs, numbered from 0; operators with one input have [`Operator::chunk`] alone.
+    fn chunk_at(&mut self, input: usize, chunk: Chunk, out: &mut Output) -> Result<()> {
+        debug_assert_eq!(input, 0, "{} has one input", self.name());
+        self.chunk(chunk, out)
+    }
+
+    /// Progress of event time at one of several inputs, before [`Operator::watermark`] tells the least of all.
+    fn watermark_at(&mut self, _input: usize, _watermark: Watermark, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
+    /// One of several inputs has ended; [`Operator::end`] follows when all have.
+    fn end_at(&mut self, _input: usize, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
+    /// Progress of event time over all inputs; operators that hold rows back hold it back behind them.
     fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
         out.push(Message::Watermark(watermark));
         Ok(())

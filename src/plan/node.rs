@@ -189,3 +189,84 @@ impl UserDefinedLogicalNodeCore for ElementsNode {
         Ok(Self { collection: only(exprs)?, ..self.clone() })
     }
 }
+
+/// A window table function: its input's columns, then `window_start`, `window_end` (TIMESTAMP(3)) and
+/// `window_time` (the time attribute's type). Rows of HOP and CUMULATE come once for each window.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WindowTableNode {
+    /// The rows.
+    pub input: LogicalPlan,
+    /// The time attribute, a column of the input.
+    pub time: Expr,
+    /// Which windows.
+    pub spec: crate::operator::window::WindowSpec,
+    /// `PARTITION BY` of a session: columns of the input.
+    pub partition_by: Vec<Expr>,
+    /// Input columns, then the three of the window.
+    pub schema: DFSchemaRef,
+}
+
+impl WindowTableNode {
+    /// A node whose schema follows from its input. The window's columns have no qualifier.
+    pub fn try_new(
+        input: LogicalPlan,
+        time: Expr,
+        spec: crate::operator::window::WindowSpec,
+        partition_by: Vec<Expr>,
+    ) -> Result<Self> {
+        use arrow::datatypes::{Field, TimeUnit};
+        let time_type = match time.get_type(input.schema())? {
+            DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone),
+            other => other,
+        };
+        let plain = DataType::Timestamp(TimeUnit::Millisecond, None);
+        let window = [("window_start", plain.clone()), ("window_end", plain), ("window_time", time_type)];
+        let fields = input.schema().iter().map(|(q, f)| (q.cloned(), f.clone()));
+        let window = window.into_iter().map(|(name, t)| (None, Arc::new(Field::new(name, t, true))));
+        let schema = DFSchema::new_with_metadata(fields.chain(window).collect(), Default::default())?;
+        Ok(Self { input, time, spec, partition_by, schema: Arc::new(schema) })
+    }
+}
+
+impl PartialOrd for WindowTableNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.input.partial_cmp(&other.input)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for WindowTableNode {
+    fn name(&self) -> &str {
+        "WindowTableFunction"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        std::iter::once(self.time.clone()).chain(self.partition_by.iter().cloned()).collect()
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WindowTableFunction: {:?} on {}", self.spec.kind, self.time)
+    }
+    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        if exprs.is_empty() {
+            return internal_err!("a window without its time column");
+        }
+        let time = exprs.remove(0);
+        Self::try_new(only(inputs)?, time, self.spec.clone(), exprs)
+    }
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let inputs = self.input.schema().fields().len();
+        let mut needed: Vec<usize> = output_columns.iter().copied().filter(|&i| i < inputs).collect();
+        for expr in self.expressions() {
+            needed.extend(
+                expr.column_refs().iter().filter_map(|c| self.input.schema().maybe_index_of_column(c)),
+            );
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
+}

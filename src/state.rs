@@ -1,0 +1,8 @@
+//! Keyed state in memory, organised for operators: keys are interned to dense slots, rows are kept as
+//! columns. Nothing here is a row of boxed values.
+
+pub mod keys;
+pub mod rows;
+
+pub use keys::KeyTable;
+pub use rows::RowStore;

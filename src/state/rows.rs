@@ -1,0 +1,263 @@
+//! Rows that an operator keeps: columns in segments, addressed by stable ids.
+//!
+//! ```text
+//!  id ──> (segment, row)          segments: [ 8192 rows ][ 8192 rows ][ open: small pieces ]
+//! ```
+//! Ids are dense and reused; what is freed is compacted away when half of a segment is gone, so that memory
+//! follows what is alive.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{concat, interleave};
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::error::Result;
+
+/// Rows in a full segment.
+const SEGMENT_ROWS: usize = 8192;
+
+/// Small pieces of the open segment that are put together at once.
+const PIECES: usize = 32;
+
+/// Place of a row that is gone.
+const FREE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    segment: u32,
+    row: u32,
+}
+
+#[derive(Debug)]
+struct Segment {
+    columns: Vec<ArrayRef>,
+    /// The id of each row; [`FREE`] where it is gone.
+    ids: Vec<u32>,
+    alive: usize,
+}
+
+/// Rows of one schema.
+#[derive(Debug)]
+pub struct RowStore {
+    schema: SchemaRef,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    segments: Vec<Option<Segment>>,
+    free_segments: Vec<u32>,
+    /// Segments with few rows, oldest first; put together when there are many.
+    small: Vec<u32>,
+}
+
+/// Copies what a view array shows when it keeps far more alive than that.
+fn compact(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Utf8View => Arc::new(array.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
+        _ => array.clone(),
+    }
+}
+
+impl RowStore {
+    /// An empty store for rows of this schema.
+    pub fn new(schema: SchemaRef) -> Self {
+        Self {
+            schema,
+            places: Vec::new(),
+            free: Vec::new(),
+            segments: Vec::new(),
+            free_segments: Vec::new(),
+            small: Vec::new(),
+        }
+    }
+
+    /// The schema of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Rows that are kept.
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// No row is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keeps all rows of a batch; their ids, in order, are appended to `ids`.
+    pub fn push(&mut self, batch: &RecordBatch, ids: &mut Vec<u32>) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let columns = batch.columns().iter().map(compact).collect();
+        let first = ids.len();
+        for _ in 0..batch.num_rows() {
+            let id = self.free.pop().unwrap_or_else(|| {
+                self.places.push(Place { segment: FREE, row: 0 });
+                (self.places.len() - 1) as u32
+            });
+            ids.push(id);
+        }
+        self.add(columns, ids[first..].to_vec());
+        if self.small.len() >= PIECES {
+            let small = std::mem::take(&mut self.small);
+            self.rewrite(&small)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a segment and tells its ids where they are.
+    fn add(&mut self, columns: Vec<ArrayRef>, ids: Vec<u32>) {
+        let number = self.free_segments.pop().unwrap_or_else(|| {
+            self.segments.push(None);
+            (self.segments.len() - 1) as u32
+        });
+        for (row, &id) in ids.iter().enumerate() {
+            self.places[id as usize] = Place { segment: number, row: row as u32 };
+        }
+        if ids.len() < SEGMENT_ROWS / 2 {
+            self.small.push(number);
+        }
+        self.segments[number as usize] = Some(Segment { columns, alive: ids.len(), ids });
+    }
+
+    /// Puts the living rows of segments together into new ones.
+    fn rewrite(&mut self, numbers: &[u32]) -> Result<()> {
+        let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.schema.fields().len()];
+        let mut ids = Vec::new();
+        for &number in numbers {
+            let Some(segment) = self.segments[number as usize].take() else { continue };
+            self.free_segments.push(number);
+            let keep: Vec<u32> =
+                (0..segment.ids.len() as u32).filter(|&r| segment.ids[r as usize] != FREE).collect();
+            ids.extend(keep.iter().map(|&r| segment.ids[r as usize]));
+            let whole = keep.len() == segment.ids.len();
+            let keep = arrow::array::UInt32Array::from(keep);
+            for (part, column) in parts.iter_mut().zip(&segment.columns) {
+                part.push(if whole { column.clone() } else { arrow::compute::take(column, &keep, None)? });
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let columns = parts
+            .iter()
+            .map(|part| {
+                let arrays: Vec<&dyn Array> = part.iter().map(|a| a.as_ref()).collect();
+                Ok(compact(&concat(&arrays)?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        self.add(columns, ids);
+        Ok(())
+    }
+
+    /// Lets a row go; its id may be given to another.
+    pub fn free(&mut self, id: u32) -> Result<()> {
+        let place = self.places[id as usize];
+        debug_assert_ne!(place.segment, FREE, "row {id} was freed twice");
+        self.places[id as usize].segment = FREE;
+        self.free.push(id);
+        let Some(segment) = &mut self.segments[place.segment as usize] else { return Ok(()) };
+        segment.ids[place.row as usize] = FREE;
+        segment.alive -= 1;
+        if segment.alive == 0 {
+            self.segments[place.segment as usize] = None;
+            self.free_segments.push(place.segment);
+            self.small.retain(|&s| s != place.segment);
+        } else if segment.alive * 2 < segment.ids.len() && segment.ids.len() >= 64 {
+            self.small.retain(|&s| s != place.segment);
+            self.rewrite(&[place.segment])?;
+        }
+        Ok(())
+    }
+
+    /// The rows with these ids, in this order; an id may occur several times.
+    pub fn take(&self, ids: &[u32]) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(ids.len()));
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        // Only segments that are asked for take part.
+        let mut local = vec![FREE; self.segments.len()];
+        let mut used: Vec<&Segment> = Vec::new();
+        let mut indices = Vec::with_capacity(ids.len());
+        for &id in ids {
+            let place = self.places[id as usize];
+            let Some(segment) = self.segments.get(place.segment as usize).and_then(Option::as_ref) else {
+                return Err(crate::error::Error::internal(format!("row {id} is not kept any more")));
+            };
+            let slot = &mut local[place.segment as usize];
+            if *slot == FREE {
+                *slot = used.len() as u32;
+                used.push(segment);
+            }
+            indices.push((*slot as usize, place.row as usize));
+        }
+        for (index, field) in self.schema.fields().iter().enumerate() {
+            if ids.is_empty() {
+                columns.push(arrow::array::new_empty_array(field.data_type()));
+                continue;
+            }
+            let arrays: Vec<&dyn Array> = used.iter().map(|s| s.columns[index].as_ref()).collect();
+            columns.push(interleave(&arrays, &indices)?);
+        }
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+
+    /// Bytes of the rows and of what finds them.
+    pub fn memory(&self) -> usize {
+        let segments = self.segments.iter().flatten();
+        let rows: usize = segments
+            .map(|s| {
+                s.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>() + s.ids.capacity() * 4
+            })
+            .sum();
+        rows + self.places.capacity() * size_of::<Place>() + self.free.capacity() * 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::datatypes::{Field, Schema};
+    use proptest::prelude::*;
+
+    fn batch(values: &[i64]) -> RecordBatch {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int64, true),
+            Field::new("s", DataType::Utf8View, true),
+        ]));
+        let texts: StringViewArray =
+            values.iter().map(|v| Some(format!("a text that is long {v}"))).collect();
+        RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec())), Arc::new(texts)])
+            .unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_stay_what_they_are(steps in prop::collection::vec((0usize..200, 0usize..250), 1..80)) {
+            let mut store = RowStore::new(batch(&[]).schema());
+            let mut alive: Vec<(u32, i64)> = Vec::new();
+            let mut next = 0i64;
+            for (pushed, freed) in steps {
+                let values: Vec<i64> = (next..next + pushed as i64).collect();
+                next += pushed as i64;
+                let mut ids = Vec::new();
+                store.push(&batch(&values), &mut ids).unwrap();
+                alive.extend(ids.into_iter().zip(values));
+                for i in 0..freed.min(alive.len()) {
+                    let (id, _) = alive.swap_remove((i * 7919) % alive.len());
+                    store.free(id).unwrap();
+                }
+                prop_assert_eq!(store.len(), alive.len());
+                let ids: Vec<u32> = alive.iter().map(|a| a.0).collect();
+                let taken = store.take(&ids).unwrap();
+                let expected: Vec<i64> = alive.iter().map(|a| a.1).collect();
+                prop_assert_eq!(taken, batch(&expected));
+            }
+        }
+    }
+}
