@@ -444,6 +444,8 @@ impl Session {
         outputs: Vec<Output>,
         cancel: crossbeam_channel::Sender<()>,
     ) -> Result<Arc<crate::flow::Job>> {
+        let mut warnings = Vec::new();
+        outputs.iter().for_each(|o| o.node.walk(&mut |node| warnings.extend(node.warnings.iter().cloned())));
         let mut state = self.state.lock();
         let id = state.jobs.last().map_or(1, |j| j.id + 1);
         let named = state.config.get("pipeline.name");
@@ -451,6 +453,8 @@ impl Session {
         let wanted = state.config.parallelism();
         let job =
             start(id, name, outputs, cancel, wanted, self.clock.clone(), self.runtime.handle().clone())?;
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        job.warn(warnings);
         state.jobs.push(job.clone());
         Ok(job)
     }
