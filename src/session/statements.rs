@@ -14,6 +14,7 @@ use crate::connector::Sink;
 use crate::error::{Error, Result};
 use crate::flow::JobState;
 use crate::plan::explain::{Details, Explained, explain};
+use crate::plan::explore;
 use crate::plan::sink::check_sink;
 use crate::plan::{Node, Planner};
 use crate::sql::{
@@ -79,7 +80,10 @@ impl Session {
                 done("")
             }
             StatementKind::Show(show) => self.show(show),
-            StatementKind::Describe(name) => self.describe(name),
+            StatementKind::Describe(name) => self.describe_named(name),
+            StatementKind::DescribeFile(path) => {
+                self.describe(&Entry::Table(explore::file_table(&path.value, path.span)?))
+            }
             StatementKind::Explain { details, statement } => self.explain(details, statement),
             StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.insert(inserts),
@@ -116,6 +120,15 @@ impl Session {
     fn create_table(&self, statement: &CreateTable) -> Result<Response> {
         if let Some(query) = &statement.query {
             return self.create_table_as(statement, query);
+        }
+        let exists = self.catalog().get(plain_name(&statement.name)?).is_some();
+        if !exists && let Some(whole) = explore::with_columns(statement)? {
+            self.create_table(&whole)?;
+            let entry = self.catalog().find(plain_name(&statement.name)?, statement.name.span())?.clone();
+            return Ok(match entry {
+                Entry::Table(table) => Response::Text(table.show_create()),
+                Entry::View(_) => Response::Done(String::new()),
+            });
         }
         self.add(&statement.name, statement.if_not_exists, |catalog| {
             let table = Table::from_statement(statement, catalog)?;
@@ -240,7 +253,7 @@ impl Session {
                 text_table(&[("function name", matching(self.function_names().into_iter(), like.as_ref())?)])
             }
             Show::Columns(name, like) => {
-                let Response::Table(all) = self.describe(name)? else {
+                let Response::Table(all) = self.describe_named(name)? else {
                     return Err(Error::internal("DESCRIBE gives a table"));
                 };
                 let Some(like) = like else { return Ok(Response::Table(all)) };
@@ -310,11 +323,16 @@ impl Session {
         Ok(Response::Done(format!("job {id} stopped")))
     }
 
-    fn describe(&self, name: &TableName) -> Result<Response> {
+    fn describe_named(&self, name: &TableName) -> Result<Response> {
+        let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
+        self.describe(&entry)
+    }
+
+    fn describe(&self, entry: &Entry) -> Result<Response> {
         let planner = self.planner();
         let mut columns: [Vec<Option<String>>; 6] = Default::default();
         let yes_no = |b: bool| Some(if b { "TRUE" } else { "FALSE" }.to_string());
-        match self.catalog().find(plain_name(name)?, name.span())? {
+        match entry {
             Entry::Table(table) => {
                 let reference = planner.table_ref(table, Default::default(), None)?;
                 for (column, field) in table.columns.iter().zip(reference.schema.fields()) {
