@@ -117,9 +117,9 @@ impl Session {
         Ok(Response::Done(String::new()))
     }
 
-    fn create_table(&self, statement: &CreateTable) -> Result<Response> {
-        if let Some(query) = &statement.query {
-            return self.create_table_as(statement, query);
+    pub(super) fn create_table(&self, statement: &CreateTable) -> Result<Response> {
+        if statement.query.is_some() {
+            return self.create_table_as(statement);
         }
         let exists = self.catalog().get(plain_name(&statement.name)?).is_some();
         if !exists && let Some(whole) = explore::with_columns(statement)? {
@@ -150,10 +150,13 @@ impl Session {
         Ok(table)
     }
 
-    /// CREATE TABLE ... AS SELECT: the query's columns, then an INSERT.
-    fn create_table_as(&self, statement: &CreateTable, query: &sqlparser::ast::Query) -> Result<Response> {
+    /// CREATE TABLE ... AS SELECT: a table with the query's columns, then an INSERT.
+    pub(super) fn split_table_as(&self, statement: &CreateTable) -> Result<(CreateTable, Insert)> {
         let mut statement = statement.clone();
-        let plan = self.planner().query(query)?;
+        let Some(query) = statement.query.take() else {
+            return Err(Error::internal("CREATE TABLE AS without a query"));
+        };
+        let plan = self.planner().query(&query)?;
         if statement.columns.is_empty() {
             for field in plan.schema().fields() {
                 let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
@@ -166,22 +169,22 @@ impl Session {
                 });
             }
         }
-        statement.query = None;
-        let plain = plain_name(&statement.name)?;
-        let existed = self.catalog().get(plain).is_some();
-        let response = self.create_table(&statement)?;
-        if existed {
-            return Ok(response);
-        }
         let insert = Insert {
             table: statement.name.clone(),
             options: Vec::new(),
             overwrite: false,
             columns: Vec::new(),
-            query: Box::new(query.clone()),
+            query,
             span: statement.name.span(),
         };
-        self.insert(&[insert])
+        Ok((statement, insert))
+    }
+
+    fn create_table_as(&self, statement: &CreateTable) -> Result<Response> {
+        let (table, insert) = self.split_table_as(statement)?;
+        let existed = self.catalog().get(plain_name(&table.name)?).is_some();
+        let response = self.create_table(&table)?;
+        if existed { Ok(response) } else { self.insert(&[insert]) }
     }
 
     fn create_view(&self, statement: &CreateView) -> Result<Response> {
@@ -409,7 +412,7 @@ impl Session {
         }
     }
 
-    fn plan_insert(
+    pub(super) fn plan_insert(
         &self,
         planner: &Planner,
         insert: &Insert,
