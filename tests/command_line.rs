@@ -146,7 +146,8 @@ fn endless() -> (Child, BufReader<std::process::ChildStdout>) {
     let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     out.read_line(&mut line).expect("a row");
-    assert_eq!(line, "{\"op\":\"+I\",\"n\":1}\n", "rows arrive while the query runs");
+    // Several tasks count: which number is the first is open.
+    assert!(line.starts_with("{\"op\":\"+I\",\"n\":"), "rows arrive while the query runs: {line}");
     (child, out)
 }
 
