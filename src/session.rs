@@ -2,8 +2,11 @@
 
 mod check;
 mod collect;
+mod materialized;
 mod start;
 mod statements;
+
+pub use materialized::Materialized;
 
 use std::sync::Arc;
 use std::time::Duration;
