@@ -2,6 +2,8 @@
 
 pub mod aggregate;
 pub mod calc;
+pub mod changelog;
+pub mod changelog_normalize;
 pub mod limit;
 pub mod lookup_join;
 pub mod unnest;

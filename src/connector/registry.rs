@@ -93,6 +93,7 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::stdio::Stdin,
     &super::stdio::Stdout,
     &super::datagen::Datagen,
+    &super::nexmark::Nexmark,
     &super::print::Print,
     &super::blackhole::Blackhole,
 ];
@@ -144,7 +145,7 @@ fn check(table: &Table) -> Result<()> {
         })?;
         definitions.extend(Format::definitions(format));
         // Also says when there is no such format, before its options are called unknown.
-        Format::from_options_or(options, format)?;
+        Format::from_options_or(options, format)?.check(&table.primary_key)?;
     }
     if connector.is_lookup(options) {
         definitions.extend(crate::lookup::config::OPTIONS);
