@@ -3,6 +3,7 @@
 pub mod changelog;
 pub mod csv;
 pub mod debezium;
+pub mod infer;
 pub mod json;
 pub mod raw;
 pub mod registry;

@@ -1,5 +1,6 @@
 //! The public API: a session executes statements and owns catalog, settings and jobs.
 
+mod check;
 mod collect;
 mod start;
 mod statements;
