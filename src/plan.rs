@@ -13,6 +13,7 @@
 
 pub mod aggregate;
 pub mod bind;
+pub mod changelog_functions;
 pub mod explain;
 pub mod explore;
 pub mod graph;
