@@ -20,6 +20,7 @@ pub mod graph;
 pub mod join;
 pub mod lookup_join;
 pub mod lower;
+pub mod nested;
 pub mod node;
 pub mod over;
 pub mod provider;
