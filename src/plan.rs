@@ -14,6 +14,7 @@
 pub mod aggregate;
 pub mod bind;
 pub mod changelog_functions;
+pub mod current_watermark;
 pub mod explain;
 pub mod explore;
 pub mod graph;
