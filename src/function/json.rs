@@ -387,7 +387,6 @@ fn is_json(c: &Call<'_>) -> Result<ArrayRef> {
 
 // ----------------------------------------------------------------------------------------------- writing
 
-
 pub(crate) fn push_quoted(s: &str, out: &mut String) {
     out.push('"');
     for ch in s.chars() {

@@ -133,7 +133,10 @@ impl AggregateCall {
             return Ok(plain);
         }
         let counts_nulls = match function {
-            None | Some(Function::ArrayAgg | Function::JsonObjectAgg { .. } | Function::JsonArrayAgg { .. }) => true,
+            None
+            | Some(Function::ArrayAgg | Function::JsonObjectAgg { .. } | Function::JsonArrayAgg { .. }) => {
+                true
+            }
             Some(Function::FirstValue | Function::LastValue) => self.ignore_nulls == Some(false),
             Some(_) => false,
         };
@@ -207,8 +210,7 @@ impl AggregateCall {
     pub fn selection(&self, batch: &RecordBatch, selected: Option<&[bool]>) -> Result<Option<Vec<bool>>> {
         let Some(filter) = &self.filter else { return Ok(None) };
         let mask = filter.evaluate(batch)?.into_array(batch.num_rows())?;
-        let mask =
-            mask.as_boolean_opt().ok_or_else(|| Error::internal("a FILTER that is not BOOLEAN"))?;
+        let mask = mask.as_boolean_opt().ok_or_else(|| Error::internal("a FILTER that is not BOOLEAN"))?;
         let passes = mask.iter().enumerate();
         Ok(Some(passes.map(|(i, m)| m == Some(true) && selected.is_none_or(|s| s[i])).collect()))
     }
@@ -254,3 +256,6 @@ pub(crate) fn same_state<T: 'static>(other: &dyn Accumulator) -> Result<&T> {
 pub(crate) fn nulls_of(array: &ArrayRef) -> Option<NullBuffer> {
     array.logical_nulls()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

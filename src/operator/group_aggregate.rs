@@ -224,9 +224,16 @@ impl GroupAggregate {
     }
 
     /// The changes of the touched keys.
-    fn emit(&self, chunk: &Chunk, keys: &[ArrayRef], old: &[ArrayRef], new: &[ArrayRef]) -> Result<Option<Chunk>> {
+    fn emit(
+        &self,
+        chunk: &Chunk,
+        keys: &[ArrayRef],
+        old: &[ArrayRef],
+        new: &[ArrayRef],
+    ) -> Result<Option<Chunk>> {
         // With a time-to-live, equal results refresh those who forget downstream.
-        let equal = if self.spec.state_ttl.is_some() { None } else { equal_rows(old, new, self.touched.len())? };
+        let equal =
+            if self.spec.state_ttl.is_some() { None } else { equal_rows(old, new, self.touched.len())? };
         let mut kinds = Vec::with_capacity(self.touched.len() * 2);
         let mut results: Vec<(usize, usize)> = Vec::with_capacity(self.touched.len() * 2);
         let mut rows: Vec<u32> = Vec::with_capacity(self.touched.len() * 2);

@@ -48,7 +48,13 @@ impl Distinct {
     /// `types`: those of the arguments.
     pub fn new(inner: Box<dyn Accumulator>, types: &[DataType], skips_nulls: bool) -> Result<Self> {
         let types: Vec<DataType> = std::iter::once(DataType::UInt32).chain(types.iter().cloned()).collect();
-        Ok(Self { inner, keys: KeyTable::new(&types)?, values: Vec::new(), youngest: Vec::new(), skips_nulls })
+        Ok(Self {
+            inner,
+            keys: KeyTable::new(&types)?,
+            values: Vec::new(),
+            youngest: Vec::new(),
+            skips_nulls,
+        })
     }
 
     fn link(&mut self, slot: u32, group: u32) {

@@ -33,9 +33,14 @@ pub(super) enum Shape {
     Multiset,
     Percentile,
     /// `raw`: the values are JSON already.
-    JsonArray { raw: bool },
+    JsonArray {
+        raw: bool,
+    },
     /// `raw`: the values are JSON already. `absent`: without those whose value is NULL.
-    JsonObject { raw: bool, absent: bool },
+    JsonObject {
+        raw: bool,
+        absent: bool,
+    },
 }
 
 /// A function over rows.
@@ -43,6 +48,8 @@ pub(super) enum Shape {
 pub(super) struct Lists {
     shape: Shape,
     skips_nulls: bool,
+    /// Arguments; columns of the order stand behind them.
+    arguments: usize,
     rows: Sequence,
     data_type: DataType,
 }
@@ -56,7 +63,8 @@ impl Lists {
         order: &[(DataType, SortOptions)],
         data_type: DataType,
     ) -> Result<Self> {
-        Ok(Self { shape, skips_nulls, rows: Sequence::new(arguments, order)?, data_type })
+        let rows = Sequence::new(arguments, order)?;
+        Ok(Self { shape, skips_nulls, arguments: arguments.len(), rows, data_type })
     }
 }
 
@@ -90,11 +98,12 @@ impl Accumulator for Lists {
     }
 
     fn values(&self, groups: &[u32]) -> Result<ArrayRef> {
-        let listed = match self.shape {
+        let mut listed = match self.shape {
             Shape::First => self.rows.ends(groups, false)?,
             Shape::Last => self.rows.ends(groups, true)?,
             _ => self.rows.rows(groups)?,
         };
+        listed.columns.truncate(self.arguments);
         let count = groups.len();
         match self.shape {
             Shape::First | Shape::Last => {
@@ -133,7 +142,9 @@ fn offsets(lengths: impl Iterator<Item = usize>) -> Result<OffsetBuffer<i32>> {
     let (mut ends, mut end) = (vec![0i32], 0usize);
     for length in lengths {
         end += length;
-        ends.push(i32::try_from(end).map_err(|_| Error::execution("the collections of a chunk are too long"))?);
+        ends.push(
+            i32::try_from(end).map_err(|_| Error::execution("the collections of a chunk are too long"))?,
+        );
     }
     Ok(OffsetBuffer::new(ends.into()))
 }
@@ -204,7 +215,8 @@ impl Lists {
         let DataType::Struct(fields) = entries.data_type() else {
             return Err(Error::internal("a MULTISET holds values and counts"));
         };
-        let pairs = StructArray::try_new(fields.clone(), vec![keys, Arc::new(Int32Array::from(counts))], None)?;
+        let pairs =
+            StructArray::try_new(fields.clone(), vec![keys, Arc::new(Int32Array::from(counts))], None)?;
         let ends = offsets(lengths.into_iter())?;
         Ok(Arc::new(MapArray::try_new(entries.clone(), ends, pairs, filled(listed, count), *sorted)?))
     }

@@ -185,8 +185,7 @@ impl Sequence {
             let mut sorted: Vec<u32> = (0..numbers.len() as u32).collect();
             for group in offsets.windows(2) {
                 // Stable: what is equal stays in order of arrival.
-                sorted[group[0]..group[1]]
-                    .sort_by(|&a, &b| keys.row(a as usize).cmp(&keys.row(b as usize)));
+                sorted[group[0]..group[1]].sort_by(|&a, &b| keys.row(a as usize).cmp(&keys.row(b as usize)));
             }
             numbers = sorted.into_iter().map(|i| numbers[i as usize]).collect();
         }
@@ -201,4 +200,3 @@ impl Sequence {
             + self.groups.capacity() * size_of::<Vec<u32>>()
     }
 }
-

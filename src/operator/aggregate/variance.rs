@@ -142,7 +142,11 @@ impl Whole {
                 (rest.high / divisor as f64) as i128
             }
         };
-        if measure.deviation { Some((variance.max(0) as f64).sqrt() as i64) } else { i64::try_from(variance).ok() }
+        if measure.deviation {
+            Some((variance.max(0) as f64).sqrt() as i64)
+        } else {
+            i64::try_from(variance).ok()
+        }
     }
 }
 
