@@ -11,11 +11,12 @@
 //! DataFusion's own library is not registered: names, argument orders and results are Flink's, and
 //! `now()` there is folded to the moment of planning.
 
+pub mod aggregate;
 pub mod cast;
 mod codec;
 mod collection;
 mod conditional;
-mod json;
+pub(crate) mod json;
 mod math;
 mod moment;
 mod pattern;

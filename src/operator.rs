@@ -5,6 +5,8 @@ pub mod calc;
 pub mod changelog;
 pub mod changelog_normalize;
 pub mod current_watermark;
+pub mod expand;
+pub mod group_aggregate;
 pub mod limit;
 pub mod lookup_join;
 pub mod sink_materializer;
