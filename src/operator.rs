@@ -2,8 +2,14 @@
 
 pub mod aggregate;
 pub mod calc;
+pub mod deduplicate;
+mod event_time;
 pub mod limit;
 pub mod lookup_join;
+pub mod over;
+mod ranking;
+pub mod top_n;
 pub mod unnest;
 pub mod watermark;
 pub mod window;
+pub mod window_rank;
