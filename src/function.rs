@@ -11,6 +11,7 @@
 //! DataFusion's own library is not registered: names, argument orders and results are Flink's, and
 //! `now()` there is folded to the moment of planning.
 
+pub mod aggregate;
 pub mod cast;
 mod codec;
 mod collection;

@@ -3,16 +3,55 @@
 //! Operators intern their keys to slots ([`crate::state::KeyTable`]) and hand the slots of a whole chunk to
 //! each accumulator. Nothing is done row by row through a boxed value.
 
+/// Runs `$make::<T>` for the Arrow type `T` of a data type that SQL has as a plain number, or the rest.
+macro_rules! for_primitive {
+    ($t:expr, $native:ident => $make:expr, _ => $rest:expr) => {{
+        use arrow::datatypes::*;
+        macro_rules! made {
+            ($name:ty) => {{
+                type $native = $name;
+                $make
+            }};
+        }
+        match $t {
+            DataType::Int8 => made!(Int8Type),
+            DataType::Int16 => made!(Int16Type),
+            DataType::Int32 => made!(Int32Type),
+            DataType::Int64 => made!(Int64Type),
+            DataType::Float32 => made!(Float32Type),
+            DataType::Float64 => made!(Float64Type),
+            DataType::Decimal128(..) => made!(Decimal128Type),
+            DataType::Date32 => made!(Date32Type),
+            DataType::Time32(TimeUnit::Millisecond) => made!(Time32MillisecondType),
+            DataType::Timestamp(TimeUnit::Second, _) => made!(TimestampSecondType),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => made!(TimestampMillisecondType),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => made!(TimestampMicrosecondType),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => made!(TimestampNanosecondType),
+            DataType::Interval(IntervalUnit::YearMonth) => made!(IntervalYearMonthType),
+            _ => $rest,
+        }
+    }};
+}
+pub(crate) use for_primitive;
+
+mod bag;
+mod count;
+mod encoded;
+mod single;
+mod sum;
+
 use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use datafusion_expr::AggregateUDF;
 use datafusion_physical_expr::PhysicalExpr;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::function::aggregate::Function;
 
 /// One aggregate call of a query, planned: what every operator that aggregates is given.
 #[derive(Debug, Clone)]
@@ -71,4 +110,69 @@ pub trait Accumulator: Send + Debug {
 
     /// For [`Accumulator::merge`].
     fn as_any(&self) -> &dyn Any;
+}
+
+impl AggregateCall {
+    /// Empty state for this call. `retracting`: rows may be taken back.
+    pub fn accumulator(&self, retracting: bool) -> Result<Box<dyn Accumulator>> {
+        let Some(function) = Function::of(&self.function) else {
+            return Err(Error::unsupported(format!("{} is not supported", self.function.name())));
+        };
+        let first = self.arg_types.first().cloned().unwrap_or(DataType::Null);
+        let unsupported = || {
+            Error::unsupported(format!("{} of {first} is not supported", function.label()))
+                .with_detail(self.display.clone())
+        };
+        match function {
+            Function::Count => Ok(Box::new(count::Count::default())),
+            Function::Sum => sum::sum(&first).ok_or_else(unsupported),
+            Function::Avg => sum::avg(&first).ok_or_else(unsupported),
+            Function::Min if retracting => bag::extreme(bag::End::Least, &first),
+            Function::Max if retracting => bag::extreme(bag::End::Greatest, &first),
+            Function::Min => single::single(single::Rule::Min, &first),
+            Function::Max => single::single(single::Rule::Max, &first),
+            _ => Err(unsupported()),
+        }
+    }
+}
+
+/// Calls `f(row, taken back)` for every row that counts: selected, and valid in `nulls`. What is absent
+/// costs nothing in the loop.
+#[inline(always)]
+pub(crate) fn each_row(
+    len: usize,
+    rows: Rows<'_>,
+    nulls: Option<&NullBuffer>,
+    mut f: impl FnMut(usize, bool),
+) {
+    let nulls = nulls.filter(|n| n.null_count() > 0);
+    match (rows.selected, rows.retracted, nulls) {
+        (None, None, None) => (0..len).for_each(|i| f(i, false)),
+        (None, None, Some(nulls)) => nulls.valid_indices().for_each(|i| f(i, false)),
+        (None, Some(retracted), None) => {
+            retracted[..len].iter().enumerate().for_each(|(i, &back)| f(i, back));
+        }
+        (selected, retracted, nulls) => {
+            for i in 0..len {
+                if selected.is_none_or(|s| s[i]) && nulls.is_none_or(|n| n.is_valid(i)) {
+                    f(i, retracted.is_some_and(|r| r[i]));
+                }
+            }
+        }
+    }
+}
+
+/// The argument that a function of one argument has.
+pub(crate) fn only_arg<'a>(args: &'a [ArrayRef], what: &str) -> Result<&'a ArrayRef> {
+    args.first().ok_or_else(|| Error::internal(format!("{what} without its argument")))
+}
+
+/// Another state of the same call.
+pub(crate) fn same_state<T: 'static>(other: &dyn Accumulator) -> Result<&T> {
+    other.as_any().downcast_ref::<T>().ok_or_else(|| Error::internal("states of different calls were merged"))
+}
+
+/// Nulls of an argument as its values show them (a NULL column has no buffer for them).
+pub(crate) fn nulls_of(array: &ArrayRef) -> Option<NullBuffer> {
+    array.logical_nulls()
 }
