@@ -13,7 +13,9 @@ use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
 use crate::connector::Sink;
 use crate::error::{Error, Result};
 use crate::flow::JobState;
-use crate::plan::{Branch, Planner};
+use crate::plan::explain::{Details, Explained, explain};
+use crate::plan::sink::check_sink;
+use crate::plan::{Node, Planner};
 use crate::sql::{
     CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, StatementKind, TableName,
 };
@@ -78,14 +80,7 @@ impl Session {
             }
             StatementKind::Show(show) => self.show(show),
             StatementKind::Describe(name) => self.describe(name),
-            StatementKind::Explain { details, statement } => {
-                if let Some(detail) = details.first() {
-                    return Err(Error::unsupported(format!("EXPLAIN {} is not supported yet", detail.value))
-                        .with_hint("EXPLAIN shows the logical and the continuous plan")
-                        .at(detail.span));
-                }
-                self.explain(statement)
-            }
+            StatementKind::Explain { details, statement } => self.explain(details, statement),
             StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.insert(inserts),
             StatementKind::Query(query) => self.query(query),
@@ -400,7 +395,7 @@ impl Session {
         &self,
         planner: &Planner,
         insert: &Insert,
-    ) -> Result<(Vec<Branch>, Arc<Table>, datafusion_expr::LogicalPlan)> {
+    ) -> Result<(Node, Arc<Table>, datafusion_expr::LogicalPlan)> {
         let table = self.target(planner, insert)?;
         let plan = planner.insert(insert, &table)?;
         Ok((planner.lower(&plan)?, table, plan))
@@ -420,18 +415,20 @@ impl Session {
         let mut planned = Vec::with_capacity(inserts.len());
         let mut names = Vec::with_capacity(inserts.len());
         for insert in inserts {
-            let (branches, table, _) = self.plan_insert(&planner, insert)?;
+            let (node, table, _) = self.plan_insert(&planner, insert)?;
             names.push(table.name.clone());
-            planned.push((branches, table, insert));
+            planned.push((node, table, insert));
         }
         // Sinks last: nothing is created when a later statement is wrong.
         let mut outputs = Vec::with_capacity(planned.len());
-        for (branches, table, insert) in planned {
-            if insert.overwrite && branches.iter().any(|b| !b.source.bounded()) {
+        for (node, table, insert) in planned {
+            if insert.overwrite && !node.properties.bounded {
                 return Err(Error::plan("INSERT OVERWRITE takes a query that ends, this one does not")
                     .at(insert.span));
             }
-            outputs.push(Output { branches, sink: self.sink(&planner, insert, &table)? });
+            let sink = self.sink(&planner, insert, &table)?;
+            let before = check_sink(&node, sink.as_ref(), &table.name).map_err(|e| e.at(insert.span))?;
+            outputs.push(Output { node, sink, before });
         }
         let (cancel, _) = crossbeam_channel::bounded(0);
         let job = self.start_job(format!("insert-into_{}", names.join("_")), outputs, cancel)?;
@@ -447,6 +444,8 @@ impl Session {
         outputs: Vec<Output>,
         cancel: crossbeam_channel::Sender<()>,
     ) -> Result<Arc<crate::flow::Job>> {
+        let mut warnings = Vec::new();
+        outputs.iter().for_each(|o| o.node.walk(&mut |node| warnings.extend(node.warnings.iter().cloned())));
         let mut state = self.state.lock();
         let id = state.jobs.last().map_or(1, |j| j.id + 1);
         let named = state.config.get("pipeline.name");
@@ -454,6 +453,8 @@ impl Session {
         let wanted = state.config.parallelism();
         let job =
             start(id, name, outputs, cancel, wanted, self.clock.clone(), self.runtime.handle().clone())?;
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        job.warn(warnings);
         state.jobs.push(job.clone());
         Ok(job)
     }
@@ -461,31 +462,38 @@ impl Session {
     fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
         let planner = self.planner();
         let plan = planner.query(query)?;
-        let branches = planner.lower(&plan)?;
-        let schema = match branches.first() {
-            Some(branch) => branch.arrow.clone(),
-            None => Arc::new(plan.schema().as_arrow().clone()),
-        };
+        let node = planner.lower(&plan)?;
+        let schema = node.arrow.clone();
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
-        let job = self.start_job("collect".to_string(), vec![Output { branches, sink }], cancel)?;
+        let job = self.start_job("collect".to_string(), vec![Output { node, sink, before: true }], cancel)?;
         Ok(Response::Query(QueryResult { schema, job, chunks }))
     }
 
-    fn explain(&self, statement: &StatementKind) -> Result<Response> {
+    fn explain(&self, details: &[crate::sql::Name], statement: &StatementKind) -> Result<Response> {
+        let mut wanted = Details::default();
+        for detail in details {
+            match detail.value.as_str() {
+                "CHANGELOG_MODE" => wanted.changelog_mode = true,
+                "PLAN_ADVICE" => wanted.advice = true,
+                other => {
+                    return Err(Error::unsupported(format!("EXPLAIN {other} is not supported"))
+                        .with_hint("CHANGELOG_MODE and PLAN_ADVICE are")
+                        .at(detail.span));
+                }
+            }
+        }
         let planner = self.planner();
-        let parallelism = self.state.lock().config.parallelism();
-        let draw = |plan: &_, branches: &[Branch], sink: &str| {
-            crate::plan::explain::explain(plan, branches, sink, parallelism)
-        };
         let text = match statement {
             StatementKind::Query(query) => {
-                let plan = planner.query(query)?;
-                draw(&plan, &planner.lower(&plan)?, "Sink: collect")
+                let logical = &planner.query(query)?;
+                let node = &planner.lower(logical)?;
+                let plan = Explained { logical, node, sink: "Sink: collect", before: true };
+                explain(plan, self.state.lock().config.parallelism(), wanted)
             }
-            StatementKind::Insert(insert) => self.explain_insert(&planner, insert, &draw)?,
+            StatementKind::Insert(insert) => self.explain_insert(&planner, insert, wanted)?,
             StatementKind::StatementSet(inserts) => {
-                let texts = inserts.iter().map(|i| self.explain_insert(&planner, i, &draw));
+                let texts = inserts.iter().map(|i| self.explain_insert(&planner, i, wanted));
                 texts.collect::<Result<Vec<_>>>()?.join("\n")
             }
             _ => return Err(Error::plan("EXPLAIN takes a query, an INSERT or a statement set")),
@@ -493,14 +501,13 @@ impl Session {
         Ok(Response::Text(text))
     }
 
-    fn explain_insert(
-        &self,
-        planner: &Planner,
-        insert: &Insert,
-        draw: &impl Fn(&datafusion_expr::LogicalPlan, &[Branch], &str) -> String,
-    ) -> Result<String> {
-        let (branches, table, plan) = self.plan_insert(planner, insert)?;
-        let connector = table.options.text("connector").unwrap_or_default();
-        Ok(draw(&plan, &branches, &format!("Sink: {} ({connector})", table.name)))
+    fn explain_insert(&self, planner: &Planner, insert: &Insert, details: Details) -> Result<String> {
+        let (node, table, logical) = self.plan_insert(planner, insert)?;
+        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
+        let before = check_sink(&node, sink.as_ref(), &table.name).map_err(|e| e.at(insert.span))?;
+        let name = format!("Sink: {} ({})", table.name, connector.name());
+        let plan = Explained { logical: &logical, node: &node, sink: &name, before };
+        Ok(explain(plan, self.state.lock().config.parallelism(), details))
     }
 }
