@@ -7,6 +7,8 @@ mod event_time;
 pub mod limit;
 pub mod lookup_join;
 pub mod over;
+#[cfg(test)]
+mod picture;
 mod ranking;
 pub mod top_n;
 pub mod unnest;

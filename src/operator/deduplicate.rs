@@ -346,3 +346,6 @@ impl Operator for Deduplicate {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

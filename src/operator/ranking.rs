@@ -335,6 +335,22 @@ impl Ranking {
         });
     }
 
+    /// Visits the entries of a partition in order, with their keys.
+    pub(super) fn visit(&self, slot: u32, mut visit: impl FnMut(&[u8], u32)) {
+        self.lists[slot as usize].visit(|key, entry| {
+            visit(key, entry);
+            true
+        });
+    }
+
+    /// What is out of its list and not forgotten: entry, row, and whether the row is in the store.
+    pub(super) fn gone(&self) -> impl Iterator<Item = (u32, u32, bool)> {
+        self.gone.iter().map(|&n| {
+            let entry = &self.entries[n as usize];
+            (n, entry.row, !entry.pending)
+        })
+    }
+
     /// Where an entry's row is.
     pub(super) fn row_of(&self, entry: u32) -> u32 {
         self.entries[entry as usize].row

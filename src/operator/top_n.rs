@@ -91,8 +91,7 @@ pub struct TopN {
 impl TopN {
     /// An operator for one task.
     pub fn new(spec: TopNSpec) -> Result<Self> {
-        let types: Vec<_> =
-            spec.partition.iter().map(|&c| spec.input.field(c).data_type().clone()).collect();
+        let types: Vec<_> = spec.partition.iter().map(|&c| spec.input.field(c).data_type().clone()).collect();
         Ok(Self {
             keys: KeyTable::new(&types)?,
             sort: SortKeys::new(&spec.sort, &spec.input)?,
@@ -151,7 +150,8 @@ impl TopN {
         let ranking = &self.ranking;
         let row = |entry: u32| ranking.row_of(entry);
         // Where rows are taken back, an equal one may have come in their place.
-        let equal = |a: u32, b: u32| a == b || (self.spec.input_changes && ranking.hash_of(a) == ranking.hash_of(b));
+        let equal =
+            |a: u32, b: u32| a == b || (self.spec.input_changes && ranking.hash_of(a) == ranking.hash_of(b));
         debug_assert!(slot < self.is_touched.len() as u32);
         if self.spec.rank_output && self.spec.function == RankFunction::RowNumber {
             for i in 0..before.len().max(after.len()) {
@@ -314,3 +314,6 @@ impl Operator for TopN {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

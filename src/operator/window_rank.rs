@@ -70,8 +70,7 @@ pub struct WindowRank {
 impl WindowRank {
     /// An operator for one task.
     pub fn new(spec: WindowRankSpec) -> Result<Self> {
-        let types: Vec<_> =
-            spec.partition.iter().map(|&c| spec.input.field(c).data_type().clone()).collect();
+        let types: Vec<_> = spec.partition.iter().map(|&c| spec.input.field(c).data_type().clone()).collect();
         Ok(Self {
             keys: KeyTable::new(&types)?,
             sort: SortKeys::new(&spec.sort, &spec.input)?,
@@ -185,3 +184,6 @@ impl Operator for WindowRank {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
