@@ -1,6 +1,7 @@
 //! Bytes ↔ record batches.
 
 pub mod csv;
+pub mod infer;
 pub mod json;
 pub mod raw;
 pub mod registry;

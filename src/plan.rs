@@ -14,6 +14,7 @@
 pub mod aggregate;
 pub mod bind;
 pub mod explain;
+pub mod explore;
 pub mod graph;
 pub mod join;
 pub mod lookup_join;

@@ -23,6 +23,7 @@ mod input;
 mod layout;
 mod load;
 mod part;
+mod sample;
 mod sink;
 mod source;
 #[cfg(test)]
@@ -162,6 +163,10 @@ impl Connector for Filesystem {
             }
         }
         sink::check_partition_commit(table)
+    }
+
+    fn infer(&self, options: &Options) -> Result<Option<crate::format::infer::Inferred>> {
+        sample::infer(options)
     }
 
     fn is_lookup(&self, options: &Options) -> bool {

@@ -6,6 +6,7 @@ use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::table::nearest;
 use crate::catalog::{ColumnSource, Options, Table};
 use crate::error::{Error, Result};
+use crate::format::infer::Inferred;
 use crate::format::{FORMAT_NAMES, Format};
 use crate::lookup::{Backend, LookupRequest};
 
@@ -50,6 +51,12 @@ pub trait Connector: Send + Sync {
     /// Whether a table with these options is a lookup table when it stands on the right of a join.
     fn is_lookup(&self, _options: &Options) -> bool {
         false
+    }
+
+    /// Columns found out from a sample of records, for a table that declares none; `None` where that is not
+    /// possible.
+    fn infer(&self, _options: &Options) -> Result<Option<Inferred>> {
+        Ok(None)
     }
 
     /// The columns by which a lookup table can be asked; `None` for any. A condition on another column

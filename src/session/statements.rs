@@ -14,6 +14,7 @@ use crate::connector::Sink;
 use crate::error::{Error, Result};
 use crate::flow::JobState;
 use crate::plan::explain::{Details, Explained, explain};
+use crate::plan::explore;
 use crate::plan::sink::check_sink;
 use crate::plan::{Node, Planner};
 use crate::sql::{
@@ -79,7 +80,10 @@ impl Session {
                 done("")
             }
             StatementKind::Show(show) => self.show(show),
-            StatementKind::Describe(name) => self.describe(name),
+            StatementKind::Describe(name) => self.describe_named(name),
+            StatementKind::DescribeFile(path) => {
+                self.describe(&Entry::Table(explore::file_table(&path.value, path.span)?))
+            }
             StatementKind::Explain { details, statement } => self.explain(details, statement),
             StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.insert(inserts),
@@ -113,9 +117,18 @@ impl Session {
         Ok(Response::Done(String::new()))
     }
 
-    fn create_table(&self, statement: &CreateTable) -> Result<Response> {
-        if let Some(query) = &statement.query {
-            return self.create_table_as(statement, query);
+    pub(super) fn create_table(&self, statement: &CreateTable) -> Result<Response> {
+        if statement.query.is_some() {
+            return self.create_table_as(statement);
+        }
+        let exists = self.catalog().get(plain_name(&statement.name)?).is_some();
+        if !exists && let Some(whole) = explore::with_columns(statement)? {
+            self.create_table(&whole)?;
+            let entry = self.catalog().find(plain_name(&statement.name)?, statement.name.span())?.clone();
+            return Ok(match entry {
+                Entry::Table(table) => Response::Text(table.show_create()),
+                Entry::View(_) => Response::Done(String::new()),
+            });
         }
         self.add(&statement.name, statement.if_not_exists, |catalog| {
             let table = Table::from_statement(statement, catalog)?;
@@ -137,10 +150,13 @@ impl Session {
         Ok(table)
     }
 
-    /// CREATE TABLE ... AS SELECT: the query's columns, then an INSERT.
-    fn create_table_as(&self, statement: &CreateTable, query: &sqlparser::ast::Query) -> Result<Response> {
+    /// CREATE TABLE ... AS SELECT: a table with the query's columns, then an INSERT.
+    pub(super) fn split_table_as(&self, statement: &CreateTable) -> Result<(CreateTable, Insert)> {
         let mut statement = statement.clone();
-        let plan = self.planner().query(query)?;
+        let Some(query) = statement.query.take() else {
+            return Err(Error::internal("CREATE TABLE AS without a query"));
+        };
+        let plan = self.planner().query(&query)?;
         if statement.columns.is_empty() {
             for field in plan.schema().fields() {
                 let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
@@ -153,22 +169,22 @@ impl Session {
                 });
             }
         }
-        statement.query = None;
-        let plain = plain_name(&statement.name)?;
-        let existed = self.catalog().get(plain).is_some();
-        let response = self.create_table(&statement)?;
-        if existed {
-            return Ok(response);
-        }
         let insert = Insert {
             table: statement.name.clone(),
             options: Vec::new(),
             overwrite: false,
             columns: Vec::new(),
-            query: Box::new(query.clone()),
+            query,
             span: statement.name.span(),
         };
-        self.insert(&[insert])
+        Ok((statement, insert))
+    }
+
+    fn create_table_as(&self, statement: &CreateTable) -> Result<Response> {
+        let (table, insert) = self.split_table_as(statement)?;
+        let existed = self.catalog().get(plain_name(&table.name)?).is_some();
+        let response = self.create_table(&table)?;
+        if existed { Ok(response) } else { self.insert(&[insert]) }
     }
 
     fn create_view(&self, statement: &CreateView) -> Result<Response> {
@@ -240,7 +256,7 @@ impl Session {
                 text_table(&[("function name", matching(self.function_names().into_iter(), like.as_ref())?)])
             }
             Show::Columns(name, like) => {
-                let Response::Table(all) = self.describe(name)? else {
+                let Response::Table(all) = self.describe_named(name)? else {
                     return Err(Error::internal("DESCRIBE gives a table"));
                 };
                 let Some(like) = like else { return Ok(Response::Table(all)) };
@@ -310,11 +326,16 @@ impl Session {
         Ok(Response::Done(format!("job {id} stopped")))
     }
 
-    fn describe(&self, name: &TableName) -> Result<Response> {
+    fn describe_named(&self, name: &TableName) -> Result<Response> {
+        let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
+        self.describe(&entry)
+    }
+
+    fn describe(&self, entry: &Entry) -> Result<Response> {
         let planner = self.planner();
         let mut columns: [Vec<Option<String>>; 6] = Default::default();
         let yes_no = |b: bool| Some(if b { "TRUE" } else { "FALSE" }.to_string());
-        match self.catalog().find(plain_name(name)?, name.span())? {
+        match entry {
             Entry::Table(table) => {
                 let reference = planner.table_ref(table, Default::default(), None)?;
                 for (column, field) in table.columns.iter().zip(reference.schema.fields()) {
@@ -391,7 +412,7 @@ impl Session {
         }
     }
 
-    fn plan_insert(
+    pub(super) fn plan_insert(
         &self,
         planner: &Planner,
         insert: &Insert,
