@@ -2,6 +2,8 @@
 
 pub mod aggregate;
 pub mod calc;
+pub mod changelog;
+pub mod changelog_normalize;
 pub mod deduplicate;
 mod event_time;
 pub mod limit;
@@ -10,6 +12,7 @@ pub mod over;
 #[cfg(test)]
 mod picture;
 mod ranking;
+pub mod sink_materializer;
 pub mod top_n;
 pub mod unnest;
 pub mod watermark;

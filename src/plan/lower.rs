@@ -12,13 +12,15 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
-use super::graph::{Demand, Node, Properties};
+use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
 use super::provider::{Planner, RawTable};
-use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source};
+use crate::catalog::Table;
+use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::calc::Calc;
+use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
 use crate::operator::unnest::{Unnest, UnnestSpec};
 use crate::operator::watermark::WatermarkAssigner;
 
@@ -146,42 +148,86 @@ impl Planner {
         let Some(raw) = scan.source.downcast_ref::<RawTable>() else {
             return Err(Error::internal(format!("table '{}' was not resolved", scan.table_name)));
         };
+        let wanted = scan.projection.clone().unwrap_or_else(|| (0..raw.columns.len()).collect());
+        let node = scan_node(scan, raw, &wanted)?;
+        let Body::Source(source) = &node.body else { return Ok(node) };
+        if source.changelog() != SourceChangelog::Upsert {
+            return Ok(node);
+        }
+        // Upserts are told apart by the key, whether the query wants it or not.
         let table = &raw.reference.table;
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
-        let columns: Vec<usize> = match &scan.projection {
-            Some(projection) => projection.iter().map(|&i| raw.columns[i]).collect(),
-            None => raw.columns.clone(),
-        };
-        let schema: SchemaRef = match &scan.projection {
-            Some(projection) => Arc::new(raw.schema.project(projection)?),
-            None => raw.schema.clone(),
-        };
-        let request = ScanRequest {
-            table: table.clone(),
-            projection: columns,
-            schema: schema.clone(),
-            batch_rows: BATCH_ROWS,
-        };
-        let source = connector.source(&request).map_err(|e| e.at(raw.reference.hints.span))?;
-        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let detail = source.describe();
-        let detail = format!(
-            "{} ({}{}{}) [{}]",
-            table.name,
-            connector.name(),
-            if detail.is_empty() { "" } else { ": " },
-            detail,
-            names.join(", ")
-        );
-        let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
-        let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
-        let properties = Properties {
-            keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
-            bounded: source.bounded(),
-            ..Properties::default()
-        };
-        Ok(Node::source(source, detail, (scan.projected_schema.clone(), schema), properties))
+        let is_key = |i: &usize| table.primary_key.contains(raw.schema.field(*i).name());
+        let more = (0..raw.columns.len()).filter(|i| is_key(i) && !wanted.contains(i));
+        let all: Vec<usize> = wanted.iter().copied().chain(more).collect();
+        if all.len() == wanted.len() {
+            return normalize(node, table);
+        }
+        let node = normalize(scan_node(scan, raw, &all)?, table)?;
+        let columns: Vec<Expr> =
+            node.schema.columns().into_iter().take(wanted.len()).map(Expr::Column).collect();
+        calc(node, None, Some((&columns, &scan.projected_schema)))
     }
+}
+
+/// Reads columns of a table.
+fn scan_node(scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
+    let table = &raw.reference.table;
+    let connector = crate::connector::connector(table.options.required("connector")?)?;
+    let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
+    let request = ScanRequest {
+        table: table.clone(),
+        projection: projection.iter().map(|&i| raw.columns[i]).collect(),
+        schema: schema.clone(),
+        batch_rows: BATCH_ROWS,
+    };
+    let source = connector.source(&request).map_err(|e| e.at(raw.reference.hints.span))?;
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let detail = source.describe();
+    let detail = format!(
+        "{} ({}{}{}) [{}]",
+        table.name,
+        connector.name(),
+        if detail.is_empty() { "" } else { ": " },
+        detail,
+        names.join(", ")
+    );
+    let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
+    let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
+    let properties = Properties {
+        changes: match source.changelog() {
+            SourceChangelog::Append => Changes::APPEND,
+            SourceChangelog::Upsert | SourceChangelog::All => Changes::ALL,
+        },
+        keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
+        bounded: source.bounded(),
+        ..Properties::default()
+    };
+    let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+    Ok(Node::source(source, detail, (Arc::new(qualified), schema), properties))
+}
+
+/// Upserts by primary key become changes.
+fn normalize(input: Node, table: &Table) -> Result<Node> {
+    let Some(key) = input.properties.keys.first().cloned() else {
+        return Err(Error::internal(format!("the key of '{}' was left out of its scan", table.name)));
+    };
+    let spec = ChangelogNormalizeSpec { keys: key.clone(), schema: input.arrow.clone(), emit_before: true };
+    let build: BuildNode = Arc::new(move |wiring| {
+        let spec = ChangelogNormalizeSpec { emit_before: wiring.emit_before, ..spec.clone() };
+        Ok(Arc::new(move || Ok(Box::new(ChangelogNormalize::new(spec.clone())?))))
+    });
+    Ok(Node {
+        name: "ChangelogNormalize",
+        detail: format!("key=[{}]", table.primary_key.join(", ")),
+        body: Body::Operator(build),
+        schema: input.schema.clone(),
+        arrow: input.arrow.clone(),
+        properties: input.properties.clone(),
+        originates: true,
+        lookups: Vec::new(),
+        warnings: Vec::new(),
+        inputs: vec![Input { node: input, distribution: Distribution::Keys(key), demand: Demand::After }],
+    })
 }
 
 /// FETCH and OFFSET, which are whole numbers.
