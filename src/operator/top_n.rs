@@ -9,6 +9,7 @@
 //!  before   a b c          with the rank:    2 is now x (-U b, +U x), 3 is now b (-U c, +U b)
 //!  behind   a x b          without:          -D c, +I x
 //! ```
+//! Where a partition shows one row at most, that row is updated even without its rank.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,14 @@ pub struct TopNSpec {
     pub input: SchemaRef,
     /// The input's columns, then the rank if it is output.
     pub schema: SchemaRef,
+}
+
+impl TopNSpec {
+    /// A rank has one row, and what changes at a rank is an update. Else rows enter (`+I`) and leave (`-D`).
+    pub fn is_by_position(&self) -> bool {
+        let alone = self.from == self.to && !self.partition.is_empty();
+        self.function == RankFunction::RowNumber && (self.rank_output || alone)
+    }
 }
 
 /// Rows that leave the operator.
@@ -146,14 +155,13 @@ impl TopN {
     }
 
     /// What a partition shows now against what it showed.
-    fn compare(&mut self, slot: u32, before: &[(u32, u64)], after: &[(u32, u64)], changes: &mut Changes) {
+    fn compare(&mut self, before: &[(u32, u64)], after: &[(u32, u64)], changes: &mut Changes) {
         let ranking = &self.ranking;
         let row = |entry: u32| ranking.row_of(entry);
         // Where rows are taken back, an equal one may have come in their place.
         let equal =
             |a: u32, b: u32| a == b || (self.spec.input_changes && ranking.hash_of(a) == ranking.hash_of(b));
-        debug_assert!(slot < self.is_touched.len() as u32);
-        if self.spec.rank_output && self.spec.function == RankFunction::RowNumber {
+        if self.spec.is_by_position() {
             for i in 0..before.len().max(after.len()) {
                 match (before.get(i), after.get(i)) {
                     (Some(&(old, rank)), Some(&(new, _))) if !equal(old, new) => {
@@ -295,7 +303,7 @@ impl Operator for TopN {
             let end = touched.get(i + 1).map_or(before.len(), |t| t.1);
             after.clear();
             self.ranking.visible(slot, &mut after);
-            self.compare(slot, &before[start..end], &after, &mut changes);
+            self.compare(&before[start..end], &after, &mut changes);
         }
         self.emit(changes, &chunk, out)?;
         self.ranking.forget()?;

@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
-use chrono_tz::Tz;
 
 use super::event_time::{instant_of_local, millis};
 use super::ranking::{RankFunction, Ranking, SortColumn, SortKeys, key_of};

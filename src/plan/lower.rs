@@ -78,14 +78,14 @@ impl Planner {
             LogicalPlan::Projection(projection) => {
                 let projected = Some((&projection.expr, &projection.schema));
                 if let LogicalPlan::Filter(filter) = projection.input.as_ref() {
-                    return match self.lower_rank(filter)? {
+                    return match self.lower_rank(filter, Some(&projection.expr))? {
                         Some(ranked) => calc(ranked, None, projected),
                         None => calc(self.lower(&filter.input)?, Some(&filter.predicate), projected),
                     };
                 }
                 calc(self.lower(&projection.input)?, None, projected)
             }
-            LogicalPlan::Filter(filter) => match self.lower_rank(filter)? {
+            LogicalPlan::Filter(filter) => match self.lower_rank(filter, None)? {
                 Some(ranked) => Ok(ranked),
                 None => calc(self.lower(&filter.input)?, Some(&filter.predicate), None),
             },
@@ -302,7 +302,6 @@ fn is_proctime(expr: &Expr) -> bool {
 
 /// Appends computed columns where an expression is no column of the node; the position of each expression.
 /// What was there stays where it was.
-#[expect(dead_code, reason = "for operators with keys, which come next")]
 pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usize>)> {
     let plain = forwarded(exprs, &input.schema);
     if plain.iter().all(Option::is_some) {

@@ -64,7 +64,7 @@ fn updates_without_before() {
 fn the_next_row_moves_up_when_one_is_taken_back() {
     let mut top = rig(TopNSpec { input_changes: true, ..spec(false, 1) });
     assert_eq!(top.sent("a 5 1, a 4 2"), "+I a 5 1");
-    assert_eq!(top.sent("-D a 5 1"), "-D a 5 1, +I a 4 2");
+    assert_eq!(top.sent("-D a 5 1"), "-U a 5 1, +U a 4 2");
     assert_eq!(top.sent("-U a 4 2, +U a 4 2"), "");
     assert_eq!(top.sent("-D a 7 7"), "");
     assert_eq!(top.sent("-D a 4 2"), "-D a 4 2");
