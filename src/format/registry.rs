@@ -176,7 +176,8 @@ impl Format {
             Self::Json(options) => Box::new(json::JsonEncoder::new(*options, schema.clone())?),
             Self::JsonChangelog(options, field) => {
                 field.check(schema)?;
-                Box::new(json::JsonEncoder::with_kind(*options, schema.clone(), &field.name)?)
+                let encoder = json::JsonEncoder::with_kind(*options, schema.clone(), &field.name)?;
+                Box::new(encoder.upserts(field.upsert))
             }
             Self::Debezium(options) => options.encoder(schema)?,
             Self::Csv(options) => Box::new(CsvEncoder::new(options.clone(), schema)?),

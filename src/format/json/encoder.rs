@@ -30,6 +30,8 @@ pub struct JsonEncoder {
     options: JsonOptions,
     keys: Vec<Key>,
     frame: Frame,
+    /// Rows that were replaced are left out.
+    upserts: bool,
 }
 
 const KINDS: [Kind; 4] = [Kind::Insert, Kind::UpdateBefore, Kind::UpdateAfter, Kind::Delete];
@@ -44,7 +46,7 @@ impl JsonEncoder {
             Cells::new(&empty).map_err(|e| e.context(format!("column '{}'", field.name())))?;
         }
         let keys = schema.fields().iter().map(|f| Key::new(f.name())).collect();
-        Ok(Self { options, keys, frame: Frame::None })
+        Ok(Self { options, keys, frame: Frame::None, upserts: false })
     }
 
     /// As [`JsonEncoder::new`], with the kind of change as first field: `{"op":"+I",...}`.
@@ -63,6 +65,11 @@ impl JsonEncoder {
             text.into()
         });
         Ok(Self { frame: Frame::Field(frame), ..Self::new(options, schema)? })
+    }
+
+    /// For records that replace the ones with their key: without `-U`.
+    pub(in crate::format) fn upserts(self, upserts: bool) -> Self {
+        Self { upserts, ..self }
     }
 
     /// Debezium's envelopes, as Flink writes them: `{"before":null,"after":{...},"op":"c"}` for what came
@@ -105,6 +112,9 @@ impl Encoder for JsonEncoder {
             .collect::<Result<_>>()?;
         let mut first = None;
         for row in 0..chunk.len() {
+            if self.upserts && chunk.kinds.get(row) == Kind::UpdateBefore {
+                continue;
+            }
             let first_byte = out.len();
             let mut start = first_byte;
             let mut behind: &[u8] = b"";
