@@ -17,7 +17,7 @@ mod codec;
 mod collection;
 mod conditional;
 mod interval;
-mod json;
+pub(crate) mod json;
 mod math;
 mod moment;
 mod pattern;

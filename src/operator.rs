@@ -7,6 +7,8 @@ pub mod changelog_normalize;
 pub mod current_watermark;
 pub mod deduplicate;
 mod event_time;
+pub mod expand;
+pub mod group_aggregate;
 pub mod limit;
 pub mod lookup_join;
 pub mod over;

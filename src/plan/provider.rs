@@ -230,7 +230,11 @@ impl Planner {
 
     /// Names of the functions, upper case.
     pub fn function_names(&self) -> Vec<String> {
-        self.state.functions.names()
+        let mut names = self.state.functions.names();
+        names.extend(crate::function::aggregate::aggregate_names());
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Whether a watermark is one: its column a rowtime, its expression of the same type.
@@ -359,7 +363,7 @@ impl ContextProvider for Provider {
         Vec::new()
     }
     fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
+        crate::function::aggregate::aggregate_names()
     }
     fn udwf_names(&self) -> Vec<String> {
         Vec::new()
