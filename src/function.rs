@@ -17,7 +17,7 @@ mod collection;
 mod conditional;
 mod json;
 mod math;
-mod moment;
+pub(crate) mod moment;
 mod pattern;
 mod printf;
 mod regexp;

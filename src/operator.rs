@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod calc;
+pub mod join;
 pub mod limit;
 pub mod lookup_join;
 pub mod unnest;
