@@ -1,8 +1,12 @@
 //! The public API: a session executes statements and owns catalog, settings and jobs.
 
+mod check;
 mod collect;
+mod materialized;
 mod start;
 mod statements;
+
+pub use materialized::Materialized;
 
 use std::sync::Arc;
 use std::time::Duration;
