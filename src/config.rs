@@ -60,6 +60,12 @@ pub const SETTINGS: &[OptionDef] = &[
         "per row, queueing and retries included",
     ),
     OptionDef::new(
+        "table.exec.state.ttl",
+        Time,
+        "0 ms",
+        "state that was not written for so long is forgotten, which may change results; 0: never",
+    ),
+    OptionDef::new(
         RESULT_MODE,
         Choice(&["tableau", "table", "changelog"]),
         "",
@@ -170,6 +176,11 @@ impl Config {
     /// `table.exec.async-lookup.output-mode` is ORDERED.
     pub fn lookup_ordered(&self) -> bool {
         self.get("table.exec.async-lookup.output-mode").eq_ignore_ascii_case("ORDERED")
+    }
+
+    /// `table.exec.state.ttl`; `None` where state is kept for ever.
+    pub fn state_ttl(&self) -> Option<Duration> {
+        parse_duration(self.get("table.exec.state.ttl")).ok().filter(|ttl| !ttl.is_zero())
     }
 
     /// `table.dml-sync`.

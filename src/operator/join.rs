@@ -128,6 +128,8 @@ pub struct JoinSpec {
     pub output: Vec<usize>,
     /// Their schema.
     pub schema: SchemaRef,
+    /// `-U` comes out with `+U`. Only a mark join of inserts can leave it out.
+    pub emit_before: bool,
 }
 
 impl JoinSpec {
@@ -287,7 +289,7 @@ impl RegularJoin {
             right: RightSide::default(),
             null_slot: NONE,
             clock: Arc::new(crate::clock::SystemClock),
-            emitter: Emitter::default(),
+            emitter: Emitter::new(spec.emit_before),
             scratch: Scratch::default(),
             spec,
         })

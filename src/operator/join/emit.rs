@@ -98,11 +98,20 @@ pub(super) struct Emitter {
     kept: Vec<u32>,
     kinds: Vec<Kind>,
     marks: Vec<bool>,
+    before: bool,
 }
 
 impl Emitter {
+    /// `before`: `-U` is given out.
+    pub(super) fn new(before: bool) -> Self {
+        Self { before, ..Self::default() }
+    }
+
     /// One row; true when it is time to flush.
     pub(super) fn push(&mut self, input: u32, kept: u32, kind: Kind, mark: bool) -> bool {
+        if kind == Kind::UpdateBefore && !self.before {
+            return false;
+        }
         self.input.push(input);
         self.kept.push(kept);
         self.kinds.push(kind);

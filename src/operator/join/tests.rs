@@ -106,6 +106,7 @@ fn spec(kind: JoinKind) -> JoinSpec {
         residual: None,
         output,
         schema: out,
+        emit_before: true,
     }
 }
 
