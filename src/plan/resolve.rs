@@ -376,7 +376,7 @@ impl Planner {
             Arc::new(CommonSubexprEliminate::new()),
             Arc::new(OptimizeProjections::new()),
         ]);
-        Ok(optimizer.optimize(plan, &context, |_, _| {})?)
+        super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)
     }
 }
 
