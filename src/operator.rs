@@ -9,6 +9,7 @@ pub mod deduplicate;
 mod event_time;
 pub mod expand;
 pub mod group_aggregate;
+pub mod join;
 pub mod limit;
 pub mod lookup_join;
 pub mod over;
