@@ -1,12 +1,12 @@
 //! Event times of rows, in milliseconds since the epoch.
 
+use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType,
 };
 use chrono::{DateTime, LocalResult, TimeDelta, TimeZone};
-use chrono_tz::Tz;
 
 use crate::error::{Error, Result};
 
