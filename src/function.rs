@@ -18,7 +18,7 @@ mod collection;
 mod conditional;
 mod json;
 mod math;
-mod moment;
+pub(crate) mod moment;
 mod pattern;
 mod printf;
 mod regexp;
