@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error, so that a pipe sees data only.
 
 pub mod arguments;
+pub mod check;
 pub mod diagnostic;
 pub mod interrupt;
 pub mod logger;
@@ -60,6 +61,10 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
     match (cli.statements, cli.command) {
         (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
         (None, Some(Command::Run { files })) => run_files(&cli.common, output, &files),
+        (None, Some(Command::Check { files })) => {
+            let sources = files.iter().map(|file| script::read(file)).collect::<Result<Vec<_>>>()?;
+            check::check(&session(&cli.common)?, output, &variables(&cli.common), sources)
+        }
         (None, Some(Command::Demo(options))) => {
             let color = output.stdout_color;
             crate::demo::run(&options, &mut std::io::stdout().lock(), color).map(|()| 0)

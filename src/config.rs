@@ -20,6 +20,9 @@ pub enum Strategy {
 
 use OptionKind::{Bool, Choice, Duration as Time, Integer, Text};
 
+/// How the shell shows results.
+pub const RESULT_MODE: &str = "sql-client.execution.result-mode";
+
 /// All settings.
 pub const SETTINGS: &[OptionDef] = &[
     OptionDef::new(
@@ -57,10 +60,10 @@ pub const SETTINGS: &[OptionDef] = &[
         "per row, queueing and retries included",
     ),
     OptionDef::new(
-        "sql-client.execution.result-mode",
-        Choice(&["tableau"]),
-        "tableau",
-        "how the shell shows results",
+        RESULT_MODE,
+        Choice(&["tableau", "table", "changelog"]),
+        "",
+        "how results are shown: as a box of changes (tableau, changelog) or as a table that changes in place; default: as -o says",
     ),
 ];
 

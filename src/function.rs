@@ -16,7 +16,7 @@ pub mod cast;
 mod codec;
 mod collection;
 mod conditional;
-mod json;
+pub(crate) mod json;
 mod math;
 pub(crate) mod moment;
 mod pattern;

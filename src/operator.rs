@@ -2,8 +2,12 @@
 
 pub mod aggregate;
 pub mod calc;
+pub mod changelog;
+pub mod changelog_normalize;
+pub mod group_aggregate;
 pub mod limit;
 pub mod lookup_join;
+pub mod sink_materializer;
 pub mod unnest;
 pub mod watermark;
 pub mod window;

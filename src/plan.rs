@@ -8,17 +8,29 @@
 //!                            joins, casts
 //! ```
 //! DataFusion gives names, types, coercion and logical rewrites. It never sees an unbounded stream run:
-//! [`lower`] turns its logical plan into [`graph::Branch`]es, one for each source, of our own steps.
+//! [`lower`] turns its logical plan into a tree of our own operators ([`graph::Node`]), and [`wire`] cuts that into the
+//! fragments that tasks run.
 
+pub mod aggregate;
 pub mod bind;
+pub mod changelog_functions;
 pub mod explain;
+pub mod explore;
 pub mod graph;
+pub mod join;
 pub mod lookup_join;
 pub mod lower;
+pub mod nested;
 pub mod node;
+pub mod over;
 pub mod provider;
+pub mod rank;
 pub mod resolve;
+pub mod sink;
 pub mod target;
+pub mod time_join;
+pub mod window;
+pub mod wire;
 
-pub use graph::{Branch, Step};
+pub use graph::Node;
 pub use provider::Planner;

@@ -1,8 +1,12 @@
 //! The public API: a session executes statements and owns catalog, settings and jobs.
 
+mod check;
 mod collect;
+mod materialized;
 mod start;
 mod statements;
+
+pub use materialized::Materialized;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,7 +221,7 @@ impl Session {
     }
 
     /// A planner over the state as it is now.
-    fn planner(&self) -> Planner {
+    pub(crate) fn planner(&self) -> Planner {
         let (catalog, config) = {
             let state = self.state.lock();
             (state.catalog.clone(), state.config.clone())

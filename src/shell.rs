@@ -21,6 +21,7 @@ use crate::cli::render::visible;
 use crate::cli::script;
 use crate::cli::stream::{self, Shown};
 use crate::cli::variables::{Script, Variables};
+use crate::config::RESULT_MODE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Job, JobState};
 use crate::session::{Response, Session};
@@ -192,6 +193,7 @@ impl Shell {
                 }
             }
             Response::Query(mut query) => {
+                self.output.set_result_mode(&self.session.setting(RESULT_MODE));
                 let mut progress = Progress::new(&self.output, self.output.target.terminal);
                 let shown = stream::show(&mut query, &mut self.output, &self.interrupts, &mut progress);
                 progress.clear();

@@ -149,9 +149,9 @@ impl Table {
             }
         }
         if self.columns.is_empty() && statement.query.is_none() {
-            return Err(
-                Error::plan(format!("table '{}' has no columns", self.name)).at(statement.name.span())
-            );
+            return Err(Error::plan(format!("table '{}' has no columns", self.name))
+                .with_hint("only files of format json and csv are looked into: declare the columns")
+                .at(statement.name.span()));
         }
         let unknown = |name: &str, what: &str, place: Span| {
             let error = Error::plan(format!(

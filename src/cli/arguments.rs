@@ -24,6 +24,13 @@ Examples:
   INPUT=data.jsonl affluent run pipeline.sql
   affluent run pipeline.sql --var INPUT=data.jsonl --set parallelism.default=2";
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  affluent check pipeline.sql
+  affluent check ddl.sql query.sql -o json   one object a line, for editors
+
+Exit status: 0 nothing wrong (there may be warnings), 2 errors.";
+
 /// An embedded SQL stream processor for enrichment: reads records as they arrive, looks up what they
 /// lack, and writes the enriched stream on.
 #[derive(Debug, Parser)]
@@ -96,6 +103,14 @@ pub enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run {
         /// SQL files, run in order in one session; `-` is standard input
+        #[arg(required = true, value_name = "FILE.sql")]
+        files: Vec<PathBuf>,
+    },
+
+    /// Plan pipeline files without running them: all errors and warnings at once, with their places
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        /// SQL files, checked in order in one session; `-` is standard input
         #[arg(required = true, value_name = "FILE.sql")]
         files: Vec<PathBuf>,
     },

@@ -50,6 +50,8 @@ pub struct Output {
     pub quiet: bool,
     /// More notes.
     pub verbose: bool,
+    /// The format that arguments and terminal ask for.
+    asked: OutputFormat,
     buffer: Vec<u8>,
 }
 
@@ -68,9 +70,11 @@ impl Output {
                     && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
             }
         };
+        let asked = common.output.unwrap_or(default);
         Self {
+            asked,
             target: Target {
-                format: common.output.unwrap_or(default),
+                format: asked,
                 terminal,
                 width: if terminal { terminal_width(io::stdout()) } else { None },
             },
@@ -81,6 +85,15 @@ impl Output {
             verbose: common.verbose,
             buffer: Vec::new(),
         }
+    }
+
+    /// What `sql-client.execution.result-mode` says goes before what the arguments say.
+    pub fn set_result_mode(&mut self, mode: &str) {
+        self.target.format = match mode.to_ascii_lowercase().as_str() {
+            "table" => OutputFormat::Table,
+            "tableau" | "changelog" => OutputFormat::Tableau,
+            _ => self.asked,
+        };
     }
 
     /// The terminal may have another width now.
@@ -161,6 +174,12 @@ pub fn wipe_line() {
 pub fn terminal_width(fd: impl std::os::fd::AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(fd).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Lines of a terminal.
+pub fn terminal_height(fd: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(fd).ok()?;
+    (size.ws_row > 0).then_some(usize::from(size.ws_row))
 }
 
 /// Whether nobody reads the pipe any more that a file descriptor writes to.

@@ -3,6 +3,7 @@
 pub mod csv;
 pub mod json;
 pub mod layout;
+pub mod live;
 pub mod table;
 pub mod tableau;
 pub mod text;
@@ -21,6 +22,8 @@ pub use table::write_table;
 pub enum OutputFormat {
     /// A box with a line per row, as Flink's SQL client draws it
     Tableau,
+    /// The rows as they are now, changing in place; their last state when not on a terminal
+    Table,
     /// One object per line
     Json,
     /// RFC 4180 with a header line
@@ -65,19 +68,24 @@ pub struct Target {
 
 impl Target {
     /// A renderer for one result.
-    pub fn renderer(&self, schema: SchemaRef) -> Box<dyn Renderer> {
-        match self.format {
+    pub fn renderer(&self, schema: SchemaRef) -> Result<Box<dyn Renderer>> {
+        Ok(match self.format {
             OutputFormat::Tableau => Box::new(tableau::Tableau::new(schema, self.width)),
+            OutputFormat::Table => {
+                let height =
+                    if self.terminal { super::output::terminal_height(std::io::stdout()) } else { None };
+                Box::new(live::Live::new(schema, *self, height)?)
+            }
             OutputFormat::Json => Box::new(json::JsonLines::new(self.terminal)),
             OutputFormat::Csv => Box::new(csv::CsvLines::new(schema, self.terminal)),
             OutputFormat::None => Box::new(Nothing),
-        }
+        })
     }
 
     /// Appends a small table: SHOW, DESCRIBE.
     pub fn table(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         match self.format {
-            OutputFormat::Tableau => write_table(batch, self.width, out),
+            OutputFormat::Tableau | OutputFormat::Table => write_table(batch, self.width, out),
             OutputFormat::Json => json::write_objects(batch, self.terminal, out),
             OutputFormat::Csv => csv::write_records(batch, self.terminal, out),
             OutputFormat::None => Ok(()),
@@ -128,7 +136,7 @@ pub(crate) mod tests {
 
     /// All of a result.
     pub(crate) fn render(target: Target, chunks: &[Chunk], ending: Ending) -> String {
-        let mut renderer = target.renderer(chunks[0].batch.schema());
+        let mut renderer = target.renderer(chunks[0].batch.schema()).unwrap();
         let mut out = Vec::new();
         for chunk in chunks {
             renderer.chunk(chunk, &mut out).unwrap();

@@ -11,6 +11,7 @@ use super::output::{Fault, Output, reader_gone};
 use super::progress::{self, INTERVAL, Progress};
 use super::stream::{self, Shown, rekind};
 use super::variables::{Script, Variables};
+use crate::config::RESULT_MODE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Job, JobState};
 use crate::session::{Response, Session};
@@ -179,6 +180,7 @@ impl Runner {
     }
 
     fn query(&mut self, query: &mut crate::session::QueryResult) -> Result<Step, Fault> {
+        self.output.set_result_mode(&self.session.setting(RESULT_MODE));
         let mut progress = Progress::new(&self.output, self.output.target.terminal || self.prints);
         let job = query.job().clone();
         let shown = stream::show(query, &mut self.output, &self.interrupts, &mut progress);

@@ -25,7 +25,7 @@ pub fn show(
     interrupts: &Interrupts,
     progress: &mut Progress,
 ) -> Result<Shown, Fault> {
-    let mut renderer = output.target.renderer(query.schema().clone());
+    let mut renderer = output.target.renderer(query.schema().clone())?;
     let job = query.job().clone();
     interrupts.query(&job);
     // True while rows may be waiting in the buffer or the renderer.

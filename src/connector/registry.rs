@@ -6,6 +6,7 @@ use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::table::nearest;
 use crate::catalog::{ColumnSource, Options, Table};
 use crate::error::{Error, Result};
+use crate::format::infer::Inferred;
 use crate::format::{FORMAT_NAMES, Format};
 use crate::lookup::{Backend, LookupRequest};
 
@@ -52,6 +53,12 @@ pub trait Connector: Send + Sync {
         false
     }
 
+    /// Columns found out from a sample of records, for a table that declares none; `None` where that is not
+    /// possible.
+    fn infer(&self, _options: &Options) -> Result<Option<Inferred>> {
+        Ok(None)
+    }
+
     /// The columns by which a lookup table can be asked; `None` for any. A condition on another column
     /// filters what comes back.
     fn lookup_keys(&self, _table: &Table) -> Result<Option<Vec<String>>> {
@@ -93,6 +100,7 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::stdio::Stdin,
     &super::stdio::Stdout,
     &super::datagen::Datagen,
+    &super::nexmark::Nexmark,
     &super::print::Print,
     &super::blackhole::Blackhole,
 ];
@@ -144,7 +152,7 @@ fn check(table: &Table) -> Result<()> {
         })?;
         definitions.extend(Format::definitions(format));
         // Also says when there is no such format, before its options are called unknown.
-        Format::from_options_or(options, format)?;
+        Format::from_options_or(options, format)?.check(&table.primary_key)?;
     }
     if connector.is_lookup(options) {
         definitions.extend(crate::lookup::config::OPTIONS);

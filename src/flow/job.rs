@@ -93,6 +93,7 @@ pub struct Job {
     pub lookups: Vec<(String, Arc<crate::lookup::LookupMetrics>)>,
     /// When it started.
     pub started: std::time::Instant,
+    warnings: std::sync::OnceLock<Vec<String>>,
     state: Mutex<JobState>,
     changed: Condvar,
     mailboxes: Mutex<Vec<Mailbox>>,
@@ -114,11 +115,22 @@ impl Job {
             metrics: Arc::default(),
             lookups,
             started: std::time::Instant::now(),
+            warnings: Default::default(),
             state: Mutex::new(JobState::Running),
             changed: Condvar::new(),
             mailboxes: Mutex::default(),
             cancel: Mutex::new(Some(cancel)),
         })
+    }
+
+    /// Notes what the planner warns of; once.
+    pub(crate) fn warn(&self, warnings: Vec<String>) {
+        let _ = self.warnings.set(warnings);
+    }
+
+    /// What the planner warned of, such as state that grows without bound.
+    pub fn warnings(&self) -> &[String] {
+        self.warnings.get().map_or(&[], Vec::as_slice)
     }
 
     /// Adds the mailbox of a task, so that [`Job::cancel`] reaches it.

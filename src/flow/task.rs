@@ -13,9 +13,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
+
 use super::job::JobMetrics;
 use super::mailbox::Mailbox;
-use super::message::{Chunk, Message};
+use super::message::{Chunk, Kinds, Message};
 use super::operator::{Operator, OperatorContext, Output};
 use crate::clock::Clock;
 use crate::connector::{Read, Reader, ReaderContext, Sink, Source, Writer};
@@ -138,11 +140,8 @@ impl Task {
             }
             if readable && !exhausted && self.has_room() {
                 match self.reader.read()? {
-                    Read::Batch(batch) => {
-                        JobMetrics::add(&self.metrics.rows_in, batch.num_rows() as u64);
-                        self.report_progress();
-                        self.deliver(0, Message::Data(Chunk::append(batch, Instant::now())))?;
-                    }
+                    Read::Batch(batch) => self.read(batch, Kinds::Append)?,
+                    Read::Changes(batch, kinds) => self.read(batch, kinds)?,
                     Read::Pending => readable = false,
                     Read::End => {
                         exhausted = true;
@@ -156,6 +155,13 @@ impl Task {
             // Mail that arrived during this round is still there: waiting returns at once.
             self.mailbox.park(deadline);
         }
+    }
+
+    /// Hands on what the reader gave.
+    fn read(&mut self, batch: RecordBatch, kinds: Kinds) -> Result<()> {
+        JobMetrics::add(&self.metrics.rows_in, batch.num_rows() as u64);
+        self.report_progress();
+        self.deliver(0, Message::Data(Chunk { batch, kinds, ingest: Instant::now() }))
     }
 
     fn has_room(&self) -> bool {

@@ -51,16 +51,27 @@ pub enum Function {
     ArrayAgg,
     Collect,
     Percentile,
-    /// `ABSENT ON NULL` if true.
-    JsonObjectAgg(bool),
-    /// `ABSENT ON NULL` if true.
-    JsonArrayAgg(bool),
+    /// `absent`: ABSENT ON NULL. `raw`: the values are JSON already.
+    JsonObjectAgg {
+        absent: bool,
+        raw: bool,
+    },
+    /// `absent`: ABSENT ON NULL. `raw`: the values are JSON already.
+    JsonArrayAgg {
+        absent: bool,
+        raw: bool,
+    },
 }
 
-/// Name of `JSON_OBJECTAGG(... ABSENT ON NULL)` in expressions.
-pub const JSON_OBJECTAGG_ABSENT: &str = "$json_objectagg_absent";
-/// Name of `JSON_ARRAYAGG(... NULL ON NULL)` in expressions.
-pub const JSON_ARRAYAGG_NULL: &str = "$json_arrayagg_null";
+/// The name in expressions of a JSON aggregate with what its syntax says beside the arguments. Plain names
+/// mean what Flink does without: `JSON_OBJECTAGG` keeps NULLs, `JSON_ARRAYAGG` does not.
+pub fn json_name(object: bool, absent: bool, raw: bool) -> &'static str {
+    let function = match object {
+        true => Function::JsonObjectAgg { absent, raw },
+        false => Function::JsonArrayAgg { absent, raw },
+    };
+    NAMES.iter().find(|n| n.2 == function).map_or("", |n| n.0)
+}
 
 const NAMES: &[(&str, &[&str], Function)] = &[
     ("count", &[], Function::Count),
@@ -78,10 +89,14 @@ const NAMES: &[(&str, &[&str], Function)] = &[
     ("array_agg", &[], Function::ArrayAgg),
     ("collect", &[], Function::Collect),
     ("percentile", &[], Function::Percentile),
-    ("json_objectagg", &[], Function::JsonObjectAgg(false)),
-    (JSON_OBJECTAGG_ABSENT, &[], Function::JsonObjectAgg(true)),
-    ("json_arrayagg", &[], Function::JsonArrayAgg(true)),
-    (JSON_ARRAYAGG_NULL, &[], Function::JsonArrayAgg(false)),
+    ("json_objectagg", &[], Function::JsonObjectAgg { absent: false, raw: false }),
+    ("$json_objectagg_raw", &[], Function::JsonObjectAgg { absent: false, raw: true }),
+    ("$json_objectagg_absent", &[], Function::JsonObjectAgg { absent: true, raw: false }),
+    ("$json_objectagg_absent_raw", &[], Function::JsonObjectAgg { absent: true, raw: true }),
+    ("json_arrayagg", &[], Function::JsonArrayAgg { absent: true, raw: false }),
+    ("$json_arrayagg_raw", &[], Function::JsonArrayAgg { absent: true, raw: true }),
+    ("$json_arrayagg_null", &[], Function::JsonArrayAgg { absent: false, raw: false }),
+    ("$json_arrayagg_null_raw", &[], Function::JsonArrayAgg { absent: false, raw: true }),
 ];
 
 /// All aggregate functions: Flink's, then those of other names that DataFusion has.
@@ -144,7 +159,7 @@ impl Function {
             Self::Count => (1, usize::MAX),
             Self::Listagg => (1, 2),
             Self::Percentile => (2, 3),
-            Self::JsonObjectAgg(_) => (2, 2),
+            Self::JsonObjectAgg { .. } => (2, 2),
             _ => (1, 1),
         }
     }
@@ -166,8 +181,8 @@ impl Function {
             Self::ArrayAgg => "ARRAY_AGG([DISTINCT] value [ORDER BY ...])",
             Self::Collect => "COLLECT([DISTINCT] value)",
             Self::Percentile => "PERCENTILE(number, percentage [, frequency])",
-            Self::JsonObjectAgg(_) => "JSON_OBJECTAGG([KEY] key VALUE value [NULL | ABSENT ON NULL])",
-            Self::JsonArrayAgg(_) => "JSON_ARRAYAGG(value [NULL | ABSENT ON NULL])",
+            Self::JsonObjectAgg { .. } => "JSON_OBJECTAGG([KEY] key VALUE value [NULL | ABSENT ON NULL])",
+            Self::JsonArrayAgg { .. } => "JSON_ARRAYAGG(value [NULL | ABSENT ON NULL])",
         }
     }
 
@@ -194,7 +209,7 @@ impl Function {
                 t => Ok(vec![t]),
             },
             Self::Listagg => (0..types.len()).map(text).collect(),
-            Self::JsonObjectAgg(_) => Ok(vec![text(0)?, plain(&types[1])]),
+            Self::JsonObjectAgg { .. } => Ok(vec![text(0)?, plain(&types[1])]),
             Self::Percentile => {
                 number(0)?;
                 let percentage = match &types[1] {
@@ -234,7 +249,7 @@ impl Function {
                 }
             }
             Self::Min | Self::Max | Self::FirstValue | Self::LastValue => plain(&first),
-            Self::Listagg | Self::JsonObjectAgg(_) | Self::JsonArrayAgg(_) => DataType::Utf8View,
+            Self::Listagg | Self::JsonObjectAgg { .. } | Self::JsonArrayAgg { .. } => DataType::Utf8View,
             Self::ArrayAgg => DataType::new_list(plain(&first), true),
             Self::Collect => {
                 let entries =
@@ -253,15 +268,11 @@ impl Function {
 
     /// The name as users write it.
     pub fn label(self) -> String {
-        let name = NAMES.iter().find(|n| n.2 == self || n.2.same(self)).map_or("", |n| n.0);
-        name.to_ascii_uppercase()
-    }
-
-    fn same(self, other: Self) -> bool {
-        matches!(
-            (self, other),
-            (Self::JsonObjectAgg(_), Self::JsonObjectAgg(_)) | (Self::JsonArrayAgg(_), Self::JsonArrayAgg(_))
-        )
+        match self {
+            Self::JsonObjectAgg { .. } => "JSON_OBJECTAGG".to_string(),
+            Self::JsonArrayAgg { .. } => "JSON_ARRAYAGG".to_string(),
+            other => NAMES.iter().find(|n| n.2 == other).map_or("", |n| n.0).to_ascii_uppercase(),
+        }
     }
 }
 
@@ -324,7 +335,7 @@ impl AggregateUDFImpl for Aggregate {
     fn supports_null_handling_clause(&self) -> bool {
         matches!(
             self.function,
-            Function::FirstValue | Function::LastValue | Function::ArrayAgg | Function::JsonArrayAgg(_)
+            Function::FirstValue | Function::LastValue | Function::ArrayAgg | Function::JsonArrayAgg { .. }
         )
     }
     fn accumulator(&self, _args: AccumulatorArgs<'_>) -> DfResult<Box<dyn datafusion_expr::Accumulator>> {

@@ -336,6 +336,16 @@ impl RelationPlanner for Relations {
             {
                 planned(self.table(name, version)?, alias)
             }
+            TableFactor::Table { name, alias, args: None, version: None, .. }
+                if quoted_file(&name).is_some() =>
+            {
+                let (path, span) = quoted_file(&name).unwrap_or_default();
+                let table = super::explore::file_table(&path, span)?;
+                let reference = TableReference::bare(table.name.as_str());
+                let source =
+                    self.planner.table_ref(&table, TableHints { span, ..Default::default() }, None)?;
+                planned(LogicalPlanBuilder::scan(reference, Arc::new(source), None)?.build()?, alias)
+            }
             TableFactor::UNNEST { mut array_exprs, alias, with_ordinality, with_offset, .. } => {
                 let Some(collection) = array_exprs.pop() else {
                     return Err(Error::plan("UNNEST takes one collection").into());
@@ -378,6 +388,13 @@ impl RelationPlanner for Relations {
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
     }
+}
+
+/// `'file.jsonl'` in FROM.
+fn quoted_file(name: &ObjectName) -> Option<(String, Span)> {
+    let [part] = name.0.as_slice() else { return None };
+    let ident = part.as_ident().filter(|i| i.quote_style == Some('\''))?;
+    Some((ident.value.clone(), span_of(ident.span)))
 }
 
 fn has_hints(name: &ObjectName) -> bool {

@@ -4,33 +4,110 @@ use std::fmt::Write as _;
 
 use datafusion_expr::LogicalPlan;
 
-use super::graph::Branch;
+use super::graph::{Body, Changes, Distribution, Node};
+use super::wire::{source_parallelism, updates};
 
-/// Draws a plan; `sink` names where the rows go.
-pub fn explain(logical: &LogicalPlan, branches: &[Branch], sink: &str, parallelism: usize) -> String {
+/// What EXPLAIN is asked to show besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Details {
+    /// `CHANGELOG_MODE`: the kinds of change behind each operator.
+    pub changelog_mode: bool,
+    /// `PLAN_ADVICE`: what is risky about the plan, and what to do.
+    pub advice: bool,
+}
+
+/// A plan and where its rows go.
+#[derive(Debug, Clone, Copy)]
+pub struct Explained<'a> {
+    /// The logical plan.
+    pub logical: &'a LogicalPlan,
+    /// The continuous plan.
+    pub node: &'a Node,
+    /// What the sink is called.
+    pub sink: &'a str,
+    /// Whether the sink needs `-U`.
+    pub before: bool,
+}
+
+/// `[I,UB,UA,D]`, as far as it applies.
+fn mode(changes: Changes, before: bool) -> String {
+    let kinds =
+        [("I", true), ("UB", changes.update && before), ("UA", changes.update), ("D", changes.delete)];
+    let kinds: Vec<&str> = kinds.iter().filter(|(_, given)| *given).map(|(kind, _)| *kind).collect();
+    format!("[{}]", kinds.join(","))
+}
+
+/// Draws a plan.
+pub fn explain(plan: Explained<'_>, parallelism: usize, details: Details) -> String {
     let mut text = String::from("== Logical Plan ==\n");
-    let _ = writeln!(text, "{}", logical.display_indent());
+    let _ = writeln!(text, "{}", plan.logical.display_indent());
     text.push_str("\n== Continuous Plan ==\n");
-    let _ = writeln!(text, "{sink}");
-    let single = branches.len() == 1;
-    for (index, branch) in branches.iter().enumerate() {
-        let last = index + 1 == branches.len();
-        let (mut lead, rest) = match (single, last) {
-            (true, _) => ("+- ".to_string(), "   ".to_string()),
-            (false, true) => ("+- ".to_string(), "   ".to_string()),
-            (false, false) => ("+- ".to_string(), "|  ".to_string()),
-        };
-        for step in branch.steps.iter().rev() {
-            let _ = writeln!(text, "{lead}{}({})", step.name, step.detail);
-            lead = format!(
-                "{}{}",
-                if lead.len() == 3 { rest.clone() } else { lead.replace("+- ", "   ") },
-                "+- "
-            );
+    let _ = match details.changelog_mode {
+        true => writeln!(text, "{}, changelogMode=[NONE]", plan.sink),
+        false => writeln!(text, "{}", plan.sink),
+    };
+    let before = updates(plan.node, plan.before).into_iter();
+    let mut drawing = Drawing { text: &mut text, before, parallelism, details };
+    drawing.node(plan.node, String::new(), true);
+    if details.advice {
+        let mut warnings = Vec::new();
+        plan.node.walk(&mut |node| warnings.extend(&node.warnings));
+        text.push_str("\n== Advice ==\n");
+        match warnings.is_empty() {
+            true => text.push_str("nothing to say\n"),
+            false => warnings.iter().enumerate().for_each(|(i, w)| {
+                let _ = writeln!(text, "{}. {w}", i + 1);
+            }),
         }
-        let tasks = parallelism.min(branch.source.max_parallelism()).max(1);
-        let bounded = if branch.source.bounded() { "bounded" } else { "unbounded" };
-        let _ = writeln!(text, "{lead}Source: {}, {bounded}, parallelism={tasks}", branch.source_detail);
     }
     text
+}
+
+struct Drawing<'a> {
+    text: &'a mut String,
+    /// Whether `-U` comes, in the order in which nodes are drawn.
+    before: std::vec::IntoIter<bool>,
+    parallelism: usize,
+    details: Details,
+}
+
+impl Drawing<'_> {
+    /// Draws a node and what is below it; `lead` is what stands before the branches of its parent.
+    fn node(&mut self, node: &Node, lead: String, last: bool) {
+        let before = self.before.next().unwrap_or_default();
+        let _ = write!(self.text, "{lead}+- ");
+        let _ = match &node.body {
+            Body::Source(source) => {
+                let bounded = if source.bounded() { "bounded" } else { "unbounded" };
+                let tasks = source_parallelism(source.as_ref(), self.parallelism);
+                write!(self.text, "Source: {}, {bounded}, parallelism={tasks}", node.detail)
+            }
+            _ => write!(self.text, "{}({})", node.name, node.detail),
+        };
+        if self.details.changelog_mode {
+            let _ = write!(self.text, ", changelogMode={}", mode(node.properties.changes, before));
+        }
+        self.text.push('\n');
+        let below = format!("{lead}{}", if last { "   " } else { "|  " });
+        let count = node.inputs.len();
+        for (index, input) in node.inputs.iter().enumerate() {
+            let last = index + 1 == count;
+            let mut lead = below.clone();
+            let exchange = match &input.distribution {
+                Distribution::Any => None,
+                Distribution::Single => Some("single".to_string()),
+                Distribution::Keys(keys) => {
+                    let names = keys.iter().map(|&k| input.node.schema.field(k).name().as_str());
+                    Some(format!("hash[{}]", names.collect::<Vec<_>>().join(", ")))
+                }
+            };
+            if let Some(exchange) = exchange.filter(|_| self.parallelism > 1) {
+                let _ = writeln!(self.text, "{lead}+- Exchange(distribution=[{exchange}])");
+                lead.push_str(if last { "   " } else { "|  " });
+                self.node(&input.node, lead, true);
+            } else {
+                self.node(&input.node, lead, last);
+            }
+        }
+    }
 }

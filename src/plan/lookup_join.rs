@@ -14,12 +14,13 @@ use datafusion_expr::logical_plan::{Join, Projection, SubqueryAlias, TableScan};
 use datafusion_expr::utils::split_conjunction_owned;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, TryCast};
 
-use super::graph::{Branch, Step};
-use super::lower::{computed_schema, physical, refuse_join};
+use super::graph::{Demand, Node};
+use super::lower::{computed_schema, physical};
 use super::provider::{Planner, RawTable, TableRef};
 use crate::catalog::Table;
 use crate::connector::{Connector, connector};
 use crate::error::{Error, Result};
+use crate::flow::task::BuildOperator;
 use crate::lookup::{Lookup, LookupConfig, LookupRequest};
 use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec};
 use crate::sql::SqlType;
@@ -175,18 +176,8 @@ fn is_literal(expr: &Expr) -> bool {
 }
 
 impl Planner {
-    /// A join, if it is a lookup join.
-    pub(super) fn lower_lookup_join(&self, join: &Join) -> Result<Vec<Branch>> {
-        if !is_lookup_side(&join.right) {
-            if is_lookup_side(&join.left) {
-                return Err(Error::plan("a lookup table stands on the left of a join")
-                    .with_hint("put the stream on the left and the lookup table on the right"));
-            }
-            // What is wrong with a side by itself says more.
-            self.lower(&join.left)?;
-            self.lower(&join.right)?;
-            return Err(refuse_join(join.join_type));
-        }
+    /// A join whose right side is a lookup table.
+    pub(super) fn lower_lookup_join(&self, join: &Join) -> Result<Node> {
         let right = RightSide::new(&join.right)?;
         let table = &right.reference.table;
         let fail = |message: String| Error::plan(message).at(right.reference.hints.span);
@@ -212,11 +203,8 @@ impl Planner {
         let conditions = self.sort_conditions(join, &right)?;
         let (keys, key_exprs) = self.keys(&right, &conditions, join.left.schema())?;
         let lookup = self.lookup(&right, keys)?;
-        let branches = self.lower(&join.left)?;
-        branches
-            .into_iter()
-            .map(|branch| lookup_step(branch, join, &right, &conditions, &key_exprs, left_outer, &lookup))
-            .collect()
+        let left = self.lower(&join.left)?;
+        lookup_node(left, join, &right, &conditions, &key_exprs, left_outer, &lookup)
     }
 
     fn sort_conditions(&self, join: &Join, right: &RightSide) -> Result<Conditions> {
@@ -355,22 +343,22 @@ impl Planner {
     }
 }
 
-/// The step of one branch.
-fn lookup_step(
-    branch: Branch,
+/// The operator.
+fn lookup_node(
+    input: Node,
     join: &Join,
     right: &RightSide,
     conditions: &Conditions,
     keys: &[Expr],
     left_outer: bool,
     lookup: &Arc<Lookup>,
-) -> Result<Branch> {
+) -> Result<Node> {
     let left = join.left.schema();
     let right_projection =
         right.columns.iter().map(|e| physical(e, &right.schema)).collect::<Result<Vec<_>>>()?;
     let raw: SchemaRef = Arc::new(right.schema.as_arrow().clone());
     let right_arrow = computed_schema(&right_projection, join.right.schema(), &raw)?;
-    let fields = branch.arrow.fields().iter().chain(right_arrow.fields());
+    let fields = input.arrow.fields().iter().chain(right_arrow.fields());
     let arrow: SchemaRef =
         Arc::new(Schema::new(fields.map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>()));
     let compile = |exprs: &[Expr], schema: &DFSchema| {
@@ -406,12 +394,21 @@ fn lookup_step(
     }
     detail.push(lookup.config().to_string());
     detail.push(lookup.describe());
-    let mut branch = branch;
-    branch.lookups.push((right.name.clone(), lookup.metrics().clone()));
-    let step = Step {
-        name: "LookupJoin",
-        detail: detail.join(", "),
-        build: Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone())))),
-    };
-    Ok(branch.then(step, join.schema.clone(), arrow))
+    let build: BuildOperator = Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone()))));
+    let mut properties = input.properties.clone();
+    let request = lookup.request();
+    let asked: Vec<&str> = request.keys.iter().map(|&k| request.schema.field(k).name().as_str()).collect();
+    let key = &request.table.primary_key;
+    if key.is_empty() || !key.iter().all(|c| asked.contains(&c.as_str())) {
+        // One row may become several.
+        properties.keys.clear();
+    }
+    let updates = !properties.changes.is_append();
+    let columns = (join.schema.clone(), arrow);
+    let mut node = Node::forward("LookupJoin", detail.join(", "), build, input, columns, properties);
+    node.lookups.push((right.name.clone(), lookup.metrics().clone()));
+    if updates {
+        node.inputs[0].demand = Demand::Before;
+    }
+    Ok(node)
 }

@@ -1,4 +1,4 @@
-//! Logical plan → branches of our own operators.
+//! Logical plan → tree of our own operators.
 
 use std::sync::Arc;
 
@@ -9,16 +9,18 @@ use datafusion_common::{DFSchema, DFSchemaRef, JoinType};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{FetchType, SkipType, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::{Expr, Extension, LogicalPlan};
+use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
-use super::graph::{Branch, Step};
-use super::node::{UnnestNode, WatermarkNode};
+use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
+use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
 use super::provider::{Planner, RawTable};
-use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source};
+use crate::catalog::Table;
+use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
+use crate::flow::task::BuildOperator;
 use crate::operator::calc::Calc;
-use crate::operator::limit::{Budget, Limit};
+use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
 use crate::operator::unnest::{Unnest, UnnestSpec};
 use crate::operator::watermark::WatermarkAssigner;
 
@@ -66,70 +68,47 @@ fn list(exprs: &[Expr]) -> String {
 }
 
 impl Planner {
-    /// Turns a rewritten logical plan into branches.
-    pub fn lower(&self, plan: &LogicalPlan) -> Result<Vec<Branch>> {
+    /// Turns a rewritten logical plan into a tree of operators.
+    pub fn lower(&self, plan: &LogicalPlan) -> Result<Node> {
         match plan {
-            LogicalPlan::TableScan(scan) => Ok(vec![self.lower_scan(scan)?]),
+            LogicalPlan::TableScan(scan) => self.lower_scan(scan),
             LogicalPlan::SubqueryAlias(alias) => {
-                let branches = self.lower(&alias.input)?.into_iter();
-                Ok(branches.map(|b| Branch { schema: alias.schema.clone(), ..b }).collect())
+                Ok(Node { schema: alias.schema.clone(), ..self.lower(&alias.input)? })
             }
             LogicalPlan::Projection(projection) => {
-                let (condition, input) = match projection.input.as_ref() {
-                    LogicalPlan::Filter(filter) => (Some(&filter.predicate), filter.input.as_ref()),
-                    other => (None, other),
-                };
-                let branches = self.lower(input)?.into_iter();
-                branches.map(|b| calc(b, condition, Some((&projection.expr, &projection.schema)))).collect()
-            }
-            LogicalPlan::Filter(filter) => {
-                let branches = self.lower(&filter.input)?.into_iter();
-                branches.map(|b| calc(b, Some(&filter.predicate), None)).collect()
-            }
-            LogicalPlan::Union(union) => {
-                let mut branches = Vec::new();
-                for input in &union.inputs {
-                    for branch in self.lower(input)? {
-                        branches.push(align(branch, &union.schema)?);
-                    }
+                let projected = Some((&projection.expr, &projection.schema));
+                if let LogicalPlan::Filter(filter) = projection.input.as_ref() {
+                    return match self.lower_rank(filter)? {
+                        Some(ranked) => calc(ranked, None, projected),
+                        None => calc(self.lower(&filter.input)?, Some(&filter.predicate), projected),
+                    };
                 }
-                // Branches end in one sink: their batches must agree to the letter.
-                Ok(branches)
+                calc(self.lower(&projection.input)?, None, projected)
             }
-            LogicalPlan::Limit(limit) => {
-                let (FetchType::Literal(fetch), SkipType::Literal(skip)) =
-                    (limit.get_fetch_type()?, limit.get_skip_type()?)
-                else {
-                    return Err(Error::unsupported("LIMIT and OFFSET take whole numbers"));
-                };
-                let fetch = fetch.map_or(u64::MAX, |n| n as u64);
-                let budget = Budget::new(skip as u64, fetch);
-                let step = Step {
-                    name: "Limit",
-                    detail: if skip == 0 {
-                        format!("fetch={fetch}")
-                    } else {
-                        format!("fetch={fetch}, skip={skip}")
-                    },
-                    build: Arc::new(move || Ok(Box::new(Limit::new(budget.clone())))),
-                };
-                let branches = self.lower(&limit.input)?.into_iter();
-                Ok(branches
-                    .map(|b| {
-                        let (schema, arrow) = (b.schema.clone(), b.arrow.clone());
-                        b.then(step.clone(), schema, arrow)
-                    })
-                    .collect())
+            LogicalPlan::Filter(filter) => match self.lower_rank(filter)? {
+                Some(ranked) => Ok(ranked),
+                None => calc(self.lower(&filter.input)?, Some(&filter.predicate), None),
+            },
+            LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate),
+            LogicalPlan::Distinct(distinct) => self.lower_distinct(distinct),
+            LogicalPlan::Window(window) => self.lower_over(window),
+            LogicalPlan::Sort(sort) => self.lower_sort(sort),
+            LogicalPlan::Union(union) => {
+                let inputs = union.inputs.iter().map(|input| align(self.lower(input)?, &union.schema));
+                let inputs = inputs.collect::<Result<Vec<_>>>()?;
+                Ok(Node::union(inputs, union.schema.clone()))
             }
-            LogicalPlan::Join(join) => self.lower_lookup_join(join),
+            LogicalPlan::Limit(limit) => self.lower_limit(limit),
+            LogicalPlan::Join(join) => self.lower_join(join),
             LogicalPlan::Extension(Extension { node }) => {
                 if let Some(node) = node.as_any().downcast_ref::<WatermarkNode>() {
-                    let branches = self.lower(&node.input)?.into_iter();
-                    return branches.map(|b| watermark(b, &node.expression)).collect();
+                    return watermark(self.lower(&node.input)?, node);
                 }
                 if let Some(node) = node.as_any().downcast_ref::<UnnestNode>() {
-                    let branches = self.lower(&node.input)?.into_iter();
-                    return branches.map(|b| unnest(b, node)).collect();
+                    return unnest(self.lower(&node.input)?, node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<WindowTableNode>() {
+                    return self.lower_window_table(node);
                 }
                 Err(Error::internal(format!("no operator for {}", node.name())))
             }
@@ -140,7 +119,7 @@ impl Planner {
                 let columns =
                     arrow.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), rows));
                 let batch = RecordBatch::try_new_with_options(arrow.clone(), columns.collect(), &options)?;
-                Ok(vec![values(vec![batch], empty.schema.clone(), arrow)])
+                Ok(values(vec![batch], empty.schema.clone(), arrow))
             }
             LogicalPlan::Values(rows) => {
                 let none = DFSchema::empty();
@@ -159,52 +138,106 @@ impl Planner {
                     batches.push(RecordBatch::try_new(arrow.clone(), columns)?);
                 }
                 let batch = arrow::compute::concat_batches(&arrow, &batches)?;
-                Ok(vec![values(vec![batch], rows.schema.clone(), arrow)])
+                Ok(values(vec![batch], rows.schema.clone(), arrow))
             }
             other => Err(refuse(other)),
         }
     }
 
-    fn lower_scan(&self, scan: &TableScan) -> Result<Branch> {
+    fn lower_scan(&self, scan: &TableScan) -> Result<Node> {
         let Some(raw) = scan.source.downcast_ref::<RawTable>() else {
             return Err(Error::internal(format!("table '{}' was not resolved", scan.table_name)));
         };
+        let wanted = scan.projection.clone().unwrap_or_else(|| (0..raw.columns.len()).collect());
+        let node = scan_node(scan, raw, &wanted)?;
+        let Body::Source(source) = &node.body else { return Ok(node) };
+        if source.changelog() != SourceChangelog::Upsert {
+            return Ok(node);
+        }
+        // Upserts are told apart by the key, whether the query wants it or not.
         let table = &raw.reference.table;
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
-        let columns: Vec<usize> = match &scan.projection {
-            Some(projection) => projection.iter().map(|&i| raw.columns[i]).collect(),
-            None => raw.columns.clone(),
-        };
-        let schema: SchemaRef = match &scan.projection {
-            Some(projection) => Arc::new(raw.schema.project(projection)?),
-            None => raw.schema.clone(),
-        };
-        let request = ScanRequest {
-            table: table.clone(),
-            projection: columns,
-            schema: schema.clone(),
-            batch_rows: BATCH_ROWS,
-        };
-        let source = connector.source(&request).map_err(|e| e.at(raw.reference.hints.span))?;
-        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let detail = source.describe();
-        let detail = format!(
-            "{} ({}{}{}) [{}]",
-            table.name,
-            connector.name(),
-            if detail.is_empty() { "" } else { ": " },
-            detail,
-            names.join(", ")
-        );
-        Ok(Branch {
-            source,
-            source_detail: detail,
-            steps: Vec::new(),
-            schema: scan.projected_schema.clone(),
-            arrow: schema,
-            lookups: Vec::new(),
-        })
+        let is_key = |i: &usize| table.primary_key.contains(raw.schema.field(*i).name());
+        let more = (0..raw.columns.len()).filter(|i| is_key(i) && !wanted.contains(i));
+        let all: Vec<usize> = wanted.iter().copied().chain(more).collect();
+        if all.len() == wanted.len() {
+            return normalize(node, table);
+        }
+        let node = normalize(scan_node(scan, raw, &all)?, table)?;
+        let columns: Vec<Expr> =
+            node.schema.columns().into_iter().take(wanted.len()).map(Expr::Column).collect();
+        calc(node, None, Some((&columns, &scan.projected_schema)))
     }
+}
+
+/// Reads columns of a table.
+fn scan_node(scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
+    let table = &raw.reference.table;
+    let connector = crate::connector::connector(table.options.required("connector")?)?;
+    let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
+    let request = ScanRequest {
+        table: table.clone(),
+        projection: projection.iter().map(|&i| raw.columns[i]).collect(),
+        schema: schema.clone(),
+        batch_rows: BATCH_ROWS,
+    };
+    let source = connector.source(&request).map_err(|e| e.at(raw.reference.hints.span))?;
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let detail = source.describe();
+    let detail = format!(
+        "{} ({}{}{}) [{}]",
+        table.name,
+        connector.name(),
+        if detail.is_empty() { "" } else { ": " },
+        detail,
+        names.join(", ")
+    );
+    let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
+    let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
+    let properties = Properties {
+        changes: match source.changelog() {
+            SourceChangelog::Append => Changes::APPEND,
+            SourceChangelog::Upsert | SourceChangelog::All => Changes::ALL,
+        },
+        keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
+        bounded: source.bounded(),
+        ..Properties::default()
+    };
+    let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+    Ok(Node::source(source, detail, (Arc::new(qualified), schema), properties))
+}
+
+/// Upserts by primary key become changes.
+fn normalize(input: Node, table: &Table) -> Result<Node> {
+    let Some(key) = input.properties.keys.first().cloned() else {
+        return Err(Error::internal(format!("the key of '{}' was left out of its scan", table.name)));
+    };
+    let spec = ChangelogNormalizeSpec { keys: key.clone(), schema: input.arrow.clone(), emit_before: true };
+    let build: BuildNode = Arc::new(move |wiring| {
+        let spec = ChangelogNormalizeSpec { emit_before: wiring.emit_before, ..spec.clone() };
+        Ok(Arc::new(move || Ok(Box::new(ChangelogNormalize::new(spec.clone())?))))
+    });
+    Ok(Node {
+        name: "ChangelogNormalize",
+        detail: format!("key=[{}]", table.primary_key.join(", ")),
+        body: Body::Operator(build),
+        schema: input.schema.clone(),
+        arrow: input.arrow.clone(),
+        properties: input.properties.clone(),
+        originates: true,
+        lookups: Vec::new(),
+        warnings: Vec::new(),
+        inputs: vec![Input { node: input, distribution: Distribution::Keys(key), demand: Demand::After }],
+    })
+}
+
+/// FETCH and OFFSET, which are whole numbers.
+pub(super) fn limit_of(limit: &datafusion_expr::logical_plan::Limit) -> Result<(u64, u64)> {
+    let (FetchType::Literal(fetch), SkipType::Literal(skip)) =
+        (limit.get_fetch_type()?, limit.get_skip_type()?)
+    else {
+        return Err(Error::unsupported("LIMIT and OFFSET take whole numbers"));
+    };
+    Ok((fetch.map_or(u64::MAX, |n| n as u64), skip as u64))
 }
 
 /// The same schema with every field nullable.
@@ -213,20 +246,36 @@ fn nullable(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
+/// Which column of the input each expression forwards as it is.
+pub(super) fn forwarded(exprs: &[Expr], input: &DFSchema) -> Vec<Option<usize>> {
+    let plain = |e: &Expr| match e.clone().unalias_nested().data {
+        Expr::Column(column) => input.maybe_index_of_column(&column),
+        _ => None,
+    };
+    exprs.iter().map(plain).collect()
+}
+
 /// Appends filter and projection.
 pub(super) fn calc(
-    branch: Branch,
+    input: Node,
     condition: Option<&Expr>,
     projection: Option<(&Vec<Expr>, &DFSchemaRef)>,
-) -> Result<Branch> {
-    let condition_expr = condition.map(|c| physical(c, &branch.schema)).transpose()?;
+) -> Result<Node> {
+    let condition_expr = condition.map(|c| physical(c, &input.schema)).transpose()?;
     let mut detail = Vec::new();
+    let mut properties = input.properties.clone();
     let (projection, schema, arrow) = match projection {
-        None => (None, branch.schema.clone(), branch.arrow.clone()),
+        None => (None, input.schema.clone(), input.arrow.clone()),
         Some((exprs, schema)) => {
-            let compiled = exprs.iter().map(|e| physical(e, &branch.schema)).collect::<Result<Vec<_>>>()?;
-            let arrow = computed_schema(&compiled, schema, &branch.arrow)?;
+            let compiled = exprs.iter().map(|e| physical(e, &input.schema)).collect::<Result<Vec<_>>>()?;
+            let arrow = computed_schema(&compiled, schema, &input.arrow)?;
             detail.push(format!("select=[{}]", list(exprs)));
+            properties = properties.project(&forwarded(exprs, &input.schema));
+            for (position, expr) in exprs.iter().enumerate() {
+                if is_proctime(expr) {
+                    properties.proctimes.push(position);
+                }
+            }
             (Some((compiled, arrow.clone())), schema.clone(), arrow)
         }
     };
@@ -234,22 +283,56 @@ pub(super) fn calc(
         detail.push(format!("where=[{}]", condition.human_display()));
     }
     let operator = Calc::new(condition_expr, projection);
-    let step = Step {
-        name: "Calc",
-        detail: detail.join(", "),
-        build: Arc::new(move || Ok(Box::new(operator.clone()))),
-    };
-    Ok(branch.then(step, schema, arrow))
+    let build: BuildOperator = Arc::new(move || Ok(Box::new(operator.clone())));
+    let updates = input.properties.changes.update;
+    let mut node = Node::forward("Calc", detail.join(", "), build, input, (schema, arrow), properties);
+    if condition.is_some() && updates {
+        // A row that no longer passes is taken back by its `-U` alone.
+        node.inputs[0].demand = Demand::Before;
+        node.properties.changes.delete = true;
+    }
+    Ok(node)
 }
 
-/// Casts the columns of a branch to the types of a schema where they differ.
-fn align(branch: Branch, schema: &DFSchemaRef) -> Result<Branch> {
-    let wanted = schema.as_arrow();
-    let same = branch.arrow.fields().iter().zip(wanted.fields()).all(|(a, b)| a.data_type() == b.data_type());
-    if same {
-        return Ok(Branch { schema: schema.clone(), arrow: nullable(wanted), ..branch });
+/// `PROCTIME()`, perhaps renamed.
+fn is_proctime(expr: &Expr) -> bool {
+    matches!(expr.clone().unalias_nested().data,
+        Expr::ScalarFunction(f) if f.name().eq_ignore_ascii_case("proctime"))
+}
+
+/// Appends computed columns where an expression is no column of the node; the position of each expression.
+/// What was there stays where it was.
+#[expect(dead_code, reason = "for operators with keys, which come next")]
+pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usize>)> {
+    let plain = forwarded(exprs, &input.schema);
+    if plain.iter().all(Option::is_some) {
+        return Ok((input, plain.into_iter().flatten().collect()));
     }
-    let exprs: Vec<Expr> = branch
+    let mut columns: Vec<Expr> = input.schema.columns().into_iter().map(Expr::Column).collect();
+    let mut fields: Vec<_> = input.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
+    let mut positions = Vec::with_capacity(exprs.len());
+    for (expr, plain) in exprs.iter().zip(plain) {
+        positions.push(plain.unwrap_or(columns.len()));
+        if plain.is_none() {
+            let name = format!("$key{}", columns.len());
+            let (_, field) = expr.to_field(&input.schema)?;
+            fields.push((None, Arc::new(field.as_ref().clone().with_name(&name))));
+            columns.push(expr.clone().alias(name));
+        }
+    }
+    let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
+    Ok((calc(input, None, Some((&columns, &schema)))?, positions))
+}
+
+/// Casts the columns of a node to the types of a schema where they differ.
+fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
+    let wanted = schema.as_arrow();
+    let same = input.arrow.fields().iter().zip(wanted.fields()).all(|(a, b)| a.data_type() == b.data_type());
+    if same {
+        // Rows of several inputs meet: their batches must agree to the letter.
+        return Ok(Node { schema: schema.clone(), arrow: nullable(wanted), ..input });
+    }
+    let exprs: Vec<Expr> = input
         .schema
         .columns()
         .into_iter()
@@ -259,45 +342,48 @@ fn align(branch: Branch, schema: &DFSchemaRef) -> Result<Branch> {
             Expr::Cast(datafusion_expr::Cast::new(Box::new(Expr::Column(column)), to)).alias(field.name())
         })
         .collect();
-    calc(branch, None, Some((&exprs, schema)))
+    calc(input, None, Some((&exprs, schema)))
 }
 
-fn watermark(branch: Branch, expression: &Expr) -> Result<Branch> {
-    let compiled = physical(expression, &branch.schema)?;
-    let step = Step {
-        name: "WatermarkAssigner",
-        detail: expression.human_display().to_string(),
-        build: Arc::new(move || Ok(Box::new(WatermarkAssigner::new(compiled.clone())))),
-    };
-    let (schema, arrow) = (branch.schema.clone(), branch.arrow.clone());
-    Ok(branch.then(step, schema, arrow))
+fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
+    let compiled = physical(&node.expression, &input.schema)?;
+    let build: BuildOperator = Arc::new(move || Ok(Box::new(WatermarkAssigner::new(compiled.clone()))));
+    let columns = (input.schema.clone(), input.arrow.clone());
+    let mut properties = input.properties.clone();
+    properties.rowtimes =
+        forwarded(std::slice::from_ref(&node.column), &input.schema).into_iter().flatten().collect();
+    let detail = node.expression.human_display().to_string();
+    Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, properties))
 }
 
-fn unnest(branch: Branch, node: &UnnestNode) -> Result<Branch> {
-    let collection = physical(&node.collection, &branch.schema)?;
-    let fields = branch.arrow.fields().iter().map(|f| f.as_ref().clone());
+fn unnest(input: Node, node: &UnnestNode) -> Result<Node> {
+    let collection = physical(&node.collection, &input.schema)?;
+    let fields = input.arrow.fields().iter().map(|f| f.as_ref().clone());
     let elements = node.elements.iter().map(|(_, f)| f.as_ref().clone().with_nullable(true));
     let arrow: SchemaRef = Arc::new(Schema::new(fields.chain(elements).collect::<Vec<_>>()));
     let spec =
         UnnestSpec { collection, outer: node.outer, ordinality: node.ordinality, schema: arrow.clone() };
-    let step = Step {
-        name: "Unnest",
-        detail: format!("{}{}", if node.outer { "left, " } else { "" }, node.collection.human_display()),
-        build: Arc::new(move || Ok(Box::new(Unnest::new(spec.clone())))),
-    };
-    Ok(branch.then(step, node.schema.clone(), arrow))
+    let build: BuildOperator = Arc::new(move || Ok(Box::new(Unnest::new(spec.clone()))));
+    let detail = format!("{}{}", if node.outer { "left, " } else { "" }, node.collection.human_display());
+    // Several rows of one: its key is one no more, and `-U` must take back all of them.
+    let updates = input.properties.changes.update;
+    let properties = Properties { keys: Vec::new(), ..input.properties.clone() };
+    let mut node = Node::forward("Unnest", detail, build, input, (node.schema.clone(), arrow), properties);
+    if updates {
+        node.inputs[0].demand = Demand::Before;
+    }
+    Ok(node)
 }
 
-fn values(batches: Vec<RecordBatch>, schema: DFSchemaRef, arrow: SchemaRef) -> Branch {
+fn values(batches: Vec<RecordBatch>, schema: DFSchemaRef, arrow: SchemaRef) -> Node {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    Branch {
-        source: Arc::new(ValuesSource(batches)),
-        source_detail: format!("Values ({rows} rows)"),
-        steps: Vec::new(),
-        schema,
-        arrow,
-        lookups: Vec::new(),
-    }
+    let properties = Properties { bounded: true, ..Properties::default() };
+    Node::source(
+        Arc::new(ValuesSource(batches)),
+        format!("Values ({rows} rows)"),
+        (schema, arrow),
+        properties,
+    )
 }
 
 /// Rows that stand in the query.
@@ -323,21 +409,15 @@ impl Reader for ValuesReader {
     }
 }
 
-/// What cannot run yet, by the name a user knows it by.
+/// What cannot run, by the name a user knows it by.
 fn refuse(plan: &LogicalPlan) -> Error {
     let what = match plan {
-        LogicalPlan::Aggregate(_) => "GROUP BY and aggregate functions are",
-        LogicalPlan::Distinct(_) => "SELECT DISTINCT and UNION without ALL are",
-        LogicalPlan::Window(_) => "OVER is",
-        LogicalPlan::Sort(_) => "ORDER BY is",
         LogicalPlan::Subquery(_) => "this subquery is",
         LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE is",
         LogicalPlan::Unnest(_) => "UNNEST in the SELECT list is",
         other => return Error::unsupported(format!("{} is not supported", other.display())),
     };
-    Error::unsupported(format!("{what} not supported yet")).with_detail(
-        "queries without state run: projections, filters, lookup joins, UNNEST, UNION ALL, LIMIT",
-    )
+    Error::unsupported(format!("{what} not supported"))
 }
 
 /// A join that is no lookup join, by the name a user knows it by.

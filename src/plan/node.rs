@@ -14,6 +14,8 @@ use arrow::datatypes::{DataType, FieldRef};
 pub struct WatermarkNode {
     /// The source.
     pub input: LogicalPlan,
+    /// The time attribute, a column of the input.
+    pub column: Expr,
     /// The watermark of a row.
     pub expression: Expr,
 }
@@ -43,13 +45,17 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
         self.input.schema()
     }
     fn expressions(&self) -> Vec<Expr> {
-        vec![self.expression.clone()]
+        vec![self.column.clone(), self.expression.clone()]
     }
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Watermark: {}", self.expression)
     }
-    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
-        Ok(Self { input: only(inputs)?, expression: only(exprs)? })
+    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        if exprs.len() != 2 {
+            return internal_err!("a watermark has a column and an expression");
+        }
+        let column = exprs.remove(0);
+        Ok(Self { input: only(inputs)?, column, expression: only(exprs)? })
     }
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         Some(vec![output_columns.to_vec()])

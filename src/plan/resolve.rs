@@ -204,7 +204,9 @@ impl Planner {
         let expression = self
             .expression(&watermark.expression.expr, plan.schema())
             .map_err(|e| e.context(format!("watermark of '{}'", reference.table.name)))?;
-        Ok(LogicalPlan::Extension(Extension { node: Arc::new(WatermarkNode { input: plan, expression }) }))
+        let column = Expr::Column(Column::new(Some(scan.table_name.clone()), &watermark.column));
+        let node = WatermarkNode { input: plan, column, expression };
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
     /// The connector's columns and, above them, the computed ones.
@@ -360,7 +362,7 @@ impl Planner {
             Arc::new(CommonSubexprEliminate::new()),
             Arc::new(OptimizeProjections::new()),
         ]);
-        Ok(optimizer.optimize(plan, &context, |_, _| {})?)
+        super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)
     }
 }
 

@@ -9,25 +9,17 @@ use crate::connector::{Sink, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::task::{self, Pipeline, TaskContext};
 use crate::flow::{Job, JobState, Mailbox};
-use crate::plan::Branch;
+use crate::plan::Node;
+use crate::plan::wire::Wire;
 
-/// The pipelines of one INSERT or SELECT.
+/// One INSERT or SELECT.
 pub struct Output {
-    /// Branches that end in the same sink.
-    pub branches: Vec<Branch>,
-    /// The sink.
+    /// What gives the rows.
+    pub node: Node,
+    /// Where they go.
     pub sink: Arc<dyn Sink>,
-}
-
-impl Output {
-    fn is_unbounded(&self) -> bool {
-        self.branches.iter().any(|b| !b.source.bounded())
-    }
-}
-
-/// Tasks of a branch.
-pub fn parallelism(branch: &Branch, wanted: usize) -> usize {
-    wanted.min(branch.source.max_parallelism()).max(1)
+    /// Whether the sink needs `-U`.
+    pub before: bool,
 }
 
 /// Starts the tasks of a job; returns at once.
@@ -40,28 +32,26 @@ pub fn start(
     clock: Arc<dyn Clock>,
     runtime: tokio::runtime::Handle,
 ) -> Result<Arc<Job>> {
-    let lookups = outputs.iter().flat_map(|o| &o.branches).flat_map(|b| b.lookups.iter().cloned());
-    // Branches of one UNION ALL share a lookup: count it once.
-    let mut distinct: Vec<(String, Arc<crate::lookup::LookupMetrics>)> = Vec::new();
-    for lookup in lookups {
-        if !distinct.iter().any(|(_, m)| Arc::ptr_eq(m, &lookup.1)) {
-            distinct.push(lookup);
-        }
-    }
-    let job = Job::new(id, name, distinct, cancel);
+    let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
+    let job = Job::new(id, name, lookups, cancel);
     let mut sinks = Vec::with_capacity(outputs.len());
     let mut tasks = Vec::new();
     for output in outputs {
-        let unbounded = output.is_unbounded();
+        let unbounded = !output.node.properties.bounded;
         if unbounded {
             output.sink.unbounded();
         }
+        let mut wire = Wire::new(wanted);
+        wire.add(&output.node, &output.sink, output.before)?;
         let mut writers = 0;
-        for branch in output.branches {
+        for fragment in wire.finish() {
+            let [(crate::flow::fragment::Head::Source(source), _)] = fragment.heads.as_slice() else {
+                return Err(Error::unsupported("several sources in one task are not supported yet"));
+            };
             let pipeline = Pipeline {
-                parallelism: parallelism(&branch, wanted),
-                source: branch.source,
-                operators: branch.steps.into_iter().map(|s| s.build).collect(),
+                parallelism: fragment.parallelism,
+                source: source.clone(),
+                operators: fragment.operators.into_iter().map(|s| s.build).collect(),
                 sink: output.sink.clone(),
                 endless: unbounded,
             };

@@ -13,7 +13,10 @@ use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
 use crate::connector::Sink;
 use crate::error::{Error, Result};
 use crate::flow::JobState;
-use crate::plan::{Branch, Planner};
+use crate::plan::explain::{Details, Explained, explain};
+use crate::plan::explore;
+use crate::plan::sink::check_sink;
+use crate::plan::{Node, Planner};
 use crate::sql::{
     CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, StatementKind, TableName,
 };
@@ -77,15 +80,11 @@ impl Session {
                 done("")
             }
             StatementKind::Show(show) => self.show(show),
-            StatementKind::Describe(name) => self.describe(name),
-            StatementKind::Explain { details, statement } => {
-                if let Some(detail) = details.first() {
-                    return Err(Error::unsupported(format!("EXPLAIN {} is not supported yet", detail.value))
-                        .with_hint("EXPLAIN shows the logical and the continuous plan")
-                        .at(detail.span));
-                }
-                self.explain(statement)
+            StatementKind::Describe(name) => self.describe_named(name),
+            StatementKind::DescribeFile(path) => {
+                self.describe(&Entry::Table(explore::file_table(&path.value, path.span)?))
             }
+            StatementKind::Explain { details, statement } => self.explain(details, statement),
             StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.insert(inserts),
             StatementKind::Query(query) => self.query(query),
@@ -118,9 +117,18 @@ impl Session {
         Ok(Response::Done(String::new()))
     }
 
-    fn create_table(&self, statement: &CreateTable) -> Result<Response> {
-        if let Some(query) = &statement.query {
-            return self.create_table_as(statement, query);
+    pub(super) fn create_table(&self, statement: &CreateTable) -> Result<Response> {
+        if statement.query.is_some() {
+            return self.create_table_as(statement);
+        }
+        let exists = self.catalog().get(plain_name(&statement.name)?).is_some();
+        if !exists && let Some(whole) = explore::with_columns(statement)? {
+            self.create_table(&whole)?;
+            let entry = self.catalog().find(plain_name(&statement.name)?, statement.name.span())?.clone();
+            return Ok(match entry {
+                Entry::Table(table) => Response::Text(table.show_create()),
+                Entry::View(_) => Response::Done(String::new()),
+            });
         }
         self.add(&statement.name, statement.if_not_exists, |catalog| {
             let table = Table::from_statement(statement, catalog)?;
@@ -142,10 +150,13 @@ impl Session {
         Ok(table)
     }
 
-    /// CREATE TABLE ... AS SELECT: the query's columns, then an INSERT.
-    fn create_table_as(&self, statement: &CreateTable, query: &sqlparser::ast::Query) -> Result<Response> {
+    /// CREATE TABLE ... AS SELECT: a table with the query's columns, then an INSERT.
+    pub(super) fn split_table_as(&self, statement: &CreateTable) -> Result<(CreateTable, Insert)> {
         let mut statement = statement.clone();
-        let plan = self.planner().query(query)?;
+        let Some(query) = statement.query.take() else {
+            return Err(Error::internal("CREATE TABLE AS without a query"));
+        };
+        let plan = self.planner().query(&query)?;
         if statement.columns.is_empty() {
             for field in plan.schema().fields() {
                 let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
@@ -158,22 +169,22 @@ impl Session {
                 });
             }
         }
-        statement.query = None;
-        let plain = plain_name(&statement.name)?;
-        let existed = self.catalog().get(plain).is_some();
-        let response = self.create_table(&statement)?;
-        if existed {
-            return Ok(response);
-        }
         let insert = Insert {
             table: statement.name.clone(),
             options: Vec::new(),
             overwrite: false,
             columns: Vec::new(),
-            query: Box::new(query.clone()),
+            query,
             span: statement.name.span(),
         };
-        self.insert(&[insert])
+        Ok((statement, insert))
+    }
+
+    fn create_table_as(&self, statement: &CreateTable) -> Result<Response> {
+        let (table, insert) = self.split_table_as(statement)?;
+        let existed = self.catalog().get(plain_name(&table.name)?).is_some();
+        let response = self.create_table(&table)?;
+        if existed { Ok(response) } else { self.insert(&[insert]) }
     }
 
     fn create_view(&self, statement: &CreateView) -> Result<Response> {
@@ -245,7 +256,7 @@ impl Session {
                 text_table(&[("function name", matching(self.function_names().into_iter(), like.as_ref())?)])
             }
             Show::Columns(name, like) => {
-                let Response::Table(all) = self.describe(name)? else {
+                let Response::Table(all) = self.describe_named(name)? else {
                     return Err(Error::internal("DESCRIBE gives a table"));
                 };
                 let Some(like) = like else { return Ok(Response::Table(all)) };
@@ -315,11 +326,16 @@ impl Session {
         Ok(Response::Done(format!("job {id} stopped")))
     }
 
-    fn describe(&self, name: &TableName) -> Result<Response> {
+    fn describe_named(&self, name: &TableName) -> Result<Response> {
+        let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
+        self.describe(&entry)
+    }
+
+    fn describe(&self, entry: &Entry) -> Result<Response> {
         let planner = self.planner();
         let mut columns: [Vec<Option<String>>; 6] = Default::default();
         let yes_no = |b: bool| Some(if b { "TRUE" } else { "FALSE" }.to_string());
-        match self.catalog().find(plain_name(name)?, name.span())? {
+        match entry {
             Entry::Table(table) => {
                 let reference = planner.table_ref(table, Default::default(), None)?;
                 for (column, field) in table.columns.iter().zip(reference.schema.fields()) {
@@ -396,11 +412,11 @@ impl Session {
         }
     }
 
-    fn plan_insert(
+    pub(super) fn plan_insert(
         &self,
         planner: &Planner,
         insert: &Insert,
-    ) -> Result<(Vec<Branch>, Arc<Table>, datafusion_expr::LogicalPlan)> {
+    ) -> Result<(Node, Arc<Table>, datafusion_expr::LogicalPlan)> {
         let table = self.target(planner, insert)?;
         let plan = planner.insert(insert, &table)?;
         Ok((planner.lower(&plan)?, table, plan))
@@ -420,18 +436,20 @@ impl Session {
         let mut planned = Vec::with_capacity(inserts.len());
         let mut names = Vec::with_capacity(inserts.len());
         for insert in inserts {
-            let (branches, table, _) = self.plan_insert(&planner, insert)?;
+            let (node, table, _) = self.plan_insert(&planner, insert)?;
             names.push(table.name.clone());
-            planned.push((branches, table, insert));
+            planned.push((node, table, insert));
         }
         // Sinks last: nothing is created when a later statement is wrong.
         let mut outputs = Vec::with_capacity(planned.len());
-        for (branches, table, insert) in planned {
-            if insert.overwrite && branches.iter().any(|b| !b.source.bounded()) {
+        for (node, table, insert) in planned {
+            if insert.overwrite && !node.properties.bounded {
                 return Err(Error::plan("INSERT OVERWRITE takes a query that ends, this one does not")
                     .at(insert.span));
             }
-            outputs.push(Output { branches, sink: self.sink(&planner, insert, &table)? });
+            let sink = self.sink(&planner, insert, &table)?;
+            let (node, before) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
+            outputs.push(Output { node, sink, before });
         }
         let (cancel, _) = crossbeam_channel::bounded(0);
         let job = self.start_job(format!("insert-into_{}", names.join("_")), outputs, cancel)?;
@@ -447,6 +465,8 @@ impl Session {
         outputs: Vec<Output>,
         cancel: crossbeam_channel::Sender<()>,
     ) -> Result<Arc<crate::flow::Job>> {
+        let mut warnings = Vec::new();
+        outputs.iter().for_each(|o| o.node.walk(&mut |node| warnings.extend(node.warnings.iter().cloned())));
         let mut state = self.state.lock();
         let id = state.jobs.last().map_or(1, |j| j.id + 1);
         let named = state.config.get("pipeline.name");
@@ -454,6 +474,8 @@ impl Session {
         let wanted = state.config.parallelism();
         let job =
             start(id, name, outputs, cancel, wanted, self.clock.clone(), self.runtime.handle().clone())?;
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        job.warn(warnings);
         state.jobs.push(job.clone());
         Ok(job)
     }
@@ -461,31 +483,38 @@ impl Session {
     fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
         let planner = self.planner();
         let plan = planner.query(query)?;
-        let branches = planner.lower(&plan)?;
-        let schema = match branches.first() {
-            Some(branch) => branch.arrow.clone(),
-            None => Arc::new(plan.schema().as_arrow().clone()),
-        };
+        let node = planner.lower(&plan)?;
+        let schema = node.arrow.clone();
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
-        let job = self.start_job("collect".to_string(), vec![Output { branches, sink }], cancel)?;
+        let job = self.start_job("collect".to_string(), vec![Output { node, sink, before: true }], cancel)?;
         Ok(Response::Query(QueryResult { schema, job, chunks }))
     }
 
-    fn explain(&self, statement: &StatementKind) -> Result<Response> {
+    fn explain(&self, details: &[crate::sql::Name], statement: &StatementKind) -> Result<Response> {
+        let mut wanted = Details::default();
+        for detail in details {
+            match detail.value.as_str() {
+                "CHANGELOG_MODE" => wanted.changelog_mode = true,
+                "PLAN_ADVICE" => wanted.advice = true,
+                other => {
+                    return Err(Error::unsupported(format!("EXPLAIN {other} is not supported"))
+                        .with_hint("CHANGELOG_MODE and PLAN_ADVICE are")
+                        .at(detail.span));
+                }
+            }
+        }
         let planner = self.planner();
-        let parallelism = self.state.lock().config.parallelism();
-        let draw = |plan: &_, branches: &[Branch], sink: &str| {
-            crate::plan::explain::explain(plan, branches, sink, parallelism)
-        };
         let text = match statement {
             StatementKind::Query(query) => {
-                let plan = planner.query(query)?;
-                draw(&plan, &planner.lower(&plan)?, "Sink: collect")
+                let logical = &planner.query(query)?;
+                let node = &planner.lower(logical)?;
+                let plan = Explained { logical, node, sink: "Sink: collect", before: true };
+                explain(plan, self.state.lock().config.parallelism(), wanted)
             }
-            StatementKind::Insert(insert) => self.explain_insert(&planner, insert, &draw)?,
+            StatementKind::Insert(insert) => self.explain_insert(&planner, insert, wanted)?,
             StatementKind::StatementSet(inserts) => {
-                let texts = inserts.iter().map(|i| self.explain_insert(&planner, i, &draw));
+                let texts = inserts.iter().map(|i| self.explain_insert(&planner, i, wanted));
                 texts.collect::<Result<Vec<_>>>()?.join("\n")
             }
             _ => return Err(Error::plan("EXPLAIN takes a query, an INSERT or a statement set")),
@@ -493,14 +522,13 @@ impl Session {
         Ok(Response::Text(text))
     }
 
-    fn explain_insert(
-        &self,
-        planner: &Planner,
-        insert: &Insert,
-        draw: &impl Fn(&datafusion_expr::LogicalPlan, &[Branch], &str) -> String,
-    ) -> Result<String> {
-        let (branches, table, plan) = self.plan_insert(planner, insert)?;
-        let connector = table.options.text("connector").unwrap_or_default();
-        Ok(draw(&plan, &branches, &format!("Sink: {} ({connector})", table.name)))
+    fn explain_insert(&self, planner: &Planner, insert: &Insert, details: Details) -> Result<String> {
+        let (node, table, logical) = self.plan_insert(planner, insert)?;
+        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
+        let (node, before) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
+        let name = format!("Sink: {} ({})", table.name, connector.name());
+        let plan = Explained { logical: &logical, node: &node, sink: &name, before };
+        Ok(explain(plan, self.state.lock().config.parallelism(), details))
     }
 }

@@ -160,7 +160,7 @@ fn read_table(cursor: &mut Cursor<'_>, temporary: bool, if_not_exists: bool) -> 
             None => error,
         });
     }
-    if !listed && like.is_none() && query.is_none() {
+    if !listed && like.is_none() && query.is_none() && options.is_empty() {
         return Err(cursor.expected("'(' and the columns, LIKE or AS"));
     }
     let Elements { columns, watermark, primary_key } = elements;

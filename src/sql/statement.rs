@@ -43,6 +43,8 @@ pub enum StatementKind {
     Show(Show),
     /// `DESCRIBE t`.
     Describe(TableName),
+    /// `DESCRIBE 'file.csv'`.
+    DescribeFile(Name),
     /// `EXPLAIN [details] statement`.
     Explain {
         /// Upper-case details such as `CHANGELOG_MODE`.

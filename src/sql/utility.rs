@@ -193,6 +193,9 @@ pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         return Err(unsupported_statement(&start));
     }
     cursor.eat_word("TABLE");
+    if cursor.peek().is_some_and(|l| l.class == Class::Text) {
+        return cursor.string("a file").map(StatementKind::DescribeFile);
+    }
     cursor.table_name("a table's name").map(StatementKind::Describe)
 }
 

@@ -18,7 +18,7 @@ use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArr
 use arrow::datatypes::DataType;
 
 use super::encoded::{Encoding, nulls};
-use super::{Accumulator, Rows, each_row, for_primitive, only_arg, same_state};
+use super::{Accumulator, Rows, each_row, only_arg, same_state};
 use crate::error::{Error, Result};
 
 /// Which end of the order is asked for.

@@ -1,0 +1,76 @@
+//! Tables that nobody declared: a file named in a query, and CREATE TABLE without columns.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Options, Table};
+use crate::connector::{connector, registry};
+use crate::error::{Error, Result, Span};
+use crate::sql::{ColumnDef, ColumnKind, CreateTable, Name, OptionEntry, TableName};
+
+/// The statement with the columns that a sample of the table's records has, if it declares none and the
+/// connector can look.
+pub fn with_columns(statement: &CreateTable) -> Result<Option<CreateTable>> {
+    if !statement.columns.is_empty() || statement.query.is_some() || statement.like.is_some() {
+        return Ok(None);
+    }
+    let span = statement.name.span();
+    let options = Options::from_entries(&statement.options)?;
+    let Some(name) = options.text("connector") else { return Ok(None) };
+    let Some(inferred) = connector(name)?.infer(&options).map_err(|e| e.at(span))? else { return Ok(None) };
+    let mut statement = statement.clone();
+    let name = |value: &str| Name { value: value.to_string(), span };
+    for (column, data_type) in &inferred.columns {
+        statement.columns.push(ColumnDef {
+            name: name(column),
+            kind: ColumnKind::Physical { data_type: data_type.clone(), nullable: true },
+            comment: None,
+        });
+    }
+    let known = |key: &str| options.contains(key);
+    let added = inferred.options.iter().filter(|(key, _)| !known(key));
+    let added = added.map(|(key, value)| OptionEntry { key: name(key), value: name(value) });
+    statement.options.extend(added);
+    Ok(Some(statement))
+}
+
+/// The table that stands for a file, folder or pattern: its format follows from the name, its columns from
+/// a sample.
+pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
+    let name = |value: &str| Name { value: value.to_string(), span };
+    let plain = Path::new(path.strip_suffix(".gz").unwrap_or(path));
+    let suffix = plain.extension().map(|s| s.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let (format, delimiter) = match suffix.as_str() {
+        "json" | "jsonl" | "ndjson" => ("json", None),
+        "csv" => ("csv", None),
+        "tsv" => ("csv", Some("\\t")),
+        _ => {
+            return Err(Error::plan(format!("the format of '{path}' does not follow from its name"))
+                .with_detail("known endings: .json .jsonl .ndjson .csv .tsv, each also with .gz")
+                .with_hint(
+                    "CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = '...', 'format' = '...')",
+                )
+                .at(span));
+        }
+    };
+    let mut options = vec![("connector", "filesystem"), ("path", path), ("format", format)];
+    options.extend(delimiter.map(|d| ("csv.field-delimiter", d)));
+    let stem = plain.file_stem().map_or_else(|| path.to_string(), |s| s.to_string_lossy().into_owned());
+    let statement = CreateTable {
+        name: TableName { parts: vec![name(&stem)] },
+        temporary: true,
+        if_not_exists: false,
+        columns: Vec::new(),
+        watermark: None,
+        primary_key: None,
+        comment: None,
+        partitioned_by: Vec::new(),
+        options: options.iter().map(|(k, v)| OptionEntry { key: name(k), value: name(v) }).collect(),
+        like: None,
+        query: None,
+    };
+    let statement = with_columns(&statement)?.unwrap_or(statement);
+    let table = Table::from_statement(&statement, &Catalog::default())?;
+    registry::validate(&table).map_err(|e| e.at(span))?;
+    Ok(Arc::new(table))
+}

@@ -1,0 +1,216 @@
+//! Tree of operators → fragments: who emits `-U`, where rows are exchanged, what runs on one thread.
+//!
+//! Two decisions are made on one walk. *Going down*, each node is told whether its consumer needs the row
+//! before an update; an operator that makes updates leaves `-U` out where nobody does. *Coming up*, operators
+//! are put behind each other into fragments; a fragment is cut only where rows have to meet by key and run
+//! on several tasks.
+
+use std::sync::Arc;
+
+use super::graph::{Body, Demand, Distribution, Node, Wiring};
+use crate::connector::{Sink, Source, SourceChangelog};
+use crate::error::{Error, Result};
+use crate::flow::fragment::{Fragment, Head, Port, Stage, Tail};
+use crate::flow::task::BuildOperator;
+
+/// A sender of a fragment that is not connected yet.
+#[derive(Clone, Copy)]
+enum Loose {
+    Head(usize),
+    Operator(usize),
+}
+
+/// A fragment in the making: what `loose` names sends to whoever comes next.
+struct Open {
+    parallelism: usize,
+    heads: Vec<(Head, Port)>,
+    operators: Vec<Stage>,
+    loose: Vec<Loose>,
+}
+
+/// Stands where a port is not known yet.
+const NOWHERE: Port = Port { operator: usize::MAX, input: 0 };
+
+impl Open {
+    fn head(head: Head, parallelism: usize) -> Self {
+        Self { parallelism, heads: vec![(head, NOWHERE)], operators: Vec::new(), loose: vec![Loose::Head(0)] }
+    }
+
+    fn connect(&mut self, loose: &[Loose], port: Port) {
+        for sender in loose {
+            match *sender {
+                Loose::Head(i) => self.heads[i].1 = port,
+                Loose::Operator(i) => self.operators[i].to = port,
+            }
+        }
+    }
+
+    /// Takes over another fragment; its loose ends with their new numbers.
+    fn absorb(&mut self, other: Open) -> Vec<Loose> {
+        let (heads, operators) = (self.heads.len(), self.operators.len());
+        let moved = |port: Port| match port {
+            NOWHERE => NOWHERE,
+            Port { operator, input } => Port { operator: operator + operators, input },
+        };
+        self.heads.extend(other.heads.into_iter().map(|(head, port)| (head, moved(port))));
+        self.operators.extend(other.operators.into_iter().map(|s| Stage { to: moved(s.to), ..s }));
+        let renumber = |loose: &Loose| match loose {
+            Loose::Head(i) => Loose::Head(i + heads),
+            Loose::Operator(i) => Loose::Operator(i + operators),
+        };
+        other.loose.iter().map(renumber).collect()
+    }
+
+    /// Puts an operator behind senders of each of its inputs.
+    fn push(&mut self, build: BuildOperator, inputs: &[Vec<Loose>]) {
+        let operator = self.operators.len();
+        for (input, loose) in inputs.iter().enumerate() {
+            self.connect(loose, Port { operator, input });
+        }
+        self.operators.push(Stage { build, to: NOWHERE });
+        self.loose = vec![Loose::Operator(operator)];
+    }
+
+    fn close(mut self, tail: Tail) -> Fragment {
+        let loose = std::mem::take(&mut self.loose);
+        let output = Port { operator: self.operators.len(), input: 0 };
+        self.connect(&loose, output);
+        Fragment { parallelism: self.parallelism, heads: self.heads, operators: self.operators, tail }
+    }
+}
+
+/// Tasks that read a source.
+pub(super) fn source_parallelism(source: &dyn Source, wanted: usize) -> usize {
+    wanted.min(source.max_parallelism()).max(1)
+}
+
+/// Makes the fragments of one job.
+pub struct Wire {
+    wanted: usize,
+    exchanges: usize,
+    fragments: Vec<Fragment>,
+}
+
+impl Wire {
+    /// `wanted` is the parallelism of sources that can be split and of operators with keys.
+    pub fn new(wanted: usize) -> Self {
+        Self { wanted: wanted.max(1), exchanges: 0, fragments: Vec::new() }
+    }
+
+    /// Adds a query and the sink that its rows go to; `before`: whether the sink needs `-U`.
+    pub fn add(&mut self, node: &Node, sink: &Arc<dyn Sink>, before: bool) -> Result<()> {
+        let (open, _) = self.node(node, before)?;
+        let closed = open.into_iter().map(|open| open.close(Tail::Sink(sink.clone())));
+        self.fragments.extend(closed);
+        Ok(())
+    }
+
+    /// The fragments of everything that was added.
+    pub fn finish(self) -> Vec<Fragment> {
+        self.fragments
+    }
+
+    /// The fragments that end in a node, and whether its updates come with `-U`.
+    fn node(&mut self, node: &Node, wanted: bool) -> Result<(Vec<Open>, bool)> {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        let mut before = Vec::with_capacity(node.inputs.len());
+        for input in &node.inputs {
+            let (open, gives) = self.node(&input.node, demanded(input.demand, wanted))?;
+            inputs.push(open);
+            before.push(gives);
+        }
+        let gives = gives_before(node, wanted, &before);
+        let open = match &node.body {
+            Body::Source(source) => {
+                let tasks = source_parallelism(source.as_ref(), self.wanted);
+                vec![Open::head(Head::Source(source.clone()), tasks)]
+            }
+            Body::Union => inputs.into_iter().flatten().collect(),
+            Body::Operator(build) => {
+                let wiring = |parallelism| Wiring { before: before.clone(), emit_before: gives, parallelism };
+                if node.inputs.iter().all(|i| i.distribution == Distribution::Any) {
+                    let Ok([input]) = <[Vec<Open>; 1]>::try_from(inputs) else {
+                        return Err(Error::internal(format!(
+                            "{} does not say where its rows meet",
+                            node.name
+                        )));
+                    };
+                    input
+                        .into_iter()
+                        .map(|mut open| {
+                            let loose = std::mem::take(&mut open.loose);
+                            let build = build(&wiring(open.parallelism))?;
+                            open.push(build, &[loose]);
+                            Ok(open)
+                        })
+                        .collect::<Result<_>>()?
+                } else {
+                    vec![self.meet(node, inputs, |parallelism| build(&wiring(parallelism)))?]
+                }
+            }
+        };
+        Ok((open, gives))
+    }
+
+    /// Brings the rows of all inputs together as the node wants them.
+    fn meet(
+        &mut self,
+        node: &Node,
+        inputs: Vec<Vec<Open>>,
+        build: impl FnOnce(usize) -> Result<BuildOperator>,
+    ) -> Result<Open> {
+        let single = node.inputs.iter().any(|i| !matches!(i.distribution, Distribution::Keys(_)));
+        let parallelism = if single { 1 } else { self.wanted };
+        let one_task = |inputs: &[Vec<Open>]| inputs.iter().flatten().all(|o| o.parallelism == 1);
+        // One source behind everything: a second thread would only wait for the first.
+        let alone = single && inputs.iter().flatten().count() == 1;
+        let mut joined = Open { parallelism, heads: Vec::new(), operators: Vec::new(), loose: Vec::new() };
+        let mut ends = Vec::with_capacity(inputs.len());
+        if one_task(&inputs) && (self.wanted == 1 || alone) {
+            for input in inputs {
+                ends.push(input.into_iter().flat_map(|open| joined.absorb(open)).collect::<Vec<_>>());
+            }
+        } else {
+            for (input, open) in node.inputs.iter().zip(inputs) {
+                let keys = match &input.distribution {
+                    Distribution::Keys(keys) if !single => keys.clone(),
+                    _ => Vec::new(),
+                };
+                let number = self.exchanges;
+                self.exchanges += 1;
+                let tail = Tail::Exchange { number, keys };
+                self.fragments.extend(open.into_iter().map(|o| o.close(tail.clone())));
+                ends.push(joined.absorb(Open::head(Head::Exchange(number), parallelism)));
+            }
+        }
+        joined.push(build(parallelism)?, &ends);
+        Ok(joined)
+    }
+}
+
+/// Whether an input is to give `-U`.
+fn demanded(demand: Demand, wanted: bool) -> bool {
+    match demand {
+        Demand::Before => true,
+        Demand::After => false,
+        Demand::Forward => wanted,
+    }
+}
+
+/// Whether the updates of a node come with `-U`, when its inputs' do as said.
+fn gives_before(node: &Node, wanted: bool, inputs: &[bool]) -> bool {
+    match &node.body {
+        _ if !node.properties.changes.update => false,
+        Body::Source(source) => source.changelog() == SourceChangelog::All,
+        Body::Operator(_) if node.originates => wanted,
+        Body::Operator(_) | Body::Union => inputs.contains(&true),
+    }
+}
+
+/// For every node, in the order of [`Node::walk`], whether its updates come with `-U`.
+pub(super) fn updates(node: &Node, wanted: bool) -> Vec<bool> {
+    let inputs: Vec<Vec<bool>> =
+        node.inputs.iter().map(|i| updates(&i.node, demanded(i.demand, wanted))).collect();
+    let before: Vec<bool> = inputs.iter().map(|i| i[0]).collect();
+    std::iter::once(gives_before(node, wanted, &before)).chain(inputs.into_iter().flatten()).collect()
+}

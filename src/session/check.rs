@@ -1,0 +1,52 @@
+//! Planning without running.
+
+use super::Session;
+use crate::catalog::ddl::plain_name;
+use crate::error::Result;
+use crate::plan::Node;
+use crate::plan::sink::check_sink;
+use crate::sql::{Insert, Statement, StatementKind};
+
+impl Session {
+    /// Plans a statement without running it; what is risky about it. Statements that define something
+    /// (CREATE, SET, DROP) take effect in this session, so that what follows is checked against them.
+    pub fn check(&self, statement: &Statement) -> Result<Vec<String>> {
+        match &statement.kind {
+            StatementKind::Query(query) => {
+                let planner = self.planner();
+                Ok(warnings(&planner.lower(&planner.query(query)?)?))
+            }
+            StatementKind::Insert(insert) => self.check_insert(insert),
+            StatementKind::StatementSet(inserts) => {
+                let all = inserts.iter().map(|insert| self.check_insert(insert));
+                Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+            }
+            StatementKind::CreateTable(table) if table.query.is_some() => self.check_table_as(table),
+            StatementKind::Quit | StatementKind::StopJob { .. } => Ok(Vec::new()),
+            _ => self.execute(statement).map(|_| Vec::new()),
+        }
+    }
+
+    fn check_insert(&self, insert: &Insert) -> Result<Vec<String>> {
+        let planner = self.planner();
+        let (node, table, _) = self.plan_insert(&planner, insert)?;
+        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
+        let (node, _) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
+        Ok(warnings(&node))
+    }
+
+    /// CREATE TABLE AS: the table without its rows.
+    fn check_table_as(&self, statement: &crate::sql::CreateTable) -> Result<Vec<String>> {
+        let (table, insert) = self.split_table_as(statement)?;
+        let existed = self.catalog().get(plain_name(&table.name)?).is_some();
+        self.create_table(&table)?;
+        if existed { Ok(Vec::new()) } else { self.check_insert(&insert) }
+    }
+}
+
+fn warnings(node: &Node) -> Vec<String> {
+    let mut warnings = Vec::new();
+    node.walk(&mut |node| warnings.extend(node.warnings.iter().cloned()));
+    warnings
+}
