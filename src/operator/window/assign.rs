@@ -52,9 +52,8 @@ impl Slicing {
     /// Start and end (exclusive) of the slice of a moment. All of its windows are within the range of i64.
     pub(super) fn slice(&self, t: i64) -> Result<(i64, i64)> {
         let size = match self.kind {
-            WindowKind::Tumble { size }
-            | WindowKind::Hop { size, .. }
-            | WindowKind::Cumulate { size, .. } => size,
+            WindowKind::Hop { slide, size } => size.max(slide),
+            WindowKind::Tumble { size } | WindowKind::Cumulate { size, .. } => size,
             WindowKind::Session { gap } => gap,
         };
         let start = floor(t, self.offset, self.width).ok_or_else(|| out_of_range(t))?;
@@ -104,8 +103,10 @@ impl Slicing {
         if first > done {
             return Some(first);
         }
-        let next = done.checked_sub((done - first) % self.every())?.checked_add(self.every())?;
-        (next <= last).then_some(next)
+        if done >= last {
+            return None;
+        }
+        Some(done - (done - first) % self.every() + self.every())
     }
 
     /// Start of the window with this end.

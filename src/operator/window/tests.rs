@@ -398,7 +398,7 @@ proptest! {
         }).unwrap();
         let mut groups = Groups::new();
         let (mut at, mut late) = (-100i64, 0);
-        let (mut found, mut by_columns) = (Vec::new(), Vec::new());
+        let (mut found, mut by_columns) = (pass(&mut fused, at), pass(&mut columns, at));
         for (rows, forward) in steps {
             let mut sent = Vec::new();
             for (i, &(k, v, d)) in rows.iter().enumerate() {
@@ -426,7 +426,6 @@ proptest! {
                 let Message::Data(chunk) = message else { continue };
                 columns.chunk(chunk, &mut Output::default()).unwrap();
             }
-            // The first step has told no watermark yet: nothing is late before.
             at += forward + 1;
             found.extend(pass(&mut fused, at));
             by_columns.extend(pass(&mut columns, at));
@@ -466,8 +465,8 @@ proptest! {
         for (rows, forward) in steps {
             let mut sent = Vec::new();
             for (i, &(k, v, d)) in rows.iter().enumerate() {
-                // Never late.
-                let t = at + d.abs();
+                // Neither late nor next to a session that was given out.
+                let t = at + d.abs() + 1;
                 let taken_back = changes && i % 4 == 1;
                 sent.push(insert(k, v, t));
                 if taken_back {
