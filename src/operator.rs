@@ -4,6 +4,7 @@ pub mod aggregate;
 pub mod calc;
 pub mod changelog;
 pub mod changelog_normalize;
+pub mod expand;
 pub mod group_aggregate;
 pub mod limit;
 pub mod lookup_join;

@@ -99,6 +99,9 @@ const NAMES: &[(&str, &[&str], Function)] = &[
     ("$json_arrayagg_null_raw", &[], Function::JsonArrayAgg { absent: false, raw: true }),
 ];
 
+/// GROUPING in expressions: a rule of the planner replaces it, it is never computed.
+pub const GROUPING: &str = "$grouping";
+
 /// All aggregate functions: Flink's, then those of other names that DataFusion has.
 pub fn aggregates() -> &'static [Arc<AggregateUDF>] {
     static ALL: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
@@ -109,7 +112,7 @@ pub fn aggregates() -> &'static [Arc<AggregateUDF>] {
         });
         let mut all: Vec<Arc<AggregateUDF>> = own.collect();
         let mut taken: Vec<String> = all.iter().flat_map(|f| names_of(f)).collect();
-        // GROUPING belongs to the planner; STRING_AGG is LISTAGG.
+        // GROUPING is rewritten, see `GROUPING`; the others are other names of functions above.
         taken.extend(["grouping", "mean", "var_sample", "var_population"].map(str::to_string));
         for other in datafusion_functions_aggregate::all_default_aggregate_functions() {
             if !taken.iter().any(|n| n == other.name()) {
@@ -128,6 +131,9 @@ fn names_of(function: &AggregateUDF) -> Vec<String> {
 /// The aggregate function of a name, whatever its case.
 pub fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
     let name = name.to_ascii_lowercase();
+    if name == GROUPING {
+        return Some(datafusion_functions_aggregate::grouping::grouping_udaf());
+    }
     let find = |f: &&Arc<AggregateUDF>| f.name() == name || f.aliases().contains(&name);
     aggregates().iter().find(find).cloned()
 }
@@ -135,8 +141,9 @@ pub fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
 /// Names that a user may write, upper case and sorted.
 pub fn aggregate_names() -> Vec<String> {
     let all = aggregates().iter().flat_map(|f| names_of(f));
+    let syntax = ["GROUPING", "GROUPING_ID"].into_iter().map(String::from);
     let mut names: Vec<String> =
-        all.filter(|n| !n.starts_with('$')).map(|n| n.to_ascii_uppercase()).collect();
+        all.filter(|n| !n.starts_with('$')).map(|n| n.to_ascii_uppercase()).chain(syntax).collect();
     names.sort();
     names.dedup();
     names

@@ -302,7 +302,6 @@ fn is_proctime(expr: &Expr) -> bool {
 
 /// Appends computed columns where an expression is no column of the node; the position of each expression.
 /// What was there stays where it was.
-#[expect(dead_code, reason = "for operators with keys, which come next")]
 pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usize>)> {
     let plain = forwarded(exprs, &input.schema);
     if plain.iter().all(Option::is_some) {

@@ -228,7 +228,11 @@ impl Planner {
 
     /// Names of the functions, upper case.
     pub fn function_names(&self) -> Vec<String> {
-        self.state.functions.names()
+        let mut names = self.state.functions.names();
+        names.extend(crate::function::aggregate::aggregate_names());
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Whether a watermark is one: its column a rowtime, its expression of the same type.
@@ -339,10 +343,7 @@ impl ContextProvider for Provider {
         None
     }
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        let name = name.to_ascii_lowercase();
-        datafusion_functions_aggregate::all_default_aggregate_functions()
-            .into_iter()
-            .find(|f| f.name() == name)
+        crate::function::aggregate::aggregate(name)
     }
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
         let name = name.to_ascii_lowercase();
@@ -361,7 +362,7 @@ impl ContextProvider for Provider {
         Vec::new()
     }
     fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
+        crate::function::aggregate::aggregate_names()
     }
     fn udwf_names(&self) -> Vec<String> {
         Vec::new()
