@@ -64,8 +64,10 @@ pub struct WindowAggregateSpec {
     pub input: WindowInput,
     /// Columns of the window behind the keys and the results.
     pub window: Vec<WindowColumn>,
-    /// Keys, results, columns of the window.
+    /// The columns of the output.
     pub schema: SchemaRef,
+    /// Which each of them is, counting keys, results and columns of the window; empty: they stand like that.
+    pub order: Vec<usize>,
     /// The input may update and delete.
     pub input_changes: bool,
     /// Counts what is left out.
@@ -128,13 +130,9 @@ impl WindowAggregate {
             WindowInput::Assigned { windows, .. } => Assignment::Slices(Slicing::new(windows)?),
             WindowInput::Attached { start, end, .. } => Assignment::Columns { start: *start, end: *end },
         };
-        let key_types =
-            spec.schema.fields().iter().take(spec.keys.len()).map(|f| f.data_type().clone()).collect();
-        let result = ResultColumns {
-            schema: spec.schema.clone(),
-            window: spec.window.clone(),
-            clock: WindowClock::new(windows)?,
-        };
+        let result =
+            ResultColumns::new(spec.schema.clone(), spec.window.clone(), windows, spec.order.clone())?;
+        let key_types = result.types(spec.keys.len());
         Ok(Self {
             assignment,
             key_types,

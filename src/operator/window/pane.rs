@@ -1,14 +1,14 @@
 //! What windows compute: calls evaluated over a chunk, and the groups of a slice.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, PrimitiveArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, SchemaRef, TimestampMillisecondType};
+use arrow::datatypes::{DataType, SchemaRef};
 
-use super::WindowColumn;
-use super::times::mask;
 use super::zone::WindowClock;
+use super::{WindowColumn, WindowSpec};
 use crate::error::Result;
 use crate::flow::{Chunk, Kind, Kinds, Output};
 use crate::operator::aggregate::{Accumulator, AggregateCall, Rows};
@@ -32,14 +32,8 @@ impl Evaluated {
     /// Evaluates the arguments of all calls.
     pub(super) fn new(chunk: &Chunk, keys: &[usize], calls: &[AggregateCall]) -> Result<Self> {
         let batch = &chunk.batch;
-        let evaluate = |e: &std::sync::Arc<dyn datafusion_physical_expr::PhysicalExpr>| -> Result<ArrayRef> {
-            Ok(e.evaluate(batch)?.into_array(batch.num_rows())?)
-        };
-        let args = calls.iter().map(|call| {
-            let order = call.order_by.iter().map(|(e, _, _)| e);
-            call.args.iter().chain(order).map(evaluate).collect::<Result<Vec<_>>>()
-        });
-        let filters = calls.iter().map(|call| call.filter.as_ref().map(|f| mask(&evaluate(f)?)).transpose());
+        let args = calls.iter().map(|call| call.arguments(batch));
+        let filters = calls.iter().map(|call| call.selection(batch, None));
         let retracted = match &chunk.kinds {
             Kinds::Append => None,
             Kinds::Changes(kinds) => {
@@ -191,16 +185,43 @@ impl Pane {
 /// The columns of a window behind those of its result.
 #[derive(Debug)]
 pub(super) struct ResultColumns {
-    pub schema: SchemaRef,
-    pub window: Vec<WindowColumn>,
-    pub clock: WindowClock,
+    schema: SchemaRef,
+    window: Vec<WindowColumn>,
+    clock: WindowClock,
+    /// For each column of the output, which of the columns so far it is; empty where they stand already.
+    order: Vec<usize>,
+    zone: Option<Arc<str>>,
 }
 
 impl ResultColumns {
+    /// `order`: for each column of `schema`, which it is of the results and the window's columns behind them.
+    pub(super) fn new(
+        schema: SchemaRef,
+        window: Vec<WindowColumn>,
+        windows: &WindowSpec,
+        order: Vec<usize>,
+    ) -> Result<Self> {
+        let clock = WindowClock::new(windows)?;
+        let order = if order.iter().enumerate().all(|(i, &from)| i == from) { Vec::new() } else { order };
+        let before = schema.fields().len().saturating_sub(window.len());
+        let position = |i: usize| order.iter().position(|&from| from == i).unwrap_or(i);
+        let time = window.iter().position(|&w| w == WindowColumn::Time).map(|i| position(before + i));
+        let zone = match time.and_then(|i| schema.fields().get(i)).map(|f| f.data_type()) {
+            Some(DataType::Timestamp(_, zone)) => zone.clone(),
+            _ => None,
+        };
+        Ok(Self { schema, window, clock, order, zone })
+    }
+
+    /// The types of the first columns before they are put in order.
+    pub(super) fn types(&self, columns: usize) -> Vec<DataType> {
+        let position = |i: usize| self.order.iter().position(|&from| from == i).unwrap_or(i);
+        (0..columns).map(|i| self.schema.field(position(i)).data_type().clone()).collect()
+    }
+
     /// Appends the requested columns of one window a row. Equal windows stand together.
     pub(super) fn append(&self, columns: &mut Vec<ArrayRef>, windows: &[(i64, i64)]) {
         for column in &self.window {
-            let data_type = self.schema.field(columns.len()).data_type().clone();
             let mut last = (i64::MIN, i64::MIN);
             let values: TimestampMillisecondArray = match column {
                 WindowColumn::Start => PrimitiveArray::from_iter_values(windows.iter().map(|w| w.0)),
@@ -212,24 +233,17 @@ impl ResultColumns {
                     last.1
                 })),
             };
-            columns.push(std::sync::Arc::new(typed(values, &data_type)));
+            let zone = if *column == WindowColumn::Time { self.zone.clone() } else { None };
+            columns.push(Arc::new(values.with_timezone_opt(zone)));
         }
     }
 
     /// A batch of the output.
-    pub(super) fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    pub(super) fn batch(&self, mut columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        if !self.order.is_empty() {
+            columns = self.order.iter().map(|&i| columns[i].clone()).collect();
+        }
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
-    }
-}
-
-/// The same milliseconds with the zone that the output's type names.
-fn typed(
-    values: TimestampMillisecondArray,
-    data_type: &DataType,
-) -> PrimitiveArray<TimestampMillisecondType> {
-    match data_type {
-        DataType::Timestamp(_, zone) => values.with_timezone_opt(zone.clone()),
-        _ => values,
     }
 }

@@ -35,8 +35,10 @@ pub struct SessionAggregateSpec {
     pub time: WindowTime,
     /// Columns of the window behind the keys and the results.
     pub window: Vec<WindowColumn>,
-    /// Keys, results, columns of the window.
+    /// The columns of the output.
     pub schema: SchemaRef,
+    /// Which each of them is, counting keys, results and columns of the window; empty: they stand like that.
+    pub order: Vec<usize>,
     /// The input may update and delete.
     pub input_changes: bool,
     /// Counts what is left out.
@@ -92,16 +94,12 @@ impl SessionAggregate {
 
     /// An operator without any session yet.
     pub fn new(spec: SessionAggregateSpec) -> Result<Self> {
-        let types: Vec<_> =
-            spec.schema.fields().iter().take(spec.keys.len()).map(|f| f.data_type().clone()).collect();
+        let (window, order) = (spec.window.clone(), spec.order.clone());
+        let result = ResultColumns::new(spec.schema.clone(), window, &spec.windows, order)?;
         Ok(Self {
             clock: WindowClock::new(&spec.windows)?,
-            result: ResultColumns {
-                schema: spec.schema.clone(),
-                window: spec.window.clone(),
-                clock: WindowClock::new(&spec.windows)?,
-            },
-            keys: KeyTable::new(&types)?,
+            keys: KeyTable::new(&result.types(spec.keys.len()))?,
+            result,
             sessions: Sessions::new(gap_of(&spec.windows)?),
             state: accumulators(&spec.calls, spec.input_changes)?,
             counts: Vec::new(),

@@ -69,11 +69,7 @@ impl SessionTableFunction {
         let types: Vec<_> = spec.keys.iter().map(|&k| fields[k].data_type().clone()).collect();
         Ok(Self {
             clock: WindowClock::new(&spec.windows)?,
-            result: ResultColumns {
-                schema: spec.schema.clone(),
-                window: COLUMNS.to_vec(),
-                clock: WindowClock::new(&spec.windows)?,
-            },
+            result: ResultColumns::new(spec.schema.clone(), COLUMNS.to_vec(), &spec.windows, Vec::new())?,
             keys: KeyTable::new(&types)?,
             sessions: Sessions::new(gap_of(&spec.windows)?),
             members: Vec::new(),

@@ -55,11 +55,7 @@ impl WindowTableFunction {
         Ok(Self {
             slicing: Slicing::new(&spec.windows)?,
             clock: WindowClock::new(&spec.windows)?,
-            result: ResultColumns {
-                schema: spec.schema.clone(),
-                window: COLUMNS.to_vec(),
-                clock: WindowClock::new(&spec.windows)?,
-            },
+            result: ResultColumns::new(spec.schema.clone(), COLUMNS.to_vec(), &spec.windows, Vec::new())?,
             processing_time: None,
             spec,
         })

@@ -93,6 +93,7 @@ fn aggregate_spec(kind: WindowKind, changes: bool) -> WindowAggregateSpec {
         input: WindowInput::Assigned { windows: windows(kind), time: WindowTime::Event(2) },
         window: WINDOW.to_vec(),
         schema: result_schema(1),
+        order: Vec::new(),
         input_changes: changes,
         metrics: Arc::default(),
     }
@@ -106,6 +107,7 @@ fn session_spec(gap: i64, changes: bool) -> SessionAggregateSpec {
         time: WindowTime::Event(2),
         window: WINDOW.to_vec(),
         schema: result_schema(1),
+        order: Vec::new(),
         input_changes: changes,
         metrics: Arc::default(),
     }
@@ -229,6 +231,26 @@ fn without_keys_and_rows_there_is_no_result() {
     assert!(pass(&mut tumble, 100).is_empty());
     send(&mut tumble, &[insert(1, 5, 103), insert(2, 6, 104)]);
     assert_eq!(pass(&mut tumble, i64::MAX), [[2, 11, 6, 100, 110, 109]]);
+}
+
+#[test]
+fn columns_come_in_the_order_that_is_asked_for() {
+    let schema = schema(&[
+        ("window_end", stamp()),
+        ("k", DataType::Int64),
+        ("s", DataType::Int64),
+        ("window_start", stamp()),
+    ]);
+    let spec = WindowAggregateSpec {
+        calls: vec![call("SUM", Some(1))],
+        window: vec![WindowColumn::Start, WindowColumn::End],
+        schema,
+        order: vec![3, 0, 1, 2],
+        ..aggregate_spec(WindowKind::Tumble { size: 10 }, false)
+    };
+    let mut tumble = WindowAggregate::new(spec).unwrap();
+    send(&mut tumble, &[insert(7, 5, 13)]);
+    assert_eq!(pass(&mut tumble, i64::MAX), [[20, 7, 5, 10]]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Event times of a chunk as window time.
 
-use arrow::array::{Array, AsArray, BooleanArray, UInt32Array};
+use arrow::array::{Array, AsArray, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{
     DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
@@ -78,15 +78,4 @@ pub(super) fn window_times(
 pub(super) fn span(times: &[i64]) -> Option<(i64, i64)> {
     let first = *times.first()?;
     Some(times.iter().fold((first, first), |(least, most), &t| (least.min(t), most.max(t))))
-}
-
-/// True where a predicate holds; NULL does not hold.
-pub(super) fn mask(array: &dyn Array) -> Result<Vec<bool>> {
-    let array: &BooleanArray = array
-        .as_boolean_opt()
-        .ok_or_else(|| Error::internal("a filter that is not BOOLEAN reached the runtime"))?;
-    Ok(match array.nulls() {
-        None => array.values().iter().collect(),
-        Some(nulls) => array.values().iter().zip(nulls.iter()).map(|(v, valid)| v && valid).collect(),
-    })
 }
