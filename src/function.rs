@@ -16,6 +16,7 @@ pub mod cast;
 mod codec;
 mod collection;
 mod conditional;
+mod interval;
 pub(crate) mod json;
 mod math;
 pub(crate) mod moment;
@@ -30,6 +31,7 @@ mod tests;
 mod text;
 mod text_form;
 mod timestamp;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
