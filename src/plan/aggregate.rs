@@ -234,8 +234,11 @@ pub(super) fn aggregate_detail(schema: &DFSchema, keys: usize, calls: &[Aggregat
 impl Planner {
     /// GROUP BY.
     pub(super) fn lower_aggregate(&self, aggregate: &Aggregate) -> Result<Node> {
-        let input = self.lower(&aggregate.input)?;
         let grouping = Grouping::of(aggregate)?;
+        if let Some(node) = self.lower_fused_window_aggregate(aggregate, &grouping)? {
+            return Ok(node);
+        }
+        let input = self.lower(&aggregate.input)?;
         if is_window_aggregate(&grouping, &input) {
             return self.lower_window_aggregate(aggregate, &grouping, input);
         }
