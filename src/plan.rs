@@ -14,6 +14,7 @@
 pub mod aggregate;
 pub mod bind;
 pub mod changelog_functions;
+pub mod current_watermark;
 pub mod explain;
 pub mod explore;
 pub mod graph;
@@ -26,7 +27,10 @@ pub mod over;
 pub mod provider;
 pub mod rank;
 pub mod resolve;
+pub mod set;
+pub mod share;
 pub mod sink;
+pub mod subquery;
 pub mod target;
 pub mod time_join;
 pub mod window;

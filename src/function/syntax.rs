@@ -423,6 +423,10 @@ fn rewrite(expr: &mut Ast) {
             }
             return;
         }
+        Ast::Interval(interval) => {
+            super::interval::in_one_unit(interval);
+            return;
+        }
         Ast::Function(function) => match rewrite_call(function) {
             Some(new) => new,
             None => return,

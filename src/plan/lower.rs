@@ -5,16 +5,18 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::tree_node::TreeNode;
-use datafusion_common::{DFSchema, DFSchemaRef, JoinType};
+use datafusion_common::{DFSchema, DFSchemaRef};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{FetchType, SkipType, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
 use super::provider::{Planner, RawTable};
+use super::set::SetNode;
 use crate::catalog::Table;
 use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
@@ -36,9 +38,7 @@ pub(super) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physica
         ))
     })?;
     if subquery {
-        return Err(Error::unsupported(
-            "subqueries in expressions (IN, EXISTS, scalar) are not supported yet",
-        ));
+        return Err(super::subquery::refuse(expr));
     }
     Ok(create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
 }
@@ -78,14 +78,14 @@ impl Planner {
             LogicalPlan::Projection(projection) => {
                 let projected = Some((&projection.expr, &projection.schema));
                 if let LogicalPlan::Filter(filter) = projection.input.as_ref() {
-                    return match self.lower_rank(filter)? {
+                    return match self.lower_rank(filter, Some(&projection.expr))? {
                         Some(ranked) => calc(ranked, None, projected),
                         None => calc(self.lower(&filter.input)?, Some(&filter.predicate), projected),
                     };
                 }
                 calc(self.lower(&projection.input)?, None, projected)
             }
-            LogicalPlan::Filter(filter) => match self.lower_rank(filter)? {
+            LogicalPlan::Filter(filter) => match self.lower_rank(filter, None)? {
                 Some(ranked) => Ok(ranked),
                 None => calc(self.lower(&filter.input)?, Some(&filter.predicate), None),
             },
@@ -109,6 +109,9 @@ impl Planner {
                 }
                 if let Some(node) = node.as_any().downcast_ref::<WindowTableNode>() {
                     return self.lower_window_table(node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<SetNode>() {
+                    return self.lower_set(node);
                 }
                 Err(Error::internal(format!("no operator for {}", node.name())))
             }
@@ -139,6 +142,10 @@ impl Planner {
                 }
                 let batch = arrow::compute::concat_batches(&arrow, &batches)?;
                 Ok(values(vec![batch], rows.schema.clone(), arrow))
+            }
+            // LATERAL that does not look at what stands before it.
+            LogicalPlan::Subquery(subquery) if subquery.outer_ref_columns.is_empty() => {
+                self.lower(&subquery.subquery)
             }
             other => Err(refuse(other)),
         }
@@ -261,6 +268,9 @@ pub(super) fn calc(
     condition: Option<&Expr>,
     projection: Option<(&Vec<Expr>, &DFSchemaRef)>,
 ) -> Result<Node> {
+    if condition.into_iter().chain(projection.iter().flat_map(|p| p.0)).any(current_watermark::is_in) {
+        return current_watermark::calc(input, condition, projection);
+    }
     let condition_expr = condition.map(|c| physical(c, &input.schema)).transpose()?;
     let mut detail = Vec::new();
     let mut properties = input.properties.clone();
@@ -324,7 +334,7 @@ pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usi
 }
 
 /// Casts the columns of a node to the types of a schema where they differ.
-fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
+pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
     let wanted = schema.as_arrow();
     let same = input.arrow.fields().iter().zip(wanted.fields()).all(|(a, b)| a.data_type() == b.data_type());
     if same {
@@ -417,22 +427,4 @@ fn refuse(plan: &LogicalPlan) -> Error {
         other => return Error::unsupported(format!("{} is not supported", other.display())),
     };
     Error::unsupported(format!("{what} not supported"))
-}
-
-/// A join that is no lookup join, by the name a user knows it by.
-pub(super) fn refuse_join(join_type: JoinType) -> Error {
-    let (what, hint) = match join_type {
-        JoinType::LeftSemi | JoinType::RightSemi | JoinType::LeftMark | JoinType::RightMark => {
-            ("IN and EXISTS with a subquery are not supported yet", "")
-        }
-        JoinType::LeftAnti | JoinType::RightAnti => {
-            ("NOT IN and NOT EXISTS with a subquery are not supported yet", "")
-        }
-        _ => (
-            "a join of two streams is not supported yet",
-            "a lookup table ('connector' = 'http', or a file) can stand on the right of a JOIN or LEFT JOIN",
-        ),
-    };
-    let error = Error::unsupported(what);
-    if hint.is_empty() { error } else { error.with_hint(hint) }
 }
