@@ -17,7 +17,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::catalog::Table;
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Waker};
+use crate::flow::{Chunk, Kinds, Split, Waker};
 
 /// What a query wants from a table.
 #[derive(Debug, Clone)]
@@ -67,6 +67,8 @@ pub struct ReaderContext {
 pub enum Read {
     /// Rows that had arrived, at least one, with the schema of the request. Never waits to fill up.
     Batch(RecordBatch),
+    /// As [`Read::Batch`], with a kind of change for each row.
+    Changes(RecordBatch, Kinds),
     /// Nothing now: the waker will be called.
     Pending,
     /// Nothing any more.
@@ -82,6 +84,12 @@ pub trait Reader: Send {
     /// the readers of a source.
     fn progress(&self) -> (u64, Option<u64>) {
         (0, None)
+    }
+
+    /// The split that the rows of the last [`Reader::read`] came from. Readers whose rows are one stream
+    /// have one split.
+    fn split(&self) -> Split {
+        Split::default()
     }
 
     /// Records left out so far because they could not be decoded and the table says so.
