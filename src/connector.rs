@@ -4,6 +4,7 @@ pub mod blackhole;
 pub mod datagen;
 pub mod filesystem;
 pub mod http;
+pub mod nexmark;
 pub mod print;
 pub mod registry;
 pub mod stdio;
@@ -32,6 +33,31 @@ pub struct ScanRequest {
     pub batch_rows: usize,
 }
 
+/// Which kinds of change the rows of a source have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceChangelog {
+    /// `+I` only.
+    Append,
+    /// `+I`, `+U` and `-D` by the table's PRIMARY KEY: a row takes the place of the one with the same key,
+    /// whatever its kind says, and of a `-D` only the key need be right. To be normalized before anything
+    /// else sees it.
+    Upsert,
+    /// All four kinds; `-U` comes directly before its `+U`, with the whole row.
+    All,
+}
+
+/// Which kinds of change a sink can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkChangelog {
+    /// `+I` only.
+    Append,
+    /// `+I`, `+U` and `-D`; `-U` is not needed. What is updated is found by the table's PRIMARY KEY; a
+    /// table without one takes the changes as they come.
+    Upsert,
+    /// All four kinds: `-U` is part of what is written.
+    All,
+}
+
 /// A scan that was planned: makes one reader a task.
 pub trait Source: Send + Sync {
     /// False when it never ends by itself.
@@ -42,6 +68,11 @@ pub trait Source: Send + Sync {
 
     /// A reader for one task. Readers of one source share its splits: what one takes, no other sees.
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>>;
+
+    /// Which kinds of change its rows have.
+    fn changelog(&self) -> SourceChangelog {
+        SourceChangelog::Append
+    }
 
     /// What EXPLAIN prints behind the connector's name: path, splits, ...
     fn describe(&self) -> String {
@@ -67,12 +98,22 @@ pub struct ReaderContext {
 pub enum Read {
     /// Rows that had arrived, at least one, with the schema of the request. Never waits to fill up.
     Batch(RecordBatch),
-    /// As [`Read::Batch`], with a kind of change for each row.
+    /// Rows of any kind, as for [`Read::Batch`].
     Changes(RecordBatch, Kinds),
     /// Nothing now: the waker will be called.
     Pending,
     /// Nothing any more.
     End,
+}
+
+impl Read {
+    /// Rows with their kinds.
+    pub fn rows(batch: RecordBatch, kinds: Kinds) -> Self {
+        match kinds {
+            Kinds::Append => Self::Batch(batch),
+            kinds => Self::Changes(batch, kinds),
+        }
+    }
 }
 
 /// Reads on the compute thread of one task: takes bytes that have arrived and decodes them there.
@@ -100,9 +141,9 @@ pub trait Reader: Send {
 
 /// A sink that was planned: makes one writer a task.
 pub trait Sink: Send + Sync {
-    /// Whether rows other than inserts can be written.
-    fn accepts_changes(&self) -> bool {
-        false
+    /// Which kinds of change can be written.
+    fn changelog(&self) -> SinkChangelog {
+        SinkChangelog::Append
     }
 
     /// Called before the first writer when the input never ends by itself: results are then to be made

@@ -1,6 +1,8 @@
 //! Bytes ↔ record batches.
 
+pub mod changelog;
 pub mod csv;
+pub mod debezium;
 pub mod infer;
 pub mod json;
 pub mod raw;
@@ -15,7 +17,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::flow::Chunk;
+use crate::flow::{Chunk, Kinds};
 
 /// Where bytes come from, for messages: `file events.jsonl`, `stdin`, `answer of http://...`.
 pub type Origin = Arc<str>;
@@ -29,6 +31,11 @@ pub trait Decoder: Send {
     /// The next batch: whole records that were fed, up to the batch size; `None` when there is none
     /// (left). Never waits for more.
     fn next_batch(&mut self) -> Result<Option<RecordBatch>>;
+
+    /// The kinds of the rows of the batch that was handed out last.
+    fn kinds(&mut self) -> Kinds {
+        Kinds::Append
+    }
 
     /// The stream has ended: an unfinished last record is now complete (or an error).
     fn finish(&mut self) -> Result<()>;

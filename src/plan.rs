@@ -13,21 +13,32 @@
 
 pub mod aggregate;
 pub mod bind;
+pub mod changelog_functions;
+pub mod current_watermark;
 pub mod explain;
 pub mod explore;
 pub mod graph;
+pub mod group_window;
 pub mod join;
 pub mod lookup_join;
 pub mod lower;
+pub mod naming;
+pub mod nested;
 pub mod node;
 pub mod over;
 pub mod provider;
 pub mod rank;
 pub mod resolve;
+pub mod set;
+pub mod share;
 pub mod sink;
+pub mod subquery;
+pub mod select;
+pub mod table_function;
 pub mod target;
 pub mod time_join;
 pub mod window;
+pub mod window_table;
 pub mod wire;
 
 pub use graph::Node;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::registry::Connector;
-use super::{Sink, Writer};
+use super::{Sink, SinkChangelog, Writer};
 use crate::catalog::{OptionDef, Table};
 use crate::error::Result;
 use crate::flow::Chunk;
@@ -33,8 +33,9 @@ impl Connector for Blackhole {
 struct Nothing;
 
 impl Sink for Nothing {
-    fn accepts_changes(&self) -> bool {
-        true
+    /// As in Flink, nobody has to make `-U` for it.
+    fn changelog(&self) -> SinkChangelog {
+        SinkChangelog::Upsert
     }
 
     fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {

@@ -35,7 +35,7 @@ use self::files::Location;
 pub(super) use self::layout::record_schema;
 use self::layout::{Layout, METADATA};
 use super::registry::Connector;
-use super::{ScanRequest, Sink, Source};
+use super::{ScanRequest, Sink, Source, SourceChangelog};
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::catalog::{ColumnSource, Table};
 use crate::error::{Error, Result};
@@ -192,6 +192,14 @@ impl Connector for Filesystem {
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
         let table = &request.table;
         let format = Format::from_options(&table.options)?;
+        if format.source_changelog() != SourceChangelog::Append {
+            return Err(Error::unsupported(format!(
+                "table '{}': its files hold changes, a lookup needs rows",
+                table.name
+            ))
+            .at(table.options.span("format"))
+            .with_hint("join it as a stream (without FOR SYSTEM_TIME AS OF), or keep the rows in a file of their own"));
+        }
         let given: Vec<usize> =
             (0..table.columns.len()).filter(|&i| table.columns[i].declared().is_some()).collect();
         let layout = Layout::new(table, format, &given, &request.schema, 8192)?;

@@ -7,6 +7,7 @@ use super::{ScanRequest, Source};
 use crate::catalog::options::OptionDef;
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
+use crate::format::json::ChangelogField;
 use crate::lookup::http::{HttpConfig, HttpLookup, OPTIONS};
 use crate::lookup::{Backend, LookupRequest};
 
@@ -36,6 +37,10 @@ impl Connector for HttpConnector {
     }
 
     fn check(&self, table: &Table) -> Result<()> {
+        if ChangelogField::from_options(&table.options)?.is_some() {
+            return Err(Error::option("answers of an API are rows, not changes")
+                .with_hint("leave 'json.changelog-field' out"));
+        }
         HttpConfig::check(table)
     }
 

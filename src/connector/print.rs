@@ -10,7 +10,7 @@ use arrow::array::ArrayRef;
 
 use super::registry::Connector;
 use super::stdio::Stream;
-use super::{Sink, Writer};
+use super::{Sink, SinkChangelog, Writer};
 use crate::catalog::{OptionDef, OptionKind, Table};
 use crate::error::Result;
 use crate::flow::Chunk;
@@ -56,8 +56,8 @@ struct PrintSink {
 }
 
 impl Sink for PrintSink {
-    fn accepts_changes(&self) -> bool {
-        true
+    fn changelog(&self) -> SinkChangelog {
+        SinkChangelog::All
     }
 
     fn writer(&self, task: usize) -> Result<Box<dyn Writer>> {

@@ -100,6 +100,7 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::stdio::Stdin,
     &super::stdio::Stdout,
     &super::datagen::Datagen,
+    &super::nexmark::Nexmark,
     &super::print::Print,
     &super::blackhole::Blackhole,
 ];
@@ -151,7 +152,7 @@ fn check(table: &Table) -> Result<()> {
         })?;
         definitions.extend(Format::definitions(format));
         // Also says when there is no such format, before its options are called unknown.
-        Format::from_options_or(options, format)?;
+        Format::from_options_or(options, format)?.check(&table.primary_key)?;
     }
     if connector.is_lookup(options) {
         definitions.extend(crate::lookup::config::OPTIONS);

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::filesystem::record_schema;
 use super::registry::Connector;
-use super::{Read, Reader, ReaderContext, ScanRequest, Sink, Source, Writer};
+use super::{Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, Source, SourceChangelog, Writer};
 use crate::catalog::{OptionDef, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Chunk, Waker};
@@ -112,6 +112,10 @@ impl Source for StreamSource {
         Ok(Box::new(StreamReader { blocks, decoder, consumed: 0, ended: false }))
     }
 
+    fn changelog(&self) -> SourceChangelog {
+        self.format.source_changelog()
+    }
+
     fn describe(&self) -> String {
         format!("format={}", self.format.name())
     }
@@ -154,7 +158,7 @@ impl Reader for StreamReader {
     fn read(&mut self) -> Result<Read> {
         const MOST: usize = 1 << 20;
         if let Some(batch) = self.decoder.next_batch()? {
-            return Ok(Read::Batch(batch));
+            return Ok(Read::rows(batch, self.decoder.kinds()));
         }
         loop {
             let mut fed = 0;
@@ -178,7 +182,7 @@ impl Reader for StreamReader {
                 }
             }
             if let Some(batch) = self.decoder.next_batch()? {
-                return Ok(Read::Batch(batch));
+                return Ok(Read::rows(batch, self.decoder.kinds()));
             }
             if self.ended {
                 return Ok(Read::End);
@@ -278,6 +282,10 @@ impl StreamSink {
 }
 
 impl Sink for StreamSink {
+    fn changelog(&self) -> SinkChangelog {
+        self.format.sink_changelog()
+    }
+
     fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
         let mut encoder = self.format.encoder(&self.schema)?;
         // The first writer that is made writes the header; the others start behind it.
@@ -367,7 +375,7 @@ mod tests {
         let mut reader = source.reader(context).unwrap();
         let mut next = || loop {
             match reader.read().unwrap() {
-                Read::Batch(batch) => {
+                Read::Batch(batch) | Read::Changes(batch, _) => {
                     let lines = batch.column(0).as_string_view().iter().flatten().map(str::to_string);
                     return Some(lines.collect::<Vec<_>>());
                 }

@@ -24,9 +24,10 @@ mod scan;
 mod store;
 
 pub use decoder::JsonDecoder;
+pub(super) use decoder::batch as batch_of;
 pub use document::{JsonDocuments, decode_rows};
 pub use encoder::JsonEncoder;
-pub use options::{JsonOptions, OPTIONS, TimestampFormat};
+pub use options::{ChangelogField, JsonOptions, OPTIONS, TimestampFormat};
 
 #[cfg(test)]
 mod tests;

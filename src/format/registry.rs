@@ -1,28 +1,37 @@
 //! Finds formats by name.
 
-use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::changelog::{ChangelogDecoder, Envelope};
 use super::csv::{CsvDecoder, CsvEncoder, CsvOptions};
+use super::debezium::{self, DebeziumOptions};
 use super::json;
 use super::raw::{RawDecoder, RawEncoder};
 use super::{Decoder, Encoder, Origin};
 use crate::catalog::Options;
 use crate::catalog::options::OptionDef;
 use crate::catalog::table::nearest;
+use crate::connector::{SinkChangelog, SourceChangelog};
 use crate::error::{Error, Result};
 
 /// Names of the formats.
-pub const FORMAT_NAMES: &[&str] = &["json", "csv", "raw"];
+pub const FORMAT_NAMES: &[&str] = &["json", "csv", "raw", debezium::NAME];
 
 /// A format with its options, as a table declares it.
 #[derive(Debug, Clone)]
 pub enum Format {
     /// One JSON object a line.
     Json(json::JsonOptions),
+    /// The same, with the kind of change in a field.
+    JsonChangelog(json::JsonOptions, json::ChangelogField),
     /// RFC 4180.
     Csv(CsvOptions),
     /// One column, one record a line.
     Raw,
+    /// Debezium's change events as JSON.
+    Debezium(DebeziumOptions),
 }
 
 impl Format {
@@ -38,7 +47,14 @@ impl Format {
     pub fn from_options_or(options: &Options, default: &str) -> Result<Self> {
         let name = options.text("format").unwrap_or(default);
         match name {
-            "json" => json::JsonOptions::from_options(options).map(Self::Json),
+            "json" => {
+                let json = json::JsonOptions::from_options(options)?;
+                Ok(match json::ChangelogField::from_options(options)? {
+                    Some(field) => Self::JsonChangelog(json, field),
+                    None => Self::Json(json),
+                })
+            }
+            debezium::NAME => DebeziumOptions::from_options(options).map(Self::Debezium),
             "csv" => CsvOptions::from_options(options).map(Self::Csv),
             "raw" => super::raw::check_options(options).map(|()| Self::Raw),
             _ => {
@@ -54,17 +70,47 @@ impl Format {
     /// Its name, as in `'format'`.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Json(_) => "json",
+            Self::Json(_) | Self::JsonChangelog(..) => "json",
             Self::Csv(_) => "csv",
             Self::Raw => "raw",
+            Self::Debezium(_) => debezium::NAME,
         }
     }
 
     /// Whether a record starts behind every newline, so that a file can be cut anywhere.
     pub fn splittable(&self) -> bool {
         match self {
-            Self::Json(_) | Self::Raw => true,
+            Self::Json(_) | Self::JsonChangelog(..) | Self::Raw | Self::Debezium(_) => true,
             Self::Csv(options) => options.quote.is_none(),
+        }
+    }
+
+    /// Kinds of the rows that are read.
+    pub fn source_changelog(&self) -> SourceChangelog {
+        match self {
+            Self::JsonChangelog(_, field) if field.upsert => SourceChangelog::Upsert,
+            Self::JsonChangelog(..) | Self::Debezium(_) => SourceChangelog::All,
+            Self::Json(_) | Self::Csv(_) | Self::Raw => SourceChangelog::Append,
+        }
+    }
+
+    /// Kinds of rows that can be written.
+    pub fn sink_changelog(&self) -> SinkChangelog {
+        match self.source_changelog() {
+            SourceChangelog::Append => SinkChangelog::Append,
+            SourceChangelog::Upsert => SinkChangelog::Upsert,
+            SourceChangelog::All => SinkChangelog::All,
+        }
+    }
+
+    /// Checks of a table beyond its options' types, at CREATE TABLE.
+    pub fn check(&self, primary_key: &[String]) -> Result<()> {
+        match self {
+            Self::JsonChangelog(_, field) if field.upsert && primary_key.is_empty() => {
+                Err(Error::option("option 'json.changelog-mode' = 'upsert' needs a PRIMARY KEY")
+                    .with_hint("add PRIMARY KEY (...) NOT ENFORCED to the table"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -84,6 +130,7 @@ impl Format {
             "json" => json::OPTIONS,
             "csv" => super::csv::OPTIONS,
             "raw" => super::raw::OPTIONS,
+            debezium::NAME => debezium::OPTIONS,
             _ => &[],
         }
     }
@@ -102,6 +149,20 @@ impl Format {
             Self::Json(options) => {
                 Box::new(json::JsonDecoder::new(*options, schema.clone(), batch_rows, origin)?)
             }
+            Self::JsonChangelog(options, field) => {
+                field.check(declared)?;
+                let mut fields = vec![Arc::new(Field::new(field.name.as_ref(), DataType::Utf8View, true))];
+                fields.extend(schema.fields().iter().cloned());
+                let record = Arc::new(Schema::new(fields));
+                Box::new(ChangelogDecoder::new(
+                    json::JsonDecoder::new(*options, record, batch_rows, origin.clone())?.envelopes("json"),
+                    Envelope::Kind { field: field.name.clone() },
+                    schema.clone(),
+                    options.ignore_parse_errors,
+                    origin,
+                ))
+            }
+            Self::Debezium(options) => options.decoder(schema, batch_rows, origin)?,
             Self::Csv(options) => {
                 Box::new(CsvDecoder::new(options.clone(), declared, schema, batch_rows, origin)?)
             }
@@ -113,6 +174,12 @@ impl Format {
     pub fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>> {
         Ok(match self {
             Self::Json(options) => Box::new(json::JsonEncoder::new(*options, schema.clone())?),
+            Self::JsonChangelog(options, field) => {
+                field.check(schema)?;
+                let encoder = json::JsonEncoder::with_kind(*options, schema.clone(), &field.name)?;
+                Box::new(encoder.upserts(field.upsert))
+            }
+            Self::Debezium(options) => options.encoder(schema)?,
             Self::Csv(options) => Box::new(CsvEncoder::new(options.clone(), schema)?),
             Self::Raw => Box::new(RawEncoder::new(schema)?),
         })

@@ -5,20 +5,24 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::tree_node::TreeNode;
-use datafusion_common::{DFSchema, DFSchemaRef, JoinType};
+use datafusion_common::{DFSchema, DFSchemaRef};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{FetchType, SkipType, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
-use super::graph::{Demand, Node, Properties};
+use super::current_watermark;
+use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
 use super::provider::{Planner, RawTable};
-use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source};
+use super::set::SetNode;
+use crate::catalog::Table;
+use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::calc::Calc;
+use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
 use crate::operator::unnest::{Unnest, UnnestSpec};
 use crate::operator::watermark::WatermarkAssigner;
 
@@ -34,9 +38,7 @@ pub(super) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physica
         ))
     })?;
     if subquery {
-        return Err(Error::unsupported(
-            "subqueries in expressions (IN, EXISTS, scalar) are not supported yet",
-        ));
+        return Err(super::subquery::refuse(expr));
     }
     Ok(create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
 }
@@ -76,14 +78,14 @@ impl Planner {
             LogicalPlan::Projection(projection) => {
                 let projected = Some((&projection.expr, &projection.schema));
                 if let LogicalPlan::Filter(filter) = projection.input.as_ref() {
-                    return match self.lower_rank(filter)? {
+                    return match self.lower_rank(filter, Some(&projection.expr))? {
                         Some(ranked) => calc(ranked, None, projected),
                         None => calc(self.lower(&filter.input)?, Some(&filter.predicate), projected),
                     };
                 }
                 calc(self.lower(&projection.input)?, None, projected)
             }
-            LogicalPlan::Filter(filter) => match self.lower_rank(filter)? {
+            LogicalPlan::Filter(filter) => match self.lower_rank(filter, None)? {
                 Some(ranked) => Ok(ranked),
                 None => calc(self.lower(&filter.input)?, Some(&filter.predicate), None),
             },
@@ -107,6 +109,9 @@ impl Planner {
                 }
                 if let Some(node) = node.as_any().downcast_ref::<WindowTableNode>() {
                     return self.lower_window_table(node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<SetNode>() {
+                    return self.lower_set(node);
                 }
                 Err(Error::internal(format!("no operator for {}", node.name())))
             }
@@ -138,6 +143,10 @@ impl Planner {
                 let batch = arrow::compute::concat_batches(&arrow, &batches)?;
                 Ok(values(vec![batch], rows.schema.clone(), arrow))
             }
+            // LATERAL that does not look at what stands before it.
+            LogicalPlan::Subquery(subquery) if subquery.outer_ref_columns.is_empty() => {
+                self.lower(&subquery.subquery)
+            }
             other => Err(refuse(other)),
         }
     }
@@ -146,42 +155,86 @@ impl Planner {
         let Some(raw) = scan.source.downcast_ref::<RawTable>() else {
             return Err(Error::internal(format!("table '{}' was not resolved", scan.table_name)));
         };
+        let wanted = scan.projection.clone().unwrap_or_else(|| (0..raw.columns.len()).collect());
+        let node = scan_node(scan, raw, &wanted)?;
+        let Body::Source(source) = &node.body else { return Ok(node) };
+        if source.changelog() != SourceChangelog::Upsert {
+            return Ok(node);
+        }
+        // Upserts are told apart by the key, whether the query wants it or not.
         let table = &raw.reference.table;
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
-        let columns: Vec<usize> = match &scan.projection {
-            Some(projection) => projection.iter().map(|&i| raw.columns[i]).collect(),
-            None => raw.columns.clone(),
-        };
-        let schema: SchemaRef = match &scan.projection {
-            Some(projection) => Arc::new(raw.schema.project(projection)?),
-            None => raw.schema.clone(),
-        };
-        let request = ScanRequest {
-            table: table.clone(),
-            projection: columns,
-            schema: schema.clone(),
-            batch_rows: BATCH_ROWS,
-        };
-        let source = connector.source(&request).map_err(|e| e.at(raw.reference.hints.span))?;
-        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let detail = source.describe();
-        let detail = format!(
-            "{} ({}{}{}) [{}]",
-            table.name,
-            connector.name(),
-            if detail.is_empty() { "" } else { ": " },
-            detail,
-            names.join(", ")
-        );
-        let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
-        let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
-        let properties = Properties {
-            keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
-            bounded: source.bounded(),
-            ..Properties::default()
-        };
-        Ok(Node::source(source, detail, (scan.projected_schema.clone(), schema), properties))
+        let is_key = |i: &usize| table.primary_key.contains(raw.schema.field(*i).name());
+        let more = (0..raw.columns.len()).filter(|i| is_key(i) && !wanted.contains(i));
+        let all: Vec<usize> = wanted.iter().copied().chain(more).collect();
+        if all.len() == wanted.len() {
+            return normalize(node, table);
+        }
+        let node = normalize(scan_node(scan, raw, &all)?, table)?;
+        let columns: Vec<Expr> =
+            node.schema.columns().into_iter().take(wanted.len()).map(Expr::Column).collect();
+        calc(node, None, Some((&columns, &scan.projected_schema)))
     }
+}
+
+/// Reads columns of a table.
+fn scan_node(scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
+    let table = &raw.reference.table;
+    let connector = crate::connector::connector(table.options.required("connector")?)?;
+    let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
+    let request = ScanRequest {
+        table: table.clone(),
+        projection: projection.iter().map(|&i| raw.columns[i]).collect(),
+        schema: schema.clone(),
+        batch_rows: BATCH_ROWS,
+    };
+    let source = connector.source(&request).map_err(|e| e.at(raw.reference.hints.span))?;
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let detail = source.describe();
+    let detail = format!(
+        "{} ({}{}{}) [{}]",
+        table.name,
+        connector.name(),
+        if detail.is_empty() { "" } else { ": " },
+        detail,
+        names.join(", ")
+    );
+    let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
+    let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
+    let properties = Properties {
+        changes: match source.changelog() {
+            SourceChangelog::Append => Changes::APPEND,
+            SourceChangelog::Upsert | SourceChangelog::All => Changes::ALL,
+        },
+        keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
+        bounded: source.bounded(),
+        ..Properties::default()
+    };
+    let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+    Ok(Node::source(source, detail, (Arc::new(qualified), schema), properties))
+}
+
+/// Upserts by primary key become changes.
+fn normalize(input: Node, table: &Table) -> Result<Node> {
+    let Some(key) = input.properties.keys.first().cloned() else {
+        return Err(Error::internal(format!("the key of '{}' was left out of its scan", table.name)));
+    };
+    let spec = ChangelogNormalizeSpec { keys: key.clone(), schema: input.arrow.clone(), emit_before: true };
+    let build: BuildNode = Arc::new(move |wiring| {
+        let spec = ChangelogNormalizeSpec { emit_before: wiring.emit_before, ..spec.clone() };
+        Ok(Arc::new(move || Ok(Box::new(ChangelogNormalize::new(spec.clone())?))))
+    });
+    Ok(Node {
+        name: "ChangelogNormalize",
+        detail: format!("key=[{}]", table.primary_key.join(", ")),
+        body: Body::Operator(build),
+        schema: input.schema.clone(),
+        arrow: input.arrow.clone(),
+        properties: input.properties.clone(),
+        originates: true,
+        lookups: Vec::new(),
+        warnings: Vec::new(),
+        inputs: vec![Input { node: input, distribution: Distribution::Keys(key), demand: Demand::After }],
+    })
 }
 
 /// FETCH and OFFSET, which are whole numbers.
@@ -215,6 +268,9 @@ pub(super) fn calc(
     condition: Option<&Expr>,
     projection: Option<(&Vec<Expr>, &DFSchemaRef)>,
 ) -> Result<Node> {
+    if condition.into_iter().chain(projection.iter().flat_map(|p| p.0)).any(current_watermark::is_in) {
+        return current_watermark::calc(input, condition, projection);
+    }
     let condition_expr = condition.map(|c| physical(c, &input.schema)).transpose()?;
     let mut detail = Vec::new();
     let mut properties = input.properties.clone();
@@ -256,7 +312,6 @@ fn is_proctime(expr: &Expr) -> bool {
 
 /// Appends computed columns where an expression is no column of the node; the position of each expression.
 /// What was there stays where it was.
-#[expect(dead_code, reason = "for operators with keys, which come next")]
 pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usize>)> {
     let plain = forwarded(exprs, &input.schema);
     if plain.iter().all(Option::is_some) {
@@ -279,7 +334,7 @@ pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usi
 }
 
 /// Casts the columns of a node to the types of a schema where they differ.
-fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
+pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
     let wanted = schema.as_arrow();
     let same = input.arrow.fields().iter().zip(wanted.fields()).all(|(a, b)| a.data_type() == b.data_type());
     if same {
@@ -372,22 +427,4 @@ fn refuse(plan: &LogicalPlan) -> Error {
         other => return Error::unsupported(format!("{} is not supported", other.display())),
     };
     Error::unsupported(format!("{what} not supported"))
-}
-
-/// A join that is no lookup join, by the name a user knows it by.
-pub(super) fn refuse_join(join_type: JoinType) -> Error {
-    let (what, hint) = match join_type {
-        JoinType::LeftSemi | JoinType::RightSemi | JoinType::LeftMark | JoinType::RightMark => {
-            ("IN and EXISTS with a subquery are not supported yet", "")
-        }
-        JoinType::LeftAnti | JoinType::RightAnti => {
-            ("NOT IN and NOT EXISTS with a subquery are not supported yet", "")
-        }
-        _ => (
-            "a join of two streams is not supported yet",
-            "a lookup table ('connector' = 'http', or a file) can stand on the right of a JOIN or LEFT JOIN",
-        ),
-    };
-    let error = Error::unsupported(what);
-    if hint.is_empty() { error } else { error.with_hint(hint) }
 }

@@ -1,8 +1,12 @@
-//! Whether a sink can take what a query gives.
+//! Whether a sink can take what a query gives, and what it needs to be told.
 
-use super::graph::Node;
-use crate::connector::Sink;
+use std::sync::Arc;
+
+use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node};
+use crate::catalog::Table;
+use crate::connector::{Sink, SinkChangelog};
 use crate::error::{Error, Result};
+use crate::operator::sink_materializer::{SinkMaterializer, SinkMaterializerSpec};
 
 /// The first node whose rows change although those of its inputs do not.
 fn originator(node: &Node) -> &Node {
@@ -12,20 +16,80 @@ fn originator(node: &Node) -> &Node {
     }
 }
 
-/// Checks a query against the sink of a table; whether the sink needs `-U`.
-pub fn check_sink(node: &Node, sink: &dyn Sink, name: &str) -> Result<bool> {
+/// Checks a query against the sink of a table. Gives the query as the sink can take it, and whether the
+/// sink needs `-U`.
+pub fn check_sink(node: Node, sink: &dyn Sink, table: &Table) -> Result<(Node, bool)> {
     if node.properties.changes.is_append() {
-        return Ok(false);
+        return Ok((node, false));
     }
-    if !sink.accepts_changes() {
-        let origin = originator(node);
-        return Err(Error::plan(format!(
-            "table '{name}' takes inserts only, and the query changes rows that it gave before"
-        ))
-        .with_detail(format!("{}({}) updates its results", origin.name, origin.detail))
-        .with_hint(
-            "write to a table that takes changes, or make the query append-only, such as by a window",
-        ));
+    match sink.changelog() {
+        SinkChangelog::Append => {
+            let origin = originator(&node);
+            let error = Error::plan(format!(
+                "table '{}' takes inserts only, and the query changes rows that it gave before",
+                table.name
+            ));
+            Err(error
+                .with_detail(format!("{}({}) updates its results", origin.name, origin.detail))
+                .with_hint(
+                    "make the query append-only, such as by a window, or write to a table that takes changes: \
+                     'format' = 'debezium-json'",
+                ))
+        }
+        SinkChangelog::All => Ok((node, true)),
+        SinkChangelog::Upsert => upsert(node, table),
     }
-    Ok(true)
+}
+
+/// Updates find their row by the primary key. Where the query knows its rows by that key, the last word
+/// on a key is right; where it does not, a delete of one row may come behind the insert of another with
+/// the same key, and somebody has to know which rows there are.
+fn upsert(node: Node, table: &Table) -> Result<(Node, bool)> {
+    let mut persisted = table.columns.iter().filter(|c| c.is_persisted());
+    let mut key = Vec::with_capacity(table.primary_key.len());
+    for name in &table.primary_key {
+        match persisted.clone().position(|c| c.name == *name) {
+            Some(position) => key.push(position),
+            None => return Ok((node, true)),
+        }
+    }
+    if key.is_empty() {
+        // Changes as they come.
+        let keyed = persisted.next().is_some() && !node.properties.keys.is_empty();
+        return Ok((node, !keyed));
+    }
+    let same = |known: &Vec<usize>| known.len() == key.len() && known.iter().all(|c| key.contains(c));
+    if node.properties.keys.iter().any(same) {
+        return Ok((node, false));
+    }
+    let spec = SinkMaterializerSpec { keys: key.clone(), schema: node.arrow.clone() };
+    let build: BuildNode = Arc::new(move |_| {
+        let spec = spec.clone();
+        Ok(Arc::new(move || Ok(Box::new(SinkMaterializer::new(spec.clone())?))))
+    });
+    let mut properties = node.properties.clone();
+    properties.changes = Changes::ALL;
+    properties.keys = vec![key.clone()];
+    let materializer = Node {
+        name: "SinkMaterializer",
+        detail: format!("primaryKey=[{}]", table.primary_key.join(", ")),
+        body: Body::Operator(build),
+        schema: node.schema.clone(),
+        arrow: node.arrow.clone(),
+        properties,
+        originates: true,
+        lookups: Vec::new(),
+        warnings: if node.properties.bounded { Vec::new() } else { vec![warning(table)] },
+        inputs: vec![Input { node, distribution: Distribution::Keys(key), demand: Demand::Before }],
+    };
+    Ok((materializer, false))
+}
+
+fn warning(table: &Table) -> String {
+    format!(
+        "SinkMaterializer keeps every row of the result: the query does not know its rows by the primary key \
+         ({}) of '{}'; group by that key, or take the key of the query",
+        table.primary_key.join(", "),
+        table.name
+    )
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::graph::{Body, Demand, Distribution, Node, Wiring};
-use crate::connector::{Sink, Source};
+use crate::connector::{Sink, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::fragment::{Fragment, Head, Port, Stage, Tail};
 use crate::flow::task::BuildOperator;
@@ -202,7 +202,7 @@ fn demanded(demand: Demand, wanted: bool) -> bool {
 fn gives_before(node: &Node, wanted: bool, inputs: &[bool]) -> bool {
     match &node.body {
         _ if !node.properties.changes.update => false,
-        Body::Source(_) => true,
+        Body::Source(source) => source.changelog() == SourceChangelog::All,
         Body::Operator(_) if node.originates => wanted,
         Body::Operator(_) | Body::Union => inputs.contains(&true),
     }

@@ -32,7 +32,7 @@ impl Session {
         let (node, table, _) = self.plan_insert(&planner, insert)?;
         let connector = crate::connector::connector(table.options.required("connector")?)?;
         let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
-        check_sink(&node, sink.as_ref(), &table.name).map_err(|e| e.at(insert.span))?;
+        let (node, _) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
         Ok(warnings(&node))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
-use crate::connector::{Sink, Writer};
+use crate::connector::{Sink, SinkChangelog, Writer};
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
 
@@ -31,8 +31,8 @@ impl Collect {
 }
 
 impl Sink for Collect {
-    fn accepts_changes(&self) -> bool {
-        true
+    fn changelog(&self) -> SinkChangelog {
+        SinkChangelog::All
     }
     fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
         match &*self.sender.lock() {

@@ -448,7 +448,7 @@ impl Session {
                     .at(insert.span));
             }
             let sink = self.sink(&planner, insert, &table)?;
-            let before = check_sink(&node, sink.as_ref(), &table.name).map_err(|e| e.at(insert.span))?;
+            let (node, before) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
             outputs.push(Output { node, sink, before });
         }
         let (cancel, _) = crossbeam_channel::bounded(0);
@@ -526,7 +526,7 @@ impl Session {
         let (node, table, logical) = self.plan_insert(planner, insert)?;
         let connector = crate::connector::connector(table.options.required("connector")?)?;
         let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
-        let before = check_sink(&node, sink.as_ref(), &table.name).map_err(|e| e.at(insert.span))?;
+        let (node, before) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
         let name = format!("Sink: {} ({})", table.name, connector.name());
         let plan = Explained { logical: &logical, node: &node, sink: &name, before };
         Ok(explain(plan, self.state.lock().config.parallelism(), details))

@@ -72,7 +72,7 @@ fn run(source: &DatagenSource, tasks: usize) -> Vec<RecordBatch> {
     while !readers.is_empty() {
         let mut pending = 0;
         readers.retain_mut(|reader| match reader.read().unwrap() {
-            Read::Batch(batch) => {
+            Read::Batch(batch) | Read::Changes(batch, _) => {
                 batches.push(batch);
                 true
             }

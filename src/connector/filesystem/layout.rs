@@ -12,6 +12,7 @@ use super::files::FileInfo;
 use super::input::{Input, Split, newlines_before};
 use crate::catalog::{ColumnSource, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::Kinds;
 use crate::format::csv::value::{Nesting, parse_column};
 use crate::format::{Decoder, Format, Origin};
 
@@ -230,10 +231,11 @@ impl SplitReader {
         &self.split
     }
 
-    /// The next batch; `None` at the end (of a followed file: for now).
-    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
+    /// The next batch with the kinds of its rows; `None` at the end (of a followed file: for now).
+    pub(super) fn next(&mut self) -> Result<Option<(RecordBatch, Kinds)>> {
         let batch = self.next_raw().map_err(|e| self.locate(e))?;
-        batch.map(|b| self.assemble(b)).transpose()
+        let kinds = self.decoder.kinds();
+        batch.map(|b| Ok((self.assemble(b)?, kinds))).transpose()
     }
 
     fn next_raw(&mut self) -> Result<Option<RecordBatch>> {

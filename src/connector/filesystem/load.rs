@@ -32,7 +32,7 @@ fn load(layout: &Arc<Layout>, location: &Location, schema: &SchemaRef) -> Result
     let mut batches = Vec::new();
     for file in location.list(false)? {
         let mut reader = SplitReader::open(layout, &Split::whole(Arc::new(file)))?;
-        while let Some(batch) = reader.next()? {
+        while let Some((batch, _)) = reader.next()? {
             batches.push(batch);
         }
     }

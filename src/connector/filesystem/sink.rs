@@ -22,7 +22,7 @@ use super::files::{Compression, DEFAULT_PARTITION, compression, local_path};
 use super::layout::record_schema;
 use super::part::{Part, Stage};
 use crate::catalog::{ColumnSource, Table};
-use crate::connector::{Sink, Writer};
+use crate::connector::{Sink, SinkChangelog, Writer};
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
 use crate::format::text::{Cells, Style, plain};
@@ -340,6 +340,10 @@ fn roll(shared: &Weak<Shared>, ended: &crossbeam_channel::Receiver<()>, check_in
 }
 
 impl Sink for FilesystemSink {
+    fn changelog(&self) -> SinkChangelog {
+        self.shared.format.sink_changelog()
+    }
+
     fn unbounded(&self) {
         let shared = &self.shared;
         if shared.unbounded.swap(true, Ordering::Relaxed) {

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::files::{Compression, FileInfo, Location};
 use super::input::Split;
 use super::layout::{Layout, SplitReader};
-use crate::connector::{Read, Reader, ReaderContext, Source};
+use crate::connector::{Read, Reader, ReaderContext, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::Waker;
 use crate::format::Decoder;
@@ -104,6 +104,10 @@ impl Source for FilesystemSource {
     }
 
     fn max_parallelism(&self) -> usize {
+        if self.changelog() != SourceChangelog::Append {
+            // Changes of a key are to be seen in their order.
+            return 1;
+        }
         match self.scan.monitor {
             Some(_) if self.scan.location.is_single_file() => 1,
             Some(_) => usize::MAX,
@@ -129,6 +133,10 @@ impl Source for FilesystemSource {
             total,
             skipped: 0,
         }))
+    }
+
+    fn changelog(&self) -> SourceChangelog {
+        self.scan.layout.format.source_changelog()
     }
 
     fn describe(&self) -> String {
@@ -301,9 +309,9 @@ impl Reader for FilesystemReader {
     fn read(&mut self) -> Result<Read> {
         loop {
             if let Some(mut reader) = self.current.take() {
-                if let Some(batch) = reader.next()? {
+                if let Some((batch, kinds)) = reader.next()? {
                     self.current = Some(reader);
-                    return Ok(Read::Batch(batch));
+                    return Ok(Read::rows(batch, kinds));
                 }
                 self.consumed += reader.consumed();
                 self.skipped += reader.skipped();

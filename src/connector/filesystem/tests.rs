@@ -89,7 +89,7 @@ impl Tasks {
         let mut rows = Vec::new();
         while rows.len() < n {
             match reader.read().unwrap() {
-                Read::Batch(batch) => rows.extend(texts(&batch, 0)),
+                Read::Batch(batch) | Read::Changes(batch, _) => rows.extend(texts(&batch, 0)),
                 Read::Pending => {
                     let mail = self.mailbox.wait(Some(deadline));
                     assert!(!mail.woken.is_empty(), "not woken; got {rows:?}");

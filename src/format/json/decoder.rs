@@ -51,6 +51,11 @@ pub struct JsonDecoder {
     rows: usize,
     bytes: usize,
     skipped: u64,
+    /// The lines of the rows, where they are asked for; then those of the batch that was handed out.
+    places: Option<Vec<u64>>,
+    handed_out: Vec<u64>,
+    /// The format's name, which its options begin with.
+    format: &'static str,
     /// What went wrong behind the rows of the batch that was just handed out.
     deferred: Option<Error>,
 }
@@ -74,8 +79,22 @@ impl JsonDecoder {
             rows: 0,
             bytes: 0,
             skipped: 0,
+            places: None,
+            handed_out: Vec::new(),
+            format: "json",
             deferred: None,
         })
+    }
+
+    /// For records that are envelopes of a format of that name: lines that hold `null` are no records, and
+    /// [`JsonDecoder::lines`] says where each row stands.
+    pub(in crate::format) fn envelopes(self, format: &'static str) -> Self {
+        Self { places: Some(Vec::new()), format, ..self }
+    }
+
+    /// The line numbers of the rows of the last batch.
+    pub(in crate::format) fn lines(&self) -> &[u64] {
+        &self.handed_out
     }
 
     /// Makes sure that there are whole lines, if there can be.
@@ -128,7 +147,7 @@ impl JsonDecoder {
             self.skipped += 1;
             return Ok(());
         }
-        Err(describe(&fault, text, start, &format!("{}, line {line}", self.origin)))
+        Err(describe(&fault, text, start, &format!("{}, line {line}", self.origin), self.format))
     }
 
     /// Reads lines until the batch is full or no whole line is left.
@@ -203,11 +222,21 @@ impl JsonDecoder {
                 at = start + 1;
                 continue;
             }
+            if self.places.is_some()
+                && let Some(end) = null_record(text, start)
+            {
+                self.line += 1;
+                at = end;
+                continue;
+            }
             let skipped = cx.skipped;
             match read_record(&mut self.reader, &mut cx, start, self.rows) {
                 Ok(end) => {
                     self.line += 1;
                     self.rows += 1;
+                    if let Some(places) = &mut self.places {
+                        places.push(self.line);
+                    }
                     at = end;
                 }
                 Err(fault) => {
@@ -229,6 +258,10 @@ impl JsonDecoder {
     fn take_batch(&mut self) -> Result<Option<RecordBatch>> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
+        if let Some(places) = &mut self.places {
+            self.handed_out.clear();
+            std::mem::swap(places, &mut self.handed_out);
+        }
         if rows == 0 {
             return Ok(None);
         }
@@ -287,8 +320,14 @@ fn read_record(reader: &mut ObjectReader, cx: &mut Context<'_>, start: usize, ro
     Err(Fault::syntax(end, "the end of the line behind the object"))
 }
 
+/// The position behind a line that holds nothing but `null`.
+fn null_record(text: Text<'_>, start: usize) -> Option<usize> {
+    let end = text.word_end(start, "null").ok().map(|end| text.skip_space(end))?;
+    (text.peek(end) == b'\n' || end >= text.bytes().len()).then_some(end + 1)
+}
+
 /// A batch of columns, or of none but with a number of rows.
-pub(super) fn batch(
+pub(in crate::format) fn batch(
     schema: &SchemaRef,
     columns: Vec<arrow::array::ArrayRef>,
     rows: usize,

@@ -80,7 +80,7 @@ impl JsonDocuments {
                 // Begin anew: what was read so far is of no use.
                 self.reader.flush(0, body)?;
                 self.reader.finish(0)?;
-                Err(describe(&fault, text, 0, &self.origin))
+                Err(describe(&fault, text, 0, &self.origin, "json"))
             }
         }
     }

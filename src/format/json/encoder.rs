@@ -2,11 +2,22 @@
 
 use arrow::datatypes::SchemaRef;
 
-use super::cell::{Cells, Key, close, write_field};
+use super::cell::{Cells, Key, close, write_field, write_string};
 use super::options::JsonOptions;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds};
 use crate::format::Encoder;
+
+/// What stands around a row, by the kind of its change.
+#[derive(Debug)]
+enum Frame {
+    /// Nothing: there is no place for a kind.
+    None,
+    /// `{"op":"+I",` and the fields: what is in front of the first field's comma, for each kind.
+    Field([Box<[u8]>; 4]),
+    /// Before and after the row, when it came and when it went.
+    Envelope { came: [&'static [u8]; 2], went: [&'static [u8]; 2] },
+}
 
 /// Encodes rows as newline-delimited JSON objects.
 ///
@@ -18,8 +29,12 @@ use crate::format::Encoder;
 pub struct JsonEncoder {
     options: JsonOptions,
     keys: Vec<Key>,
-    with_op: bool,
+    frame: Frame,
+    /// Rows that were replaced are left out.
+    upserts: bool,
 }
+
+const KINDS: [Kind; 4] = [Kind::Insert, Kind::UpdateBefore, Kind::UpdateAfter, Kind::Delete];
 
 impl JsonEncoder {
     /// An encoder for rows of `schema`. Rows other than inserts are refused: the text has no place for
@@ -31,18 +46,53 @@ impl JsonEncoder {
             Cells::new(&empty).map_err(|e| e.context(format!("column '{}'", field.name())))?;
         }
         let keys = schema.fields().iter().map(|f| Key::new(f.name())).collect();
-        Ok(Self { options, keys, with_op: false })
+        Ok(Self { options, keys, frame: Frame::None, upserts: false })
     }
 
     /// As [`JsonEncoder::new`], with the kind of change as first field: `{"op":"+I",...}`.
     pub fn with_op(options: JsonOptions, schema: SchemaRef) -> Result<Self> {
-        Ok(Self { with_op: true, ..Self::new(options, schema)? })
+        Self::with_kind(options, schema, "op")
+    }
+
+    /// As [`JsonEncoder::new`], with the kind of change as first field, of that name.
+    pub fn with_kind(options: JsonOptions, schema: SchemaRef, field: &str) -> Result<Self> {
+        let frame = KINDS.map(|kind| {
+            let mut text = vec![b'{'];
+            write_string(field, &mut text);
+            text.extend_from_slice(b":\"");
+            text.extend_from_slice(kind.as_str().as_bytes());
+            text.push(b'"');
+            text.into()
+        });
+        Ok(Self { frame: Frame::Field(frame), ..Self::new(options, schema)? })
+    }
+
+    /// For records that replace the ones with their key: without `-U`.
+    pub(in crate::format) fn upserts(self, upserts: bool) -> Self {
+        Self { upserts, ..self }
+    }
+
+    /// Debezium's envelopes, as Flink writes them: `{"before":null,"after":{...},"op":"c"}` for what came
+    /// (`+I`, `+U`) and `{"before":{...},"after":null,"op":"d"}` for what went (`-U`, `-D`).
+    pub(in crate::format) fn debezium(options: JsonOptions, schema: SchemaRef) -> Result<Self> {
+        let frame = if options.ignore_null_fields {
+            Frame::Envelope {
+                came: [b"{\"after\":", b",\"op\":\"c\"}"],
+                went: [b"{\"before\":", b",\"op\":\"d\"}"],
+            }
+        } else {
+            Frame::Envelope {
+                came: [b"{\"before\":null,\"after\":", b",\"op\":\"c\"}"],
+                went: [b"{\"before\":", b",\"after\":null,\"op\":\"d\"}"],
+            }
+        };
+        Ok(Self { frame, ..Self::new(options, schema)? })
     }
 }
 
 impl Encoder for JsonEncoder {
     fn encode(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> Result<()> {
-        if !self.with_op
+        if matches!(self.frame, Frame::None)
             && let Kinds::Changes(kinds) = &chunk.kinds
             && let Some(other) = kinds.iter().find(|k| **k != Kind::Insert)
         {
@@ -62,20 +112,34 @@ impl Encoder for JsonEncoder {
             .collect::<Result<_>>()?;
         let mut first = None;
         for row in 0..chunk.len() {
-            let start = out.len();
-            if self.with_op {
-                out.extend_from_slice(b"{\"op\":\"");
-                out.extend_from_slice(chunk.kinds.get(row).as_str().as_bytes());
-                out.push(b'"');
+            if self.upserts && chunk.kinds.get(row) == Kind::UpdateBefore {
+                continue;
+            }
+            let first_byte = out.len();
+            let mut start = first_byte;
+            let mut behind: &[u8] = b"";
+            match &self.frame {
+                Frame::None => {}
+                Frame::Field(texts) => out.extend_from_slice(&texts[chunk.kinds.get(row) as usize]),
+                Frame::Envelope { came, went } => {
+                    let texts = match chunk.kinds.get(row) {
+                        Kind::Insert | Kind::UpdateAfter => came,
+                        Kind::UpdateBefore | Kind::Delete => went,
+                    };
+                    out.extend_from_slice(texts[0]);
+                    behind = texts[1];
+                    start = out.len();
+                }
             }
             for (key, cells) in &columns {
                 write_field(key, cells, row, &self.options, out);
             }
             close(start, out);
+            out.extend_from_slice(behind);
             out.push(b'\n');
             // Room for all rows at once, by the size of the first.
             first.get_or_insert_with(|| {
-                let size = out.len() - start;
+                let size = out.len() - first_byte;
                 out.reserve(size.min(1 << 12) * (chunk.len() - row - 1));
                 size
             });

@@ -10,7 +10,7 @@ pub(super) const EXCERPT: usize = 80;
 
 /// An error with its place, what was found and what to do.
 #[cold]
-pub(super) fn describe(fault: &Fault, text: Text<'_>, start: usize, place: &str) -> Error {
+pub(super) fn describe(fault: &Fault, text: Text<'_>, start: usize, place: &str, format: &str) -> Error {
     let mut field = String::new();
     for name in fault.path.iter().rev() {
         if !field.is_empty() && !name.starts_with('[') {
@@ -30,8 +30,13 @@ pub(super) fn describe(fault: &Fault, text: Text<'_>, start: usize, place: &str)
     };
     Error::decode(format!("{place}{field}: expected {}, found {found}", fault.expected))
         .with_detail(format!("the record: {}", excerpt(text.part(start, line_end(start)).trim_end())))
-        .with_hint(fault.hint.unwrap_or(
-            "'json.ignore-parse-errors' = 'true' makes such a field NULL and drops broken records",
+        .with_hint(fault.hint.map_or_else(
+            || {
+                format!(
+                    "'{format}.ignore-parse-errors' = 'true' makes such a field NULL and drops broken records"
+                )
+            },
+            str::to_string,
         ))
 }
 

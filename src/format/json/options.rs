@@ -1,5 +1,7 @@
 //! Options of the format, with Flink's keys and defaults.
 
+use arrow::datatypes::SchemaRef;
+
 use crate::catalog::Options;
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::error::{Error, Result};
@@ -34,6 +36,9 @@ const IGNORE_ERRORS: &str = "json.ignore-parse-errors";
 const TIMESTAMP: &str = "json.timestamp-format.standard";
 const PLAIN_DECIMAL: &str = "json.encode.decimal-as-plain-number";
 const IGNORE_NULLS: &str = "json.encode.ignore-null-fields";
+const CHANGELOG_FIELD: &str = "json.changelog-field";
+const CHANGELOG_MODE: &str = "json.changelog-mode";
+const CHANGELOG_MODES: &[&str] = &["all", "upsert"];
 const TIMESTAMP_WORDS: &[&str] = &["SQL", "ISO-8601"];
 
 /// Definitions of the format's options.
@@ -63,6 +68,18 @@ pub const OPTIONS: &[OptionDef] = &[
         "write tiny decimals as 0.0000001 instead of 1E-7",
     ),
     OptionDef::new(IGNORE_NULLS, OptionKind::Bool, "false", "leave NULL fields out of written records"),
+    OptionDef::new(
+        CHANGELOG_FIELD,
+        OptionKind::Text,
+        "",
+        "the field that says what kind of change a record is: +I, -U, +U or -D",
+    ),
+    OptionDef::new(
+        CHANGELOG_MODE,
+        OptionKind::Choice(CHANGELOG_MODES),
+        "all",
+        "with 'json.changelog-field': records of all kinds, or +I, +U and -D by the PRIMARY KEY (upsert)",
+    ),
 ];
 
 impl JsonOptions {
@@ -85,6 +102,48 @@ impl JsonOptions {
                 .with_hint("one asks for an error that the other hides: set only one of them"));
         }
         Ok(parsed)
+    }
+}
+
+/// Records that are changes: each says in a field of its own what kind it is, as `affluent run -o json`
+/// prints results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangelogField {
+    /// The name of the field.
+    pub name: Box<str>,
+    /// A row takes the place of the one with its primary key; there is no `-U`.
+    pub upsert: bool,
+}
+
+impl ChangelogField {
+    /// From a table's options; `None` when its records are plain rows.
+    pub fn from_options(options: &Options) -> Result<Option<Self>> {
+        let upsert = options.choice(CHANGELOG_MODE, CHANGELOG_MODES)? == Some("upsert");
+        match options.text(CHANGELOG_FIELD) {
+            Some("") => Err(Error::option(format!("option '{CHANGELOG_FIELD}' is the name of a field"))
+                .at(options.span(CHANGELOG_FIELD))),
+            Some(name) => Ok(Some(Self { name: name.into(), upsert })),
+            None if options.contains(CHANGELOG_MODE) => {
+                Err(Error::option(format!("option '{CHANGELOG_MODE}' needs '{CHANGELOG_FIELD}'"))
+                    .at(options.span(CHANGELOG_MODE))
+                    .with_hint(format!("'{CHANGELOG_FIELD}' = 'op' is what `affluent run -o json` writes")))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// A column of the same name would hide the kind.
+    pub fn check(&self, declared: &SchemaRef) -> Result<()> {
+        if declared.field_with_name(&self.name).is_ok() {
+            return Err(Error::option(format!(
+                "column '{}' has the name of the field that holds the kind of change",
+                self.name
+            ))
+            .with_hint(format!(
+                "name the field differently in '{CHANGELOG_FIELD}', or leave the option out"
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,23 @@
+-- Nexmark 14, calculation: prices, times of day and counts of a letter, for bids within a range.
+-- The suite's count_char is a function in Java; it is spelled out here.
+
+CREATE TABLE nexmark_q14 (
+  auction BIGINT, bidder BIGINT, price DECIMAL(23, 3), bidTimeType STRING, `dateTime` TIMESTAMP(3),
+  extra STRING, c_counts BIGINT
+) WITH ('connector' = 'blackhole');
+
+INSERT INTO nexmark_q14
+SELECT
+  auction,
+  bidder,
+  0.908 * price AS price,
+  CASE
+    WHEN HOUR(`dateTime`) >= 8 AND HOUR(`dateTime`) <= 18 THEN 'dayTime'
+    WHEN HOUR(`dateTime`) <= 6 OR HOUR(`dateTime`) >= 20 THEN 'nightTime'
+    ELSE 'otherTime'
+  END AS bidTimeType,
+  `dateTime`,
+  extra,
+  CHAR_LENGTH(extra) - CHAR_LENGTH(REPLACE(extra, 'c', '')) AS c_counts
+FROM bid
+WHERE 0.908 * price > 1000000 AND 0.908 * price < 50000000;

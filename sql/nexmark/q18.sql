@@ -1,0 +1,13 @@
+-- Nexmark 18, last bid: of each bidder for each auction. Deduplication that keeps the last row.
+
+CREATE TABLE nexmark_q18 (
+  auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, `dateTime` TIMESTAMP(3), extra STRING
+) WITH ('connector' = 'blackhole');
+
+INSERT INTO nexmark_q18
+SELECT auction, bidder, price, channel, url, `dateTime`, extra
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder, auction ORDER BY `dateTime` DESC) AS rank_number
+  FROM bid
+)
+WHERE rank_number <= 1;

@@ -1,0 +1,1 @@
+//! `TO_CHANGELOG` and `FROM_CHANGELOG`: changes as values, and back.
