@@ -28,6 +28,7 @@ pub mod provider;
 pub mod rank;
 pub mod resolve;
 pub mod set;
+pub mod share;
 pub mod sink;
 pub mod subquery;
 pub mod target;

@@ -78,14 +78,14 @@ impl Planner {
             LogicalPlan::Projection(projection) => {
                 let projected = Some((&projection.expr, &projection.schema));
                 if let LogicalPlan::Filter(filter) = projection.input.as_ref() {
-                    return match self.lower_rank(filter)? {
+                    return match self.lower_rank(filter, Some(&projection.expr))? {
                         Some(ranked) => calc(ranked, None, projected),
                         None => calc(self.lower(&filter.input)?, Some(&filter.predicate), projected),
                     };
                 }
                 calc(self.lower(&projection.input)?, None, projected)
             }
-            LogicalPlan::Filter(filter) => match self.lower_rank(filter)? {
+            LogicalPlan::Filter(filter) => match self.lower_rank(filter, None)? {
                 Some(ranked) => Ok(ranked),
                 None => calc(self.lower(&filter.input)?, Some(&filter.predicate), None),
             },

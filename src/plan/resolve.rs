@@ -13,6 +13,7 @@ use datafusion_expr::{
     utils::merge_schema,
 };
 use datafusion_optimizer::analyzer::AnalyzerRule;
+use datafusion_optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion_optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionRewriter};
 use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion_optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
@@ -360,6 +361,7 @@ impl Planner {
         // A subquery is a stream like others: it is joined, never run first.
         options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
         let options = Arc::new(options);
+        let plan = ResolveGroupingFunction::new().analyze(plan, &options)?;
         let plan = TypeCoercion::new().analyze(plan, &options)?;
         let plan = super::subquery::prepare(plan)?;
         let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
