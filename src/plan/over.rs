@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{Column, DFSchema, ScalarValue};
-use datafusion_expr::expr::{NullTreatment, Sort, WindowFunction as Call};
+use datafusion_expr::expr::{AggregateFunction, NullTreatment, Sort, WindowFunction as Call};
 use datafusion_expr::logical_plan::Window;
 use datafusion_expr::{
-    Expr, ExprSchemable, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    Expr, ExprSchemable, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, lit,
 };
 
 use super::graph::{Body, Changes, Demand, Distribution, Input, Node, Properties, Wiring};
@@ -177,19 +177,22 @@ fn aggregate_of(
     schema: &DFSchema,
 ) -> Result<OverCall> {
     let params = &call.params;
-    let args = params.args.iter().map(|a| physical(a, schema)).collect::<Result<_>>()?;
-    let arg_types = params.args.iter().map(|a| Ok(a.get_type(schema)?)).collect::<Result<Vec<_>>>()?;
-    Ok(OverCall::Aggregate(AggregateCall {
-        data_type: Expr::from(call.clone()).get_type(schema)?,
+    // COUNT(*) counts what a constant counts.
+    #[expect(deprecated, reason = "how the parser's * arrives here")]
+    let args = params.args.iter().map(|a| match a {
+        Expr::Wildcard { .. } => lit(1i64),
+        other => other.clone(),
+    });
+    let plain = AggregateFunction::new_udf(
         function,
-        args,
-        arg_types,
-        filter: params.filter.as_ref().map(|f| physical(f, schema)).transpose()?,
-        distinct: params.distinct,
-        order_by: Vec::new(),
-        ignore_nulls: params.null_treatment.map(|n| n == NullTreatment::IgnoreNulls),
-        display,
-    }))
+        args.collect(),
+        params.distinct,
+        params.filter.clone(),
+        Vec::new(),
+        params.null_treatment,
+    );
+    let plain = AggregateCall::from_expr(&Expr::AggregateFunction(plain), schema)?;
+    Ok(OverCall::Aggregate(AggregateCall { display, ..plain }))
 }
 
 fn lag_of(call: &Call, schema: &DFSchema) -> Result<OverCall> {
