@@ -27,6 +27,7 @@ pub mod over;
 pub mod provider;
 pub mod rank;
 pub mod resolve;
+pub mod share;
 pub mod sink;
 pub mod target;
 pub mod time_join;
