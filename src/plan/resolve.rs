@@ -176,7 +176,10 @@ impl Planner {
                         let fields = elements.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
                         unnest(one, elements, false, fields)
                     }
-                    None => Ok(LogicalPlan::Extension(Extension { node })),
+                    None => {
+                        let plan = LogicalPlan::Extension(Extension { node });
+                        Ok(plan.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
+                    }
                 }
             }
             LogicalPlan::Subquery(subquery) => {
