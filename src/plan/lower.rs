@@ -156,7 +156,7 @@ impl Planner {
             return Err(Error::internal(format!("table '{}' was not resolved", scan.table_name)));
         };
         let wanted = scan.projection.clone().unwrap_or_else(|| (0..raw.columns.len()).collect());
-        let node = scan_node(scan, raw, &wanted)?;
+        let node = self.scan_node(scan, raw, &wanted)?;
         let Body::Source(source) = &node.body else { return Ok(node) };
         if source.changelog() != SourceChangelog::Upsert {
             return Ok(node);
@@ -169,48 +169,11 @@ impl Planner {
         if all.len() == wanted.len() {
             return normalize(node, table);
         }
-        let node = normalize(scan_node(scan, raw, &all)?, table)?;
+        let node = normalize(self.scan_node(scan, raw, &all)?, table)?;
         let columns: Vec<Expr> =
             node.schema.columns().into_iter().take(wanted.len()).map(Expr::Column).collect();
         calc(node, None, Some((&columns, &scan.projected_schema)))
     }
-}
-
-/// Reads columns of a table.
-fn scan_node(scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
-    let table = &raw.reference.table;
-    let connector = crate::connector::connector(table.options.required("connector")?)?;
-    let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
-    let request = ScanRequest {
-        table: table.clone(),
-        projection: projection.iter().map(|&i| raw.columns[i]).collect(),
-        schema: schema.clone(),
-        batch_rows: BATCH_ROWS,
-    };
-    let source = connector.source(&request).map_err(|e| e.at(raw.reference.hints.span))?;
-    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-    let detail = source.describe();
-    let detail = format!(
-        "{} ({}{}{}) [{}]",
-        table.name,
-        connector.name(),
-        if detail.is_empty() { "" } else { ": " },
-        detail,
-        names.join(", ")
-    );
-    let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
-    let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
-    let properties = Properties {
-        changes: match source.changelog() {
-            SourceChangelog::Append => Changes::APPEND,
-            SourceChangelog::Upsert | SourceChangelog::All => Changes::ALL,
-        },
-        keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
-        bounded: source.bounded(),
-        ..Properties::default()
-    };
-    let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
-    Ok(Node::source(source, detail, (Arc::new(qualified), schema), properties))
 }
 
 /// Upserts by primary key become changes.
@@ -235,6 +198,46 @@ fn normalize(input: Node, table: &Table) -> Result<Node> {
         warnings: Vec::new(),
         inputs: vec![Input { node: input, distribution: Distribution::Keys(key), demand: Demand::After }],
     })
+}
+
+impl Planner {
+    /// Reads columns of a table.
+    fn scan_node(&self, scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
+        let table = &raw.reference.table;
+        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
+        let request = ScanRequest {
+            table: table.clone(),
+            projection: projection.iter().map(|&i| raw.columns[i]).collect(),
+            schema: schema.clone(),
+            batch_rows: BATCH_ROWS,
+        };
+        let make = || connector.source(&request).map_err(|e| e.at(raw.reference.hints.span));
+        let source = self.source_of(&request, make)?;
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let detail = source.describe();
+        let detail = format!(
+            "{} ({}{}{}) [{}]",
+            table.name,
+            connector.name(),
+            if detail.is_empty() { "" } else { ": " },
+            detail,
+            names.join(", ")
+        );
+        let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
+        let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
+        let properties = Properties {
+            changes: match source.changelog() {
+                SourceChangelog::Append => Changes::APPEND,
+                SourceChangelog::Upsert | SourceChangelog::All => Changes::ALL,
+            },
+            keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
+            bounded: source.bounded(),
+            ..Properties::default()
+        };
+        let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+        Ok(Node::source(source, detail, (Arc::new(qualified), schema), properties))
+    }
 }
 
 /// FETCH and OFFSET, which are whole numbers.
