@@ -15,7 +15,6 @@
 --| {"before":null,"after":{"id":8,"k":"d","n":3,"s":"b"},"op":"c"}
 --| {"before":{"id":7,"k":"d","n":2,"s":"a"},"after":{"id":7,"k":"d","n":4,"s":"c"},"op":"u"}
 --| {"before":{"id":99,"k":"z","n":2,"s":"a"},"after":null,"op":"d"}
-SET 'parallelism.default' = '1';
 CREATE TABLE c (id INT, k STRING, n INT, s STRING) WITH ('connector' = 'filesystem', 'path' = '${DIR}/c.jsonl', 'format' = 'debezium-json');
 
 SELECT k, COUNT(*) AS c, COUNT(n) AS cn, SUM(n) AS sn, AVG(n) AS an, MIN(n) AS mn, MAX(n) AS mx, MIN(s) AS ms, MAX(s) AS xs FROM c GROUP BY k;
@@ -98,4 +97,3 @@ SELECT k, b, COUNT(*) AS c FROM (SELECT k, n > 5 AS b, id FROM c) AS x GROUP BY 
 --| {"op":"+I","k":"b","b":null,"c":1}
 --| {"op":"+I","k":"d","b":null,"c":2}
 --| {"op":"+I","k":null,"b":null,"c":5}
-

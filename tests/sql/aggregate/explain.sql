@@ -60,4 +60,3 @@ EXPLAIN CHANGELOG_MODE, PLAN_ADVICE SELECT DISTINCT k FROM g;
 --| +- GroupAggregate(groupBy=[k], select=[k]), changelogMode=[I,UB,UA]
 --|    +- Source: g (datagen: 10000 rows/s) [k], unbounded, parallelism=1, changelogMode=[I]
 --| nothing to say
-

@@ -9,7 +9,6 @@
 --| {"id":6,"k":"b","i":null,"l":3,"d":0.125,"f":0.1,"m":"1.00","s":"w","b":true,"ts":"2024-01-01 00:00:02.000","dt":"2024-01-02"}
 --| {"id":7,"k":null,"i":2,"l":1,"d":4.0,"f":4.0,"m":"2.50","s":"z","b":true,"ts":"2024-01-01 00:00:03.000","dt":"2024-01-03"}
 --| {"id":8,"k":"c","i":null,"l":null,"d":null,"f":null,"m":null,"s":null,"b":null,"ts":null,"dt":null}
-SET 'parallelism.default' = '1';
 CREATE TABLE t (id INT, k STRING, i INT, l BIGINT, d DOUBLE, f FLOAT, m DECIMAL(10, 2), s STRING, b BOOLEAN, ts TIMESTAMP(3), dt DATE)
   WITH ('connector' = 'filesystem', 'path' = '${DIR}/t.jsonl', 'format' = 'json');
 
@@ -90,4 +89,3 @@ SELECT k, MAX(k) AS m, COUNT(*) AS n FROM t GROUP BY ROLLUP (k) HAVING COUNT(*) 
 --| {"op":"+I","k":"b","m":"b","n":2}
 --| {"op":"+I","k":null,"m":null,"n":2}
 --| {"op":"+I","k":null,"m":"c","n":8}
-

@@ -8,29 +8,28 @@
 --| {"id":6,"k":"b","i":null,"l":3,"d":0.125,"f":0.1,"m":"1.00","s":"w","b":true,"ts":"2024-01-01 00:00:02.000","dt":"2024-01-02"}
 --| {"id":7,"k":null,"i":2,"l":1,"d":4.0,"f":4.0,"m":"2.50","s":"z","b":true,"ts":"2024-01-01 00:00:03.000","dt":"2024-01-03"}
 --| {"id":8,"k":"c","i":null,"l":null,"d":null,"f":null,"m":null,"s":null,"b":null,"ts":null,"dt":null}
-SET 'parallelism.default' = '1';
 CREATE TABLE t (id INT, k STRING, i INT, l BIGINT, d DOUBLE, f FLOAT, m DECIMAL(10, 2), s STRING, b BOOLEAN, ts TIMESTAMP(3), dt DATE)
   WITH ('connector' = 'filesystem', 'path' = '${DIR}/t.jsonl', 'format' = 'json');
 
 SELECT SUM(s) FROM t;
 -- @error
---| Execution error: Function 'sum' user-defined coercion failed with: External error: argument 1 of SUM must be a number, not STRING
+--| argument 1 of SUM must be a number, not STRING
 
 SELECT AVG(b) FROM t;
 -- @error
---| Execution error: Function 'avg' user-defined coercion failed with: External error: argument 1 of AVG must be a number, not BOOLEAN
+--| argument 1 of AVG must be a number, not BOOLEAN
 
 SELECT MIN(ARRAY[i]) FROM t;
 -- @error
---| Execution error: Function 'min' user-defined coercion failed with: External error: argument 1 of MIN must be a type with an order, not ARRAY<INT>
+--| argument 1 of MIN must be a type with an order, not ARRAY<INT>
 
 SELECT SUM(i, l) FROM t;
 -- @error
---| Execution error: Function 'sum' user-defined coercion failed with: External error: SUM does not take 2 arguments
+--| SUM does not take 2 arguments
 
 SELECT MAX() FROM t;
 -- @error
---| Execution error: Function 'max' user-defined coercion failed with: External error: MAX does not take 0 arguments
+--| MAX does not take 0 arguments
 
 SELECT SUM(*) FROM t;
 -- @error
@@ -84,4 +83,3 @@ CREATE TABLE sink (k STRING, n BIGINT) WITH ('connector' = 'filesystem', 'path' 
 INSERT INTO sink SELECT k, COUNT(*) FROM t GROUP BY k;
 -- @error
 --| table 'sink' takes inserts only, and the query changes rows that it gave before
-
