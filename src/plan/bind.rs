@@ -22,7 +22,7 @@ use super::group_window::{GROUP_WINDOW, group_window};
 use super::naming::{aliased_subquery, number_columns};
 use super::node::ElementsNode;
 use super::provider::{Planner, parser_options};
-use super::set::{RewriteSets, set_plan, set_relation};
+use super::set::{RewriteSets, set_error, set_plan, set_relation};
 use super::table_function::{call_of, function_name};
 use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
@@ -302,7 +302,7 @@ impl RelationPlanner for Relations {
         let planned =
             |plan, alias| Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))));
         if let Some((kind, union)) = set_relation(&relation) {
-            return planned(set_plan(kind, context.plan(union)?)?, None);
+            return planned(set_plan(kind, context.plan(union).map_err(|e| set_error(kind, e))?)?, None);
         }
         match relation {
             TableFactor::Table { name, alias, args: None, version, .. }

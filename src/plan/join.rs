@@ -22,11 +22,11 @@ use super::lookup_join::{conjunction, family, is_lookup_side, shown};
 use super::lower::{physical, with_columns};
 use super::provider::{Planner, RawTable};
 use super::resolve::must_look_up;
+use super::window::show_window;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::join::window::{self, WindowJoinSpec};
 use crate::operator::join::{JoinInput, JoinKind, JoinSpec, RegularJoin};
-use crate::operator::window::{WindowKind, WindowSpec};
 
 /// An equality between the sides.
 #[derive(Debug, Clone)]
@@ -252,19 +252,6 @@ fn window_keys(keys: &[Key], left: &Node, right: &Node) -> Option<[usize; 2]> {
     Some([find(l.start, r.start)?, find(l.end, r.end)?])
 }
 
-/// Windows as EXPLAIN shows them.
-fn show_window(spec: &WindowSpec) -> String {
-    let time = |millis: i64| format!("{:?}", Duration::from_millis(millis.unsigned_abs()));
-    match spec.kind {
-        WindowKind::Tumble { size } => format!("TUMBLE(size=[{}])", time(size)),
-        WindowKind::Hop { slide, size } => format!("HOP(size=[{}], slide=[{}])", time(size), time(slide)),
-        WindowKind::Cumulate { step, size } => {
-            format!("CUMULATE(max_size=[{}], step=[{}])", time(size), time(step))
-        }
-        WindowKind::Session { gap } => format!("SESSION(gap=[{}])", time(gap)),
-    }
-}
-
 impl Planner {
     /// A join of any kind: with a lookup table, in time, of windows, of streams.
     pub(super) fn lower_join(&self, join: &Join) -> Result<Node> {
@@ -391,11 +378,15 @@ impl Planner {
             let (Some(left_end), Some(right_end)) = (l.end, r.end) else {
                 return Err(Error::internal("a window join without window_end"));
             };
-            detail = format!("window=[{}], {detail}", show_window(&l.spec));
+            if l.processing || r.processing {
+                return Err(Error::unsupported("a join of windows of processing time is not supported")
+                    .with_hint("open the windows over an event time attribute"));
+            }
+            detail = format!("window=[{}], {detail}", show_window(&l.spec, "window_start, window_end"));
             properties.changes = Changes::APPEND;
             forward_window(&mut properties, kind, &l, &r, width);
             let spec =
-                WindowJoinSpec { zone: l.spec.zone.clone(), join: spec, window_end: [left_end, right_end] };
+                WindowJoinSpec { window: l.spec.clone(), join: spec, window_end: [left_end, right_end] };
             let with_end = |keys: &[usize], end: usize| {
                 Distribution::Keys(if null_aware { vec![end] } else { [keys, &[end]].concat() })
             };
