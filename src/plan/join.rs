@@ -271,9 +271,7 @@ impl Planner {
         if is_lookup_side(&join.right) {
             return match self.lower_lookup_join(join) {
                 // It cannot be asked like this, but it can be read.
-                Err(e) if is_readable(&join.right) => {
-                    self.lower_stream_join(&keep_left(join)).map_err(|_| e)
-                }
+                Err(e) if is_readable(&join.right) => self.lower_stream_join(&keep_left(join)).map_err(|_| e),
                 other => other,
             };
         }

@@ -15,7 +15,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::datatypes::DataType;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, ScalarValue};
@@ -36,6 +35,7 @@ use crate::function::window::WindowFunction;
 use crate::operator::deduplicate::{Deduplicate, DeduplicateSpec, Keep};
 use crate::operator::limit::{Budget, Limit};
 use crate::operator::top_n::{RankFunction, SortColumn, TopN, TopNSpec};
+use crate::operator::window::WindowSpec;
 use crate::operator::window_rank::{WindowRank, WindowRankSpec};
 
 /// Ranks that a predicate lets through.
@@ -305,7 +305,7 @@ impl Planner {
         &self,
         input: Node,
         ranked: Ranked,
-        end: (usize, Option<Tz>),
+        end: (usize, WindowSpec),
         deduplicates: bool,
     ) -> Result<Node> {
         let name = if deduplicates { "WindowDeduplicate" } else { "WindowRank" };
@@ -315,7 +315,7 @@ impl Planner {
             name,
             partition: ranked.partition.clone(),
             window_end: end.0,
-            zone: end.1,
+            window: end.1,
             sort: ranked.sort.clone(),
             function: ranked.function,
             latest_first: deduplicates && descending,
@@ -507,9 +507,8 @@ fn position_keys(properties: &mut Properties, ranked: &Ranked, input: &Node) {
     }
 }
 
-/// Position of the window's end where the bounds of the window are among the columns, and the zone that it is
-/// shown in.
-fn window_end(properties: &Properties, partition: &[usize]) -> Result<Option<(usize, Option<Tz>)>> {
+/// Position of the window's end where the bounds of the window are among the columns, and which windows.
+fn window_end(properties: &Properties, partition: &[usize]) -> Result<Option<(usize, WindowSpec)>> {
     let Some(window) = &properties.window else { return Ok(None) };
     let (Some(start), Some(end)) = (window.start, window.end) else { return Ok(None) };
     if !partition.contains(&start) || !partition.contains(&end) {
@@ -519,9 +518,7 @@ fn window_end(properties: &Properties, partition: &[usize]) -> Result<Option<(us
         return Err(Error::unsupported("Top-N of windows of processing time is not supported")
             .with_hint("window by an event time column, or rank without the window's bounds"));
     }
-    let zone = window.spec.zone.as_deref().map(str::parse).transpose();
-    let zone = zone.map_err(|e| Error::internal(format!("the zone of a window: {e}")))?;
-    Ok(Some((end, zone)))
+    Ok(Some((end, window.spec.clone())))
 }
 
 /// Whether an expression is the time column of the window table function below.
