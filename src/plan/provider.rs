@@ -234,6 +234,7 @@ impl Planner {
     pub fn function_names(&self) -> Vec<String> {
         let mut names = self.state.functions.names();
         names.extend(crate::function::aggregate::aggregate_names());
+        names.extend(crate::function::window::window_function_names());
         names.sort();
         names.dedup();
         names
@@ -368,7 +369,7 @@ impl ContextProvider for Provider {
         crate::function::aggregate::aggregate_names()
     }
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        crate::function::window::window_function_names()
     }
     fn create_cte_work_table(&self, name: &str, _schema: SchemaRef) -> DfResult<Arc<dyn TableSource>> {
         plan_err!("recursive query '{name}' is not supported")
