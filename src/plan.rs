@@ -14,6 +14,7 @@
 pub mod aggregate;
 pub mod bind;
 pub mod changelog_functions;
+pub mod current_watermark;
 pub mod explain;
 pub mod explore;
 pub mod graph;
@@ -29,6 +30,7 @@ pub mod provider;
 pub mod rank;
 pub mod resolve;
 pub mod select;
+pub mod share;
 pub mod sink;
 pub mod table_function;
 pub mod target;

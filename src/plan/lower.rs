@@ -12,6 +12,7 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
 use super::provider::{Planner, RawTable};
@@ -78,14 +79,14 @@ impl Planner {
             LogicalPlan::Projection(projection) => {
                 let projected = Some((&projection.expr, &projection.schema));
                 if let LogicalPlan::Filter(filter) = projection.input.as_ref() {
-                    return match self.lower_rank(filter)? {
+                    return match self.lower_rank(filter, Some(&projection.expr))? {
                         Some(ranked) => calc(ranked, None, projected),
                         None => calc(self.lower(&filter.input)?, Some(&filter.predicate), projected),
                     };
                 }
                 calc(self.lower(&projection.input)?, None, projected)
             }
-            LogicalPlan::Filter(filter) => match self.lower_rank(filter)? {
+            LogicalPlan::Filter(filter) => match self.lower_rank(filter, None)? {
                 Some(ranked) => Ok(ranked),
                 None => calc(self.lower(&filter.input)?, Some(&filter.predicate), None),
             },
@@ -261,6 +262,9 @@ pub(super) fn calc(
     condition: Option<&Expr>,
     projection: Option<(&Vec<Expr>, &DFSchemaRef)>,
 ) -> Result<Node> {
+    if condition.into_iter().chain(projection.iter().flat_map(|p| p.0)).any(current_watermark::is_in) {
+        return current_watermark::calc(input, condition, projection);
+    }
     let condition_expr = condition.map(|c| physical(c, &input.schema)).transpose()?;
     let mut detail = Vec::new();
     let mut properties = input.properties.clone();
@@ -302,7 +306,6 @@ fn is_proctime(expr: &Expr) -> bool {
 
 /// Appends computed columns where an expression is no column of the node; the position of each expression.
 /// What was there stays where it was.
-#[expect(dead_code, reason = "for operators with keys, which come next")]
 pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usize>)> {
     let plain = forwarded(exprs, &input.schema);
     if plain.iter().all(Option::is_some) {

@@ -13,6 +13,7 @@ use datafusion_expr::{
     utils::merge_schema,
 };
 use datafusion_optimizer::analyzer::AnalyzerRule;
+use datafusion_optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion_optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionRewriter};
 use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion_optimizer::eliminate_filter::EliminateFilter;
@@ -350,6 +351,7 @@ impl Planner {
     /// DataFusion's coercion and those of its logical rewrites that hold for unbounded input.
     pub(super) fn rewrite(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let options = Arc::new(ConfigOptions::default());
+        let plan = ResolveGroupingFunction::new().analyze(plan, &options)?;
         let plan = TypeCoercion::new().analyze(plan, &options)?;
         let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
         let optimizer = Optimizer::with_rules(vec![
