@@ -1,0 +1,4 @@
+#[test]
+fn builds() {
+    let _ = datafusion::prelude::SessionContext::new();
+}
