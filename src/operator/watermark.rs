@@ -129,7 +129,10 @@ mod tests {
         let mut told = |assigner: &mut WatermarkAssigner,
                         call: &dyn Fn(&mut WatermarkAssigner, &mut Output)| {
             call(assigner, &mut out);
-            out.drain().filter(|m| matches!(m, Message::Status(_))).map(|m| format!("{m:?}")).collect::<Vec<_>>()
+            out.drain()
+                .filter(|m| matches!(m, Message::Status(_)))
+                .map(|m| format!("{m:?}"))
+                .collect::<Vec<_>>()
         };
         assert!(told(&mut assigner, &|a, out| a.chunk(chunk(5), out).unwrap()).is_empty());
         let at = assigner.deadline().unwrap();

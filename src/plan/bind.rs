@@ -21,9 +21,10 @@ use sqlparser::ast::{
 use super::group_window::{GROUP_WINDOW, group_window};
 use super::naming::{aliased_subquery, number_columns};
 use super::node::{ElementsNode, StateTtlNode};
+use super::provider::{Planner, parser_options};
+use super::set::{RewriteSets, set_plan, set_relation};
 use super::table_function::{call_of, function_name};
 use super::window_table::{is_window_function, window_table};
-use super::provider::{Planner, parser_options};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, STATE_TTL_CALL, TableHints, take_hints};
@@ -58,6 +59,9 @@ impl Planner {
         super::naming::name_columns(&mut query);
         super::group_window::rewrite_group_windows(&mut query)?;
         super::select::rewrite_selects(&mut query)?;
+        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteSets) {
+            return Err(e);
+        }
         read_fields(&mut query);
         crate::function::syntax::rewrite_ast(&mut query);
         let provider = self.provider();
@@ -325,6 +329,9 @@ impl RelationPlanner for Relations {
     ) -> DfResult<RelationPlanning> {
         let planned =
             |plan, alias| Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))));
+        if let Some((kind, union)) = set_relation(&relation) {
+            return planned(set_plan(kind, context.plan(union)?)?, None);
+        }
         match relation {
             TableFactor::Table { name, alias, args: None, version, .. }
                 if version.is_some() || has_hints(&name) =>

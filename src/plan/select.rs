@@ -7,9 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{
-    self, LimitClause, NamedWindowExpr, VisitMut, VisitorMut, WindowSpec, WindowType,
-};
+use sqlparser::ast::{self, LimitClause, NamedWindowExpr, VisitMut, VisitorMut, WindowSpec, WindowType};
 
 use super::bind::span_of;
 use crate::error::{Error, Result};
@@ -48,9 +46,7 @@ fn fetch(query: &mut ast::Query) -> Result<()> {
     if fetch.percent || fetch.with_ties {
         return Err(Error::unsupported("FETCH with PERCENT or WITH TIES is not supported"));
     }
-    let quantity = fetch
-        .quantity
-        .unwrap_or_else(|| ast::Expr::value(ast::Value::Number("1".into(), false)));
+    let quantity = fetch.quantity.unwrap_or_else(|| ast::Expr::value(ast::Value::Number("1".into(), false)));
     match &mut query.limit_clause {
         None => {
             query.limit_clause =

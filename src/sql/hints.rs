@@ -37,8 +37,7 @@ pub const LOOKUP_KEYS: &[&str] = &[
     "shuffle",
 ];
 
-const UNSUPPORTED: &[&str] =
-    &["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
+const UNSUPPORTED: &[&str] = &["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
 
 /// Hints that hold for one table reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

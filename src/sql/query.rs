@@ -21,15 +21,15 @@ use sqlparser::ast::{
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::{OptionEntry, SqlExpression};
 use super::cursor::{Cursor, range_of, shown, span_of};
 use super::dialect::AffluentDialect;
 use super::hints::{
-    HINT_PREFIX, Hint, LookupHint, STATE_TTL_CALL, TableHints, misplaced_lookup, misplaced_state_ttl, parse_hints, put_hints,
-    span_from, take_hints,
+    HINT_PREFIX, Hint, LookupHint, STATE_TTL_CALL, TableHints, misplaced_lookup, misplaced_state_ttl,
+    parse_hints, put_hints, span_from, take_hints,
 };
 use super::lexer::{Class, Lexeme, token_span};
 use super::type_parser::{TYPE_PREFIX, read_type};
+use super::{OptionEntry, SqlExpression};
 use crate::error::{Error, Result, Span};
 
 /// Operators that may follow each other without a comma, keyword or parenthesis between them. A longer
@@ -428,10 +428,9 @@ fn give(from: &mut TableWithJoins, hint: Given<'_>, names: &mut Vec<String>) -> 
                 names.push(known);
             }
             TableFactor::Derived { lateral: false, alias: Some(alias), .. } => {
+                let Given::StateTtl(entry) = hint else { continue };
                 let known = alias.name.value.clone();
-                if let Given::StateTtl(entry) = hint
-                    && known == entry.key.value
-                {
+                if known == entry.key.value {
                     carry_state_ttl(factor, entry);
                     return Ok(true);
                 }
@@ -619,9 +618,7 @@ impl Rewrite<'_> {
                 Ok(())
             }
             "LATERAL" if self.is_word(i + 1, "TABLE") => self.lateral(i),
-            "TABLE" if open.is_some() && !call => {
-                self.table_argument(i)
-            }
+            "TABLE" if open.is_some() && !call => self.table_argument(i),
             "MATCH_RECOGNIZE" if call => Err(self.unsupported(i, 1, "MATCH_RECOGNIZE")),
             "ML_PREDICT" | "ML_EVALUATE" | "VECTOR_SEARCH" if call => {
                 Err(self.unsupported(i, 1, &word.to_ascii_uppercase()))
