@@ -487,6 +487,7 @@ fn forward_window(
         spec: right.spec.clone(),
         start: behind(right.start),
         end: behind(right.end),
+        processing: right.processing,
         time: behind(right.time),
     };
     properties.window = match kind {
