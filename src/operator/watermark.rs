@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn a_pause_is_told_once_and_ends_with_the_next_row() {
         let second = Duration::from_secs(1);
-        let mut assigner = WatermarkAssigner::new(Arc::new(Column::new("ts", 0))).with_idle_timeout(Some(second));
+        let mut assigner =
+            WatermarkAssigner::new(Arc::new(Column::new("ts", 0))).with_idle_timeout(Some(second));
         let mut out = Output::default();
         let mut told = |assigner: &mut WatermarkAssigner,
                         call: &dyn Fn(&mut WatermarkAssigner, &mut Output)| {
