@@ -43,3 +43,6 @@ pub mod wire;
 
 pub use graph::Node;
 pub use provider::Planner;
+
+#[cfg(test)]
+mod tests;

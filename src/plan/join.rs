@@ -293,10 +293,11 @@ impl Planner {
                 !bounds.contains(&(position - 1))
             });
         }
-        let ttl = self.state.config.state_ttl().filter(|_| windows.is_none());
+        let ttl = |side| self.state_ttl(side).filter(|_| windows.is_none());
+        let ttls = [ttl(&join.left), ttl(&join.right)];
         let mut null_aware = join.null_aware;
         if null_aware
-            && (conditions.keys.len() != 1 || !conditions.residual.is_empty() || ttl.is_some())
+            && (conditions.keys.len() != 1 || !conditions.residual.is_empty() || ttls != [None; 2])
             && !conditions.keys.is_empty()
         {
             // What NOT IN compares comes first; what correlates it comes behind.
@@ -305,7 +306,7 @@ impl Planner {
             conditions.residual.insert(0, key.left.eq(key.right).or(unknown));
             null_aware = false;
         }
-        self.join_node(join, kind, (left, right), conditions, (null_aware, ttl), windows.is_some(), detail)
+        self.join_node(join, kind, (left, right), conditions, (null_aware, ttls), windows.is_some(), detail)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one join")]
@@ -315,7 +316,7 @@ impl Planner {
         kind: JoinKind,
         (left, right): (Node, Node),
         conditions: Conditions,
-        (null_aware, ttl): (bool, Option<Duration>),
+        (null_aware, ttls): (bool, [Option<Duration>; 2]),
         windowed: bool,
         condition: String,
     ) -> Result<Node> {
@@ -338,7 +339,7 @@ impl Planner {
             _ => output.extend(first_right..first_right + right_width),
         }
         let schema = output_schema(join, kind, &left.arrow, &right.arrow, (width, right_width));
-        let input = |node: &Node, keys: &[usize]| JoinInput {
+        let input = |node: &Node, keys: &[usize], ttl| JoinInput {
             schema: node.arrow.clone(),
             keys: keys.to_vec(),
             changes: !node.properties.changes.is_append(),
@@ -346,8 +347,8 @@ impl Planner {
         };
         let spec = JoinSpec {
             kind,
-            left: input(&left, &left_keys),
-            right: input(&right, &right_keys),
+            left: input(&left, &left_keys, ttls[0]),
+            right: input(&right, &right_keys, ttls[1]),
             null_equal: conditions.keys.iter().map(|k| k.null_equal).collect(),
             null_aware,
             residual,
@@ -492,8 +493,8 @@ fn forward_window(
         spec: right.spec.clone(),
         start: behind(right.start),
         end: behind(right.end),
-        time: behind(right.time),
         processing: right.processing,
+        time: behind(right.time),
     };
     properties.window = match kind {
         JoinKind::Right => Some(moved.clone()),

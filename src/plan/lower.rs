@@ -1,6 +1,7 @@
 //! Logical plan → tree of our own operators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -14,7 +15,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
-use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
+use super::node::{StateTtlNode, UnnestNode, WatermarkNode, WindowTableNode, state_ttl_of};
 use super::provider::{Planner, RawTable};
 use super::set::SetNode;
 use crate::catalog::Table;
@@ -68,6 +69,15 @@ fn list(exprs: &[Expr]) -> String {
 }
 
 impl Planner {
+    /// How long an operator keeps what it knows of this input: by its STATE_TTL hint, else by
+    /// `table.exec.state.ttl`. `None`: for ever.
+    pub(super) fn state_ttl(&self, input: &LogicalPlan) -> Option<Duration> {
+        match state_ttl_of(input) {
+            Some(ttl) => Some(ttl).filter(|ttl| !ttl.is_zero()),
+            None => self.state.config.state_ttl(),
+        }
+    }
+
     /// Turns a rewritten logical plan into a tree of operators.
     pub fn lower(&self, plan: &LogicalPlan) -> Result<Node> {
         match plan {
@@ -106,6 +116,9 @@ impl Planner {
                 }
                 if let Some(node) = node.as_any().downcast_ref::<UnnestNode>() {
                     return unnest(self.lower(&node.input)?, node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<StateTtlNode>() {
+                    return self.lower(&node.input);
                 }
                 if let Some(node) = node.as_any().downcast_ref::<WindowTableNode>() {
                     return self.lower_window_table(node);
@@ -364,8 +377,11 @@ fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     properties.rowtimes =
         forwarded(std::slice::from_ref(&node.column), &input.schema).into_iter().flatten().collect();
     let of = properties.rowtimes.first().copied();
-    let build: BuildOperator =
-        Arc::new(move || Ok(Box::new(WatermarkAssigner::new(compiled.clone()).of(of))));
+    let idle_timeout = node.idle_timeout;
+    let build: BuildOperator = Arc::new(move || {
+        let assigner = WatermarkAssigner::new(compiled.clone()).of(of);
+        Ok(Box::new(assigner.with_idle_timeout(idle_timeout)))
+    });
     let detail = node.expression.human_display().to_string();
     Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, properties))
 }

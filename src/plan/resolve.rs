@@ -34,6 +34,7 @@ use super::node::{ElementsNode, UnnestNode, WatermarkNode};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
 use crate::catalog::Table;
 use crate::connector::SourceChangelog;
+use crate::connector::registry::IDLE_TIMEOUT;
 use crate::error::{Error, Result};
 use crate::function::TIME_METADATA_KEY;
 use crate::sql::SqlType;
@@ -242,7 +243,11 @@ impl Planner {
             .expression(&watermark.expression.expr, plan.schema())
             .map_err(|e| e.context(format!("watermark of '{}'", reference.table.name)))?;
         let column = Expr::Column(Column::new(Some(scan.table_name.clone()), &watermark.column));
-        let node = WatermarkNode { input: plan, column, expression };
+        let idle_timeout = match reference.table.options.duration(IDLE_TIMEOUT)? {
+            Some(timeout) => Some(timeout).filter(|t| !t.is_zero()),
+            None => self.state.config.source_idle_timeout(),
+        };
+        let node = WatermarkNode { input: plan, column, expression, idle_timeout };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
