@@ -276,6 +276,11 @@ fn queries_of_the_dialect_parse() {
         "SELECT * FROM TUMBLE(TABLE db.t, DESCRIPTOR(ts), INTERVAL '1' MINUTE) AS w",
         "SELECT * FROM TUMBLE(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '1' MINUTE)",
         "SELECT * FROM TABLE(TUMBLE((SELECT * FROM t), DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
+        "SELECT * FROM SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' SECOND)",
+        "SELECT * FROM SESSION(DATA => (SELECT * FROM t) PARTITION BY (k, l), TIMECOL => DESCRIPTOR(ts), GAP => INTERVAL '1' SECOND)",
+        "SELECT * FROM f(input => TABLE t PARTITION BY (k, l) ORDER BY (ts DESC), op => MAP['a', 'b'])",
+        "SELECT * FROM a JOIN LATERAL SNAPSHOT(input => TABLE b, on_time => DESCRIPTOR(ts)) AS s ON a.k = s.k",
+        "SELECT * FROM ((SELECT a FROM t) ORDER BY a LIMIT 3)",
         "SELECT MAP['a', 1, 'b', 2]['a'], ARRAY[1,2][1], ROW(1, 'a'), (1, 2), ARRAY[MAP['x', 1]]",
         "SELECT TIMESTAMP '2020-01-01 00:00:00', DATE '2020-01-01', TIME '10:00:00', INTERVAL '5' SECOND",
         "SELECT INTERVAL '1:30' HOUR TO MINUTE, INTERVAL '1-2' YEAR TO MONTH, INTERVAL '1' DAY(3)",
@@ -485,10 +490,6 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("CREATE TABLE t (a INT, UNIQUE (a))", "UNIQUE is not supported"),
         ("SELECT * FROM t MATCH_RECOGNIZE (PATTERN (a))", "MATCH_RECOGNIZE is not supported"),
         ("SELECT * FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", "ML_PREDICT is not supported"),
-        (
-            "SELECT * FROM SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' SECOND)",
-            "PARTITION BY of a table argument is not supported",
-        ),
         ("SELECT /*+ STATE_TTL('a'='1d') */ 1 FROM a", "hint STATE_TTL is not supported"),
         ("SELECT CAST(a AS VARIANT)", "type VARIANT is not supported"),
     ] {
