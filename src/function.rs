@@ -19,7 +19,7 @@ mod conditional;
 mod interval;
 pub(crate) mod json;
 mod math;
-mod moment;
+pub(crate) mod moment;
 mod pattern;
 mod printf;
 mod regexp;

@@ -10,6 +10,7 @@ mod event_time;
 pub mod expand;
 pub mod group_aggregate;
 pub mod interval_join;
+pub mod join;
 mod join_output;
 pub mod limit;
 pub mod lookup_join;

@@ -31,8 +31,13 @@ pub mod rank;
 pub mod resolve;
 pub mod select;
 pub mod share;
+pub mod set;
 pub mod sink;
+<<<<<<< HEAD
 pub mod table_function;
+=======
+pub mod subquery;
+>>>>>>> main
 pub mod target;
 pub mod time_join;
 pub mod window;

@@ -67,8 +67,7 @@ pub(super) fn in_one_unit(interval: &mut Interval) {
     let Value::SingleQuotedString(text) = &mut value.value else { return };
     let Some(all) = total(text, from, to) else { return };
     *text = all;
-    interval.leading_field =
-        Some(if from < 2 { DateTimeField::Month } else { DateTimeField::Second });
+    interval.leading_field = Some(if from < 2 { DateTimeField::Month } else { DateTimeField::Second });
     interval.last_field = None;
     interval.leading_precision = None;
     interval.fractional_seconds_precision = None;

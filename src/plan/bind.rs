@@ -24,6 +24,7 @@ use super::node::ElementsNode;
 use super::table_function::{call_of, function_name};
 use super::window_table::{is_window_function, window_table};
 use super::provider::{Planner, parser_options};
+use super::set::{RewriteSets, set_plan, set_relation};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};
@@ -55,9 +56,18 @@ impl Planner {
     /// Binds the names of a query: a logical plan as written, unresolved joins and casts included.
     pub(super) fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
+<<<<<<< HEAD
         super::naming::name_columns(&mut query);
         super::group_window::rewrite_group_windows(&mut query)?;
         super::select::rewrite_selects(&mut query)?;
+=======
+        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut NameColumns) {
+            return Err(e);
+        }
+        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteSets) {
+            return Err(e);
+        }
+>>>>>>> main
         read_fields(&mut query);
         crate::function::syntax::rewrite_ast(&mut query);
         let provider = self.provider();
@@ -297,6 +307,9 @@ impl RelationPlanner for Relations {
     ) -> DfResult<RelationPlanning> {
         let planned =
             |plan, alias| Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))));
+        if let Some((kind, union)) = set_relation(&relation) {
+            return planned(set_plan(kind, context.plan(union)?)?, None);
+        }
         match relation {
             TableFactor::Table { name, alias, args: None, version, .. }
                 if version.is_some() || has_hints(&name) =>

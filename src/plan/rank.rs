@@ -100,7 +100,8 @@ impl Ranked {
             RankFunction::Rank => "RANK",
             RankFunction::DenseRank => "DENSE_RANK",
         };
-        detail.push(format!("rankType=[{function}], rankRange=[rankStart={}, rankEnd={}]", self.from, self.to));
+        detail
+            .push(format!("rankType=[{function}], rankRange=[rankStart={}, rankEnd={}]", self.from, self.to));
         detail.join(", ")
     }
 }
@@ -108,9 +109,11 @@ impl Ranked {
 /// Replaces the columns of an expression by what a projection or alias makes them of; `None` if that may
 /// differ from call to call.
 fn below(expr: Expr, schema: &DFSchema, made_of: &[Expr]) -> Result<Option<Expr>> {
-    if expr.column_refs().iter().any(|c| {
-        schema.maybe_index_of_column(c).is_some_and(|i| made_of[i].is_volatile())
-    }) {
+    if expr
+        .column_refs()
+        .iter()
+        .any(|c| schema.maybe_index_of_column(c).is_some_and(|i| made_of[i].is_volatile()))
+    {
         return Ok(None);
     }
     let moved = expr.transform_up(|e| match &e {
@@ -160,15 +163,18 @@ impl Planner {
         let Some(function) = rank_function(window)? else { return Ok(None) };
         let rank = window.input.schema().fields().len();
         let schema = &window.schema;
-        let is_rank = |e: &Expr| matches!(e, Expr::Column(c) if schema.maybe_index_of_column(c) == Some(rank));
-        let reads_rank = |e: &Expr| e.column_refs().iter().any(|c| schema.maybe_index_of_column(c) == Some(rank));
+        let is_rank =
+            |e: &Expr| matches!(e, Expr::Column(c) if schema.maybe_index_of_column(c) == Some(rank));
+        let reads_rank =
+            |e: &Expr| e.column_refs().iter().any(|c| schema.maybe_index_of_column(c) == Some(rank));
         let mut range = Range { from: 1, to: None };
         let mut residual = split_conjunction_owned(predicate);
         residual.retain(|conjunct| !range.narrow(conjunct, &is_rank));
         // Without a last rank all rows are kept: an OVER aggregate and a filter.
         let Some(to) = range.to else { return Ok(None) };
         let needed = above.last().map(|(made_of, _)| made_of.as_slice()).or(needed);
-        let reads = needed.is_none_or(|exprs| exprs.iter().any(&reads_rank)) || residual.iter().any(&reads_rank);
+        let reads =
+            needed.is_none_or(|exprs| exprs.iter().any(&reads_rank)) || residual.iter().any(&reads_rank);
 
         let mut node = self.ranked(window, function, range.from, to, reads)?;
         let wanted = if reads { rank + 1 } else { rank };
@@ -193,10 +199,19 @@ impl Planner {
     }
 
     /// The operator for a rank in a range. The rank is a column of it only if it is read and not constant.
-    fn ranked(&self, window: &Window, function: RankFunction, from: u64, to: u64, reads: bool) -> Result<Node> {
+    fn ranked(
+        &self,
+        window: &Window,
+        function: RankFunction,
+        from: u64,
+        to: u64,
+        reads: bool,
+    ) -> Result<Node> {
         let params = &window_call(&window.window_expr[0])?.params;
         if params.order_by.is_empty() {
-            return Err(Error::plan("a rank needs ORDER BY").with_hint("write OVER (PARTITION BY ... ORDER BY ...)"));
+            return Err(
+                Error::plan("a rank needs ORDER BY").with_hint("write OVER (PARTITION BY ... ORDER BY ...)")
+            );
         }
         let input = self.lower(&window.input)?;
         if to < from {
@@ -211,9 +226,8 @@ impl Planner {
             .collect();
         let (input, positions) = with_columns(input, &keys)?;
         let (partition, ordering) = positions.split_at(params.partition_by.len());
-        let rank = (reads && from != to).then(|| {
-            window.schema.field(window.schema.fields().len() - 1).name().clone()
-        });
+        let rank = (reads && from != to)
+            .then(|| window.schema.field(window.schema.fields().len() - 1).name().clone());
         let ranked = Ranked {
             partition: partition.to_vec(),
             sort: sort_columns(&params.order_by, ordering),
@@ -261,7 +275,9 @@ impl Planner {
         }
         let mut warnings = Vec::new();
         if !input.properties.bounded && spec.state_ttl.is_none() && !ranked.partition.is_empty() {
-            warnings.push(format!("Deduplicate remembers every value of {key} for ever: set 'table.exec.state.ttl'"));
+            warnings.push(format!(
+                "Deduplicate remembers every value of {key} for ever: set 'table.exec.state.ttl'"
+            ));
         }
         let columns = (input.schema.clone(), input.arrow.clone());
         let body = Body::Operator(Arc::new(move |wiring: &Wiring| {
@@ -269,10 +285,25 @@ impl Planner {
             let build: BuildOperator = Arc::new(move || Ok(Box::new(Deduplicate::new(spec.clone())?)));
             Ok(build)
         }));
-        Ok(originating("Deduplicate", detail, body, input, by_keys(&ranked.partition), columns, properties, warnings))
+        Ok(originating(
+            "Deduplicate",
+            detail,
+            body,
+            input,
+            by_keys(&ranked.partition),
+            columns,
+            properties,
+            warnings,
+        ))
     }
 
-    fn window_rank(&self, input: Node, ranked: Ranked, end: (usize, Option<Tz>), deduplicates: bool) -> Result<Node> {
+    fn window_rank(
+        &self,
+        input: Node,
+        ranked: Ranked,
+        end: (usize, Option<Tz>),
+        deduplicates: bool,
+    ) -> Result<Node> {
         let name = if deduplicates { "WindowDeduplicate" } else { "WindowRank" };
         let descending = ranked.sort.first().is_some_and(|s| s.descending);
         let columns = rank_columns(&input, &ranked)?;
@@ -330,7 +361,9 @@ impl Planner {
         let mut warnings = Vec::new();
         if !input.properties.bounded && spec.state_ttl.is_none() {
             if changing {
-                warnings.push(format!("{name} keeps every row of its input, which may be taken back: set 'table.exec.state.ttl'"));
+                warnings.push(format!(
+                    "{name} keeps every row of its input, which may be taken back: set 'table.exec.state.ttl'"
+                ));
             } else if !ranked.partition.is_empty() {
                 warnings.push(format!(
                     "{name} keeps {} rows for every value of {} for ever: set 'table.exec.state.ttl'",
