@@ -33,13 +33,12 @@ pub mod select;
 pub mod share;
 pub mod set;
 pub mod sink;
-<<<<<<< HEAD
-pub mod table_function;
-=======
 pub mod subquery;
->>>>>>> main
+pub mod table_function;
 pub mod target;
+mod time_bounds;
 pub mod time_join;
+mod version;
 pub mod window;
 pub mod window_table;
 pub mod wire;

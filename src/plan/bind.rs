@@ -22,6 +22,7 @@ use super::group_window::{GROUP_WINDOW, group_window};
 use super::naming::{aliased_subquery, number_columns};
 use super::node::ElementsNode;
 use super::table_function::{call_of, function_name};
+use super::version::version_of;
 use super::window_table::{is_window_function, window_table};
 use super::provider::{Planner, parser_options};
 use super::set::{RewriteSets, set_plan, set_relation};
@@ -56,18 +57,12 @@ impl Planner {
     /// Binds the names of a query: a logical plan as written, unresolved joins and casts included.
     pub(super) fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
-<<<<<<< HEAD
         super::naming::name_columns(&mut query);
         super::group_window::rewrite_group_windows(&mut query)?;
         super::select::rewrite_selects(&mut query)?;
-=======
-        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut NameColumns) {
-            return Err(e);
-        }
         if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteSets) {
             return Err(e);
         }
->>>>>>> main
         read_fields(&mut query);
         crate::function::syntax::rewrite_ast(&mut query);
         let provider = self.provider();
@@ -114,8 +109,15 @@ impl Relations {
         let reference = TableReference::bare(*parts.last().unwrap_or(&""));
         match self.planner.entry(&parts, span)? {
             Entry::Table(table) => {
-                let source = self.planner.table_ref(table, hints, period)?;
-                Ok(LogicalPlanBuilder::scan(reference, Arc::new(source), None)?.build()?)
+                // A lookup table is asked; any other one has versions.
+                let (asked, versions) =
+                    if super::resolve::is_lookup_table(table) { (period, None) } else { (None, period) };
+                let source = self.planner.table_ref(table, hints, asked)?;
+                let scan = LogicalPlanBuilder::scan(reference.clone(), Arc::new(source), None)?.build()?;
+                match versions {
+                    None => Ok(scan),
+                    Some(period) => Ok(version_of(scan, period)),
+                }
             }
             Entry::View(view) if !hints.options.is_empty() => {
                 Err(Error::plan(format!("'{}' is a view: the OPTIONS hint holds for tables", view.name))
@@ -123,11 +125,17 @@ impl Relations {
             }
             Entry::View(view) => {
                 let plan = self.planner.view(view)?;
-                let plan = match period {
-                    Some(period) => with_period(plan, &period, &hints, &view.name, span)?,
-                    None => plan,
+                let (plan, versions) = match period {
+                    Some(period) if reads_lookup(&plan) => {
+                        (with_period(plan, &period, &hints, &view.name, span)?, None)
+                    }
+                    other => (plan, other),
                 };
-                Ok(LogicalPlanBuilder::from(plan).alias(reference)?.build()?)
+                let named = LogicalPlanBuilder::from(plan).alias(reference)?.build()?;
+                match versions {
+                    None => Ok(named),
+                    Some(period) => Ok(version_of(named, period)),
+                }
             }
         }
     }
@@ -263,6 +271,19 @@ impl Relations {
     }
 }
 
+/// Whether a view is over a lookup table.
+fn reads_lookup(plan: &LogicalPlan) -> bool {
+    use datafusion_common::tree_node::TreeNode;
+    let is_lookup = |node: &LogicalPlan| match node {
+        LogicalPlan::TableScan(scan) => {
+            let table = scan.source.downcast_ref::<super::provider::TableRef>();
+            table.is_some_and(|t| super::resolve::is_lookup_table(&t.table))
+        }
+        _ => false,
+    };
+    plan.exists(|node| Ok(is_lookup(node))).unwrap_or(false)
+}
+
 /// Puts `FOR SYSTEM_TIME AS OF` and hints on the one table that a view reads.
 fn with_period(
     plan: LogicalPlan,
@@ -344,6 +365,15 @@ impl RelationPlanner for Relations {
                 if function_name(&name).is_some_and(|f| is_table_call(&f)) =>
             {
                 planned(self.table_call(&name, args, context)?, alias)
+            }
+            TableFactor::Function { name, args, alias, lateral, .. }
+                if function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
+            {
+                if !lateral {
+                    let error = Error::plan("SNAPSHOT stands behind LATERAL, on the right of a join");
+                    return Err(error.at(span_of(name.span())).into());
+                }
+                planned(super::version::snapshot(&name, args, context, self.planner.zone())?, alias)
             }
             TableFactor::Function { name, args, alias, .. } => {
                 let args = args

@@ -15,6 +15,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
+use super::version::{SnapshotNode, VersionNode};
 use super::provider::{Planner, RawTable};
 use super::set::SetNode;
 use crate::catalog::Table;
@@ -112,6 +113,13 @@ impl Planner {
                 }
                 if let Some(node) = node.as_any().downcast_ref::<SetNode>() {
                     return self.lower_set(node);
+                }
+                // They say something to the join above them.
+                if let Some(node) = node.as_any().downcast_ref::<VersionNode>() {
+                    return self.lower(&node.input);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<SnapshotNode>() {
+                    return self.lower(&node.input);
                 }
                 Err(Error::internal(format!("no operator for {}", node.name())))
             }

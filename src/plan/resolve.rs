@@ -9,7 +9,7 @@ use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfRes
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan};
 use datafusion_expr::{
-    EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder,
+    EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNode,
     utils::merge_schema,
 };
 use datafusion_optimizer::analyzer::AnalyzerRule;
@@ -31,10 +31,10 @@ use sqlparser::ast::{self, Spanned};
 
 use super::bind::span_of;
 use super::node::{ElementsNode, UnnestNode, WatermarkNode};
+use super::version::{Period, SnapshotNode, VersionNode, version_below};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
 use crate::catalog::Table;
 use crate::error::{Error, Result};
-use crate::function::TIME_METADATA_KEY;
 use crate::sql::SqlType;
 
 /// Whether a table is looked up in when it stands on the right of a join.
@@ -179,7 +179,7 @@ impl Planner {
                         let fields = elements.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
                         unnest(one, elements, false, fields)
                     }
-                    None => Ok(LogicalPlan::Extension(Extension { node })),
+                    None => self.resolve_extension(node),
                 }
             }
             LogicalPlan::Subquery(subquery) => Ok(LogicalPlan::Subquery(self.resolve_subquery(subquery)?)),
@@ -187,6 +187,37 @@ impl Planner {
                 let other = other.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data;
                 Ok(other.map_subqueries(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
             }
+        }
+    }
+
+    fn resolve_extension(&self, node: Arc<dyn UserDefinedLogicalNode>) -> Result<LogicalPlan> {
+        if let Some(version) = node.as_any().downcast_ref::<VersionNode>() {
+            let period = &version.period;
+            return Err(Error::plan(format!(
+                "FOR SYSTEM_TIME AS OF '{period}' needs a join with a table on its left"
+            ))
+            .at(span_of(period.span())));
+        }
+        if node.as_any().is::<SnapshotNode>() {
+            return Err(Error::plan("SNAPSHOT needs a join with a table on its left")
+                .with_hint("write FROM stream JOIN LATERAL SNAPSHOT(input => TABLE t, ...) AS s ON ..."));
+        }
+        let plan = LogicalPlan::Extension(Extension { node });
+        Ok(plan.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
+    }
+
+    /// The right side of a join, with tables at a moment.
+    fn resolve_right(&self, right: &LogicalPlan) -> Result<LogicalPlan> {
+        match right {
+            LogicalPlan::SubqueryAlias(_) | LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => {
+                let resolved = right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_right(&child)?)))?;
+                Ok(resolved.data)
+            }
+            LogicalPlan::Extension(Extension { node }) if node.as_any().is::<SnapshotNode>() => {
+                let resolved = right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?;
+                Ok(resolved.data)
+            }
+            other => self.resolve_node(other.clone()),
         }
     }
 
@@ -255,8 +286,15 @@ impl Planner {
         {
             return unnest_join(left, elements, &join);
         }
+        if let Some(version) = version_below(right) {
+            let (right, mark) = self.resolve_version(right, version, &left, |p| self.resolve_node(p))?;
+            join.filter = all_of(join.filter.take().into_iter().filter(|f| !is_true(f)).chain(mark).collect());
+            join.left = Arc::new(left);
+            join.right = Arc::new(right);
+            return Ok(LogicalPlan::Join(join));
+        }
         let Some(reference) = table_below(right) else {
-            join.right = Arc::new(self.resolve_node(right.clone())?);
+            join.right = Arc::new(self.resolve_right(right)?);
             join.left = Arc::new(left);
             return Ok(LogicalPlan::Join(join));
         };
@@ -315,44 +353,19 @@ impl Planner {
         }
     }
 
-    /// `FOR SYSTEM_TIME AS OF period` must be the left side's processing time.
+    /// `FOR SYSTEM_TIME AS OF period` on a lookup table must be the left side's processing time.
     fn check_period(&self, period: &ast::Expr, left: &LogicalPlan, reference: &TableRef) -> Result<()> {
-        let span = span_of(period.span());
         let hint = "add a column proc_time AS PROCTIME() to the left table, or leave FOR SYSTEM_TIME out: a plain JOIN on a lookup table is a lookup join";
-        let parts: Vec<&str> = match period {
-            ast::Expr::Identifier(ident) => vec![&ident.value],
-            ast::Expr::CompoundIdentifier(idents) => idents.iter().map(|i| i.value.as_str()).collect(),
-            ast::Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("proctime") => return Ok(()),
-            _ => {
-                return Err(Error::plan("FOR SYSTEM_TIME AS OF takes a time attribute of the left table")
-                    .with_hint(hint)
-                    .at(span));
-            }
-        };
-        let column = match parts.as_slice() {
-            [name] => Column::new_unqualified(*name),
-            [.., qualifier, name] => Column::new(Some(*qualifier), *name),
-            [] => return Err(Error::internal("an empty name")),
-        };
-        let Ok(index) = left.schema().index_of_column(&column) else {
-            return Err(Error::plan(format!("'{}' is not a column of the left table", column.flat_name()))
-                .with_hint(hint)
-                .at(span));
-        };
-        let field = left.schema().field(index);
-        if field.metadata().get(TIME_METADATA_KEY).map(String::as_str) == Some("proctime") {
-            return Ok(());
-        }
-        let error = if matches!(field.data_type(), arrow::datatypes::DataType::Timestamp(..)) {
-            Error::unsupported(format!(
-                "'{}' is not processing time: '{}' would be joined as a versioned table, which is not supported yet",
+        match self.period(period, left, hint)? {
+            Period::Processing => Ok(()),
+            Period::Column(column) => Err(Error::unsupported(format!(
+                "'{}' is not processing time: lookup table '{}' knows what is now, not what was then",
                 column.flat_name(),
                 reference.table.name
             ))
-        } else {
-            Error::plan(format!("'{}' is not a time attribute", column.flat_name()))
-        };
-        Err(error.with_hint(hint).at(span))
+            .with_hint(hint)
+            .at(span_of(period.span()))),
+        }
     }
 
     /// DataFusion's coercion and those of its logical rewrites that hold for unbounded input.
