@@ -18,7 +18,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::catalog::Table;
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Kinds, Waker};
+use crate::flow::{Chunk, Kinds, Split, Waker};
 
 /// What a query wants from a table.
 #[derive(Debug, Clone)]
@@ -125,6 +125,12 @@ pub trait Reader: Send {
     /// the readers of a source.
     fn progress(&self) -> (u64, Option<u64>) {
         (0, None)
+    }
+
+    /// The split that the rows of the last [`Reader::read`] came from. Readers whose rows are one stream
+    /// have one split.
+    fn split(&self) -> Split {
+        Split::default()
     }
 
     /// Records left out so far because they could not be decoded and the table says so.

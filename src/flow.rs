@@ -1,14 +1,17 @@
 //! The runtime: messages, operators, tasks, jobs.
 
+pub mod exchange;
 pub mod fragment;
 pub mod job;
 pub mod mailbox;
 pub mod merge;
 pub mod message;
+pub mod metrics;
 pub mod operator;
 pub mod task;
 
 pub use job::{Job, JobMetrics, JobState};
 pub use mailbox::{Mailbox, Waker};
 pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};
-pub use operator::{Operator, OperatorContext, Output};
+pub use metrics::StageMetrics;
+pub use operator::{Operator, OperatorContext, Output, Split};

@@ -36,6 +36,10 @@ pub enum Head {
 /// An operator of a fragment.
 #[derive(Clone)]
 pub struct Stage {
+    /// What it is called, for people.
+    pub name: &'static str,
+    /// What EXPLAIN prints behind the name.
+    pub detail: String,
     /// Makes the operator for one task.
     pub build: BuildOperator,
     /// Where what it emits goes: always a later operator, or the output.
@@ -58,6 +62,10 @@ pub enum Tail {
 }
 
 /// Operators that run together on one thread, `parallelism` times.
+///
+/// Operators and heads form a tree: each sends to one port, and what they emit ends at the tail. An exchange has
+/// one fragment that receives it and one or several that send to it; those are numbered one after
+/// the other, in the order of the job's fragments.
 #[derive(Clone)]
 pub struct Fragment {
     /// Tasks.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
-use crate::flow::{Mailbox, Watermark};
+use crate::flow::{Mailbox, StageMetrics, Watermark};
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +94,7 @@ pub struct Job {
     /// When it started.
     pub started: std::time::Instant,
     warnings: std::sync::OnceLock<Vec<String>>,
+    stages: std::sync::OnceLock<Vec<Arc<StageMetrics>>>,
     state: Mutex<JobState>,
     changed: Condvar,
     mailboxes: Mutex<Vec<Mailbox>>,
@@ -116,6 +117,7 @@ impl Job {
             lookups,
             started: std::time::Instant::now(),
             warnings: Default::default(),
+            stages: Default::default(),
             state: Mutex::new(JobState::Running),
             changed: Condvar::new(),
             mailboxes: Mutex::default(),
@@ -131,6 +133,17 @@ impl Job {
     /// What the planner warned of, such as state that grows without bound.
     pub fn warnings(&self) -> &[String] {
         self.warnings.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Sets the counters of its steps; once.
+    pub(crate) fn set_stages(&self, stages: Vec<Arc<StageMetrics>>) {
+        let _ = self.stages.set(stages);
+    }
+
+    /// What each source, operator, exchange and sink has done, fragment by fragment, in the order of the
+    /// rows' way.
+    pub fn stages(&self) -> &[Arc<StageMetrics>] {
+        self.stages.get().map_or(&[], Vec::as_slice)
     }
 
     /// Adds the mailbox of a task, so that [`Job::cancel`] reaches it.

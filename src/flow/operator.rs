@@ -42,6 +42,17 @@ impl Output {
     }
 }
 
+/// Which part of a source rows come from, for watermarks: see [`Operator::split`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Split {
+    /// Tells it from others of the same source: event time runs in each split for itself. A reader comes back to no
+    /// split that it has left.
+    pub id: u64,
+    /// Other splits have not been begun by anybody: their rows may be older than any that was read, so that
+    /// nothing can be said about event time yet.
+    pub others_pending: bool,
+}
+
 /// What an operator gets when its task starts.
 #[derive(Debug, Clone)]
 pub struct OperatorContext {
@@ -82,6 +93,12 @@ pub trait Operator: Send {
     /// One of several inputs has ended; [`Operator::end`] follows when all have.
     fn end_at(&mut self, _input: usize, _out: &mut Output) -> Result<()> {
         Ok(())
+    }
+
+    /// The rows that follow come from another split of the source. Told to the operators behind a source,
+    /// up to the first that answers true: the one that assigns watermarks.
+    fn split(&mut self, _split: Split) -> bool {
+        false
     }
 
     /// Progress of event time over all inputs; operators that hold rows back hold it back behind them.

@@ -1,36 +1,76 @@
-//! A task: readers, a tree of operators and one writer, driven by a loop on a compute thread.
+//! A task: readers and receivers, a tree of operators and one writer or sender, driven by a loop on a
+//! compute thread.
 //!
 //! ```text
 //!             ┌────────────────────── one thread, no queue ──────────────────────┐
-//!  bytes ──>  reader ──> operator 0 ──> operator 1 ──> ... ──> writer ──> bytes
-//!             └───▲────────▲──────────────▲──────────────────────────────────────┘
-//!                 └────────┴── mailbox ───┘   woken by what waits elsewhere (sockets, timers)
+//!  bytes ──>  reader ───> operator 0 ──┐                                         │
+//!             │                        ├─> operator 2 ──> ... ──> writer or ─────┼──> bytes, other tasks
+//!  tasks ──>  receiver ─> operator 1 ──┘                          sender         │
+//!             └───▲─────────▲─────────────▲─────────────────────────▲────────────┘
+//!                 └─────────┴── mailbox ──┴─────────────────────────┘
+//!                     woken by what waits elsewhere (sockets, timers, other tasks)
 //! ```
-//! The loop takes what has arrived, gives what is woken its turn, reads when every operator has room, and
-//! parks otherwise. Batches are greedy: whatever has arrived travels at once, and what the writer
-//! buffers is flushed before the thread parks. Nothing ticks.
+//! The loop takes what has arrived, gives what is woken its turn, reads when every operator on the way has
+//! room, from each head by turns, and parks otherwise. Batches are greedy: whatever has arrived travels at once, and
+//! what the writer buffers is flushed before the thread parks. Nothing ticks.
+//!
+//! Where several streams come together, the task merges their watermarks, status and ends ([`Merge`]);
+//! an operator sees each once. A barrier is passed on when all heads that have not ended have it; then
+//! every operator gets it in the order of the stream.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::fragment::{self, Fragment, Port};
+use super::exchange::{Exchange, Received, Receiver, Sender};
+use super::fragment::{Fragment, Head, Port, Tail};
 use super::job::JobMetrics;
 use super::mailbox::Mailbox;
-use super::merge::Merge;
-use super::message::{Chunk, Message};
-use super::operator::{Operator, OperatorContext, Output};
+use super::merge::{Merge, Merged};
+use super::message::{Barrier, Chunk, Message, Status};
+use super::metrics::StageMetrics;
+use super::operator::{Operator, OperatorContext, Output, Split};
 use crate::clock::Clock;
 use crate::connector::{Read, Reader, ReaderContext, Writer};
 use crate::error::{Error, Result};
 
+/// The mailbox token of the tail. Operators have their index, heads theirs behind [`HEADS`].
+const TAIL: usize = usize::MAX;
+const HEADS: usize = usize::MAX / 2;
+
 /// Makes an operator for one task.
 pub type BuildOperator = Arc<dyn Fn() -> Result<Box<dyn Operator>> + Send + Sync>;
+
+/// Where the rows of a task go.
+pub enum TaskTail {
+    /// To a sink.
+    Writer(Box<dyn Writer>),
+    /// To the exchange of its fragment, as the sender of this number.
+    Sender(usize),
+}
+
+/// One task of a fragment, before it runs.
+pub struct TaskPlan {
+    /// What it runs.
+    pub fragment: Arc<Fragment>,
+    /// Index of the task in its fragment.
+    pub task: usize,
+    /// Where its rows go.
+    pub tail: TaskTail,
+    /// The exchanges of the job by number.
+    pub exchanges: Arc<HashMap<usize, Exchange>>,
+    /// Whether the rows of the sink never end by themselves, from this source or another one.
+    pub endless: bool,
+    /// Counters: of the heads, the operators and the tail of the fragment.
+    pub stages: Vec<Arc<StageMetrics>>,
+}
 
 /// What a task needs from its job.
 #[derive(Clone)]
 pub struct TaskContext {
-    /// Index of the task in its pipeline.
-    pub task: usize,
     /// Where it is woken.
     pub mailbox: Mailbox,
     /// Processing time.
@@ -41,7 +81,7 @@ pub struct TaskContext {
     pub metrics: Arc<JobMetrics>,
 }
 
-/// What the reader has reported so far.
+/// What a reader has reported so far.
 #[derive(Default)]
 struct Progress {
     bytes: u64,
@@ -49,16 +89,8 @@ struct Progress {
     skipped: u64,
 }
 
-/// A reader and where its rows go.
-struct Head {
-    reader: Box<dyn Reader>,
-    to: Place,
-    readable: bool,
-    exhausted: bool,
-    progress: Progress,
-}
-
-/// A port, and which of its senders one is.
+/// Where messages go: an input of an operator, and which of its senders they come from. The tail stands
+/// behind the last operator.
 #[derive(Clone, Copy)]
 struct Place {
     operator: usize,
@@ -66,235 +98,532 @@ struct Place {
     sender: usize,
 }
 
+enum Input {
+    Reader {
+        reader: Box<dyn Reader>,
+        progress: Progress,
+        split: Split,
+    },
+    Receiver(Receiver),
+    /// It has ended, or nobody wants its rows.
+    Done,
+}
+
+struct HeadState {
+    input: Input,
+    to: Place,
+    /// Operators between it and the tail.
+    path: Vec<usize>,
+    /// It may have something.
+    readable: bool,
+    /// A barrier has come; nothing is read before the other heads have it.
+    barrier: Option<Barrier>,
+    metrics: Arc<StageMetrics>,
+}
+
+impl HeadState {
+    fn is_done(&self) -> bool {
+        matches!(self.input, Input::Done)
+    }
+}
+
+struct Step {
+    operator: Box<dyn Operator>,
+    /// Kept between calls.
+    out: Output,
+    to: Place,
+    /// Operators between it and the tail.
+    path: Vec<usize>,
+    /// It was woken and has not been called yet.
+    woken: bool,
+    /// It has emitted its end.
+    ended: bool,
+    metrics: Arc<StageMetrics>,
+}
+
+enum TailState {
+    Writer(Box<dyn Writer>),
+    Sender(Sender),
+}
+
 /// A running task.
 struct Task {
-    heads: Vec<Head>,
-    operators: Vec<Box<dyn Operator>>,
-    /// Where each operator sends.
-    places: Vec<Place>,
-    /// What the senders of each operator have said, and last those of the writer.
+    task: usize,
+    heads: Vec<HeadState>,
+    /// The head whose turn it is.
+    turn: usize,
+    steps: Vec<Step>,
+    /// What comes together at each operator, and at the tail.
     merges: Vec<Merge>,
-    writer: Box<dyn Writer>,
+    tail: TailState,
+    tail_metrics: Arc<StageMetrics>,
     mailbox: Mailbox,
     metrics: Arc<JobMetrics>,
-    /// One buffer an operator, kept between calls.
-    outputs: Vec<Output>,
     endless: bool,
     ended: bool,
 }
 
-/// Runs one task of a fragment to its end. A task of an endless stream that is cancelled hands over what it
-/// has written; what still waits in its operators is dropped.
-pub fn run(fragment: &Fragment, endless: bool, writer: Box<dyn Writer>, context: TaskContext) -> Result<()> {
-    let count = fragment.operators.len();
-    let mut merges: Vec<Merge> = (0..=count).map(|_| Merge::default()).collect();
-    let mut place = |port: Port| Place {
-        operator: port.operator,
-        input: port.input,
-        sender: merges[port.operator].add(port.input),
-    };
-    let mut heads = Vec::with_capacity(fragment.heads.len());
-    for (index, (head, port)) in fragment.heads.iter().enumerate() {
-        let fragment::Head::Source(source) = head else {
-            return Err(Error::unsupported("exchanges are not supported yet"));
+/// Runs one task of a fragment to its end. A task of an endless stream that is cancelled hands over what
+/// it has written; what still waits in its operators is dropped.
+pub fn run(plan: TaskPlan, context: TaskContext) -> Result<()> {
+    Task::open(plan, context)?.run()
+}
+
+/// Numbers the senders of each input as they are met.
+struct Places {
+    /// Senders by operator and input.
+    senders: Vec<Vec<usize>>,
+}
+
+impl Places {
+    fn place(&mut self, port: Port, from: usize) -> Result<Place> {
+        let Port { operator, input } = port;
+        let Some(inputs) = self.senders.get_mut(operator).filter(|_| operator >= from) else {
+            return Err(Error::internal(format!(
+                "a fragment sends to operator {operator}, which is not behind"
+            )));
         };
-        let reader = source.reader(ReaderContext {
-            task: context.task,
-            parallelism: fragment.parallelism,
-            waker: context.mailbox.waker(count + index),
-            runtime: context.runtime.clone(),
-        })?;
-        let to = place(*port);
-        heads.push(Head { reader, to, readable: true, exhausted: false, progress: Progress::default() });
+        if inputs.len() <= input {
+            inputs.resize(input + 1, 0);
+        }
+        inputs[input] += 1;
+        Ok(Place { operator, input, sender: inputs[input] - 1 })
     }
-    let places: Vec<Place> = fragment.operators.iter().map(|stage| place(stage.to)).collect();
-    let mut operators = Vec::with_capacity(count);
-    for (index, stage) in fragment.operators.iter().enumerate() {
-        let mut operator = (stage.build)()?;
-        operator.open(OperatorContext {
-            task: context.task,
-            parallelism: fragment.parallelism,
-            waker: context.mailbox.waker(index),
-            clock: context.clock.clone(),
-        })?;
-        operators.push(operator);
+
+    fn merges(&self) -> Result<Vec<Merge>> {
+        if self.senders.iter().any(|inputs| inputs.is_empty() || inputs.contains(&0)) {
+            return Err(Error::internal("an input of an operator has no sender"));
+        }
+        Ok(self.senders.iter().map(|inputs| Merge::new(inputs)).collect())
     }
-    let outputs = operators.iter().map(|_| Output::default()).collect();
-    Task {
-        heads,
-        operators,
-        places,
-        merges,
-        writer,
-        mailbox: context.mailbox,
-        metrics: context.metrics,
-        outputs,
-        endless,
-        ended: false,
-    }
-    .run()
+}
+
+/// Operators from one to the tail.
+fn path(first: usize, to: &[Place]) -> Vec<usize> {
+    std::iter::successors(Some(first), |&o| to.get(o).map(|p| p.operator)).filter(|&o| o < to.len()).collect()
 }
 
 impl Task {
+    fn open(plan: TaskPlan, context: TaskContext) -> Result<Self> {
+        let TaskPlan { fragment, task, tail, exchanges, endless, mut stages } = plan;
+        let parallelism = fragment.parallelism;
+        let exchange = |number: usize| {
+            exchanges.get(&number).ok_or_else(|| Error::internal(format!("there is no exchange {number}")))
+        };
+        let (heads, operators) = (fragment.heads.len(), fragment.operators.len());
+        if stages.len() != heads + operators + 1 {
+            return Err(Error::internal("a task has not one counter a step"));
+        }
+        let tail_metrics = stages.remove(heads + operators);
+        let mut places = Places { senders: vec![Vec::new(); operators + 1] };
+        let from_heads: Vec<Place> =
+            fragment.heads.iter().map(|(_, port)| places.place(*port, 0)).collect::<Result<_>>()?;
+        let from_steps: Vec<Place> = fragment
+            .operators
+            .iter()
+            .enumerate()
+            .map(|(i, stage)| places.place(stage.to, i + 1))
+            .collect::<Result<_>>()?;
+        let tail = match (tail, &fragment.tail) {
+            (TaskTail::Writer(writer), Tail::Sink(_)) => TailState::Writer(writer),
+            (TaskTail::Sender(sender), Tail::Exchange { number, keys }) => {
+                let waker = context.mailbox.waker(TAIL);
+                TailState::Sender(exchange(*number)?.sender(sender, keys.clone(), &waker))
+            }
+            _ => return Err(Error::internal("a task does not end where its fragment does")),
+        };
+        let mut opened = Vec::with_capacity(heads);
+        for (i, (head, _)) in fragment.heads.iter().enumerate() {
+            let waker = context.mailbox.waker(HEADS + i);
+            let input = match head {
+                Head::Source(source) => Input::Reader {
+                    reader: source.reader(ReaderContext {
+                        task,
+                        parallelism,
+                        waker,
+                        runtime: context.runtime.clone(),
+                    })?,
+                    progress: Progress::default(),
+                    split: Split::default(),
+                },
+                Head::Exchange(number) => Input::Receiver(exchange(*number)?.receiver(task, waker)),
+            };
+            opened.push(HeadState {
+                input,
+                to: from_heads[i],
+                path: path(from_heads[i].operator, &from_steps),
+                readable: true,
+                barrier: None,
+                metrics: stages[i].clone(),
+            });
+        }
+        let mut steps = Vec::with_capacity(operators);
+        for (i, stage) in fragment.operators.iter().enumerate() {
+            let mut operator = (stage.build)()?;
+            operator.open(OperatorContext {
+                task,
+                parallelism,
+                waker: context.mailbox.waker(i),
+                clock: context.clock.clone(),
+            })?;
+            steps.push(Step {
+                operator,
+                out: Output::default(),
+                to: from_steps[i],
+                path: path(from_steps[i].operator, &from_steps),
+                woken: false,
+                ended: false,
+                metrics: stages[heads + i].clone(),
+            });
+        }
+        Ok(Self {
+            task,
+            heads: opened,
+            turn: 0,
+            steps,
+            merges: places.merges()?,
+            tail,
+            tail_metrics,
+            mailbox: context.mailbox,
+            metrics: context.metrics,
+            endless,
+            ended: false,
+        })
+    }
+
     fn run(mut self) -> Result<()> {
-        let mut turn = 0;
         loop {
             let mail = self.mailbox.take();
             if mail.cancelled {
-                if self.endless {
-                    self.writer.finish()?;
+                if let (true, TailState::Writer(writer)) = (self.endless, &mut self.tail) {
+                    writer.finish()?;
                 }
                 return Err(Error::cancelled());
             }
             for token in mail.woken {
-                match token.checked_sub(self.operators.len()) {
-                    Some(head) => self.heads[head].readable = true,
-                    None => self.with_operator(token, |operator, out| operator.wake(out))?,
+                match token {
+                    // Looked at below.
+                    TAIL => {}
+                    head if head >= HEADS => self.heads[head - HEADS].readable = true,
+                    operator => self.steps[operator].woken = true,
                 }
             }
+            self.wake_operators()?;
             let deadline = self.fire_timers()?;
             if self.ended {
-                return self.writer.finish();
+                return match &mut self.tail {
+                    TailState::Writer(writer) => writer.finish(),
+                    TailState::Sender(_) => Ok(()),
+                };
             }
-            // One chunk of each in turn.
-            let count = self.heads.len();
-            let next = (0..count).map(|i| (turn + i) % count).find(|&i| {
-                let head = &self.heads[i];
-                head.readable && !head.exhausted && self.has_room(head.to.operator)
-            });
-            if let Some(head) = next {
-                turn = head + 1;
+            if let TailState::Sender(sender) = &self.tail
+                && sender.is_abandoned()
+            {
+                return Ok(());
+            }
+            if let Some(head) = self.next_head() {
                 self.read(head)?;
                 continue;
             }
-            self.writer.flush()?;
+            if let TailState::Writer(writer) = &mut self.tail {
+                writer.flush()?;
+            }
             // Mail that arrived during this round is still there: waiting returns at once.
             self.mailbox.park(deadline);
         }
     }
 
-    fn read(&mut self, index: usize) -> Result<()> {
-        let head = &mut self.heads[index];
-        let to = head.to;
-        let read = head.reader.read()?;
-        let chunk = match read {
-            Read::Batch(batch) => Chunk::append(batch, Instant::now()),
-            Read::Changes(batch, kinds) => Chunk { batch, kinds, ingest: Instant::now() },
-            Read::Pending => {
-                head.readable = false;
-                return Ok(());
+    /// What leads to the tail takes rows.
+    fn has_room(&self, path: &[usize]) -> bool {
+        path.iter().all(|&o| self.steps[o].ended || self.steps[o].operator.room() > 0)
+            && match &self.tail {
+                TailState::Writer(_) => true,
+                TailState::Sender(sender) => sender.has_room(),
             }
-            Read::End => {
-                head.exhausted = true;
-                self.report_progress(index);
-                return self.deliver(to, Message::End);
-            }
-        };
-        JobMetrics::add(&self.metrics.rows_in, chunk.len() as u64);
-        self.report_progress(index);
-        self.deliver(to, Message::Data(chunk))
     }
 
-    /// Whether all operators from one to the writer take more.
-    fn has_room(&self, mut operator: usize) -> bool {
-        while operator < self.operators.len() {
-            if self.operators[operator].room() == 0 {
-                return false;
+    /// Calls operators that were woken, unless what is behind them has no room: that is woken itself when
+    /// it has.
+    fn wake_operators(&mut self) -> Result<()> {
+        for i in 0..self.steps.len() {
+            if self.steps[i].woken && self.has_room(&self.steps[i].path) {
+                self.steps[i].woken = false;
+                self.call(i, 0, |operator, out| operator.wake(out))?;
             }
-            operator = self.places[operator].operator;
         }
-        true
-    }
-
-    /// Adds what a reader has consumed since the last time.
-    fn report_progress(&mut self, index: usize) {
-        let head = &mut self.heads[index];
-        let (bytes, total) = head.reader.progress();
-        let now = Progress { bytes, total: total.unwrap_or(0), skipped: head.reader.skipped() };
-        let before = std::mem::replace(&mut head.progress, now);
-        let now = &head.progress;
-        JobMetrics::add(&self.metrics.bytes_in, now.bytes.saturating_sub(before.bytes));
-        JobMetrics::add(&self.metrics.bytes_total, now.total.saturating_sub(before.total));
-        JobMetrics::add(&self.metrics.records_skipped, now.skipped.saturating_sub(before.skipped));
+        Ok(())
     }
 
     /// Gives operators whose deadline has passed their turn; the next deadline.
     fn fire_timers(&mut self) -> Result<Option<Instant>> {
         let mut next: Option<Instant> = None;
-        for index in 0..self.operators.len() {
-            let Some(deadline) = self.operators[index].deadline() else { continue };
+        for i in 0..self.steps.len() {
+            let deadline = |step: &Step| step.operator.deadline().filter(|_| !step.ended);
+            let Some(due) = deadline(&self.steps[i]) else { continue };
             let now = Instant::now();
-            if deadline <= now {
-                self.with_operator(index, |operator, out| operator.timer(now, out))?;
+            if due <= now {
+                self.call(i, 0, |operator, out| operator.timer(now, out))?;
             }
-            if let Some(deadline) = self.operators[index].deadline() {
-                next = Some(next.map_or(deadline, |n| n.min(deadline)));
+            if let Some(due) = deadline(&self.steps[i]) {
+                next = Some(next.map_or(due, |n| n.min(due)));
             }
         }
         Ok(next)
     }
 
+    /// The head to be read, each by turns.
+    fn next_head(&mut self) -> Option<usize> {
+        let count = self.heads.len();
+        let ready = |i: &usize| {
+            let head = &self.heads[*i];
+            head.readable && head.barrier.is_none() && !head.is_done() && self.has_room(&head.path)
+        };
+        let head = (0..count).map(|turn| (self.turn + turn) % count).find(ready)?;
+        self.turn = head + 1;
+        Some(head)
+    }
+
+    fn read(&mut self, index: usize) -> Result<()> {
+        let head = &mut self.heads[index];
+        let to = head.to;
+        let message = match &mut head.input {
+            Input::Reader { reader, .. } => {
+                let started = Instant::now();
+                let read = reader.read()?;
+                let now = Instant::now();
+                let chunk = match read {
+                    Read::Batch(batch) => Chunk::append(batch, now),
+                    Read::Changes(batch, kinds) => Chunk { batch, kinds, ingest: now },
+                    Read::Pending => {
+                        head.readable = false;
+                        return Ok(());
+                    }
+                    Read::End => {
+                        self.report_progress(index);
+                        return self.head_ended(index);
+                    }
+                };
+                head.metrics.add(0, chunk.len(), now - started);
+                JobMetrics::add(&self.metrics.rows_in, chunk.len() as u64);
+                self.report_progress(index);
+                self.tell_split(index);
+                Message::Data(chunk)
+            }
+            Input::Receiver(receiver) => match receiver.receive()? {
+                Received::Pending => {
+                    head.readable = false;
+                    return Ok(());
+                }
+                Received::Message(Message::End) => return self.head_ended(index),
+                Received::Message(Message::Barrier(barrier)) => {
+                    head.barrier = Some(barrier);
+                    return self.line_up();
+                }
+                Received::Message(message) => {
+                    if let Message::Data(chunk) = &message {
+                        head.metrics.add(0, chunk.len(), std::time::Duration::ZERO);
+                    }
+                    message
+                }
+            },
+            Input::Done => return Ok(()),
+        };
+        self.deliver(to, message)
+    }
+
+    fn head_ended(&mut self, index: usize) -> Result<()> {
+        self.heads[index].input = Input::Done;
+        self.deliver(self.heads[index].to, Message::End)?;
+        self.line_up()
+    }
+
+    /// Adds what a reader has consumed since the last time.
+    fn report_progress(&mut self, index: usize) {
+        let Input::Reader { reader, progress, .. } = &mut self.heads[index].input else { return };
+        let (bytes, total) = reader.progress();
+        let now = Progress { bytes, total: total.unwrap_or(0), skipped: reader.skipped() };
+        let metrics = &self.metrics;
+        JobMetrics::add(&metrics.bytes_in, now.bytes.saturating_sub(progress.bytes));
+        JobMetrics::add(&metrics.bytes_total, now.total.saturating_sub(progress.total));
+        JobMetrics::add(&metrics.records_skipped, now.skipped.saturating_sub(progress.skipped));
+        *progress = now;
+    }
+
+    /// Tells the operator that assigns watermarks, if there is one, which split the next rows are from.
+    fn tell_split(&mut self, index: usize) {
+        let head = &mut self.heads[index];
+        let Input::Reader { reader, split, .. } = &mut head.input else { return };
+        let now = reader.split();
+        if std::mem::replace(split, now) == now {
+            return;
+        }
+        for &operator in &head.path {
+            if self.steps[operator].operator.split(now) {
+                return;
+            }
+        }
+    }
+
     /// Calls one operator and delivers what it emits.
-    fn with_operator(
+    fn call(
         &mut self,
         index: usize,
+        rows: usize,
         call: impl FnOnce(&mut dyn Operator, &mut Output) -> Result<()>,
     ) -> Result<()> {
-        let mut out = std::mem::take(&mut self.outputs[index]);
-        call(self.operators[index].as_mut(), &mut out)?;
-        let to = self.places[index];
+        let step = &mut self.steps[index];
+        if step.ended {
+            return Ok(());
+        }
+        let mut out = std::mem::take(&mut step.out);
+        let started = Instant::now();
+        call(step.operator.as_mut(), &mut out)?;
+        let busy = started.elapsed();
+        let to = step.to;
+        let mut emitted = 0;
         for message in out.drain() {
+            match &message {
+                Message::Data(chunk) => emitted += chunk.len(),
+                Message::Watermark(watermark) => {
+                    self.steps[index].metrics.note_watermark(self.task, *watermark);
+                }
+                Message::Status(_) => {}
+                // The task passes it on itself, to all operators.
+                Message::Barrier(_) => continue,
+                Message::End => {
+                    self.steps[index].ended = true;
+                    self.deliver(to, message)?;
+                    self.close_heads_before(index);
+                    break;
+                }
+            }
             self.deliver(to, message)?;
         }
-        self.outputs[index] = out;
+        self.steps[index].metrics.add(rows, emitted, busy);
+        self.steps[index].out = out;
         Ok(())
     }
 
-    /// Hands a message to an operator, or to the writer behind all of them.
+    /// Nothing that leads only to an operator that has ended is read any more.
+    fn close_heads_before(&mut self, operator: usize) {
+        for head in self.heads.iter_mut().filter(|h| h.path.contains(&operator)) {
+            head.input = Input::Done;
+        }
+    }
+
+    /// Hands a message to an operator or to the tail. Signals are merged with those of other senders.
     fn deliver(&mut self, to: Place, message: Message) -> Result<()> {
-        let index = to.operator;
-        let is_writer = index == self.operators.len();
-        let merge = &mut self.merges[index];
-        let merged = match message {
-            Message::Data(chunk) if is_writer => return self.write(&chunk),
+        let Place { operator, input, sender } = to;
+        match message {
+            Message::Data(chunk) if operator == self.steps.len() => self.write(chunk),
             Message::Data(chunk) => {
-                return self.with_operator(index, |operator, out| operator.chunk_at(to.input, chunk, out));
+                let rows = chunk.len();
+                self.call(operator, rows, |operator, out| operator.chunk_at(input, chunk, out))
             }
-            Message::Barrier(_) if is_writer => return Ok(()),
-            Message::Barrier(barrier) => {
-                return self.with_operator(index, |operator, out| operator.barrier(barrier, out));
+            Message::Watermark(watermark) => {
+                let merged = self.merges[operator].watermark(input, sender, watermark);
+                self.progress(operator, input, merged)
             }
-            Message::Watermark(watermark) => merge.watermark(to.sender, watermark),
-            Message::Status(status) => merge.status(to.sender, status),
-            Message::End => merge.end(to.sender),
-        };
-        if is_writer {
-            self.ended |= merged.ended;
-            merged.all.iter().for_each(|watermark| self.metrics.note_watermark(*watermark));
+            Message::Status(status) => {
+                let merged = self.merges[operator].status(input, sender, status);
+                self.progress(operator, input, merged)
+            }
+            // Never sent from step to step.
+            Message::Barrier(_) => Ok(()),
+            Message::End => {
+                let merged = self.merges[operator].end(input, sender);
+                self.progress(operator, input, merged)?;
+                if operator == self.steps.len() {
+                    return if self.merges[operator].ended() {
+                        self.tail_signal(Message::End)
+                    } else {
+                        Ok(())
+                    };
+                }
+                if self.merges[operator].input_ended(input) {
+                    self.call(operator, 0, |operator, out| operator.end_at(input, out))?;
+                }
+                if self.merges[operator].ended() {
+                    self.call(operator, 0, |operator, out| operator.end(out))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn progress(&mut self, operator: usize, input: usize, merged: Merged) -> Result<()> {
+        if merged == Merged::default() {
             return Ok(());
         }
-        let inputs = merge.has_inputs();
-        self.with_operator(index, |operator, out| {
-            if let Some((input, watermark)) = merged.input.filter(|_| inputs) {
+        let Merged { input: of_input, all } = merged;
+        if operator == self.steps.len() {
+            if all.active {
+                self.tail_signal(Message::Status(Status::Active))?;
+            }
+            if let Some(watermark) = all.watermark {
+                self.tail_signal(Message::Watermark(watermark))?;
+            }
+            return if all.idle { self.tail_signal(Message::Status(Status::Idle)) } else { Ok(()) };
+        }
+        self.call(operator, 0, |operator, out| {
+            if all.active {
+                operator.status(Status::Active, out)?;
+            }
+            if let Some(watermark) = of_input {
                 operator.watermark_at(input, watermark, out)?;
             }
-            if let Some(watermark) = merged.all {
+            if let Some(watermark) = all.watermark {
                 operator.watermark(watermark, out)?;
             }
-            if let Some(status) = merged.status {
-                operator.status(status, out)?;
-            }
-            if let Some(input) = merged.input_ended.filter(|_| inputs) {
-                operator.end_at(input, out)?;
-            }
-            if merged.ended { operator.end(out) } else { Ok(()) }
+            if all.idle { operator.status(Status::Idle, out) } else { Ok(()) }
         })
     }
 
-    fn write(&mut self, chunk: &Chunk) -> Result<()> {
-        self.writer.write(chunk)?;
-        JobMetrics::add(&self.metrics.rows_out, chunk.len() as u64);
-        self.metrics.record_latency(chunk.ingest.elapsed(), chunk.len() as u64);
+    /// Passes a barrier on when all heads that have not ended have it.
+    fn line_up(&mut self) -> Result<()> {
+        let mut live = self.heads.iter().filter(|h| !h.is_done());
+        let Some(barrier) = self.heads.iter().find_map(|h| h.barrier) else { return Ok(()) };
+        if !live.all(|h| h.barrier.is_some()) {
+            return Ok(());
+        }
+        self.heads.iter_mut().for_each(|h| h.barrier = None);
+        for i in 0..self.steps.len() {
+            self.call(i, 0, |operator, out| operator.barrier(barrier, out))?;
+        }
+        self.tail_signal(Message::Barrier(barrier))
+    }
+
+    fn write(&mut self, chunk: Chunk) -> Result<()> {
+        let rows = chunk.len();
+        let started = Instant::now();
+        match &mut self.tail {
+            TailState::Sender(sender) => {
+                sender.send(Message::Data(chunk))?;
+                self.tail_metrics.add(rows, rows, started.elapsed());
+            }
+            TailState::Writer(writer) => {
+                writer.write(&chunk)?;
+                self.tail_metrics.add(rows, 0, started.elapsed());
+                JobMetrics::add(&self.metrics.rows_out, rows as u64);
+                self.metrics.record_latency(chunk.ingest.elapsed(), rows as u64);
+            }
+        }
         Ok(())
+    }
+
+    fn tail_signal(&mut self, signal: Message) -> Result<()> {
+        self.ended |= matches!(signal, Message::End);
+        if let Message::Watermark(watermark) = signal {
+            self.tail_metrics.note_watermark(self.task, watermark);
+        }
+        match &mut self.tail {
+            TailState::Sender(sender) => sender.send(signal),
+            TailState::Writer(_) => {
+                if let Message::Watermark(watermark) = signal {
+                    self.metrics.note_watermark(watermark);
+                }
+                Ok(())
+            }
+        }
     }
 }

@@ -37,8 +37,8 @@ use tokio::time::Instant;
 use self::assemble::Assembler;
 use self::memory::Memory;
 use self::queue::{Cell, Held, Queue, RowRef};
-use crate::error::{Error, Result};
 use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Status, Watermark};
 use crate::lookup::keys::KeyColumns;
 use crate::lookup::{Answer, Completions, Failure, FailureKind, Lookup, OnError, Outcome, OutputMode};
@@ -130,7 +130,8 @@ impl LookupJoin {
         let memory = match &spec.memory {
             None => None,
             Some(memory) => {
-                let right: Vec<_> = spec.schema.fields().iter().skip(spec.left_projection.len()).cloned().collect();
+                let right: Vec<_> =
+                    spec.schema.fields().iter().skip(spec.left_projection.len()).cloned().collect();
                 Some(Memory::new(&memory.left, Arc::new(Schema::new(right)), memory.state_ttl)?)
             }
         };

@@ -2,46 +2,68 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::compute::max;
-use arrow::datatypes::{
-    DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
-};
+use arrow::array::Array;
 use datafusion_physical_expr::PhysicalExpr;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flow::message::WatermarkClock;
-use crate::flow::{Chunk, Message, Operator, Output, Watermark};
+use crate::flow::{Chunk, Kind, Message, Operator, Output, Watermark};
+use crate::operator::window::times::millis;
 
-/// Emits the largest value of the watermark expression behind each chunk, when it has grown.
+/// Emits the largest value of the watermark expression behind each chunk, when it has grown. Before a row that is
+/// late by what the rows before it say, the chunk is cut and the watermark comes in between: what is late
+/// does not depend on how rows came in batches.
 #[derive(Debug)]
 pub struct WatermarkAssigner {
     expression: Arc<dyn PhysicalExpr>,
+    /// The time attribute.
+    column: Option<usize>,
     clock: WatermarkClock,
 }
 
 impl WatermarkAssigner {
     /// `expression` gives a timestamp; a row for which it is NULL does not move the watermark.
     pub fn new(expression: Arc<dyn PhysicalExpr>) -> Self {
-        Self { expression, clock: WatermarkClock::default() }
+        Self { expression, column: None, clock: WatermarkClock::default() }
+    }
+
+    /// The column whose values are late when a watermark has reached them.
+    pub fn of(self, column: Option<usize>) -> Self {
+        Self { column, ..self }
+    }
+
+    /// Rows before which the watermark has to come, and what it is there.
+    fn cuts(&self, chunk: &Chunk, marks: &dyn Array) -> Result<Vec<(usize, i64)>> {
+        let Some(times) = self.column.map(|c| chunk.batch.column(c)) else { return Ok(Vec::new()) };
+        let (instants, values) = (millis(times)?, millis(marks)?);
+        let mut cuts = Vec::new();
+        let mut latest = self.clock.current().map_or(i64::MIN, Watermark::millis);
+        // The part of it that is known downstream.
+        let mut told = latest;
+        for (row, (&instant, &mark)) in instants.iter().zip(values.iter()).enumerate() {
+            if instant <= latest && latest > told && times.is_valid(row) {
+                // An update stays whole.
+                let row = match chunk.kinds.get(row) {
+                    Kind::UpdateAfter if row > 0 => row - 1,
+                    _ => row,
+                };
+                cuts.push((row, latest));
+                told = latest;
+            }
+            if mark > latest && marks.is_valid(row) {
+                latest = mark;
+            }
+        }
+        Ok(cuts)
     }
 }
 
 /// The largest timestamp of an array, in milliseconds since the epoch (rounded down).
 fn max_millis(array: &dyn Array) -> Result<Option<i64>> {
-    let DataType::Timestamp(unit, _) = array.data_type() else {
-        return Err(Error::internal("a watermark that is not a timestamp reached the runtime"));
-    };
-    Ok(match unit {
-        TimeUnit::Second => max(array.as_primitive::<TimestampSecondType>()).map(|s| s.saturating_mul(1000)),
-        TimeUnit::Millisecond => max(array.as_primitive::<TimestampMillisecondType>()),
-        TimeUnit::Microsecond => {
-            max(array.as_primitive::<TimestampMicrosecondType>()).map(|us| us.div_euclid(1000))
-        }
-        TimeUnit::Nanosecond => {
-            max(array.as_primitive::<TimestampNanosecondType>()).map(|ns| ns.div_euclid(1_000_000))
-        }
+    let values = millis(array)?;
+    Ok(match array.null_count() {
+        0 => values.iter().copied().max(),
+        _ => (0..values.len()).filter(|&i| array.is_valid(i)).map(|i| values[i]).max(),
     })
 }
 
@@ -52,8 +74,16 @@ impl Operator for WatermarkAssigner {
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
         let values = self.expression.evaluate(&chunk.batch)?.into_array(chunk.len())?;
+        let mut from = 0;
+        for (row, latest) in self.cuts(&chunk, &values)? {
+            out.chunk(chunk.slice(from, row - from));
+            from = row;
+            if let Some(watermark) = self.clock.advance(latest) {
+                out.push(Message::Watermark(watermark));
+            }
+        }
         let watermark = max_millis(&values)?.and_then(|millis| self.clock.advance(millis));
-        out.chunk(chunk);
+        out.chunk(if from == 0 { chunk } else { chunk.slice(from, chunk.len() - from) });
         if let Some(watermark) = watermark {
             out.push(Message::Watermark(watermark));
         }
@@ -64,5 +94,41 @@ impl Operator for WatermarkAssigner {
         out.push(Message::Watermark(Watermark::END));
         out.push(Message::End);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod late_tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Instant;
+
+    use arrow::array::{AsArray, RecordBatch, TimestampMillisecondArray};
+    use arrow::datatypes::TimestampMillisecondType;
+    use datafusion_physical_expr::expressions::Column;
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_late_when_a_row_before_it_says_so() {
+        let mut assigner = WatermarkAssigner::new(Arc::new(Column::new("ts", 0))).of(Some(0));
+        let mut out = Output::default();
+        let mut send = |times: &[Option<i64>]| {
+            let column = Arc::new(TimestampMillisecondArray::from(times.to_vec())) as _;
+            let batch = RecordBatch::try_from_iter_with_nullable([("ts", column, true)]).unwrap();
+            assigner.chunk(Chunk::append(batch, Instant::now()), &mut out).unwrap();
+            let shown = out.drain().map(|message| match message {
+                Message::Data(chunk) => {
+                    let times = chunk.batch.column(0).as_primitive::<TimestampMillisecondType>();
+                    format!("{:?}", times.iter().flatten().collect::<Vec<_>>())
+                }
+                Message::Watermark(w) => w.millis().to_string(),
+                _ => String::new(),
+            });
+            shown.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(send(&[Some(1), Some(2), Some(5)]), "[1, 2, 5] 5");
+        assert_eq!(send(&[Some(4), Some(7), None, Some(6), Some(3), Some(9)]), "[4, 7] 7 [6, 3, 9] 9");
+        assert_eq!(send(&[Some(9), None]), "[9]");
     }
 }

@@ -21,11 +21,11 @@ use sqlparser::ast::{
 use super::group_window::{GROUP_WINDOW, group_window};
 use super::naming::{aliased_subquery, number_columns};
 use super::node::ElementsNode;
-use super::table_function::{call_of, function_name};
 use super::version::version_of;
-use super::window_table::{is_window_function, window_table};
 use super::provider::{Planner, parser_options};
 use super::set::{RewriteSets, set_plan, set_relation};
+use super::table_function::{call_of, function_name};
+use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};
@@ -271,17 +271,9 @@ impl Relations {
     }
 }
 
-/// Whether a view is over a lookup table.
+/// Whether a view is one lookup table, perhaps renamed, projected and filtered.
 fn reads_lookup(plan: &LogicalPlan) -> bool {
-    use datafusion_common::tree_node::TreeNode;
-    let is_lookup = |node: &LogicalPlan| match node {
-        LogicalPlan::TableScan(scan) => {
-            let table = scan.source.downcast_ref::<super::provider::TableRef>();
-            table.is_some_and(|t| super::resolve::is_lookup_table(&t.table))
-        }
-        _ => false,
-    };
-    plan.exists(|node| Ok(is_lookup(node))).unwrap_or(false)
+    super::resolve::table_below(plan).is_some_and(|t| super::resolve::is_lookup_table(&t.table))
 }
 
 /// Puts `FOR SYSTEM_TIME AS OF` and hints on the one table that a view reads.
@@ -367,12 +359,8 @@ impl RelationPlanner for Relations {
                 planned(self.table_call(&name, args, context)?, alias)
             }
             TableFactor::Function { name, args, alias, lateral, .. }
-                if function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
+                if lateral && function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
             {
-                if !lateral {
-                    let error = Error::plan("SNAPSHOT stands behind LATERAL, on the right of a join");
-                    return Err(error.at(span_of(name.span())).into());
-                }
                 planned(super::version::snapshot(&name, args, context, self.planner.zone())?, alias)
             }
             TableFactor::Function { name, args, alias, .. } => {
@@ -392,6 +380,12 @@ impl RelationPlanner for Relations {
                     })
                     .collect::<DfResult<Vec<_>>>()?;
                 planned(self.table_function(&name, args)?, alias)
+            }
+            TableFactor::Table { name, args: Some(_), .. }
+                if function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
+            {
+                let error = Error::plan("SNAPSHOT stands behind LATERAL, on the right of a join");
+                Err(error.at(span_of(name.span())).into())
             }
             TableFactor::Table { name, alias, args: Some(args), .. } => {
                 planned(self.table_call(&name, args.args, context)?, alias)

@@ -364,11 +364,13 @@ pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
 
 fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     let compiled = physical(&node.expression, &input.schema)?;
-    let build: BuildOperator = Arc::new(move || Ok(Box::new(WatermarkAssigner::new(compiled.clone()))));
     let columns = (input.schema.clone(), input.arrow.clone());
     let mut properties = input.properties.clone();
     properties.rowtimes =
         forwarded(std::slice::from_ref(&node.column), &input.schema).into_iter().flatten().collect();
+    let of = properties.rowtimes.first().copied();
+    let build: BuildOperator =
+        Arc::new(move || Ok(Box::new(WatermarkAssigner::new(compiled.clone()).of(of))));
     let detail = node.expression.human_display().to_string();
     Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, properties))
 }

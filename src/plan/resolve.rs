@@ -27,13 +27,14 @@ use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Optimizer, OptimizerContext};
-use sqlparser::ast::{self, Spanned};
+use sqlparser::ast::Spanned;
 
 use super::bind::span_of;
 use super::node::{ElementsNode, UnnestNode, WatermarkNode};
-use super::version::{Period, SnapshotNode, VersionNode, version_below};
+use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
 use crate::catalog::Table;
+use crate::connector::SourceChangelog;
 use crate::error::{Error, Result};
 use crate::sql::SqlType;
 
@@ -41,6 +42,57 @@ use crate::sql::SqlType;
 pub(super) fn is_lookup_table(table: &Table) -> bool {
     let connector = table.options.text("connector").and_then(|name| crate::connector::connector(name).ok());
     connector.is_some_and(|c| c.is_lookup(&table.options))
+}
+
+/// Whether a table can only be looked up in, or is asked to be.
+pub(super) fn must_look_up(reference: &TableRef) -> bool {
+    let name = reference.table.options.text("connector");
+    let connector = name.and_then(|name| crate::connector::connector(name).ok());
+    reference.period.is_some()
+        || !reference.hints.lookup.is_empty()
+        || connector.is_some_and(|c| !c.is_source())
+}
+
+/// Whether a join with a lookup table is a lookup join. A table that can be read as a stream is one where it
+/// has event time or changes, or where its own rows come out without a match.
+fn looks_up(reference: &TableRef, join_type: JoinType) -> Result<bool> {
+    let table = &reference.table;
+    if !is_lookup_table(table) {
+        return Ok(false);
+    }
+    if must_look_up(reference) {
+        return Ok(true);
+    }
+    let format = crate::format::Format::from_options(&table.options)?;
+    Ok(table.watermark.is_none()
+        && format.source_changelog() == SourceChangelog::Append
+        && matches!(join_type, JoinType::Inner | JoinType::Left))
+}
+
+/// Whether a table cannot be read as a whole.
+fn is_lookup_only(table: &Table) -> bool {
+    let connector = table.options.text("connector").and_then(|name| crate::connector::connector(name).ok());
+    connector.is_some_and(|c| !c.is_source())
+}
+
+const PERIOD_HINT: &str = "add a column proc_time AS PROCTIME() to the left table, or leave FOR SYSTEM_TIME out: a plain JOIN on a lookup table is a lookup join";
+
+/// The same plan, its tables without FOR SYSTEM_TIME AS OF.
+fn without_period(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.clone().transform_down(|node| {
+        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+        let Some(source) = scan.source.downcast_ref::<TableRef>() else { return Ok(Transformed::no(node)) };
+        let source = TableRef {
+            table: source.table.clone(),
+            hints: source.hints.clone(),
+            period: None,
+            schema: source.schema.clone(),
+            computed: source.computed.clone(),
+        };
+        let scan = TableScan { source: Arc::new(source), ..scan.clone() };
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    })?;
+    Ok(plan.data)
 }
 
 /// The SQL type that a CAST names.
@@ -127,7 +179,7 @@ fn renames(exprs: &[Expr], input: &DFSchemaRef) -> bool {
 }
 
 /// The one table below aliases, projections and filters.
-fn table_below(plan: &LogicalPlan) -> Option<&TableRef> {
+pub(super) fn table_below(plan: &LogicalPlan) -> Option<&TableRef> {
     match plan {
         LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. })
         | LogicalPlan::Projection(Projection { input, .. })
@@ -286,31 +338,60 @@ impl Planner {
         {
             return unnest_join(left, elements, &join);
         }
-        if let Some(version) = version_below(right) {
-            let (right, mark) = self.resolve_version(right, version, &left, |p| self.resolve_node(p))?;
-            join.filter = all_of(join.filter.take().into_iter().filter(|f| !is_true(f)).chain(mark).collect());
+        if version_below(right).is_some() {
             join.left = Arc::new(left);
-            join.right = Arc::new(right);
-            return Ok(LogicalPlan::Join(join));
+            return self.join_versions(join);
         }
         let Some(reference) = table_below(right) else {
             join.right = Arc::new(self.resolve_right(right)?);
             join.left = Arc::new(left);
             return Ok(LogicalPlan::Join(join));
         };
-        if let Some(period) = &reference.period {
-            self.check_period(period, &left, reference)?;
+        if let Some(period) = &reference.period
+            && let Period::Column(column) = self.period(period, &left, PERIOD_HINT)?
+        {
+            if is_lookup_only(&reference.table) {
+                return Err(Error::unsupported(format!(
+                    "'{}' is not processing time: lookup table '{}' knows what is now, not what was then",
+                    column.flat_name(),
+                    reference.table.name
+                ))
+                .with_hint(PERIOD_HINT)
+                .at(span_of(period.span())));
+            }
+            // It is read, and has versions.
+            let versions = version_of(without_period(right)?, period.clone());
+            let plan = LogicalPlanBuilder::from(versions);
+            join.left = Arc::new(left);
+            join.right = Arc::new(plan.build()?);
+            return self.join_versions(join);
         }
-        if !is_lookup_table(&reference.table) {
-            join.right = Arc::new(self.resolve_node(right.clone())?);
+        let mut conditions: Vec<Expr> = join.filter.iter().filter(|f| !is_true(f)).cloned().collect();
+        let looked_up = match looks_up(reference, join.join_type)? {
+            true => match self.lookup_side(right, right.schema(), &mut conditions) {
+                // It cannot be asked like this, but it can be read.
+                Err(_) if !must_look_up(reference) => None,
+                other => Some(other?),
+            },
+            false => None,
+        };
+        let Some(right) = looked_up else {
+            join.right = Arc::new(self.resolve_right(right)?);
             join.left = Arc::new(left);
             return Ok(LogicalPlan::Join(join));
-        }
-        let mut conditions: Vec<Expr> = join.filter.take().into_iter().filter(|f| !is_true(f)).collect();
-        let right = self.lookup_side(right, right.schema(), &mut conditions)?;
+        };
         join.left = Arc::new(left);
         join.right = Arc::new(right);
         join.filter = all_of(conditions);
+        Ok(LogicalPlan::Join(join))
+    }
+
+    /// A join with the versions of a table. Its left side is resolved.
+    fn join_versions(&self, mut join: Join) -> Result<LogicalPlan> {
+        let (right, mark) = self.resolve_version(&join.right, &join.left, |p| self.resolve_node(p))?;
+        let conditions = join.filter.take().into_iter().filter(|f| !is_true(f));
+        join.filter = all_of(conditions.chain(mark).collect());
+        join.right = Arc::new(right);
         Ok(LogicalPlan::Join(join))
     }
 
@@ -350,21 +431,6 @@ impl Planner {
                 })?;
                 Ok(rebuilt.data)
             }
-        }
-    }
-
-    /// `FOR SYSTEM_TIME AS OF period` on a lookup table must be the left side's processing time.
-    fn check_period(&self, period: &ast::Expr, left: &LogicalPlan, reference: &TableRef) -> Result<()> {
-        let hint = "add a column proc_time AS PROCTIME() to the left table, or leave FOR SYSTEM_TIME out: a plain JOIN on a lookup table is a lookup join";
-        match self.period(period, left, hint)? {
-            Period::Processing => Ok(()),
-            Period::Column(column) => Err(Error::unsupported(format!(
-                "'{}' is not processing time: lookup table '{}' knows what is now, not what was then",
-                column.flat_name(),
-                reference.table.name
-            ))
-            .with_hint(hint)
-            .at(span_of(period.span()))),
         }
     }
 

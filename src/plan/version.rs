@@ -242,7 +242,11 @@ pub(super) fn version_below(plan: &LogicalPlan) -> Option<&VersionNode> {
 /// A table or view `FOR SYSTEM_TIME AS OF` something.
 pub(super) fn version_of(input: LogicalPlan, period: ast::Expr) -> LogicalPlan {
     // A table knows its key and its time; of anything else all columns stay.
-    let table = match &input {
+    let mut below = &input;
+    while let LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. }) = below {
+        below = input;
+    }
+    let table = match below {
         LogicalPlan::TableScan(TableScan { source, .. }) => source.downcast_ref::<TableRef>(),
         _ => None,
     };
@@ -373,10 +377,12 @@ impl Planner {
     pub(super) fn resolve_version(
         &self,
         right: &LogicalPlan,
-        version: &VersionNode,
         left: &LogicalPlan,
         resolve: impl Fn(LogicalPlan) -> Result<LogicalPlan>,
     ) -> Result<(LogicalPlan, Option<Expr>)> {
+        let Some(version) = version_below(right) else {
+            return Err(Error::internal("the right side of a join has no version"));
+        };
         let hint = "name a time attribute of the left table: a column with a WATERMARK, or one AS PROCTIME()";
         let period = self.period(&version.period, left, hint)?;
         let resolved = VersionNode {

@@ -62,12 +62,13 @@ impl Open {
     }
 
     /// Puts an operator behind senders of each of its inputs.
-    fn push(&mut self, build: BuildOperator, inputs: &[Vec<Loose>]) {
+    fn push(&mut self, node: &Node, build: BuildOperator, inputs: &[Vec<Loose>]) {
         let operator = self.operators.len();
         for (input, loose) in inputs.iter().enumerate() {
             self.connect(loose, Port { operator, input });
         }
-        self.operators.push(Stage { build, to: NOWHERE });
+        let (name, detail) = (node.name, node.detail.clone());
+        self.operators.push(Stage { name, detail, build, to: NOWHERE });
         self.loose = vec![Loose::Operator(operator)];
     }
 
@@ -140,7 +141,7 @@ impl Wire {
                         .map(|mut open| {
                             let loose = std::mem::take(&mut open.loose);
                             let build = build(&wiring(open.parallelism))?;
-                            open.push(build, &[loose]);
+                            open.push(node, build, &[loose]);
                             Ok(open)
                         })
                         .collect::<Result<_>>()?
@@ -183,7 +184,7 @@ impl Wire {
                 ends.push(joined.absorb(Open::head(Head::Exchange(number), parallelism)));
             }
         }
-        joined.push(build(parallelism)?, &ends);
+        joined.push(node, build(parallelism)?, &ends);
         Ok(joined)
     }
 }

@@ -94,7 +94,7 @@ impl Tasks {
                     let mail = self.mailbox.wait(Some(deadline));
                     assert!(!mail.woken.is_empty(), "not woken; got {rows:?}");
                 }
-                Read::End => panic!("ended with {rows:?}"),
+                other => panic!("{other:?} with {rows:?}"),
             }
         }
         rows

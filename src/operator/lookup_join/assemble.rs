@@ -209,7 +209,12 @@ impl Assembler {
     }
 
     /// Which left row each output row belongs to, and the right columns; `left` is not empty.
-    fn join(&self, chunks: &[&Chunk], left: &[Place], matches: Matches<'_>) -> Result<(Vec<u32>, Vec<ArrayRef>)> {
+    fn join(
+        &self,
+        chunks: &[&Chunk],
+        left: &[Place],
+        matches: Matches<'_>,
+    ) -> Result<(Vec<u32>, Vec<ArrayRef>)> {
         match self.simple() {
             Some(columns) => {
                 let (owners, padded) = self.pad(left.len(), &matches.owner);

@@ -10,7 +10,8 @@ fn remembering(spec: LookupJoinSpec) -> LookupJoinSpec {
 #[tokio::test(start_paused = true)]
 async fn a_retraction_makes_no_call_and_takes_back_what_was_emitted() {
     let script = Script::new();
-    let mut rig = Rig::new(remembering(LookupJoinSpec { left_outer: true, ..spec(lookup(config(), &script)) }));
+    let mut rig =
+        Rig::new(remembering(LookupJoinSpec { left_outer: true, ..spec(lookup(config(), &script)) }));
     rig.send(&["+I a 1", "+I NULL 2", "-D a 1", "+I a 1"]);
     rig.settle().await;
     assert_eq!(script.flying(), ["a", "a"]);

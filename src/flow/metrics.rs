@@ -1,0 +1,82 @@
+//! What each step of a job has done so far.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::message::Watermark;
+
+/// Counters of one source, operator or sink, added up over its tasks, a chunk at a time.
+#[derive(Debug)]
+pub struct StageMetrics {
+    /// Number of its fragment in the job; the steps of a fragment run on the same threads.
+    pub fragment: usize,
+    /// What it is called, as in [`crate::flow::Operator::name`]; `Source`, `Sink`.
+    pub name: &'static str,
+    /// What EXPLAIN prints behind the name.
+    pub detail: String,
+    rows_in: AtomicU64,
+    rows_out: AtomicU64,
+    busy_nanos: AtomicU64,
+    /// The last watermark of each task.
+    watermarks: Vec<AtomicI64>,
+}
+
+impl StageMetrics {
+    /// Of a step that runs in so many tasks.
+    pub(crate) fn new(fragment: usize, name: &'static str, detail: String, tasks: usize) -> Self {
+        Self {
+            fragment,
+            name,
+            detail,
+            rows_in: AtomicU64::new(0),
+            rows_out: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
+            watermarks: (0..tasks).map(|_| AtomicI64::new(i64::MIN)).collect(),
+        }
+    }
+
+    /// Adds what one call took and gave.
+    pub(crate) fn add(&self, rows_in: usize, rows_out: usize, busy: Duration) {
+        // Most calls move no rows at one end: an addition is a locked instruction.
+        if rows_in > 0 {
+            self.rows_in.fetch_add(rows_in as u64, Ordering::Relaxed);
+        }
+        if rows_out > 0 {
+            self.rows_out.fetch_add(rows_out as u64, Ordering::Relaxed);
+        }
+        self.busy_nanos.fetch_add(busy.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_watermark(&self, task: usize, watermark: Watermark) {
+        if let Some(last) = self.watermarks.get(task) {
+            last.store(watermark.millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// Rows it was given; 0 for a source.
+    pub fn rows_in(&self) -> u64 {
+        self.rows_in.load(Ordering::Relaxed)
+    }
+
+    /// Rows it gave; 0 for a sink.
+    pub fn rows_out(&self) -> u64 {
+        self.rows_out.load(Ordering::Relaxed)
+    }
+
+    /// Time spent in it, over all tasks, without what comes behind it.
+    pub fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Number of tasks.
+    pub fn tasks(&self) -> usize {
+        self.watermarks.len()
+    }
+
+    /// The watermark that all tasks have emitted (a sink: seen), in milliseconds since the epoch; `i64::MAX`
+    /// behind the last row, `None` before the first watermark.
+    pub fn watermark_millis(&self) -> Option<i64> {
+        let least = self.watermarks.iter().map(|w| w.load(Ordering::Relaxed)).min();
+        least.filter(|&w| w != i64::MIN)
+    }
+}
