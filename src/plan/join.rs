@@ -271,9 +271,7 @@ impl Planner {
         if is_lookup_side(&join.right) {
             return match self.lower_lookup_join(join) {
                 // It cannot be asked like this, but it can be read.
-                Err(e) if is_readable(&join.right) => {
-                    self.lower_stream_join(&keep_left(join)).map_err(|_| e)
-                }
+                Err(e) if is_readable(&join.right) => self.lower_stream_join(&keep_left(join)).map_err(|_| e),
                 other => other,
             };
         }
@@ -461,7 +459,11 @@ impl Planner {
 }
 
 /// Moves the columns of the right side behind the computed keys of the left one.
-pub(super) fn shift(expr: Arc<dyn PhysicalExpr>, width: usize, first_right: usize) -> Result<Arc<dyn PhysicalExpr>> {
+pub(super) fn shift(
+    expr: Arc<dyn PhysicalExpr>,
+    width: usize,
+    first_right: usize,
+) -> Result<Arc<dyn PhysicalExpr>> {
     let moved = expr.transform_down(|e| match e.downcast_ref::<Column>() {
         Some(column) if column.index() >= width => {
             let index = column.index() - width + first_right;

@@ -15,9 +15,9 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
-use super::version::{SnapshotNode, VersionNode};
 use super::provider::{Planner, RawTable};
 use super::set::SetNode;
+use super::version::{SnapshotNode, VersionNode};
 use crate::catalog::Table;
 use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
@@ -119,7 +119,7 @@ impl Planner {
                     return self.lower(&node.input);
                 }
                 if let Some(node) = node.as_any().downcast_ref::<SnapshotNode>() {
-                    return self.lower(&node.input);
+                    return self.lower_snapshot(node);
                 }
                 Err(Error::internal(format!("no operator for {}", node.name())))
             }

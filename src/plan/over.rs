@@ -273,9 +273,9 @@ impl Planner {
                 Some(frame) => group.frame == frame,
                 None => matches!(group.frame, Frame::UnboundedRows | Frame::UnboundedRange),
             };
-            let same = groups.iter_mut().find(|g| {
-                g.partition == params.partition_by && g.order == params.order_by && fits(g)
-            });
+            let same = groups
+                .iter_mut()
+                .find(|g| g.partition == params.partition_by && g.order == params.order_by && fits(g));
             match same {
                 Some(group) => group.members.push(member),
                 None => groups.push(Group {

@@ -9,8 +9,8 @@ use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfRes
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan};
 use datafusion_expr::{
-    EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNode,
-    utils::merge_schema,
+    EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder,
+    UserDefinedLogicalNode, utils::merge_schema,
 };
 use datafusion_optimizer::analyzer::AnalyzerRule;
 use datafusion_optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
@@ -31,8 +31,8 @@ use sqlparser::ast::Spanned;
 
 use super::bind::span_of;
 use super::node::{ElementsNode, UnnestNode, WatermarkNode};
-use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
+use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
 use crate::catalog::Table;
 use crate::connector::SourceChangelog;
 use crate::error::{Error, Result};
@@ -262,11 +262,13 @@ impl Planner {
     fn resolve_right(&self, right: &LogicalPlan) -> Result<LogicalPlan> {
         match right {
             LogicalPlan::SubqueryAlias(_) | LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => {
-                let resolved = right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_right(&child)?)))?;
+                let resolved =
+                    right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_right(&child)?)))?;
                 Ok(resolved.data)
             }
             LogicalPlan::Extension(Extension { node }) if node.as_any().is::<SnapshotNode>() => {
-                let resolved = right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?;
+                let resolved =
+                    right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?;
                 Ok(resolved.data)
             }
             other => self.resolve_node(other.clone()),

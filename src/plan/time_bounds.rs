@@ -151,8 +151,7 @@ mod tests {
 
     fn side(name: &str) -> DFSchema {
         let time = DataType::Timestamp(TimeUnit::Millisecond, None);
-        let fields =
-            vec![Field::new("k", DataType::Int64, true), Field::new("ts", time, true)];
+        let fields = vec![Field::new("k", DataType::Int64, true), Field::new("ts", time, true)];
         DFSchema::try_from_qualified_schema(name, &Schema::new(fields)).unwrap()
     }
 

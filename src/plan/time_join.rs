@@ -24,7 +24,7 @@ use super::lower::{calc, physical, with_columns};
 use super::over::{by_keys, names};
 use super::provider::Planner;
 use super::time_bounds::{TimeBounds, time_bounds};
-use super::version::{Above, Moment, VersionNode, above_moment, moment};
+use super::version::{Above, Moment, SnapshotNode, VersionNode, above_moment, moment};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::interval_join::{IntervalJoin, IntervalJoinKind, IntervalJoinSpec};
@@ -54,9 +54,8 @@ impl Sides {
         right_width: usize,
     ) -> Result<Self> {
         let width = left.arrow.fields().len();
-        let residual = conjunction(residual)
-            .map(|e| physical(&e, &left.schema.join(&right.schema)?))
-            .transpose()?;
+        let residual =
+            conjunction(residual).map(|e| physical(&e, &left.schema.join(&right.schema)?)).transpose()?;
         let (l, r): (Vec<Expr>, Vec<Expr>) = keys.iter().map(|k| (k.left.clone(), k.right.clone())).unzip();
         let (left, left_keys) = with_columns(left, &l)?;
         let (right, right_keys) = with_columns(right, &r)?;
@@ -69,14 +68,7 @@ impl Sides {
         let fields: Vec<Field> =
             fields.map(|(field, &i)| Field::new(field.name(), types[i].clone(), true)).collect();
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self {
-            nodes: [left, right],
-            keys: [left_keys, right_keys],
-            residual,
-            width,
-            output,
-            schema,
-        })
+        Ok(Self { nodes: [left, right], keys: [left_keys, right_keys], residual, width, output, schema })
     }
 
     fn inputs(&self) -> [SchemaRef; 2] {
@@ -117,8 +109,7 @@ impl Sides {
     ) -> Node {
         let build: BuildNode = Arc::new(move |_| Ok(build.clone()));
         let inputs = self.nodes.into_iter().zip(&self.keys).zip(demands);
-        let inputs =
-            inputs.map(|((node, keys), demand)| Input { node, distribution: by_keys(keys), demand });
+        let inputs = inputs.map(|((node, keys), demand)| Input { node, distribution: by_keys(keys), demand });
         Node {
             name,
             detail,
@@ -153,8 +144,7 @@ fn plain_keys(conditions: &mut Conditions) {
     let (null_equal, keys): (Vec<Key>, Vec<Key>) =
         std::mem::take(&mut conditions.keys).into_iter().partition(|key| key.null_equal);
     conditions.keys = keys;
-    let compare =
-        |k: Key| binary_expr(k.left, datafusion_expr::Operator::IsNotDistinctFrom, k.right);
+    let compare = |k: Key| binary_expr(k.left, datafusion_expr::Operator::IsNotDistinctFrom, k.right);
     conditions.residual.extend(null_equal.into_iter().map(compare));
 }
 
@@ -196,7 +186,9 @@ impl Planner {
         let is_time = |e: &Expr, schema: &DFSchema| {
             e.column_refs().iter().any(|c| {
                 let index = schema.maybe_index_of_column(c);
-                index.is_some_and(|i| matches!(schema.field(i).data_type(), arrow::datatypes::DataType::Timestamp(..)))
+                index.is_some_and(|i| {
+                    matches!(schema.field(i).data_type(), arrow::datatypes::DataType::Timestamp(..))
+                })
             })
         };
         let (l, r) = (join.left.schema(), join.right.schema());
@@ -285,7 +277,7 @@ impl Planner {
         let at = |e: Error| e.at(span_of(sqlparser::ast::Spanned::span(&version.period)));
         let outer = left_outer(join, "FOR SYSTEM_TIME AS OF").map_err(at)?;
         let left = self.lower(&join.left)?;
-        let right = self.lower(&version.input)?;
+        let right = all_versions(self.lower(&version.input)?);
         let all = join.filter.clone().map(split_conjunction_owned).unwrap_or_default();
         let (marks, rest): (Vec<Expr>, Vec<Expr>) = all.into_iter().partition(|e| moment(e).is_some());
         let time = match marks.first().and_then(moment) {
@@ -297,11 +289,16 @@ impl Planner {
                 .with_detail("a time attribute is a column with a WATERMARK, forwarded as it is")
                 .with_hint("declare WATERMARK FOR it in the left table, or use a column AS PROCTIME()")));
         };
-        let table = right.schema.iter().find_map(|(q, _)| q.cloned()).map_or_else(String::new, |q| format!(" '{q}'"));
+        let table =
+            right.schema.iter().find_map(|(q, _)| q.cloned()).map_or_else(String::new, |q| format!(" '{q}'"));
         let Some(&right_time) = right.properties.rowtimes.first() else {
-            return Err(at(Error::plan(format!("the table{table} has no event time: its versions have no order"))
-                .with_detail("a versioned table has a PRIMARY KEY and a WATERMARK")
-                .with_hint("declare WATERMARK FOR ts AS ts in the table, or join AS OF a column AS PROCTIME()")));
+            return Err(at(Error::plan(format!(
+                "the table{table} has no event time: its versions have no order"
+            ))
+            .with_detail("a versioned table has a PRIMARY KEY and a WATERMARK")
+            .with_hint(
+                "declare WATERMARK FOR ts AS ts in the table, or join AS OF a column AS PROCTIME()",
+            )));
         };
         if right.properties.keys.is_empty() {
             return Err(at(Error::plan(format!("the table{table} has no primary key: its versions belong to nothing"))
@@ -315,8 +312,7 @@ impl Planner {
         let visible = columns.len();
         let own = right.schema.columns();
         let mut exprs: Vec<Expr> = columns.to_vec();
-        let mut fields: Vec<_> =
-            join.right.schema().iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
+        let mut fields: Vec<_> = join.right.schema().iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
         for (i, column) in own.iter().enumerate() {
             let name = format!("$version{i}");
             fields.push((None, Arc::new(right.schema.field(i).as_ref().clone().with_name(&name))));
@@ -337,9 +333,9 @@ impl Planner {
         };
         let equal: Vec<Option<usize>> = conditions.keys.iter().map(compared).collect();
         let primary = right.properties.keys.iter();
-        let Some(primary) = primary.min_by_key(|key| {
-            (!key.iter().all(|c| equal.contains(&Some(*c))), key.len())
-        }) else {
+        let Some(primary) =
+            primary.min_by_key(|key| (!key.iter().all(|c| equal.contains(&Some(*c))), key.len()))
+        else {
             return Err(Error::internal("a table without a key"));
         };
         let missing: Vec<usize> = primary.iter().copied().filter(|c| !equal.contains(&Some(*c))).collect();
@@ -413,29 +409,28 @@ impl Planner {
         let outer = left_outer(join, what)?;
         let (left, right) = (self.lower(&join.left)?, self.lower(&join.right)?);
         if !left.properties.changes.is_append() {
-            return Err(Error::unsupported(format!("the left side of {what} changes rows that it gave before"))
-                .with_detail("what is joined is not remembered, so that it could not be taken back")
-                .with_hint("join a table with a PRIMARY KEY and a WATERMARK AS OF event time, or use a regular join"));
+            return Err(Error::unsupported(format!(
+                "the left side of {what} changes rows that it gave before"
+            ))
+            .with_detail("what is joined is not remembered, so that it could not be taken back")
+            .with_hint(
+                "join a table with a PRIMARY KEY and a WATERMARK AS OF event time, or use a regular join",
+            ));
         }
         let mut conditions = Conditions::new(join)?;
         plain_keys(&mut conditions);
         let shown = conditions.display();
         let width = right.arrow.fields().len();
-        let right_rowtimes = !right.properties.rowtimes.is_empty();
+        // What the query does not read has been left out: the time may stand further below.
+        let mut right_rowtimes = false;
+        right.walk(&mut |node| right_rowtimes |= !node.properties.rowtimes.is_empty());
         let sides = Sides::new(join, [left, right], &conditions.keys, conditions.residual, width)?;
         let bounded = sides.nodes[1].properties.bounded;
         let (load, idle, ttl) = match moment {
             Moment::Version(_) => (self.load(bounded, right_rowtimes), None, None),
             Moment::Snapshot(snapshot) => {
-                let known = match &snapshot.on_time {
-                    None => false,
-                    Some(_) if right_rowtimes => true,
-                    Some(_) => {
-                        return Err(Error::plan("ON_TIME of SNAPSHOT is not a time attribute")
-                            .with_detail("a time attribute is a column with a WATERMARK, forwarded as it is")
-                            .with_hint("declare WATERMARK FOR it in the table"));
-                    }
-                };
+                // That it is a time attribute was seen when the node itself was planned.
+                let known = snapshot.on_time.is_some();
                 if !known && !bounded && snapshot.idle_timeout.is_none() {
                     return Err(Error::plan("SNAPSHOT cannot tell when its input is loaded")
                         .with_hint("add on_time => DESCRIPTOR(column), or load_completed_idle_timeout => INTERVAL '10' SECOND"));
@@ -471,7 +466,8 @@ impl Planner {
         let idle = idle.map_or(String::new(), |ms| format!(" or idle for {}", show_millis(ms)));
         let detail =
             format!("{}, where=[{shown}], load=[{load}{idle}], {}", show_type(outer), sides.select());
-        let single = sides.nodes[1].properties.keys.iter().any(|k| k.iter().all(|c| sides.keys[1].contains(c)));
+        let single =
+            sides.nodes[1].properties.keys.iter().any(|k| k.iter().all(|c| sides.keys[1].contains(c)));
         let properties = Properties {
             keys: if single { sides.left_keys() } else { Vec::new() },
             rowtimes: sides.nodes[0].properties.rowtimes.clone(),
@@ -481,11 +477,28 @@ impl Planner {
         };
         let mut warnings = Vec::new();
         if !bounded && state_ttl.is_none() && sides.nodes[1].properties.keys.is_empty() {
-            warnings.push("SnapshotJoin keeps every row of its right side for ever: set 'table.exec.state.ttl'".into());
+            warnings.push(
+                "SnapshotJoin keeps every row of its right side for ever: set 'table.exec.state.ttl'".into(),
+            );
         }
         let build: BuildOperator = Arc::new(move || Ok(Box::new(SnapshotJoin::new(spec.clone())?)));
         let demands = [Demand::Forward, if changes { Demand::Before } else { Demand::Forward }];
         Ok(sides.node(join, ("SnapshotJoin", detail), build, demands, (properties, warnings)))
+    }
+
+    /// The input of a snapshot, whose time is a time attribute.
+    pub(super) fn lower_snapshot(&self, snapshot: &SnapshotNode) -> Result<Node> {
+        let input = self.lower(&snapshot.input)?;
+        let time = match &snapshot.on_time {
+            Some(Expr::Column(column)) => input.schema.maybe_index_of_column(column),
+            _ => None,
+        };
+        if snapshot.on_time.is_some() && time.is_none_or(|t| !input.properties.rowtimes.contains(&t)) {
+            return Err(Error::plan("ON_TIME of SNAPSHOT is not a time attribute")
+                .with_detail("a time attribute is a column with a WATERMARK, forwarded as it is")
+                .with_hint("declare WATERMARK FOR it in the table"));
+        }
+        Ok(input)
     }
 
     /// When a table is loaded if nothing else is said: with its end, or when its watermark is where the clock was
@@ -552,8 +565,36 @@ impl Planner {
     }
 }
 
+/// The rows that a view keeps the last of by event time: each was the last one from its time on, and is a
+/// version. Keeping the last ones first would leave out those that did not last for a chunk, and holds every
+/// row twice. (Flink's view lets a row go that comes behind a newer one; here it is the version it says.)
+fn all_versions(mut node: Node) -> Node {
+    let last = node.name == "Deduplicate"
+        && node.detail.starts_with("keep=[LastRow]")
+        && node.detail.ends_with("order=[ROWTIME]");
+    // A filter above must see the row that no longer is the last one.
+    let plain = node.name == "Calc" && !node.detail.contains("where=[");
+    if (!last && !plain) || node.inputs.len() != 1 {
+        return node;
+    }
+    let Some(input) = node.inputs.pop() else { return node };
+    if last {
+        let keys = node.properties.keys.into_iter().take(1).collect();
+        let properties = Properties { keys, ..input.node.properties.clone() };
+        return Node { schema: node.schema, properties, ..input.node };
+    }
+    let below = all_versions(input.node);
+    node.properties.changes = below.properties.changes;
+    node.inputs.push(Input { node: below, ..input });
+    node
+}
+
 /// An instant as EXPLAIN shows it.
 fn show_instant(millis: i64) -> String {
     let value = ScalarValue::TimestampMillisecond(Some(millis), Some("+00:00".into()));
-    value.to_array().ok().and_then(|a| arrow::util::display::array_value_to_string(&a, 0).ok()).unwrap_or_default()
+    value
+        .to_array()
+        .ok()
+        .and_then(|a| arrow::util::display::array_value_to_string(&a, 0).ok())
+        .unwrap_or_default()
 }

@@ -1,4 +1,5 @@
 -- Interval joins: rows of two streams whose times are close.
+-- checked against Flink 2.3
 
 -- @file orders.jsonl
 --| {"id": 1, "ts": "2024-05-01 10:00:00", "qty": 1}
@@ -73,9 +74,10 @@ SELECT o.qty, s.place FROM orders AS o FULL JOIN shipments AS s
 --| {"op":"+I","qty":null,"place":"Köln"}
 
 -- The time of either side is a time attribute behind the join.
-SELECT id, place, window_start FROM TUMBLE(TABLE (
-    SELECT id, place, ts FROM orders JOIN shipments ON id = order_id AND sent BETWEEN ts AND ts + INTERVAL '4' HOUR
-  ), DESCRIPTOR(ts), INTERVAL '1' HOUR);
+CREATE VIEW sent_orders AS
+  SELECT id, place, ts FROM orders JOIN shipments ON id = order_id AND sent BETWEEN ts AND ts + INTERVAL '4' HOUR;
+
+SELECT id, place, window_start FROM TUMBLE(TABLE sent_orders, DESCRIPTOR(ts), INTERVAL '1' HOUR);
 -- @expect
 --| {"op":"+I","id":1,"place":"Bonn","window_start":"2024-05-01 10:00:00"}
 --| {"op":"+I","id":1,"place":"Köln","window_start":"2024-05-01 10:00:00"}

@@ -13,11 +13,11 @@ CREATE TABLE endless (id INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('co
 
 SELECT a.id FROM a JOIN a FOR SYSTEM_TIME AS OF a.ts AS b ON a.id = b.id;
 -- @error
---| the table 'a' has no primary key
+--| the table 'b' has no primary key
 
 SELECT a.id FROM a JOIN keyed FOR SYSTEM_TIME AS OF a.ts AS b ON a.id = b.id;
 -- @error
---| the table 'keyed' has no event time
+--| the table 'b' has no event time
 
 SELECT a.id FROM a JOIN versioned FOR SYSTEM_TIME AS OF a.ts AS b ON a.v = b.v;
 -- @error

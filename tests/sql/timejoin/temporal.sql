@@ -1,4 +1,5 @@
 -- Event-time temporal joins: each row with the version of its time.
+-- checked against Flink 2.3
 
 -- @file orders.jsonl
 --| {"id": 1, "currency": "EUR", "ts": "2024-05-01 09:00:00", "price": 10}
@@ -68,9 +69,10 @@ SELECT o.id, r.rate FROM orders AS o
 --| {"op":"+I","id":4,"rate":120}
 
 -- The left time stays a time attribute.
-SELECT window_start, COUNT(*) AS n FROM TUMBLE(TABLE (
-    SELECT o.id, o.ts FROM orders AS o JOIN rates FOR SYSTEM_TIME AS OF o.ts AS r ON o.currency = r.currency
-  ), DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end;
+CREATE VIEW rated AS
+  SELECT o.id, o.ts FROM orders AS o JOIN rates FOR SYSTEM_TIME AS OF o.ts AS r ON o.currency = r.currency;
+
+SELECT window_start, COUNT(*) AS n FROM TUMBLE(TABLE rated, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end;
 -- @expect
 --| {"op":"+I","window_start":"2024-05-01 10:00:00","n":2}
 --| {"op":"+I","window_start":"2024-05-01 11:00:00","n":1}
