@@ -152,10 +152,8 @@ fn call_of(call: &Call, display: String, schema: &DFSchema) -> Result<(OverCall,
                     let name = other.label();
                     let function = crate::function::aggregate::aggregate(&name)
                         .ok_or_else(|| Error::unsupported(format!("{name} is not supported in OVER")))?;
-                    return Ok((
-                        aggregate_of(function, call, display, schema)?,
-                        Some(frame_of(&params.window_frame)?),
-                    ));
+                    let frame = frame_of(&params.window_frame)?;
+                    return Ok((aggregate_of(function, call, display, schema)?, Some(frame)));
                 }
             };
             if !params.window_frame.start_bound.is_unbounded()
