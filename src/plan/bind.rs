@@ -24,6 +24,7 @@ use super::node::{ElementsNode, StateTtlNode};
 use super::provider::{Planner, parser_options};
 use super::set::{RewriteSets, set_error, set_plan, set_relation};
 use super::table_function::{call_of, function_name};
+use super::version::version_of;
 use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
@@ -134,8 +135,15 @@ impl Relations {
         let reference = TableReference::bare(*parts.last().unwrap_or(&""));
         match self.planner.entry(&parts, span)? {
             Entry::Table(table) => {
-                let source = self.planner.table_ref(table, hints, period)?;
-                Ok(LogicalPlanBuilder::scan(reference, Arc::new(source), None)?.build()?)
+                // A lookup table is asked; any other one has versions.
+                let (asked, versions) =
+                    if super::resolve::is_lookup_table(table) { (period, None) } else { (None, period) };
+                let source = self.planner.table_ref(table, hints, asked)?;
+                let scan = LogicalPlanBuilder::scan(reference.clone(), Arc::new(source), None)?.build()?;
+                match versions {
+                    None => Ok(scan),
+                    Some(period) => Ok(version_of(scan, period)),
+                }
             }
             Entry::View(view) if !hints.options.is_empty() => {
                 Err(Error::plan(format!("'{}' is a view: the OPTIONS hint holds for tables", view.name))
@@ -143,11 +151,17 @@ impl Relations {
             }
             Entry::View(view) => {
                 let plan = self.planner.view(view)?;
-                let plan = match period {
-                    Some(period) => with_period(plan, &period, &hints, &view.name, span)?,
-                    None => plan,
+                let (plan, versions) = match period {
+                    Some(period) if reads_lookup(&plan) => {
+                        (with_period(plan, &period, &hints, &view.name, span)?, None)
+                    }
+                    other => (plan, other),
                 };
-                Ok(LogicalPlanBuilder::from(plan).alias(reference)?.build()?)
+                let named = LogicalPlanBuilder::from(plan).alias(reference)?.build()?;
+                match versions {
+                    None => Ok(named),
+                    Some(period) => Ok(version_of(named, period)),
+                }
             }
         }
     }
@@ -285,6 +299,11 @@ impl Relations {
     }
 }
 
+/// Whether a view is one lookup table, perhaps renamed, projected and filtered.
+fn reads_lookup(plan: &LogicalPlan) -> bool {
+    super::resolve::table_below(plan).is_some_and(|t| super::resolve::is_lookup_table(&t.table))
+}
+
 /// Puts `FOR SYSTEM_TIME AS OF` and hints on the one table that a view reads.
 fn with_period(
     plan: LogicalPlan,
@@ -367,6 +386,11 @@ impl RelationPlanner for Relations {
             {
                 planned(self.table_call(&name, args, context)?, alias)
             }
+            TableFactor::Function { name, args, alias, lateral, .. }
+                if lateral && function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
+            {
+                planned(super::version::snapshot(&name, args, context, self.planner.zone())?, alias)
+            }
             TableFactor::Function { name, args, alias, .. } => {
                 let args = args
                     .into_iter()
@@ -384,6 +408,12 @@ impl RelationPlanner for Relations {
                     })
                     .collect::<DfResult<Vec<_>>>()?;
                 planned(self.table_function(&name, args)?, alias)
+            }
+            TableFactor::Table { name, args: Some(_), .. }
+                if function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
+            {
+                let error = Error::plan("SNAPSHOT stands behind LATERAL, on the right of a join");
+                Err(error.at(span_of(name.span())).into())
             }
             TableFactor::Table { name, alias, args: Some(args), .. } => {
                 planned(self.table_call(&name, args.args, context)?, alias)

@@ -30,15 +30,15 @@ use crate::operator::join::{JoinInput, JoinKind, JoinSpec, RegularJoin};
 
 /// An equality between the sides.
 #[derive(Debug, Clone)]
-struct Key {
-    left: Expr,
-    right: Expr,
+pub(super) struct Key {
+    pub(super) left: Expr,
+    pub(super) right: Expr,
     /// NULL equals NULL.
-    null_equal: bool,
+    pub(super) null_equal: bool,
 }
 
 impl Key {
-    fn display(&self) -> String {
+    pub(super) fn display(&self) -> String {
         let operator = if self.null_equal { "IS NOT DISTINCT FROM" } else { "=" };
         format!("{} {operator} {}", self.left.human_display(), self.right.human_display())
     }
@@ -46,9 +46,9 @@ impl Key {
 
 /// The condition of a join, taken apart.
 #[derive(Debug, Default)]
-struct Conditions {
-    keys: Vec<Key>,
-    residual: Vec<Expr>,
+pub(super) struct Conditions {
+    pub(super) keys: Vec<Key>,
+    pub(super) residual: Vec<Expr>,
 }
 
 /// The type of an expression before coercion has wrapped it.
@@ -64,7 +64,7 @@ fn written_type(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
 }
 
 impl Conditions {
-    fn new(join: &Join) -> Result<Self> {
+    pub(super) fn new(join: &Join) -> Result<Self> {
         let mut conditions = Self::default();
         let null_equal = join.null_equality == NullEquality::NullEqualsNull;
         for (left, right) in &join.on {
@@ -140,7 +140,7 @@ impl Conditions {
         Ok(())
     }
 
-    fn display(&self) -> String {
+    pub(super) fn display(&self) -> String {
         let keys = self.keys.iter().map(Key::display);
         let rest = self.residual.iter().map(|e| e.human_display().to_string());
         match keys.chain(rest).collect::<Vec<_>>() {
@@ -451,7 +451,11 @@ impl Planner {
 }
 
 /// Moves the columns of the right side behind the computed keys of the left one.
-fn shift(expr: Arc<dyn PhysicalExpr>, width: usize, first_right: usize) -> Result<Arc<dyn PhysicalExpr>> {
+pub(super) fn shift(
+    expr: Arc<dyn PhysicalExpr>,
+    width: usize,
+    first_right: usize,
+) -> Result<Arc<dyn PhysicalExpr>> {
     let moved = expr.transform_down(|e| match e.downcast_ref::<Column>() {
         Some(column) if column.index() >= width => {
             let index = column.index() - width + first_right;

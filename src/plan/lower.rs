@@ -18,6 +18,7 @@ use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, 
 use super::node::{StateTtlNode, UnnestNode, WatermarkNode, WindowTableNode, state_ttl_of};
 use super::provider::{Planner, RawTable};
 use super::set::SetNode;
+use super::version::{SnapshotNode, VersionNode};
 use crate::catalog::Table;
 use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
@@ -125,6 +126,13 @@ impl Planner {
                 }
                 if let Some(node) = node.as_any().downcast_ref::<SetNode>() {
                     return self.lower_set(node);
+                }
+                // They say something to the join above them.
+                if let Some(node) = node.as_any().downcast_ref::<VersionNode>() {
+                    return self.lower(&node.input);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<SnapshotNode>() {
+                    return self.lower_snapshot(node);
                 }
                 Err(Error::internal(format!("no operator for {}", node.name())))
             }
