@@ -83,7 +83,7 @@ enum Cell {
 type Row = Vec<Cell>;
 
 /// Tasks of a query at most.
-const MOST_TASKS: usize = 1;
+const MOST_TASKS: usize = 4;
 
 /// 2024-01-01 00:00:00
 const START: i64 = 1_704_067_200_000;
@@ -336,7 +336,7 @@ fn streams_end_as_batches_do() {
     let only = std::env::var("CASE").unwrap_or_default();
     let seeds: Vec<u64> = match number("ORACLE_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("ORACLE_SEEDS").unwrap_or(6)).collect(),
+        None => (0..number("ORACLE_SEEDS").unwrap_or(3)).collect(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut cases = cases();

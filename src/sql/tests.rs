@@ -816,3 +816,19 @@ fn truncations_never_panic() {
         }
     }
 }
+
+#[test]
+fn distinct_from_binds_tighter_than_and() {
+    for (text, shown) in [
+        ("a IS NOT DISTINCT FROM b AND c = 1", "a IS NOT DISTINCT FROM b AND c = 1"),
+        ("a IS DISTINCT FROM b + 1 OR c", "a IS DISTINCT FROM b + 1 OR c"),
+        ("NOT a IS DISTINCT FROM b", "NOT a IS DISTINCT FROM b"),
+    ] {
+        let expr = super::parse_expression(text).unwrap().expr;
+        assert!(
+            matches!(expr, Expr::BinaryOp { .. } | Expr::UnaryOp { .. }),
+            "{text} is read as {expr:?}"
+        );
+        assert_eq!(expr.to_string(), shown);
+    }
+}

@@ -25,9 +25,7 @@ SELECT n, COUNT(*) AS groups, SUM(s) AS s, MIN(lo) AS lo, MAX(lo) AS hi FROM (SE
 -- @query distinct over updates
 SELECT COUNT(DISTINCT n) AS d, SUM(DISTINCT n) AS s, COUNT(*) AS c FROM (SELECT k, a, COUNT(*) AS n FROM t GROUP BY k, a) AS x
 -- @query averages over updates
-SELECT hi, AVG(n * 1.0) AS m, COUNT(n) AS c FROM (SELECT k, MAX(a) AS hi, COUNT(b) AS n FROM t GROUP BY k) AS x GROUP BY hi
--- @batch
-SELECT hi, CAST(AVG(CAST(n AS DECIMAL(21, 1))) AS DECIMAL(38, 6)) AS m, COUNT(n) AS c FROM (SELECT k, MAX(a) AS hi, COUNT(b) AS n FROM t GROUP BY k) AS x GROUP BY hi
+SELECT hi, AVG(CAST(n AS DOUBLE)) AS m, COUNT(n) AS c FROM (SELECT k, MAX(a) AS hi, COUNT(b) AS n FROM t GROUP BY k) AS x GROUP BY hi
 -- @query spread
 SELECT k, STDDEV_POP(d) AS sp, VAR_POP(d) AS vp, STDDEV_SAMP(d) AS ss, VAR_SAMP(d) AS vs FROM t GROUP BY k
 -- @query spread over updates

@@ -14,6 +14,8 @@ SELECT t.id, u.id AS uid FROM t LEFT JOIN u ON t.k = u.k AND t.a < u.c
 SELECT t.id, u.id AS uid FROM t FULL JOIN u ON t.k = u.k AND t.a > u.c + 1
 -- @query null-safe keys
 SELECT t.id, u.id AS uid FROM t JOIN u ON t.k IS NOT DISTINCT FROM u.k AND t.a = u.c
+-- @batch
+SELECT t.id, u.id AS uid FROM t JOIN u ON (t.k IS NOT DISTINCT FROM u.k) AND t.a = u.c
 -- @query a computed key
 SELECT t.id, u.id AS uid FROM t JOIN u ON t.a + 1 = u.c
 -- @query itself

@@ -15,13 +15,13 @@ SELECT k, a FROM t INTERSECT ALL SELECT k, c FROM u
 -- @batch
 SELECT x.k, x.a FROM (SELECT k, a, ROW_NUMBER() OVER (PARTITION BY k, a) AS n FROM t) AS x
 JOIN (SELECT k, c, ROW_NUMBER() OVER (PARTITION BY k, c) AS n FROM u) AS y
-ON x.k IS NOT DISTINCT FROM y.k AND x.a IS NOT DISTINCT FROM y.c AND x.n = y.n
+ON (x.k IS NOT DISTINCT FROM y.k) AND (x.a IS NOT DISTINCT FROM y.c) AND x.n = y.n
 -- @query except all
 SELECT k, a FROM t EXCEPT ALL SELECT k, c FROM u
 -- @batch
 SELECT k, a FROM (SELECT k, a, ROW_NUMBER() OVER (PARTITION BY k, a) AS n FROM t) AS x
 WHERE NOT EXISTS (SELECT 1 FROM (SELECT k, c, ROW_NUMBER() OVER (PARTITION BY k, c) AS n FROM u) AS y
-WHERE x.k IS NOT DISTINCT FROM y.k AND x.a IS NOT DISTINCT FROM y.c AND x.n = y.n)
+WHERE (x.k IS NOT DISTINCT FROM y.k) AND (x.a IS NOT DISTINCT FROM y.c) AND x.n = y.n)
 -- @query set operations over updates
 SELECT k, COUNT(*) AS n FROM t GROUP BY k EXCEPT SELECT k, COUNT(*) FROM u GROUP BY k
 -- @query intersect over updates

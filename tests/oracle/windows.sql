@@ -13,11 +13,11 @@ SELECT id, date_bin(INTERVAL '10' SECOND, ts), date_bin(INTERVAL '10' SECOND, ts
 -- @query hop
 SELECT window_start, window_end, k, COUNT(*) AS n, MIN(b) AS lo FROM HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '15' SECOND) GROUP BY window_start, window_end, k
 -- @batch
-SELECT w, w + INTERVAL '15' SECOND, k, COUNT(*) AS n, MIN(b) AS lo FROM (SELECT date_bin(INTERVAL '5' SECOND, ts) - i.n * INTERVAL '5' SECOND AS w, k, b FROM t, (VALUES (0), (1), (2)) AS i(n)) AS x GROUP BY w, k
+SELECT w, w + INTERVAL '15' SECOND, k, COUNT(*) AS n, MIN(b) AS lo FROM (SELECT date_bin(INTERVAL '5' SECOND, ts) - i.n AS w, k, b FROM t, (VALUES (INTERVAL '0' SECOND), (INTERVAL '5' SECOND), (INTERVAL '10' SECOND)) AS i(n)) AS x GROUP BY w, k
 -- @query cumulate
 SELECT window_start, window_end, COUNT(*) AS n, SUM(a) AS s FROM CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '15' SECOND) GROUP BY window_start, window_end
 -- @batch
-SELECT w, e, COUNT(*) AS n, SUM(a) AS s FROM (SELECT date_bin(INTERVAL '15' SECOND, ts) AS w, date_bin(INTERVAL '15' SECOND, ts) + (i.n + 1) * INTERVAL '5' SECOND AS e, ts, a FROM t, (VALUES (0), (1), (2)) AS i(n)) AS x WHERE ts < e GROUP BY w, e
+SELECT w, e, COUNT(*) AS n, SUM(a) AS s FROM (SELECT date_bin(INTERVAL '15' SECOND, ts) AS w, date_bin(INTERVAL '15' SECOND, ts) + i.n + INTERVAL '5' SECOND AS e, ts, a FROM t, (VALUES (INTERVAL '0' SECOND), (INTERVAL '5' SECOND), (INTERVAL '10' SECOND)) AS i(n)) AS x WHERE ts < e GROUP BY w, e
 -- @query session
 SELECT window_start, window_end, k, COUNT(*) AS n, SUM(b) AS s FROM SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '6' SECOND) GROUP BY window_start, window_end, k
 -- @batch
@@ -33,7 +33,7 @@ SELECT k, date_bin(INTERVAL '10' SECOND, ts) AS s, date_bin(INTERVAL '10' SECOND
 -- @query group windows that hop
 SELECT HOP_START(ts, INTERVAL '5' SECOND, INTERVAL '15' SECOND) AS s, SUM(d) AS sd FROM t GROUP BY HOP(ts, INTERVAL '5' SECOND, INTERVAL '15' SECOND)
 -- @batch
-SELECT w, SUM(d) AS sd FROM (SELECT date_bin(INTERVAL '5' SECOND, ts) - i.n * INTERVAL '5' SECOND AS w, d FROM t, (VALUES (0), (1), (2)) AS i(n)) AS x GROUP BY w
+SELECT w, SUM(d) AS sd FROM (SELECT date_bin(INTERVAL '5' SECOND, ts) - i.n AS w, d FROM t, (VALUES (INTERVAL '0' SECOND), (INTERVAL '5' SECOND), (INTERVAL '10' SECOND)) AS i(n)) AS x GROUP BY w
 -- @query group sessions
 SELECT k, SESSION_START(ts, INTERVAL '6' SECOND) AS s, SESSION_END(ts, INTERVAL '6' SECOND) AS e, COUNT(*) AS n FROM t GROUP BY k, SESSION(ts, INTERVAL '6' SECOND)
 -- @batch
