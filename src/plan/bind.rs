@@ -18,6 +18,7 @@ use sqlparser::ast::{
     visit_expressions_mut,
 };
 
+use super::changelog_functions;
 use super::node::ElementsNode;
 use super::provider::{Planner, parser_options};
 use crate::catalog::Entry;
@@ -377,6 +378,12 @@ impl RelationPlanner for Relations {
                     })
                     .collect::<DfResult<Vec<_>>>()?;
                 planned(self.table_function(&name, args)?, alias)
+            }
+            TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. }
+                if changelog_functions::is_call(&relation) =>
+            {
+                let (plan, alias) = changelog_functions::plan_call(relation, context)?;
+                planned(plan, alias)
             }
             TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. } => {
                 let span = span_of(relation.span());

@@ -7,6 +7,7 @@
 //! | `CAST(x AS ROW<a INT>)`, `RETURNING MAP<..>` | a custom type name, see [`super::type_parser`] |
 //! | `LATERAL TABLE(f(x))` | `LATERAL f(x)` |
 //! | `TUMBLE(TABLE t, ...)` | `TUMBLE((SELECT * FROM t), ...)` |
+//! | `f(TABLE t PARTITION BY (k) ORDER BY x)` | `f((SELECT * FROM t DISTRIBUTE BY (k) ORDER BY x))` |
 //! | `t /*+ OPTIONS(..) */` | `` t.`$hint:..` ``, see [`super::hints`] |
 
 use std::collections::{HashMap, HashSet};
@@ -531,14 +532,6 @@ impl Rewrite<'_> {
                 self.table_argument(i);
                 Ok(())
             }
-            "PARTITION" if open.is_some() && self.is_word(i + 1, "BY") => {
-                // `f(TABLE t PARTITION BY k)`: the words before are TABLE and a name.
-                let table = (1..=6).take_while(|n| *n <= i).any(|n| self.is_word(i - n, "TABLE"));
-                match table && open.is_some_and(|o| i - o <= 7) {
-                    true => Err(self.unsupported(i, 2, "PARTITION BY of a table argument")),
-                    false => Ok(()),
-                }
-            }
             "MATCH_RECOGNIZE" if call => Err(self.unsupported(i, 1, "MATCH_RECOGNIZE")),
             "ML_PREDICT" | "ML_EVALUATE" | "VECTOR_SEARCH" if call => {
                 Err(self.unsupported(i, 1, &word.to_ascii_uppercase()))
@@ -602,8 +595,38 @@ impl Rewrite<'_> {
         if self.lexemes.get(at + 1).is_some_and(|l| l.class == Class::Hint) {
             at += 1;
         }
+        if self.is_word(at + 1, "PARTITION")
+            && self.is_word(at + 2, "BY")
+            && let Some(end) = self.key_columns(at + 3)
+        {
+            let span = self.lexemes[at + 1].span;
+            self.replaced.insert(at + 1, (Token::make_keyword("DISTRIBUTE"), span));
+            at = end;
+        }
+        if self.is_word(at + 1, "ORDER")
+            && self.is_word(at + 2, "BY")
+            && let Some(end) = self.key_columns(at + 3)
+        {
+            at = end;
+            if self.is_word(at + 1, "ASC") || self.is_word(at + 1, "DESC") {
+                at += 1;
+            }
+        }
         self.table_arguments.insert(i);
         self.closing.insert(at);
+    }
+
+    /// `k`, `t.k` or `(k1, k2)`: the index of its last lexeme.
+    fn key_columns(&self, i: usize) -> Option<usize> {
+        if self.is(i, &Token::LParen) {
+            return self.close.get(&i).copied();
+        }
+        let named = |i: usize| matches!(self.lexemes.get(i), Some(l) if matches!(l.class, Class::Word | Class::Quoted));
+        let mut at = i;
+        while named(at) && self.is(at + 1, &Token::Period) && named(at + 2) {
+            at += 2;
+        }
+        named(at).then_some(at)
     }
 
     /// `LATERAL TABLE(f(x))`

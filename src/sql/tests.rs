@@ -485,10 +485,6 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("CREATE TABLE t (a INT, UNIQUE (a))", "UNIQUE is not supported"),
         ("SELECT * FROM t MATCH_RECOGNIZE (PATTERN (a))", "MATCH_RECOGNIZE is not supported"),
         ("SELECT * FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", "ML_PREDICT is not supported"),
-        (
-            "SELECT * FROM SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' SECOND)",
-            "PARTITION BY of a table argument is not supported",
-        ),
         ("SELECT /*+ STATE_TTL('a'='1d') */ 1 FROM a", "hint STATE_TTL is not supported"),
         ("SELECT CAST(a AS VARIANT)", "type VARIANT is not supported"),
     ] {
