@@ -3,6 +3,7 @@
 pub mod fragment;
 pub mod job;
 pub mod mailbox;
+pub mod merge;
 pub mod message;
 pub mod operator;
 pub mod task;

@@ -14,12 +14,14 @@
 pub mod aggregate;
 pub mod bind;
 pub mod changelog_functions;
+pub mod current_watermark;
 pub mod explain;
 pub mod explore;
 pub mod graph;
 pub mod join;
 pub mod lookup_join;
 pub mod lower;
+pub mod nested;
 pub mod node;
 pub mod over;
 pub mod provider;

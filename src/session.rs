@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// A planner over the state as it is now.
-    fn planner(&self) -> Planner {
+    pub(crate) fn planner(&self) -> Planner {
         let (catalog, config) = {
             let state = self.state.lock();
             (state.catalog.clone(), state.config.clone())

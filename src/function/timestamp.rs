@@ -29,6 +29,12 @@ const TIME: Returns = Returns::With(|_| Ok(DataType::Time32(TimeUnit::Millisecon
 pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["CURRENT_TIMESTAMP", "NOW", "CURRENT_ROW_TIMESTAMP"], &[], LTZ, instant).volatile(),
     define(&["PROCTIME"], &[], LTZ, instant).volatile().metadata(TIME_METADATA_KEY, "proctime"),
+    // The planner puts an operator in its place: only a task knows the watermark.
+    define(&["CURRENT_WATERMARK"], &[Moment], Returns::First, |_| {
+        Err(Error::unsupported("CURRENT_WATERMARK stands where no watermark is known")
+            .with_hint("use it in SELECT or WHERE of a query on a table with a WATERMARK"))
+    })
+    .volatile(),
     define(&["LOCALTIMESTAMP"], &[], STAMP, |c| {
         let now = now(c)?;
         c.numbers::<TimestampMillisecondType>(|_| Ok(Some(now.and_utc().timestamp_millis())))

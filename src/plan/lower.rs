@@ -13,6 +13,7 @@ use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::changelog_functions::{FromChangelogNode, ToChangelogNode};
+use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
 use super::provider::{Planner, RawTable};
@@ -269,6 +270,9 @@ pub(super) fn calc(
     condition: Option<&Expr>,
     projection: Option<(&Vec<Expr>, &DFSchemaRef)>,
 ) -> Result<Node> {
+    if condition.into_iter().chain(projection.iter().flat_map(|p| p.0)).any(current_watermark::is_in) {
+        return current_watermark::calc(input, condition, projection);
+    }
     let condition_expr = condition.map(|c| physical(c, &input.schema)).transpose()?;
     let mut detail = Vec::new();
     let mut properties = input.properties.clone();

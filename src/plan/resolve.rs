@@ -177,7 +177,10 @@ impl Planner {
                         let fields = elements.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
                         unnest(one, elements, false, fields)
                     }
-                    None => Ok(LogicalPlan::Extension(Extension { node })),
+                    None => {
+                        let plan = LogicalPlan::Extension(Extension { node });
+                        Ok(plan.map_children(|c| Ok(Transformed::yes(self.resolve_node(c)?)))?.data)
+                    }
                 }
             }
             LogicalPlan::Subquery(subquery) => {
@@ -364,7 +367,7 @@ impl Planner {
             Arc::new(CommonSubexprEliminate::new()),
             Arc::new(OptimizeProjections::new()),
         ]);
-        Ok(optimizer.optimize(plan, &context, |_, _| {})?)
+        super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)
     }
 }
 

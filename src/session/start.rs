@@ -7,9 +7,11 @@ use std::thread;
 use crate::clock::Clock;
 use crate::connector::{Sink, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::task::{self, Pipeline, TaskContext};
+use crate::flow::fragment::Fragment;
+use crate::flow::task::{self, TaskContext};
 use crate::flow::{Job, JobState, Mailbox};
 use crate::plan::Node;
+use crate::plan::graph::Distribution;
 use crate::plan::wire::Wire;
 
 /// One INSERT or SELECT.
@@ -41,21 +43,16 @@ pub fn start(
         if unbounded {
             output.sink.unbounded();
         }
-        let mut wire = Wire::new(wanted);
+        // Operators whose rows have to meet run in one task.
+        let mut meets = false;
+        output
+            .node
+            .walk(&mut |node| meets |= node.inputs.iter().any(|i| i.distribution != Distribution::Any));
+        let mut wire = Wire::new(if meets { 1 } else { wanted });
         wire.add(&output.node, &output.sink, output.before)?;
         let mut writers = 0;
         for fragment in wire.finish() {
-            let [(crate::flow::fragment::Head::Source(source), _)] = fragment.heads.as_slice() else {
-                return Err(Error::unsupported("several sources in one task are not supported yet"));
-            };
-            let pipeline = Pipeline {
-                parallelism: fragment.parallelism,
-                source: source.clone(),
-                operators: fragment.operators.into_iter().map(|s| s.build).collect(),
-                sink: output.sink.clone(),
-                endless: unbounded,
-            };
-            for task in 0..pipeline.parallelism {
+            for task in 0..fragment.parallelism {
                 let mailbox = Mailbox::new();
                 job.register(mailbox.clone());
                 // Made here, one after the other: a sink may want to know how many there are.
@@ -68,7 +65,7 @@ pub fn start(
                     runtime: runtime.clone(),
                     metrics: job.metrics.clone(),
                 };
-                tasks.push((pipeline.clone(), writer, context));
+                tasks.push((fragment.clone(), unbounded, writer, context));
             }
         }
         sinks.push((output.sink, unbounded));
@@ -104,21 +101,22 @@ pub fn start(
 }
 
 /// Runs tasks to their end. The first failure cancels the others and is what is reported.
-fn run_all(job: &Arc<Job>, tasks: Vec<(Pipeline, Box<dyn Writer>, TaskContext)>) -> Result<()> {
+fn run_all(job: &Arc<Job>, tasks: Vec<(Fragment, bool, Box<dyn Writer>, TaskContext)>) -> Result<()> {
     let (sender, ended) = crossbeam_channel::unbounded();
     let mut running = 0;
-    for (index, (pipeline, writer, context)) in tasks.into_iter().enumerate() {
+    for (index, (fragment, endless, writer, context)) in tasks.into_iter().enumerate() {
         let done = sender.clone();
         let builder = thread::Builder::new().name(format!("affluent-{}-{index}", job.id));
         let spawned = builder.spawn(move || {
-            let result = std::panic::catch_unwind(AssertUnwindSafe(|| task::run(&pipeline, writer, context)));
+            let result =
+                std::panic::catch_unwind(AssertUnwindSafe(|| task::run(&fragment, endless, writer, context)));
             let result = result.unwrap_or_else(|panic| {
                 let words = panic.downcast_ref::<&str>().map(|s| s.to_string());
                 let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
                 Err(Error::internal(format!("a task panicked: {}", words.unwrap_or_default()))
                     .with_hint("this is a fault of affluent; please report it with the query"))
             });
-            drop(pipeline);
+            drop(fragment);
             // The receiver outlives the tasks.
             let _ = done.send(result);
         });
