@@ -29,6 +29,7 @@ use super::bind::span_of;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::lower::normalize;
 use super::provider::Planner;
+use super::sink::originator;
 use crate::catalog::table::nearest;
 use crate::error::{Error, Result, Span};
 use crate::flow::Kind;
@@ -556,8 +557,9 @@ impl Planner {
     pub(super) fn lower_from_changelog(&self, node: &FromChangelogNode) -> Result<Node> {
         let input = self.lower(&node.input)?;
         if !input.properties.changes.is_append() {
+            let origin = originator(&input);
             return Err(Error::plan(format!("{FROM} takes inserts only, and its input changes rows"))
-                .with_detail(format!("{}({}) updates its results", input.name, input.detail)));
+                .with_detail(format!("{}({}) updates its results", origin.name, origin.detail)));
         }
         let types = node.columns.iter().map(|i| input.arrow.field(*i).data_type().clone());
         let arrow = batch_schema(&node.schema, types);
