@@ -45,6 +45,12 @@ pub const SETTINGS: &[OptionDef] = &[
         "default",
         "zone of TIMESTAMP_LTZ as text; an IANA name or an offset; default: the machine's",
     ),
+    OptionDef::new(
+        "table.exec.state.ttl",
+        Time,
+        "0 ms",
+        "how long state that is not written is kept; 0: for ever",
+    ),
     OptionDef::new("table.dml-sync", Bool, "false", "INSERT waits until its job has ended"),
     OptionDef::new(
         "table.exec.async-lookup.output-mode",
@@ -58,6 +64,12 @@ pub const SETTINGS: &[OptionDef] = &[
         Time,
         "3 min",
         "per row, queueing and retries included",
+    ),
+    OptionDef::new(
+        "table.exec.state.ttl",
+        Time,
+        "0 ms",
+        "state that was not written for so long is forgotten, which may change results; 0: never",
     ),
     OptionDef::new(
         RESULT_MODE,
@@ -170,6 +182,11 @@ impl Config {
     /// `table.exec.async-lookup.output-mode` is ORDERED.
     pub fn lookup_ordered(&self) -> bool {
         self.get("table.exec.async-lookup.output-mode").eq_ignore_ascii_case("ORDERED")
+    }
+
+    /// `table.exec.state.ttl`; `None`: state is kept for ever.
+    pub fn state_ttl(&self) -> Option<Duration> {
+        parse_duration(self.get("table.exec.state.ttl")).ok().filter(|ttl| !ttl.is_zero())
     }
 
     /// `table.dml-sync`.

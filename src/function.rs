@@ -11,13 +11,15 @@
 //! DataFusion's own library is not registered: names, argument orders and results are Flink's, and
 //! `now()` there is folded to the moment of planning.
 
+pub mod aggregate;
 pub mod cast;
 mod codec;
 mod collection;
 mod conditional;
-mod json;
+mod interval;
+pub(crate) mod json;
 mod math;
-mod moment;
+pub(crate) mod moment;
 mod pattern;
 mod printf;
 mod regexp;
@@ -29,6 +31,7 @@ mod tests;
 mod text;
 mod text_form;
 mod timestamp;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -20,7 +20,8 @@ use super::cast::{cast_array, read_boolean, read_double};
 use super::moment::Moments;
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
 use super::text::list_of_text;
-use super::text_form::{digits, write_timestamp, writer};
+pub(crate) use super::text_form::writer as raw_writer;
+use super::text_form::{Writer, digits, write_timestamp, writer};
 use crate::error::{Error, Result};
 use crate::sql::types::SqlType;
 
@@ -386,9 +387,7 @@ fn is_json(c: &Call<'_>) -> Result<ArrayRef> {
 
 // ----------------------------------------------------------------------------------------------- writing
 
-type Writer<'a> = Box<dyn Fn(usize, &mut String) -> Result<()> + 'a>;
-
-fn push_quoted(s: &str, out: &mut String) {
+pub(crate) fn push_quoted(s: &str, out: &mut String) {
     out.push('"');
     for ch in s.chars() {
         match ch {
@@ -409,7 +408,7 @@ fn push_quoted(s: &str, out: &mut String) {
 }
 
 /// Values as JSON. NULL is `null`.
-fn json(array: &ArrayRef) -> Result<Writer<'_>> {
+pub(crate) fn json(array: &ArrayRef) -> Result<Writer<'_>> {
     use DataType as D;
     let inner: Writer<'_> = match array.data_type() {
         D::Null => Box::new(|_, _| Ok(())),

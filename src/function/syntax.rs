@@ -19,8 +19,9 @@ use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType as AstType, DateTimeField, ExactNumberInfo,
-    Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, TimezoneInfo, TrimWhereField, UnaryOperator, Value, VisitMut, visit_expressions_mut,
+    Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, TimezoneInfo, TrimWhereField, UnaryOperator, Value, VisitMut,
+    visit_expressions_mut,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
@@ -100,6 +101,8 @@ pub fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Ast, ParserError>>
             ("JSON_EXISTS", Token::LParen) => json_exists,
             ("JSON_OBJECT", Token::LParen) => json_object,
             ("JSON_ARRAY", Token::LParen) => json_array,
+            ("JSON_OBJECTAGG", Token::LParen) => json_objectagg,
+            ("JSON_ARRAYAGG", Token::LParen) => json_arrayagg,
             ("MAP", Token::LBracket) => map_literal,
             _ => return None,
         };
@@ -236,7 +239,14 @@ fn form(value: &Ast) -> char {
         Ast::Nested(inner) => return form(inner),
         _ => String::new(),
     };
-    if matches!(name.as_str(), "$json_object" | "$json_array" | "json_query") { 'r' } else { 'v' }
+    if matches!(name.as_str(), "$json_object" | "$json_array" | "json_query")
+        || name.contains("json_objectagg")
+        || name.contains("json_arrayagg")
+    {
+        'r'
+    } else {
+        'v'
+    }
 }
 
 fn json_object(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
@@ -286,6 +296,42 @@ fn json_array(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     args[0] = text(nulls);
     args[1] = text(forms);
     Ok(call("$json_array", args))
+}
+
+/// `FILTER (WHERE ...)` behind an aggregate call.
+fn filtered(parser: &mut Parser<'_>, name: &str, args: Vec<Ast>) -> Result<Ast, ParserError> {
+    let mut aggregate = call(name, args);
+    if words(parser, &["FILTER"]) {
+        parser.expect_token(&Token::LParen)?;
+        expect(parser, &["WHERE"])?;
+        let condition = parser.parse_expr()?;
+        parser.expect_token(&Token::RParen)?;
+        if let Ast::Function(function) = &mut aggregate {
+            function.filter = Some(Box::new(condition));
+        }
+    }
+    Ok(aggregate)
+}
+
+fn json_objectagg(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let keyword = word(parser, "KEY");
+    let key = parser.parse_expr()?;
+    if !(word(parser, "VALUE") || (!keyword && parser.consume_token(&Token::Colon))) {
+        return parser.expected_ref("VALUE", parser.peek_token_ref());
+    }
+    let value = parser.parse_expr()?;
+    let absent = on_null(parser, "NULL") == "ABSENT";
+    parser.expect_token(&Token::RParen)?;
+    let name = super::aggregate::json_name(true, absent, form(&value) == 'r');
+    filtered(parser, name, vec![key, value])
+}
+
+fn json_arrayagg(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let value = parser.parse_expr()?;
+    let absent = on_null(parser, "ABSENT") == "ABSENT";
+    parser.expect_token(&Token::RParen)?;
+    let name = super::aggregate::json_name(false, absent, form(&value) == 'r');
+    filtered(parser, name, vec![value])
 }
 
 fn map_literal(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
@@ -377,6 +423,10 @@ fn rewrite(expr: &mut Ast) {
             }
             return;
         }
+        Ast::Interval(interval) => {
+            super::interval::in_one_unit(interval);
+            return;
+        }
         Ast::Function(function) => match rewrite_call(function) {
             Some(new) => new,
             None => return,
@@ -443,8 +493,24 @@ fn rewrite_call(function: &mut Function) -> Option<Ast> {
         return None;
     }
     let name = function.name.0[0].as_ident()?.value.to_ascii_uppercase();
+    // The order of a list stands in the call: DataFusion takes WITHIN GROUP for an argument.
+    if matches!(name.as_str(), "LISTAGG" | "ARRAY_AGG")
+        && !function.within_group.is_empty()
+        && let FunctionArguments::List(list) = &mut function.args
+    {
+        let order = std::mem::take(&mut function.within_group);
+        list.clauses.push(FunctionArgumentClause::OrderBy(order));
+        return None;
+    }
     let mut args = arguments(function)?;
     Some(match (name.as_str(), args.len()) {
+        ("GROUPING" | "GROUPING_ID", n) if n > 0 => Ast::Cast {
+            kind: CastKind::Cast,
+            expr: Box::new(call(super::aggregate::GROUPING, args.iter_mut().map(|a| take(a)).collect())),
+            data_type: AstType::BigInt(None),
+            array: false,
+            format: None,
+        },
         ("IF", 3) => Ast::Case {
             case_token: AttachedToken::empty(),
             end_token: AttachedToken::empty(),

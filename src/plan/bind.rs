@@ -21,6 +21,7 @@ use sqlparser::ast::{
 use super::changelog_functions;
 use super::node::ElementsNode;
 use super::provider::{Planner, parser_options};
+use super::set::{RewriteSets, set_plan, set_relation};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};
@@ -114,6 +115,9 @@ impl Planner {
     pub(super) fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
         if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut NameColumns) {
+            return Err(e);
+        }
+        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteSets) {
             return Err(e);
         }
         read_fields(&mut query);
@@ -331,6 +335,9 @@ impl RelationPlanner for Relations {
     ) -> DfResult<RelationPlanning> {
         let planned =
             |plan, alias| Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))));
+        if let Some((kind, union)) = set_relation(&relation) {
+            return planned(set_plan(kind, context.plan(union)?)?, None);
+        }
         match relation {
             TableFactor::Table { name, alias, args: None, version, .. }
                 if version.is_some() || has_hints(&name) =>

@@ -123,7 +123,7 @@ impl RightSide {
 }
 
 /// A family of types within which keys are compared, as SQL shows them.
-fn family(t: &DataType) -> u8 {
+pub(super) fn family(t: &DataType) -> u8 {
     match t {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => 1,
         t if t.is_numeric() => 2,
@@ -137,7 +137,7 @@ fn family(t: &DataType) -> u8 {
     }
 }
 
-fn shown(t: &DataType) -> String {
+pub(super) fn shown(t: &DataType) -> String {
     SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string())
 }
 
@@ -162,7 +162,7 @@ struct Conditions {
     both: Vec<Expr>,
 }
 
-fn conjunction(exprs: Vec<Expr>) -> Option<Expr> {
+pub(super) fn conjunction(exprs: Vec<Expr>) -> Option<Expr> {
     exprs.into_iter().reduce(Expr::and)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::tree_node::TreeNode;
-use datafusion_common::{DFSchema, DFSchemaRef, JoinType};
+use datafusion_common::{DFSchema, DFSchemaRef};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{FetchType, SkipType, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
@@ -17,6 +17,7 @@ use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
 use super::provider::{Planner, RawTable};
+use super::set::SetNode;
 use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
@@ -37,9 +38,7 @@ pub(super) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physica
         ))
     })?;
     if subquery {
-        return Err(Error::unsupported(
-            "subqueries in expressions (IN, EXISTS, scalar) are not supported yet",
-        ));
+        return Err(super::subquery::refuse(expr));
     }
     Ok(create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
 }
@@ -79,14 +78,14 @@ impl Planner {
             LogicalPlan::Projection(projection) => {
                 let projected = Some((&projection.expr, &projection.schema));
                 if let LogicalPlan::Filter(filter) = projection.input.as_ref() {
-                    return match self.lower_rank(filter)? {
+                    return match self.lower_rank(filter, Some(&projection.expr))? {
                         Some(ranked) => calc(ranked, None, projected),
                         None => calc(self.lower(&filter.input)?, Some(&filter.predicate), projected),
                     };
                 }
                 calc(self.lower(&projection.input)?, None, projected)
             }
-            LogicalPlan::Filter(filter) => match self.lower_rank(filter)? {
+            LogicalPlan::Filter(filter) => match self.lower_rank(filter, None)? {
                 Some(ranked) => Ok(ranked),
                 None => calc(self.lower(&filter.input)?, Some(&filter.predicate), None),
             },
@@ -117,6 +116,9 @@ impl Planner {
                 if let Some(node) = node.as_any().downcast_ref::<FromChangelogNode>() {
                     return self.lower_from_changelog(node);
                 }
+                if let Some(node) = node.as_any().downcast_ref::<SetNode>() {
+                    return self.lower_set(node);
+                }
                 Err(Error::internal(format!("no operator for {}", node.name())))
             }
             LogicalPlan::EmptyRelation(empty) => {
@@ -146,6 +148,10 @@ impl Planner {
                 }
                 let batch = arrow::compute::concat_batches(&arrow, &batches)?;
                 Ok(values(vec![batch], rows.schema.clone(), arrow))
+            }
+            // LATERAL that does not look at what stands before it.
+            LogicalPlan::Subquery(subquery) if subquery.outer_ref_columns.is_empty() => {
+                self.lower(&subquery.subquery)
             }
             other => Err(refuse(other)),
         }
@@ -314,7 +320,6 @@ fn is_proctime(expr: &Expr) -> bool {
 
 /// Appends computed columns where an expression is no column of the node; the position of each expression.
 /// What was there stays where it was.
-#[expect(dead_code, reason = "for operators with keys, which come next")]
 pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usize>)> {
     let plain = forwarded(exprs, &input.schema);
     if plain.iter().all(Option::is_some) {
@@ -337,7 +342,7 @@ pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usi
 }
 
 /// Casts the columns of a node to the types of a schema where they differ.
-fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
+pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
     let wanted = schema.as_arrow();
     let same = input.arrow.fields().iter().zip(wanted.fields()).all(|(a, b)| a.data_type() == b.data_type());
     if same {
@@ -430,22 +435,4 @@ fn refuse(plan: &LogicalPlan) -> Error {
         other => return Error::unsupported(format!("{} is not supported", other.display())),
     };
     Error::unsupported(format!("{what} not supported"))
-}
-
-/// A join that is no lookup join, by the name a user knows it by.
-pub(super) fn refuse_join(join_type: JoinType) -> Error {
-    let (what, hint) = match join_type {
-        JoinType::LeftSemi | JoinType::RightSemi | JoinType::LeftMark | JoinType::RightMark => {
-            ("IN and EXISTS with a subquery are not supported yet", "")
-        }
-        JoinType::LeftAnti | JoinType::RightAnti => {
-            ("NOT IN and NOT EXISTS with a subquery are not supported yet", "")
-        }
-        _ => (
-            "a join of two streams is not supported yet",
-            "a lookup table ('connector' = 'http', or a file) can stand on the right of a JOIN or LEFT JOIN",
-        ),
-    };
-    let error = Error::unsupported(what);
-    if hint.is_empty() { error } else { error.with_hint(hint) }
 }

@@ -11,7 +11,7 @@ use datafusion_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, Ty
 use datafusion_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
 };
-use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion_sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use sqlparser::ast;
 
 use crate::catalog::{Catalog, Column, ColumnSource, Entry, Table};
@@ -119,6 +119,8 @@ pub(super) fn parser_options() -> ParserOptions {
         map_string_types_to_utf8view: true,
         parse_float_as_decimal: true,
         support_varchar_with_length: true,
+        // NULL is less than every value.
+        default_null_ordering: NullOrdering::NullsMin,
         ..ParserOptions::new()
     }
 }
@@ -228,7 +230,11 @@ impl Planner {
 
     /// Names of the functions, upper case.
     pub fn function_names(&self) -> Vec<String> {
-        self.state.functions.names()
+        let mut names = self.state.functions.names();
+        names.extend(crate::function::aggregate::aggregate_names());
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Whether a watermark is one: its column a rowtime, its expression of the same type.
@@ -339,14 +345,10 @@ impl ContextProvider for Provider {
         None
     }
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        let name = name.to_ascii_lowercase();
-        datafusion_functions_aggregate::all_default_aggregate_functions()
-            .into_iter()
-            .find(|f| f.name() == name)
+        crate::function::aggregate::aggregate(name)
     }
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        let name = name.to_ascii_lowercase();
-        datafusion_functions_window::all_default_window_functions().into_iter().find(|f| f.name() == name)
+        crate::function::window::window_function(name)
     }
     fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
         None
@@ -361,7 +363,7 @@ impl ContextProvider for Provider {
         Vec::new()
     }
     fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
+        crate::function::aggregate::aggregate_names()
     }
     fn udwf_names(&self) -> Vec<String> {
         Vec::new()

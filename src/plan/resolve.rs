@@ -15,14 +15,18 @@ use datafusion_expr::{
     utils::merge_schema,
 };
 use datafusion_optimizer::analyzer::AnalyzerRule;
+use datafusion_optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion_optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionRewriter};
 use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion_optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
+use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion_optimizer::eliminate_filter::EliminateFilter;
 use datafusion_optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Optimizer, OptimizerContext};
 use sqlparser::ast::{self, Spanned};
@@ -183,13 +187,17 @@ impl Planner {
                     }
                 }
             }
-            LogicalPlan::Subquery(subquery) => {
-                Err(Error::unsupported("this LATERAL subquery is not supported")
-                    .with_detail(format!("{}", subquery.subquery.display()))
-                    .with_hint("LATERAL TABLE(lookup_table(key)) and UNNEST are"))
+            LogicalPlan::Subquery(subquery) => Ok(LogicalPlan::Subquery(self.resolve_subquery(subquery)?)),
+            other => {
+                let other = other.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data;
+                Ok(other.map_subqueries(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
             }
-            other => Ok(other.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data),
         }
+    }
+
+    fn resolve_subquery(&self, subquery: Subquery) -> Result<Subquery> {
+        let plan = self.resolve_node(Arc::unwrap_or_clone(subquery.subquery))?;
+        Ok(Subquery { subquery: Arc::new(plan), ..subquery })
     }
 
     /// A table as a source: raw columns, computed columns, watermark.
@@ -354,12 +362,20 @@ impl Planner {
 
     /// DataFusion's coercion and those of its logical rewrites that hold for unbounded input.
     pub(super) fn rewrite(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        let options = Arc::new(ConfigOptions::default());
+        let mut options = ConfigOptions::default();
+        // A subquery is a stream like others: it is joined, never run first.
+        options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+        let options = Arc::new(options);
+        let plan = ResolveGroupingFunction::new().analyze(plan, &options)?;
         let plan = TypeCoercion::new().analyze(plan, &options)?;
+        let plan = super::subquery::prepare(plan)?;
         let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
         let optimizer = Optimizer::with_rules(vec![
             Arc::new(OptimizeUnions::new()),
             Arc::new(SimplifyExpressions::new()),
+            Arc::new(DecorrelatePredicateSubquery::new()),
+            Arc::new(ScalarSubqueryToJoin::new()),
+            Arc::new(DecorrelateLateralJoin::new()),
             Arc::new(ExtractEquijoinPredicate::new()),
             Arc::new(EliminateFilter::new()),
             Arc::new(EliminateOuterJoin::new()),

@@ -175,8 +175,18 @@ impl RowStore {
 
     /// The rows with these ids, in this order; an id may occur several times.
     pub fn take(&self, ids: &[u32]) -> Result<RecordBatch> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let columns = self.take_columns(ids, &all)?;
         let options = RecordBatchOptions::new().with_row_count(Some(ids.len()));
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+
+    /// Some columns of the rows with these ids, in this order; an id may occur several times.
+    pub fn take_columns(&self, ids: &[u32], wanted: &[usize]) -> Result<Vec<ArrayRef>> {
+        let mut columns = Vec::with_capacity(wanted.len());
+        if wanted.is_empty() {
+            return Ok(columns);
+        }
         // Only segments that are asked for take part.
         let mut local = vec![FREE; self.segments.len()];
         let mut used: Vec<&Segment> = Vec::new();
@@ -193,15 +203,15 @@ impl RowStore {
             }
             indices.push((*slot as usize, place.row as usize));
         }
-        for (index, field) in self.schema.fields().iter().enumerate() {
+        for &index in wanted {
             if ids.is_empty() {
-                columns.push(arrow::array::new_empty_array(field.data_type()));
+                columns.push(arrow::array::new_empty_array(self.schema.field(index).data_type()));
                 continue;
             }
             let arrays: Vec<&dyn Array> = used.iter().map(|s| s.columns[index].as_ref()).collect();
             columns.push(interleave(&arrays, &indices)?);
         }
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+        Ok(columns)
     }
 
     /// Bytes of the rows and of what finds them.

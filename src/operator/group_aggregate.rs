@@ -1,0 +1,338 @@
+//! `GROUP BY` without a window: results per key that change with every row.
+//!
+//! ```text
+//!  chunk ──> slots of the keys ──> results before ──> update ──> results after ──> changes
+//!            (each key once)            └───────── equal? nothing is emitted ───┘
+//! ```
+//! A chunk gives at most one change a key, however many rows of it the chunk has: what Flink calls
+//! mini-batching costs nothing here. The result before is not kept but computed again from the state, so
+//! a key takes its key, its accumulators and 12 bytes.
+//!
+//! | rows of the key before | after | emitted |
+//! |---|---|---|
+//! | none | some | `+I` |
+//! | some | some | `-U` `+U`, or nothing if the results are equal |
+//! | some | none | `-D`; the key is forgotten |
+//!
+//! As in Flink, a row that is taken back from a key without rows is ignored, the one group of an aggregation
+//! without keys comes into being with the first row, and with a time-to-live equal results are emitted too,
+//! so that those downstream who forget in time are refreshed. `SELECT DISTINCT` is an aggregation without
+//! calls.
+
+use std::time::Duration;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{interleave, take};
+use arrow::datatypes::SchemaRef;
+
+use super::aggregate::{Accumulator, AggregateCall, Rows, equal_rows};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::flow::message::{Chunk, Kind, Kinds};
+use crate::flow::operator::{Operator, OperatorContext, Output};
+use crate::state::KeyTable;
+
+/// What a [`GroupAggregate`] does.
+#[derive(Debug, Clone)]
+pub struct GroupAggregateSpec {
+    /// Group columns, as positions in the input.
+    pub keys: Vec<usize>,
+    /// Aggregate calls over the input.
+    pub calls: Vec<AggregateCall>,
+    /// Keys, then results.
+    pub schema: SchemaRef,
+    /// The input may hold updates and deletes; updates come with `-U`.
+    pub input_changes: bool,
+    /// Whether `-U` is emitted with `+U`.
+    pub emit_before: bool,
+    /// Keys that no row came for during this time are forgotten.
+    pub state_ttl: Option<Duration>,
+}
+
+/// What is known of a slot beside its accumulators.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// Rows of the key; 0 where the slot is free.
+    rows: i64,
+    /// The chunk that touched it last.
+    chunk: u32,
+}
+
+/// A key that a chunk touches.
+#[derive(Debug, Clone, Copy)]
+struct Touched {
+    slot: u32,
+    /// The first row of the chunk with the key.
+    row: u32,
+    /// Rows of the key before the chunk.
+    before: i64,
+}
+
+/// Slots looked at for expiry with each chunk, beyond the number that it touched.
+const SWEEP: usize = 64;
+
+/// Unbounded aggregation.
+#[derive(Debug)]
+pub struct GroupAggregate {
+    spec: GroupAggregateSpec,
+    keys: KeyTable,
+    accumulators: Vec<Box<dyn Accumulator>>,
+    slots: Vec<Slot>,
+    /// When each slot was written last, where state expires.
+    written: Vec<i64>,
+    /// Next slot to look at for expiry.
+    sweep: usize,
+    chunk: u32,
+    clock: Option<Arc<dyn Clock>>,
+    /// Retractions of rows that were never added.
+    ignored: u64,
+    // Scratch, kept for its memory.
+    row_slots: Vec<u32>,
+    touched: Vec<Touched>,
+}
+
+impl GroupAggregate {
+    /// An operator without state yet.
+    pub fn new(spec: GroupAggregateSpec) -> Result<Self> {
+        let fields = spec.schema.fields();
+        if fields.len() != spec.keys.len() + spec.calls.len() {
+            return Err(Error::internal("an aggregation's schema has another number of columns"));
+        }
+        let types: Vec<_> = fields[..spec.keys.len()].iter().map(|f| f.data_type().clone()).collect();
+        let accumulators =
+            spec.calls.iter().map(|c| c.accumulator(spec.input_changes)).collect::<Result<_>>()?;
+        Ok(Self {
+            keys: KeyTable::new(&types)?,
+            accumulators,
+            slots: Vec::new(),
+            written: Vec::new(),
+            sweep: 0,
+            chunk: 0,
+            clock: None,
+            ignored: 0,
+            row_slots: Vec::new(),
+            touched: Vec::new(),
+            spec,
+        })
+    }
+
+    /// Retractions that were ignored because their key had no rows.
+    pub fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
+    /// Keys with state.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// No key has state.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Bytes of state.
+    pub fn memory(&self) -> usize {
+        let accumulators: usize = self.accumulators.iter().map(|a| a.memory()).sum();
+        self.keys.memory()
+            + accumulators
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.written.capacity() * size_of::<i64>()
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.as_ref().map_or(0, |c| c.now_millis())
+    }
+
+    fn ttl_millis(&self) -> Option<i64> {
+        self.spec.state_ttl.map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Forgets a key.
+    fn clear(&mut self, slot: u32) {
+        self.slots[slot as usize].rows = 0;
+        for accumulator in &mut self.accumulators {
+            accumulator.reset(slot);
+        }
+    }
+
+    /// Looks at some slots in turn and forgets those that are too old.
+    fn expire(&mut self, now: i64, ttl: i64, count: usize) {
+        for _ in 0..count.min(self.slots.len()) {
+            self.sweep = (self.sweep + 1) % self.slots.len();
+            let slot = self.sweep;
+            if self.slots[slot].rows > 0 && now.saturating_sub(self.written[slot]) >= ttl {
+                self.clear(slot as u32);
+                self.keys.remove(slot as u32);
+            }
+        }
+    }
+
+    /// Finds the slots of the rows and the keys that are touched; counts the rows of each key. Gives which
+    /// rows are to be ignored, if any.
+    fn count_rows(&mut self, chunk: &Chunk, keys: &[ArrayRef]) -> Result<Option<Vec<bool>>> {
+        let mut row_slots = std::mem::take(&mut self.row_slots);
+        self.keys.intern(keys, chunk.len(), &mut row_slots)?;
+        let capacity = self.keys.capacity();
+        if capacity > self.slots.len() {
+            self.slots.resize(capacity, Slot::default());
+            self.accumulators.iter_mut().for_each(|a| a.resize(capacity));
+            if self.spec.state_ttl.is_some() {
+                self.written.resize(capacity, 0);
+            }
+        }
+        self.chunk = self.chunk.wrapping_add(1);
+        if self.chunk == 0 {
+            // The counter came round: no slot may look as if it was touched already.
+            self.slots.iter_mut().for_each(|s| s.chunk = 0);
+            self.chunk = 1;
+        }
+        self.touched.clear();
+        let current = self.chunk;
+        let expiry = self.ttl_millis().map(|ttl| (self.now(), ttl));
+        let mut selected: Option<Vec<bool>> = None;
+        for (row, &slot) in row_slots.iter().enumerate() {
+            let entry = &mut self.slots[slot as usize];
+            if entry.chunk != current {
+                entry.chunk = current;
+                if let Some((now, ttl)) = expiry {
+                    let written = std::mem::replace(&mut self.written[slot as usize], now);
+                    if entry.rows > 0 && now.saturating_sub(written) >= ttl {
+                        entry.rows = 0;
+                        self.accumulators.iter_mut().for_each(|a| a.reset(slot));
+                    }
+                }
+                self.touched.push(Touched { slot, row: row as u32, before: entry.rows });
+            }
+            match chunk.kinds.get(row) {
+                Kind::Insert | Kind::UpdateAfter => entry.rows += 1,
+                Kind::UpdateBefore | Kind::Delete if entry.rows > 0 => entry.rows -= 1,
+                Kind::UpdateBefore | Kind::Delete => {
+                    self.ignored += 1;
+                    selected.get_or_insert_with(|| vec![true; chunk.len()])[row] = false;
+                }
+            }
+        }
+        self.row_slots = row_slots;
+        Ok(selected)
+    }
+
+    fn results(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.accumulators.iter().map(|a| a.values(slots)).collect()
+    }
+
+    /// The changes of the touched keys.
+    fn emit(
+        &self,
+        chunk: &Chunk,
+        keys: &[ArrayRef],
+        old: &[ArrayRef],
+        new: &[ArrayRef],
+    ) -> Result<Option<Chunk>> {
+        // With a time-to-live, equal results refresh those who forget downstream.
+        let equal =
+            if self.spec.state_ttl.is_some() { None } else { equal_rows(old, new, self.touched.len())? };
+        let mut kinds = Vec::with_capacity(self.touched.len() * 2);
+        let mut results: Vec<(usize, usize)> = Vec::with_capacity(self.touched.len() * 2);
+        let mut rows: Vec<u32> = Vec::with_capacity(self.touched.len() * 2);
+        let mut push = |kind: Kind, side: usize, i: usize, row: u32| {
+            kinds.push(kind);
+            results.push((side, i));
+            rows.push(row);
+        };
+        for (i, touched) in self.touched.iter().enumerate() {
+            let after = self.slots[touched.slot as usize].rows;
+            match (touched.before > 0, after > 0) {
+                (false, true) => push(Kind::Insert, 1, i, touched.row),
+                (true, false) => push(Kind::Delete, 0, i, touched.row),
+                (true, true) if equal.as_ref().is_none_or(|e| !e[i]) => {
+                    if self.spec.emit_before {
+                        push(Kind::UpdateBefore, 0, i, touched.row);
+                    }
+                    push(Kind::UpdateAfter, 1, i, touched.row);
+                }
+                _ => {}
+            }
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let indices = UInt32Array::from(rows);
+        let mut columns = Vec::with_capacity(self.spec.schema.fields().len());
+        for key in keys {
+            columns.push(take(key, &indices, None)?);
+        }
+        for (old, new) in old.iter().zip(new) {
+            columns.push(interleave(&[old.as_ref(), new.as_ref()], &results)?);
+        }
+        let batch = RecordBatch::try_new_with_options(self.spec.schema.clone(), columns, &options)?;
+        let kinds = if kinds.iter().all(|k| *k == Kind::Insert) {
+            Kinds::Append
+        } else {
+            Kinds::Changes(kinds.into())
+        };
+        Ok(Some(Chunk { batch, kinds, ingest: chunk.ingest }))
+    }
+}
+
+impl Operator for GroupAggregate {
+    fn name(&self) -> &'static str {
+        "GroupAggregate"
+    }
+
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.clock = Some(context.clock);
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|&k| chunk.batch.column(k).clone()).collect();
+        let ignored = self.ignored;
+        let selected = self.count_rows(&chunk, &keys)?;
+        if ignored == 0 && self.ignored > 0 {
+            log::warn!("{} rows were taken back from keys without rows and are ignored", self.ignored);
+        }
+        let touched: Vec<u32> = self.touched.iter().map(|t| t.slot).collect();
+        let old = self.results(&touched)?;
+        let retracted: Option<Vec<bool>> = match &chunk.kinds {
+            Kinds::Append => None,
+            Kinds::Changes(kinds) => {
+                let back: Vec<bool> =
+                    kinds.iter().map(|k| matches!(k, Kind::UpdateBefore | Kind::Delete)).collect();
+                back.contains(&true).then_some(back)
+            }
+        };
+        for (call, accumulator) in self.spec.calls.iter().zip(&mut self.accumulators) {
+            let args = call.arguments(&chunk.batch)?;
+            let filtered = call.selection(&chunk.batch, selected.as_deref())?;
+            let rows = Rows {
+                selected: filtered.as_deref().or(selected.as_deref()),
+                retracted: retracted.as_deref(),
+            };
+            accumulator.update(&self.row_slots, &args, rows)?;
+        }
+        let new = self.results(&touched)?;
+        if let Some(changes) = self.emit(&chunk, &keys, &old, &new)? {
+            out.chunk(changes);
+        }
+        for slot in touched {
+            if self.slots[slot as usize].rows == 0 {
+                self.clear(slot);
+                self.keys.remove(slot);
+            }
+        }
+        if let Some(ttl) = self.ttl_millis() {
+            self.expire(self.now(), ttl, self.touched.len() + SWEEP);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

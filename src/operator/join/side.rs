@@ -1,0 +1,428 @@
+//! What one input of a join keeps: its rows, by key, as lists of row ids.
+//!
+//! ```text
+//!  slot of key ──> head ─> row ─> row ─> row <─ tail        next, prev: one number a row
+//!  hash of row ──> row ─> equal row ─> equal row            only where rows may be taken back
+//! ```
+//! Rows stay in the order in which they came. A row is a number here; its columns are in a
+//! [`RowStore`], and only those that are given out or compared are kept.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use arrow::row::{RowConverter, SortField};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use crate::error::{Error, Result};
+use crate::state::RowStore;
+
+/// No row, no slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Finds a row that equals one that is taken back.
+///
+/// Rows are compared by a hash of 64 bits over all columns of the input (NULL equals NULL): two different
+/// rows that are alive at the same time share one with a probability of about n² / 2⁶⁵.
+#[derive(Debug)]
+struct Equality {
+    converter: RowConverter,
+    /// By row id.
+    hashes: Vec<u64>,
+    /// By row id: the next row that equals it.
+    same: Vec<u32>,
+    /// The newest of equal rows.
+    table: HashTable<u32>,
+}
+
+impl Equality {
+    fn new(schema: &SchemaRef) -> Result<Self> {
+        let fields = schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(|e| {
+            Error::unsupported("a column of this type cannot stand in a changing input of a join")
+                .with_detail(e.to_string())
+        })?;
+        Ok(Self { converter, hashes: Vec::new(), same: Vec::new(), table: HashTable::new() })
+    }
+
+    /// The same value in every process, so that it can be kept with the row.
+    fn hash(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
+        if columns.is_empty() {
+            return Ok(vec![0; rows]);
+        }
+        let encoded = self.converter.convert_columns(columns)?;
+        let hasher = foldhash::quality::FixedState::default();
+        Ok(encoded.iter().map(|row| hasher.hash_one(row.data())).collect())
+    }
+
+    fn insert(&mut self, id: u32, hash: u64) {
+        if self.hashes.len() <= id as usize {
+            self.hashes.resize(id as usize + 1, 0);
+            self.same.resize(id as usize + 1, NONE);
+        }
+        self.hashes[id as usize] = hash;
+        let hashes = &self.hashes;
+        match self.table.entry(hash, |&r| hashes[r as usize] == hash, |&r| hashes[r as usize]) {
+            Entry::Occupied(mut entry) => {
+                self.same[id as usize] = *entry.get();
+                *entry.get_mut() = id;
+            }
+            Entry::Vacant(entry) => {
+                self.same[id as usize] = NONE;
+                entry.insert(id);
+            }
+        }
+    }
+
+    /// Takes one row with this hash out.
+    fn pop(&mut self, hash: u64) -> Option<u32> {
+        let hashes = &self.hashes;
+        let mut entry = self.table.find_entry(hash, |&r| hashes[r as usize] == hash).ok()?;
+        let top = *entry.get();
+        match self.same[top as usize] {
+            NONE => {
+                entry.remove();
+            }
+            below => *entry.get_mut() = below,
+        }
+        Some(top)
+    }
+
+    /// Takes a certain row out.
+    fn remove(&mut self, id: u32) {
+        let hash = self.hashes[id as usize];
+        let hashes = &self.hashes;
+        let Ok(mut entry) = self.table.find_entry(hash, |&r| hashes[r as usize] == hash) else { return };
+        let mut at = *entry.get();
+        let below = self.same[id as usize];
+        if at == id {
+            match below {
+                NONE => {
+                    entry.remove();
+                }
+                below => *entry.get_mut() = below,
+            }
+            return;
+        }
+        while at != NONE {
+            let next = self.same[at as usize];
+            if next == id {
+                self.same[at as usize] = below;
+                return;
+            }
+            at = next;
+        }
+    }
+}
+
+/// How many rows of the other side each row meets.
+#[derive(Debug, Default)]
+struct Associations {
+    count: Vec<u32>,
+    /// The chunk that last touched it.
+    stamp: Vec<u32>,
+    chunk: u32,
+}
+
+/// When rows were last written.
+#[derive(Debug)]
+struct Ages {
+    ttl: i64,
+    written: Vec<i64>,
+    /// The slot of a row; [`NONE`] where the row is gone.
+    slot: Vec<u32>,
+    /// Rows by the time at which they were queued. A row that was written since then is queued again when
+    /// its turn comes.
+    queue: VecDeque<(i64, u32)>,
+    queued: Vec<i64>,
+}
+
+/// How an input of a join keeps its rows.
+#[derive(Debug)]
+pub(super) struct Side {
+    rows: RowStore,
+    /// Input columns that are kept, by position.
+    stored: Vec<usize>,
+    heads: Vec<u32>,
+    tails: Vec<u32>,
+    next: Vec<u32>,
+    /// Empty where rows never go.
+    prev: Vec<u32>,
+    removable: bool,
+    equality: Option<Equality>,
+    associations: Option<Associations>,
+    ages: Option<Ages>,
+    /// Rows that are gone, but keep their ids until the chunk is done.
+    dead: Vec<u32>,
+}
+
+/// What a side has to be able to do.
+#[derive(Debug, Clone)]
+pub(super) struct SideSpec {
+    /// The input.
+    pub schema: SchemaRef,
+    /// Columns to keep.
+    pub stored: Vec<usize>,
+    /// Rows may be taken back.
+    pub changes: bool,
+    /// Rows count what they meet.
+    pub counts: bool,
+    /// Rows are forgotten after this.
+    pub ttl: Option<Duration>,
+}
+
+impl Side {
+    pub(super) fn new(spec: &SideSpec) -> Result<Self> {
+        let schema = std::sync::Arc::new(spec.schema.project(&spec.stored)?);
+        let ages = spec.ttl.map(|ttl| Ages {
+            ttl: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX),
+            written: Vec::new(),
+            slot: Vec::new(),
+            queue: VecDeque::new(),
+            queued: Vec::new(),
+        });
+        Ok(Self {
+            rows: RowStore::new(schema),
+            stored: spec.stored.clone(),
+            heads: Vec::new(),
+            tails: Vec::new(),
+            next: Vec::new(),
+            prev: Vec::new(),
+            removable: spec.changes || ages.is_some(),
+            equality: spec.changes.then(|| Equality::new(&spec.schema)).transpose()?,
+            associations: spec.counts.then(Associations::default),
+            ages,
+            dead: Vec::new(),
+        })
+    }
+
+    /// The kept rows.
+    pub(super) fn rows(&self) -> &RowStore {
+        &self.rows
+    }
+
+    /// Where an input column is kept.
+    pub(super) fn position(&self, column: usize) -> Option<usize> {
+        self.stored.iter().position(|&c| c == column)
+    }
+
+    /// Rows may be forgotten.
+    pub(super) fn expires(&self) -> bool {
+        self.ages.is_some()
+    }
+
+    /// Makes room for slots `0..slots`.
+    pub(super) fn resize(&mut self, slots: usize) {
+        if self.heads.len() < slots {
+            self.heads.resize(slots, NONE);
+            self.tails.resize(slots, NONE);
+        }
+    }
+
+    /// No row has this key.
+    pub(super) fn is_empty_at(&self, slot: u32) -> bool {
+        self.heads[slot as usize] == NONE
+    }
+
+    /// The row behind another one in its key.
+    fn after(&self, row: u32) -> u32 {
+        self.next[row as usize]
+    }
+
+    /// All living rows of a key, oldest first.
+    pub(super) fn list(&self, slot: u32, now: i64) -> impl Iterator<Item = u32> + '_ {
+        let mut at = self.heads.get(slot as usize).copied().unwrap_or(NONE);
+        std::iter::from_fn(move || {
+            while at != NONE {
+                let row = at;
+                at = self.after(row);
+                if !self.is_expired(row, now) {
+                    return Some(row);
+                }
+            }
+            None
+        })
+    }
+
+    fn is_expired(&self, row: u32, now: i64) -> bool {
+        self.ages.as_ref().is_some_and(|a| a.written[row as usize].saturating_add(a.ttl) <= now)
+    }
+
+    /// Hashes of rows of the input, if rows may be taken back.
+    pub(super) fn hashes(&self, batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
+        self.equality.as_ref().map(|e| e.hash(batch.columns(), batch.num_rows())).transpose()
+    }
+
+    /// Keeps rows; they belong to no key yet.
+    pub(super) fn push(&mut self, batch: &RecordBatch, ids: &mut Vec<u32>) -> Result<()> {
+        let first = ids.len();
+        self.rows.push(&batch.project(&self.stored)?, ids)?;
+        let most = ids[first..].iter().max().map_or(0, |&m| m as usize + 1);
+        if self.next.len() < most {
+            self.next.resize(most, NONE);
+            if self.removable {
+                self.prev.resize(most, NONE);
+            }
+            if let Some(a) = &mut self.associations {
+                a.count.resize(most, 0);
+                a.stamp.resize(most, 0);
+            }
+            if let Some(a) = &mut self.ages {
+                a.written.resize(most, 0);
+                a.queued.resize(most, 0);
+                a.slot.resize(most, NONE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a kept row at the end of its key.
+    pub(super) fn link(&mut self, row: u32, slot: u32, hash: Option<u64>, now: i64) {
+        let tail = std::mem::replace(&mut self.tails[slot as usize], row);
+        self.next[row as usize] = NONE;
+        if tail == NONE {
+            self.heads[slot as usize] = row;
+        } else {
+            self.next[tail as usize] = row;
+        }
+        if self.removable {
+            self.prev[row as usize] = tail;
+        }
+        if let (Some(equality), Some(hash)) = (&mut self.equality, hash) {
+            equality.insert(row, hash);
+        }
+        if let Some(a) = &mut self.associations {
+            a.count[row as usize] = 0;
+            a.stamp[row as usize] = 0;
+        }
+        if let Some(a) = &mut self.ages {
+            a.written[row as usize] = now;
+            a.queued[row as usize] = now;
+            a.slot[row as usize] = slot;
+            a.queue.push_back((now, row));
+        }
+    }
+
+    /// Takes one row that equals the given one out of its key; it can be read until [`Side::settle`].
+    pub(super) fn retract(&mut self, hash: u64, slot: u32, now: i64) -> Option<u32> {
+        let row = self.equality.as_mut()?.pop(hash)?;
+        let expired = self.is_expired(row, now);
+        self.unlink(row, slot);
+        (!expired).then_some(row)
+    }
+
+    fn unlink(&mut self, row: u32, slot: u32) {
+        let (before, after) = (self.prev[row as usize], self.next[row as usize]);
+        match before {
+            NONE => self.heads[slot as usize] = after,
+            before => self.next[before as usize] = after,
+        }
+        match after {
+            NONE => self.tails[slot as usize] = before,
+            after => self.prev[after as usize] = before,
+        }
+        if let Some(a) = &mut self.ages {
+            a.slot[row as usize] = NONE;
+        }
+        self.dead.push(row);
+    }
+
+    /// Lets go of the rows that went since the last time.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        for row in self.dead.drain(..) {
+            self.rows.free(row)?;
+        }
+        Ok(())
+    }
+
+    /// Takes out up to `most` rows whose time has passed; their slots are appended to `slots`.
+    pub(super) fn sweep(&mut self, now: i64, most: usize, slots: &mut Vec<u32>) {
+        for _ in 0..most {
+            let Some(ages) = &mut self.ages else { return };
+            let Some(&(queued, row)) = ages.queue.front() else { return };
+            if queued.saturating_add(ages.ttl) > now {
+                return;
+            }
+            ages.queue.pop_front();
+            let slot = ages.slot[row as usize];
+            if slot == NONE || ages.queued[row as usize] != queued {
+                continue;
+            }
+            let written = ages.written[row as usize];
+            if written.saturating_add(ages.ttl) > now {
+                ages.queued[row as usize] = written;
+                ages.queue.push_back((written, row));
+                continue;
+            }
+            if let Some(equality) = &mut self.equality {
+                equality.remove(row);
+            }
+            self.unlink(row, slot);
+            slots.push(slot);
+        }
+    }
+
+    /// A new chunk: nothing is touched yet.
+    pub(super) fn begin(&mut self) {
+        if let Some(a) = &mut self.associations {
+            a.chunk = a.chunk.wrapping_add(1);
+            if a.chunk == 0 {
+                a.stamp.fill(0);
+                a.chunk = 1;
+            }
+        }
+    }
+
+    /// Rows count what they meet.
+    pub(super) fn counts(&self) -> bool {
+        self.associations.is_some()
+    }
+
+    /// How many rows of the other side a row meets.
+    pub(super) fn count(&self, row: u32) -> u32 {
+        self.associations.as_ref().map_or(0, |a| a.count[row as usize])
+    }
+
+    /// Sets what a new row meets.
+    pub(super) fn set_count(&mut self, row: u32, count: u32) {
+        if let Some(a) = &mut self.associations {
+            a.count[row as usize] = count;
+        }
+    }
+
+    /// One more or one less row is met. Gives the number before if this chunk had not touched the row yet.
+    pub(super) fn associate(&mut self, row: u32, more: bool, now: i64) -> Option<u32> {
+        if let Some(a) = &mut self.ages {
+            a.written[row as usize] = now;
+        }
+        let a = self.associations.as_mut()?;
+        let count = &mut a.count[row as usize];
+        let before = *count;
+        *count = if more { before.saturating_add(1) } else { before.saturating_sub(1) };
+        let stamp = &mut a.stamp[row as usize];
+        (std::mem::replace(stamp, a.chunk) != a.chunk).then_some(before)
+    }
+
+    /// This chunk has touched the row.
+    pub(super) fn is_touched(&self, row: u32) -> bool {
+        self.associations.as_ref().is_some_and(|a| a.stamp[row as usize] == a.chunk)
+    }
+
+    /// Slots are below this.
+    pub(super) fn slots(&self) -> u32 {
+        self.heads.len() as u32
+    }
+
+    /// Bytes held.
+    pub(super) fn memory(&self) -> usize {
+        let numbers = self.heads.capacity() * 2 + self.next.capacity() + self.prev.capacity();
+        let equality =
+            self.equality.as_ref().map_or(0, |e| e.hashes.capacity() * 12 + e.table.capacity() * 5);
+        let counts = self.associations.as_ref().map_or(0, |a| a.count.capacity() * 8);
+        let ages = self.ages.as_ref().map_or(0, |a| a.written.capacity() * 20 + a.queue.capacity() * 16);
+        self.rows.memory() + numbers * 4 + equality + counts + ages
+    }
+}

@@ -1,0 +1,189 @@
+//! Window Top-N and window deduplication: the rows of each window and partition whose rank lies in a range,
+//! emitted once, when the watermark says that the window is complete.
+//!
+//! ```text
+//!  rows ──> ranking of (window_start, window_end, keys) ──┐  watermark >= window_end - 1 ms
+//!                                                         └──> ranks 1 to N, append-only; state is gone
+//! ```
+//! Deduplication is Top-1 by event time, where of rows with the same time the first (keep first) or the
+//! latest to come (keep last) wins.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use arrow::array::timezone::Tz;
+use arrow::datatypes::SchemaRef;
+
+use super::event_time::{instant_of_local, millis};
+use super::ranking::{RankFunction, Ranking, SortColumn, SortKeys, key_of};
+use super::top_n::with_rank;
+use crate::error::Result;
+use crate::flow::{Chunk, Message, Operator, Output, Watermark};
+use crate::state::KeyTable;
+
+/// Rows in a chunk that comes out.
+const CHUNK_ROWS: usize = 8192;
+
+/// A window Top-N or window deduplication that was planned. Its input is append-only.
+#[derive(Debug, Clone)]
+pub struct WindowRankSpec {
+    /// `WindowRank` or `WindowDeduplicate`.
+    pub name: &'static str,
+    /// PARTITION BY with `window_start` and `window_end`, as positions in the input.
+    pub partition: Vec<usize>,
+    /// Position of `window_end`.
+    pub window_end: usize,
+    /// The zone whose local time `window_end` shows; `None` where it is UTC.
+    pub zone: Option<Tz>,
+    /// ORDER BY.
+    pub sort: Vec<SortColumn>,
+    /// What numbers the rows.
+    pub function: RankFunction,
+    /// Of rows with equal sort keys the latest comes first.
+    pub latest_first: bool,
+    /// First rank that is seen, from 1.
+    pub from: u64,
+    /// Last rank that is seen.
+    pub to: u64,
+    /// The rank is the last column of the output (BIGINT).
+    pub rank_output: bool,
+    /// Schema of the input.
+    pub input: SchemaRef,
+    /// The input's columns, then the rank if it is output.
+    pub schema: SchemaRef,
+}
+
+/// The operator of one task.
+#[derive(Debug)]
+pub struct WindowRank {
+    spec: WindowRankSpec,
+    keys: KeyTable,
+    sort: SortKeys,
+    ranking: Ranking,
+    /// Partitions by the end of their window (milliseconds since the epoch).
+    windows: BTreeMap<i64, Vec<u32>>,
+    slots: Vec<u32>,
+    watermark: Option<i64>,
+    late: u64,
+}
+
+impl WindowRank {
+    /// An operator for one task.
+    pub fn new(spec: WindowRankSpec) -> Result<Self> {
+        let types: Vec<_> = spec.partition.iter().map(|&c| spec.input.field(c).data_type().clone()).collect();
+        Ok(Self {
+            keys: KeyTable::new(&types)?,
+            sort: SortKeys::new(&spec.sort, &spec.input)?,
+            ranking: Ranking::new(
+                spec.function,
+                (spec.from, spec.to),
+                false,
+                spec.latest_first,
+                &spec.input,
+            )?,
+            windows: BTreeMap::new(),
+            slots: Vec::new(),
+            watermark: None,
+            late: 0,
+            spec,
+        })
+    }
+
+    /// Rows whose window was complete already.
+    pub fn late_rows(&self) -> u64 {
+        self.late
+    }
+
+    /// Bytes of state.
+    pub fn memory(&self) -> usize {
+        self.keys.memory() + self.ranking.memory()
+    }
+
+    /// Ends of the rows' windows.
+    fn ends(&self, chunk: &Chunk) -> Result<Vec<i64>> {
+        let mut ends = millis(chunk.batch.column(self.spec.window_end), "a window")?;
+        if let Some(zone) = self.spec.zone {
+            let mut last = (i64::MIN, i64::MIN);
+            for end in &mut ends {
+                if *end != last.0 {
+                    last = (*end, instant_of_local(*end, zone));
+                }
+                *end = last.1;
+            }
+        }
+        Ok(ends)
+    }
+
+    fn is_complete(&self, end: i64) -> bool {
+        self.watermark.is_some_and(|w| end.saturating_sub(1) <= w)
+    }
+
+    /// Emits windows that end at the watermark or before it.
+    fn close(&mut self, watermark: i64, out: &mut Output) -> Result<()> {
+        let mut complete = Vec::new();
+        while let Some(entry) = self.windows.first_entry().filter(|e| e.key().saturating_sub(1) <= watermark)
+        {
+            complete.extend(entry.remove());
+        }
+        let mut seen = Vec::new();
+        for &slot in &complete {
+            self.ranking.visible(slot, &mut seen);
+        }
+        for part in seen.chunks(CHUNK_ROWS) {
+            let rows: Vec<u32> = part.iter().map(|&(entry, _)| self.ranking.row_of(entry)).collect();
+            let ranks = self.spec.rank_output.then(|| part.iter().map(|p| p.1 as i64).collect());
+            let batch = with_rank(self.ranking.take(&rows)?, ranks, &self.spec.schema)?;
+            out.chunk(Chunk::append(batch, Instant::now()));
+        }
+        for slot in complete {
+            self.ranking.clear(slot);
+            self.keys.remove(slot);
+        }
+        self.ranking.forget()
+    }
+}
+
+impl Operator for WindowRank {
+    fn name(&self) -> &'static str {
+        self.spec.name
+    }
+
+    fn chunk(&mut self, mut chunk: Chunk, _out: &mut Output) -> Result<()> {
+        let mut ends = self.ends(&chunk)?;
+        if ends.iter().any(|&end| self.is_complete(end)) {
+            let timely: Vec<u32> =
+                (0..chunk.len() as u32).filter(|&r| !self.is_complete(ends[r as usize])).collect();
+            self.late += (chunk.len() - timely.len()) as u64;
+            ends = timely.iter().map(|&r| ends[r as usize]).collect();
+            chunk = chunk.take(&timely.into())?;
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let partition: Vec<_> = self.spec.partition.iter().map(|&c| chunk.batch.column(c).clone()).collect();
+        self.keys.intern(&partition, chunk.len(), &mut self.slots)?;
+        self.ranking.resize(self.keys.capacity());
+        let sort = self.sort.encode(&chunk.batch)?;
+        for (row, &slot) in self.slots.iter().enumerate() {
+            let key = key_of(sort.as_ref(), row);
+            if self.ranking.admits(slot, key) {
+                if self.ranking.len(slot) == 0 {
+                    self.windows.entry(ends[row]).or_default().push(slot);
+                }
+                self.ranking.insert(slot, key, row, 0);
+            }
+        }
+        self.ranking.keep(&chunk.batch)?;
+        self.ranking.forget()
+    }
+
+    fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
+        self.watermark = Some(watermark.millis());
+        self.close(watermark.millis(), out)?;
+        out.push(Message::Watermark(watermark));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

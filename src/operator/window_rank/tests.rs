@@ -1,0 +1,69 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::operator::picture::{Rig, schema};
+
+fn rig(function: RankFunction, to: u64, latest_first: bool, rank_output: bool) -> Rig<WindowRank> {
+    let input = schema("start t end t k s v n");
+    let spec = WindowRankSpec {
+        name: "WindowRank",
+        partition: vec![0, 1, 2],
+        window_end: 1,
+        zone: None,
+        sort: vec![SortColumn { column: 3, descending: true, nulls_first: false }],
+        function,
+        latest_first,
+        from: 1,
+        to,
+        rank_output,
+        input: input.clone(),
+        schema: if rank_output { schema("start t end t k s v n rank n") } else { input.clone() },
+    };
+    Rig::new(WindowRank::new(spec).unwrap(), &input)
+}
+
+#[test]
+fn windows_are_emitted_when_they_are_complete() {
+    let mut top = rig(RankFunction::RowNumber, 2, false, true);
+    assert_eq!(top.sent("0 10 a 1, 0 10 a 3, 10 20 a 9, 0 10 b 7, 0 10 a 2"), "");
+    assert_eq!(top.marked(8), "");
+    assert_eq!(top.marked(9), "+I 0 10 a 3 1, +I 0 10 a 2 2, +I 0 10 b 7 1");
+    // Its window is complete: late.
+    assert_eq!(top.sent("0 10 a 99, 10 20 a 1, 10 20 a 1"), "");
+    assert_eq!(top.operator.late_rows(), 1);
+    assert_eq!(top.marked(i64::MAX), "+I 10 20 a 9 1, +I 10 20 a 1 2");
+    assert_eq!((top.operator.keys.len(), top.operator.windows.len()), (0, 0));
+}
+
+#[test]
+fn windows_before_1970_and_far_ahead() {
+    let mut top = rig(RankFunction::Rank, 1, false, false);
+    let far = i64::MAX;
+    assert_eq!(
+        top.sent(&format!("-20 -10 a 1, -20 -10 a 1, 0 {far} a 2, {} {} b 1", i64::MIN, i64::MIN)),
+        ""
+    );
+    assert_eq!(top.marked(-11), format!("+I {} {} b 1, +I -20 -10 a 1, +I -20 -10 a 1", i64::MIN, i64::MIN));
+    assert_eq!(top.marked(i64::MAX), format!("+I 0 {far} a 2"));
+}
+
+#[test]
+fn deduplication_keeps_the_latest_of_equals() {
+    let mut last = rig(RankFunction::RowNumber, 1, true, false);
+    let input = schema("start t end t k s v n");
+    assert_eq!(last.input, input);
+    assert_eq!(last.sent("0 10 a 5, 0 10 a 4"), "");
+    assert_eq!(last.sent("0 10 a 5, 0 10 b 1, 0 10 b 1"), "");
+    assert_eq!(last.marked(9), "+I 0 10 a 5, +I 0 10 b 1");
+    assert!(last.operator.ranking.memory() < 1 << 20);
+}
+
+#[test]
+fn ends_in_local_time() {
+    let zone: Tz = "Europe/Berlin".parse().unwrap();
+    // 2024-03-31T03:00 local is 01:00 UTC; 02:30 does not exist; 2024-10-27T02:30 exists twice.
+    assert_eq!(instant_of_local(1_711_854_000_000, zone), 1_711_846_800_000);
+    assert_eq!(instant_of_local(1_711_852_200_000, zone), 1_711_852_200_000 - 3_600_000);
+    assert_eq!(instant_of_local(1_729_996_200_000, zone), 1_729_996_200_000 - 3_600_000);
+    assert_eq!(instant_of_local(i64::MAX, zone), i64::MAX);
+}

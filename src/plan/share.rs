@@ -1,0 +1,126 @@
+//! One scan for all who read a table.
+//!
+//! A view over a stream may stand twice in a query, and the queries of a statement set often read the same
+//! table. Each would read and decode it again; a pipe cannot even be read twice. So scans of one table are
+//! made equal (the columns and fields that any of them wants), and equal scans become one source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, Schema};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_expr::logical_plan::{TableScan, TableScanBuilder};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+
+use super::provider::{Planner, RawTable};
+use crate::error::Result;
+
+/// What all scans of a table want together.
+struct Shared {
+    scans: usize,
+    /// Position in the raw schema → type with the fields that are wanted.
+    columns: BTreeMap<usize, DataType>,
+    equal: bool,
+}
+
+/// Which table a scan reads, with the options of this reference.
+fn identity(raw: &RawTable) -> usize {
+    Arc::as_ptr(&raw.reference.table) as usize
+}
+
+fn raw_of(scan: &TableScan) -> Option<&RawTable> {
+    scan.source.downcast_ref::<RawTable>().filter(|raw| !raw.is_lookup)
+}
+
+fn positions(scan: &TableScan, raw: &RawTable) -> Vec<usize> {
+    scan.projection.clone().unwrap_or_else(|| (0..raw.schema.fields().len()).collect())
+}
+
+/// The fields of `whole` that are in either type.
+fn merge(whole: &DataType, a: &DataType, b: &DataType) -> DataType {
+    let (DataType::Struct(whole), DataType::Struct(a), DataType::Struct(b)) = (whole, a, b) else {
+        return whole.clone();
+    };
+    let find = |fields: &Fields, name: &str| fields.iter().find(|f| f.name() == name).cloned();
+    let fields: Fields = whole
+        .iter()
+        .filter_map(|f| {
+            let data_type = match (find(a, f.name()), find(b, f.name())) {
+                (None, None) => return None,
+                (Some(a), None) => a.data_type().clone(),
+                (None, Some(b)) => b.data_type().clone(),
+                (Some(a), Some(b)) => merge(f.data_type(), a.data_type(), b.data_type()),
+            };
+            Some(Arc::new(f.as_ref().clone().with_data_type(data_type)))
+        })
+        .collect();
+    DataType::Struct(fields)
+}
+
+impl Planner {
+    /// Makes the scans of each table in these plans equal.
+    pub fn share(&self, plans: Vec<LogicalPlan>) -> Result<Vec<LogicalPlan>> {
+        let mut tables: BTreeMap<usize, Shared> = BTreeMap::new();
+        for plan in &plans {
+            plan.apply(|node| {
+                if let LogicalPlan::TableScan(scan) = node
+                    && let Some(raw) = raw_of(scan)
+                {
+                    self.collect(scan, raw, &mut tables);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        tables.retain(|_, shared| shared.scans > 1 && !shared.equal);
+        if tables.is_empty() {
+            return Ok(plans);
+        }
+        plans.into_iter().map(|plan| widen(plan, &tables)).collect()
+    }
+
+    fn collect(&self, scan: &TableScan, raw: &RawTable, tables: &mut BTreeMap<usize, Shared>) {
+        let columns: BTreeMap<usize, DataType> =
+            positions(scan, raw).into_iter().map(|i| (i, raw.schema.field(i).data_type().clone())).collect();
+        let Some(shared) = tables.get_mut(&identity(raw)) else {
+            tables.insert(identity(raw), Shared { scans: 1, columns, equal: true });
+            return;
+        };
+        shared.scans += 1;
+        shared.equal &= shared.columns == columns;
+        let (_, whole) = self.raw_columns(&raw.reference.table);
+        for (i, data_type) in columns {
+            let known = shared.columns.entry(i).or_insert_with(|| data_type.clone());
+            *known = merge(whole.field(i).data_type(), known, &data_type);
+        }
+    }
+}
+
+/// Puts the wide scans in place; projections above keep what was there.
+fn widen(plan: LogicalPlan, tables: &BTreeMap<usize, Shared>) -> Result<LogicalPlan> {
+    let widened = plan.transform_up(|node| {
+        let LogicalPlan::TableScan(scan) = node else {
+            return Ok(Transformed::yes(node.recompute_schema()?));
+        };
+        let Some((raw, shared)) = raw_of(&scan).and_then(|raw| Some((raw, tables.get(&identity(raw))?)))
+        else {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        };
+        let mut fields: Vec<Field> = raw.schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+        for (&i, data_type) in &shared.columns {
+            fields[i].set_data_type(data_type.clone());
+        }
+        let source = RawTable {
+            reference: raw.reference.clone(),
+            columns: raw.columns.clone(),
+            schema: Arc::new(Schema::new(fields)),
+            is_lookup: false,
+        };
+        let wide = TableScanBuilder::new(scan.table_name.clone(), Arc::new(source))
+            .with_projection(Some(shared.columns.keys().copied().collect()))
+            .build()?;
+        let kept: Vec<Expr> = scan.projected_schema.columns().into_iter().map(Expr::Column).collect();
+        let plan = LogicalPlanBuilder::from(LogicalPlan::TableScan(wide)).project(kept)?.build()?;
+        Ok(Transformed::yes(plan))
+    })?;
+    Ok(widened.data)
+}

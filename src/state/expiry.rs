@@ -1,0 +1,64 @@
+//! `table.exec.state.ttl`: which slots were not written for too long.
+//!
+//! Cleared lazily: a slot that is touched again after its time is emptied first, and each call sweeps a few
+//! slots that nobody touches, so that idle keys go away without a timer and without a pause.
+
+use std::time::Duration;
+
+/// Slots that are looked at in one sweep, at most.
+const SWEEP: usize = 256;
+
+/// Not in use.
+const FREE: i64 = i64::MAX;
+
+/// When each slot was written last, in milliseconds of processing time.
+#[derive(Debug)]
+pub struct Expiry {
+    ttl: i64,
+    written: Vec<i64>,
+    cursor: usize,
+}
+
+impl Expiry {
+    /// `None` where state is kept for ever: no TTL, or 0.
+    pub fn new(ttl: Option<Duration>) -> Option<Self> {
+        let ttl = i64::try_from(ttl?.as_millis()).ok().filter(|&ms| ms > 0)?;
+        Some(Self { ttl, written: Vec::new(), cursor: 0 })
+    }
+
+    /// The slot is written now.
+    pub fn touch(&mut self, slot: u32, now: i64) {
+        let slot = slot as usize;
+        if self.written.len() <= slot {
+            self.written.resize(slot + 1, FREE);
+        }
+        self.written[slot] = now;
+    }
+
+    /// The slot was not written for the time to live.
+    pub fn is_expired(&self, slot: u32, now: i64) -> bool {
+        let written = self.written.get(slot as usize).copied().unwrap_or(FREE);
+        written != FREE && now.saturating_sub(written) >= self.ttl
+    }
+
+    /// The slot is not in use any more.
+    pub fn forget(&mut self, slot: u32) {
+        if let Some(written) = self.written.get_mut(slot as usize) {
+            *written = FREE;
+        }
+    }
+
+    /// Expired slots among the next few; they are forgotten.
+    pub fn sweep(&mut self, now: i64) -> Vec<u32> {
+        let mut expired = Vec::new();
+        for _ in 0..SWEEP.min(self.written.len()) {
+            self.cursor = (self.cursor + 1) % self.written.len();
+            let slot = self.cursor as u32;
+            if self.is_expired(slot, now) {
+                self.forget(slot);
+                expired.push(slot);
+            }
+        }
+        expired
+    }
+}
