@@ -142,7 +142,9 @@ impl Bench {
             left_outer: true,
             left_projection: vec![0, 1],
             schema: Arc::new(Schema::new(fields)),
-        });
+            memory: None,
+        })
+        .expect("a join");
         let mailbox = Mailbox::new();
         let waker = mailbox.waker(0);
         join.open(OperatorContext { task: 0, parallelism: 1, waker, clock }).expect("opened");

@@ -9,15 +9,25 @@ pub mod deduplicate;
 mod event_time;
 pub mod expand;
 pub mod group_aggregate;
+pub mod interval_join;
 pub mod join;
+mod join_output;
 pub mod limit;
 pub mod lookup_join;
 pub mod over;
 #[cfg(test)]
 mod picture;
 mod ranking;
+mod retention;
+mod row_bag;
 pub mod sink_materializer;
+pub mod snapshot_join;
+pub mod sort;
+pub mod temporal_join;
+pub mod temporal_sort;
 pub mod top_n;
+#[cfg(test)]
+mod two_inputs;
 pub mod unnest;
 pub mod watermark;
 pub mod window;

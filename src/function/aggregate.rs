@@ -9,7 +9,7 @@
 //! | `COUNT` | BIGINT | several arguments: rows in which none is NULL |
 //! | `SUM` | type of the argument; DECIMAL(38, s) | see below |
 //! | `AVG` | type of the argument; DECIMAL(38, max(6, s)) | integers truncate towards zero |
-//! | `STDDEV_*`, `VAR_*` | as `AVG` | integers are computed in integers, as Flink does |
+//! | `STDDEV_*`, `VAR_*` | as `AVG` | integers truncate towards zero |
 //! | `MIN`, `MAX`, `FIRST_VALUE`, `LAST_VALUE` | type of the argument | NULLs do not count |
 //! | `LISTAGG` | STRING | |
 //! | `ARRAY_AGG` | ARRAY | NULLs are kept unless IGNORE NULLS |
@@ -26,8 +26,12 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field};
 use datafusion_common::Result as DfResult;
+use datafusion_expr::expr::{AggregateFunction, AggregateFunctionParams, WindowFunctionParams};
+use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion_expr::{AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr};
+use datafusion_expr::utils::COUNT_STAR_EXPANSION;
+use datafusion_expr::{AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility};
 
 use crate::error::{Error, Result};
 use crate::sql::SqlType;
@@ -339,6 +343,13 @@ impl AggregateUDFImpl for Aggregate {
     fn is_nullable(&self) -> bool {
         self.function != Function::Count
     }
+    // DataFusion's names leave casts out: SUM(CAST(x AS INT)) and SUM(CAST(x AS BIGINT)) would be one column.
+    fn schema_name(&self, params: &AggregateFunctionParams) -> DfResult<String> {
+        self.display_name(params)
+    }
+    fn window_function_schema_name(&self, params: &WindowFunctionParams) -> DfResult<String> {
+        self.window_function_display_name(params)
+    }
     fn supports_null_handling_clause(&self) -> bool {
         matches!(
             self.function,
@@ -350,5 +361,45 @@ impl AggregateUDFImpl for Aggregate {
     }
     fn state_fields(&self, _args: StateFieldsArgs<'_>) -> DfResult<Vec<arrow::datatypes::FieldRef>> {
         Err(Error::internal(format!("{} was given to DataFusion's runtime", self.function.label())).into())
+    }
+}
+
+/// `COUNT(*)` counts a constant; the column keeps its name.
+#[derive(Debug)]
+pub(super) struct CountRows;
+
+impl ExprPlanner for CountRows {
+    fn plan_aggregate(&self, raw: RawAggregateExpr) -> DfResult<PlannerResult<RawAggregateExpr>> {
+        #[expect(deprecated, reason = "it is what DataFusion's planner makes of a star")]
+        let star = matches!(raw.args.as_slice(), [Expr::Wildcard { .. }]);
+        if !star {
+            return Ok(PlannerResult::Original(raw));
+        }
+        if Function::of(&raw.func) != Some(Function::Count) {
+            let name = raw.func.name().to_ascii_uppercase();
+            return Err(Error::plan(format!("{name}(*) has no meaning"))
+                .with_hint("COUNT(*) counts rows; other functions take an expression")
+                .into());
+        }
+        let RawAggregateExpr { func, args, distinct, filter, order_by, null_treatment } = raw;
+        if distinct {
+            return Err(Error::plan("COUNT(DISTINCT *) has no meaning")
+                .with_hint("name the columns: COUNT(DISTINCT a, b)")
+                .into());
+        }
+        let call = |args| {
+            let (func, filter, order_by) = (func.clone(), filter.clone(), order_by.clone());
+            Expr::AggregateFunction(AggregateFunction::new_udf(
+                func,
+                args,
+                distinct,
+                filter,
+                order_by,
+                null_treatment,
+            ))
+        };
+        let name = NamePreserver::new_for_projection().save(&call(args));
+        let one = Expr::Literal(COUNT_STAR_EXPANSION, None);
+        Ok(PlannerResult::Planned(name.restore(call(vec![one]))))
     }
 }

@@ -552,6 +552,7 @@ pub(super) fn expr_planners(context: &FunctionContext) -> Vec<Arc<dyn ExprPlanne
     if let Some(at) = access {
         planners.push(Arc::new(Access { at }));
     }
+    planners.push(Arc::new(super::aggregate::CountRows));
     planners.push(Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()));
     planners
 }

@@ -11,29 +11,35 @@
 //! - **Ordered**: the longest resolved prefix is emitted. **Unordered**: every resolved row in front of
 //!   the first held watermark is; a row never overtakes a watermark, nor a watermark a row before it.
 //!   Updating input is always ordered: an update must not overtake what it updates.
+//! - Where rows may be taken back, what was emitted for them is [remembered](MemorySpec): a retraction takes
+//!   back exactly that, without a call, even if the table gives another answer by then.
 //! - The capacity bounds what is asked and not answered: rows without a cache, distinct keys with one,
 //!   because rows that wait for the same request cost nothing.
 //! - A barrier overtakes the queue: it is forwarded at once.
 //! - All that has arrived when the operator is woken goes out as one chunk.
 
 mod assemble;
+mod memory;
 mod queue;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 use hashbrown::HashTable;
 use tokio::time::Instant;
 
 use self::assemble::Assembler;
+use self::memory::Memory;
 use self::queue::{Cell, Held, Queue, RowRef};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Kinds, Message, Operator, OperatorContext, Output, Status, Watermark};
+use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Status, Watermark};
 use crate::lookup::keys::KeyColumns;
 use crate::lookup::{Answer, Completions, Failure, FailureKind, Lookup, OnError, Outcome, OutputMode};
 
@@ -68,6 +74,17 @@ pub struct LookupJoinSpec {
     pub left_projection: Vec<usize>,
     /// Kept left columns, then right output columns.
     pub schema: SchemaRef,
+    /// For input that takes rows back: remember what was emitted for them.
+    pub memory: Option<MemorySpec>,
+}
+
+/// What a lookup join on updating input remembers.
+#[derive(Debug, Clone)]
+pub struct MemorySpec {
+    /// Columns of the left input.
+    pub left: SchemaRef,
+    /// Rows that came so long ago are forgotten; what is taken back later is dropped.
+    pub state_ttl: Option<Duration>,
 }
 
 /// A key that was or will be asked for, and the rows of this task that wait for it.
@@ -102,15 +119,26 @@ pub struct LookupJoin {
     early: VecDeque<Message>,
     /// There is more to emit than one call may.
     backlog: bool,
+    /// What was emitted, where rows may be taken back.
+    memory: Option<Memory>,
+    clock: Arc<dyn Clock>,
 }
 
 impl LookupJoin {
     /// An operator for one task.
-    pub fn new(spec: LookupJoinSpec) -> Self {
+    pub fn new(spec: LookupJoinSpec) -> Result<Self> {
+        let memory = match &spec.memory {
+            None => None,
+            Some(memory) => {
+                let right: Vec<_> =
+                    spec.schema.fields().iter().skip(spec.left_projection.len()).cloned().collect();
+                Some(Memory::new(&memory.left, Arc::new(Schema::new(right)), memory.state_ttl)?)
+            }
+        };
         let config = spec.lookup.config();
         let capacity = if config.is_async { config.capacity.max(1) } else { 1 };
-        let ordered = config.output_mode == OutputMode::Ordered || !config.is_async;
-        Self {
+        let ordered = config.output_mode == OutputMode::Ordered || !config.is_async || memory.is_some();
+        Ok(Self {
             capacity,
             ordered,
             lookup: spec.lookup.clone(),
@@ -127,7 +155,9 @@ impl LookupJoin {
             in_flight: 0,
             early: VecDeque::new(),
             backlog: false,
-        }
+            memory,
+            clock: Arc::new(SystemClock),
+        })
     }
 
     fn completions(&self) -> Result<Arc<Completions>> {
@@ -142,8 +172,10 @@ impl LookupJoin {
             .iter()
             .map(|key| Ok(key.evaluate(&chunk.batch)?.into_array(rows)?))
             .collect::<Result<Vec<ArrayRef>>>()?;
+        let taken_back = self.taken_back(&chunk.kinds);
+        let asked = taken_back.map(|rows| NullBuffer::from_iter(rows.into_iter().map(|back| !back)));
         let wanted = match &self.pre_filter {
-            None => None,
+            None => asked,
             Some(filter) => {
                 let array = filter.evaluate(&chunk.batch)?.into_array(rows)?;
                 let verdict = array.as_boolean_opt();
@@ -152,10 +184,20 @@ impl LookupJoin {
                 if let Some(nulls) = verdict.nulls() {
                     wanted = &wanted & nulls.inner();
                 }
-                Some(NullBuffer::new(wanted))
+                NullBuffer::union(Some(&NullBuffer::new(wanted)), asked.as_ref())
             }
         };
         self.lookup.encoder().encode(columns, wanted.as_ref())
+    }
+
+    /// Which rows are taken back from memory.
+    fn taken_back(&self, kinds: &Kinds) -> Option<Vec<bool>> {
+        match kinds {
+            Kinds::Changes(kinds) if self.memory.is_some() => {
+                Some(kinds.iter().map(|k| matches!(k, Kind::UpdateBefore | Kind::Delete)).collect())
+            }
+            _ => None,
+        }
     }
 
     fn take_in(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -167,14 +209,15 @@ impl LookupJoin {
         }
         let keys = self.encode(&chunk)?;
         let probe = self.lookup.probe(&keys);
-        if self.queue.is_open(self.ordered)
+        if self.memory.is_none()
+            && self.queue.is_open(self.ordered)
             && let Some(probe) = &probe
             && let Some(joined) = self.assembler.direct(&chunk, probe)?
         {
             out.chunk(joined);
             return Ok(());
         }
-        let cells: Vec<Cell> = match &probe {
+        let mut cells: Vec<Cell> = match &probe {
             None => (0..keys.len())
                 .map(|row| if keys.bytes.is_null(row) { Cell::Nothing } else { Cell::Waiting })
                 .collect(),
@@ -188,6 +231,11 @@ impl LookupJoin {
                 })
                 .collect(),
         };
+        for (cell, back) in cells.iter_mut().zip(self.taken_back(&chunk.kinds).into_iter().flatten()) {
+            if back {
+                *cell = Cell::TakeBack;
+            }
+        }
         let held = Held::new(chunk, keys, cells, probe.map(|p| p.snapshot), self.lookup.now());
         let seq = self.queue.push(held);
         if let Some(held) = self.queue.rows(seq) {
@@ -355,7 +403,14 @@ impl LookupJoin {
                     return Ok(());
                 }
                 let (now, later) = rows.split_at(self.queue.within(rows, CHUNK_ROWS));
-                if let Some(chunk) = self.assembler.assemble(&self.queue, now)? {
+                let joined = match &mut self.memory {
+                    None => self.assembler.assemble(&self.queue, now)?,
+                    Some(memory) => {
+                        let time = self.clock.now_millis();
+                        self.assembler.assemble_remembered(&self.queue, now, memory, time)?
+                    }
+                };
+                if let Some(chunk) = joined {
                     out.chunk(chunk);
                 }
                 self.queue.emitted(now);
@@ -404,6 +459,7 @@ impl Operator for LookupJoin {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.clock = context.clock;
         let completions = Completions::new(context.waker);
         self.completions = Some(completions.clone());
         // Starts the first load of a FULL cache.

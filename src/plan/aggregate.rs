@@ -32,8 +32,8 @@ impl AggregateCall {
             }
         };
         let AggregateFunction { func, params } = inner;
-        let display = expr.human_display().to_string();
         let function = Function::of(func);
+        let display = display(inner, function);
         let mut args: &[Expr] = &params.args;
         // COUNT(*), COUNT(1): nothing to look at.
         if function == Some(Function::Count) && !params.distinct && args.iter().all(is_constant) {
@@ -89,6 +89,34 @@ impl AggregateCall {
             None => self.distinct || retracting,
         }
     }
+}
+
+/// A call as a user would write it.
+fn display(call: &AggregateFunction, function: Option<Function>) -> String {
+    let AggregateFunction { func, params } = call;
+    let list = |exprs: &mut dyn Iterator<Item = String>| exprs.collect::<Vec<_>>().join(", ");
+    let name = function.map_or_else(|| func.name().to_ascii_uppercase(), Function::label);
+    let distinct = if params.distinct { "DISTINCT " } else { "" };
+    let args = match function {
+        Some(Function::Count) if !params.distinct && params.args.iter().all(is_constant) => "*".to_string(),
+        _ => list(&mut params.args.iter().map(|a| a.human_display().to_string())),
+    };
+    let mut text = format!("{name}({distinct}{args}");
+    if !params.order_by.is_empty() {
+        let order = params
+            .order_by
+            .iter()
+            .map(|o| format!("{}{}", o.expr.human_display(), if o.asc { "" } else { " DESC" }));
+        text += &format!(" ORDER BY {}", list(&mut order.into_iter()));
+    }
+    if let Some(nulls) = params.null_treatment {
+        text += &format!(" {nulls}");
+    }
+    text.push(')');
+    if let Some(filter) = &params.filter {
+        text += &format!(" FILTER (WHERE {})", filter.human_display());
+    }
+    text
 }
 
 fn is_constant(expr: &Expr) -> bool {
@@ -234,8 +262,11 @@ pub(super) fn aggregate_detail(schema: &DFSchema, keys: usize, calls: &[Aggregat
 impl Planner {
     /// GROUP BY.
     pub(super) fn lower_aggregate(&self, aggregate: &Aggregate) -> Result<Node> {
-        let input = self.lower(&aggregate.input)?;
         let grouping = Grouping::of(aggregate)?;
+        if let Some(node) = self.lower_fused_window_aggregate(aggregate, &grouping)? {
+            return Ok(node);
+        }
+        let input = self.lower(&aggregate.input)?;
         if is_window_aggregate(&grouping, &input) {
             return self.lower_window_aggregate(aggregate, &grouping, input);
         }

@@ -14,78 +14,21 @@ use datafusion_expr::planner::{PlannedRelation, RelationPlanner, RelationPlanner
 use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::SqlToRel;
 use sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor, TableVersion, VisitMut, VisitorMut,
+    self, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor, TableVersion, VisitMut,
     visit_expressions_mut,
 };
 
 use super::changelog_functions;
+use super::group_window::{GROUP_WINDOW, group_window};
+use super::naming::{aliased_subquery, number_columns};
 use super::node::ElementsNode;
 use super::provider::{Planner, parser_options};
 use super::set::{RewriteSets, set_plan, set_relation};
+use super::table_function::{call_of, function_name};
+use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};
-
-/// Names the columns that a query does not name as Flink does: `EXPR$0`, `EXPR$1`, ... by position, a field
-/// of a ROW by the field.
-struct NameColumns;
-
-/// The name of a SELECT item without an alias; `None` for a column, which keeps its own.
-fn item_name(expr: &ast::Expr, position: usize, relations: &[String]) -> Option<String> {
-    match expr {
-        ast::Expr::Identifier(_) => None,
-        ast::Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-            [first, _] if relations.contains(&first.value) => None,
-            [.., last] => Some(last.value.clone()),
-            [] => None,
-        },
-        ast::Expr::CompoundFieldAccess { access_chain, .. } => match access_chain.last() {
-            Some(ast::AccessExpr::Dot(ast::Expr::Identifier(field))) => Some(field.value.clone()),
-            _ => Some(format!("EXPR${position}")),
-        },
-        ast::Expr::Nested(inner) => item_name(inner, position, relations),
-        _ => Some(format!("EXPR${position}")),
-    }
-}
-
-/// The names that qualify columns in a SELECT.
-fn relations(from: &[ast::TableWithJoins]) -> Vec<String> {
-    let factors =
-        from.iter().flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
-    let mut names = Vec::new();
-    for factor in factors {
-        match factor {
-            TableFactor::Table { alias: None, name, .. } => {
-                let mut parts = name.0.iter().filter_map(|p| p.as_ident());
-                names.extend(parts.rfind(|i| !i.value.starts_with(HINT_PREFIX)).map(|i| i.value.clone()));
-            }
-            TableFactor::NestedJoin { table_with_joins, .. } => {
-                names.extend(relations(std::slice::from_ref(table_with_joins.as_ref())));
-            }
-            TableFactor::Table { alias: Some(alias), .. }
-            | TableFactor::Derived { alias: Some(alias), .. }
-            | TableFactor::UNNEST { alias: Some(alias), .. }
-            | TableFactor::Function { alias: Some(alias), .. } => names.push(alias.name.value.clone()),
-            _ => {}
-        }
-    }
-    names
-}
-
-impl VisitorMut for NameColumns {
-    type Break = Error;
-    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Error> {
-        let relations = relations(&select.from);
-        for (position, item) in select.projection.iter_mut().enumerate() {
-            let ast::SelectItem::UnnamedExpr(expr) = item else { continue };
-            if let Some(name) = item_name(expr, position, &relations) {
-                let alias = ast::Ident::with_quote('`', name);
-                *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-            }
-        }
-        ControlFlow::Continue(())
-    }
-}
 
 /// `a[1].b`: DataFusion takes the field behind a subscript as a string.
 pub(super) fn read_fields<T: VisitMut>(node: &mut T) {
@@ -114,9 +57,9 @@ impl Planner {
     /// Binds the names of a query: a logical plan as written, unresolved joins and casts included.
     pub(super) fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
-        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut NameColumns) {
-            return Err(e);
-        }
+        super::naming::name_columns(&mut query);
+        super::group_window::rewrite_group_windows(&mut query)?;
+        super::select::rewrite_selects(&mut query)?;
         if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteSets) {
             return Err(e);
         }
@@ -124,7 +67,8 @@ impl Planner {
         crate::function::syntax::rewrite_ast(&mut query);
         let provider = self.provider();
         let planner = SqlToRel::new_with_options(&provider, parser_options());
-        Ok(planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?)
+        let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?;
+        super::naming::number_columns(plan)
     }
 
     /// Binds and resolves a query and applies the logical rewrites.
@@ -181,6 +125,32 @@ impl Relations {
                 Ok(LogicalPlanBuilder::from(plan).alias(reference)?.build()?)
             }
         }
+    }
+
+    /// A function in FROM that takes tables.
+    fn table_call(
+        &self,
+        name: &ObjectName,
+        args: Vec<FunctionArg>,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        let span = span_of(name.span());
+        let function = function_name(name).unwrap_or_default();
+        if name.0.last().and_then(|p| p.as_ident()).is_some_and(|i| i.value == GROUP_WINDOW) {
+            return group_window(span, args, context, self.planner.zone());
+        }
+        if is_window_function(&function) {
+            return window_table(&function, name, args, context, self.planner.zone());
+        }
+        if changelog_functions::FUNCTIONS.contains(&function.as_str()) {
+            return changelog_functions::changelog_table(name, args, context, self.planner.zone());
+        }
+        let known = TABLE_CALLS.iter().copied();
+        let error = Error::plan(format!("table function '{name}' is not known")).at(span);
+        Err(match crate::catalog::table::nearest(&function, known) {
+            Some(near) => error.with_hint(format!("did you mean {near}?")),
+            None => error.with_hint(format!("the functions in FROM are {}", TABLE_CALLS.join(", "))),
+        })
     }
 
     /// `UNNEST(collection) [WITH ORDINALITY]`.
@@ -368,6 +338,11 @@ impl RelationPlanner for Relations {
                 let collection = context.sql_to_expr(collection, &DFSchema::empty())?;
                 planned(self.unnest(collection, with_ordinality, span)?, alias)
             }
+            TableFactor::Function { name, args, alias, .. }
+                if function_name(&name).is_some_and(|f| is_table_call(&f)) =>
+            {
+                planned(self.table_call(&name, args, context)?, alias)
+            }
             TableFactor::Function { name, args, alias, .. } => {
                 let args = args
                     .into_iter()
@@ -386,22 +361,36 @@ impl RelationPlanner for Relations {
                     .collect::<DfResult<Vec<_>>>()?;
                 planned(self.table_function(&name, args)?, alias)
             }
-            TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. }
-                if changelog_functions::is_call(&relation) =>
-            {
-                let (plan, alias) = changelog_functions::plan_call(relation, context)?;
-                planned(plan, alias)
+            TableFactor::Table { name, alias, args: Some(args), .. } => {
+                planned(self.table_call(&name, args.args, context)?, alias)
             }
-            TableFactor::TableFunction { .. } | TableFactor::Table { args: Some(_), .. } => {
-                let span = span_of(relation.span());
-                Err(Error::unsupported("this table function is not supported yet")
-                    .with_detail("window functions (TUMBLE, HOP, ...) come with stateful queries")
-                    .at(span)
-                    .into())
+            TableFactor::TableFunction { expr, alias } => {
+                let span = span_of(expr.span());
+                let Some((name, args)) = call_of(&expr) else {
+                    return Err(Error::syntax("TABLE(...) takes the call of a table function")
+                        .with_hint("write TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))")
+                        .at(span)
+                        .into());
+                };
+                planned(self.table_call(&name, args, context)?, alias)
             }
+            TableFactor::Derived { .. } => match aliased_subquery(&relation) {
+                Some((bare, alias)) => {
+                    let plan = number_columns(context.plan(bare)?)?;
+                    Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+                }
+                None => Ok(RelationPlanning::Original(Box::new(relation))),
+            },
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
     }
+}
+
+/// Functions in FROM that take tables.
+const TABLE_CALLS: &[&str] = &["TUMBLE", "HOP", "CUMULATE", "SESSION", "TO_CHANGELOG", "FROM_CHANGELOG"];
+
+fn is_table_call(function: &str) -> bool {
+    TABLE_CALLS.contains(&function)
 }
 
 /// `'file.jsonl'` in FROM.

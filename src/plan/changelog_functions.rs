@@ -17,25 +17,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::{DFSchema, DFSchemaRef, Result as DfResult, internal_err};
+use datafusion_common::{DFSchema, DFSchemaRef, Result as DfResult, ScalarValue, internal_err};
 use datafusion_expr::planner::RelationPlannerContext;
-use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
-use sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Spanned, TableAlias, TableFactor,
-    Value,
-};
+use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use sqlparser::ast::{FunctionArg, ObjectName};
 
-use super::bind::span_of;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
-use super::lower::normalize;
+use super::lower::{forwarded, normalize};
 use super::provider::Planner;
 use super::sink::originator;
-use crate::catalog::table::nearest;
+use super::table_function::{Arguments, Parameter, constant, table_arguments};
 use crate::error::{Error, Result, Span};
 use crate::flow::Kind;
 use crate::operator::changelog::{
     FromChangelog, FromChangelogSpec, InvalidOp, ToChangelog, ToChangelogSpec, kind_name, kind_of_name,
 };
+use crate::sql::Name;
 
 const KINDS: [Kind; 4] = [Kind::Insert, Kind::UpdateBefore, Kind::UpdateAfter, Kind::Delete];
 const TO: &str = "TO_CHANGELOG";
@@ -158,355 +155,211 @@ impl FromChangelogNode {
     }
 }
 
-fn is_function(name: &ObjectName) -> Option<&'static str> {
-    let word = &name.0.last()?.as_ident()?.value;
-    [TO, FROM].into_iter().find(|f| word.eq_ignore_ascii_case(f))
-}
+/// The functions, in upper case.
+pub(super) const FUNCTIONS: [&str; 2] = [TO, FROM];
 
-/// Whether a relation is the call of a changelog function.
-pub(super) fn is_call(relation: &TableFactor) -> bool {
-    match relation {
-        TableFactor::Table { name, args: Some(_), .. } => is_function(name).is_some(),
-        TableFactor::TableFunction { expr: ast::Expr::Function(f), .. } => is_function(&f.name).is_some(),
-        _ => false,
-    }
-}
+const TO_PARAMETERS: &[Parameter] = &[
+    Parameter::required("INPUT"),
+    Parameter::optional("OP"),
+    Parameter::optional("OP_MAPPING"),
+    Parameter::optional("PRODUCES_FULL_DELETES"),
+];
 
-/// The plan of a call, and its alias.
-pub(super) fn plan_call(
-    relation: TableFactor,
+const FROM_PARAMETERS: &[Parameter] = &[
+    Parameter::required("INPUT"),
+    Parameter::optional("OP"),
+    Parameter::optional("OP_MAPPING"),
+    Parameter::optional("INVALID_OP_HANDLING"),
+];
+
+/// The plan of a call of one of [`FUNCTIONS`].
+pub(super) fn changelog_table(
+    name: &ObjectName,
+    args: Vec<FunctionArg>,
     context: &mut dyn RelationPlannerContext,
-) -> Result<(LogicalPlan, Option<TableAlias>)> {
-    let span = span_of(relation.span());
-    let (name, args, alias) = match relation {
-        TableFactor::Table { name, args: Some(args), alias, .. } => (name, args.args, alias),
-        TableFactor::TableFunction { expr: ast::Expr::Function(f), alias } => match f.args {
-            FunctionArguments::List(list) => (f.name, list.args, alias),
-            _ => (f.name, Vec::new(), alias),
-        },
-        other => return Err(Error::internal(format!("{other} is not the call of a table function"))),
+    zone: &str,
+) -> Result<LogicalPlan> {
+    let call = table_arguments(name, args, context)?;
+    let span = call.span;
+    let node = match call.name == TO {
+        true => to_changelog(call.assign(TO_PARAMETERS)?, zone).map(|n| Arc::new(n) as Arc<dyn UserDefinedLogicalNode>),
+        false => from_changelog(call.assign(FROM_PARAMETERS)?, zone).map(|n| Arc::new(n) as Arc<dyn UserDefinedLogicalNode>),
     };
-    let call = match is_function(&name) {
-        Some(TO) => Call::read(TO, &["input", "op", "op_mapping", "produces_full_deletes"], args, span)?,
-        _ => Call::read(FROM, &["input", "op", "op_mapping", "invalid_op_handling"], args, span)?,
+    Ok(LogicalPlan::Extension(Extension { node: node.map_err(|e| e.at(span))? }))
+}
+
+/// The input, and the positions of the columns of its PARTITION BY.
+fn input(arguments: &mut Arguments) -> Result<(LogicalPlan, Vec<usize>)> {
+    let Some((table, span)) = arguments.table("INPUT")? else {
+        return Err(Error::internal("a call without its table"));
     };
-    let plan = if call.function == TO { call.to(context) } else { call.from(context) };
-    Ok((plan.map_err(|e| e.at(span))?, alias))
+    if !table.order_by.is_empty() {
+        return Err(Error::unsupported(format!(
+            "ORDER BY of the input of {} is not supported",
+            arguments.function
+        ))
+        .with_hint("rows are taken in the order in which they arrive")
+        .at(span));
+    }
+    let mut partition_by = Vec::new();
+    for position in forwarded(&table.partition_by, table.plan.schema()) {
+        match position {
+            Some(position) if !partition_by.contains(&position) => partition_by.push(position),
+            Some(_) => return Err(Error::plan("a column stands in PARTITION BY twice").at(span)),
+            None => return Err(Error::plan("PARTITION BY of a table argument takes columns").at(span)),
+        }
+    }
+    Ok((table.plan, partition_by))
 }
 
-/// A call with its arguments in the order of its parameters.
-struct Call {
-    function: &'static str,
-    args: Vec<Option<ast::Expr>>,
-    span: Span,
-}
-
-/// The table argument of a call.
-struct TableArgument {
-    plan: LogicalPlan,
-    /// Columns of PARTITION BY.
-    partition_by: Vec<usize>,
-}
-
-impl Call {
-    fn read(function: &'static str, names: &[&str], args: Vec<FunctionArg>, span: Span) -> Result<Self> {
-        let mut slots: Vec<Option<ast::Expr>> = vec![None; names.len()];
-        let mut named = false;
-        for (position, arg) in args.into_iter().enumerate() {
-            let (slot, value) = match arg {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if !named => (Some(position), value),
-                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
-                    named = true;
-                    let slot = names.iter().position(|n| n.eq_ignore_ascii_case(&name.value));
-                    if slot.is_none() {
-                        let error = Error::plan(format!("{function} has no argument '{}'", name.value))
-                            .at(span_of(name.span));
-                        return Err(match nearest(&name.value, names.iter().copied()) {
-                            Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-                            None => error.with_hint(format!("it has: {}", names.join(", "))),
-                        });
-                    }
-                    (slot, value)
-                }
-                other => {
-                    return Err(Error::plan(format!("'{other}' is not an argument of {function}"))
-                        .with_hint(format!("in order, or as name => value: {}", names.join(", ")))
-                        .at(span));
-                }
-            };
-            match slot.and_then(|slot| slots.get_mut(slot)) {
-                Some(slot @ None) => *slot = Some(value),
-                Some(Some(_)) => {
-                    return Err(Error::plan(format!("an argument of {function} is given twice"))
-                        .at(span_of(value.span())));
-                }
-                None => {
-                    return Err(Error::plan(format!("{function} takes at most {} arguments", names.len()))
-                        .at(span_of(value.span())));
-                }
-            }
-        }
-        Ok(Self { function, args: slots, span })
-    }
-
-    fn wrong(&self, arg: &ast::Expr, message: impl fmt::Display) -> Error {
-        Error::plan(format!("{}: {message}", self.function)).at(span_of(arg.span()))
-    }
-
-    /// `TABLE t PARTITION BY k`
-    fn input(&self, context: &mut dyn RelationPlannerContext) -> Result<TableArgument> {
-        let Some(ast::Expr::Subquery(query)) = &self.args[0] else {
-            let error = Error::plan(format!("{} takes a table as its first argument", self.function));
-            let hint = format!("write {}(input => TABLE t)", self.function);
-            let span = self.args[0].as_ref().map_or(self.span, |arg| span_of(arg.span()));
-            return Err(error.with_hint(hint).at(span));
-        };
-        let mut query = query.clone();
-        if let Some(order_by) = query.order_by.take() {
-            return Err(Error::unsupported(format!(
-                "ORDER BY of the input of {} is not supported",
-                self.function
-            ))
-            .with_hint("rows are taken in the order in which they arrive")
-            .at(span_of(order_by.span())));
-        }
-        let keys = match query.body.as_mut() {
-            ast::SetExpr::Select(select) => std::mem::take(&mut select.distribute_by),
-            _ => Vec::new(),
-        };
-        let table = TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None };
-        let plan = context.plan(table)?;
-        let mut partition_by = Vec::new();
-        for key in keys {
-            let parts = match key {
-                ast::Expr::Tuple(parts) => parts,
-                ast::Expr::Nested(inner) => vec![*inner],
-                other => vec![other],
-            };
-            for part in parts {
-                let position = self.column(&part, &plan)?;
-                if partition_by.contains(&position) {
-                    return Err(self.wrong(&part, format!("'{part}' stands in PARTITION BY twice")));
-                }
-                partition_by.push(position);
-            }
-        }
-        Ok(TableArgument { plan, partition_by })
-    }
-
-    /// The position of a column of the input.
-    fn column(&self, expr: &ast::Expr, plan: &LogicalPlan) -> Result<usize> {
-        let name = match expr {
-            ast::Expr::Identifier(name) => &name.value,
-            ast::Expr::CompoundIdentifier(parts) if !parts.is_empty() => &parts[parts.len() - 1].value,
-            _ => return Err(self.wrong(expr, format!("'{expr}' is not the name of a column"))),
-        };
-        let names: Vec<&str> = plan.schema().fields().iter().map(|f| f.name().as_str()).collect();
-        names.iter().position(|known| known == name).ok_or_else(|| {
-            let error = self.wrong(expr, format!("the input has no column '{name}'"));
-            match nearest(name, names.iter().copied()) {
-                Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-                None => error.with_hint(format!("it has: {}", names.join(", "))),
-            }
-        })
-    }
-
-    /// `op => DESCRIPTOR(name)`
-    fn op(&self) -> Result<ast::Ident> {
-        let Some(arg) = &self.args[1] else { return Ok(ast::Ident::new("op")) };
-        let wrong = || {
-            let hint = "write op => DESCRIPTOR(op)";
-            self.wrong(arg, "argument 'op' is a DESCRIPTOR with the name of one column").with_hint(hint)
-        };
-        let ast::Expr::Function(f) = arg else { return Err(wrong()) };
-        let FunctionArguments::List(list) = &f.args else { return Err(wrong()) };
-        if !f.name.to_string().eq_ignore_ascii_case("DESCRIPTOR") {
-            return Err(wrong());
-        }
-        match list.args.as_slice() {
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Identifier(name)))] => Ok(name.clone()),
-            _ => Err(wrong()),
-        }
-    }
-
-    /// `op_mapping => MAP['key, key', 'value', ...]`; the texts between the commas of a key, and its value.
-    fn mapping(&self) -> Result<Option<Vec<(Vec<String>, String)>>> {
-        let Some(arg) = &self.args[2] else { return Ok(None) };
-        let wrong = || {
-            self.wrong(arg, "argument 'op_mapping' is a MAP of texts")
-                .with_hint("write op_mapping => MAP['INSERT', 'I', 'DELETE', 'D']")
-        };
-        let ast::Expr::Function(f) = arg else { return Err(wrong()) };
-        let FunctionArguments::List(list) = &f.args else { return Err(wrong()) };
-        if f.name.to_string() != "$map" && !f.name.to_string().eq_ignore_ascii_case("`$map`") {
-            return Err(wrong());
-        }
-        let texts: Option<Vec<String>> = list.args.iter().map(text).collect();
-        let texts = texts.filter(|texts| texts.len() % 2 == 0).ok_or_else(wrong)?;
-        let pairs = texts.chunks_exact(2).map(|pair| {
-            let keys = pair[0].split(',').map(|key| key.trim().to_string()).collect();
-            (keys, pair[1].trim().to_string())
-        });
-        Ok(Some(pairs.collect()))
-    }
-
-    fn kind(&self, name: &str) -> Result<Kind> {
-        let arg = self.args[2].as_ref();
-        kind_of_name(name).ok_or_else(|| {
-            let known: Vec<&str> = KINDS.iter().map(|kind| kind_name(*kind)).collect();
-            Error::plan(format!("{}: '{name}' is not a kind of change", self.function))
-                .with_hint(format!("kinds are {}", known.join(", ")))
-                .at(arg.map_or(self.span, |arg| span_of(arg.span())))
-        })
-    }
-
-    fn twice(&self, what: &str) -> Error {
-        let arg = self.args[2].as_ref();
-        Error::plan(format!("{}: '{what}' stands in 'op_mapping' twice", self.function))
-            .at(arg.map_or(self.span, |arg| span_of(arg.span())))
-    }
-
-    fn to(&self, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-        let TableArgument { plan, partition_by } = self.input(context)?;
-        let op = self.op()?;
-        let input = plan.schema();
-        if input.fields().iter().any(|f| f.name() == &op.value) {
-            return Err(Error::plan(format!("{TO}: the input has a column '{}' already", op.value))
-                .with_hint("name the column of the code with op => DESCRIPTOR(another_name)")
-                .at(span_of(op.span)));
-        }
-        let codes = match self.mapping()? {
-            None => KINDS.map(|kind| Some(kind_name(kind).to_string())),
-            Some(mapping) => {
-                let mut codes = [const { None }; 4];
-                for (names, code) in mapping {
-                    for name in names {
-                        let slot = &mut codes[self.kind(&name)? as usize];
-                        if slot.is_some() {
-                            return Err(self.twice(&name));
-                        }
-                        *slot = Some(code.clone());
-                    }
-                }
-                codes
-            }
-        };
-        let key_deletes = match &self.args[3] {
-            None => false,
-            Some(arg) => match arg {
-                ast::Expr::Value(v) if matches!(v.value, Value::Boolean(_)) => {
-                    v.value == Value::Boolean(false)
-                }
-                _ => return Err(self.wrong(arg, "argument 'produces_full_deletes' is TRUE or FALSE")),
-            },
-        };
-        if key_deletes && partition_by.is_empty() {
-            return Err(Error::plan(format!("{TO}: deletes of a key alone need PARTITION BY"))
-                .with_hint("write input => TABLE t PARTITION BY key"));
-        }
-        let columns: Vec<Option<usize>> = partition_by
-            .iter()
-            .map(|&i| Some(i))
-            .chain([None])
-            .chain((0..input.fields().len()).filter(|i| !partition_by.contains(i)).map(Some))
-            .collect();
-        let field = |column: &Option<usize>| {
-            let field = match column {
-                Some(i) => input.field(*i).as_ref().clone().with_nullable(true),
-                None => Field::new(&op.value, DataType::Utf8View, false),
-            };
-            (None, Arc::new(field.with_metadata(Default::default())))
-        };
-        let schema = DFSchema::new_with_metadata(columns.iter().map(field).collect(), Default::default())?;
-        let schema = Arc::new(schema);
-        let node = ToChangelogNode { input: plan, codes, partition_by, key_deletes, columns, schema };
-        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
-    }
-
-    fn from(&self, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-        let TableArgument { plan, partition_by } = self.input(context)?;
-        let name = self.op()?;
-        let op = self.column(&ast::Expr::Identifier(name.clone()), &plan)?;
-        let input = plan.schema();
-        if !matches!(input.field(op).data_type(), DataType::Utf8View | DataType::Utf8 | DataType::LargeUtf8) {
-            return Err(Error::plan(format!("{FROM}: column '{}' of the codes must be STRING", name.value))
-                .at(span_of(name.span)));
-        }
-        let codes = match self.mapping()? {
-            None => KINDS.iter().map(|kind| (kind_name(*kind).to_string(), *kind)).collect(),
-            Some(mapping) => {
-                let mut codes: Vec<(String, Kind)> = Vec::new();
-                let mut kinds = Vec::new();
-                for (names, value) in mapping {
-                    let kind = self.kind(&value)?;
-                    if kinds.contains(&kind) {
-                        let hint = "several codes of a kind are written 'c, r'";
-                        return Err(self.twice(&value).with_hint(hint));
-                    }
-                    kinds.push(kind);
-                    for code in names {
-                        if codes.iter().any(|(known, _)| *known == code) {
-                            return Err(self.twice(&code));
-                        }
-                        codes.push((code, kind));
-                    }
-                }
-                codes
-            }
-        };
-        let invalid = match &self.args[3] {
-            None => InvalidOp::Fail,
-            Some(arg) => {
-                let word = text_of(arg).unwrap_or_default();
-                match word.to_ascii_uppercase().as_str() {
-                    "FAIL" => InvalidOp::Fail,
-                    "LOG" => InvalidOp::Log,
-                    "SKIP" => InvalidOp::Skip,
-                    _ => {
-                        return Err(
-                            self.wrong(arg, "argument 'invalid_op_handling' is 'FAIL', 'LOG' or 'SKIP'")
-                        );
-                    }
-                }
-            }
-        };
-        let rest = (0..input.fields().len()).filter(|i| *i != op && !partition_by.contains(i));
-        let columns: Vec<usize> = partition_by.iter().copied().filter(|i| *i != op).chain(rest).collect();
-        if columns.len() + 1 != input.fields().len() || partition_by.contains(&op) {
-            return Err(Error::plan(format!("{FROM}: rows are not partitioned by their code")));
-        }
-        let field = |i: &usize| {
-            let field = input.field(*i).as_ref().clone().with_nullable(true);
-            (None, Arc::new(field.with_metadata(Default::default())))
-        };
-        let schema = DFSchema::new_with_metadata(columns.iter().map(field).collect(), Default::default())?;
-        let schema = Arc::new(schema);
-        let node = FromChangelogNode { input: plan, op, codes, invalid, partition_by, columns, schema };
-        if node.is_upsert() && node.partition_by.is_empty() {
-            return Err(Error::plan(format!(
-                "{FROM}: updates without UPDATE_BEFORE are upserts, and their key is not known"
-            ))
-            .with_hint("write input => TABLE t PARTITION BY key, or map a code to UPDATE_BEFORE"));
-        }
-        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
-    }
-}
-
-fn text_of(expr: &ast::Expr) -> Option<String> {
-    match expr {
-        ast::Expr::Value(v) => match &v.value {
-            Value::SingleQuotedString(text) => Some(text.clone()),
-            _ => None,
-        },
+/// The text of a constant.
+fn text(expr: &Expr, zone: &str) -> Option<String> {
+    match constant(expr, zone).ok()? {
+        ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text) => text,
         _ => None,
     }
 }
 
-fn text(arg: &FunctionArg) -> Option<String> {
-    match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => text_of(expr),
-        _ => None,
+/// `op_mapping => MAP['key, key', 'value', ...]`: the texts between the commas of a key, and its value.
+fn mapping(arguments: &mut Arguments, zone: &str) -> Result<Option<(Vec<(Vec<String>, String)>, Span)>> {
+    let Some((entries, span)) = arguments.map("OP_MAPPING")? else { return Ok(None) };
+    let pairs = entries.iter().map(|(key, value)| {
+        let keys = text(key, zone)?.split(',').map(|key| key.trim().to_string()).collect();
+        Some((keys, text(value, zone)?.trim().to_string()))
+    });
+    match pairs.collect() {
+        Some(pairs) => Ok(Some((pairs, span))),
+        None => Err(Error::plan(format!("the argument OP_MAPPING of {} is a MAP of texts", arguments.function))
+            .with_hint("write op_mapping => MAP['INSERT', 'I', 'DELETE', 'D']")
+            .at(span)),
     }
+}
+
+fn kind(name: &str) -> Result<Kind> {
+    kind_of_name(name).ok_or_else(|| {
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind_name(*kind)).collect();
+        Error::plan(format!("'{name}' is not a kind of change"))
+            .with_hint(format!("kinds are {}", known.join(", ")))
+    })
+}
+
+fn twice(what: &str) -> Error {
+    Error::plan(format!("'{what}' stands in OP_MAPPING twice"))
+}
+
+fn fields(columns: impl Iterator<Item = Field>) -> Result<DFSchemaRef> {
+    let fields = columns.map(|f| (None, Arc::new(f.with_metadata(Default::default())))).collect();
+    Ok(Arc::new(DFSchema::new_with_metadata(fields, Default::default())?))
+}
+
+fn to_changelog(mut arguments: Arguments, zone: &str) -> Result<ToChangelogNode> {
+    let (plan, partition_by) = input(&mut arguments)?;
+    let op = match arguments.descriptor("OP")? {
+        None => Name { value: "op".into(), span: arguments.span },
+        Some((names, span)) => match <[Name; 1]>::try_from(names) {
+            Ok([name]) => name,
+            Err(_) => return Err(Error::plan(format!("the DESCRIPTOR of {TO} names one column")).at(span)),
+        },
+    };
+    let input = plan.schema();
+    if input.fields().iter().any(|f| *f.name() == op.value) {
+        return Err(Error::plan(format!("{TO}: the input has a column '{}' already", op.value))
+            .with_hint("name the column of the code with op => DESCRIPTOR(another_name)")
+            .at(op.span));
+    }
+    let mut codes = KINDS.map(|kind| Some(kind_name(kind).to_string()));
+    if let Some((mapping, span)) = mapping(&mut arguments, zone)? {
+        codes = [const { None }; 4];
+        for (names, code) in mapping {
+            for name in names {
+                let slot = &mut codes[kind(&name).map_err(|e| e.at(span))? as usize];
+                if slot.replace(code.clone()).is_some() {
+                    return Err(twice(&name).at(span));
+                }
+            }
+        }
+    }
+    let key_deletes = match arguments.constant("PRODUCES_FULL_DELETES", zone)? {
+        None => false,
+        Some((ScalarValue::Boolean(Some(full)), _)) => !full,
+        Some((_, span)) => {
+            return Err(Error::plan("the argument PRODUCES_FULL_DELETES is TRUE or FALSE").at(span));
+        }
+    };
+    if key_deletes && partition_by.is_empty() {
+        return Err(Error::plan(format!("{TO}: deletes of a key alone need PARTITION BY"))
+            .with_hint("write input => TABLE t PARTITION BY key"));
+    }
+    let rest = (0..input.fields().len()).filter(|i| !partition_by.contains(i));
+    let columns: Vec<Option<usize>> =
+        partition_by.iter().map(|&i| Some(i)).chain([None]).chain(rest.map(Some)).collect();
+    let schema = fields(columns.iter().map(|column| match column {
+        Some(i) => input.field(*i).as_ref().clone().with_nullable(true),
+        None => Field::new(&op.value, DataType::Utf8View, false),
+    }))?;
+    Ok(ToChangelogNode { input: plan, codes, partition_by, key_deletes, columns, schema })
+}
+
+fn from_changelog(mut arguments: Arguments, zone: &str) -> Result<FromChangelogNode> {
+    let (plan, partition_by) = input(&mut arguments)?;
+    let input = plan.schema();
+    let op = match arguments.column("OP", &plan)? {
+        Some((column, _)) => forwarded(std::slice::from_ref(&column), input).into_iter().flatten().next(),
+        None => input.index_of_column_by_name(None, "op"),
+    };
+    let Some(op) = op else {
+        return Err(Error::plan(format!("{FROM}: the input has no column 'op'"))
+            .with_hint("name the column of the codes with op => DESCRIPTOR(column)"));
+    };
+    let name = input.field(op).name();
+    if !matches!(input.field(op).data_type(), DataType::Utf8View | DataType::Utf8 | DataType::LargeUtf8) {
+        return Err(Error::plan(format!("{FROM}: column '{name}' of the codes must be STRING")));
+    }
+    if partition_by.contains(&op) {
+        return Err(Error::plan(format!("{FROM}: rows are not partitioned by their code")));
+    }
+    let mut codes: Vec<(String, Kind)> =
+        KINDS.iter().map(|kind| (kind_name(*kind).to_string(), *kind)).collect();
+    if let Some((mapping, span)) = mapping(&mut arguments, zone)? {
+        codes.clear();
+        for (names, value) in mapping {
+            let kind = kind(&value).map_err(|e| e.at(span))?;
+            if codes.iter().any(|(_, known)| *known == kind) {
+                return Err(twice(&value).with_hint("several codes of a kind are written 'c, r'").at(span));
+            }
+            for code in names {
+                if codes.iter().any(|(known, _)| *known == code) {
+                    return Err(twice(&code).at(span));
+                }
+                codes.push((code, kind));
+            }
+        }
+    }
+    let invalid = match arguments.scalar("INVALID_OP_HANDLING")? {
+        None => InvalidOp::Fail,
+        Some((word, span)) => {
+            match text(&word, zone).unwrap_or_default().to_ascii_uppercase().as_str() {
+                "FAIL" => InvalidOp::Fail,
+                "LOG" => InvalidOp::Log,
+                "SKIP" => InvalidOp::Skip,
+                _ => {
+                    let message = "the argument INVALID_OP_HANDLING is 'FAIL', 'LOG' or 'SKIP'";
+                    return Err(Error::plan(message).at(span));
+                }
+            }
+        }
+    };
+    let rest = (0..input.fields().len()).filter(|i| *i != op && !partition_by.contains(i));
+    let columns: Vec<usize> = partition_by.iter().copied().chain(rest).collect();
+    let schema = fields(columns.iter().map(|i| input.field(*i).as_ref().clone().with_nullable(true)))?;
+    let node = FromChangelogNode { input: plan, op, codes, invalid, partition_by, columns, schema };
+    if node.is_upsert() && node.partition_by.is_empty() {
+        return Err(Error::plan(format!(
+            "{FROM}: updates without UPDATE_BEFORE are upserts, and their key is not known"
+        ))
+        .with_hint("write input => TABLE t PARTITION BY key, or map a code to UPDATE_BEFORE"));
+    }
+    Ok(node)
 }
 
 /// The names of a logical schema over the types of batches.

@@ -49,6 +49,8 @@ pub struct WindowColumns {
     pub end: Option<usize>,
     /// Position of `window_time`, where it is kept.
     pub time: Option<usize>,
+    /// The windows are of processing time: no watermark closes them.
+    pub processing: bool,
 }
 
 /// What is known of the rows that a node gives. Columns are positions in its schema.
@@ -91,6 +93,7 @@ impl Properties {
                 start: first(w.start),
                 end: first(w.end),
                 time: first(w.time),
+                processing: w.processing,
             }),
             bounded: self.bounded,
         }

@@ -487,6 +487,7 @@ fn forward_window(
         start: behind(right.start),
         end: behind(right.end),
         time: behind(right.time),
+        processing: right.processing,
     };
     properties.window = match kind {
         JoinKind::Right => Some(moved.clone()),

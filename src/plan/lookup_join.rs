@@ -376,6 +376,7 @@ fn lookup_node(
         left_outer,
         left_projection: (0..left.fields().len()).collect(),
         schema: arrow.clone(),
+        memory: None,
     };
     let mut detail = vec![
         format!("table=[{}]", right.name),
@@ -394,7 +395,7 @@ fn lookup_node(
     }
     detail.push(lookup.config().to_string());
     detail.push(lookup.describe());
-    let build: BuildOperator = Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone()))));
+    let build: BuildOperator = Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone())?)));
     let mut properties = input.properties.clone();
     let request = lookup.request();
     let asked: Vec<&str> = request.keys.iter().map(|&k| request.schema.field(k).name().as_str()).collect();

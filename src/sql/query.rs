@@ -7,7 +7,8 @@
 //! | `CAST(x AS ROW<a INT>)`, `RETURNING MAP<..>` | a custom type name, see [`super::type_parser`] |
 //! | `LATERAL TABLE(f(x))` | `LATERAL f(x)` |
 //! | `TUMBLE(TABLE t, ...)` | `TUMBLE((SELECT * FROM t), ...)` |
-//! | `f(TABLE t PARTITION BY (k) ORDER BY x)` | `f((SELECT * FROM t DISTRIBUTE BY (k) ORDER BY x))` |
+//! | `f(TABLE t PARTITION BY k ORDER BY o)` | `f((SELECT * FROM t DISTRIBUTE BY k SORT BY o))` |
+//! | `f((SELECT ...) PARTITION BY k)` | `f((SELECT * FROM (SELECT ...) DISTRIBUTE BY k))` |
 //! | `t /*+ OPTIONS(..) */` | `` t.`$hint:..` ``, see [`super::hints`] |
 
 use std::collections::{HashMap, HashSet};
@@ -183,12 +184,16 @@ impl Prepared {
             skipped: HashSet::new(),
             replaced: HashMap::new(),
             table_arguments: HashSet::new(),
+            query_arguments: HashSet::new(),
             closing: HashSet::new(),
         };
         let mut open: Vec<usize> = Vec::new();
         for (i, lexeme) in lexemes.iter().enumerate() {
             match &lexeme.token {
-                Token::LParen | Token::LBracket => open.push(i),
+                Token::LParen | Token::LBracket => {
+                    rewrite.query_argument(i)?;
+                    open.push(i);
+                }
                 Token::RParen | Token::RBracket => drop(open.pop()),
                 _ => {}
             }
@@ -197,13 +202,15 @@ impl Prepared {
             } else if lexeme.class == Class::Word {
                 rewrite.word(i, open.last().copied())?;
             }
-            if rewrite.table_arguments.contains(&i) {
+            let table = rewrite.table_arguments.contains(&i);
+            if table || rewrite.query_arguments.contains(&i) {
                 for token in
                     [Token::LParen, Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")]
                 {
                     prepared.tokens.push(TokenWithSpan::new(token, token_span(lexeme.span)));
                 }
-            } else if lexeme.class != Class::Hint && !rewrite.skipped.contains(&i) {
+            }
+            if !table && lexeme.class != Class::Hint && !rewrite.skipped.contains(&i) {
                 prepared.tokens.push(match rewrite.replaced.remove(&i) {
                     Some((token, span)) => TokenWithSpan::new(token, token_span(span)),
                     None => lexeme.with_span(),
@@ -496,6 +503,8 @@ struct Rewrite<'a> {
     replaced: HashMap<usize, (Token, Span)>,
     /// The TABLE of `f(TABLE t)`.
     table_arguments: HashSet<usize>,
+    /// The parenthesis of `f((SELECT ...) PARTITION BY k)`.
+    query_arguments: HashSet<usize>,
     /// Lexemes with a parenthesis to close behind them.
     closing: HashSet<usize>,
 }
@@ -528,10 +537,7 @@ impl Rewrite<'_> {
                 Ok(())
             }
             "LATERAL" if self.is_word(i + 1, "TABLE") => self.lateral(i),
-            "TABLE" if open.is_some() && !call => {
-                self.table_argument(i);
-                Ok(())
-            }
+            "TABLE" if open.is_some() && !call => self.table_argument(i),
             "MATCH_RECOGNIZE" if call => Err(self.unsupported(i, 1, "MATCH_RECOGNIZE")),
             "ML_PREDICT" | "ML_EVALUATE" | "VECTOR_SEARCH" if call => {
                 Err(self.unsupported(i, 1, &word.to_ascii_uppercase()))
@@ -578,55 +584,75 @@ impl Rewrite<'_> {
         Ok(())
     }
 
-    /// `f(TABLE t, ...)`, `f(input => TABLE t)`
-    fn table_argument(&mut self, i: usize) {
+    fn starts_argument(&self, i: usize) -> bool {
         let starts = [Token::LParen, Token::Comma, Token::RArrow];
-        if !i.checked_sub(1).is_some_and(|b| starts.iter().any(|s| self.is(b, s))) {
-            return;
-        }
-        let named = |i: usize| matches!(self.lexemes.get(i), Some(l) if matches!(l.class, Class::Word | Class::Quoted));
+        i.checked_sub(1).is_some_and(|before| starts.iter().any(|s| self.is(before, s)))
+    }
+
+    fn named(&self, i: usize) -> bool {
+        self.lexemes.get(i).is_some_and(|l| matches!(l.class, Class::Word | Class::Quoted))
+    }
+
+    /// `f(TABLE t, ...)`, `f(input => TABLE t PARTITION BY k)`
+    fn table_argument(&mut self, i: usize) -> Result<()> {
         let mut at = i + 1;
-        if !named(at) {
-            return;
+        if !self.starts_argument(i) || !self.named(at) {
+            return Ok(());
         }
-        while self.is(at + 1, &Token::Period) && named(at + 2) {
+        while self.is(at + 1, &Token::Period) && self.named(at + 2) {
             at += 2;
         }
         if self.lexemes.get(at + 1).is_some_and(|l| l.class == Class::Hint) {
             at += 1;
         }
-        if self.is_word(at + 1, "PARTITION")
-            && self.is_word(at + 2, "BY")
-            && let Some(end) = self.key_columns(at + 3)
-        {
-            let span = self.lexemes[at + 1].span;
-            self.replaced.insert(at + 1, (Token::make_keyword("DISTRIBUTE"), span));
-            at = end;
+        let last = self.argument_clauses(at)?;
+        self.table_arguments.insert(i);
+        self.closing.insert(last);
+        Ok(())
+    }
+
+    /// `f((SELECT ...) PARTITION BY k)`
+    fn query_argument(&mut self, i: usize) -> Result<()> {
+        let query = ["SELECT", "WITH", "VALUES"].iter().any(|w| self.is_word(i + 1, w));
+        let Some(end) = self.close.get(&i).copied() else { return Ok(()) };
+        if query && self.starts_argument(i) && self.is_word(end + 1, "PARTITION") {
+            let last = self.argument_clauses(end)?;
+            self.query_arguments.insert(i);
+            self.closing.insert(last);
         }
-        if self.is_word(at + 1, "ORDER")
-            && self.is_word(at + 2, "BY")
-            && let Some(end) = self.key_columns(at + 3)
-        {
-            at = end;
-            if self.is_word(at + 1, "ASC") || self.is_word(at + 1, "DESC") {
+        Ok(())
+    }
+
+    /// PARTITION BY and ORDER BY behind a table argument whose last lexeme is `at`; its new last lexeme.
+    fn argument_clauses(&mut self, mut at: usize) -> Result<usize> {
+        for (written, carrier) in [("PARTITION", "DISTRIBUTE"), ("ORDER", "SORT")] {
+            if !(self.is_word(at + 1, written) && self.is_word(at + 2, "BY")) {
+                continue;
+            }
+            let span = self.lexemes[at + 1].span;
+            self.replaced.insert(at + 1, (Token::make_keyword(carrier), span));
+            let first = at + 3;
+            if self.is(first, &Token::LParen) {
+                let Some(end) = self.close.get(&first).copied() else { return Ok(at) };
+                if end == first + 1 {
+                    return Err(Error::syntax(format!("{written} BY () names no column"))
+                        .at(self.lexemes[first].span.union(self.lexemes[end].span)));
+                }
+                self.skipped.extend([first, end]);
+                at = end;
+                continue;
+            }
+            if !self.named(first) {
+                let found = self.lexemes.get(first).map_or(span, |l| l.span);
+                return Err(Error::syntax(format!("expected a column behind {written} BY")).at(found));
+            }
+            at = first;
+            let modifiers = ["ASC", "DESC"];
+            if written == "ORDER" && modifiers.iter().any(|m| self.is_word(at + 1, m)) {
                 at += 1;
             }
         }
-        self.table_arguments.insert(i);
-        self.closing.insert(at);
-    }
-
-    /// `k`, `t.k` or `(k1, k2)`: the index of its last lexeme.
-    fn key_columns(&self, i: usize) -> Option<usize> {
-        if self.is(i, &Token::LParen) {
-            return self.close.get(&i).copied();
-        }
-        let named = |i: usize| matches!(self.lexemes.get(i), Some(l) if matches!(l.class, Class::Word | Class::Quoted));
-        let mut at = i;
-        while named(at) && self.is(at + 1, &Token::Period) && named(at + 2) {
-            at += 2;
-        }
-        named(at).then_some(at)
+        Ok(at)
     }
 
     /// `LATERAL TABLE(f(x))`

@@ -218,7 +218,8 @@ impl Lists {
         let pairs =
             StructArray::try_new(fields.clone(), vec![keys, Arc::new(Int32Array::from(counts))], None)?;
         let ends = offsets(lengths.into_iter())?;
-        Ok(Arc::new(MapArray::try_new(entries.clone(), ends, pairs, filled(listed, count), *sorted)?))
+        // No value is an empty multiset, not NULL.
+        Ok(Arc::new(MapArray::try_new(entries.clone(), ends, pairs, None, *sorted)?))
     }
 }
 

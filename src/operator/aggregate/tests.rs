@@ -95,8 +95,8 @@ fn expected(name: &str, distinct: bool, t: &DataType, rows: &[Option<i64>]) -> S
         "count" => n.to_string(),
         "sum" => number((n > 0).then_some(sum)),
         "avg" => number((n > 0).then(|| sum / n)),
-        "var_pop" => number((n > 0).then(|| (squares - sum * sum / n) / n)),
-        "var_samp" => number((n > 1).then(|| (squares - sum * sum / n) / (n - 1))),
+        "var_pop" => number((n > 0).then(|| (n * squares - sum * sum) / (n * n))),
+        "var_samp" => number((n > 1).then(|| (n * squares - sum * sum) / (n * (n - 1)))),
         "min" if *t == DataType::Boolean => {
             there.iter().min().map_or("NULL".into(), |v| (*v == 1).to_string())
         }

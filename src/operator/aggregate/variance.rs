@@ -1,11 +1,11 @@
 //! `VAR_POP`, `VAR_SAMP`, `STDDEV_POP`, `STDDEV_SAMP`: number, sum and sum of squares of the values.
 //!
-//! Flink computes `(Σx² - (Σx)²/n) / n` in the type of the argument. For integers that makes a difference
-//! that one can see, so it is done in integers here too, though in 128 bits: where Flink's INT overflows,
-//! the result here is right. For DOUBLE the two large numbers of that formula cancel each other; both sums
-//! are kept as unevaluated sums of two doubles (about 106 bits), so that little is lost and values can be
-//! taken back again. The arithmetic is that of Dekker, *A floating-point technique for extending the
-//! available precision* (1971), and Knuth's two-sum.
+//! These three can be taken back and merged, but `(Σx² - (Σx)²/n) / n` subtracts two large numbers that are
+//! almost equal. So nothing may be lost before: for integers the sums are exact, in 128 bits, and the result
+//! truncates towards zero to the type of the argument, as in Flink. For DOUBLE, FLOAT and DECIMAL the sums are
+//! kept as unevaluated sums of two doubles (about 106 bits), where Flink loses digits of close numbers. The
+//! arithmetic is that of Dekker, *A floating-point technique for extending the available precision* (1971),
+//! and Knuth's two-sum.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -134,19 +134,18 @@ impl Whole {
         if n <= 0 || divisor <= 0 {
             return None;
         }
-        let variance = match self.sum.checked_mul(self.sum) {
-            Some(square) => (self.squares - square / n) / divisor,
-            None => {
+        let square = self.sum.checked_mul(self.sum);
+        let exact = square.and_then(|s| self.squares.checked_mul(n)?.checked_sub(s));
+        let (variance, real) = match (exact, divisor.checked_mul(n)) {
+            (Some(rest), Some(all)) => (rest / all, rest as f64 / all as f64),
+            _ => {
                 let (sum, squares) = (Double::from(self.sum), Double::from(self.squares));
                 let rest = squares.plus(sum.times(sum).over(n as f64).negated());
-                (rest.high / divisor as f64) as i128
+                let real = rest.high / divisor as f64;
+                (real as i128, real)
             }
         };
-        if measure.deviation {
-            Some((variance.max(0) as f64).sqrt() as i64)
-        } else {
-            i64::try_from(variance).ok()
-        }
+        if measure.deviation { Some(real.max(0.0).sqrt() as i64) } else { i64::try_from(variance).ok() }
     }
 }
 

@@ -20,6 +20,7 @@ use datafusion_physical_expr::expressions::Column;
 use hashbrown::HashMap;
 
 use super::LookupJoinSpec;
+use super::memory::{Change, Memory};
 use super::queue::{Cell, Queue, RowRef};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kinds};
@@ -41,6 +42,16 @@ pub(super) struct Assembler {
     left_projection: Vec<usize>,
     right_schema: SchemaRef,
     schema: SchemaRef,
+}
+
+/// Left rows on their way out, and what was found for them.
+#[derive(Default)]
+struct Gathered<'a> {
+    chunks: Vec<&'a Chunk>,
+    left: Vec<Place>,
+    /// Rows that take something back, as positions in `left`; they own no match.
+    taken_back: Vec<u32>,
+    matches: Matches<'a>,
 }
 
 /// Candidates of some left rows: `owner[i]` is the left row that has the right row at `places[i]`.
@@ -127,80 +138,60 @@ impl Assembler {
 
     /// Joined rows of the held rows, which are resolved and in order; `None` when none is left.
     pub(super) fn assemble(&self, queue: &Queue, rows: &[RowRef]) -> Result<Option<Chunk>> {
-        let mut chunks: Vec<&Chunk> = Vec::new();
-        let mut left: Vec<Place> = Vec::with_capacity(rows.len());
-        let mut matches = Matches::default();
-        let mut known: HashMap<*const RecordBatch, usize> = HashMap::new();
-        let mut last: (*const RecordBatch, usize) = (std::ptr::null(), 0);
-        for run in rows.chunk_by(|a, b| a.seq == b.seq) {
-            let Some(held) = queue.rows(run[0].seq) else {
-                return Err(Error::internal("a held row that is gone"));
-            };
-            for at in run {
-                let owner = left.len() as u32;
-                let (batch, first, count) = match &held.cells[at.row as usize] {
-                    Cell::Skip => continue,
-                    Cell::Nothing => (None, 0, 0),
-                    Cell::Answered(answer) => (Some(&answer.rows), 0, answer.rows.num_rows()),
-                    Cell::Cached(slot) => match &held.snapshot {
-                        Some(snapshot) => {
-                            let (segment, row) = snapshot.locate(slot.first);
-                            (Some(snapshot.segments()[segment].batch()), row, slot.count as usize)
-                        }
-                        None => return Err(Error::internal("a cached row without its snapshot")),
-                    },
-                    Cell::Waiting | Cell::Emitted => {
-                        return Err(Error::internal("a held row that is not resolved"));
-                    }
-                };
-                left.push((chunks.len(), at.row as usize));
-                let Some(batch) = batch else { continue };
-                if !std::ptr::eq(last.0, batch) {
-                    let Matches { sources, .. } = &mut matches;
-                    let source = *known.entry(std::ptr::from_ref(batch)).or_insert_with(|| {
-                        sources.push(batch);
-                        sources.len() - 1
-                    });
-                    last = (batch, source);
-                }
-                for row in first..first + count {
-                    matches.owner.push(owner);
-                    matches.places.push((last.1, row));
-                }
-            }
-            chunks.push(&held.chunk);
-        }
+        let Gathered { chunks, left, matches, .. } = gather_held(queue, rows)?;
         if left.is_empty() {
             return Ok(None);
         }
-        self.join(&chunks, &left, matches)
+        let (owners, right) = self.join(&chunks, &left, matches)?;
+        self.emit(&chunks, &left, &owners, right)
     }
 
-    fn join(&self, chunks: &[&Chunk], left: &[Place], matches: Matches<'_>) -> Result<Option<Chunk>> {
-        let (owners, right) = match self.simple() {
-            Some(columns) => {
-                let (owners, padded) = self.pad(left.len(), &matches.owner);
-                let places: Vec<Place> = match padded {
-                    None => matches.places,
-                    Some(padded) => {
-                        padded.into_iter().map(|m| m.map_or(PAD, |m| matches.places[m as usize])).collect()
-                    }
-                };
-                (owners, gather(&matches.sources, columns, &self.right_schema, &places)?)
+    /// As [`Assembler::assemble`], with rows that take back what `memory` knows of them.
+    pub(super) fn assemble_remembered(
+        &self,
+        queue: &Queue,
+        rows: &[RowRef],
+        memory: &mut Memory,
+        now: i64,
+    ) -> Result<Option<Chunk>> {
+        let Gathered { chunks, left, taken_back, mut matches } = gather_held(queue, rows)?;
+        if left.is_empty() {
+            return Ok(None);
+        }
+        let mut changes = Vec::with_capacity(left.len());
+        let mut added = Vec::with_capacity(left.len());
+        let mut next = 0;
+        for row in 0..left.len() as u32 {
+            if taken_back.get(next) == Some(&row) {
+                next += 1;
+                changes.push(Change::TakeBack);
+            } else {
+                changes.push(Change::Add(added.len() as u32));
+                added.push(left[row as usize]);
             }
-            None => {
-                let (owner, right) = self.evaluate(chunks, left, matches)?;
-                let (owners, padded) = self.pad(left.len(), &owner);
-                match padded {
-                    None => (owners, right),
-                    Some(padded) => {
-                        let rows = UInt32Array::from(padded);
-                        let right = right.iter().map(|c| Ok(take(c, &rows, None)?));
-                        (owners, right.collect::<Result<Vec<_>>>()?)
-                    }
-                }
+        }
+        for owner in &mut matches.owner {
+            if let Change::Add(position) = changes[*owner as usize] {
+                *owner = position;
             }
-        };
+        }
+        let joined = self.join(&chunks, &added, matches)?;
+        let sources: Vec<_> = chunks.iter().map(|c| &c.batch).collect();
+        let schema = chunks[0].batch.schema();
+        let all: Vec<usize> = (0..schema.fields().len()).collect();
+        let keys = gather(&sources, &all, &schema, &left)?;
+        let (owners, right) = memory.apply(&keys, &changes, (&joined.0, joined.1), now)?;
+        self.emit(&chunks, &left, &owners, right)
+    }
+
+    /// Left rows, by position, with right columns.
+    fn emit(
+        &self,
+        chunks: &[&Chunk],
+        left: &[Place],
+        owners: &[u32],
+        right: Vec<ArrayRef>,
+    ) -> Result<Option<Chunk>> {
         if owners.is_empty() {
             return Ok(None);
         }
@@ -215,6 +206,39 @@ impl Assembler {
         };
         let ingest = chunks.iter().map(|c| c.ingest).min().unwrap_or_else(std::time::Instant::now);
         self.finish(kinds, ingest, columns, right, owners.len()).map(Some)
+    }
+
+    /// Which left row each output row belongs to, and the right columns; `left` is not empty.
+    fn join(
+        &self,
+        chunks: &[&Chunk],
+        left: &[Place],
+        matches: Matches<'_>,
+    ) -> Result<(Vec<u32>, Vec<ArrayRef>)> {
+        match self.simple() {
+            Some(columns) => {
+                let (owners, padded) = self.pad(left.len(), &matches.owner);
+                let places: Vec<Place> = match padded {
+                    None => matches.places,
+                    Some(padded) => {
+                        padded.into_iter().map(|m| m.map_or(PAD, |m| matches.places[m as usize])).collect()
+                    }
+                };
+                Ok((owners, gather(&matches.sources, columns, &self.right_schema, &places)?))
+            }
+            None => {
+                let (owner, right) = self.evaluate(chunks, left, matches)?;
+                let (owners, padded) = self.pad(left.len(), &owner);
+                match padded {
+                    None => Ok((owners, right)),
+                    Some(padded) => {
+                        let rows = UInt32Array::from(padded);
+                        let right = right.iter().map(|c| Ok(take(c, &rows, None)?));
+                        Ok((owners, right.collect::<Result<Vec<_>>>()?))
+                    }
+                }
+            }
+        }
     }
 
     /// The owners of the output rows and, where rows have to be padded, the match of each.
@@ -275,6 +299,57 @@ impl Assembler {
         }
         Ok((owner.values().to_vec(), right))
     }
+}
+
+/// The held rows, which are resolved and in order, with what was found for them.
+fn gather_held<'a>(queue: &'a Queue, rows: &[RowRef]) -> Result<Gathered<'a>> {
+    let mut gathered = Gathered::default();
+    let Gathered { chunks, left, taken_back, matches } = &mut gathered;
+    let mut known: HashMap<*const RecordBatch, usize> = HashMap::new();
+    let mut last: (*const RecordBatch, usize) = (std::ptr::null(), 0);
+    for run in rows.chunk_by(|a, b| a.seq == b.seq) {
+        let Some(held) = queue.rows(run[0].seq) else {
+            return Err(Error::internal("a held row that is gone"));
+        };
+        for at in run {
+            let owner = left.len() as u32;
+            let (batch, first, count) = match &held.cells[at.row as usize] {
+                Cell::Skip => continue,
+                Cell::Nothing => (None, 0, 0),
+                Cell::TakeBack => {
+                    taken_back.push(owner);
+                    (None, 0, 0)
+                }
+                Cell::Answered(answer) => (Some(&answer.rows), 0, answer.rows.num_rows()),
+                Cell::Cached(slot) => match &held.snapshot {
+                    Some(snapshot) => {
+                        let (segment, row) = snapshot.locate(slot.first);
+                        (Some(snapshot.segments()[segment].batch()), row, slot.count as usize)
+                    }
+                    None => return Err(Error::internal("a cached row without its snapshot")),
+                },
+                Cell::Waiting | Cell::Emitted => {
+                    return Err(Error::internal("a held row that is not resolved"));
+                }
+            };
+            left.push((chunks.len(), at.row as usize));
+            let Some(batch) = batch else { continue };
+            if !std::ptr::eq(last.0, batch) {
+                let Matches { sources, .. } = &mut *matches;
+                let source = *known.entry(std::ptr::from_ref(batch)).or_insert_with(|| {
+                    sources.push(batch);
+                    sources.len() - 1
+                });
+                last = (batch, source);
+            }
+            for row in first..first + count {
+                matches.owner.push(owner);
+                matches.places.push((last.1, row));
+            }
+        }
+        chunks.push(&held.chunk);
+    }
+    Ok(gathered)
 }
 
 /// Where an expression is TRUE.

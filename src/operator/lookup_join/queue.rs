@@ -28,6 +28,8 @@ pub(super) enum Cell {
     Nothing,
     /// It is left out.
     Skip,
+    /// It takes back what was emitted for it, without a call.
+    TakeBack,
     /// Rows in the snapshot that its chunk was probed with.
     Cached(Slot),
     /// Rows of an answer.

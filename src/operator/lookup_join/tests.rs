@@ -1,5 +1,7 @@
 //! The operator with a backend that answers when the test says so.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod memory;
 
 use std::time::Duration;
 
@@ -69,6 +71,7 @@ fn spec(lookup: Arc<Lookup>) -> LookupJoinSpec {
         left_outer: false,
         left_projection: vec![0, 1],
         schema: Arc::new(schema),
+        memory: None,
     }
 }
 
@@ -101,7 +104,7 @@ fn chunk(lines: &[&str]) -> Chunk {
 impl Rig {
     fn new(spec: LookupJoinSpec) -> Self {
         let mailbox = Mailbox::new();
-        let mut operator = LookupJoin::new(spec);
+        let mut operator = LookupJoin::new(spec).unwrap();
         let context =
             OperatorContext { task: 0, parallelism: 1, waker: mailbox.waker(0), clock: ManualClock::new(0) };
         operator.open(context).unwrap();

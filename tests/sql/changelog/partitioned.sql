@@ -48,15 +48,15 @@ SELECT * FROM FROM_CHANGELOG(input => TABLE normal, op => DESCRIPTOR(v));
 SELECT * FROM FROM_CHANGELOG(input => TABLE upserts, opp => DESCRIPTOR(v));
 -- @error
 --| FROM_CHANGELOG has no argument 'opp'
---| did you mean 'op'?
+--| did you mean OP?
 
-SELECT * FROM FROM_CHANGELOG(upserts);
+SELECT * FROM FROM_CHANGELOG('upserts');
 -- @error
---| FROM_CHANGELOG takes a table as its first argument
+--| INPUT of FROM_CHANGELOG is a table, not a value
 
 SELECT * FROM FROM_CHANGELOG(TABLE upserts PARTITION BY kk);
 -- @error
---| the input has no column 'kk'
+--| 'kk'
 
 SELECT * FROM FROM_CHANGELOG(TABLE upserts, DESCRIPTOR(code), MAP['c', 'INSERTED']);
 -- @error
@@ -64,12 +64,12 @@ SELECT * FROM FROM_CHANGELOG(TABLE upserts, DESCRIPTOR(code), MAP['c', 'INSERTED
 
 SELECT * FROM FROM_CHANGELOG(TABLE upserts, DESCRIPTOR(code), MAP['c', 'INSERT', 'r', 'INSERT']);
 -- @error
---| 'INSERT' stands in 'op_mapping' twice
+--| 'INSERT' stands in OP_MAPPING twice
 --| 'c, r'
 
-SELECT * FROM TO_CHANGELOG(TABLE upserts, DESCRIPTOR(op), code);
+SELECT * FROM TO_CHANGELOG(TABLE upserts, DESCRIPTOR(op), 'code');
 -- @error
---| 'op_mapping' is a MAP of texts
+--| OP_MAPPING of TO_CHANGELOG is a MAP
 
 SELECT * FROM FROM_CHANGELOG(input => TABLE upserts, op => DESCRIPTOR(code), invalid_op_handling => 'DROP');
 -- @error

@@ -1,0 +1,149 @@
+//! A multiset of rows that are found again by their values, so that changes can take them back.
+
+use std::hash::BuildHasher;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::row::{RowConverter, SortField};
+use hashbrown::HashTable;
+
+use crate::error::{Error, Result};
+use crate::state::RowStore;
+
+/// Rows with stable ids. Without `searchable`, rows cost nothing more than in a [`RowStore`] and cannot be taken
+/// back by their values.
+#[derive(Debug)]
+pub(super) struct RowBag {
+    rows: RowStore,
+    index: Option<Index>,
+}
+
+/// Rows by the hash of all of their values. The values themselves are compared in the store.
+#[derive(Debug)]
+struct Index {
+    converter: RowConverter,
+    hasher: foldhash::fast::RandomState,
+    /// By row id.
+    hashes: Vec<u64>,
+    ids: HashTable<u32>,
+}
+
+impl RowBag {
+    pub(super) fn new(schema: SchemaRef, searchable: bool) -> Result<Self> {
+        let index = if searchable {
+            let fields = schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
+            let converter = RowConverter::new(fields).map_err(|e| {
+                Error::unsupported(
+                    "rows with a column of this type cannot be compared, and so not taken back",
+                )
+                .with_detail(e.to_string())
+            })?;
+            Some(Index {
+                converter,
+                hasher: foldhash::fast::RandomState::default(),
+                hashes: Vec::new(),
+                ids: HashTable::new(),
+            })
+        } else {
+            None
+        };
+        Ok(Self { rows: RowStore::new(schema), index })
+    }
+
+    pub(super) fn rows(&self) -> &RowStore {
+        &self.rows
+    }
+
+    /// Keeps rows; their ids are appended.
+    pub(super) fn insert(&mut self, batch: &RecordBatch, ids: &mut Vec<u32>) -> Result<()> {
+        let first = ids.len();
+        self.rows.push(batch, ids)?;
+        let Some(index) = &mut self.index else { return Ok(()) };
+        let encoded = index.converter.convert_columns(batch.columns())?;
+        for (row, &id) in ids[first..].iter().enumerate() {
+            let hash = index.hash(encoded_row(&encoded, row));
+            if index.hashes.len() <= id as usize {
+                index.hashes.resize(id as usize + 1, 0);
+            }
+            index.hashes[id as usize] = hash;
+            let hashes = &index.hashes;
+            index.ids.insert_unique(hash, id, |&id| hashes[id as usize]);
+        }
+        Ok(())
+    }
+
+    /// Finds a kept row for each row, a different one for each, and takes them out of the index; `None` where
+    /// there is none. The rows themselves stay until they are [freed](RowBag::free).
+    pub(super) fn take_back(&mut self, batch: &RecordBatch, found: &mut Vec<Option<u32>>) -> Result<()> {
+        found.clear();
+        let Some(index) = &mut self.index else {
+            return Err(Error::internal("a row is taken back from state that only grows"));
+        };
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let encoded = index.converter.convert_columns(batch.columns())?;
+        for row in 0..batch.num_rows() {
+            let hash = index.hash(encoded_row(&encoded, row));
+            let (hashes, ids) = (&index.hashes, &mut index.ids);
+            match ids.find_entry(hash, |&id| hashes[id as usize] == hash) {
+                Ok(entry) => found.push(Some(entry.remove().0)),
+                Err(_) => found.push(None),
+            }
+        }
+        // Equal hashes mean equal rows but for once in a lifetime; that is what the rest is for.
+        let candidates: Vec<u32> = found.iter().copied().flatten().collect();
+        let kept = self.rows.take(&candidates)?;
+        let kept = index.converter.convert_columns(kept.columns())?;
+        let mut wrong = Vec::new();
+        let mut next = 0;
+        for (row, id) in found.iter_mut().enumerate() {
+            let Some(candidate) = *id else { continue };
+            if encoded_row(&kept, next) != encoded_row(&encoded, row) {
+                wrong.push((row, candidate));
+                *id = None;
+            }
+            next += 1;
+        }
+        for &(_, id) in &wrong {
+            let hashes = &index.hashes;
+            index.ids.insert_unique(hashes[id as usize], id, |&id| hashes[id as usize]);
+        }
+        for (row, _) in wrong {
+            let value = encoded_row(&encoded, row);
+            let hash = index.hash(value);
+            let same: Vec<u32> =
+                index.ids.iter_hash(hash).copied().filter(|&id| index.hashes[id as usize] == hash).collect();
+            let kept = index.converter.convert_columns(self.rows.take(&same)?.columns())?;
+            if let Some(at) = (0..same.len()).find(|&i| encoded_row(&kept, i) == value) {
+                found[row] = Some(same[at]);
+                if let Ok(entry) = index.ids.find_entry(hash, |&id| id == same[at]) {
+                    entry.remove();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a row go that was taken back, or (`expired`) that still is in the index.
+    pub(super) fn free(&mut self, id: u32, expired: bool) -> Result<()> {
+        if expired && let Some(index) = &mut self.index {
+            let hash = index.hashes[id as usize];
+            if let Ok(entry) = index.ids.find_entry(hash, |&other| other == id) {
+                entry.remove();
+            }
+        }
+        self.rows.free(id)
+    }
+}
+
+impl Index {
+    fn hash(&self, row: &[u8]) -> u64 {
+        self.hasher.hash_one(row)
+    }
+}
+
+/// The bytes of a row; rows without columns are all equal.
+fn encoded_row(rows: &arrow::row::Rows, row: usize) -> &[u8] {
+    if row < rows.num_rows() { rows.row(row).data() } else { &[] }
+}

@@ -1,0 +1,321 @@
+//! Snapshot join: each probe row meets the build rows as they are when it comes.
+//!
+//! ```text
+//!   build  +I +I -U +U ─────────┐ load completed ┌── +U ── -D ─────>   (any changes)
+//!   probe  ●  ●     ●  (held)   └> ● ● ●         └────── ● ───── ●─>   (inserts only)
+//! ```
+//! Enrichment from memory, as `LATERAL SNAPSHOT` asks for it (FLIP-579). It has two phases. While the build side
+//! **loads**, probe rows and their watermarks are held. Loading is over when the build side's watermark reaches a
+//! given time, when the build side has ended, or when it has been quiet for a given while. From then on every
+//! probe row is joined at once with the current build rows; what changes later changes nothing that was emitted,
+//! so that the output is inserts only.
+//!
+//! The same operator serves `FOR SYSTEM_TIME AS OF` a processing time on a table that is no lookup table: it is
+//! read as a changelog and kept in memory. Flink refuses this, because it has no phase in which the table is
+//! loaded and the first rows would find nothing.
+//!
+//! The watermark of the output is the probe side's: build rows have no say in the time of what comes out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion_physical_expr::PhysicalExpr;
+
+use super::join_output::{JoinOutput, PAIRS, columns_at, null_keys, take_rows};
+use super::retention::Retention;
+use super::row_bag::RowBag;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Watermark};
+use crate::state::KeyTable;
+
+/// What ends the load phase, besides the end of the build side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadUntil {
+    /// Nothing else.
+    End,
+    /// The build side's watermark reaches this time, in milliseconds since the epoch.
+    Watermark(i64),
+    /// There is no load phase.
+    Start,
+}
+
+/// A snapshot join that was planned. Arrays hold probe side (left), then build side (right).
+#[derive(Debug, Clone)]
+pub struct SnapshotJoinSpec {
+    /// Probe rows without a match are kept, padded with NULLs.
+    pub left_outer: bool,
+    /// Key columns, equal in number and types. There may be none.
+    pub keys: [Vec<usize>; 2],
+    /// The rest of the condition, over probe columns, then build columns.
+    pub residual: Option<Arc<dyn PhysicalExpr>>,
+    /// Schemas of the inputs.
+    pub inputs: [SchemaRef; 2],
+    /// Output columns as positions in probe columns, then build columns.
+    pub output: Vec<usize>,
+    /// The output's schema.
+    pub schema: SchemaRef,
+    /// The build side may update and delete.
+    pub build_changes: bool,
+    /// What ends the load phase.
+    pub load: LoadUntil,
+    /// The load phase is over as well when nothing came from the build side for so long.
+    pub idle_timeout: Option<Duration>,
+    /// Build rows that were written so long ago are forgotten.
+    pub state_ttl: Option<Duration>,
+}
+
+/// Slot of a row that is gone.
+const GONE: u32 = u32::MAX;
+
+/// The operator of one task.
+#[derive(Debug)]
+pub struct SnapshotJoin {
+    left_outer: bool,
+    keys: [Vec<usize>; 2],
+    output: JoinOutput,
+    load: LoadUntil,
+    idle_timeout: Option<Duration>,
+    table: KeyTable,
+    /// By key slot: ids of build rows.
+    by_key: Vec<Vec<u32>>,
+    build: RowBag,
+    /// By build row id: its slot, or [`GONE`].
+    slot_of: Vec<u32>,
+    retention: Option<Retention>,
+    /// What came from the probe side while the build side loads; `None` when that is over.
+    held: Option<VecDeque<Message>>,
+    last_build: Instant,
+    clock: Arc<dyn Clock>,
+    slots: Vec<u32>,
+}
+
+impl SnapshotJoin {
+    /// An operator for one task.
+    pub fn new(spec: SnapshotJoinSpec) -> Result<Self> {
+        let [probe, build] = &spec.inputs;
+        let types: Vec<_> = spec.keys[0].iter().map(|&c| probe.field(c).data_type().clone()).collect();
+        Ok(Self {
+            left_outer: spec.left_outer,
+            load: spec.load,
+            idle_timeout: spec.idle_timeout,
+            table: KeyTable::new(&types)?,
+            by_key: Vec::new(),
+            build: RowBag::new(build.clone(), spec.build_changes)?,
+            slot_of: Vec::new(),
+            retention: Retention::new(spec.state_ttl),
+            held: (spec.load != LoadUntil::Start).then(VecDeque::new),
+            last_build: Instant::now(),
+            clock: Arc::new(SystemClock),
+            slots: Vec::new(),
+            output: JoinOutput::new(spec.inputs, spec.residual, spec.output, spec.schema),
+            keys: spec.keys,
+        })
+    }
+
+    /// Whether probe rows are held because the build side loads.
+    pub fn is_loading(&self) -> bool {
+        self.held.is_some()
+    }
+
+    fn forget(&mut self, id: u32, expired: bool) -> Result<()> {
+        let slot = std::mem::replace(&mut self.slot_of[id as usize], GONE);
+        if slot == GONE {
+            return Ok(());
+        }
+        let list = &mut self.by_key[slot as usize];
+        if let Some(at) = list.iter().position(|&other| other == id) {
+            list.remove(at);
+        }
+        if list.is_empty() {
+            self.table.remove(slot);
+        }
+        self.build.free(id, expired)
+    }
+
+    /// Brings the build side up to date.
+    fn take_build(&mut self, chunk: Chunk) -> Result<()> {
+        let now = self.clock.now_millis();
+        if let Some(expired) = self.retention.as_mut().map(|r| r.sweep(now)) {
+            for id in expired {
+                self.forget(id, true)?;
+            }
+        }
+        let null = null_keys(&columns_at(&chunk.batch, &self.keys[1]));
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        for row in 0..chunk.len() as u32 {
+            if null.as_ref().is_some_and(|null| null[row as usize]) {
+                continue;
+            }
+            match chunk.kinds.get(row as usize) {
+                Kind::Insert | Kind::UpdateAfter => added.push(row),
+                Kind::UpdateBefore | Kind::Delete => removed.push(row),
+            }
+        }
+        let rows = |rows: &[u32]| {
+            if rows.len() == chunk.len() { Ok(chunk.batch.clone()) } else { take_rows(&chunk.batch, rows) }
+        };
+        let batch = rows(&added)?;
+        let mut slots = std::mem::take(&mut self.slots);
+        self.table.intern(&columns_at(&batch, &self.keys[1]), batch.num_rows(), &mut slots)?;
+        self.by_key.resize_with(self.table.capacity(), Vec::new);
+        let mut ids = Vec::with_capacity(added.len());
+        self.build.insert(&batch, &mut ids)?;
+        for (&slot, &id) in slots.iter().zip(&ids) {
+            self.by_key[slot as usize].push(id);
+            if self.slot_of.len() <= id as usize {
+                self.slot_of.resize(id as usize + 1, GONE);
+            }
+            self.slot_of[id as usize] = slot;
+            if let Some(retention) = &mut self.retention {
+                retention.touch(id, now);
+            }
+        }
+        self.slots = slots;
+        if !removed.is_empty() {
+            let mut found = Vec::new();
+            self.build.take_back(&rows(&removed)?, &mut found)?;
+            // What is not found had expired.
+            for id in found.into_iter().flatten() {
+                self.forget(id, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins probe rows with the build side as it is.
+    fn probe(&mut self, chunk: &Chunk, out: &mut Output) -> Result<()> {
+        if matches!(&chunk.kinds, Kinds::Changes(kinds) if kinds.iter().any(|k| *k != Kind::Insert)) {
+            return Err(Error::internal("a change reached the probe side of a snapshot join"));
+        }
+        let keys = columns_at(&chunk.batch, &self.keys[0]);
+        let null = null_keys(&keys);
+        let mut slots = Vec::with_capacity(chunk.len());
+        self.table.find(&keys, chunk.len(), &mut slots)?;
+        let now = self.clock.now_millis();
+        let (mut owners, mut ids) = (Vec::new(), Vec::new());
+        let mut begin = 0;
+        for row in 0..chunk.len() {
+            if let Some(slot) = slots[row]
+                && null.as_ref().is_none_or(|null| !null[row])
+            {
+                for &id in &self.by_key[slot as usize] {
+                    if self.retention.as_ref().is_none_or(|r| !r.expired(id, now)) {
+                        owners.push((row - begin) as u32);
+                        ids.push(id);
+                    }
+                }
+            }
+            if ids.len() >= PAIRS || row + 1 == chunk.len() {
+                let left = chunk.batch.slice(begin, row + 1 - begin);
+                out.chunk(Chunk::append(self.join(&left, &owners, &ids)?, chunk.ingest));
+                begin = row + 1;
+                owners.clear();
+                ids.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn join(&self, left: &RecordBatch, owners: &[u32], ids: &[u32]) -> Result<RecordBatch> {
+        let right = self.build.rows().take(ids)?;
+        let joined = self.output.left_join(
+            left.columns(),
+            left.num_rows(),
+            right.columns(),
+            owners,
+            self.left_outer,
+        )?;
+        Ok(joined.0)
+    }
+
+    /// The build side has loaded: what was held goes out.
+    fn loaded(&mut self, out: &mut Output) -> Result<()> {
+        for message in self.held.take().into_iter().flatten() {
+            match message {
+                Message::Data(chunk) => self.probe(&chunk, out)?,
+                signal => out.push(signal),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operator for SnapshotJoin {
+    fn name(&self) -> &'static str {
+        "SnapshotJoin"
+    }
+
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.clock = context.clock;
+        self.last_build = Instant::now();
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
+        self.chunk_at(0, chunk, out)
+    }
+
+    fn chunk_at(&mut self, input: usize, chunk: Chunk, out: &mut Output) -> Result<()> {
+        if input == 1 {
+            if self.idle_timeout.is_some() {
+                self.last_build = Instant::now();
+            }
+            return self.take_build(chunk);
+        }
+        match &mut self.held {
+            Some(held) => held.push_back(Message::Data(chunk)),
+            None => self.probe(&chunk, out)?,
+        }
+        Ok(())
+    }
+
+    fn watermark_at(&mut self, input: usize, watermark: Watermark, out: &mut Output) -> Result<()> {
+        if input == 1 {
+            self.last_build = Instant::now();
+            return match self.load {
+                LoadUntil::Watermark(time) if watermark.millis() >= time => self.loaded(out),
+                _ => Ok(()),
+            };
+        }
+        match &mut self.held {
+            // Of several in a row the last one says it all.
+            Some(held) => match held.back_mut() {
+                Some(Message::Watermark(last)) => *last = watermark,
+                _ => held.push_back(Message::Watermark(watermark)),
+            },
+            None => out.push(Message::Watermark(watermark)),
+        }
+        Ok(())
+    }
+
+    /// The probe side's went out already.
+    fn watermark(&mut self, _watermark: Watermark, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
+    fn end_at(&mut self, input: usize, out: &mut Output) -> Result<()> {
+        if input == 1 { self.loaded(out) } else { Ok(()) }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.held.as_ref()?;
+        self.last_build.checked_add(self.idle_timeout?)
+    }
+
+    fn timer(&mut self, now: Instant, out: &mut Output) -> Result<()> {
+        if self.deadline().is_some_and(|deadline| deadline <= now) { self.loaded(out) } else { Ok(()) }
+    }
+
+    fn end(&mut self, out: &mut Output) -> Result<()> {
+        self.loaded(out)?;
+        out.push(Message::End);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! `ORDER BY` time on a stream: rows wait until the watermark has passed them, and leave sorted.
+//!
+//! ```text
+//!   3 1 2 │wm 2│ 5 4 2 │wm 5│        ──>   1 2 │wm 2│ 3 4 5 │wm 5│       the second 2 is late
+//! ```
+//! A row that is not newer than one that has left is dropped (and counted), as in Flink. By processing time
+//! the rows of a chunk came at the same time and are sorted by the other keys.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::SchemaRef;
+
+use super::event_time::millis;
+use super::join_output::take_rows;
+use super::sort::{CHUNK_ROWS, SortKey, sorted};
+use crate::error::Result;
+use crate::flow::{Chunk, Message, Operator, Output, Watermark};
+use crate::state::RowStore;
+
+/// An ORDER BY time that was planned. The input is inserts only.
+#[derive(Debug, Clone)]
+pub struct TemporalSortSpec {
+    /// The event time, which comes first in the order; `None`: processing time.
+    pub time: Option<usize>,
+    /// What to sort rows of the same time by.
+    pub keys: Vec<SortKey>,
+    /// Schema of the rows.
+    pub schema: SchemaRef,
+}
+
+/// The operator of one task.
+#[derive(Debug)]
+pub struct TemporalSort {
+    time: Option<usize>,
+    keys: Vec<SortKey>,
+    rows: RowStore,
+    /// Time, number by arrival, and row id, the oldest on top.
+    queue: BinaryHeap<Reverse<(i64, u64, u32)>>,
+    arrivals: u64,
+    /// Time of the last row that has left.
+    last: Option<i64>,
+    late: u64,
+}
+
+impl TemporalSort {
+    /// An operator for one task.
+    pub fn new(spec: TemporalSortSpec) -> Self {
+        Self {
+            time: spec.time,
+            keys: spec.keys,
+            rows: RowStore::new(spec.schema),
+            queue: BinaryHeap::new(),
+            arrivals: 0,
+            last: None,
+            late: 0,
+        }
+    }
+
+    /// Rows that were dropped because they came too late.
+    pub fn late_rows(&self) -> u64 {
+        self.late
+    }
+}
+
+impl Operator for TemporalSort {
+    fn name(&self) -> &'static str {
+        "TemporalSort"
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
+        let Some(time) = self.time else {
+            if self.keys.is_empty() {
+                out.chunk(chunk);
+                return Ok(());
+            }
+            let order = sorted(&chunk.batch, None, &self.keys)?;
+            out.chunk(chunk.take(&order)?);
+            return Ok(());
+        };
+        let times = millis(chunk.batch.column(time), "ORDER BY")?;
+        let rows = 0..chunk.len() as u32;
+        let keep: Vec<u32> =
+            rows.filter(|&row| self.last.is_none_or(|last| times[row as usize] > last)).collect();
+        self.late += (chunk.len() - keep.len()) as u64;
+        let mut ids = Vec::with_capacity(keep.len());
+        if keep.len() == chunk.len() {
+            self.rows.push(&chunk.batch, &mut ids)?;
+        } else {
+            self.rows.push(&take_rows(&chunk.batch, &keep)?, &mut ids)?;
+        }
+        for (row, id) in keep.into_iter().zip(ids) {
+            self.queue.push(Reverse((times[row as usize], self.arrivals, id)));
+            self.arrivals += 1;
+        }
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
+        let (mut times, mut ids) = (Vec::new(), Vec::new());
+        while let Some(Reverse((time, _, id))) = self.queue.peek().copied() {
+            if time > watermark.millis() {
+                break;
+            }
+            self.queue.pop();
+            times.push(time);
+            ids.push(id);
+        }
+        if let Some(last) = times.last() {
+            self.last = Some(*last);
+        }
+        // Rows of the same time stay in one piece.
+        let mut begin = 0;
+        while begin < ids.len() {
+            let mut end = (begin + CHUNK_ROWS).min(ids.len());
+            while end < ids.len() && times[end] == times[end - 1] {
+                end += 1;
+            }
+            let mut batch = self.rows.take(&ids[begin..end])?;
+            if !self.keys.is_empty() {
+                let first: ArrayRef = Arc::new(Int64Array::from(times[begin..end].to_vec()));
+                let order = sorted(&batch, Some(first), &self.keys)?;
+                batch = take_rows(&batch, order.values())?;
+            }
+            out.chunk(Chunk::append(batch, Instant::now()));
+            begin = end;
+        }
+        ids.into_iter().try_for_each(|id| self.rows.free(id))?;
+        out.push(Message::Watermark(watermark));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use datafusion_physical_expr::expressions::Column;
+
+    use super::*;
+    use crate::operator::picture::{Rig, schema};
+
+    fn rig(time: Option<usize>) -> Rig<TemporalSort> {
+        let schema = schema("t t n n");
+        let expression = Arc::new(Column::new("n", 1));
+        let keys = vec![SortKey { expression, descending: true, nulls_first: false }];
+        Rig::new(TemporalSort::new(TemporalSortSpec { time, keys, schema: schema.clone() }), &schema)
+    }
+
+    #[test]
+    fn rows_leave_by_time_then_by_the_other_keys_when_the_watermark_passes() {
+        let mut rig = rig(Some(0));
+        assert_eq!(rig.sent("3 1, -5 1, 2 1, 2 NULL, 2 7"), "");
+        assert_eq!(rig.marked(2), "+I -5 1, +I 2 7, +I 2 1, +I 2 NULL");
+        // 2 has left; so what is as old is late.
+        assert_eq!(rig.sent("5 1, 2 9, 4 1"), "");
+        assert_eq!(rig.operator.late_rows(), 1);
+        assert_eq!(rig.marked(4), "+I 3 1, +I 4 1");
+        assert_eq!(rig.marked(i64::MAX), "+I 5 1");
+        assert!(rig.sent("NULL 1").contains("event time of ORDER BY is NULL"));
+    }
+
+    #[test]
+    fn by_processing_time_a_chunk_is_sorted() {
+        assert_eq!(rig(None).sent("3 1, 1 5, 2 3"), "+I 1 5, +I 2 3, +I 3 1");
+    }
+}

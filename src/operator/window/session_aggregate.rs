@@ -1,0 +1,262 @@
+//! Aggregates by session: `GROUP BY window_start, window_end, keys` over `SESSION`.
+//!
+//! A session has a number, and its state stands there in the columns of the accumulators. When a row joins two
+//! sessions of a key, the state of one is added to the other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::SchemaRef;
+
+use super::pane::{Evaluated, ResultColumns, accumulators};
+use super::session::{Over, Sessions};
+use super::times::window_times;
+use super::zone::WindowClock;
+use super::{WindowColumn, WindowKind, WindowMetrics, WindowSpec, WindowTime};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
+use crate::operator::aggregate::{Accumulator, AggregateCall};
+use crate::state::KeyTable;
+
+/// Sessions that are given out at once.
+const PIECE: usize = 8192;
+
+/// What a [`SessionAggregate`] does.
+#[derive(Debug, Clone)]
+pub struct SessionAggregateSpec {
+    /// Positions of the keys that have sessions of their own; there may be none.
+    pub keys: Vec<usize>,
+    /// The aggregates.
+    pub calls: Vec<AggregateCall>,
+    /// SESSION.
+    pub windows: WindowSpec,
+    /// What the sessions are of.
+    pub time: WindowTime,
+    /// Columns of the window behind the keys and the results.
+    pub window: Vec<WindowColumn>,
+    /// The columns of the output.
+    pub schema: SchemaRef,
+    /// Which each of them is, counting keys, results and columns of the window; empty: they stand like that.
+    pub order: Vec<usize>,
+    /// The input may update and delete.
+    pub input_changes: bool,
+    /// Counts what is left out.
+    pub metrics: Arc<WindowMetrics>,
+}
+
+/// Aggregates sessions and gives each out once, when it is over.
+#[derive(Debug)]
+pub struct SessionAggregate {
+    spec: SessionAggregateSpec,
+    clock: WindowClock,
+    result: ResultColumns,
+    keys: KeyTable,
+    sessions: Sessions,
+    state: Vec<Box<dyn Accumulator>>,
+    /// Rows by session, where rows may be taken back.
+    counts: Vec<i64>,
+    done: i64,
+    slots: Vec<u32>,
+    ingest: Option<Instant>,
+    processing_time: Option<Arc<dyn Clock>>,
+    deadline: Option<Instant>,
+}
+
+/// The gap of SESSION.
+pub(super) fn gap_of(windows: &WindowSpec) -> Result<i64> {
+    windows.check()?;
+    match windows.kind {
+        WindowKind::Session { gap } => Ok(gap),
+        other => Err(Error::internal(format!("{} has no sessions", other.name()))),
+    }
+}
+
+/// The instant at which the clock shows `millis`.
+pub(super) fn alarm(millis: Option<i64>, clock: &WindowClock, now: i64) -> Option<Instant> {
+    let wait = clock.completed(millis?.saturating_sub(1)).saturating_add(1).saturating_sub(now);
+    Instant::now().checked_add(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
+}
+
+/// Now, in an operator that has been opened.
+pub(super) fn now_of(clock: &Option<Arc<dyn Clock>>) -> Result<i64> {
+    match clock {
+        Some(clock) => Ok(clock.now_millis()),
+        None => Err(Error::internal("a window of processing time was not opened")),
+    }
+}
+
+impl SessionAggregate {
+    /// What was left out.
+    pub fn metrics(&self) -> &WindowMetrics {
+        &self.spec.metrics
+    }
+
+    /// An operator without any session yet.
+    pub fn new(spec: SessionAggregateSpec) -> Result<Self> {
+        let (window, order) = (spec.window.clone(), spec.order.clone());
+        let result = ResultColumns::new(spec.schema.clone(), window, &spec.windows, order)?;
+        Ok(Self {
+            clock: WindowClock::new(&spec.windows)?,
+            keys: KeyTable::new(&result.types(spec.keys.len()))?,
+            result,
+            sessions: Sessions::new(gap_of(&spec.windows)?),
+            state: accumulators(&spec.calls, spec.input_changes)?,
+            counts: Vec::new(),
+            done: i64::MIN,
+            slots: Vec::new(),
+            ingest: None,
+            processing_time: None,
+            deadline: None,
+            spec,
+        })
+    }
+
+    /// Bytes of all sessions that are open.
+    pub fn memory(&self) -> usize {
+        let state: usize = self.state.iter().map(|a| a.memory()).sum();
+        self.keys.memory() + self.sessions.memory() + state + self.counts.capacity() * 8
+    }
+
+    fn add(&mut self, chunk: &Chunk, times: &[i64]) -> Result<()> {
+        let mut rows = Evaluated::new(chunk, &self.spec.keys, &self.spec.calls)?;
+        self.keys.intern(&rows.keys, rows.rows, &mut self.slots)?;
+        self.sessions.resize(self.keys.capacity());
+        let (mut groups, mut merged) = (Vec::with_capacity(rows.rows), Vec::new());
+        let (mut kept, mut late) = (Vec::new(), Vec::new());
+        for (row, (&slot, &t)) in self.slots.iter().zip(times).enumerate() {
+            match self.sessions.assign(slot, t, self.done, &mut merged)? {
+                Some(session) => {
+                    groups.push(session);
+                    kept.push(row as u32);
+                }
+                None => late.push(slot),
+            }
+        }
+        if !late.is_empty() {
+            self.spec.metrics.add_late(late.len());
+            for slot in late {
+                if self.sessions.is_idle(slot) {
+                    self.keys.remove(slot);
+                }
+            }
+            rows = rows.subset(&kept)?;
+        }
+        let room = self.sessions.capacity();
+        self.state.iter_mut().for_each(|a| a.resize(room));
+        if self.spec.input_changes {
+            self.counts.resize(room, 0);
+            rows.count(&groups, &mut self.counts);
+        }
+        rows.update(&groups, &mut self.state)?;
+        // Rows were added where they belonged when they came; numbers are reused from the next chunk on.
+        for (into, from) in merged {
+            for accumulator in &mut self.state {
+                accumulator.merge_within(into, from)?;
+                accumulator.reset(from);
+            }
+            if self.spec.input_changes {
+                self.counts[into as usize] += std::mem::take(&mut self.counts[from as usize]);
+            }
+            self.sessions.release(from);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, bound: i64, out: &mut Output) -> Result<()> {
+        let over = self.sessions.over(bound);
+        let with_rows: Vec<Over> = if self.spec.input_changes {
+            over.iter().filter(|o| self.counts[o.session as usize] > 0).copied().collect()
+        } else {
+            over.clone()
+        };
+        for piece in with_rows.chunks(PIECE) {
+            let slots: Vec<u32> = piece.iter().map(|o| o.slot).collect();
+            let groups: Vec<u32> = piece.iter().map(|o| o.session).collect();
+            let mut columns = self.keys.take(&slots)?;
+            for accumulator in &self.state {
+                columns.push(accumulator.values(&groups)?);
+            }
+            let windows: Vec<_> = piece.iter().map(|o| (o.start, o.end)).collect();
+            self.result.append(&mut columns, &windows);
+            let batch = self.result.batch(columns, piece.len())?;
+            out.chunk(Chunk::append(batch, self.ingest.unwrap_or_else(Instant::now)));
+        }
+        for o in over {
+            self.state.iter_mut().for_each(|a| a.reset(o.session));
+            if self.spec.input_changes {
+                self.counts[o.session as usize] = 0;
+            }
+            self.sessions.release(o.session);
+            if self.sessions.is_idle(o.slot) {
+                self.keys.remove(o.slot);
+            }
+        }
+        self.done = self.done.max(bound);
+        Ok(())
+    }
+
+    fn follow_clock(&mut self, out: &mut Output) -> Result<i64> {
+        let now = now_of(&self.processing_time)?;
+        let bound = self.clock.closed_by(now.saturating_sub(1));
+        self.close(bound, out)?;
+        Ok(now)
+    }
+}
+
+impl Operator for SessionAggregate {
+    fn name(&self) -> &'static str {
+        "WindowAggregate"
+    }
+
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.processing_time = Some(context.clock);
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
+        self.ingest = Some(chunk.ingest);
+        match self.spec.time {
+            WindowTime::Event(column) => {
+                let (chunk, times) = window_times(chunk, column, &mut self.clock, &self.spec.metrics)?;
+                self.add(&chunk, &times)
+            }
+            WindowTime::Processing => {
+                let now = self.follow_clock(out)?;
+                let local = self.clock.local(now).max(self.done);
+                self.add(&chunk, &vec![local; chunk.len()])?;
+                self.deadline = alarm(self.sessions.next_due(), &self.clock, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
+        if self.spec.time != WindowTime::Processing {
+            let bound = self.clock.closed_by(watermark.millis());
+            self.close(bound, out)?;
+        }
+        out.push(Message::Watermark(watermark));
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn timer(&mut self, _now: Instant, out: &mut Output) -> Result<()> {
+        let now = self.follow_clock(out)?;
+        self.deadline = alarm(self.sessions.next_due(), &self.clock, now);
+        Ok(())
+    }
+
+    /// Sessions of processing time that are open when the input ends are given out then.
+    fn end(&mut self, out: &mut Output) -> Result<()> {
+        if self.spec.time == WindowTime::Processing {
+            self.close(i64::MAX, out)?;
+            self.deadline = None;
+        }
+        out.push(Message::End);
+        Ok(())
+    }
+}
