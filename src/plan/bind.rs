@@ -18,6 +18,7 @@ use sqlparser::ast::{
     visit_expressions_mut,
 };
 
+use super::changelog_functions;
 use super::group_window::{GROUP_WINDOW, group_window};
 use super::naming::{aliased_subquery, number_columns};
 use super::node::{ElementsNode, StateTtlNode};
@@ -182,6 +183,9 @@ impl Relations {
         }
         if is_window_function(&function) {
             return window_table(&function, name, args, context, self.planner.zone());
+        }
+        if changelog_functions::FUNCTIONS.contains(&function.as_str()) {
+            return changelog_functions::changelog_table(name, args, context, self.planner.zone());
         }
         let known = TABLE_CALLS.iter().copied();
         let error = Error::plan(format!("table function '{name}' is not known")).at(span);
@@ -492,7 +496,7 @@ fn plain_table(name: ObjectName) -> TableFactor {
 }
 
 /// Functions in FROM that take tables.
-const TABLE_CALLS: &[&str] = &["TUMBLE", "HOP", "CUMULATE", "SESSION"];
+const TABLE_CALLS: &[&str] = &["TUMBLE", "HOP", "CUMULATE", "SESSION", "TO_CHANGELOG", "FROM_CHANGELOG"];
 
 fn is_table_call(function: &str) -> bool {
     TABLE_CALLS.contains(&function)

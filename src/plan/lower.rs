@@ -13,13 +13,13 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::changelog_functions::{FromChangelogNode, ToChangelogNode};
 use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{StateTtlNode, UnnestNode, WatermarkNode, WindowTableNode, state_ttl_of};
 use super::provider::{Planner, RawTable};
 use super::set::SetNode;
 use super::version::{SnapshotNode, VersionNode};
-use crate::catalog::Table;
 use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
@@ -124,6 +124,12 @@ impl Planner {
                 if let Some(node) = node.as_any().downcast_ref::<WindowTableNode>() {
                     return self.lower_window_table(node);
                 }
+                if let Some(node) = node.as_any().downcast_ref::<ToChangelogNode>() {
+                    return self.lower_to_changelog(node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<FromChangelogNode>() {
+                    return self.lower_from_changelog(node);
+                }
                 if let Some(node) = node.as_any().downcast_ref::<SetNode>() {
                     return self.lower_set(node);
                 }
@@ -188,20 +194,22 @@ impl Planner {
         let more = (0..raw.columns.len()).filter(|i| is_key(i) && !wanted.contains(i));
         let all: Vec<usize> = wanted.iter().copied().chain(more).collect();
         if all.len() == wanted.len() {
-            return normalize(node, table);
+            return normalize(node);
         }
-        let node = normalize(self.scan_node(scan, raw, &all)?, table)?;
+        let node = normalize(self.scan_node(scan, raw, &all)?)?;
         let columns: Vec<Expr> =
             node.schema.columns().into_iter().take(wanted.len()).map(Expr::Column).collect();
         calc(node, None, Some((&columns, &scan.projected_schema)))
     }
 }
 
-/// Upserts by primary key become changes.
-fn normalize(input: Node, table: &Table) -> Result<Node> {
+/// Upserts by their key become changes.
+pub(super) fn normalize(input: Node) -> Result<Node> {
     let Some(key) = input.properties.keys.first().cloned() else {
-        return Err(Error::internal(format!("the key of '{}' was left out of its scan", table.name)));
+        return Err(Error::internal(format!("upserts without their key: {}", input.detail)));
     };
+    let names: Vec<&str> = key.iter().map(|&i| input.arrow.field(i).name().as_str()).collect();
+    let detail = format!("key=[{}]", names.join(", "));
     let spec = ChangelogNormalizeSpec { keys: key.clone(), schema: input.arrow.clone(), emit_before: true };
     let build: BuildNode = Arc::new(move |wiring| {
         let spec = ChangelogNormalizeSpec { emit_before: wiring.emit_before, ..spec.clone() };
@@ -209,7 +217,7 @@ fn normalize(input: Node, table: &Table) -> Result<Node> {
     });
     Ok(Node {
         name: "ChangelogNormalize",
-        detail: format!("key=[{}]", table.primary_key.join(", ")),
+        detail,
         body: Body::Operator(build),
         schema: input.schema.clone(),
         arrow: input.arrow.clone(),
