@@ -51,6 +51,12 @@ pub const SETTINGS: &[OptionDef] = &[
         "0 ms",
         "how long state that is not written is kept; 0: for ever",
     ),
+    OptionDef::new(
+        "table.exec.source.idle-timeout",
+        Time,
+        "0 ms",
+        "operators do not wait for the watermark of a source that had no row for so long; 0: they do",
+    ),
     OptionDef::new("table.dml-sync", Bool, "false", "INSERT waits until its job has ended"),
     OptionDef::new(
         "table.exec.async-lookup.output-mode",
@@ -187,6 +193,11 @@ impl Config {
     /// `table.exec.state.ttl`; `None`: state is kept for ever.
     pub fn state_ttl(&self) -> Option<Duration> {
         parse_duration(self.get("table.exec.state.ttl")).ok().filter(|ttl| !ttl.is_zero())
+    }
+
+    /// `table.exec.source.idle-timeout`; `None`: sources are never idle.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        parse_duration(self.get("table.exec.source.idle-timeout")).ok().filter(|timeout| !timeout.is_zero())
     }
 
     /// `table.dml-sync`.

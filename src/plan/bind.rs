@@ -21,10 +21,10 @@ use sqlparser::ast::{
 use super::group_window::{GROUP_WINDOW, group_window};
 use super::naming::{aliased_subquery, number_columns};
 use super::node::ElementsNode;
-use super::table_function::{call_of, function_name};
-use super::window_table::{is_window_function, window_table};
 use super::provider::{Planner, parser_options};
 use super::set::{RewriteSets, set_plan, set_relation};
+use super::table_function::{call_of, function_name};
+use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};

@@ -203,8 +203,12 @@ impl GroupWindow {
         let column = |name: &str| ast::Expr::Identifier(Ident::new(name));
         let columns = ["window_start", "window_end", "window_time"].map(column);
         keys.splice(self.position..=self.position, columns);
-        let others: Vec<ast::Expr> =
-            keys.iter().enumerate().filter(|(i, _)| !(self.position..self.position + 3).contains(i)).map(|(_, k)| k.clone()).collect();
+        let others: Vec<ast::Expr> = keys
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !(self.position..self.position + 3).contains(i))
+            .map(|(_, k)| k.clone())
+            .collect();
         let mut input = select_all();
         if let SetExpr::Select(inner) = input.body.as_mut() {
             inner.from = std::mem::take(&mut select.from);
@@ -294,9 +298,8 @@ pub(super) fn group_window(
     };
     let Some(ast::Expr::Subquery(query)) = args.next() else { return Err(internal()) };
     let SetExpr::Select(select) = *query.body else { return Err(internal()) };
-    let mut plan = input(select.from, context)?.ok_or_else(|| {
-        Error::plan(format!("{function} in GROUP BY needs a table in FROM")).at(span)
-    })?;
+    let mut plan = input(select.from, context)?
+        .ok_or_else(|| Error::plan(format!("{function} in GROUP BY needs a table in FROM")).at(span))?;
     if let Some(condition) = select.selection {
         let condition = context.sql_to_expr(condition, plan.schema())?;
         plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
@@ -306,7 +309,9 @@ pub(super) fn group_window(
     let time_span = span_of(time.span());
     let time = context.sql_to_expr(time, &schema).map_err(|e| Error::from(e).at(time_span))?;
     if !matches!(time, Expr::Column(_)) {
-        return Err(Error::plan(format!("{function} in GROUP BY takes a time attribute, a column")).at(time_span));
+        return Err(
+            Error::plan(format!("{function} in GROUP BY takes a time attribute, a column")).at(time_span)
+        );
     }
     let mut length = |name: &'static str| -> Result<(&'static str, i64, Span)> {
         let expr = args.next().ok_or_else(internal)?;

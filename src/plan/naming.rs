@@ -186,17 +186,14 @@ pub(super) fn number_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// A subquery in FROM without its alias, and the alias its columns are to have; `None` where nothing has to be done.
-pub(super) fn aliased_subquery(
-    factor: &TableFactor,
-) -> Option<(TableFactor, Option<ast::TableAlias>)> {
+pub(super) fn aliased_subquery(factor: &TableFactor) -> Option<(TableFactor, Option<ast::TableAlias>)> {
     let TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None } = factor else {
         return None;
     };
     if !has_wildcard(&subquery.body) {
         return None;
     }
-    let bare =
-        TableFactor::Derived { lateral: false, subquery: subquery.clone(), alias: None, sample: None };
+    let bare = TableFactor::Derived { lateral: false, subquery: subquery.clone(), alias: None, sample: None };
     Some((bare, (alias.name.value != NUMBERED).then(|| alias.clone())))
 }
 

@@ -18,6 +18,8 @@ pub struct WatermarkNode {
     pub column: Expr,
     /// The watermark of a row.
     pub expression: Expr,
+    /// After so long without a row, others do not wait for this source.
+    pub idle_timeout: Option<std::time::Duration>,
 }
 
 impl PartialOrd for WatermarkNode {
@@ -55,7 +57,7 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
             return internal_err!("a watermark has a column and an expression");
         }
         let column = exprs.remove(0);
-        Ok(Self { input: only(inputs)?, column, expression: only(exprs)? })
+        Ok(Self { input: only(inputs)?, column, expression: only(exprs)?, idle_timeout: self.idle_timeout })
     }
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         Some(vec![output_columns.to_vec()])

@@ -213,7 +213,9 @@ impl Planner {
             .expression(&watermark.expression.expr, plan.schema())
             .map_err(|e| e.context(format!("watermark of '{}'", reference.table.name)))?;
         let column = Expr::Column(Column::new(Some(scan.table_name.clone()), &watermark.column));
-        let node = WatermarkNode { input: plan, column, expression };
+        let idle = reference.table.options.duration("scan.watermark.idle-timeout")?;
+        let idle_timeout = idle.or_else(|| self.state.config.idle_timeout()).filter(|t| !t.is_zero());
+        let node = WatermarkNode { input: plan, column, expression, idle_timeout };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 

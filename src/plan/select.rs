@@ -61,9 +61,7 @@ fn fetch(query: &mut ast::Query) -> Result<()> {
     if fetch.percent || fetch.with_ties {
         return Err(Error::unsupported("FETCH with PERCENT or WITH TIES is not supported"));
     }
-    let quantity = fetch
-        .quantity
-        .unwrap_or_else(|| ast::Expr::value(ast::Value::Number("1".into(), false)));
+    let quantity = fetch.quantity.unwrap_or_else(|| ast::Expr::value(ast::Value::Number("1".into(), false)));
     match &mut query.limit_clause {
         None => {
             query.limit_clause =

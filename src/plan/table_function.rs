@@ -316,9 +316,7 @@ impl TableCall {
             };
             if values[index].is_some() {
                 let name = parameters[index].name;
-                return Err(
-                    Error::plan(format!("the argument {name} of {function} is given twice")).at(at)
-                );
+                return Err(Error::plan(format!("the argument {name} of {function} is given twice")).at(at));
             }
             values[index] = Some(argument);
         }
@@ -373,9 +371,9 @@ impl Arguments {
         match self.take(name) {
             None => Ok(None),
             Some(Argument { value: Value::Table(table), span, .. }) => Ok(Some((table, span))),
-            Some(other) => Err(self
-                .wrong(name, "a table", &other)
-                .with_hint("write TABLE t, or a query in parentheses")),
+            Some(other) => {
+                Err(self.wrong(name, "a table", &other).with_hint("write TABLE t, or a query in parentheses"))
+            }
         }
     }
 
@@ -414,9 +412,7 @@ impl Arguments {
         match self.take(name) {
             None => Ok(None),
             Some(Argument { value: Value::Map(entries), span, .. }) => Ok(Some((entries, span))),
-            Some(other) => {
-                Err(self.wrong(name, "a MAP", &other).with_hint("write MAP['key', 'value', ...]"))
-            }
+            Some(other) => Err(self.wrong(name, "a MAP", &other).with_hint("write MAP['key', 'value', ...]")),
         }
     }
 

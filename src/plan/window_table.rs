@@ -72,13 +72,17 @@ pub(super) fn window_table(
     let (table, table_span) = arguments.table("DATA")?.ok_or_else(|| missing("DATA"))?;
     let TableArgument { plan, partition_by, order_by } = table;
     if !partition_by.is_empty() && function != "SESSION" {
-        return Err(Error::plan(format!("{function} has no PARTITION BY: its windows are the same for all rows"))
-            .with_hint("group by the columns: GROUP BY window_start, window_end, key")
-            .at(table_span));
+        return Err(Error::plan(format!(
+            "{function} has no PARTITION BY: its windows are the same for all rows"
+        ))
+        .with_hint("group by the columns: GROUP BY window_start, window_end, key")
+        .at(table_span));
     }
     if !order_by.is_empty() {
-        return Err(Error::plan(format!("{function} takes its rows in order of the time column, without ORDER BY"))
-            .at(table_span));
+        return Err(Error::plan(format!(
+            "{function} takes its rows in order of the time column, without ORDER BY"
+        ))
+        .at(table_span));
     }
     let (time, time_span) = arguments.column("TIMECOL", &plan)?.ok_or_else(|| missing("TIMECOL"))?;
     let spec = window_spec(function, &mut arguments, zone)?;

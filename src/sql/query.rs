@@ -537,9 +537,7 @@ impl Rewrite<'_> {
                 Ok(())
             }
             "LATERAL" if self.is_word(i + 1, "TABLE") => self.lateral(i),
-            "TABLE" if open.is_some() && !call => {
-                self.table_argument(i)
-            }
+            "TABLE" if open.is_some() && !call => self.table_argument(i),
             "MATCH_RECOGNIZE" if call => Err(self.unsupported(i, 1, "MATCH_RECOGNIZE")),
             "ML_PREDICT" | "ML_EVALUATE" | "VECTOR_SEARCH" if call => {
                 Err(self.unsupported(i, 1, &word.to_ascii_uppercase()))
