@@ -72,12 +72,6 @@ pub const SETTINGS: &[OptionDef] = &[
         "per row, queueing and retries included",
     ),
     OptionDef::new(
-        "table.exec.state.ttl",
-        Time,
-        "0 ms",
-        "state that was not written for so long is forgotten, which may change results; 0: never",
-    ),
-    OptionDef::new(
         RESULT_MODE,
         Choice(&["tableau", "table", "changelog"]),
         "",

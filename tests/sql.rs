@@ -7,6 +7,7 @@
 //! | `-- @file NAME` | the lines are a file; `${DIR}` is its folder |
 //! | `-- @route METHOD /path STATUS [delay=MS] [cut] [Header: value]` | the lines are an answer of the server at `${API}`; several for one path come in order, the last one stays |
 //! | `-- @expect [ordered]` | the lines are the rows of the query before it, as JSON with `op`; in any order unless `ordered` |
+//! | `-- @result` | the lines are the rows that are left when all changes of the query before it are applied, as JSON, in any order |
 //! | `-- @error` | the statement before it fails, and its message contains each line |
 //! | `-- @text` | the statement before it gives text (EXPLAIN, SHOW CREATE, a table) that contains each line |
 //! | `-- @calls [N]` | so many requests were made so far; with lines: exactly these, in any order |
@@ -120,6 +121,25 @@ fn sorted(lines: &[String]) -> Vec<String> {
     lines
 }
 
+/// What is left of a changelog; nothing may be taken back that is not there.
+fn materialized(changes: &[String]) -> Result<Vec<String>, String> {
+    let mut rows: Vec<String> = Vec::new();
+    for change in changes {
+        let Some((op, row)) = change.strip_prefix("{\"op\":\"").and_then(|c| c.split_once("\",")) else {
+            return Err(format!("no change: {change}"));
+        };
+        let row = format!("{{{row}");
+        if matches!(op, "+I" | "+U") {
+            rows.push(row);
+        } else if let Some(at) = rows.iter().position(|r| *r == row) {
+            rows.swap_remove(at);
+        } else {
+            return Err(format!("taken back, but never there: {change}"));
+        }
+    }
+    Ok(rows)
+}
+
 fn compare(case: &mut String, what: &str, expected: &[String], found: &[String]) {
     if expected == found {
         return;
@@ -159,7 +179,7 @@ fn run_case(path: &Path) -> String {
                 let (method, path, reply) = reply(&d.arguments, &d.lines);
                 server.route(&method, &path, reply);
             }
-            "expect" | "error" | "text" | "calls" | "content" => {}
+            "expect" | "result" | "error" | "text" | "calls" | "content" => {}
             other => return format!("  unknown directive @{other}\n"),
         }
     }
@@ -194,6 +214,10 @@ fn run_case(path: &Path) -> String {
                 }
                 ("expect", Outcome::Rows(rows)) => {
                     compare(&mut wrong, &format!("line {}", d.line), &sorted(&d.lines), &sorted(rows))
+                }
+                ("result", Outcome::Rows(rows)) => {
+                    let found = materialized(rows).unwrap_or_else(|wrong| vec![wrong]);
+                    compare(&mut wrong, &format!("line {}", d.line), &sorted(&d.lines), &sorted(&found))
                 }
                 ("text", Outcome::Text(text)) => {
                     for line in d.lines.iter().filter(|l| !text.contains(l.as_str())) {

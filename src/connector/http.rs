@@ -48,6 +48,10 @@ impl Connector for HttpConnector {
         true
     }
 
+    fn is_source(&self) -> bool {
+        false
+    }
+
     fn lookup_keys(&self, table: &Table) -> Result<Option<Vec<String>>> {
         HttpConfig::key_columns(table)
     }

@@ -48,6 +48,11 @@ pub trait Connector: Send + Sync {
         Ok(())
     }
 
+    /// Whether its tables can be read as a whole.
+    fn is_source(&self) -> bool {
+        true
+    }
+
     /// Whether a table with these options is a lookup table when it stands on the right of a join.
     fn is_lookup(&self, _options: &Options) -> bool {
         false

@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::flow::message::{Chunk, Kind, Kinds};
 use crate::flow::operator::{Operator, OperatorContext, Output};
 use crate::state::KeyTable;
+use crate::state::expiry::Expiry;
 
 /// What a [`GroupAggregate`] does.
 #[derive(Debug, Clone)]
@@ -70,9 +71,6 @@ struct Touched {
     before: i64,
 }
 
-/// Slots looked at for expiry with each chunk, beyond the number that it touched.
-const SWEEP: usize = 64;
-
 /// Unbounded aggregation.
 #[derive(Debug)]
 pub struct GroupAggregate {
@@ -80,10 +78,7 @@ pub struct GroupAggregate {
     keys: KeyTable,
     accumulators: Vec<Box<dyn Accumulator>>,
     slots: Vec<Slot>,
-    /// When each slot was written last, where state expires.
-    written: Vec<i64>,
-    /// Next slot to look at for expiry.
-    sweep: usize,
+    expiry: Option<Expiry>,
     chunk: u32,
     clock: Option<Arc<dyn Clock>>,
     /// Retractions of rows that were never added.
@@ -107,8 +102,7 @@ impl GroupAggregate {
             keys: KeyTable::new(&types)?,
             accumulators,
             slots: Vec::new(),
-            written: Vec::new(),
-            sweep: 0,
+            expiry: Expiry::new(spec.state_ttl),
             chunk: 0,
             clock: None,
             ignored: 0,
@@ -136,38 +130,18 @@ impl GroupAggregate {
     /// Bytes of state.
     pub fn memory(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(|a| a.memory()).sum();
-        self.keys.memory()
-            + accumulators
-            + self.slots.capacity() * size_of::<Slot>()
-            + self.written.capacity() * size_of::<i64>()
+        self.keys.memory() + accumulators + self.slots.capacity() * size_of::<Slot>()
     }
 
     fn now(&self) -> i64 {
         self.clock.as_ref().map_or(0, |c| c.now_millis())
     }
 
-    fn ttl_millis(&self) -> Option<i64> {
-        self.spec.state_ttl.map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX))
-    }
-
     /// Forgets a key.
     fn clear(&mut self, slot: u32) {
         self.slots[slot as usize].rows = 0;
-        for accumulator in &mut self.accumulators {
-            accumulator.reset(slot);
-        }
-    }
-
-    /// Looks at some slots in turn and forgets those that are too old.
-    fn expire(&mut self, now: i64, ttl: i64, count: usize) {
-        for _ in 0..count.min(self.slots.len()) {
-            self.sweep = (self.sweep + 1) % self.slots.len();
-            let slot = self.sweep;
-            if self.slots[slot].rows > 0 && now.saturating_sub(self.written[slot]) >= ttl {
-                self.clear(slot as u32);
-                self.keys.remove(slot as u32);
-            }
-        }
+        self.accumulators.iter_mut().for_each(|a| a.reset(slot));
+        self.keys.remove(slot);
     }
 
     /// Finds the slots of the rows and the keys that are touched; counts the rows of each key. Gives which
@@ -179,9 +153,6 @@ impl GroupAggregate {
         if capacity > self.slots.len() {
             self.slots.resize(capacity, Slot::default());
             self.accumulators.iter_mut().for_each(|a| a.resize(capacity));
-            if self.spec.state_ttl.is_some() {
-                self.written.resize(capacity, 0);
-            }
         }
         self.chunk = self.chunk.wrapping_add(1);
         if self.chunk == 0 {
@@ -191,18 +162,18 @@ impl GroupAggregate {
         }
         self.touched.clear();
         let current = self.chunk;
-        let expiry = self.ttl_millis().map(|ttl| (self.now(), ttl));
+        let now = self.now();
         let mut selected: Option<Vec<bool>> = None;
         for (row, &slot) in row_slots.iter().enumerate() {
             let entry = &mut self.slots[slot as usize];
             if entry.chunk != current {
                 entry.chunk = current;
-                if let Some((now, ttl)) = expiry {
-                    let written = std::mem::replace(&mut self.written[slot as usize], now);
-                    if entry.rows > 0 && now.saturating_sub(written) >= ttl {
+                if let Some(expiry) = &mut self.expiry {
+                    if expiry.is_expired(slot, now) {
                         entry.rows = 0;
                         self.accumulators.iter_mut().for_each(|a| a.reset(slot));
                     }
+                    expiry.touch(slot, now);
                 }
                 self.touched.push(Touched { slot, row: row as u32, before: entry.rows });
             }
@@ -232,8 +203,7 @@ impl GroupAggregate {
         new: &[ArrayRef],
     ) -> Result<Option<Chunk>> {
         // With a time-to-live, equal results refresh those who forget downstream.
-        let equal =
-            if self.spec.state_ttl.is_some() { None } else { equal_rows(old, new, self.touched.len())? };
+        let equal = if self.expiry.is_some() { None } else { equal_rows(old, new, self.touched.len())? };
         let mut kinds = Vec::with_capacity(self.touched.len() * 2);
         let mut results: Vec<(usize, usize)> = Vec::with_capacity(self.touched.len() * 2);
         let mut rows: Vec<u32> = Vec::with_capacity(self.touched.len() * 2);
@@ -324,12 +294,14 @@ impl Operator for GroupAggregate {
         for slot in touched {
             if self.slots[slot as usize].rows == 0 {
                 self.clear(slot);
-                self.keys.remove(slot);
+                if let Some(expiry) = &mut self.expiry {
+                    expiry.forget(slot);
+                }
             }
         }
-        if let Some(ttl) = self.ttl_millis() {
-            self.expire(self.now(), ttl, self.touched.len() + SWEEP);
-        }
+        let now = self.now();
+        let expired = self.expiry.as_mut().map(|e| e.sweep(now));
+        expired.into_iter().flatten().for_each(|slot| self.clear(slot));
         Ok(())
     }
 }

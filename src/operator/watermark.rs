@@ -38,7 +38,7 @@ use datafusion_physical_expr::PhysicalExpr;
 
 use crate::error::{Error, Result};
 use crate::flow::message::WatermarkClock;
-use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Split, Status, Watermark};
+use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Split, Status, Watermark};
 
 /// A watermark that was planned.
 #[derive(Debug, Clone)]
@@ -112,6 +112,27 @@ fn millis(array: &ArrayRef) -> Result<Vec<i64>> {
     Ok(millis)
 }
 
+/// Which half of an update a row is. Nothing comes between the two: they are late together.
+enum Update {
+    None,
+    Before,
+    After,
+}
+
+fn update(kinds: &Kinds, row: usize, rows: usize) -> Update {
+    match kinds {
+        Kinds::Changes(k)
+            if k[row] == Kind::UpdateBefore && row + 1 < rows && k[row + 1] == Kind::UpdateAfter =>
+        {
+            Update::Before
+        }
+        Kinds::Changes(k) if row > 0 && k[row] == Kind::UpdateAfter && k[row - 1] == Kind::UpdateBefore => {
+            Update::After
+        }
+        _ => Update::None,
+    }
+}
+
 impl Operator for WatermarkAssigner {
     fn name(&self) -> &'static str {
         "WatermarkAssigner"
@@ -147,7 +168,12 @@ impl Operator for WatermarkAssigner {
         let held = self.split.others_pending;
         let mut start = 0;
         for row in 0..chunk.len() {
-            let late = self.largest.is_some_and(|largest| times[row] <= largest);
+            let time = match update(&chunk.kinds, row, times.len()) {
+                Update::None => times[row],
+                Update::Before => times[row].min(times[row + 1]),
+                Update::After => i64::MAX,
+            };
+            let late = self.largest.is_some_and(|largest| time <= largest);
             if late && !held && self.largest > self.clock.current().map(Watermark::millis) {
                 out.chunk(chunk.slice(start, row - start));
                 self.tell(out);
@@ -255,6 +281,15 @@ mod tests {
         let mut out = Output::default();
         a.end(&mut out).unwrap();
         assert_eq!(shown(&mut out), "@END | End");
+    }
+
+    #[test]
+    fn updates_stay_whole() {
+        use Kind::{UpdateAfter, UpdateBefore};
+        let kinds =
+            Kinds::Changes(vec![Kind::Insert, UpdateBefore, UpdateAfter, UpdateBefore, UpdateAfter].into());
+        let changes = Chunk { kinds, ..times(&[10, 20, 5, 30, 16]) };
+        assert_eq!(fed(&mut assigner(None), changes), "10 | @7 | 20 5 | @17 | 30 16 | @27");
     }
 
     #[test]

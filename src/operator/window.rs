@@ -33,7 +33,7 @@ mod session_table;
 mod table_function;
 #[cfg(test)]
 mod tests;
-mod times;
+pub(crate) mod times;
 pub(crate) mod zone;
 
 pub use aggregate::{WindowAggregate, WindowAggregateSpec, WindowInput};

@@ -20,7 +20,8 @@ use datafusion_physical_expr::expressions::Column;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties, WindowColumns};
 use super::lookup_join::{conjunction, family, is_lookup_side, shown};
 use super::lower::{physical, with_columns};
-use super::provider::Planner;
+use super::provider::{Planner, RawTable};
+use super::resolve::must_look_up;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::join::window::{self, WindowJoinSpec};
@@ -149,6 +150,16 @@ impl Conditions {
     }
 }
 
+/// Whether a lookup table can be read as a whole, too, and nobody says that it is to be looked up in.
+fn is_readable(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            scan.source.downcast_ref::<RawTable>().is_some_and(|raw| !must_look_up(&raw.reference))
+        }
+        other => other.inputs().iter().all(|input| is_readable(input)),
+    }
+}
+
 fn kind_of(join_type: JoinType) -> JoinKind {
     match join_type {
         JoinType::Inner => JoinKind::Inner,
@@ -258,7 +269,11 @@ impl Planner {
     /// A join of any kind: with a lookup table, in time, of windows, of streams.
     pub(super) fn lower_join(&self, join: &Join) -> Result<Node> {
         if is_lookup_side(&join.right) {
-            return self.lower_lookup_join(join);
+            return match self.lower_lookup_join(join) {
+                // It cannot be asked like this, but it can be read.
+                Err(e) if is_readable(&join.right) => self.lower_stream_join(&keep_left(join)).map_err(|_| e),
+                other => other,
+            };
         }
         if is_lookup_side(&join.left) {
             return Err(Error::plan("a lookup table stands on the left of a join")
@@ -487,6 +502,7 @@ fn forward_window(
         start: behind(right.start),
         end: behind(right.end),
         time: behind(right.time),
+        processing: right.processing,
     };
     properties.window = match kind {
         JoinKind::Right => Some(moved.clone()),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{Column, DFSchema, ScalarValue};
-use datafusion_expr::expr::{NullTreatment, Sort, WindowFunction as Call};
+use datafusion_expr::expr::{AggregateFunction, NullTreatment, Sort, WindowFunction as Call};
 use datafusion_expr::logical_plan::Window;
 use datafusion_expr::{
-    Expr, ExprSchemable, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    Expr, ExprSchemable, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, lit,
 };
 
 use super::graph::{Body, Changes, Demand, Distribution, Input, Node, Properties, Wiring};
@@ -134,8 +134,8 @@ fn frame_name(frame: Frame) -> String {
     }
 }
 
-/// A call, and the frame that it is computed in.
-fn call_of(call: &Call, display: String, schema: &DFSchema) -> Result<(OverCall, Frame)> {
+/// A call, and the frame that it is computed in; `None`: in any that is unbounded.
+fn call_of(call: &Call, display: String, schema: &DFSchema) -> Result<(OverCall, Option<Frame>)> {
     let params = &call.params;
     let aggregate = match &call.fun {
         WindowFunctionDefinition::AggregateUDF(function) => function.clone(),
@@ -152,10 +152,8 @@ fn call_of(call: &Call, display: String, schema: &DFSchema) -> Result<(OverCall,
                     let name = other.label();
                     let function = crate::function::aggregate::aggregate(&name)
                         .ok_or_else(|| Error::unsupported(format!("{name} is not supported in OVER")))?;
-                    return Ok((
-                        aggregate_of(function, call, display, schema)?,
-                        frame_of(&params.window_frame)?,
-                    ));
+                    let frame = frame_of(&params.window_frame)?;
+                    return Ok((aggregate_of(function, call, display, schema)?, Some(frame)));
                 }
             };
             if !params.window_frame.start_bound.is_unbounded()
@@ -167,10 +165,13 @@ fn call_of(call: &Call, display: String, schema: &DFSchema) -> Result<(OverCall,
             if params.filter.is_some() || params.distinct {
                 return Err(Error::plan(format!("{} takes no FILTER or DISTINCT", function.label())));
             }
-            return Ok((own, Frame::UnboundedRange));
+            // Flink gives LAG a RANGE frame: rows of one instant see each other.
+            let frame = (function == WindowFunction::Lag).then_some(Frame::UnboundedRange);
+            return Ok((own, frame));
         }
     };
-    Ok((aggregate_of(aggregate, call, display, schema)?, frame_of(&params.window_frame)?))
+    let frame = frame_of(&params.window_frame)?;
+    Ok((aggregate_of(aggregate, call, display, schema)?, Some(frame)))
 }
 
 fn aggregate_of(
@@ -180,19 +181,22 @@ fn aggregate_of(
     schema: &DFSchema,
 ) -> Result<OverCall> {
     let params = &call.params;
-    let args = params.args.iter().map(|a| physical(a, schema)).collect::<Result<_>>()?;
-    let arg_types = params.args.iter().map(|a| Ok(a.get_type(schema)?)).collect::<Result<Vec<_>>>()?;
-    Ok(OverCall::Aggregate(AggregateCall {
-        data_type: Expr::from(call.clone()).get_type(schema)?,
+    // COUNT(*) counts what a constant counts.
+    #[expect(deprecated, reason = "how the parser's * arrives here")]
+    let args = params.args.iter().map(|a| match a {
+        Expr::Wildcard { .. } => lit(1i64),
+        other => other.clone(),
+    });
+    let plain = AggregateFunction::new_udf(
         function,
-        args,
-        arg_types,
-        filter: params.filter.as_ref().map(|f| physical(f, schema)).transpose()?,
-        distinct: params.distinct,
-        order_by: Vec::new(),
-        ignore_nulls: params.null_treatment.map(|n| n == NullTreatment::IgnoreNulls),
-        display,
-    }))
+        args.collect(),
+        params.distinct,
+        params.filter.clone(),
+        Vec::new(),
+        params.null_treatment,
+    );
+    let plain = AggregateCall::from_expr(&Expr::AggregateFunction(plain), schema)?;
+    Ok(OverCall::Aggregate(AggregateCall { display, ..plain }))
 }
 
 fn lag_of(call: &Call, schema: &DFSchema) -> Result<OverCall> {
@@ -248,24 +252,34 @@ impl Planner {
         let mut node = self.lower(&window.input)?;
         let inputs = node.schema.fields().len();
         let calls = window.window_expr.iter().map(window_call).collect::<Result<Vec<_>>>()?;
-        let mut groups: Vec<Group<'_>> = Vec::new();
-        for (member, call) in calls.iter().enumerate() {
-            let params = &call.params;
-            if params.order_by.is_empty() {
+        let mut frames = Vec::with_capacity(calls.len());
+        for call in &calls {
+            if call.params.order_by.is_empty() {
                 return Err(Error::unsupported("OVER needs ORDER BY")
                     .with_detail("without it every row would change the results of all rows of its partition")
                     .with_hint("write ORDER BY and a time attribute, or aggregate with GROUP BY"));
             }
-            let (_, frame) = call_of(call, String::new(), &node.schema)?;
-            let same = groups.iter_mut().find(|g| {
-                g.partition == params.partition_by && g.order == params.order_by && g.frame == frame
-            });
+            frames.push(call_of(call, String::new(), &node.schema)?.1);
+        }
+        // Those that fit into any unbounded frame choose last.
+        let mut members: Vec<usize> = (0..calls.len()).collect();
+        members.sort_by_key(|&m| frames[m].is_none());
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for member in members {
+            let params = &calls[member].params;
+            let fits = |group: &Group<'_>| match frames[member] {
+                Some(frame) => group.frame == frame,
+                None => matches!(group.frame, Frame::UnboundedRows | Frame::UnboundedRange),
+            };
+            let same = groups
+                .iter_mut()
+                .find(|g| g.partition == params.partition_by && g.order == params.order_by && fits(g));
             match same {
                 Some(group) => group.members.push(member),
                 None => groups.push(Group {
                     partition: &params.partition_by,
                     order: &params.order_by,
-                    frame,
+                    frame: frames[member].unwrap_or(Frame::UnboundedRows),
                     members: vec![member],
                 }),
             }

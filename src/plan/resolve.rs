@@ -33,6 +33,7 @@ use super::bind::span_of;
 use super::node::{ElementsNode, UnnestNode, WatermarkNode};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
 use crate::catalog::Table;
+use crate::connector::SourceChangelog;
 use crate::error::{Error, Result};
 use crate::function::TIME_METADATA_KEY;
 use crate::sql::SqlType;
@@ -41,6 +42,31 @@ use crate::sql::SqlType;
 pub(super) fn is_lookup_table(table: &Table) -> bool {
     let connector = table.options.text("connector").and_then(|name| crate::connector::connector(name).ok());
     connector.is_some_and(|c| c.is_lookup(&table.options))
+}
+
+/// Whether a table can only be looked up in, or is asked to be.
+pub(super) fn must_look_up(reference: &TableRef) -> bool {
+    let name = reference.table.options.text("connector");
+    let connector = name.and_then(|name| crate::connector::connector(name).ok());
+    reference.period.is_some()
+        || !reference.hints.lookup.is_empty()
+        || connector.is_some_and(|c| !c.is_source())
+}
+
+/// Whether a join with a lookup table is a lookup join. A table that can be read as a stream is one where it
+/// has event time or changes, or where its own rows come out without a match.
+fn looks_up(reference: &TableRef, join_type: JoinType) -> Result<bool> {
+    let table = &reference.table;
+    if !is_lookup_table(table) {
+        return Ok(false);
+    }
+    if must_look_up(reference) {
+        return Ok(true);
+    }
+    let format = crate::format::Format::from_options(&table.options)?;
+    Ok(table.watermark.is_none()
+        && format.source_changelog() == SourceChangelog::Append
+        && matches!(join_type, JoinType::Inner | JoinType::Left))
 }
 
 /// The SQL type that a CAST names.
@@ -179,7 +205,10 @@ impl Planner {
                         let fields = elements.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
                         unnest(one, elements, false, fields)
                     }
-                    None => Ok(LogicalPlan::Extension(Extension { node })),
+                    None => {
+                        let node = LogicalPlan::Extension(Extension { node });
+                        Ok(node.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
+                    }
                 }
             }
             LogicalPlan::Subquery(subquery) => Ok(LogicalPlan::Subquery(self.resolve_subquery(subquery)?)),
@@ -265,13 +294,20 @@ impl Planner {
         if let Some(period) = &reference.period {
             self.check_period(period, &left, reference)?;
         }
-        if !is_lookup_table(&reference.table) {
+        let mut conditions: Vec<Expr> = join.filter.iter().filter(|f| !is_true(f)).cloned().collect();
+        let looked_up = match looks_up(reference, join.join_type)? {
+            true => match self.lookup_side(right, right.schema(), &mut conditions) {
+                // It cannot be asked like this, but it can be read.
+                Err(_) if !must_look_up(reference) => None,
+                other => Some(other?),
+            },
+            false => None,
+        };
+        let Some(right) = looked_up else {
             join.right = Arc::new(self.resolve_node(right.clone())?);
             join.left = Arc::new(left);
             return Ok(LogicalPlan::Join(join));
-        }
-        let mut conditions: Vec<Expr> = join.filter.take().into_iter().filter(|f| !is_true(f)).collect();
-        let right = self.lookup_side(right, right.schema(), &mut conditions)?;
+        };
         join.left = Arc::new(left);
         join.right = Arc::new(right);
         join.filter = all_of(conditions);

@@ -86,8 +86,8 @@ fn windows_of(node: &WindowTableNode, input: &Node, time: usize) -> Result<(Wind
     Err(Error::plan(format!("the time column of {} must be a time attribute", spec.kind.name()))
         .with_detail(format!("'{name}' is a plain {data_type}"))
         .with_hint(
-            "declare WATERMARK FOR it in its table, or use a column AS PROCTIME(); an expression, a cast or \
-             a join makes a plain timestamp of a time attribute",
+            "declare WATERMARK FOR it in its table, or use a column AS PROCTIME(); an expression or an \
+             unbounded aggregation or join makes a plain timestamp of a time attribute",
         ))
 }
 

@@ -35,7 +35,7 @@ const FEW: usize = 32;
 #[derive(Debug, Clone)]
 enum Bag<K> {
     Few(Vec<(K, i64)>),
-    Many(Box<BTreeMap<K, i64>>),
+    Many(BTreeMap<K, i64>),
 }
 
 impl<K: Ord> Bag<K> {
@@ -53,7 +53,7 @@ impl<K: Ord> Bag<K> {
                 Err(_) => {
                     let mut tree: BTreeMap<K, i64> = std::mem::take(entries).into_iter().collect();
                     tree.insert(key, by);
-                    *self = Bag::Many(Box::new(tree));
+                    *self = Bag::Many(tree);
                 }
             },
             Bag::Many(tree) => match tree.entry(key) {

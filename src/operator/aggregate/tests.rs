@@ -274,14 +274,17 @@ fn averages() {
 #[test]
 fn variances_of_close_large_numbers() {
     let values: ArrayRef = Arc::new(Float64Array::from(vec![1e9, 1e9 + 1.0, 1e9 + 2.0]));
-    let result = |name| once(&call(name, &[DataType::Float64]), &[values.clone()]).unwrap();
+    let result = |name| once(&call(name, &[DataType::Float64]), std::slice::from_ref(&values)).unwrap();
     assert_eq!(result("var_samp"), "1.0");
     assert_eq!(result("stddev_samp"), "1.0");
     assert_eq!(result("var_pop"), "0.6666666666666666");
     let decimals: ArrayRef =
         Arc::new(Decimal128Array::from(vec![100, 200, 400]).with_data_type(DataType::Decimal128(10, 2)));
     let t = DataType::Decimal128(10, 2);
-    assert_eq!(once(&call("var_pop", std::slice::from_ref(&t)), &[decimals.clone()]).unwrap(), "1.555556");
+    assert_eq!(
+        once(&call("var_pop", std::slice::from_ref(&t)), std::slice::from_ref(&decimals)).unwrap(),
+        "1.555556"
+    );
     assert_eq!(once(&call("stddev_pop", &[t]), &[decimals]).unwrap(), "1.247219");
 }
 
@@ -314,11 +317,11 @@ fn lists() {
     let distinct = AggregateCall { distinct: true, ..call("listagg", &two) };
     assert_eq!(once(&distinct, &[texts.clone(), dashes]).unwrap(), "b-a");
     let of = |name: &str| call(name, std::slice::from_ref(&text));
-    assert_eq!(once(&of("collect"), &[texts.clone()]).unwrap(), "{b: 2, a: 1}");
-    assert_eq!(once(&of("array_agg"), &[texts.clone()]).unwrap(), "[b, , a, b]");
+    assert_eq!(once(&of("collect"), std::slice::from_ref(&texts)).unwrap(), "{b: 2, a: 1}");
+    assert_eq!(once(&of("array_agg"), std::slice::from_ref(&texts)).unwrap(), "[b, , a, b]");
     let ignoring = AggregateCall { ignore_nulls: Some(true), distinct: true, ..of("array_agg") };
-    assert_eq!(once(&ignoring, &[texts.clone()]).unwrap(), "[b, a]");
-    assert_eq!(once(&of("json_arrayagg"), &[texts.clone()]).unwrap(), r#"["b","a","b"]"#);
+    assert_eq!(once(&ignoring, std::slice::from_ref(&texts)).unwrap(), "[b, a]");
+    assert_eq!(once(&of("json_arrayagg"), std::slice::from_ref(&texts)).unwrap(), r#"["b","a","b"]"#);
     assert_eq!(once(&of("$json_arrayagg_null"), &[texts]).unwrap(), r#"["b",null,"a","b"]"#);
     let keys: ArrayRef = Arc::new(StringViewArray::from(vec!["x", "y", "x"]));
     let values: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
@@ -353,7 +356,7 @@ fn what_is_not_there_cannot_be_taken_back() {
         let mut state = call(name, &[DataType::Int64]).accumulator(true).unwrap();
         state.resize(1);
         let rows = Rows { selected: None, retracted: Some(&[true, false]) };
-        state.update(&[0, 0], &[values.clone()], rows).unwrap();
+        state.update(&[0, 0], std::slice::from_ref(&values), rows).unwrap();
         assert_eq!(show(&state.values(&[0]).unwrap()), [wanted], "{name}");
     }
 }
@@ -361,10 +364,10 @@ fn what_is_not_there_cannot_be_taken_back() {
 #[test]
 fn functions_of_datafusion() {
     let values: ArrayRef = Arc::new(Float64Array::from(vec![5.0, 1.0, 3.0]));
-    assert_eq!(once(&call("median", &[DataType::Float64]), &[values.clone()]).unwrap(), "3.0");
+    assert_eq!(once(&call("median", &[DataType::Float64]), std::slice::from_ref(&values)).unwrap(), "3.0");
     let mut state = call("median", &[DataType::Float64]).accumulator(true).unwrap();
     state.resize(1);
-    state.update(&[0, 0, 0], &[values.clone()], Rows::default()).unwrap();
+    state.update(&[0, 0, 0], std::slice::from_ref(&values), Rows::default()).unwrap();
     let rows = Rows { selected: None, retracted: Some(&[true, false, false]) };
     state.update(&[0, 0, 0], &[values], rows).unwrap();
     assert_eq!(show(&state.values(&[0]).unwrap()), ["2.0"]);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::flow::Chunk;
 
 /// Milliseconds of a timestamp column, rounded down; what stands where it is NULL means nothing.
-pub(super) fn millis(array: &dyn Array) -> Result<ScalarBuffer<i64>> {
+pub(crate) fn millis(array: &dyn Array) -> Result<ScalarBuffer<i64>> {
     let DataType::Timestamp(unit, _) = array.data_type() else {
         return Err(Error::internal(format!("windows over a column of type {}", array.data_type())));
     };
