@@ -26,7 +26,7 @@ use crate::flow::task::BuildOperator;
 use crate::operator::calc::Calc;
 use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
 use crate::operator::unnest::{Unnest, UnnestSpec};
-use crate::operator::watermark::WatermarkAssigner;
+use crate::operator::watermark::{WatermarkAssigner, WatermarkSpec};
 
 /// Rows in a batch of a source, at most.
 const BATCH_ROWS: usize = 8192;
@@ -388,16 +388,13 @@ pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
 
 fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     let compiled = physical(&node.expression, &input.schema)?;
+    let rowtime = forwarded(std::slice::from_ref(&node.column), &input.schema)[0];
+    let rowtime = rowtime.ok_or_else(|| Error::internal("a rowtime that is not a column"))?;
+    let spec = WatermarkSpec { rowtime, expression: compiled, idle_timeout: node.idle_timeout };
+    let build: BuildOperator = Arc::new(move || Ok(Box::new(WatermarkAssigner::new(spec.clone()))));
     let columns = (input.schema.clone(), input.arrow.clone());
     let mut properties = input.properties.clone();
-    properties.rowtimes =
-        forwarded(std::slice::from_ref(&node.column), &input.schema).into_iter().flatten().collect();
-    let of = properties.rowtimes.first().copied();
-    let idle_timeout = node.idle_timeout;
-    let build: BuildOperator = Arc::new(move || {
-        let assigner = WatermarkAssigner::new(compiled.clone()).of(of);
-        Ok(Box::new(assigner.with_idle_timeout(idle_timeout)))
-    });
+    properties.rowtimes = vec![rowtime];
     let detail = node.expression.human_display().to_string();
     Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, properties))
 }
