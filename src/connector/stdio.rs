@@ -380,7 +380,7 @@ mod tests {
                     return Some(lines.collect::<Vec<_>>());
                 }
                 Read::Pending => drop(mailbox.wait(None)),
-                Read::End | Read::Changes(..) => return None,
+                Read::End => return None,
             }
         };
         // Each line is read before the next one is written.

@@ -38,6 +38,8 @@ pub struct PlannerState {
     pub clock: Arc<dyn Clock>,
     /// The runtime for what waits.
     pub runtime: tokio::runtime::Handle,
+    /// The sources of this statement: equal scans are one.
+    pub sources: parking_lot::Mutex<Vec<super::share::Scanned>>,
 }
 
 impl fmt::Debug for PlannerState {

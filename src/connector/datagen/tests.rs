@@ -80,7 +80,7 @@ fn run(source: &DatagenSource, tasks: usize) -> Vec<RecordBatch> {
                 pending += 1;
                 true
             }
-            Read::End | Read::Changes(..) => false,
+            Read::End => false,
         });
         if pending > 0 && pending == readers.len() {
             mailbox.wait(None);
