@@ -162,7 +162,14 @@ fn json(names: &[&str], row: &Row) -> String {
 fn batch(names: &[&str], rows: &[Row]) -> RecordBatch {
     macro_rules! column {
         ($array:ident, $variant:ident, $index:expr) => {
-            Arc::new(rows.iter().map(|r| match &r[$index] { Cell::$variant(v) => v.clone(), _ => None }).collect::<$array>())
+            Arc::new(
+                rows.iter()
+                    .map(|r| match &r[$index] {
+                        Cell::$variant(v) => v.clone(),
+                        _ => None,
+                    })
+                    .collect::<$array>(),
+            )
         };
     }
     let columns = names.iter().enumerate().map(|(i, name)| {
@@ -298,7 +305,11 @@ fn stream(query: &str, folder: &Path, parallelism: usize) -> Result<Multiset, St
 }
 
 /// Runs a query as a batch.
-fn oracle(query: &str, tables: &[(&str, RecordBatch)], runtime: &tokio::runtime::Runtime) -> Result<Multiset, String> {
+fn oracle(
+    query: &str,
+    tables: &[(&str, RecordBatch)],
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Multiset, String> {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     for (name, rows) in tables {
         context.register_batch(*name, rows.clone()).unwrap();
@@ -351,8 +362,11 @@ fn streams_end_as_batches_do() {
             let wrong = match (stream(&case.stream, folder.path(), parallelism), wanted) {
                 (Ok(found), Ok(wanted)) if found == wanted => continue,
                 (Ok(mut found), Ok(mut wanted)) => {
-                    let common: Vec<String> =
-                        found.iter().filter(|(r, n)| wanted.get(*r) == Some(n)).map(|(r, _)| r.clone()).collect();
+                    let common: Vec<String> = found
+                        .iter()
+                        .filter(|(r, n)| wanted.get(*r) == Some(n))
+                        .map(|(r, _)| r.clone())
+                        .collect();
                     common.iter().for_each(|row| {
                         found.remove(row);
                         wanted.remove(row);

@@ -151,6 +151,22 @@ const WATERMARK: &[OptionDef] = &[
 ];
 const FORMAT: OptionDef = OptionDef::new("format", OptionKind::Text, "", "how records are written");
 
+/// Options of tables with a WATERMARK, whatever they are connected to.
+const WATERMARK: &[OptionDef] = &[
+    OptionDef::new(
+        "scan.watermark.idle-timeout",
+        OptionKind::Duration,
+        "",
+        "operators do not wait for the watermark of a table that had no row for so long; default: 'table.exec.source.idle-timeout'",
+    ),
+    OptionDef::new(
+        "scan.watermark.emit.strategy",
+        OptionKind::Choice(&["on-periodic", "on-event"]),
+        "on-periodic",
+        "no difference here: watermarks are exact for each row",
+    ),
+];
+
 /// Checks a table's options and metadata columns against what its connector, its format and the lookup
 /// engine know; at CREATE TABLE, and again where hints change the options.
 pub fn validate(table: &Table) -> Result<()> {
@@ -188,7 +204,15 @@ fn check(table: &Table) -> Result<()> {
     if connector.is_lookup(options) {
         definitions.extend(crate::lookup::config::OPTIONS);
     }
+    definitions.extend(WATERMARK);
     options.validate(&format!("connector '{name}'"), &definitions)?;
+    if table.watermark.is_none()
+        && let Some(option) = WATERMARK.iter().find(|o| options.contains(o.key))
+    {
+        return Err(Error::option(format!("option '{}' is for tables with a WATERMARK", option.key))
+            .with_hint("WATERMARK FOR ts AS ts - INTERVAL '5' SECOND")
+            .at(options.span(option.key)));
+    }
     if !table.partitioned_by.is_empty() && !connector.takes_partitions() {
         return Err(Error::plan(format!("connector '{name}' has no partitions"))
             .with_hint("leave PARTITIONED BY out"));

@@ -18,12 +18,14 @@ use sqlparser::ast::{
     visit_expressions_mut,
 };
 
+use super::changelog_functions;
 use super::group_window::{GROUP_WINDOW, group_window};
 use super::naming::{aliased_subquery, number_columns};
 use super::node::{ElementsNode, StateTtlNode};
 use super::provider::{Planner, parser_options};
-use super::set::{RewriteSets, set_plan, set_relation};
+use super::set::{RewriteSets, set_error, set_plan, set_relation};
 use super::table_function::{call_of, function_name};
+use super::version::version_of;
 use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
@@ -134,8 +136,15 @@ impl Relations {
         let reference = TableReference::bare(*parts.last().unwrap_or(&""));
         match self.planner.entry(&parts, span)? {
             Entry::Table(table) => {
-                let source = self.planner.table_ref(table, hints, period)?;
-                Ok(LogicalPlanBuilder::scan(reference, Arc::new(source), None)?.build()?)
+                // A lookup table is asked; any other one has versions.
+                let (asked, versions) =
+                    if super::resolve::is_lookup_table(table) { (period, None) } else { (None, period) };
+                let source = self.planner.table_ref(table, hints, asked)?;
+                let scan = LogicalPlanBuilder::scan(reference.clone(), Arc::new(source), None)?.build()?;
+                match versions {
+                    None => Ok(scan),
+                    Some(period) => Ok(version_of(scan, period)),
+                }
             }
             Entry::View(view) if !hints.options.is_empty() => {
                 Err(Error::plan(format!("'{}' is a view: the OPTIONS hint holds for tables", view.name))
@@ -143,11 +152,17 @@ impl Relations {
             }
             Entry::View(view) => {
                 let plan = self.planner.view(view)?;
-                let plan = match period {
-                    Some(period) => with_period(plan, &period, &hints, &view.name, span)?,
-                    None => plan,
+                let (plan, versions) = match period {
+                    Some(period) if reads_lookup(&plan) => {
+                        (with_period(plan, &period, &hints, &view.name, span)?, None)
+                    }
+                    other => (plan, other),
                 };
-                Ok(LogicalPlanBuilder::from(plan).alias(reference)?.build()?)
+                let named = LogicalPlanBuilder::from(plan).alias(reference)?.build()?;
+                match versions {
+                    None => Ok(named),
+                    Some(period) => Ok(version_of(named, period)),
+                }
             }
         }
     }
@@ -168,6 +183,9 @@ impl Relations {
         }
         if is_window_function(&function) {
             return window_table(&function, name, args, context, self.planner.zone());
+        }
+        if changelog_functions::FUNCTIONS.contains(&function.as_str()) {
+            return changelog_functions::changelog_table(name, args, context, self.planner.zone());
         }
         let known = TABLE_CALLS.iter().copied();
         let error = Error::plan(format!("table function '{name}' is not known")).at(span);
@@ -285,6 +303,11 @@ impl Relations {
     }
 }
 
+/// Whether a view is one lookup table, perhaps renamed, projected and filtered.
+fn reads_lookup(plan: &LogicalPlan) -> bool {
+    super::resolve::table_below(plan).is_some_and(|t| super::resolve::is_lookup_table(&t.table))
+}
+
 /// Puts `FOR SYSTEM_TIME AS OF` and hints on the one table that a view reads.
 fn with_period(
     plan: LogicalPlan,
@@ -330,7 +353,7 @@ impl RelationPlanner for Relations {
         let planned =
             |plan, alias| Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))));
         if let Some((kind, union)) = set_relation(&relation) {
-            return planned(set_plan(kind, context.plan(union)?)?, None);
+            return planned(set_plan(kind, context.plan(union).map_err(|e| set_error(kind, e))?)?, None);
         }
         match relation {
             TableFactor::Table { name, alias, args: None, version, .. }
@@ -367,6 +390,11 @@ impl RelationPlanner for Relations {
             {
                 planned(self.table_call(&name, args, context)?, alias)
             }
+            TableFactor::Function { name, args, alias, lateral, .. }
+                if lateral && function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
+            {
+                planned(super::version::snapshot(&name, args, context, self.planner.zone())?, alias)
+            }
             TableFactor::Function { name, args, alias, .. } => {
                 let args = args
                     .into_iter()
@@ -384,6 +412,12 @@ impl RelationPlanner for Relations {
                     })
                     .collect::<DfResult<Vec<_>>>()?;
                 planned(self.table_function(&name, args)?, alias)
+            }
+            TableFactor::Table { name, args: Some(_), .. }
+                if function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
+            {
+                let error = Error::plan("SNAPSHOT stands behind LATERAL, on the right of a join");
+                Err(error.at(span_of(name.span())).into())
             }
             TableFactor::Table { name, alias, args: Some(args), .. } => {
                 planned(self.table_call(&name, args.args, context)?, alias)
@@ -462,7 +496,7 @@ fn plain_table(name: ObjectName) -> TableFactor {
 }
 
 /// Functions in FROM that take tables.
-const TABLE_CALLS: &[&str] = &["TUMBLE", "HOP", "CUMULATE", "SESSION"];
+const TABLE_CALLS: &[&str] = &["TUMBLE", "HOP", "CUMULATE", "SESSION", "TO_CHANGELOG", "FROM_CHANGELOG"];
 
 fn is_table_call(function: &str) -> bool {
     TABLE_CALLS.contains(&function)

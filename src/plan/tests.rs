@@ -155,10 +155,6 @@ fn wrong_windows_are_told() {
             "the argument SIZE of TUMBLE is in months or years, which differ in length",
         ),
         (
-            format!("HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '7' HOUR, {day})"),
-            "the size of HOP must be a multiple of its slide: 86400000 ms is no multiple of 25200000 ms",
-        ),
-        (
             format!("CUMULATE(TABLE t, DESCRIPTOR(ts), {day}, INTERVAL '1' HOUR)"),
             "the size of CUMULATE must be a multiple of its step: 3600000 ms is no multiple of 86400000 ms",
         ),
