@@ -451,7 +451,7 @@ fn with_state_ttl(plan: LogicalPlan, ttl: &str) -> Result<LogicalPlan> {
         _ => None,
     };
     if let Some(reference) = reference
-        && super::resolve::is_lookup_table(&reference.table)
+        && super::resolve::must_look_up(reference)
     {
         return Err(Error::plan(format!(
             "hint STATE_TTL names '{}', a lookup table, of which no state is kept",
