@@ -36,10 +36,15 @@ pub mod sink;
 pub mod subquery;
 pub mod table_function;
 pub mod target;
+mod time_bounds;
 pub mod time_join;
+mod version;
 pub mod window;
 pub mod window_table;
 pub mod wire;
 
 pub use graph::Node;
 pub use provider::Planner;
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
@@ -22,7 +23,7 @@ use crate::connector::{Connector, connector};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::lookup::{Lookup, LookupConfig, LookupRequest};
-use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec};
+use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec};
 use crate::sql::SqlType;
 
 /// The right side: its columns as expressions over the lookup table's own columns, and its filters.
@@ -59,7 +60,7 @@ pub(super) fn is_lookup_side(plan: &LogicalPlan) -> bool {
 }
 
 /// Replaces the columns of an expression over `schema` by the expressions at their positions.
-fn substitute(expr: Expr, schema: &DFSchema, by: &[Expr]) -> Result<Expr> {
+pub(super) fn substitute(expr: Expr, schema: &DFSchema, by: &[Expr]) -> Result<Expr> {
     let substituted = expr.transform_up(|e| match e {
         Expr::Column(c) => Ok(Transformed::yes(by[schema.index_of_column(&c)?].clone())),
         other => Ok(Transformed::no(other)),
@@ -204,7 +205,8 @@ impl Planner {
         let (keys, key_exprs) = self.keys(&right, &conditions, join.left.schema())?;
         let lookup = self.lookup(&right, keys)?;
         let left = self.lower(&join.left)?;
-        lookup_node(left, join, &right, &conditions, &key_exprs, left_outer, &lookup)
+        let state_ttl = self.state.config.state_ttl();
+        lookup_node(left, join, &right, &conditions, &key_exprs, left_outer, (&lookup, state_ttl))
     }
 
     fn sort_conditions(&self, join: &Join, right: &RightSide) -> Result<Conditions> {
@@ -351,8 +353,9 @@ fn lookup_node(
     conditions: &Conditions,
     keys: &[Expr],
     left_outer: bool,
-    lookup: &Arc<Lookup>,
+    (lookup, state_ttl): (&Arc<Lookup>, Option<Duration>),
 ) -> Result<Node> {
+    let updates = !input.properties.changes.is_append();
     let left = join.left.schema();
     let right_projection =
         right.columns.iter().map(|e| physical(e, &right.schema)).collect::<Result<Vec<_>>>()?;
@@ -376,7 +379,7 @@ fn lookup_node(
         left_outer,
         left_projection: (0..left.fields().len()).collect(),
         schema: arrow.clone(),
-        memory: None,
+        memory: updates.then(|| MemorySpec { left: input.arrow.clone(), state_ttl }),
     };
     let mut detail = vec![
         format!("table=[{}]", right.name),
@@ -393,6 +396,9 @@ fn lookup_node(
             detail.push(format!("{label}=[{}]", e.human_display()));
         }
     }
+    if updates {
+        detail.push("remembers what it emitted".to_string());
+    }
     detail.push(lookup.config().to_string());
     detail.push(lookup.describe());
     let build: BuildOperator = Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone())?)));
@@ -404,12 +410,13 @@ fn lookup_node(
         // One row may become several.
         properties.keys.clear();
     }
-    let updates = !properties.changes.is_append();
     let columns = (join.schema.clone(), arrow);
     let mut node = Node::forward("LookupJoin", detail.join(", "), build, input, columns, properties);
     node.lookups.push((right.name.clone(), lookup.metrics().clone()));
     if updates {
         node.inputs[0].demand = Demand::Before;
+        // What no longer finds anything is taken back alone.
+        node.properties.changes.delete = true;
     }
     Ok(node)
 }

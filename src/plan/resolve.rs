@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue};
+use datafusion_common::{
+    Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue, TableReference,
+};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan};
 use datafusion_expr::{
     EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder,
-    utils::merge_schema,
+    UserDefinedLogicalNode, utils::merge_schema,
 };
 use datafusion_optimizer::analyzer::AnalyzerRule;
 use datafusion_optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
@@ -27,15 +29,16 @@ use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Optimizer, OptimizerContext};
-use sqlparser::ast::{self, Spanned};
+use sqlparser::ast::Spanned;
 
 use super::bind::span_of;
 use super::node::{ElementsNode, UnnestNode, WatermarkNode};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
+use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
 use crate::catalog::Table;
 use crate::connector::SourceChangelog;
+use crate::connector::registry::IDLE_TIMEOUT;
 use crate::error::{Error, Result};
-use crate::function::TIME_METADATA_KEY;
 use crate::sql::SqlType;
 
 /// Whether a table is looked up in when it stands on the right of a join.
@@ -67,6 +70,32 @@ fn looks_up(reference: &TableRef, join_type: JoinType) -> Result<bool> {
     Ok(table.watermark.is_none()
         && format.source_changelog() == SourceChangelog::Append
         && matches!(join_type, JoinType::Inner | JoinType::Left))
+}
+
+/// Whether a table cannot be read as a whole.
+fn is_lookup_only(table: &Table) -> bool {
+    let connector = table.options.text("connector").and_then(|name| crate::connector::connector(name).ok());
+    connector.is_some_and(|c| !c.is_source())
+}
+
+const PERIOD_HINT: &str = "add a column proc_time AS PROCTIME() to the left table, or leave FOR SYSTEM_TIME out: a plain JOIN on a lookup table is a lookup join";
+
+/// The same plan, its tables without FOR SYSTEM_TIME AS OF.
+fn without_period(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.clone().transform_down(|node| {
+        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+        let Some(source) = scan.source.downcast_ref::<TableRef>() else { return Ok(Transformed::no(node)) };
+        let source = TableRef {
+            table: source.table.clone(),
+            hints: source.hints.clone(),
+            period: None,
+            schema: source.schema.clone(),
+            computed: source.computed.clone(),
+        };
+        let scan = TableScan { source: Arc::new(source), ..scan.clone() };
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    })?;
+    Ok(plan.data)
 }
 
 /// The SQL type that a CAST names.
@@ -153,7 +182,7 @@ fn renames(exprs: &[Expr], input: &DFSchemaRef) -> bool {
 }
 
 /// The one table below aliases, projections and filters.
-fn table_below(plan: &LogicalPlan) -> Option<&TableRef> {
+pub(super) fn table_below(plan: &LogicalPlan) -> Option<&TableRef> {
     match plan {
         LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. })
         | LogicalPlan::Projection(Projection { input, .. })
@@ -205,10 +234,7 @@ impl Planner {
                         let fields = elements.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
                         unnest(one, elements, false, fields)
                     }
-                    None => {
-                        let node = LogicalPlan::Extension(Extension { node });
-                        Ok(node.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
-                    }
+                    None => self.resolve_extension(node),
                 }
             }
             LogicalPlan::Subquery(subquery) => Ok(LogicalPlan::Subquery(self.resolve_subquery(subquery)?)),
@@ -216,6 +242,39 @@ impl Planner {
                 let other = other.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data;
                 Ok(other.map_subqueries(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
             }
+        }
+    }
+
+    fn resolve_extension(&self, node: Arc<dyn UserDefinedLogicalNode>) -> Result<LogicalPlan> {
+        if let Some(version) = node.as_any().downcast_ref::<VersionNode>() {
+            let period = &version.period;
+            return Err(Error::plan(format!(
+                "FOR SYSTEM_TIME AS OF '{period}' needs a join with a table on its left"
+            ))
+            .at(span_of(period.span())));
+        }
+        if node.as_any().is::<SnapshotNode>() {
+            return Err(Error::plan("SNAPSHOT needs a join with a table on its left")
+                .with_hint("write FROM stream JOIN LATERAL SNAPSHOT(input => TABLE t, ...) AS s ON ..."));
+        }
+        let plan = LogicalPlan::Extension(Extension { node });
+        Ok(plan.map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
+    }
+
+    /// The right side of a join, with tables at a moment.
+    fn resolve_right(&self, right: &LogicalPlan) -> Result<LogicalPlan> {
+        match right {
+            LogicalPlan::SubqueryAlias(_) | LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => {
+                let resolved =
+                    right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_right(&child)?)))?;
+                Ok(resolved.data)
+            }
+            LogicalPlan::Extension(Extension { node }) if node.as_any().is::<SnapshotNode>() => {
+                let resolved =
+                    right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?;
+                Ok(resolved.data)
+            }
+            other => self.resolve_node(other.clone()),
         }
     }
 
@@ -242,8 +301,10 @@ impl Planner {
             .expression(&watermark.expression.expr, plan.schema())
             .map_err(|e| e.context(format!("watermark of '{}'", reference.table.name)))?;
         let column = Expr::Column(Column::new(Some(scan.table_name.clone()), &watermark.column));
-        let idle = reference.table.options.duration("scan.watermark.idle-timeout")?;
-        let idle_timeout = idle.or_else(|| self.state.config.idle_timeout()).filter(|t| !t.is_zero());
+        let idle_timeout = match reference.table.options.duration(IDLE_TIMEOUT)? {
+            Some(timeout) => Some(timeout).filter(|t| !t.is_zero()),
+            None => self.state.config.source_idle_timeout(),
+        };
         let node = WatermarkNode { input: plan, column, expression, idle_timeout };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
@@ -286,13 +347,33 @@ impl Planner {
         {
             return unnest_join(left, elements, &join);
         }
+        if version_below(right).is_some() {
+            join.left = Arc::new(left);
+            return self.join_versions(join);
+        }
         let Some(reference) = table_below(right) else {
-            join.right = Arc::new(self.resolve_node(right.clone())?);
+            join.right = Arc::new(self.resolve_right(right)?);
             join.left = Arc::new(left);
             return Ok(LogicalPlan::Join(join));
         };
-        if let Some(period) = &reference.period {
-            self.check_period(period, &left, reference)?;
+        if let Some(period) = &reference.period
+            && let Period::Column(column) = self.period(period, &left, PERIOD_HINT)?
+        {
+            if is_lookup_only(&reference.table) {
+                return Err(Error::unsupported(format!(
+                    "'{}' is not processing time: lookup table '{}' knows what is now, not what was then",
+                    column.flat_name(),
+                    reference.table.name
+                ))
+                .with_hint(PERIOD_HINT)
+                .at(span_of(period.span())));
+            }
+            // It is read, and has versions.
+            let versions = version_of(without_period(right)?, period.clone());
+            let plan = LogicalPlanBuilder::from(versions);
+            join.left = Arc::new(left);
+            join.right = Arc::new(plan.build()?);
+            return self.join_versions(join);
         }
         let mut conditions: Vec<Expr> = join.filter.iter().filter(|f| !is_true(f)).cloned().collect();
         let looked_up = match looks_up(reference, join.join_type)? {
@@ -304,13 +385,22 @@ impl Planner {
             false => None,
         };
         let Some(right) = looked_up else {
-            join.right = Arc::new(self.resolve_node(right.clone())?);
+            join.right = Arc::new(self.resolve_right(right)?);
             join.left = Arc::new(left);
             return Ok(LogicalPlan::Join(join));
         };
         join.left = Arc::new(left);
         join.right = Arc::new(right);
         join.filter = all_of(conditions);
+        Ok(LogicalPlan::Join(join))
+    }
+
+    /// A join with the versions of a table. Its left side is resolved.
+    fn join_versions(&self, mut join: Join) -> Result<LogicalPlan> {
+        let (right, mark) = self.resolve_version(&join.right, &join.left, |p| self.resolve_node(p))?;
+        let conditions = join.filter.take().into_iter().filter(|f| !is_true(f));
+        join.filter = all_of(conditions.chain(mark).collect());
+        join.right = Arc::new(right);
         Ok(LogicalPlan::Join(join))
     }
 
@@ -351,46 +441,6 @@ impl Planner {
                 Ok(rebuilt.data)
             }
         }
-    }
-
-    /// `FOR SYSTEM_TIME AS OF period` must be the left side's processing time.
-    fn check_period(&self, period: &ast::Expr, left: &LogicalPlan, reference: &TableRef) -> Result<()> {
-        let span = span_of(period.span());
-        let hint = "add a column proc_time AS PROCTIME() to the left table, or leave FOR SYSTEM_TIME out: a plain JOIN on a lookup table is a lookup join";
-        let parts: Vec<&str> = match period {
-            ast::Expr::Identifier(ident) => vec![&ident.value],
-            ast::Expr::CompoundIdentifier(idents) => idents.iter().map(|i| i.value.as_str()).collect(),
-            ast::Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("proctime") => return Ok(()),
-            _ => {
-                return Err(Error::plan("FOR SYSTEM_TIME AS OF takes a time attribute of the left table")
-                    .with_hint(hint)
-                    .at(span));
-            }
-        };
-        let column = match parts.as_slice() {
-            [name] => Column::new_unqualified(*name),
-            [.., qualifier, name] => Column::new(Some(*qualifier), *name),
-            [] => return Err(Error::internal("an empty name")),
-        };
-        let Ok(index) = left.schema().index_of_column(&column) else {
-            return Err(Error::plan(format!("'{}' is not a column of the left table", column.flat_name()))
-                .with_hint(hint)
-                .at(span));
-        };
-        let field = left.schema().field(index);
-        if field.metadata().get(TIME_METADATA_KEY).map(String::as_str) == Some("proctime") {
-            return Ok(());
-        }
-        let error = if matches!(field.data_type(), arrow::datatypes::DataType::Timestamp(..)) {
-            Error::unsupported(format!(
-                "'{}' is not processing time: '{}' would be joined as a versioned table, which is not supported yet",
-                column.flat_name(),
-                reference.table.name
-            ))
-        } else {
-            Error::plan(format!("'{}' is not a time attribute", column.flat_name()))
-        };
-        Err(error.with_hint(hint).at(span))
     }
 
     /// DataFusion's coercion and those of its logical rewrites that hold for unbounded input.

@@ -39,8 +39,6 @@ pub(super) enum Value {
     Table(TableArgument),
     /// `DESCRIPTOR(a, b)`.
     Descriptor(Vec<Name>),
-    /// `MAP['k', v, ...]`: keys and values.
-    Map(Vec<(Expr, Expr)>),
     /// Any other expression.
     Scalar(Expr),
 }
@@ -51,7 +49,6 @@ impl Value {
         match self {
             Value::Table(_) => "a table",
             Value::Descriptor(_) => "a DESCRIPTOR",
-            Value::Map(_) => "a MAP",
             Value::Scalar(_) => "a value",
         }
     }
@@ -168,7 +165,6 @@ fn argument(expr: ast::Expr, context: &mut dyn RelationPlannerContext) -> Result
             };
             match name.as_str() {
                 "DESCRIPTOR" => descriptor(&list.args).map(Value::Descriptor),
-                "$MAP" => entries(&list.args, context).map(Value::Map),
                 _ => Ok(Value::Scalar(context.sql_to_expr(ast::Expr::Function(function), &none())?)),
             }
         }
@@ -194,21 +190,6 @@ fn descriptor(args: &[FunctionArg]) -> Result<Vec<Name>> {
         true => Err(Error::plan("DESCRIPTOR() names no column")),
         false => Ok(names),
     }
-}
-
-fn entries(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<Vec<(Expr, Expr)>> {
-    let mut values = Vec::with_capacity(args.len());
-    for arg in args {
-        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
-            return Err(Error::plan(format!("'{arg}' is no entry of a MAP")));
-        };
-        values.push(context.sql_to_expr(expr.clone(), &none())?);
-    }
-    if values.len() % 2 != 0 {
-        return Err(Error::plan("a MAP takes keys and values: their number is odd"));
-    }
-    let mut values = values.into_iter();
-    Ok(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
 }
 
 /// A table argument. `SELECT * FROM relation [DISTRIBUTE BY ..] [SORT BY ..]` is what the parser makes of it.
@@ -405,15 +386,6 @@ impl Arguments {
             });
         };
         Ok(Some((Expr::Column(Column::from(schema.qualified_field(index))), column.span)))
-    }
-
-    /// Takes out the entries of a MAP.
-    pub fn map(&mut self, name: &str) -> Result<Option<(Vec<(Expr, Expr)>, Span)>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Argument { value: Value::Map(entries), span, .. }) => Ok(Some((entries, span))),
-            Some(other) => Err(self.wrong(name, "a MAP", &other).with_hint("write MAP['key', 'value', ...]")),
-        }
     }
 
     /// Takes out a value.

@@ -25,7 +25,7 @@ SELECT * FROM k JOIN t ON t.name = k.id;
 
 SELECT * FROM t JOIN k FOR SYSTEM_TIME AS OF t.ts ON t.name = k.id;
 -- @error
---| not supported yet
+--| knows what is now, not what was then
 
 SELECT * FROM t JOIN k FOR SYSTEM_TIME AS OF t.name ON t.name = k.id;
 -- @error
