@@ -81,8 +81,8 @@ impl Arguments {
         Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
     }
 
-    /// From a batch that was kept.
-    fn from_batch(&self, batch: &RecordBatch) -> Self {
+    /// The same of rows that were kept.
+    fn of_kept(&self, batch: &RecordBatch) -> Self {
         let mut kept = batch.columns().iter().cloned();
         let columns = self.columns.iter().map(|c| kept.by_ref().take(c.len()).collect()).collect();
         let filters = self.filters.iter().map(|f| f.as_ref().and_then(|_| kept.next())).collect();
@@ -168,10 +168,7 @@ impl Frames {
         let arguments = Arguments::evaluate(&self.aggregates, &batch)?;
         let filters = arguments.flags()?;
         let (leaving, retracted) = self.slide(&arguments, &slots, &times, &starts)?;
-        let gone = match &retracted {
-            Some(kept) => Some(arguments.from_batch(kept)),
-            None => None,
-        };
+        let gone = retracted.as_ref().map(|kept| arguments.of_kept(kept));
         let gone_filters = gone.as_ref().map(Arguments::flags).transpose()?;
         let all_gone = vec![true; leaving.ids.len()];
 

@@ -222,15 +222,15 @@ impl Operator for OrderedOver {
         let sort = self.sort.encode(&chunk.batch)?;
         let hashes = self.ranking.hashes(&chunk.batch)?;
         let mut touched = Vec::new();
-        for row in 0..chunk.len() {
+        for (row, &hash) in hashes.iter().enumerate() {
             let (slot, key) = (self.slots[row], key_of(sort.as_ref(), row));
             if !std::mem::replace(&mut self.is_touched[slot as usize], true) {
                 touched.push(slot);
             }
             match chunk.kinds.get(row) {
-                Kind::Insert | Kind::UpdateAfter => self.ranking.insert(slot, key, row, hashes[row]),
+                Kind::Insert | Kind::UpdateAfter => self.ranking.insert(slot, key, row, hash),
                 Kind::UpdateBefore | Kind::Delete => {
-                    self.ranking.remove(slot, key, hashes[row]);
+                    self.ranking.remove(slot, key, hash);
                 }
             }
         }
