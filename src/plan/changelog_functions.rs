@@ -182,8 +182,10 @@ pub(super) fn changelog_table(
     let call = table_arguments(name, args, context)?;
     let span = call.span;
     let node = match call.name == TO {
-        true => to_changelog(call.assign(TO_PARAMETERS)?, zone).map(|n| Arc::new(n) as Arc<dyn UserDefinedLogicalNode>),
-        false => from_changelog(call.assign(FROM_PARAMETERS)?, zone).map(|n| Arc::new(n) as Arc<dyn UserDefinedLogicalNode>),
+        true => to_changelog(call.assign(TO_PARAMETERS)?, zone)
+            .map(|n| Arc::new(n) as Arc<dyn UserDefinedLogicalNode>),
+        false => from_changelog(call.assign(FROM_PARAMETERS)?, zone)
+            .map(|n| Arc::new(n) as Arc<dyn UserDefinedLogicalNode>),
     };
     Ok(LogicalPlan::Extension(Extension { node: node.map_err(|e| e.at(span))? }))
 }
@@ -229,9 +231,11 @@ fn mapping(arguments: &mut Arguments, zone: &str) -> Result<Option<(Vec<(Vec<Str
     });
     match pairs.collect() {
         Some(pairs) => Ok(Some((pairs, span))),
-        None => Err(Error::plan(format!("the argument OP_MAPPING of {} is a MAP of texts", arguments.function))
-            .with_hint("write op_mapping => MAP['INSERT', 'I', 'DELETE', 'D']")
-            .at(span)),
+        None => {
+            Err(Error::plan(format!("the argument OP_MAPPING of {} is a MAP of texts", arguments.function))
+                .with_hint("write op_mapping => MAP['INSERT', 'I', 'DELETE', 'D']")
+                .at(span))
+        }
     }
 }
 
@@ -337,17 +341,15 @@ fn from_changelog(mut arguments: Arguments, zone: &str) -> Result<FromChangelogN
     }
     let invalid = match arguments.scalar("INVALID_OP_HANDLING")? {
         None => InvalidOp::Fail,
-        Some((word, span)) => {
-            match text(&word, zone).unwrap_or_default().to_ascii_uppercase().as_str() {
-                "FAIL" => InvalidOp::Fail,
-                "LOG" => InvalidOp::Log,
-                "SKIP" => InvalidOp::Skip,
-                _ => {
-                    let message = "the argument INVALID_OP_HANDLING is 'FAIL', 'LOG' or 'SKIP'";
-                    return Err(Error::plan(message).at(span));
-                }
+        Some((word, span)) => match text(&word, zone).unwrap_or_default().to_ascii_uppercase().as_str() {
+            "FAIL" => InvalidOp::Fail,
+            "LOG" => InvalidOp::Log,
+            "SKIP" => InvalidOp::Skip,
+            _ => {
+                let message = "the argument INVALID_OP_HANDLING is 'FAIL', 'LOG' or 'SKIP'";
+                return Err(Error::plan(message).at(span));
             }
-        }
+        },
     };
     let rest = (0..input.fields().len()).filter(|i| *i != op && !partition_by.contains(i));
     let columns: Vec<usize> = partition_by.iter().copied().chain(rest).collect();

@@ -825,10 +825,7 @@ fn distinct_from_binds_tighter_than_and() {
         ("NOT a IS DISTINCT FROM b", "NOT a IS DISTINCT FROM b"),
     ] {
         let expr = super::parse_expression(text).unwrap().expr;
-        assert!(
-            matches!(expr, Expr::BinaryOp { .. } | Expr::UnaryOp { .. }),
-            "{text} is read as {expr:?}"
-        );
+        assert!(matches!(expr, Expr::BinaryOp { .. } | Expr::UnaryOp { .. }), "{text} is read as {expr:?}");
         assert_eq!(expr.to_string(), shown);
     }
 }
