@@ -151,22 +151,6 @@ const WATERMARK: &[OptionDef] = &[
 ];
 const FORMAT: OptionDef = OptionDef::new("format", OptionKind::Text, "", "how records are written");
 
-/// Options of tables with a WATERMARK, whatever they are connected to.
-const WATERMARK: &[OptionDef] = &[
-    OptionDef::new(
-        "scan.watermark.idle-timeout",
-        OptionKind::Duration,
-        "",
-        "operators do not wait for the watermark of a table that had no row for so long; default: 'table.exec.source.idle-timeout'",
-    ),
-    OptionDef::new(
-        "scan.watermark.emit.strategy",
-        OptionKind::Choice(&["on-periodic", "on-event"]),
-        "on-periodic",
-        "no difference here: watermarks are exact for each row",
-    ),
-];
-
 /// Checks a table's options and metadata columns against what its connector, its format and the lookup
 /// engine know; at CREATE TABLE, and again where hints change the options.
 pub fn validate(table: &Table) -> Result<()> {

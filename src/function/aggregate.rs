@@ -116,8 +116,8 @@ pub fn aggregates() -> &'static [Arc<AggregateUDF>] {
         });
         let mut all: Vec<Arc<AggregateUDF>> = own.collect();
         let mut taken: Vec<String> = all.iter().flat_map(|f| names_of(f)).collect();
-        // GROUPING is rewritten, see `GROUPING`; the others are other names of functions above.
-        taken.extend(["grouping", "mean", "var_sample", "var_population"].map(str::to_string));
+        // GROUPING is rewritten, see `GROUPING`; STRING_AGG is LISTAGG with a type of strings that SQL lacks.
+        taken.extend(["grouping", "string_agg"].map(str::to_string));
         for other in datafusion_functions_aggregate::all_default_aggregate_functions() {
             if !taken.iter().any(|n| n == other.name()) {
                 all.push(other);

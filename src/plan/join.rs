@@ -383,7 +383,7 @@ impl Planner {
                 return Err(Error::unsupported("a join of windows of processing time is not supported")
                     .with_hint("open the windows over an event time attribute"));
             }
-            detail = format!("window=[{}], {detail}", show_window(&l.spec, "window_start, window_end"));
+            detail = format!("window=[{}], {detail}", show_window(&l.spec, "window_start, window_end", ""));
             properties.changes = Changes::APPEND;
             forward_window(&mut properties, kind, &l, &r, width);
             let spec =

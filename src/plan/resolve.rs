@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{
-    Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue, TableReference,
-};
+use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan};
 use datafusion_expr::{

@@ -39,6 +39,8 @@ pub(super) enum Value {
     Table(TableArgument),
     /// `DESCRIPTOR(a, b)`.
     Descriptor(Vec<Name>),
+    /// `MAP['k', 'v']`.
+    Map(Vec<(Expr, Expr)>),
     /// Any other expression.
     Scalar(Expr),
 }
@@ -49,6 +51,7 @@ impl Value {
         match self {
             Value::Table(_) => "a table",
             Value::Descriptor(_) => "a DESCRIPTOR",
+            Value::Map(_) => "a MAP",
             Value::Scalar(_) => "a value",
         }
     }
@@ -165,11 +168,27 @@ fn argument(expr: ast::Expr, context: &mut dyn RelationPlannerContext) -> Result
             };
             match name.as_str() {
                 "DESCRIPTOR" => descriptor(&list.args).map(Value::Descriptor),
+                "$MAP" => entries(&list.args, context).map(Value::Map),
                 _ => Ok(Value::Scalar(context.sql_to_expr(ast::Expr::Function(function), &none())?)),
             }
         }
         other => Ok(Value::Scalar(context.sql_to_expr(other, &none())?)),
     }
+}
+
+fn entries(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<Vec<(Expr, Expr)>> {
+    let mut values = Vec::with_capacity(args.len());
+    for arg in args {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
+            return Err(Error::plan(format!("'{arg}' is no entry of a MAP")));
+        };
+        values.push(context.sql_to_expr(expr.clone(), &none())?);
+    }
+    if values.len() % 2 != 0 {
+        return Err(Error::plan("a MAP takes keys and values: their number is odd"));
+    }
+    let mut values = values.into_iter();
+    Ok(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
 }
 
 fn none() -> DFSchema {
@@ -386,6 +405,15 @@ impl Arguments {
             });
         };
         Ok(Some((Expr::Column(Column::from(schema.qualified_field(index))), column.span)))
+    }
+
+    /// Takes out the entries of a MAP.
+    pub fn map(&mut self, name: &str) -> Result<Option<(Vec<(Expr, Expr)>, Span)>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Argument { value: Value::Map(entries), span, .. }) => Ok(Some((entries, span))),
+            Some(other) => Err(self.wrong(name, "a MAP", &other).with_hint("write MAP['key', 'value', ...]")),
+        }
     }
 
     /// Takes out a value.

@@ -179,9 +179,9 @@ pub(super) fn moment(conjunct: &Expr) -> Option<&Expr> {
 #[derive(Debug, Clone)]
 pub(super) enum Moment {
     /// `FOR SYSTEM_TIME AS OF`
-    Version(VersionNode),
+    Version(Box<VersionNode>),
     /// `LATERAL SNAPSHOT`
-    Snapshot(SnapshotNode),
+    Snapshot(Box<SnapshotNode>),
 }
 
 /// What stands above it: columns and filters, over the node's columns.
@@ -216,8 +216,10 @@ pub(super) fn above_moment(plan: &LogicalPlan) -> Result<Option<Above>> {
             None => None,
         },
         LogicalPlan::Extension(Extension { node }) => {
-            let version = node.as_any().downcast_ref::<VersionNode>().cloned().map(Moment::Version);
-            let snapshot = node.as_any().downcast_ref::<SnapshotNode>().cloned().map(Moment::Snapshot);
+            let version =
+                node.as_any().downcast_ref::<VersionNode>().cloned().map(|v| Moment::Version(Box::new(v)));
+            let snapshot =
+                node.as_any().downcast_ref::<SnapshotNode>().cloned().map(|s| Moment::Snapshot(Box::new(s)));
             version.or(snapshot).map(|moment| {
                 let columns = plan.schema().columns().into_iter().map(Expr::Column).collect();
                 Above { moment, columns, filters: Vec::new() }

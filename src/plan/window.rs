@@ -42,7 +42,7 @@ fn shown(millis: i64) -> String {
 }
 
 /// A window as EXPLAIN shows it; `of` says where it comes from, `partition` names the keys of a session.
-fn show_window(spec: &WindowSpec, of: &str, partition: &str) -> String {
+pub(super) fn show_window(spec: &WindowSpec, of: &str, partition: &str) -> String {
     let mut parts = vec![of.to_string()];
     match spec.kind {
         WindowKind::Tumble { size } => parts.push(format!("size=[{}]", shown(size))),

@@ -330,6 +330,9 @@ impl Reader for FilesystemReader {
         loop {
             if let Some(mut reader) = self.current.take() {
                 if let Some((batch, kinds)) = reader.next()? {
+                    let file = &reader.split().file;
+                    self.split =
+                        flow::Split { id: file_id(file), others_pending: self.scan.has_others(file) };
                     self.current = Some(reader);
                     return Ok(Read::rows(batch, kinds));
                 }

@@ -100,9 +100,12 @@ fn a_null_time_is_an_error() {
     );
 }
 
+/// Key (0: NULL), value, time.
+type Row = (u8, i64, i64);
+
 #[derive(Debug, Clone)]
 enum Step {
-    Rows(usize, Vec<(u8, i64, i64)>),
+    Rows(usize, Vec<Row>),
     Mark(i64),
 }
 
@@ -113,7 +116,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..30)
 }
 
-fn text(row: (u8, i64, i64)) -> String {
+fn text(row: Row) -> String {
     let key = if row.0 == 0 { "NULL".to_string() } else { format!("k{}", row.0) };
     format!("{key} {} {}", row.1, row.2)
 }
@@ -124,18 +127,18 @@ struct Naive {
     lower: i64,
     upper: i64,
     filter: bool,
-    kept: [Vec<((u8, i64, i64), bool)>; 2],
+    kept: [Vec<(Row, bool)>; 2],
     now: i64,
     seen: Vec<String>,
 }
 
 impl Naive {
-    fn matches(&self, l: (u8, i64, i64), r: (u8, i64, i64)) -> bool {
+    fn matches(&self, l: Row, r: Row) -> bool {
         let close = r.2 >= l.2 + self.lower && r.2 <= l.2 + self.upper;
         l.0 != 0 && l.0 == r.0 && close && (!self.filter || l.1 <= r.1)
     }
 
-    fn pad(&mut self, input: usize, row: (u8, i64, i64)) {
+    fn pad(&mut self, input: usize, row: Row) {
         let none = "NULL NULL NULL";
         match (input, self.kind) {
             (0, IntervalJoinKind::Anti) => self.seen.push(format!("+I {}", text(row))),
@@ -149,7 +152,7 @@ impl Naive {
         }
     }
 
-    fn row(&mut self, input: usize, row: (u8, i64, i64)) {
+    fn row(&mut self, input: usize, row: Row) {
         let mut matched = false;
         for i in 0..self.kept[1 - input].len() {
             let (other, met) = self.kept[1 - input][i];
@@ -184,7 +187,7 @@ impl Naive {
             let (gone, kept) =
                 std::mem::take(&mut self.kept[input]).into_iter().partition(|(row, _)| row.2 + reach < now);
             self.kept[input] = kept;
-            let gone: Vec<((u8, i64, i64), bool)> = gone;
+            let gone: Vec<(Row, bool)> = gone;
             for (row, matched) in gone {
                 if !matched {
                     self.pad(input, row);
@@ -213,7 +216,7 @@ proptest! {
         let mut naive =
             Naive { kind, lower, upper, filter, kept: Default::default(), now: i64::MIN, seen: vec![] };
         let mut seen = Vec::new();
-        let mut rows: [Vec<(u8, i64, i64)>; 2] = Default::default();
+        let mut rows: [Vec<Row>; 2] = Default::default();
         let (mut mark, mut late) = (i64::MIN, false);
         for step in steps {
             match step {

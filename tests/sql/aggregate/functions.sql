@@ -153,6 +153,6 @@ SELECT COUNT(k, s) AS both_there, COUNT(DISTINCT k, s) AS pairs FROM t;
 --| {"op":"+I","both_there":4,"pairs":3}
 
 -- DataFusion's functions can be called by their names.
-SELECT MEDIAN(d) AS m, BIT_XOR(i) AS x, BOOL_OR(b) AS o, APPROX_DISTINCT(s) AS a FROM t;
+SELECT MEDIAN(d) AS m, BIT_XOR(i) AS x, BOOL_OR(b) AS o, APPROX_DISTINCT(s) AS a, NTH_VALUE(s, 2 ORDER BY id) AS n FROM t;
 -- @expect
---| {"op":"+I","m":1.875,"x":-6,"o":true,"a":4}
+--| {"op":"+I","m":1.875,"x":-6,"o":true,"a":4,"n":"y"}

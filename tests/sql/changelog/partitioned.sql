@@ -31,7 +31,7 @@ EXPLAIN CHANGELOG_MODE SELECT * FROM normal;
 -- Deletes of the key alone.
 CREATE VIEW deletes AS SELECT k, v, 'DELETE' AS op FROM upserts WHERE code = 'c';
 CREATE VIEW deleted AS SELECT * FROM FROM_CHANGELOG(TABLE deletes);
-SELECT * FROM TO_CHANGELOG(TABLE deleted PARTITION BY k, produces_full_deletes => FALSE);
+SELECT * FROM TO_CHANGELOG(input => TABLE deleted PARTITION BY k, produces_full_deletes => FALSE);
 -- @expect ordered
 --| {"op":"+I","k":1,"op":"DELETE","v":null}
 --| {"op":"+I","k":2,"op":"DELETE","v":null}
@@ -83,4 +83,4 @@ CREATE VIEW renamed AS SELECT k, v, CAST(v AS STRING) AS op FROM normal;
 SELECT * FROM FROM_CHANGELOG(TABLE renamed);
 -- @error
 --| FROM_CHANGELOG takes inserts only
---| ChangelogNormalize
+--| FromChangelog(op=code

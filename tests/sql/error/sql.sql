@@ -22,10 +22,6 @@ SELECT DISTINCT id FROM t;
 -- @error
 --| DISTINCT
 
-SELECT * FROM t ORDER BY id;
--- @error
---| ORDER BY is not supported yet
-
 SELEC 1;
 -- @error
 --| SELEC
