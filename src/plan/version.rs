@@ -352,7 +352,9 @@ impl Planner {
         };
         let column = match parts.as_slice() {
             [name] => Column::new_unqualified(*name),
-            [.., qualifier, name] => Column::new(Some(*qualifier), *name),
+            [.., qualifier, name] => {
+                Column::new(Some(datafusion_common::TableReference::bare(*qualifier)), *name)
+            }
             [] => return Err(Error::internal("an empty name")),
         };
         let Ok(index) = left.schema().index_of_column(&column) else {
