@@ -51,6 +51,42 @@ pub const SETTINGS: &[OptionDef] = &[
         "0 ms",
         "how long state that is not written is kept; 0: for ever",
     ),
+    OptionDef::new(
+        "table.exec.source.idle-timeout",
+        Time,
+        "0 ms",
+        "after how long without rows a task that reads a source holds the watermark of the others back no more; 0: never",
+    ),
+    OptionDef::new(
+        "table.exec.mini-batch.enabled",
+        Bool,
+        "true",
+        "changes nothing: rows that have arrived together are always processed together, and none waits for others",
+    ),
+    OptionDef::new(
+        "table.exec.mini-batch.allow-latency",
+        Time,
+        "0 ms",
+        "how long a row may wait for others: changes nothing, as none ever waits",
+    ),
+    OptionDef::new(
+        "table.exec.mini-batch.size",
+        Integer,
+        "",
+        "rows that may wait for others: changes nothing, as none ever waits",
+    ),
+    OptionDef::new(
+        "table.optimizer.agg-phase-strategy",
+        Choice(&["AUTO", "ONE_PHASE"]),
+        "AUTO",
+        "aggregates are computed in one phase, behind the exchange",
+    ),
+    OptionDef::new(
+        "table.optimizer.distinct-agg.split.enabled",
+        Choice(&["false"]),
+        "false",
+        "distinct aggregates are not split",
+    ),
     OptionDef::new("table.dml-sync", Bool, "false", "INSERT waits until its job has ended"),
     OptionDef::new(
         "table.exec.async-lookup.output-mode",
@@ -176,6 +212,11 @@ impl Config {
     /// `table.exec.async-lookup.output-mode` is ORDERED.
     pub fn lookup_ordered(&self) -> bool {
         self.get("table.exec.async-lookup.output-mode").eq_ignore_ascii_case("ORDERED")
+    }
+
+    /// `table.exec.source.idle-timeout`; `None` for never.
+    pub fn source_idle_timeout(&self) -> Option<Duration> {
+        parse_duration(self.get("table.exec.source.idle-timeout")).ok().filter(|timeout| !timeout.is_zero())
     }
 
     /// `table.exec.state.ttl`; `None`: state is kept for ever.

@@ -7,6 +7,7 @@ pub mod http;
 pub mod nexmark;
 pub mod print;
 pub mod registry;
+pub mod shared;
 pub mod stdio;
 
 pub use registry::{Connector, connector, connector_names};

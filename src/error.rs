@@ -270,6 +270,7 @@ impl From<datafusion_common::DataFusionError> for Error {
             },
             D::Diagnostic(diagnostic, cause) => {
                 let ours = matches!(cause.find_root(), D::External(e) if e.is::<Error>());
+                let ours = ours || coercion(&cause.strip_backtrace()).is_some();
                 let mut error = Self::from(*cause);
                 if ours {
                     return match diagnostic.span {
@@ -289,6 +290,9 @@ impl From<datafusion_common::DataFusionError> for Error {
                 }
                 error
             }
+            D::Plan(m) | D::Execution(m) if coercion(&m).is_some() => {
+                coercion(&m).unwrap_or_else(|| Self::plan(m))
+            }
             D::Plan(m) => Self::plan(m),
             D::SchemaError(e, _) => Self::plan(e.to_string()),
             D::NotImplemented(m) => Self::unsupported(m),
@@ -302,6 +306,29 @@ impl From<datafusion_common::DataFusionError> for Error {
             other => Self::plan(other.strip_backtrace()),
         }
     }
+}
+
+/// What a function of ours says of its arguments, which DataFusion passes on as text.
+fn coercion(text: &str) -> Option<Error> {
+    let (_, said) = text.split_once("user-defined coercion failed with: External error: ")?;
+    let said = said.split_once(". No function matches").map_or(said, |(said, _)| said);
+    let said = said.split_once(" No function matches").map_or(said, |(said, _)| said);
+    let (said, hint) = match said.split_once("\n  hint: ") {
+        Some((said, hint)) => (said, Some(hint)),
+        None => (said, None),
+    };
+    let (message, detail) = match said.split_once("\n  detail: ") {
+        Some((message, detail)) => (message, Some(detail)),
+        None => (said, None),
+    };
+    let mut error = Error::plan(message);
+    if let Some(detail) = detail {
+        error = error.with_detail(detail);
+    }
+    if let Some(hint) = hint {
+        error = error.with_hint(hint);
+    }
+    Some(error)
 }
 
 impl From<Error> for datafusion_common::DataFusionError {

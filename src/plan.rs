@@ -45,3 +45,6 @@ pub mod wire;
 
 pub use graph::Node;
 pub use provider::Planner;
+
+#[cfg(test)]
+mod tests;

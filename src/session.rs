@@ -235,6 +235,7 @@ impl Session {
             zone,
             clock: self.clock.clone(),
             runtime: self.runtime.handle().clone(),
+            sources: Default::default(),
         })
     }
 }

@@ -1,6 +1,6 @@
--- Nexmark's events from JSON files: what events.sql declares, over a folder that write.sql has filled.
+-- Nexmark's events from JSON files: what events.sql declares, over what write.sql has written.
 --
---   affluent run sql/nexmark/{files,views,q5}.sql --var EVENTS_PATH=/tmp/nexmark
+--   affluent run sql/nexmark/{files,views,q5}.sql --var EVENTS_PATH=/tmp/nexmark.jsonl
 
 CREATE TABLE events (
   event_type INT,  -- 0: person, 1: auction, 2: bid; the two other rows are NULL

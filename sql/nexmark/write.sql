@@ -1,6 +1,9 @@
 -- Nexmark's events as JSON files, for queries that are to read and decode, and for other engines.
 --
---   affluent run sql/nexmark/{events,write}.sql --var EVENTS=1000000 --var EVENTS_PATH=/tmp/nexmark
+--   affluent run sql/nexmark/{events,write}.sql --var EVENTS=1000000 --var EVENTS_PATH=/tmp/nexmark.jsonl
+
+-- One file, in order of event time: whoever reads several files one after the other takes the second to be late.
+SET 'parallelism.default' = '1';
 
 CREATE TABLE event_files (
   event_type INT,

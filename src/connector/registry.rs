@@ -131,6 +131,24 @@ pub fn connector_names() -> impl Iterator<Item = &'static str> {
 
 const CONNECTOR: OptionDef =
     OptionDef::new("connector", OptionKind::Text, "", "what the table is connected to");
+/// `scan.watermark.idle-timeout`
+pub const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
+
+/// Options of tables that declare a watermark.
+const WATERMARK: &[OptionDef] = &[
+    OptionDef::new(
+        IDLE_TIMEOUT,
+        OptionKind::Duration,
+        "",
+        "after how long without rows a task that reads holds the watermark of the others back no more; 0: never; default: 'table.exec.source.idle-timeout'",
+    ),
+    OptionDef::new(
+        "scan.watermark.emit.strategy",
+        OptionKind::Choice(&["on-event", "on-periodic"]),
+        "on-event",
+        "both are the same: a watermark follows every batch that moves it",
+    ),
+];
 const FORMAT: OptionDef = OptionDef::new("format", OptionKind::Text, "", "how records are written");
 
 /// Checks a table's options and metadata columns against what its connector, its format and the lookup
@@ -159,10 +177,26 @@ fn check(table: &Table) -> Result<()> {
         // Also says when there is no such format, before its options are called unknown.
         Format::from_options_or(options, format)?.check(&table.primary_key)?;
     }
+    if table.watermark.is_some() {
+        definitions.extend(WATERMARK);
+    } else if let Some((key, _)) = options.with_prefix("scan.watermark.").next() {
+        let key = format!("scan.watermark.{}", key.trim_start_matches("scan.watermark."));
+        return Err(Error::option(format!("option '{key}' is for tables with a watermark"))
+            .with_hint("declare one: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND")
+            .at(options.span(&key)));
+    }
     if connector.is_lookup(options) {
         definitions.extend(crate::lookup::config::OPTIONS);
     }
+    definitions.extend(WATERMARK);
     options.validate(&format!("connector '{name}'"), &definitions)?;
+    if table.watermark.is_none()
+        && let Some(option) = WATERMARK.iter().find(|o| options.contains(o.key))
+    {
+        return Err(Error::option(format!("option '{}' is for tables with a WATERMARK", option.key))
+            .with_hint("WATERMARK FOR ts AS ts - INTERVAL '5' SECOND")
+            .at(options.span(option.key)));
+    }
     if !table.partitioned_by.is_empty() && !connector.takes_partitions() {
         return Err(Error::plan(format!("connector '{name}' has no partitions"))
             .with_hint("leave PARTITIONED BY out"));

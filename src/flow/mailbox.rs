@@ -32,7 +32,7 @@ impl Mailbox {
 
     /// A handle that wakes this mailbox's task with `token`.
     pub fn waker(&self, token: usize) -> Waker {
-        Waker { mailbox: self.clone(), token }
+        Waker(Whom::One { mailbox: self.clone(), token })
     }
 
     /// What has arrived, without waiting.
@@ -71,20 +71,32 @@ impl Mailbox {
 
 /// Wakes one operator or reader of a task. Waking twice before the task looks is waking once.
 #[derive(Debug, Clone)]
-pub struct Waker {
-    mailbox: Mailbox,
-    token: usize,
+pub struct Waker(Whom);
+
+#[derive(Debug, Clone)]
+enum Whom {
+    One { mailbox: Mailbox, token: usize },
+    All(Arc<Mutex<Vec<Waker>>>),
 }
 
 impl Waker {
     /// Wakes the task; its operator or reader is asked again.
     pub fn wake(&self) {
-        let shared = &self.mailbox.0;
-        let mut state = shared.state.lock();
-        if !state.woken.contains(&self.token) {
-            state.woken.push(self.token);
-            shared.arrived.notify_one();
+        match &self.0 {
+            Whom::One { mailbox, token } => {
+                let mut state = mailbox.0.state.lock();
+                if !state.woken.contains(token) {
+                    state.woken.push(*token);
+                    mailbox.0.arrived.notify_one();
+                }
+            }
+            Whom::All(wakers) => wakers.lock().iter().for_each(Waker::wake),
         }
+    }
+
+    /// Wakes all of a list, which may grow.
+    pub fn all(wakers: Arc<Mutex<Vec<Waker>>>) -> Self {
+        Self(Whom::All(wakers))
     }
 }
 

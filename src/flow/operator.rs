@@ -129,6 +129,12 @@ pub trait Operator: Send {
         None
     }
 
+    /// The deadline has passed, but there may be input that was not read yet. An operator that waits for its
+    /// input to stay away moves its deadline and answers true; others are called by [`Operator::timer`].
+    fn postpone(&mut self, _now: Instant) -> bool {
+        false
+    }
+
     /// The deadline has passed.
     fn timer(&mut self, _now: Instant, _out: &mut Output) -> Result<()> {
         Ok(())

@@ -361,7 +361,8 @@ impl Task {
             let deadline = |step: &Step| step.operator.deadline().filter(|_| !step.ended);
             let Some(due) = deadline(&self.steps[i]) else { continue };
             let now = Instant::now();
-            if due <= now {
+            let unread = self.heads.iter().any(|h| h.readable && !h.is_done() && h.path.contains(&i));
+            if due <= now && !(unread && self.steps[i].operator.postpone(now)) {
                 self.call(i, 0, |operator, out| operator.timer(now, out))?;
             }
             if let Some(due) = deadline(&self.steps[i]) {

@@ -25,7 +25,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field};
-use datafusion_common::Result as DfResult;
+use datafusion_common::{Result as DfResult, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction, AggregateFunctionParams, WindowFunctionParams};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -116,8 +116,8 @@ pub fn aggregates() -> &'static [Arc<AggregateUDF>] {
         });
         let mut all: Vec<Arc<AggregateUDF>> = own.collect();
         let mut taken: Vec<String> = all.iter().flat_map(|f| names_of(f)).collect();
-        // GROUPING is rewritten, see `GROUPING`; the others are other names of functions above.
-        taken.extend(["grouping", "mean", "var_sample", "var_population"].map(str::to_string));
+        // GROUPING is rewritten, see `GROUPING`; STRING_AGG is LISTAGG with a type of strings that SQL lacks.
+        taken.extend(["grouping", "string_agg"].map(str::to_string));
         for other in datafusion_functions_aggregate::all_default_aggregate_functions() {
             if !taken.iter().any(|n| n == other.name()) {
                 all.push(other);
@@ -342,6 +342,13 @@ impl AggregateUDFImpl for Aggregate {
     }
     fn is_nullable(&self) -> bool {
         self.function != Function::Count
+    }
+    // What a correlated subquery gives where it finds no row.
+    fn default_value(&self, data_type: &DataType) -> DfResult<ScalarValue> {
+        match self.function {
+            Function::Count => Ok(ScalarValue::Int64(Some(0))),
+            _ => ScalarValue::try_from(data_type),
+        }
     }
     // DataFusion's names leave casts out: SUM(CAST(x AS INT)) and SUM(CAST(x AS BIGINT)) would be one column.
     fn schema_name(&self, params: &AggregateFunctionParams) -> DfResult<String> {

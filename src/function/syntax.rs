@@ -423,6 +423,20 @@ fn rewrite(expr: &mut Ast) {
             }
             return;
         }
+        Ast::BinaryOp { left, op: BinaryOperator::Overlaps, right } => {
+            let (Some((a, b)), Some((c, d))) = (period(left), period(right)) else { return };
+            let at_least = |left: Ast, right: Ast| Ast::BinaryOp {
+                left: Box::new(left),
+                op: BinaryOperator::GtEq,
+                right: Box::new(right),
+            };
+            let (first, second) = (at_least(b, c), at_least(d, a));
+            Ast::Nested(Box::new(Ast::BinaryOp {
+                left: Box::new(first),
+                op: BinaryOperator::And,
+                right: Box::new(second),
+            }))
+        }
         Ast::Interval(interval) => {
             super::interval::in_one_unit(interval);
             return;
@@ -434,6 +448,37 @@ fn rewrite(expr: &mut Ast) {
         _ => return,
     };
     *expr = new;
+}
+
+/// Beginning and end of `(begin, end)` or `(begin, INTERVAL ...)`, whichever way round they are written.
+fn period(expr: &mut Ast) -> Option<(Ast, Ast)> {
+    let Ast::Tuple(parts) = expr else { return None };
+    let [begin, end] = parts.as_slice() else { return None };
+    let nested = |e: &Ast| Ast::Nested(Box::new(e.clone()));
+    let end = match end {
+        Ast::Interval(_) => Ast::Nested(Box::new(Ast::BinaryOp {
+            left: Box::new(nested(begin)),
+            op: BinaryOperator::Plus,
+            right: Box::new(end.clone()),
+        })),
+        end => nested(end),
+    };
+    let begin = nested(begin);
+    let either = |first: &Ast, second: &Ast| Ast::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen {
+            condition: Ast::BinaryOp {
+                left: Box::new(begin.clone()),
+                op: BinaryOperator::LtEq,
+                right: Box::new(end.clone()),
+            },
+            result: first.clone(),
+        }],
+        else_result: Some(Box::new(second.clone())),
+    };
+    Some((either(&begin, &end), either(&end, &begin)))
 }
 
 fn rounded(name: &str, unit: &DateTimeField, expr: Ast) -> Ast {

@@ -146,6 +146,8 @@ pub struct FromChangelogSpec {
     pub invalid: InvalidOp,
     /// Output columns, as columns of the input.
     pub columns: Vec<usize>,
+    /// Whether `-U` rows are to be emitted.
+    pub emit_before: bool,
     /// The output's schema.
     pub schema: SchemaRef,
 }
@@ -189,34 +191,31 @@ impl Operator for FromChangelog {
         };
         let codes = codes.as_string_view();
         let mut kinds = Vec::with_capacity(chunk.len());
-        let mut kept: Vec<u32> = Vec::new();
-        let mut dropped = 0;
+        let mut kept: Vec<u32> = Vec::with_capacity(chunk.len());
+        let mut unknown = 0;
         for row in 0..chunk.len() {
             let code = codes.is_valid(row).then(|| codes.value(row));
             let kind = code.and_then(|code| self.spec.codes.iter().find(|(known, _)| known == code));
             match kind {
+                Some((_, Kind::UpdateBefore)) if !self.spec.emit_before => {}
                 Some((_, kind)) => {
-                    if dropped > 0 {
-                        kept.push(row as u32);
-                    }
+                    kept.push(row as u32);
                     kinds.push(*kind);
                 }
                 None if self.spec.invalid == InvalidOp::Fail => return Err(self.invalid(code)),
                 None => {
-                    if dropped == 0 {
-                        kept = (0..row as u32).collect();
-                        if self.spec.invalid == InvalidOp::Log {
-                            log::warn!("{}; the row is dropped", self.invalid(code));
-                        }
+                    if unknown == 0 && self.spec.invalid == InvalidOp::Log {
+                        log::warn!("{}; the row is dropped", self.invalid(code));
                     }
-                    dropped += 1;
+                    unknown += 1;
                 }
             }
         }
-        if dropped > 1 && self.spec.invalid == InvalidOp::Log {
-            log::warn!("FROM_CHANGELOG: {} more rows with unknown operation codes are dropped", dropped - 1);
+        if unknown > 1 && self.spec.invalid == InvalidOp::Log {
+            log::warn!("FROM_CHANGELOG: {} more rows with unknown operation codes are dropped", unknown - 1);
         }
-        let batch = if dropped == 0 { chunk.batch } else { chunk.take(&UInt32Array::from(kept))?.batch };
+        let all = kept.len() == chunk.len();
+        let batch = if all { chunk.batch } else { chunk.take(&UInt32Array::from(kept))?.batch };
         let options = RecordBatchOptions::new().with_row_count(Some(kinds.len()));
         let columns = self.spec.columns.iter().map(|i| batch.column(*i).clone()).collect();
         let batch = RecordBatch::try_new_with_options(self.spec.schema.clone(), columns, &options)?;

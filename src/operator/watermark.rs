@@ -1,70 +1,136 @@
 //! Assigns watermarks from `WATERMARK FOR column AS expression`.
+//!
+//! # Exactness
+//! Whether a row is late must depend on the rows before it alone, and not on how they came in batches. The
+//! watermark behind a row is the largest value of the expression up to it; but to tell it behind each row would
+//! cut every chunk into rows. It matters only for rows that it makes late, so:
+//!
+//! ```text
+//!  rows        7   9   8   12  | 6   13 |       watermark = time - 3
+//!  watermark   4   6   6    9  |     10 |
+//!                              9 is told here, because 6 <= 9; 10 is told behind the chunk
+//! ```
+//! Rows and results are the same as if it had been told behind each row, as Flink does with
+//! `pipeline.auto-watermark-interval` = 0; `scan.watermark.emit.strategy` makes no difference for that reason.
+//!
+//! # Splits
+//! A file that is read after another one may hold older rows, which are not late for that: event time runs
+//! in each split for itself. A split that was left counts as ended, so what remains is the one that is being
+//! read, and those that nobody has begun. Of these nothing is known: while there are any, no watermark is told. Hence
+//! the rows of several files are late or not whatever the order of the files, and with one task everything
+//! is the same in every run. The price is state: what waits for the watermark is kept until the last
+//! file has been begun.
+//!
+//! # Idleness
+//! A source that has had nothing to read for `table.exec.source.idle-timeout` says so, and operators with other
+//! inputs go on without it, until its next row. Rows that are there but cannot be read, because something
+//! behind has no room, do not make it idle.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use arrow::array::Array;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{
+    DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
 use datafusion_physical_expr::PhysicalExpr;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::message::WatermarkClock;
-use crate::flow::{Chunk, Kind, Message, Operator, Output, Watermark};
-use crate::operator::window::times::millis;
+use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Split, Status, Watermark};
 
-/// Emits the largest value of the watermark expression behind each chunk, when it has grown. Before a row that is
-/// late by what the rows before it say, the chunk is cut and the watermark comes in between: what is late
-/// does not depend on how rows came in batches.
+/// A watermark that was planned.
+#[derive(Debug, Clone)]
+pub struct WatermarkSpec {
+    /// Position of the event time column.
+    pub rowtime: usize,
+    /// Gives a timestamp; a row for which it is NULL does not move the watermark.
+    pub expression: Arc<dyn PhysicalExpr>,
+    /// After so long without a row the source is idle; `None`: never.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Emits the largest value of the watermark expression: before a row that it makes late, else behind the
+/// chunk.
 #[derive(Debug)]
 pub struct WatermarkAssigner {
-    expression: Arc<dyn PhysicalExpr>,
-    /// The time attribute.
-    column: Option<usize>,
+    spec: WatermarkSpec,
+    /// What was emitted.
     clock: WatermarkClock,
+    /// The largest value in the current split.
+    largest: Option<i64>,
+    split: Split,
+    idle: bool,
+    /// The last time that there was a row.
+    active: Option<Instant>,
 }
 
 impl WatermarkAssigner {
-    /// `expression` gives a timestamp; a row for which it is NULL does not move the watermark.
-    pub fn new(expression: Arc<dyn PhysicalExpr>) -> Self {
-        Self { expression, column: None, clock: WatermarkClock::default() }
-    }
-
-    /// The column whose values are late when a watermark has reached them.
-    pub fn of(self, column: Option<usize>) -> Self {
-        Self { column, ..self }
-    }
-
-    /// Rows before which the watermark has to come, and what it is there.
-    fn cuts(&self, chunk: &Chunk, marks: &dyn Array) -> Result<Vec<(usize, i64)>> {
-        let Some(times) = self.column.map(|c| chunk.batch.column(c)) else { return Ok(Vec::new()) };
-        let (instants, values) = (millis(times)?, millis(marks)?);
-        let mut cuts = Vec::new();
-        let mut latest = self.clock.current().map_or(i64::MIN, Watermark::millis);
-        // The part of it that is known downstream.
-        let mut told = latest;
-        for (row, (&instant, &mark)) in instants.iter().zip(values.iter()).enumerate() {
-            if instant <= latest && latest > told && times.is_valid(row) {
-                // An update stays whole.
-                let row = match chunk.kinds.get(row) {
-                    Kind::UpdateAfter if row > 0 => row - 1,
-                    _ => row,
-                };
-                cuts.push((row, latest));
-                told = latest;
-            }
-            if mark > latest && marks.is_valid(row) {
-                latest = mark;
-            }
+    /// For one task.
+    pub fn new(spec: WatermarkSpec) -> Self {
+        Self {
+            spec,
+            clock: WatermarkClock::default(),
+            largest: None,
+            split: Split::default(),
+            idle: false,
+            active: None,
         }
-        Ok(cuts)
+    }
+
+    /// Emits the largest watermark, if it has grown and may be told.
+    fn tell(&mut self, out: &mut Output) {
+        if let Some(watermark) = self.largest.and_then(|millis| self.clock.advance(millis)) {
+            out.push(Message::Watermark(watermark));
+        }
     }
 }
 
-/// The largest timestamp of an array, in milliseconds since the epoch (rounded down).
-fn max_millis(array: &dyn Array) -> Result<Option<i64>> {
-    let values = millis(array)?;
-    Ok(match array.null_count() {
-        0 => values.iter().copied().max(),
-        _ => (0..values.len()).filter(|&i| array.is_valid(i)).map(|i| values[i]).max(),
-    })
+/// Timestamps in milliseconds since the epoch, rounded down. The end of time is kept for
+/// [`Watermark::END`].
+fn millis(array: &ArrayRef) -> Result<Vec<i64>> {
+    let DataType::Timestamp(unit, _) = array.data_type() else {
+        return Err(Error::internal("a watermark that is not a timestamp reached the runtime"));
+    };
+    let mut millis: Vec<i64> = match unit {
+        TimeUnit::Second => {
+            let seconds = array.as_primitive::<TimestampSecondType>().values();
+            seconds.iter().map(|s| s.saturating_mul(1000)).collect()
+        }
+        TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().values().to_vec(),
+        TimeUnit::Microsecond => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>().values();
+            micros.iter().map(|us| us.div_euclid(1000)).collect()
+        }
+        TimeUnit::Nanosecond => {
+            let nanos = array.as_primitive::<TimestampNanosecondType>().values();
+            nanos.iter().map(|ns| ns.div_euclid(1_000_000)).collect()
+        }
+    };
+    millis.iter_mut().for_each(|m| *m = (*m).min(i64::MAX - 1));
+    Ok(millis)
+}
+
+/// Which half of an update a row is. Nothing comes between the two: they are late together.
+enum Update {
+    None,
+    Before,
+    After,
+}
+
+fn update(kinds: &Kinds, row: usize, rows: usize) -> Update {
+    match kinds {
+        Kinds::Changes(k)
+            if k[row] == Kind::UpdateBefore && row + 1 < rows && k[row + 1] == Kind::UpdateAfter =>
+        {
+            Update::Before
+        }
+        Kinds::Changes(k) if row > 0 && k[row] == Kind::UpdateAfter && k[row - 1] == Kind::UpdateBefore => {
+            Update::After
+        }
+        _ => Update::None,
+    }
 }
 
 impl Operator for WatermarkAssigner {
@@ -72,22 +138,83 @@ impl Operator for WatermarkAssigner {
         "WatermarkAssigner"
     }
 
+    fn open(&mut self, _context: OperatorContext) -> Result<()> {
+        self.active = Some(Instant::now());
+        Ok(())
+    }
+
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
-        let values = self.expression.evaluate(&chunk.batch)?.into_array(chunk.len())?;
-        let mut from = 0;
-        for (row, latest) in self.cuts(&chunk, &values)? {
-            out.chunk(chunk.slice(from, row - from));
-            from = row;
-            if let Some(watermark) = self.clock.advance(latest) {
-                out.push(Message::Watermark(watermark));
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        if self.spec.idle_timeout.is_some() {
+            self.active = Some(Instant::now());
+            if std::mem::take(&mut self.idle) {
+                out.push(Message::Status(Status::Active));
             }
         }
-        let watermark = max_millis(&values)?.and_then(|millis| self.clock.advance(millis));
-        out.chunk(if from == 0 { chunk } else { chunk.slice(from, chunk.len() - from) });
-        if let Some(watermark) = watermark {
-            out.push(Message::Watermark(watermark));
+        let times = chunk.batch.column(self.spec.rowtime);
+        if times.null_count() > 0 {
+            let name = chunk.batch.schema_ref().field(self.spec.rowtime).name().clone();
+            return Err(Error::execution(format!("rowtime column '{name}' is NULL"))
+                .with_detail(format!("{} of {} rows have no event time", times.null_count(), times.len()))
+                .with_hint(format!(
+                    "a column with a WATERMARK must not be NULL; compute it, such as COALESCE({name}, ...)"
+                )));
+        }
+        let times = millis(times)?;
+        let values = self.spec.expression.evaluate(&chunk.batch)?.into_array(chunk.len())?;
+        let marks = millis(&values)?;
+        let held = self.split.others_pending;
+        let mut start = 0;
+        for row in 0..chunk.len() {
+            let time = match update(&chunk.kinds, row, times.len()) {
+                Update::None => times[row],
+                Update::Before => times[row].min(times[row + 1]),
+                Update::After => i64::MAX,
+            };
+            let late = self.largest.is_some_and(|largest| time <= largest);
+            if late && !held && self.largest > self.clock.current().map(Watermark::millis) {
+                out.chunk(chunk.slice(start, row - start));
+                self.tell(out);
+                start = row;
+            }
+            if values.is_valid(row) {
+                self.largest = self.largest.max(Some(marks[row]));
+            }
+        }
+        match start {
+            0 => out.chunk(chunk),
+            _ => out.chunk(chunk.slice(start, chunk.len() - start)),
+        }
+        if !held {
+            self.tell(out);
         }
         Ok(())
+    }
+
+    fn split(&mut self, split: Split) -> bool {
+        if split.id != self.split.id {
+            self.largest = None;
+        }
+        self.split = split;
+        true
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let timeout = self.spec.idle_timeout.filter(|_| !self.idle)?;
+        self.active.and_then(|active| active.checked_add(timeout))
+    }
+
+    fn timer(&mut self, _now: Instant, out: &mut Output) -> Result<()> {
+        self.idle = true;
+        out.push(Message::Status(Status::Idle));
+        Ok(())
+    }
+
+    fn postpone(&mut self, now: Instant) -> bool {
+        self.active = Some(now);
+        true
     }
 
     fn end(&mut self, out: &mut Output) -> Result<()> {
@@ -98,37 +225,161 @@ impl Operator for WatermarkAssigner {
 }
 
 #[cfg(test)]
-mod late_tests {
+mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::time::Instant;
-
-    use arrow::array::{AsArray, RecordBatch, TimestampMillisecondArray};
-    use arrow::datatypes::TimestampMillisecondType;
+    use arrow::array::{RecordBatch, TimestampMillisecondArray};
     use datafusion_physical_expr::expressions::Column;
+    use proptest::prelude::*;
 
     use super::*;
 
-    #[test]
-    fn a_row_is_late_when_a_row_before_it_says_so() {
-        let mut assigner = WatermarkAssigner::new(Arc::new(Column::new("ts", 0))).of(Some(0));
-        let mut out = Output::default();
-        let mut send = |times: &[Option<i64>]| {
-            let column = Arc::new(TimestampMillisecondArray::from(times.to_vec())) as _;
-            let batch = RecordBatch::try_from_iter_with_nullable([("ts", column, true)]).unwrap();
-            assigner.chunk(Chunk::append(batch, Instant::now()), &mut out).unwrap();
-            let shown = out.drain().map(|message| match message {
-                Message::Data(chunk) => {
-                    let times = chunk.batch.column(0).as_primitive::<TimestampMillisecondType>();
-                    format!("{:?}", times.iter().flatten().collect::<Vec<_>>())
-                }
-                Message::Watermark(w) => w.millis().to_string(),
-                _ => String::new(),
-            });
-            shown.collect::<Vec<_>>().join(" ")
+    fn assigner(idle_timeout: Option<Duration>) -> WatermarkAssigner {
+        let expression = Arc::new(Column::new("mark", 1));
+        WatermarkAssigner::new(WatermarkSpec { rowtime: 0, expression, idle_timeout })
+    }
+
+    /// Rows of time and watermark.
+    fn chunk(rows: &[(Option<i64>, Option<i64>)]) -> Chunk {
+        let times: ArrayRef = Arc::new(rows.iter().map(|r| r.0).collect::<TimestampMillisecondArray>());
+        let marks: ArrayRef = Arc::new(rows.iter().map(|r| r.1).collect::<TimestampMillisecondArray>());
+        let batch = RecordBatch::try_from_iter_with_nullable([("ts", times, true), ("mark", marks, true)]);
+        Chunk::append(batch.unwrap(), Instant::now())
+    }
+
+    /// Times, with watermarks three before them.
+    fn times(times: &[i64]) -> Chunk {
+        chunk(&times.iter().map(|&t| (Some(t), Some(t - 3))).collect::<Vec<_>>())
+    }
+
+    fn shown(out: &mut Output) -> String {
+        let show = |message: Message| match message {
+            Message::Data(chunk) => {
+                let times = chunk.batch.column(0).as_primitive::<TimestampMillisecondType>().values();
+                times.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")
+            }
+            Message::Watermark(Watermark::END) => "@END".into(),
+            Message::Watermark(watermark) => format!("@{}", watermark.millis()),
+            other => format!("{other:?}"),
         };
-        assert_eq!(send(&[Some(1), Some(2), Some(5)]), "[1, 2, 5] 5");
-        assert_eq!(send(&[Some(4), Some(7), None, Some(6), Some(3), Some(9)]), "[4, 7] 7 [6, 3, 9] 9");
-        assert_eq!(send(&[Some(9), None]), "[9]");
+        out.drain().map(show).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn fed(assigner: &mut WatermarkAssigner, chunk: Chunk) -> String {
+        let mut out = Output::default();
+        assigner.chunk(chunk, &mut out).unwrap();
+        shown(&mut out)
+    }
+
+    #[test]
+    fn a_watermark_stands_before_the_first_row_that_it_makes_late() {
+        let mut a = assigner(None);
+        assert_eq!(fed(&mut a, times(&[7, 9, 8, 12, 6, 13])), "7 9 8 12 | @9 | 6 13 | @10");
+        assert_eq!(fed(&mut a, times(&[9, 10])), "9 10", "late, but that was told");
+        assert_eq!(fed(&mut a, times(&[20, 17, 18])), "20 | @17 | 17 18");
+        assert_eq!(fed(&mut a, times(&[])), "");
+        let mut out = Output::default();
+        a.end(&mut out).unwrap();
+        assert_eq!(shown(&mut out), "@END | End");
+    }
+
+    #[test]
+    fn updates_stay_whole() {
+        use Kind::{UpdateAfter, UpdateBefore};
+        let kinds =
+            Kinds::Changes(vec![Kind::Insert, UpdateBefore, UpdateAfter, UpdateBefore, UpdateAfter].into());
+        let changes = Chunk { kinds, ..times(&[10, 20, 5, 30, 16]) };
+        assert_eq!(fed(&mut assigner(None), changes), "10 | @7 | 20 5 | @17 | 30 16 | @27");
+    }
+
+    #[test]
+    fn times_before_1970_and_at_the_end_of_time_work() {
+        let mut a = assigner(None);
+        let rows = [(Some(i64::MIN), Some(i64::MIN)), (Some(-5), Some(-8)), (Some(-5), None)];
+        assert_eq!(fed(&mut a, chunk(&rows)), format!("{} -5 -5 | @-8", i64::MIN));
+        let rows = [(Some(i64::MAX), Some(i64::MAX))];
+        assert_eq!(fed(&mut a, chunk(&rows)), format!("{} | @{}", i64::MAX, i64::MAX - 1));
+    }
+
+    #[test]
+    fn a_missing_time_is_an_error() {
+        let e = assigner(None).chunk(chunk(&[(None, Some(1))]), &mut Output::default()).unwrap_err();
+        assert_eq!(e.message(), "rowtime column 'ts' is NULL");
+    }
+
+    #[test]
+    fn nothing_is_told_before_all_splits_are_begun() {
+        let mut a = assigner(None);
+        a.split(Split { id: 1, others_pending: true });
+        assert_eq!(fed(&mut a, times(&[10, 20, 5])), "10 20 5");
+        a.split(Split { id: 2, others_pending: true });
+        assert_eq!(fed(&mut a, times(&[8])), "8");
+        a.split(Split { id: 3, others_pending: false });
+        assert_eq!(fed(&mut a, times(&[4, 9, 6])), "4 9 | @6 | 6");
+        // Others have begun the last one while this task was in the middle of its own.
+        let mut a = assigner(None);
+        a.split(Split { id: 1, others_pending: true });
+        assert_eq!(fed(&mut a, times(&[10])), "10");
+        a.split(Split { id: 1, others_pending: false });
+        assert_eq!(fed(&mut a, times(&[5])), "@7 | 5");
+    }
+
+    #[test]
+    fn a_source_without_rows_becomes_idle() {
+        let timeout = Duration::from_secs(5);
+        let mut a = assigner(Some(timeout));
+        assert_eq!(a.deadline(), None, "it is not open yet");
+        let start = Instant::now();
+        assert!(a.postpone(start));
+        assert_eq!(a.deadline(), Some(start + timeout));
+        let mut out = Output::default();
+        a.timer(start + timeout, &mut out).unwrap();
+        assert_eq!((shown(&mut out).as_str(), a.deadline()), ("Status(Idle)", None));
+        assert_eq!(fed(&mut a, times(&[10])), "Status(Active) | 10 | @7");
+        assert!(a.deadline().is_some());
+    }
+
+    proptest! {
+        /// The rows that are late are those that would be if the watermark were told behind each row.
+        #[test]
+        fn batches_do_not_matter(
+            rows in prop::collection::vec((0..40i64, prop::option::of(0..40i64)), 1..60),
+            cuts in prop::collection::vec(1..9usize, 1..60),
+        ) {
+            let mut largest = None;
+            let mut expected = Vec::new();
+            for (time, mark) in &rows {
+                expected.push((*time, Some(*time) <= largest));
+                largest = largest.max(*mark);
+            }
+            let mut a = assigner(None);
+            let (mut seen, mut told) = (Vec::new(), None);
+            let mut rest: &[_] = &rows;
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, others) = rest.split_at(rest.len().min(*cut));
+                rest = others;
+                let piece: Vec<_> = piece.iter().map(|(time, mark)| (Some(*time), *mark)).collect();
+                let mut out = Output::default();
+                a.chunk(chunk(&piece), &mut out).unwrap();
+                for message in out.drain() {
+                    match message {
+                        Message::Watermark(watermark) => {
+                            prop_assert!(Some(watermark.millis()) > told);
+                            told = Some(watermark.millis());
+                        }
+                        Message::Data(chunk) => {
+                            let times = chunk.batch.column(0).as_primitive::<TimestampMillisecondType>();
+                            seen.extend(times.values().iter().map(|&t| (t, Some(t) <= told)));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            prop_assert_eq!(seen, expected);
+            prop_assert_eq!(told, largest);
+        }
     }
 }

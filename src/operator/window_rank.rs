@@ -11,12 +11,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
 
-use super::event_time::{instant_of_local, millis};
+use super::event_time::millis;
 use super::ranking::{RankFunction, Ranking, SortColumn, SortKeys, key_of};
 use super::top_n::with_rank;
+use super::window::WindowSpec;
+use super::window::zone::WindowClock;
 use crate::error::Result;
 use crate::flow::{Chunk, Message, Operator, Output, Watermark};
 use crate::state::KeyTable;
@@ -33,8 +34,8 @@ pub struct WindowRankSpec {
     pub partition: Vec<usize>,
     /// Position of `window_end`.
     pub window_end: usize,
-    /// The zone whose local time `window_end` shows; `None` where it is UTC.
-    pub zone: Option<Tz>,
+    /// The windows.
+    pub window: WindowSpec,
     /// ORDER BY.
     pub sort: Vec<SortColumn>,
     /// What numbers the rows.
@@ -60,10 +61,12 @@ pub struct WindowRank {
     keys: KeyTable,
     sort: SortKeys,
     ranking: Ranking,
-    /// Partitions by the end of their window (milliseconds since the epoch).
+    clock: WindowClock,
+    /// Partitions by the end of their window, as its column shows it.
     windows: BTreeMap<i64, Vec<u32>>,
     slots: Vec<u32>,
-    watermark: Option<i64>,
+    /// Windows that end here or before are complete.
+    closed: Option<i64>,
     late: u64,
 }
 
@@ -81,9 +84,10 @@ impl WindowRank {
                 spec.latest_first,
                 &spec.input,
             )?,
+            clock: WindowClock::new(&spec.window)?,
             windows: BTreeMap::new(),
             slots: Vec::new(),
-            watermark: None,
+            closed: None,
             late: 0,
             spec,
         })
@@ -99,29 +103,15 @@ impl WindowRank {
         self.keys.memory() + self.ranking.memory()
     }
 
-    /// Ends of the rows' windows.
-    fn ends(&self, chunk: &Chunk) -> Result<Vec<i64>> {
-        let mut ends = millis(chunk.batch.column(self.spec.window_end), "a window")?;
-        if let Some(zone) = self.spec.zone {
-            let mut last = (i64::MIN, i64::MIN);
-            for end in &mut ends {
-                if *end != last.0 {
-                    last = (*end, instant_of_local(*end, zone));
-                }
-                *end = last.1;
-            }
-        }
-        Ok(ends)
-    }
-
     fn is_complete(&self, end: i64) -> bool {
-        self.watermark.is_some_and(|w| end.saturating_sub(1) <= w)
+        self.closed.is_some_and(|closed| end <= closed)
     }
 
-    /// Emits windows that end at the watermark or before it.
-    fn close(&mut self, watermark: i64, out: &mut Output) -> Result<()> {
+    /// Emits windows that are complete.
+    fn close(&mut self, out: &mut Output) -> Result<()> {
         let mut complete = Vec::new();
-        while let Some(entry) = self.windows.first_entry().filter(|e| e.key().saturating_sub(1) <= watermark)
+        while let Some(entry) = self.windows.first_entry()
+            && self.closed.is_some_and(|closed| *entry.key() <= closed)
         {
             complete.extend(entry.remove());
         }
@@ -149,7 +139,7 @@ impl Operator for WindowRank {
     }
 
     fn chunk(&mut self, mut chunk: Chunk, _out: &mut Output) -> Result<()> {
-        let mut ends = self.ends(&chunk)?;
+        let mut ends = millis(chunk.batch.column(self.spec.window_end), "a window")?;
         if ends.iter().any(|&end| self.is_complete(end)) {
             let timely: Vec<u32> =
                 (0..chunk.len() as u32).filter(|&r| !self.is_complete(ends[r as usize])).collect();
@@ -178,8 +168,8 @@ impl Operator for WindowRank {
     }
 
     fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
-        self.watermark = Some(watermark.millis());
-        self.close(watermark.millis(), out)?;
+        self.closed = Some(self.clock.closed_by(watermark.millis()));
+        self.close(out)?;
         out.push(Message::Watermark(watermark));
         Ok(())
     }

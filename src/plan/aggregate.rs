@@ -291,7 +291,7 @@ impl Planner {
         let calls = calls.collect::<Result<Vec<_>>>()?;
         let arrow = aggregate_schema(&aggregate.schema, &input.arrow, &keys, &calls);
         let input_changes = !input.properties.changes.is_append();
-        let state_ttl = self.state.config.state_ttl();
+        let state_ttl = self.state_ttl(&aggregate.input);
         let spec = GroupAggregateSpec {
             keys: keys.clone(),
             calls,

@@ -18,17 +18,18 @@ use sqlparser::ast::{
     visit_expressions_mut,
 };
 
+use super::changelog_functions;
 use super::group_window::{GROUP_WINDOW, group_window};
 use super::naming::{aliased_subquery, number_columns};
-use super::node::ElementsNode;
+use super::node::{ElementsNode, StateTtlNode};
 use super::provider::{Planner, parser_options};
-use super::set::{RewriteSets, set_plan, set_relation};
+use super::set::{RewriteSets, set_error, set_plan, set_relation};
 use super::table_function::{call_of, function_name};
 use super::version::version_of;
 use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
-use crate::sql::hints::{HINT_PREFIX, TableHints, take_hints};
+use crate::sql::hints::{HINT_PREFIX, STATE_TTL_CALL, TableHints, take_hints};
 
 /// `a[1].b`: DataFusion takes the field behind a subscript as a string.
 pub(super) fn read_fields<T: VisitMut>(node: &mut T) {
@@ -91,6 +92,32 @@ impl Relations {
     }
 
     /// A table with hints or a version.
+    fn hinted(
+        &self,
+        mut name: ObjectName,
+        version: Option<TableVersion>,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        let hints = take_hints(&mut name)?;
+        let Some(ttl) = hints.state_ttl.clone() else {
+            crate::sql::hints::put_hints(&mut name, &hints)?;
+            return self.table(name, version);
+        };
+        let span = ttl.value.span;
+        let rest = TableHints { state_ttl: None, ..hints };
+        // A name without other hints may be that of a WITH query, which is known elsewhere.
+        let plain = version.is_none() && rest.options.is_empty() && rest.lookup.is_empty();
+        let plan = match plain {
+            true => context.plan(plain_table(name))?,
+            false => {
+                crate::sql::hints::put_hints(&mut name, &rest)?;
+                self.table(name, version)?
+            }
+        };
+        with_state_ttl(plan, &ttl.value.value).map_err(|e| e.at(span))
+    }
+
+    /// A table with hints or a version.
     fn table(&self, mut name: ObjectName, version: Option<TableVersion>) -> Result<LogicalPlan> {
         let hints = take_hints(&mut name)?;
         let span = span_of(name.span());
@@ -149,11 +176,16 @@ impl Relations {
     ) -> Result<LogicalPlan> {
         let span = span_of(name.span());
         let function = function_name(name).unwrap_or_default();
-        if name.0.last().and_then(|p| p.as_ident()).is_some_and(|i| i.value == GROUP_WINDOW) {
-            return group_window(span, args, context, self.planner.zone());
+        match name.0.last().and_then(|p| p.as_ident()).map(|i| i.value.as_str()) {
+            Some(GROUP_WINDOW) => return group_window(span, args, context, self.planner.zone()),
+            Some(STATE_TTL_CALL) => return hinted_subquery(args, context).map_err(|e| e.at(span)),
+            _ => {}
         }
         if is_window_function(&function) {
             return window_table(&function, name, args, context, self.planner.zone());
+        }
+        if changelog_functions::FUNCTIONS.contains(&function.as_str()) {
+            return changelog_functions::changelog_table(name, args, context, self.planner.zone());
         }
         let known = TABLE_CALLS.iter().copied();
         let error = Error::plan(format!("table function '{name}' is not known")).at(span);
@@ -321,13 +353,13 @@ impl RelationPlanner for Relations {
         let planned =
             |plan, alias| Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))));
         if let Some((kind, union)) = set_relation(&relation) {
-            return planned(set_plan(kind, context.plan(union)?)?, None);
+            return planned(set_plan(kind, context.plan(union).map_err(|e| set_error(kind, e))?)?, None);
         }
         match relation {
             TableFactor::Table { name, alias, args: None, version, .. }
                 if version.is_some() || has_hints(&name) =>
             {
-                planned(self.table(name, version)?, alias)
+                planned(self.hinted(name, version, context)?, alias)
             }
             TableFactor::Table { name, alias, args: None, version: None, .. }
                 if quoted_file(&name).is_some() =>
@@ -412,8 +444,59 @@ impl RelationPlanner for Relations {
     }
 }
 
+/// Puts a STATE_TTL hint on a plan.
+fn with_state_ttl(plan: LogicalPlan, ttl: &str) -> Result<LogicalPlan> {
+    let reference = match &plan {
+        LogicalPlan::TableScan(scan) => scan.source.downcast_ref::<super::provider::TableRef>(),
+        _ => None,
+    };
+    if let Some(reference) = reference
+        && super::resolve::must_look_up(reference)
+    {
+        return Err(Error::plan(format!(
+            "hint STATE_TTL names '{}', a lookup table, of which no state is kept",
+            reference.table.name
+        ))
+        .with_hint("how long answers are kept says the option 'lookup.partial-cache.expire-after-write'"));
+    }
+    let ttl = crate::catalog::options::parse_duration(ttl)?;
+    Ok(LogicalPlan::Extension(Extension { node: Arc::new(StateTtlNode { input: plan, ttl }) }))
+}
+
+/// `$state_ttl('1d', (query))`
+fn hinted_subquery(args: Vec<FunctionArg>, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+    let internal = || Error::internal("a hint of a subquery was not carried as planned");
+    let mut args = args.into_iter().filter_map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e),
+        _ => None,
+    });
+    let (Some(ast::Expr::Value(ttl)), Some(ast::Expr::Subquery(subquery))) = (args.next(), args.next())
+    else {
+        return Err(internal());
+    };
+    let ttl = ttl.value.into_string().ok_or_else(internal)?;
+    let bare = TableFactor::Derived { lateral: false, subquery, alias: None, sample: None };
+    with_state_ttl(number_columns(context.plan(bare)?)?, &ttl)
+}
+
+/// A table by its name alone.
+fn plain_table(name: ObjectName) -> TableFactor {
+    TableFactor::Table {
+        name,
+        alias: None,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
 /// Functions in FROM that take tables.
-const TABLE_CALLS: &[&str] = &["TUMBLE", "HOP", "CUMULATE", "SESSION"];
+const TABLE_CALLS: &[&str] = &["TUMBLE", "HOP", "CUMULATE", "SESSION", "TO_CHANGELOG", "FROM_CHANGELOG"];
 
 fn is_table_call(function: &str) -> bool {
     TABLE_CALLS.contains(&function)

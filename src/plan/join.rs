@@ -22,11 +22,11 @@ use super::lookup_join::{conjunction, family, is_lookup_side, shown};
 use super::lower::{physical, with_columns};
 use super::provider::{Planner, RawTable};
 use super::resolve::must_look_up;
+use super::window::show_window;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::join::window::{self, WindowJoinSpec};
 use crate::operator::join::{JoinInput, JoinKind, JoinSpec, RegularJoin};
-use crate::operator::window::{WindowKind, WindowSpec};
 
 /// An equality between the sides.
 #[derive(Debug, Clone)]
@@ -252,19 +252,6 @@ fn window_keys(keys: &[Key], left: &Node, right: &Node) -> Option<[usize; 2]> {
     Some([find(l.start, r.start)?, find(l.end, r.end)?])
 }
 
-/// Windows as EXPLAIN shows them.
-fn show_window(spec: &WindowSpec) -> String {
-    let time = |millis: i64| format!("{:?}", Duration::from_millis(millis.unsigned_abs()));
-    match spec.kind {
-        WindowKind::Tumble { size } => format!("TUMBLE(size=[{}])", time(size)),
-        WindowKind::Hop { slide, size } => format!("HOP(size=[{}], slide=[{}])", time(size), time(slide)),
-        WindowKind::Cumulate { step, size } => {
-            format!("CUMULATE(max_size=[{}], step=[{}])", time(size), time(step))
-        }
-        WindowKind::Session { gap } => format!("SESSION(gap=[{}])", time(gap)),
-    }
-}
-
 impl Planner {
     /// A join of any kind: with a lookup table, in time, of windows, of streams.
     pub(super) fn lower_join(&self, join: &Join) -> Result<Node> {
@@ -306,10 +293,11 @@ impl Planner {
                 !bounds.contains(&(position - 1))
             });
         }
-        let ttl = self.state.config.state_ttl().filter(|_| windows.is_none());
+        let ttl = |side| self.state_ttl(side).filter(|_| windows.is_none());
+        let ttls = [ttl(&join.left), ttl(&join.right)];
         let mut null_aware = join.null_aware;
         if null_aware
-            && (conditions.keys.len() != 1 || !conditions.residual.is_empty() || ttl.is_some())
+            && (conditions.keys.len() != 1 || !conditions.residual.is_empty() || ttls != [None; 2])
             && !conditions.keys.is_empty()
         {
             // What NOT IN compares comes first; what correlates it comes behind.
@@ -318,7 +306,7 @@ impl Planner {
             conditions.residual.insert(0, key.left.eq(key.right).or(unknown));
             null_aware = false;
         }
-        self.join_node(join, kind, (left, right), conditions, (null_aware, ttl), windows.is_some(), detail)
+        self.join_node(join, kind, (left, right), conditions, (null_aware, ttls), windows.is_some(), detail)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one join")]
@@ -328,7 +316,7 @@ impl Planner {
         kind: JoinKind,
         (left, right): (Node, Node),
         conditions: Conditions,
-        (null_aware, ttl): (bool, Option<Duration>),
+        (null_aware, ttls): (bool, [Option<Duration>; 2]),
         windowed: bool,
         condition: String,
     ) -> Result<Node> {
@@ -351,7 +339,7 @@ impl Planner {
             _ => output.extend(first_right..first_right + right_width),
         }
         let schema = output_schema(join, kind, &left.arrow, &right.arrow, (width, right_width));
-        let input = |node: &Node, keys: &[usize]| JoinInput {
+        let input = |node: &Node, keys: &[usize], ttl| JoinInput {
             schema: node.arrow.clone(),
             keys: keys.to_vec(),
             changes: !node.properties.changes.is_append(),
@@ -359,8 +347,8 @@ impl Planner {
         };
         let spec = JoinSpec {
             kind,
-            left: input(&left, &left_keys),
-            right: input(&right, &right_keys),
+            left: input(&left, &left_keys, ttls[0]),
+            right: input(&right, &right_keys, ttls[1]),
             null_equal: conditions.keys.iter().map(|k| k.null_equal).collect(),
             null_aware,
             residual,
@@ -391,11 +379,15 @@ impl Planner {
             let (Some(left_end), Some(right_end)) = (l.end, r.end) else {
                 return Err(Error::internal("a window join without window_end"));
             };
-            detail = format!("window=[{}], {detail}", show_window(&l.spec));
+            if l.processing || r.processing {
+                return Err(Error::unsupported("a join of windows of processing time is not supported")
+                    .with_hint("open the windows over an event time attribute"));
+            }
+            detail = format!("window=[{}], {detail}", show_window(&l.spec, "window_start, window_end", ""));
             properties.changes = Changes::APPEND;
             forward_window(&mut properties, kind, &l, &r, width);
             let spec =
-                WindowJoinSpec { zone: l.spec.zone.clone(), join: spec, window_end: [left_end, right_end] };
+                WindowJoinSpec { window: l.spec.clone(), join: spec, window_end: [left_end, right_end] };
             let with_end = |keys: &[usize], end: usize| {
                 Distribution::Keys(if null_aware { vec![end] } else { [keys, &[end]].concat() })
             };
@@ -505,8 +497,8 @@ fn forward_window(
         spec: right.spec.clone(),
         start: behind(right.start),
         end: behind(right.end),
-        time: behind(right.time),
         processing: right.processing,
+        time: behind(right.time),
     };
     properties.window = match kind {
         JoinKind::Right => Some(moved.clone()),

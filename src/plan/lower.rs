@@ -1,6 +1,7 @@
 //! Logical plan → tree of our own operators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -12,20 +13,20 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::changelog_functions::{FromChangelogNode, ToChangelogNode};
 use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
-use super::node::{UnnestNode, WatermarkNode, WindowTableNode};
+use super::node::{StateTtlNode, UnnestNode, WatermarkNode, WindowTableNode, state_ttl_of};
 use super::provider::{Planner, RawTable};
 use super::set::SetNode;
 use super::version::{SnapshotNode, VersionNode};
-use crate::catalog::Table;
 use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::calc::Calc;
 use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
 use crate::operator::unnest::{Unnest, UnnestSpec};
-use crate::operator::watermark::WatermarkAssigner;
+use crate::operator::watermark::{WatermarkAssigner, WatermarkSpec};
 
 /// Rows in a batch of a source, at most.
 const BATCH_ROWS: usize = 8192;
@@ -69,6 +70,15 @@ fn list(exprs: &[Expr]) -> String {
 }
 
 impl Planner {
+    /// How long an operator keeps what it knows of this input: by its STATE_TTL hint, else by
+    /// `table.exec.state.ttl`. `None`: for ever.
+    pub(super) fn state_ttl(&self, input: &LogicalPlan) -> Option<Duration> {
+        match state_ttl_of(input) {
+            Some(ttl) => Some(ttl).filter(|ttl| !ttl.is_zero()),
+            None => self.state.config.state_ttl(),
+        }
+    }
+
     /// Turns a rewritten logical plan into a tree of operators.
     pub fn lower(&self, plan: &LogicalPlan) -> Result<Node> {
         match plan {
@@ -108,8 +118,17 @@ impl Planner {
                 if let Some(node) = node.as_any().downcast_ref::<UnnestNode>() {
                     return unnest(self.lower(&node.input)?, node);
                 }
+                if let Some(node) = node.as_any().downcast_ref::<StateTtlNode>() {
+                    return self.lower(&node.input);
+                }
                 if let Some(node) = node.as_any().downcast_ref::<WindowTableNode>() {
                     return self.lower_window_table(node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<ToChangelogNode>() {
+                    return self.lower_to_changelog(node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<FromChangelogNode>() {
+                    return self.lower_from_changelog(node);
                 }
                 if let Some(node) = node.as_any().downcast_ref::<SetNode>() {
                     return self.lower_set(node);
@@ -164,7 +183,7 @@ impl Planner {
             return Err(Error::internal(format!("table '{}' was not resolved", scan.table_name)));
         };
         let wanted = scan.projection.clone().unwrap_or_else(|| (0..raw.columns.len()).collect());
-        let node = scan_node(scan, raw, &wanted)?;
+        let node = self.scan_node(scan, raw, &wanted)?;
         let Body::Source(source) = &node.body else { return Ok(node) };
         if source.changelog() != SourceChangelog::Upsert {
             return Ok(node);
@@ -175,57 +194,22 @@ impl Planner {
         let more = (0..raw.columns.len()).filter(|i| is_key(i) && !wanted.contains(i));
         let all: Vec<usize> = wanted.iter().copied().chain(more).collect();
         if all.len() == wanted.len() {
-            return normalize(node, table);
+            return normalize(node);
         }
-        let node = normalize(scan_node(scan, raw, &all)?, table)?;
+        let node = normalize(self.scan_node(scan, raw, &all)?)?;
         let columns: Vec<Expr> =
             node.schema.columns().into_iter().take(wanted.len()).map(Expr::Column).collect();
         calc(node, None, Some((&columns, &scan.projected_schema)))
     }
 }
 
-/// Reads columns of a table.
-fn scan_node(scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
-    let table = &raw.reference.table;
-    let connector = crate::connector::connector(table.options.required("connector")?)?;
-    let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
-    let request = ScanRequest {
-        table: table.clone(),
-        projection: projection.iter().map(|&i| raw.columns[i]).collect(),
-        schema: schema.clone(),
-        batch_rows: BATCH_ROWS,
-    };
-    let source = connector.source(&request).map_err(|e| e.at(raw.reference.hints.span))?;
-    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-    let detail = source.describe();
-    let detail = format!(
-        "{} ({}{}{}) [{}]",
-        table.name,
-        connector.name(),
-        if detail.is_empty() { "" } else { ": " },
-        detail,
-        names.join(", ")
-    );
-    let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
-    let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
-    let properties = Properties {
-        changes: match source.changelog() {
-            SourceChangelog::Append => Changes::APPEND,
-            SourceChangelog::Upsert | SourceChangelog::All => Changes::ALL,
-        },
-        keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
-        bounded: source.bounded(),
-        ..Properties::default()
-    };
-    let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
-    Ok(Node::source(source, detail, (Arc::new(qualified), schema), properties))
-}
-
-/// Upserts by primary key become changes.
-fn normalize(input: Node, table: &Table) -> Result<Node> {
+/// Upserts by their key become changes.
+pub(super) fn normalize(input: Node) -> Result<Node> {
     let Some(key) = input.properties.keys.first().cloned() else {
-        return Err(Error::internal(format!("the key of '{}' was left out of its scan", table.name)));
+        return Err(Error::internal(format!("upserts without their key: {}", input.detail)));
     };
+    let names: Vec<&str> = key.iter().map(|&i| input.arrow.field(i).name().as_str()).collect();
+    let detail = format!("key=[{}]", names.join(", "));
     let spec = ChangelogNormalizeSpec { keys: key.clone(), schema: input.arrow.clone(), emit_before: true };
     let build: BuildNode = Arc::new(move |wiring| {
         let spec = ChangelogNormalizeSpec { emit_before: wiring.emit_before, ..spec.clone() };
@@ -233,7 +217,7 @@ fn normalize(input: Node, table: &Table) -> Result<Node> {
     });
     Ok(Node {
         name: "ChangelogNormalize",
-        detail: format!("key=[{}]", table.primary_key.join(", ")),
+        detail,
         body: Body::Operator(build),
         schema: input.schema.clone(),
         arrow: input.arrow.clone(),
@@ -243,6 +227,46 @@ fn normalize(input: Node, table: &Table) -> Result<Node> {
         warnings: Vec::new(),
         inputs: vec![Input { node: input, distribution: Distribution::Keys(key), demand: Demand::After }],
     })
+}
+
+impl Planner {
+    /// Reads columns of a table.
+    fn scan_node(&self, scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
+        let table = &raw.reference.table;
+        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
+        let request = ScanRequest {
+            table: table.clone(),
+            projection: projection.iter().map(|&i| raw.columns[i]).collect(),
+            schema: schema.clone(),
+            batch_rows: BATCH_ROWS,
+        };
+        let make = || connector.source(&request).map_err(|e| e.at(raw.reference.hints.span));
+        let source = self.source_of(&request, make)?;
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let detail = source.describe();
+        let detail = format!(
+            "{} ({}{}{}) [{}]",
+            table.name,
+            connector.name(),
+            if detail.is_empty() { "" } else { ": " },
+            detail,
+            names.join(", ")
+        );
+        let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
+        let key: Option<Vec<usize>> = table.primary_key.iter().map(position).collect();
+        let properties = Properties {
+            changes: match source.changelog() {
+                SourceChangelog::Append => Changes::APPEND,
+                SourceChangelog::Upsert | SourceChangelog::All => Changes::ALL,
+            },
+            keys: key.into_iter().filter(|key| !key.is_empty()).collect(),
+            bounded: source.bounded(),
+            ..Properties::default()
+        };
+        let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+        Ok(Node::source(source, detail, (Arc::new(qualified), schema), properties))
+    }
 }
 
 /// FETCH and OFFSET, which are whole numbers.
@@ -364,13 +388,13 @@ pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
 
 fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     let compiled = physical(&node.expression, &input.schema)?;
+    let rowtime = forwarded(std::slice::from_ref(&node.column), &input.schema)[0];
+    let rowtime = rowtime.ok_or_else(|| Error::internal("a rowtime that is not a column"))?;
+    let spec = WatermarkSpec { rowtime, expression: compiled, idle_timeout: node.idle_timeout };
+    let build: BuildOperator = Arc::new(move || Ok(Box::new(WatermarkAssigner::new(spec.clone()))));
     let columns = (input.schema.clone(), input.arrow.clone());
     let mut properties = input.properties.clone();
-    properties.rowtimes =
-        forwarded(std::slice::from_ref(&node.column), &input.schema).into_iter().flatten().collect();
-    let of = properties.rowtimes.first().copied();
-    let build: BuildOperator =
-        Arc::new(move || Ok(Box::new(WatermarkAssigner::new(compiled.clone()).of(of))));
+    properties.rowtimes = vec![rowtime];
     let detail = node.expression.human_display().to_string();
     Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, properties))
 }

@@ -18,6 +18,8 @@ pub struct WatermarkNode {
     pub column: Expr,
     /// The watermark of a row.
     pub expression: Expr,
+    /// After how long without rows a task of the source holds the watermark of the others back no more.
+    pub idle_timeout: Option<std::time::Duration>,
 }
 
 impl PartialOrd for WatermarkNode {
@@ -55,7 +57,7 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
             return internal_err!("a watermark has a column and an expression");
         }
         let column = exprs.remove(0);
-        Ok(Self { input: only(inputs)?, column, expression: only(exprs)? })
+        Ok(Self { input: only(inputs)?, column, expression: only(exprs)?, idle_timeout: self.idle_timeout })
     }
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         Some(vec![output_columns.to_vec()])
@@ -274,5 +276,61 @@ impl UserDefinedLogicalNodeCore for WindowTableNode {
         needed.sort_unstable();
         needed.dedup();
         Some(vec![needed])
+    }
+}
+
+/// `STATE_TTL('t'='1d')` on a table, view or subquery: how long the operator that keeps its rows keeps them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StateTtlNode {
+    /// The rows.
+    pub input: LogicalPlan,
+    /// 0: for ever.
+    pub ttl: std::time::Duration,
+}
+
+impl PartialOrd for StateTtlNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.input.partial_cmp(&other.input)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for StateTtlNode {
+    fn name(&self) -> &str {
+        "StateTtl"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        self.input.schema()
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+    fn prevent_predicate_push_down_columns(&self) -> std::collections::HashSet<String> {
+        std::collections::HashSet::new()
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateTtl: {:?}", self.ttl)
+    }
+    fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        Ok(Self { input: only(inputs)?, ttl: self.ttl })
+    }
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        Some(vec![output_columns.to_vec()])
+    }
+}
+
+/// What a STATE_TTL hint says about an input of an operator: its own table's, view's or subquery's. That of a join
+/// below belongs to the join.
+pub fn state_ttl_of(plan: &LogicalPlan) -> Option<std::time::Duration> {
+    match plan {
+        LogicalPlan::Extension(extension) => {
+            extension.node.as_any().downcast_ref::<StateTtlNode>().map(|node| node.ttl)
+        }
+        LogicalPlan::Projection(projection) => state_ttl_of(&projection.input),
+        LogicalPlan::Filter(filter) => state_ttl_of(&filter.input),
+        LogicalPlan::SubqueryAlias(alias) => state_ttl_of(&alias.input),
+        _ => None,
     }
 }

@@ -38,6 +38,8 @@ pub struct PlannerState {
     pub clock: Arc<dyn Clock>,
     /// The runtime for what waits.
     pub runtime: tokio::runtime::Handle,
+    /// The sources of this statement: equal scans are one.
+    pub sources: parking_lot::Mutex<Vec<super::share::Scanned>>,
 }
 
 impl fmt::Debug for PlannerState {
@@ -232,6 +234,7 @@ impl Planner {
     pub fn function_names(&self) -> Vec<String> {
         let mut names = self.state.functions.names();
         names.extend(crate::function::aggregate::aggregate_names());
+        names.extend(crate::function::window::window_function_names());
         names.sort();
         names.dedup();
         names
@@ -366,7 +369,7 @@ impl ContextProvider for Provider {
         crate::function::aggregate::aggregate_names()
     }
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        crate::function::window::window_function_names()
     }
     fn create_cte_work_table(&self, name: &str, _schema: SchemaRef) -> DfResult<Arc<dyn TableSource>> {
         plan_err!("recursive query '{name}' is not supported")

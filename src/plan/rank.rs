@@ -15,18 +15,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::datatypes::DataType;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, ScalarValue};
 use datafusion_expr::logical_plan::{Filter, Limit as LimitPlan, Projection, Sort, Window};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{
-    BinaryExpr, Expr, LogicalPlan, Operator as BinaryOperator, WindowFunctionDefinition, lit,
+    BinaryExpr, Expr, Extension, LogicalPlan, Operator as BinaryOperator, WindowFunctionDefinition, lit,
 };
 
 use super::graph::{Body, Changes, Demand, Distribution, Input, Node, Properties, Wiring};
-use super::lower::{calc, limit_of, with_columns};
+use super::lower::{calc, forwarded, limit_of, with_columns};
+use super::node::WindowTableNode;
 use super::over::{TimeOrder, by_keys, extended, names, order_names, sort_columns, time_order, window_call};
 use super::provider::Planner;
 use crate::error::{Error, Result};
@@ -35,6 +35,7 @@ use crate::function::window::WindowFunction;
 use crate::operator::deduplicate::{Deduplicate, DeduplicateSpec, Keep};
 use crate::operator::limit::{Budget, Limit};
 use crate::operator::top_n::{RankFunction, SortColumn, TopN, TopNSpec};
+use crate::operator::window::WindowSpec;
 use crate::operator::window_rank::{WindowRank, WindowRankSpec};
 
 /// Ranks that a predicate lets through.
@@ -239,8 +240,11 @@ impl Planner {
         let first = (function, from, to) == (RankFunction::RowNumber, 1, 1);
         let append = input.properties.changes.is_append();
         let time = time_order(&ranked.sort, &input.properties);
-        if let (true, Some(end)) = (append, window_end(&input.properties, partition)) {
-            return self.window_rank(input, ranked, end, first && matches!(time, TimeOrder::Event(_)));
+        if let (true, Some(end)) = (append, window_end(&input.properties, partition)?) {
+            // The time that the windows are made of orders their rows still, attribute or not.
+            let of_time = matches!(time, TimeOrder::Event(_))
+                || (ranked.sort.len() == 1 && is_windows_time(&window.input, &params.order_by[0].expr));
+            return self.window_rank(input, ranked, end, first && of_time);
         }
         match time {
             TimeOrder::Event(column) if first && append => self.deduplicate(input, ranked, Some(column)),
@@ -301,7 +305,7 @@ impl Planner {
         &self,
         input: Node,
         ranked: Ranked,
-        end: (usize, Option<Tz>),
+        end: (usize, WindowSpec),
         deduplicates: bool,
     ) -> Result<Node> {
         let name = if deduplicates { "WindowDeduplicate" } else { "WindowRank" };
@@ -311,7 +315,7 @@ impl Planner {
             name,
             partition: ranked.partition.clone(),
             window_end: end.0,
-            zone: end.1,
+            window: end.1,
             sort: ranked.sort.clone(),
             function: ranked.function,
             latest_first: deduplicates && descending,
@@ -503,14 +507,40 @@ fn position_keys(properties: &mut Properties, ranked: &Ranked, input: &Node) {
     }
 }
 
-/// Position of the window's end where the bounds of the window are among the columns, and the zone that it is
-/// shown in.
-fn window_end(properties: &Properties, partition: &[usize]) -> Option<(usize, Option<Tz>)> {
-    let window = properties.window.as_ref()?;
-    let (start, end) = (window.start?, window.end?);
+/// Position of the window's end where the bounds of the window are among the columns, and which windows.
+fn window_end(properties: &Properties, partition: &[usize]) -> Result<Option<(usize, WindowSpec)>> {
+    let Some(window) = &properties.window else { return Ok(None) };
+    let (Some(start), Some(end)) = (window.start, window.end) else { return Ok(None) };
     if !partition.contains(&start) || !partition.contains(&end) {
-        return None;
+        return Ok(None);
     }
-    let zone = window.spec.zone.as_deref().map(str::parse).transpose().ok()?;
-    Some((end, zone))
+    if window.processing {
+        return Err(Error::unsupported("Top-N of windows of processing time is not supported")
+            .with_hint("window by an event time column, or rank without the window's bounds"));
+    }
+    Ok(Some((end, window.spec.clone())))
+}
+
+/// Whether an expression is the time column of the window table function below.
+fn is_windows_time(plan: &LogicalPlan, expr: &Expr) -> bool {
+    let [Some(mut column)] = forwarded(std::slice::from_ref(expr), plan.schema())[..] else { return false };
+    let mut plan = plan;
+    loop {
+        plan = match plan {
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            LogicalPlan::Filter(filter) => &filter.input,
+            LogicalPlan::Projection(projection) => {
+                let Some(below) = forwarded(&projection.expr, projection.input.schema())[column] else {
+                    return false;
+                };
+                column = below;
+                &projection.input
+            }
+            LogicalPlan::Extension(Extension { node }) => {
+                let Some(node) = node.as_any().downcast_ref::<WindowTableNode>() else { return false };
+                return forwarded(std::slice::from_ref(&node.time), node.input.schema()) == [Some(column)];
+            }
+            _ => return false,
+        };
+    }
 }

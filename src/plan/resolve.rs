@@ -35,6 +35,7 @@ use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
 use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
 use crate::catalog::Table;
 use crate::connector::SourceChangelog;
+use crate::connector::registry::IDLE_TIMEOUT;
 use crate::error::{Error, Result};
 use crate::sql::SqlType;
 
@@ -298,7 +299,11 @@ impl Planner {
             .expression(&watermark.expression.expr, plan.schema())
             .map_err(|e| e.context(format!("watermark of '{}'", reference.table.name)))?;
         let column = Expr::Column(Column::new(Some(scan.table_name.clone()), &watermark.column));
-        let node = WatermarkNode { input: plan, column, expression };
+        let idle_timeout = match reference.table.options.duration(IDLE_TIMEOUT)? {
+            Some(timeout) => Some(timeout).filter(|t| !t.is_zero()),
+            None => self.state.config.source_idle_timeout(),
+        };
+        let node = WatermarkNode { input: plan, column, expression, idle_timeout };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 

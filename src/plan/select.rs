@@ -3,16 +3,11 @@
 //! | written | handed over |
 //! |---|---|
 //! | `SUM(a) OVER w ... WINDOW w AS (...)` | `SUM(a) OVER (...)`, in QUALIFY too |
-//! | `LISTAGG(a) WITHIN GROUP (ORDER BY b)` | `LISTAGG(a ORDER BY b)` |
 //! | `FETCH FIRST n ROWS ONLY` | `LIMIT n` |
-//! | `(a, b) OVERLAPS (c, d)` | a comparison of the two periods, see the dialect |
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{
-    self, Function, FunctionArgumentClause, FunctionArguments, LimitClause, NamedWindowExpr, Spanned,
-    VisitMut, VisitorMut, WindowSpec, WindowType,
-};
+use sqlparser::ast::{self, LimitClause, NamedWindowExpr, VisitMut, VisitorMut, WindowSpec, WindowType};
 
 use super::bind::span_of;
 use crate::error::{Error, Result};
@@ -43,16 +38,6 @@ impl VisitorMut for Selects {
             Err(e) => ControlFlow::Break(e),
         }
     }
-
-    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Error> {
-        if let ast::Expr::Function(function) = expr
-            && !function.within_group.is_empty()
-            && let Err(e) = order_inside(function)
-        {
-            return ControlFlow::Break(e.at(span_of(function.span())));
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 /// FETCH becomes LIMIT.
@@ -70,19 +55,6 @@ fn fetch(query: &mut ast::Query) -> Result<()> {
         Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(quantity),
         Some(_) => return Err(Error::plan("a query has LIMIT or FETCH, not both")),
     }
-    Ok(())
-}
-
-/// The order of WITHIN GROUP goes into the call.
-fn order_inside(function: &mut Function) -> Result<()> {
-    let order = std::mem::take(&mut function.within_group);
-    let FunctionArguments::List(list) = &mut function.args else {
-        return Err(Error::plan("WITHIN GROUP belongs to an aggregate function"));
-    };
-    if list.clauses.iter().any(|c| matches!(c, FunctionArgumentClause::OrderBy(_))) {
-        return Err(Error::plan(format!("{} is ordered twice", function.name)));
-    }
-    list.clauses.push(FunctionArgumentClause::OrderBy(order));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use datafusion_common::{DFSchema, DFSchemaRef, Result as DfResult, internal_err};
+use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, Result as DfResult, internal_err};
 use datafusion_expr::binary::type_union_coercion;
 use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use sqlparser::ast::{self, Query, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, VisitorMut};
@@ -180,6 +180,16 @@ pub(super) fn set_relation(relation: &TableFactor) -> Option<(SetKind, TableFact
         *alias = None;
     }
     Some((kind, plain))
+}
+
+/// What DataFusion says of the UNION, said of the operation.
+pub(super) fn set_error(kind: SetKind, error: DataFusionError) -> DataFusionError {
+    match error.to_string().contains("different number of columns") {
+        true => {
+            Error::plan(format!("both sides of {} need the same number of columns", kind.as_str())).into()
+        }
+        false => error,
+    }
 }
 
 /// The set operation on the two sides of a UNION ALL.

@@ -7,13 +7,80 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_expr::logical_plan::{TableScan, TableScanBuilder};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
+use super::graph::{Body, Node};
 use super::provider::{Planner, RawTable};
+use crate::connector::{ScanRequest, Source};
 use crate::error::Result;
+
+/// A scan that was planned before.
+pub struct Scanned {
+    table: Arc<crate::catalog::Table>,
+    columns: Vec<usize>,
+    schema: SchemaRef,
+    source: Arc<dyn Source>,
+}
+
+impl Planner {
+    /// The source of a scan; that of an equal scan of this statement if there is one.
+    pub(super) fn source_of(
+        &self,
+        request: &ScanRequest,
+        make: impl FnOnce() -> Result<Arc<dyn Source>>,
+    ) -> Result<Arc<dyn Source>> {
+        let mut known = self.state.sources.lock();
+        let equal = known.iter().find(|s| {
+            Arc::ptr_eq(&s.table, &request.table)
+                && s.columns == request.projection
+                && s.schema == request.schema
+        });
+        if let Some(scanned) = equal {
+            return Ok(scanned.source.clone());
+        }
+        let source = make()?;
+        known.push(Scanned {
+            table: request.table.clone(),
+            columns: request.projection.clone(),
+            schema: request.schema.clone(),
+            source: source.clone(),
+        });
+        Ok(source)
+    }
+}
+
+/// Lets the sources that occur several times in these trees be read once.
+pub fn share_sources(roots: &mut [&mut Node]) {
+    let mut seen: Vec<(Arc<dyn Source>, usize)> = Vec::new();
+    for root in roots.iter() {
+        root.walk(&mut |node| {
+            let Body::Source(source) = &node.body else { return };
+            match seen.iter_mut().find(|(known, _)| Arc::ptr_eq(known, source)) {
+                Some((_, count)) => *count += 1,
+                None => seen.push((source.clone(), 1)),
+            }
+        });
+    }
+    let mut shared: Vec<(Arc<dyn Source>, Vec<Arc<dyn Source>>)> = Vec::new();
+    for (source, count) in seen.into_iter().filter(|(_, count)| *count > 1) {
+        let parts = crate::connector::shared::share(source.clone(), count);
+        shared.push((source, parts));
+    }
+    roots.iter_mut().for_each(|root| replace(root, &mut shared));
+}
+
+fn replace(node: &mut Node, shared: &mut [(Arc<dyn Source>, Vec<Arc<dyn Source>>)]) {
+    if let Body::Source(source) = &node.body
+        && let Some((_, parts)) = shared.iter_mut().find(|(known, _)| Arc::ptr_eq(known, source))
+        && let Some(part) = parts.pop()
+    {
+        node.body = Body::Source(part);
+    }
+    node.inputs.iter_mut().for_each(|input| replace(&mut input.node, shared));
+}
 
 /// What all scans of a table want together.
 struct Shared {
@@ -58,6 +125,12 @@ fn merge(whole: &DataType, a: &DataType, b: &DataType) -> DataType {
 }
 
 impl Planner {
+    /// Plans a query of which every table is read once.
+    pub fn shared_query(&self, query: &sqlparser::ast::Query) -> Result<LogicalPlan> {
+        let mut plans = self.share(vec![self.query(query)?])?;
+        plans.pop().ok_or_else(|| crate::error::Error::internal("a query without a plan"))
+    }
+
     /// Makes the scans of each table in these plans equal.
     pub fn share(&self, plans: Vec<LogicalPlan>) -> Result<Vec<LogicalPlan>> {
         let mut tables: BTreeMap<usize, Shared> = BTreeMap::new();

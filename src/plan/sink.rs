@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::operator::sink_materializer::{SinkMaterializer, SinkMaterializerSpec};
 
 /// The first node whose rows change although those of its inputs do not.
-fn originator(node: &Node) -> &Node {
+pub(super) fn originator(node: &Node) -> &Node {
     match node.inputs.iter().find(|i| !i.node.properties.changes.is_append()) {
         Some(input) => originator(&input.node),
         None => node,

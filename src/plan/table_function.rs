@@ -39,7 +39,7 @@ pub(super) enum Value {
     Table(TableArgument),
     /// `DESCRIPTOR(a, b)`.
     Descriptor(Vec<Name>),
-    /// `MAP['k', v, ...]`: keys and values.
+    /// `MAP['k', 'v']`.
     Map(Vec<(Expr, Expr)>),
     /// Any other expression.
     Scalar(Expr),
@@ -176,6 +176,21 @@ fn argument(expr: ast::Expr, context: &mut dyn RelationPlannerContext) -> Result
     }
 }
 
+fn entries(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<Vec<(Expr, Expr)>> {
+    let mut values = Vec::with_capacity(args.len());
+    for arg in args {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
+            return Err(Error::plan(format!("'{arg}' is no entry of a MAP")));
+        };
+        values.push(context.sql_to_expr(expr.clone(), &none())?);
+    }
+    if values.len() % 2 != 0 {
+        return Err(Error::plan("a MAP takes keys and values: their number is odd"));
+    }
+    let mut values = values.into_iter();
+    Ok(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
+}
+
 fn none() -> DFSchema {
     DFSchema::empty()
 }
@@ -194,21 +209,6 @@ fn descriptor(args: &[FunctionArg]) -> Result<Vec<Name>> {
         true => Err(Error::plan("DESCRIPTOR() names no column")),
         false => Ok(names),
     }
-}
-
-fn entries(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<Vec<(Expr, Expr)>> {
-    let mut values = Vec::with_capacity(args.len());
-    for arg in args {
-        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
-            return Err(Error::plan(format!("'{arg}' is no entry of a MAP")));
-        };
-        values.push(context.sql_to_expr(expr.clone(), &none())?);
-    }
-    if values.len() % 2 != 0 {
-        return Err(Error::plan("a MAP takes keys and values: their number is odd"));
-    }
-    let mut values = values.into_iter();
-    Ok(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
 }
 
 /// A table argument. `SELECT * FROM relation [DISTRIBUTE BY ..] [SORT BY ..]` is what the parser makes of it.

@@ -41,8 +41,8 @@ fn shown(millis: i64) -> String {
     unit.map_or_else(|| format!("{millis} ms"), |(length, name)| format!("{} {name}", millis / length))
 }
 
-/// A window as EXPLAIN shows it; `of` says where it comes from.
-pub(super) fn show_window(spec: &WindowSpec, of: &str) -> String {
+/// A window as EXPLAIN shows it; `of` says where it comes from, `partition` names the keys of a session.
+pub(super) fn show_window(spec: &WindowSpec, of: &str, partition: &str) -> String {
     let mut parts = vec![of.to_string()];
     match spec.kind {
         WindowKind::Tumble { size } => parts.push(format!("size=[{}]", shown(size))),
@@ -56,6 +56,9 @@ pub(super) fn show_window(spec: &WindowSpec, of: &str) -> String {
     }
     if spec.offset != 0 {
         parts.push(format!("offset=[{}]", shown(spec.offset)));
+    }
+    if !partition.is_empty() {
+        parts.push(format!("partition keys=[{partition}]"));
     }
     format!("{}({})", spec.kind.name(), parts.join(", "))
 }
@@ -267,22 +270,22 @@ impl Planner {
             }),
             ..input.properties.clone()
         };
-        let single = matches!(windows.kind, WindowKind::Tumble { .. } | WindowKind::Session { .. });
-        if !single {
+        let single = matches!(windows.kind, WindowKind::Tumble { .. });
+        let changes = !input.properties.changes.is_append();
+        if !single && (changes || !matches!(windows.kind, WindowKind::Session { .. })) {
+            // A row of several windows, or what it was in another one before.
             properties.keys.iter_mut().for_each(|key| key.extend([width, width + 1]));
         }
-        let updates = input.properties.changes.update;
+        if !single && changes {
+            properties.changes = Changes { update: false, delete: true };
+        }
         let of = time_detail(node, &input, time_column(node, &input)?);
         let metrics: Arc<WindowMetrics> = Arc::default();
         let columns = (node.schema.clone(), arrow.clone());
         if let WindowKind::Session { .. } = windows.kind {
             let keys = partition_columns(node, &input)?;
-            let of = if keys.is_empty() {
-                of
-            } else {
-                format!("{of}, partition keys=[{}]", names(&keys, &input.schema))
-            };
-            let detail = format!("window=[{}]", show_window(&windows, &of));
+            let partition = names(&keys, &input.schema);
+            let detail = format!("window=[{}]", show_window(&windows, &of, &partition));
             let spec = SessionTableSpec { keys: keys.clone(), windows, time, schema: arrow, metrics };
             SessionTableFunction::new(spec.clone())?;
             let build: BuildOperator =
@@ -292,12 +295,12 @@ impl Planner {
             node.inputs[0].demand = Demand::Before;
             return Ok(node);
         }
-        let detail = format!("window=[{}]", show_window(&windows, &of));
+        let detail = format!("window=[{}]", show_window(&windows, &of, ""));
         let spec = WindowTableSpec { windows, time, schema: arrow, metrics };
         WindowTableFunction::new(spec.clone())?;
         let build: BuildOperator = Arc::new(move || Ok(Box::new(WindowTableFunction::new(spec.clone())?)));
         let mut node = Node::forward("WindowTableFunction", detail, build, input, columns, properties);
-        if updates && !single {
+        if !single {
             node.inputs[0].demand = Demand::Before;
         }
         Ok(node)
@@ -346,7 +349,7 @@ impl Planner {
         if let WindowKind::Session { .. } = windows.kind {
             return session_node(aggregate, parts, &groups, node, (windows, time), &of).map(Some);
         }
-        let detail = parts.detail(&node, &show_window(&windows, &of), aggregate);
+        let detail = parts.detail(&node, &show_window(&windows, &of, ""), aggregate);
         let input = WindowInput::Assigned { windows: windows.clone(), time };
         let distribution = keyed(parts.keys.clone());
         let window = (windows, time == WindowTime::Processing);
@@ -379,7 +382,7 @@ impl Planner {
         let groups: Vec<Origin> = origins.iter().map(|o| o.0).collect();
         let field = |c: usize| input.schema.field(c).name();
         let of = format!("win_start=[{}], win_end=[{}]", field(start), field(end));
-        let detail = parts.detail(&input, &show_window(&window.spec, &of), aggregate);
+        let detail = parts.detail(&input, &show_window(&window.spec, &of, ""), aggregate);
         let mut meet = parts.keys.clone();
         meet.extend([start, end]);
         let windows = window.spec.clone();
@@ -572,11 +575,8 @@ fn session_node(
     (windows, time): (WindowSpec, WindowTime),
     of: &str,
 ) -> Result<Node> {
-    let of = match parts.keys.is_empty() {
-        true => of.to_string(),
-        false => format!("{of}, partition keys=[{}]", names(&parts.keys, &input.schema)),
-    };
-    let detail = parts.detail(&input, &show_window(&windows, &of), aggregate);
+    let partition = names(&parts.keys, &input.schema);
+    let detail = parts.detail(&input, &show_window(&windows, of, &partition), aggregate);
     let spec = SessionAggregateSpec {
         keys: parts.keys.clone(),
         calls: parts.calls,

@@ -124,10 +124,10 @@ pub(super) fn window_kind(
     Ok(match (function, second) {
         ("TUMBLE", _) => WindowKind::Tumble { size: length },
         ("HOP" | "CUMULATE", Some((_, size, span))) => {
-            if size % length != 0 {
-                let name = if function == "HOP" { "slide" } else { "step" };
+            // The windows of HOP may overlap in part or leave gaps.
+            if function == "CUMULATE" && size % length != 0 {
                 return Err(Error::plan(format!(
-                    "the size of {function} must be a multiple of its {name}: {size} ms is no multiple of {length} ms"
+                    "the size of CUMULATE must be a multiple of its step: {size} ms is no multiple of {length} ms"
                 ))
                 .at(span));
             }

@@ -16,24 +16,24 @@ impl Session {
                 let planner = self.planner();
                 Ok(warnings(&planner.lower(&planner.query(query)?)?))
             }
-            StatementKind::Insert(insert) => self.check_insert(insert),
-            StatementKind::StatementSet(inserts) => {
-                let all = inserts.iter().map(|insert| self.check_insert(insert));
-                Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
-            }
+            StatementKind::Insert(insert) => self.check_inserts(std::slice::from_ref(insert)),
+            StatementKind::StatementSet(inserts) => self.check_inserts(inserts),
             StatementKind::CreateTable(table) if table.query.is_some() => self.check_table_as(table),
             StatementKind::Quit | StatementKind::StopJob { .. } => Ok(Vec::new()),
             _ => self.execute(statement).map(|_| Vec::new()),
         }
     }
 
-    fn check_insert(&self, insert: &Insert) -> Result<Vec<String>> {
+    fn check_inserts(&self, inserts: &[Insert]) -> Result<Vec<String>> {
         let planner = self.planner();
-        let (node, table, _) = self.plan_insert(&planner, insert)?;
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
-        let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
-        let (node, _) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
-        Ok(warnings(&node))
+        let mut found = Vec::new();
+        for ((node, table, _), insert) in self.plan_inserts(&planner, inserts)?.into_iter().zip(inserts) {
+            let connector = crate::connector::connector(table.options.required("connector")?)?;
+            let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
+            let (node, _) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
+            found.extend(warnings(&node));
+        }
+        Ok(found)
     }
 
     /// CREATE TABLE AS: the table without its rows.
@@ -41,7 +41,7 @@ impl Session {
         let (table, insert) = self.split_table_as(statement)?;
         let existed = self.catalog().get(plain_name(&table.name)?).is_some();
         self.create_table(&table)?;
-        if existed { Ok(Vec::new()) } else { self.check_insert(&insert) }
+        if existed { Ok(Vec::new()) } else { self.check_inserts(&[insert]) }
     }
 }
 

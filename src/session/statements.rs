@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::flow::JobState;
 use crate::plan::explain::{Details, Explained, explain};
 use crate::plan::explore;
+use crate::plan::share::share_sources;
 use crate::plan::sink::check_sink;
 use crate::plan::{Node, Planner};
 use crate::sql::{
@@ -412,14 +413,16 @@ impl Session {
         }
     }
 
-    pub(super) fn plan_insert(
+    /// Plans INSERTs that run together: what they read is read once.
+    pub(super) fn plan_inserts(
         &self,
         planner: &Planner,
-        insert: &Insert,
-    ) -> Result<(Node, Arc<Table>, datafusion_expr::LogicalPlan)> {
-        let table = self.target(planner, insert)?;
-        let plan = planner.insert(insert, &table)?;
-        Ok((planner.lower(&plan)?, table, plan))
+        inserts: &[Insert],
+    ) -> Result<Vec<(Node, Arc<Table>, datafusion_expr::LogicalPlan)>> {
+        let tables = inserts.iter().map(|i| self.target(planner, i)).collect::<Result<Vec<_>>>()?;
+        let plans = inserts.iter().zip(&tables).map(|(insert, table)| planner.insert(insert, table));
+        let plans = planner.share(plans.collect::<Result<Vec<_>>>()?)?;
+        plans.into_iter().zip(tables).map(|(plan, table)| Ok((planner.lower(&plan)?, table, plan))).collect()
     }
 
     fn sink(&self, planner: &Planner, insert: &Insert, table: &Arc<Table>) -> Result<Arc<dyn Sink>> {
@@ -433,16 +436,11 @@ impl Session {
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
         let planner = self.planner();
-        let mut planned = Vec::with_capacity(inserts.len());
-        let mut names = Vec::with_capacity(inserts.len());
-        for insert in inserts {
-            let (node, table, _) = self.plan_insert(&planner, insert)?;
-            names.push(table.name.clone());
-            planned.push((node, table, insert));
-        }
+        let planned = self.plan_inserts(&planner, inserts)?;
+        let names: Vec<String> = planned.iter().map(|(_, table, _)| table.name.clone()).collect();
         // Sinks last: nothing is created when a later statement is wrong.
         let mut outputs = Vec::with_capacity(planned.len());
-        for (node, table, insert) in planned {
+        for ((node, table, _), insert) in planned.into_iter().zip(inserts) {
             if insert.overwrite && !node.properties.bounded {
                 return Err(Error::plan("INSERT OVERWRITE takes a query that ends, this one does not")
                     .at(insert.span));
@@ -462,9 +460,10 @@ impl Session {
     fn start_job(
         &self,
         name: String,
-        outputs: Vec<Output>,
+        mut outputs: Vec<Output>,
         cancel: crossbeam_channel::Sender<()>,
     ) -> Result<Arc<crate::flow::Job>> {
+        share_sources(&mut outputs.iter_mut().map(|o| &mut o.node).collect::<Vec<_>>());
         let mut warnings = Vec::new();
         outputs.iter().for_each(|o| o.node.walk(&mut |node| warnings.extend(node.warnings.iter().cloned())));
         let mut state = self.state.lock();
@@ -482,8 +481,7 @@ impl Session {
 
     fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
         let planner = self.planner();
-        let plan = planner.query(query)?;
-        let node = planner.lower(&plan)?;
+        let node = planner.lower(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
@@ -507,7 +505,7 @@ impl Session {
         let planner = self.planner();
         let text = match statement {
             StatementKind::Query(query) => {
-                let logical = &planner.query(query)?;
+                let logical = &planner.shared_query(query)?;
                 let node = &planner.lower(logical)?;
                 let plan = Explained { logical, node, sink: "Sink: collect", before: true };
                 explain(plan, self.state.lock().config.parallelism(), wanted)
@@ -523,7 +521,10 @@ impl Session {
     }
 
     fn explain_insert(&self, planner: &Planner, insert: &Insert, details: Details) -> Result<String> {
-        let (node, table, logical) = self.plan_insert(planner, insert)?;
+        let planned = self.plan_inserts(planner, std::slice::from_ref(insert))?;
+        let Some((node, table, logical)) = planned.into_iter().next() else {
+            return Err(Error::internal("an INSERT without a plan"));
+        };
         let connector = crate::connector::connector(table.options.required("connector")?)?;
         let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
         let (node, before) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;

@@ -126,6 +126,23 @@ impl Dialect for AffluentDialect {
             }
             return Some(between_bounds(self, parser, expr, not, symmetric));
         }
+        // `sqlparser` takes all that follows for the right side: `a IS DISTINCT FROM b AND c`.
+        let not = words(parser, 1, "NOT");
+        let from = 1 + usize::from(not);
+        if words(parser, 0, "IS") && words(parser, from, "DISTINCT") && words(parser, from + 1, "FROM") {
+            for _ in 0..from + 2 {
+                parser.advance_token();
+            }
+            let right = match parser.parse_subexpr(self.prec_value(Precedence::Is)) {
+                Ok(right) => Box::new(right),
+                Err(e) => return Some(Err(e)),
+            };
+            let left = Box::new(expr.clone());
+            return Some(Ok(match not {
+                true => Expr::IsNotDistinctFrom(left, right),
+                false => Expr::IsDistinctFrom(left, right),
+            }));
+        }
         None
     }
 }

@@ -1,4 +1,5 @@
-//! Hints: `/*+ OPTIONS('k'='v') */` behind a table, `/*+ LOOKUP('table'='t', ...) */` behind SELECT.
+//! Hints: `/*+ OPTIONS('k'='v') */` behind a table, `/*+ LOOKUP('table'='t', ...) */` and
+//! `/*+ STATE_TTL('t'='1d', ...) */` behind SELECT.
 //!
 //! `sqlparser` reads hints as comments, so they are lifted before it sees the tokens and travel in the
 //! tree as one more part of a table's name (`t` becomes `` t.`$hint:<json>` ``), which planning takes
@@ -12,11 +13,15 @@ use sqlparser::tokenizer::Token;
 use super::cursor::Cursor;
 use super::lexer::{Class, Lexeme, lex_hint};
 use super::{Name, OptionEntry};
+use crate::catalog::options::parse_duration;
 use crate::catalog::table::nearest;
 use crate::error::{Error, Position, Result, Span};
 
 /// Prefix of the name part that carries hints.
 pub const HINT_PREFIX: &str = "$hint:";
+
+/// The call that carries a STATE_TTL hint for a subquery: how long, and the subquery.
+pub const STATE_TTL_CALL: &str = "$state_ttl";
 
 /// Keys of the LOOKUP hint.
 pub const LOOKUP_KEYS: &[&str] = &[
@@ -32,8 +37,7 @@ pub const LOOKUP_KEYS: &[&str] = &[
     "shuffle",
 ];
 
-const UNSUPPORTED: &[&str] =
-    &["STATE_TTL", "BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
+const UNSUPPORTED: &[&str] = &["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
 
 /// Hints that hold for one table reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub struct TableHints {
     pub options: Vec<OptionEntry>,
     /// The first `LOOKUP(...)` of the query block that names this table or its alias.
     pub lookup: Vec<OptionEntry>,
+    /// The entry of `STATE_TTL(...)` for this table or its alias.
+    pub state_ttl: Option<OptionEntry>,
     /// Where the reference stands.
     pub span: Span,
 }
@@ -51,6 +57,7 @@ pub struct TableHints {
 pub(crate) enum Hint {
     Options(Vec<OptionEntry>),
     Lookup(LookupHint),
+    StateTtl(Vec<OptionEntry>),
 }
 
 /// `LOOKUP('table'='t', ...)`.
@@ -103,14 +110,23 @@ fn parse_hint(cursor: &mut Cursor<'_>) -> Result<Hint> {
                     .with_hint("its value is the lookup table's alias, or its name without one")),
             }
         }
+        "STATE_TTL" => {
+            let entries = last_wins(cursor.options()?);
+            for entry in &entries {
+                parse_duration(&entry.value.value).map_err(|e| {
+                    e.context(format!("hint STATE_TTL of '{}'", entry.key.value)).at(entry.value.span)
+                })?;
+            }
+            Ok(Hint::StateTtl(entries))
+        }
         upper if UNSUPPORTED.contains(&upper) => {
             Err(Error::unsupported(format!("hint {upper} is not supported")).at(name.span))
         }
         upper => {
             let error = Error::syntax(format!("hint '{}' is not known", name.value)).at(name.span);
-            Err(match nearest(upper, ["OPTIONS", "LOOKUP"].into_iter()) {
+            Err(match nearest(upper, ["OPTIONS", "LOOKUP", "STATE_TTL"].into_iter()) {
                 Some(near) => error.with_hint(format!("did you mean {near}?")),
-                None => error.with_hint("the hints are OPTIONS and LOOKUP"),
+                None => error.with_hint("the hints are OPTIONS, LOOKUP and STATE_TTL"),
             })
         }
     }
@@ -132,6 +148,7 @@ pub(crate) fn parse_target_options(text: &str, hint: &Lexeme) -> Result<Vec<Opti
         match hint_read {
             Hint::Options(entries) => options.extend(entries),
             Hint::Lookup(lookup) => return Err(misplaced_lookup(lookup.table.span)),
+            Hint::StateTtl(_) => return Err(misplaced_state_ttl(hint.span)),
         }
     }
     Ok(last_wins(options))
@@ -143,6 +160,12 @@ pub(crate) fn misplaced_lookup(span: Span) -> Error {
         .with_hint("write SELECT /*+ LOOKUP('table'='t', ...) */ ...")
 }
 
+pub(crate) fn misplaced_state_ttl(span: Span) -> Error {
+    Error::syntax("hint STATE_TTL does not stand behind SELECT")
+        .at(span)
+        .with_hint("write SELECT /*+ STATE_TTL('table or alias'='1d', ...) */ ...")
+}
+
 type Place = (u32, u32, u32, u32);
 
 /// What travels: key and value, each with its place.
@@ -152,6 +175,8 @@ struct Carried {
     options: Vec<(String, Place, String, Place)>,
     #[serde(default)]
     lookup: Vec<(String, Place, String, Place)>,
+    #[serde(default)]
+    state_ttl: Vec<(String, Place, String, Place)>,
 }
 
 fn pack(entries: &[OptionEntry]) -> Vec<(String, Place, String, Place)> {
@@ -190,12 +215,17 @@ pub fn take_hints(name: &mut ObjectName) -> Result<TableHints> {
         .map(|i| span_from(i.span))
         .reduce(Span::union)
         .unwrap_or_default();
-    Ok(TableHints { options: unpack(carried.options), lookup: unpack(carried.lookup), span })
+    let (options, lookup) = (unpack(carried.options), unpack(carried.lookup));
+    Ok(TableHints { options, lookup, state_ttl: unpack(carried.state_ttl).pop(), span })
 }
 
 /// Puts hints on a table's name, in place of any that are there.
 pub(crate) fn put_hints(name: &mut ObjectName, hints: &TableHints) -> Result<()> {
-    let carried = Carried { options: pack(&hints.options), lookup: pack(&hints.lookup) };
+    let carried = Carried {
+        options: pack(&hints.options),
+        lookup: pack(&hints.lookup),
+        state_ttl: pack(hints.state_ttl.as_slice()),
+    };
     let json = serde_json::to_string(&carried)
         .map_err(|e| Error::internal(format!("hints of a table cannot be written: {e}")))?;
     let mut ident = Ident::with_quote('`', format!("{HINT_PREFIX}{json}"));

@@ -21,15 +21,15 @@ use sqlparser::ast::{
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::SqlExpression;
 use super::cursor::{Cursor, range_of, shown, span_of};
 use super::dialect::AffluentDialect;
 use super::hints::{
-    HINT_PREFIX, Hint, LookupHint, TableHints, misplaced_lookup, parse_hints, put_hints, span_from,
-    take_hints,
+    HINT_PREFIX, Hint, LookupHint, STATE_TTL_CALL, TableHints, misplaced_lookup, misplaced_state_ttl,
+    parse_hints, put_hints, span_from, take_hints,
 };
 use super::lexer::{Class, Lexeme, token_span};
 use super::type_parser::{TYPE_PREFIX, read_type};
+use super::{OptionEntry, SqlExpression};
 use crate::error::{Error, Result, Span};
 
 /// Operators that may follow each other without a comma, keyword or parenthesis between them. A longer
@@ -170,13 +170,19 @@ struct Prepared {
     options: Vec<(TableHints, Span)>,
     /// LOOKUP hints by the place of their SELECT.
     lookups: HashMap<Location, Vec<LookupHint>>,
+    /// Entries of STATE_TTL hints by the place of their SELECT.
+    state_ttls: HashMap<Location, Vec<OptionEntry>>,
 }
 
 impl Prepared {
     fn new(text: &str, lexemes: &[Lexeme]) -> Result<Self> {
         let close = check_nesting(lexemes)?;
-        let mut prepared =
-            Self { tokens: Vec::with_capacity(lexemes.len()), options: Vec::new(), lookups: HashMap::new() };
+        let mut prepared = Self {
+            tokens: Vec::with_capacity(lexemes.len()),
+            options: Vec::new(),
+            lookups: HashMap::new(),
+            state_ttls: HashMap::new(),
+        };
         let mut rewrite = Rewrite {
             text,
             lexemes,
@@ -232,6 +238,7 @@ impl Prepared {
             for hint_read in hints {
                 match hint_read {
                     Hint::Lookup(lookup) => self.lookups.entry(place).or_default().push(lookup),
+                    Hint::StateTtl(entries) => self.state_ttls.entry(place).or_default().extend(entries),
                     Hint::Options(_) => return Err(misplaced_options(hint.span)),
                 }
             }
@@ -242,13 +249,14 @@ impl Prepared {
             match hint_read {
                 Hint::Options(options) => entries.extend(options),
                 Hint::Lookup(_) => return Err(misplaced_lookup(hint.span)),
+                Hint::StateTtl(_) => return Err(misplaced_state_ttl(hint.span)),
             }
         }
         if !before.is_some_and(|l| matches!(l.class, Class::Word | Class::Quoted)) {
             return Err(misplaced_options(hint.span));
         }
         let number = self.options.len();
-        let hints = TableHints { options: entries, lookup: Vec::new(), span: hint.span };
+        let hints = TableHints { options: entries, span: hint.span, ..TableHints::default() };
         self.options.push((hints, hint.span));
         let span = token_span(hint.span);
         self.tokens.push(TokenWithSpan::new(Token::Period, span));
@@ -281,7 +289,7 @@ impl Prepared {
         if let Some((_, (_, span))) = self.options.iter().enumerate().find(|(n, _)| !placed.contains(n)) {
             return Err(misplaced_options(*span));
         }
-        let mut blocks = Blocks { lookups: &self.lookups };
+        let mut blocks = Blocks { lookups: &self.lookups, state_ttls: &self.state_ttls };
         match tree.visit(&mut blocks) {
             ControlFlow::Break(error) => Err(error),
             ControlFlow::Continue(()) => Ok(()),
@@ -295,9 +303,10 @@ fn misplaced_options(span: Span) -> Error {
         .with_hint("write it directly behind the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a")
 }
 
-/// Visits query blocks and gives each LOOKUP hint to its table.
+/// Visits query blocks and gives each hint behind their SELECT to its table.
 struct Blocks<'a> {
     lookups: &'a HashMap<Location, Vec<LookupHint>>,
+    state_ttls: &'a HashMap<Location, Vec<OptionEntry>>,
 }
 
 impl VisitorMut for Blocks<'_> {
@@ -311,35 +320,54 @@ impl VisitorMut for Blocks<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        let Some(lookups) = self.lookups.get(&select.select_token.0.span.start) else {
-            return ControlFlow::Continue(());
-        };
-        for lookup in lookups {
-            let mut names = Vec::new();
-            let mut found = false;
-            for from in &mut select.from {
-                match give(from, lookup, &mut names) {
-                    Ok(here) => found |= here,
-                    Err(e) => return ControlFlow::Break(e),
-                }
-                if found {
-                    break;
-                }
-            }
-            if !found {
-                let error = Error::plan(format!(
-                    "hint LOOKUP names '{}', which is no table of its query block",
-                    lookup.table.value
-                ))
-                .at(lookup.table.span);
-                return ControlFlow::Break(match names.is_empty() {
-                    true => error,
-                    false => error.with_hint(format!("the tables here are: {}", names.join(", "))),
-                });
-            }
+        let place = select.select_token.0.span.start;
+        let lookups = self.lookups.get(&place).into_iter().flatten();
+        let state_ttls = self.state_ttls.get(&place).into_iter().flatten();
+        let given = lookups
+            .map(Given::Lookup)
+            .chain(state_ttls.map(Given::StateTtl))
+            .try_for_each(|hint| give_to_one(&mut select.from, hint));
+        match given {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => ControlFlow::Break(e),
         }
-        ControlFlow::Continue(())
     }
+}
+
+/// A hint that names its table.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    Lookup(&'a LookupHint),
+    StateTtl(&'a OptionEntry),
+}
+
+impl Given<'_> {
+    fn table(&self) -> &super::Name {
+        match self {
+            Given::Lookup(hint) => &hint.table,
+            Given::StateTtl(entry) => &entry.key,
+        }
+    }
+}
+
+fn give_to_one(from: &mut [TableWithJoins], hint: Given<'_>) -> Result<()> {
+    let mut names = Vec::new();
+    for part in from {
+        if give(part, hint, &mut names)? {
+            return Ok(());
+        }
+    }
+    let (what, table) = match hint {
+        Given::Lookup(hint) => ("LOOKUP", &hint.table),
+        Given::StateTtl(entry) => ("STATE_TTL", &entry.key),
+    };
+    let error =
+        Error::plan(format!("hint {what} names '{}', which is no table of its query block", table.value))
+            .at(table.span);
+    Err(match names.is_empty() {
+        true => error,
+        false => error.with_hint(format!("the tables here are: {}", names.join(", "))),
+    })
 }
 
 /// `UNNEST(...)` is read as a table function by `sqlparser` unless the dialect is one of a few.
@@ -375,7 +403,7 @@ fn unnest(factor: &mut TableFactor) -> Result<()> {
 }
 
 /// Gives a hint to the first table of its name; collects the names that were passed.
-fn give(from: &mut TableWithJoins, hint: &LookupHint, names: &mut Vec<String>) -> Result<bool> {
+fn give(from: &mut TableWithJoins, hint: Given<'_>, names: &mut Vec<String>) -> Result<bool> {
     let factors = std::iter::once(&mut from.relation).chain(from.joins.iter_mut().map(|j| &mut j.relation));
     for factor in factors {
         match factor {
@@ -384,13 +412,26 @@ fn give(from: &mut TableWithJoins, hint: &LookupHint, names: &mut Vec<String>) -
                     Some(alias) => alias.name.value.clone(),
                     None => table_of(name),
                 };
-                if known == hint.table.value {
+                if known == hint.table().value {
                     let mut hints = take_hints(name)?;
-                    // The first hint that names a table holds.
-                    if hints.lookup.is_empty() {
-                        hints.lookup = hint.entries.clone();
+                    match hint {
+                        // The first hint that names a table holds.
+                        Given::Lookup(hint) if hints.lookup.is_empty() => {
+                            hints.lookup = hint.entries.clone();
+                        }
+                        Given::Lookup(_) => {}
+                        Given::StateTtl(entry) => hints.state_ttl = Some(entry.clone()),
                     }
                     put_hints(name, &hints)?;
+                    return Ok(true);
+                }
+                names.push(known);
+            }
+            TableFactor::Derived { lateral: false, alias: Some(alias), .. } => {
+                let Given::StateTtl(entry) = hint else { continue };
+                let known = alias.name.value.clone();
+                if known == entry.key.value {
+                    carry_state_ttl(factor, entry);
                     return Ok(true);
                 }
                 names.push(known);
@@ -405,6 +446,46 @@ fn give(from: &mut TableWithJoins, hint: &LookupHint, names: &mut Vec<String>) -
         }
     }
     Ok(false)
+}
+
+/// `(query) AS a` becomes the call `$state_ttl('1d', (query)) AS a`: a subquery has no name to carry hints.
+fn carry_state_ttl(factor: &mut TableFactor, entry: &OptionEntry) {
+    let TableFactor::Derived { subquery, alias, .. } = factor else { return };
+    let (alias, span) = (alias.take(), token_span(entry.value.span));
+    let mut ident = Ident::with_quote('`', STATE_TTL_CALL);
+    ident.span = span;
+    let empty = Query {
+        with: None,
+        body: Box::new(sqlparser::ast::SetExpr::Values(sqlparser::ast::Values {
+            explicit_row: false,
+            value_keyword: false,
+            rows: Vec::new(),
+        })),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    };
+    let query = std::mem::replace(subquery, Box::new(empty));
+    let ttl = sqlparser::ast::Value::SingleQuotedString(entry.value.value.clone());
+    let args = [Expr::value(ttl), Expr::Subquery(query)];
+    let args = args.map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).into();
+    *factor = TableFactor::Table {
+        name: ObjectName::from(vec![ident]),
+        alias,
+        args: Some(sqlparser::ast::TableFunctionArgs { args, settings: None }),
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    };
 }
 
 /// The last part of a name that is the user's.

@@ -490,7 +490,7 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("CREATE TABLE t (a INT, UNIQUE (a))", "UNIQUE is not supported"),
         ("SELECT * FROM t MATCH_RECOGNIZE (PATTERN (a))", "MATCH_RECOGNIZE is not supported"),
         ("SELECT * FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", "ML_PREDICT is not supported"),
-        ("SELECT /*+ STATE_TTL('a'='1d') */ 1 FROM a", "hint STATE_TTL is not supported"),
+        ("SELECT /*+ MULTI_JOIN(a, b) */ 1 FROM a", "hint MULTI_JOIN is not supported"),
         ("SELECT CAST(a AS VARIANT)", "type VARIANT is not supported"),
     ] {
         let e = error(text);
@@ -814,5 +814,18 @@ fn truncations_never_panic() {
             }
             is_complete(part);
         }
+    }
+}
+
+#[test]
+fn distinct_from_binds_tighter_than_and() {
+    for (text, shown) in [
+        ("a IS NOT DISTINCT FROM b AND c = 1", "a IS NOT DISTINCT FROM b AND c = 1"),
+        ("a IS DISTINCT FROM b + 1 OR c", "a IS DISTINCT FROM b + 1 OR c"),
+        ("NOT a IS DISTINCT FROM b", "NOT a IS DISTINCT FROM b"),
+    ] {
+        let expr = super::parse_expression(text).unwrap().expr;
+        assert!(matches!(expr, Expr::BinaryOp { .. } | Expr::UnaryOp { .. }), "{text} is read as {expr:?}");
+        assert_eq!(expr.to_string(), shown);
     }
 }

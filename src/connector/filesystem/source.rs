@@ -5,8 +5,13 @@
 //! them polls. A file is followed as `tail -F` does: what is appended is read, a line counts when its
 //! newline has come, a file that was replaced or cut short is read from its start, and one that was renamed
 //! is not read again. Packed files are read once, when they have stopped growing.
+//!
+//! For watermarks a file is a split: its pieces come out in order, so that event time runs on from one to the
+//! next. While files are in the queue that nobody has begun, nothing is known of the times in them, and readers
+//! of other files say so.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,7 +23,7 @@ use super::input::Split;
 use super::layout::{Layout, SplitReader};
 use crate::connector::{Read, Reader, ReaderContext, Source, SourceChangelog};
 use crate::error::{Error, Result};
-use crate::flow::Waker;
+use crate::flow::{self, Waker};
 use crate::format::Decoder;
 
 /// Files are cut into pieces of this size.
@@ -132,6 +137,7 @@ impl Source for FilesystemSource {
             consumed: 0,
             total,
             skipped: 0,
+            split: flow::Split::default(),
         }))
     }
 
@@ -282,6 +288,12 @@ impl Scan {
         }
     }
 
+    /// Whether there is more to be begun than the rest of a file.
+    fn has_others(&self, file: &Arc<FileInfo>) -> bool {
+        let other = |split: &Split| !Arc::ptr_eq(&split.file, file) && split.file.path != file.path;
+        self.state.lock().queue.iter().any(other)
+    }
+
     /// A split was read; a followed file waits for more.
     fn done(&self, reader: SplitReader) {
         if self.monitor.is_none() {
@@ -297,12 +309,20 @@ impl Scan {
     }
 }
 
+/// Tells files apart.
+fn file_id(file: &FileInfo) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    file.path.hash(&mut hasher);
+    hasher.finish()
+}
+
 struct FilesystemReader {
     scan: Arc<Scan>,
     current: Option<SplitReader>,
     consumed: u64,
     total: Option<u64>,
     skipped: u64,
+    split: flow::Split,
 }
 
 impl Reader for FilesystemReader {
@@ -310,6 +330,9 @@ impl Reader for FilesystemReader {
         loop {
             if let Some(mut reader) = self.current.take() {
                 if let Some((batch, kinds)) = reader.next()? {
+                    let file = &reader.split().file;
+                    self.split =
+                        flow::Split { id: file_id(file), others_pending: self.scan.has_others(file) };
                     self.current = Some(reader);
                     return Ok(Read::rows(batch, kinds));
                 }
@@ -327,6 +350,10 @@ impl Reader for FilesystemReader {
 
     fn progress(&self) -> (u64, Option<u64>) {
         (self.consumed + self.current.as_ref().map_or(0, SplitReader::consumed), self.total)
+    }
+
+    fn split(&self) -> flow::Split {
+        self.split
     }
 
     fn skipped(&self) -> u64 {

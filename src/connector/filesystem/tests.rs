@@ -619,3 +619,29 @@ fn a_lookup_loads_everything() {
     assert_eq!(all.column(0).as_primitive::<Int64Type>().values(), &[1, 2, 2]);
     assert_eq!(texts(&all, 1), ["one", "two", "zwei"]);
 }
+
+#[test]
+fn readers_say_which_files_are_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.txt"), "a1\na2\na3\na4\n").unwrap();
+    fs::write(dir.path().join("b.txt"), "b1\nb2\nb3\nb4\n").unwrap();
+    let table = lines(dir.path(), &[]);
+    // Four pieces, two tasks.
+    let source = cut_source(&table, 6);
+    let tasks = Tasks::new();
+    let mut readers: Vec<_> = (0..2).map(|t| tasks.reader(&source, t, 2)).collect();
+    let mut next = |task: usize| {
+        let Read::Batch(batch) = readers[task].read().unwrap() else { panic!("no rows") };
+        let split = readers[task].split();
+        (texts(&batch, 0)[0][..1].to_string(), split.id, split.others_pending)
+    };
+    let (a, first, pending) = next(0);
+    assert_eq!((a.as_str(), pending), ("a", true));
+    let (a, second, pending) = next(1);
+    assert_eq!((a.as_str(), second, pending), ("a", first, true));
+    let (b, third, pending) = next(0);
+    assert_eq!((b.as_str(), pending), ("b", false));
+    assert_ne!(third, first);
+    let (b, last, pending) = next(1);
+    assert_eq!((b.as_str(), last, pending), ("b", third, false));
+}

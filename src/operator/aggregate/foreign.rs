@@ -36,6 +36,16 @@ struct Factory {
     result: FieldRef,
 }
 
+/// Constants as those functions know them: whole numbers are BIGINT.
+fn constant(literal: &Literal) -> Arc<dyn PhysicalExpr> {
+    let value = literal.value();
+    let value = match value.data_type() {
+        t if t.is_signed_integer() => value.cast_to(&DataType::Int64).unwrap_or_else(|_| value.clone()),
+        _ => value.clone(),
+    };
+    Arc::new(Literal::new(value))
+}
+
 impl Factory {
     fn new(call: &AggregateCall, arguments: &[DataType], order: &[(DataType, SortOptions)]) -> Self {
         let types = arguments.iter().chain(order.iter().map(|o| &o.0));
@@ -44,7 +54,11 @@ impl Factory {
         let column = |i: usize| Arc::new(Column::new(&format!("a{i}"), i)) as Arc<dyn PhysicalExpr>;
         // Some functions look at constants when they are made, such as a percentile's percentage.
         let exprs = call.args.iter().enumerate();
-        let exprs = exprs.map(|(i, e)| if e.is::<Literal>() { e.clone() } else { column(i) }).collect();
+        let exprs = exprs.map(|(i, e)| match e.downcast_ref::<Literal>() {
+            Some(literal) => constant(literal),
+            None => column(i),
+        });
+        let exprs = exprs.collect();
         let arguments = arguments.len();
         let order = order.iter().enumerate().map(|(i, o)| PhysicalSortExpr::new(column(arguments + i), o.1));
         Self {

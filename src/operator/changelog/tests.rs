@@ -39,6 +39,7 @@ fn from_spec(invalid: InvalidOp) -> FromChangelogSpec {
         codes: KINDS.iter().map(|k| (kind_name(*k).to_string(), *k)).collect(),
         invalid,
         columns: vec![0, 2],
+        emit_before: true,
         schema: schema(&[("id", DataType::Int64), ("name", DataType::Utf8View)]),
     }
 }

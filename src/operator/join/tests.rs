@@ -15,6 +15,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::flow::message::WatermarkClock;
 use crate::flow::{Kind, Kinds, Mailbox, Message};
+use crate::operator::window::{WindowKind, WindowSpec};
 
 /// A row of numbers; `None` is NULL.
 type Row = Vec<Option<i64>>;
@@ -472,6 +473,10 @@ proptest! {
     }
 }
 
+fn tumble() -> WindowSpec {
+    WindowSpec { kind: WindowKind::Tumble { size: 10 }, offset: 0, zone: None }
+}
+
 /// The same join with a `window_end` as third column of each side.
 fn window(mut join: JoinSpec) -> WindowJoinSpec {
     let with_end = |s: &SchemaRef| {
@@ -489,7 +494,7 @@ fn window(mut join: JoinSpec) -> WindowJoinSpec {
         let column = |name: &str, i| Arc::new(Column::new(name, i)) as Arc<dyn PhysicalExpr>;
         join.residual = Some(Arc::new(BinaryExpr::new(column("v", 1), BinaryOperator::Lt, column("w", 4))));
     }
-    WindowJoinSpec { join, window_end: [2, 2], zone: None }
+    WindowJoinSpec { join, window_end: [2, 2], window: tumble() }
 }
 
 fn window_chunk(rows: &[(Row, i64)]) -> Chunk {

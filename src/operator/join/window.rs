@@ -11,15 +11,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
-use chrono::DateTime;
-
 use super::{JoinSpec, RegularJoin};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kinds, Message, Operator, Output, Watermark};
-use crate::function::moment;
+use crate::operator::window::WindowSpec;
+use crate::operator::window::zone::WindowClock;
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 
 /// Rows of a piece that is not worth another copy.
 const PIECE_ROWS: usize = 8192;
@@ -31,8 +30,8 @@ pub struct WindowJoinSpec {
     pub join: JoinSpec,
     /// Column `window_end` of the left and of the right input.
     pub window_end: [usize; 2],
-    /// The zone in which `window_end` is to be read, where the windows are those of a TIMESTAMP_LTZ.
-    pub zone: Option<String>,
+    /// The windows: those of a TIMESTAMP_LTZ end by the clock of their zone.
+    pub window: WindowSpec,
 }
 
 /// Rows of one window.
@@ -46,9 +45,9 @@ struct Window {
 #[derive(Debug)]
 pub struct WindowJoin {
     spec: WindowJoinSpec,
-    zone: Option<arrow::array::timezone::Tz>,
-    /// By the instant at which they end.
-    windows: BTreeMap<i64, Window>,
+    clock: WindowClock,
+    /// By the watermark that closes them, and their end.
+    windows: BTreeMap<(i64, i64), Window>,
     watermark: i64,
     late: u64,
 }
@@ -61,8 +60,8 @@ impl WindowJoin {
         }
         // Faults of the specification show here, not with the first window.
         RegularJoin::new(spec.join.clone())?;
-        let zone = spec.zone.as_deref().map(moment::zone).transpose()?;
-        Ok(Self { spec, zone, windows: BTreeMap::new(), watermark: i64::MIN, late: 0 })
+        let clock = WindowClock::new(&spec.window)?;
+        Ok(Self { spec, clock, windows: BTreeMap::new(), watermark: i64::MIN, late: 0 })
     }
 
     /// Rows that came after their window had ended.
@@ -70,42 +69,32 @@ impl WindowJoin {
         self.late
     }
 
-    /// The instants at which the windows of rows end.
+    /// The ends of the windows of rows.
     fn ends(&self, input: usize, batch: &RecordBatch) -> Result<Vec<i64>> {
         let column = batch.column(self.spec.window_end[input]);
-        let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
-        let zoned = matches!(column.data_type(), DataType::Timestamp(_, Some(_)));
-        let local = match column.data_type() {
+        let column = match column.data_type() {
             DataType::Timestamp(TimeUnit::Millisecond, _) => column.clone(),
-            DataType::Timestamp(_, None) => cast(column, &millis)?,
-            DataType::Timestamp(_, zone @ Some(_)) => {
+            DataType::Timestamp(_, zone) => {
                 cast(column, &DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))?
             }
             _ => return Err(Error::internal("a window join was given a window_end that is no timestamp")),
         };
-        if local.null_count() > 0 {
+        if column.null_count() > 0 {
             return Err(Error::execution("window_end is NULL in a row of a window join"));
         }
-        let local = local.as_primitive::<TimestampMillisecondType>().values();
-        match (&self.zone, zoned) {
-            (Some(zone), false) => Ok(local
-                .iter()
-                .map(|&end| {
-                    DateTime::from_timestamp_millis(end)
-                        .map_or(end, |t| moment::to_utc(zone, t.naive_utc()).and_utc().timestamp_millis())
-                })
-                .collect()),
-            _ => Ok(local.to_vec()),
-        }
+        Ok(column.as_primitive::<TimestampMillisecondType>().values().to_vec())
     }
 
     fn add(&mut self, input: usize, end: i64, batch: RecordBatch, ingest: Instant) -> Result<()> {
-        if end.saturating_sub(1) <= self.watermark {
+        let closes = self.clock.completed(end.saturating_sub(1));
+        if closes <= self.watermark {
             self.late += batch.num_rows() as u64;
             return Ok(());
         }
-        let window =
-            self.windows.entry(end).or_insert_with(|| Window { sides: [Vec::new(), Vec::new()], ingest });
+        let window = self
+            .windows
+            .entry((closes, end))
+            .or_insert_with(|| Window { sides: [Vec::new(), Vec::new()], ingest });
         window.ingest = window.ingest.min(ingest);
         let pieces = &mut window.sides[input];
         pieces.push(batch);
@@ -123,7 +112,7 @@ impl WindowJoin {
 
     fn fire(&mut self, until: i64, out: &mut Output) -> Result<()> {
         while let Some(entry) = self.windows.first_entry() {
-            if entry.key().saturating_sub(1) > until {
+            if entry.key().0 > until {
                 break;
             }
             let window = entry.remove();

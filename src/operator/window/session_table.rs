@@ -9,7 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::pane::ResultColumns;
 use super::session::Sessions;
 use super::session_aggregate::{alarm, gap_of, now_of};
-use super::table_function::COLUMNS;
+use super::table_function::{COLUMNS, apart};
 use super::times::window_times;
 use super::zone::WindowClock;
 use super::{WindowMetrics, WindowSpec, WindowTime};
@@ -114,7 +114,7 @@ impl SessionTableFunction {
         }
         let mut ids = Vec::with_capacity(chunk.len());
         self.rows.push(&chunk.batch, &mut ids)?;
-        if let (Kinds::Changes(kinds), Some(&most)) = (&chunk.kinds, ids.iter().max()) {
+        if let (Kinds::Changes(kinds), Some(&most)) = (apart(&chunk.kinds), ids.iter().max()) {
             self.kinds.resize(self.kinds.len().max(most as usize + 1), Kind::Insert);
             ids.iter().zip(kinds.iter()).for_each(|(&id, &kind)| self.kinds[id as usize] = kind);
         }

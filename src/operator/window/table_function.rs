@@ -10,10 +10,10 @@ use super::assign::Slicing;
 use super::pane::ResultColumns;
 use super::times::{span, window_times};
 use super::zone::WindowClock;
-use super::{WindowColumn, WindowMetrics, WindowSpec, WindowTime};
+use super::{WindowColumn, WindowKind, WindowMetrics, WindowSpec, WindowTime};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Operator, OperatorContext, Output};
+use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
 
 /// Rows of a chunk that are given out at once, where rows are in several windows.
 const PIECE: usize = 8192;
@@ -36,9 +36,28 @@ pub struct WindowTableSpec {
 pub struct WindowTableFunction {
     spec: WindowTableSpec,
     slicing: Slicing,
+    /// A row may be in several windows or in none.
+    replicates: bool,
     clock: WindowClock,
     result: ResultColumns,
     processing_time: Option<Arc<dyn Clock>>,
+}
+
+/// Changes of rows that are in several windows or wait for them: a row and what it was before need not stand next
+/// to each other any more, so that each is put in and taken out by itself.
+pub(super) fn apart(kinds: &Kinds) -> Kinds {
+    match kinds {
+        Kinds::Append => Kinds::Append,
+        Kinds::Changes(kinds) => Kinds::Changes(
+            kinds
+                .iter()
+                .map(|kind| match kind {
+                    Kind::Insert | Kind::UpdateAfter => Kind::Insert,
+                    Kind::UpdateBefore | Kind::Delete => Kind::Delete,
+                })
+                .collect(),
+        ),
+    }
 }
 
 /// All columns of a window.
@@ -54,6 +73,7 @@ impl WindowTableFunction {
     pub fn new(spec: WindowTableSpec) -> Result<Self> {
         Ok(Self {
             slicing: Slicing::new(&spec.windows)?,
+            replicates: !matches!(spec.windows.kind, WindowKind::Tumble { .. }),
             clock: WindowClock::new(&spec.windows)?,
             result: ResultColumns::new(spec.schema.clone(), COLUMNS.to_vec(), &spec.windows, Vec::new())?,
             processing_time: None,
@@ -99,7 +119,7 @@ impl Operator for WindowTableFunction {
         let (mut slice, mut until) = self.slicing.slice(least)?;
         let mut of_slice = Vec::new();
         self.slicing.windows(slice, |start, end| of_slice.push((start, end)));
-        if most < until && of_slice.len() == 1 {
+        if most < until && !self.replicates && of_slice.len() == 1 {
             return self.give(&chunk, &vec![of_slice[0]; chunk.len()], out);
         }
         let (mut rows, mut windows) = (Vec::new(), Vec::new());
@@ -115,7 +135,9 @@ impl Operator for WindowTableFunction {
             }
             if rows.len() >= PIECE || row + 1 == times.len() {
                 let rows = UInt32Array::from(std::mem::take(&mut rows));
-                self.give(&chunk.take(&rows)?, &windows, out)?;
+                let part = chunk.take(&rows)?;
+                let part = if self.replicates { Chunk { kinds: apart(&part.kinds), ..part } } else { part };
+                self.give(&part, &windows, out)?;
                 windows.clear();
             }
         }

@@ -2,14 +2,25 @@
 
 use super::*;
 use crate::operator::picture::{Rig, schema};
+use crate::operator::window::WindowKind;
 
 fn rig(function: RankFunction, to: u64, latest_first: bool, rank_output: bool) -> Rig<WindowRank> {
+    rig_in(None, function, to, latest_first, rank_output)
+}
+
+fn rig_in(
+    zone: Option<&str>,
+    function: RankFunction,
+    to: u64,
+    latest_first: bool,
+    rank_output: bool,
+) -> Rig<WindowRank> {
     let input = schema("start t end t k s v n");
     let spec = WindowRankSpec {
         name: "WindowRank",
         partition: vec![0, 1, 2],
         window_end: 1,
-        zone: None,
+        window: WindowSpec { kind: WindowKind::Tumble { size: 10 }, offset: 0, zone: zone.map(Into::into) },
         sort: vec![SortColumn { column: 3, descending: true, nulls_first: false }],
         function,
         latest_first,
@@ -60,10 +71,11 @@ fn deduplication_keeps_the_latest_of_equals() {
 
 #[test]
 fn ends_in_local_time() {
-    let zone: Tz = "Europe/Berlin".parse().unwrap();
-    // 2024-03-31T03:00 local is 01:00 UTC; 02:30 does not exist; 2024-10-27T02:30 exists twice.
-    assert_eq!(instant_of_local(1_711_854_000_000, zone), 1_711_846_800_000);
-    assert_eq!(instant_of_local(1_711_852_200_000, zone), 1_711_852_200_000 - 3_600_000);
-    assert_eq!(instant_of_local(1_729_996_200_000, zone), 1_729_996_200_000 - 3_600_000);
-    assert_eq!(instant_of_local(i64::MAX, zone), i64::MAX);
+    let mut top = rig_in(Some("Europe/Berlin"), RankFunction::RowNumber, 1, false, false);
+    // In local time 2024-01-01 01:00, which is midnight in UTC.
+    assert_eq!(top.sent("0 1704070800000 a 1"), "");
+    assert_eq!(top.marked(1_704_067_199_998), "");
+    assert_eq!(top.marked(1_704_067_199_999), "+I 0 1704070800000 a 1");
+    assert_eq!(top.sent("0 1704070800000 a 1"), "");
+    assert_eq!(top.operator.late_rows(), 1);
 }

@@ -6,7 +6,7 @@
 --| {"id":"t3","u":"ann","ts":"2024-01-01 10:30:00"}
 --| {"id":"t4","u":"ann","ts":"2024-01-01 10:50:00"}
 SET 'parallelism.default' = '1';
-CREATE TABLE tx (id STRING, u STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts)
+CREATE TABLE tx (id STRING, u STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND)
 WITH ('connector' = 'filesystem', 'path' = '${DIR}/tx.jsonl', 'format' = 'json');
 
 -- Checked against Flink 2.3.

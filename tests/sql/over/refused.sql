@@ -55,4 +55,4 @@ SELECT NO_SUCH(n) OVER (ORDER BY ts) FROM t;
 -- A row without a time has no place in it.
 SELECT SUM(n) OVER (ORDER BY ts) FROM t;
 -- @error
---| the event time of OVER (ORDER BY ...) is NULL
+--| rowtime column 'ts' is NULL

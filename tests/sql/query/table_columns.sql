@@ -26,10 +26,10 @@ SHOW CREATE TABLE e;
 --| 'connector' = 'filesystem'
 
 -- @file other.jsonl
---| {"id": "b"}
+--| {"id": "b", "timestamp": 1700000000001}
 SELECT id, `timestamp` FROM e /*+ OPTIONS('path' = '${DIR}/other.jsonl') */ AS x WHERE x.id IS NOT NULL;
 -- @expect
---| {"op":"+I","id":"b","timestamp":null}
+--| {"op":"+I","id":"b","timestamp":1700000000001}
 
 CREATE TABLE e2 (extra INT) WITH ('path' = '${DIR}/out.jsonl') LIKE e (EXCLUDING GENERATED EXCLUDING WATERMARKS EXCLUDING METADATA);
 INSERT INTO e2 SELECT id, `timestamp`, 5 FROM e;

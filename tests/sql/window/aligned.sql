@@ -139,7 +139,7 @@ SELECT LOWER(i) AS low, window_end, p FROM (
 --| {"op":"+I","low":"a","window_end":"2020-04-15 08:50:00","p":12}
 
 -- @file early.jsonl
---| {"ts": "1969-12-31 23:59:58.500", "v": 1}
+--| {"ts": "1969-12-31 23:59:58.5", "v": 1}
 --| {"ts": "1969-12-31 23:59:59.999", "v": 2}
 --| {"ts": "1970-01-01 00:00:00", "v": 4}
 --| {"ts": "1970-01-01 00:00:00.999", "v": 8}
@@ -161,3 +161,45 @@ SELECT window_start, window_end, SUM(v) AS s FROM TABLE(HOP(TABLE early, DESCRIP
 --| {"op":"+I","window_start":"1969-12-31 23:59:59","window_end":"1970-01-01 00:00:01","s":14}
 --| {"op":"+I","window_start":"1970-01-01 00:00:00","window_end":"1970-01-01 00:00:02","s":28}
 --| {"op":"+I","window_start":"1970-01-01 00:00:01","window_end":"1970-01-01 00:00:03","s":16}
+
+-- Windows that overlap in part, and windows with gaps between them.
+SELECT v, window_start FROM TABLE(HOP(TABLE early, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '3' SECOND));
+-- @expect
+--| {"op":"+I","v":1,"window_start":"1969-12-31 23:59:56"}
+--| {"op":"+I","v":1,"window_start":"1969-12-31 23:59:58"}
+--| {"op":"+I","v":2,"window_start":"1969-12-31 23:59:58"}
+--| {"op":"+I","v":4,"window_start":"1969-12-31 23:59:58"}
+--| {"op":"+I","v":4,"window_start":"1970-01-01 00:00:00"}
+--| {"op":"+I","v":8,"window_start":"1969-12-31 23:59:58"}
+--| {"op":"+I","v":8,"window_start":"1970-01-01 00:00:00"}
+--| {"op":"+I","v":16,"window_start":"1970-01-01 00:00:00"}
+
+SELECT v, window_start FROM TABLE(HOP(TABLE early, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '1' SECOND));
+-- @expect
+--| {"op":"+I","v":1,"window_start":"1969-12-31 23:59:58"}
+--| {"op":"+I","v":4,"window_start":"1970-01-01 00:00:00"}
+--| {"op":"+I","v":8,"window_start":"1970-01-01 00:00:00"}
+
+SELECT HOP_START(ts, INTERVAL '2' SECOND, INTERVAL '3' SECOND) AS s, COUNT(*) AS n FROM early GROUP BY HOP(ts, INTERVAL '2' SECOND, INTERVAL '3' SECOND);
+-- @expect
+--| {"op":"+I","s":"1969-12-31 23:59:56","n":1}
+--| {"op":"+I","s":"1969-12-31 23:59:58","n":4}
+--| {"op":"+I","s":"1970-01-01 00:00:00","n":3}
+
+SELECT HOP_START(ts, INTERVAL '2' SECOND, INTERVAL '1' SECOND) AS s, COUNT(*) AS n FROM early GROUP BY HOP(ts, INTERVAL '2' SECOND, INTERVAL '1' SECOND);
+-- @expect
+--| {"op":"+I","s":"1969-12-31 23:59:58","n":1}
+--| {"op":"+I","s":"1970-01-01 00:00:00","n":2}
+
+-- Flink aggregates such windows in the older spelling only, and knows no offset beyond the size.
+SELECT window_start, COUNT(*) AS n FROM TABLE(HOP(TABLE early, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '3' SECOND)) GROUP BY window_start, window_end;
+-- @expect
+--| {"op":"+I","window_start":"1969-12-31 23:59:56","n":1}
+--| {"op":"+I","window_start":"1969-12-31 23:59:58","n":4}
+--| {"op":"+I","window_start":"1970-01-01 00:00:00","n":3}
+
+SELECT window_start, window_end, SUM(v) AS s FROM TABLE(TUMBLE(TABLE early, DESCRIPTOR(ts), INTERVAL '1' SECOND, INTERVAL '2.5' SECOND)) GROUP BY window_start, window_end;
+-- @expect
+--| {"op":"+I","window_start":"1969-12-31 23:59:58.5","window_end":"1969-12-31 23:59:59.5","s":1}
+--| {"op":"+I","window_start":"1969-12-31 23:59:59.5","window_end":"1970-01-01 00:00:00.5","s":6}
+--| {"op":"+I","window_start":"1970-01-01 00:00:00.5","window_end":"1970-01-01 00:00:01.5","s":24}

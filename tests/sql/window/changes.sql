@@ -58,3 +58,30 @@ SELECT id, v, window_start FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTER
 --| {"op":"-U","id":1,"v":1,"window_start":"2024-01-01 00:00:00"}
 --| {"op":"+U","id":1,"v":7,"window_start":"2024-01-01 00:00:10"}
 --| {"op":"+I","id":4,"v":8,"window_start":"2024-01-01 00:00:10"}
+
+-- In windows that overlap, and in sessions, a row and what it was before do not stand next to each other any more:
+-- rows are put in and taken out by themselves. (Flink gives the same rows as -U and +U.)
+SELECT id, v, window_start FROM TABLE(HOP(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '10' SECOND)) WHERE id IN (1, 3);
+-- @expect
+--| {"op":"+I","id":1,"v":1,"window_start":"2023-12-31 23:59:55"}
+--| {"op":"+I","id":1,"v":1,"window_start":"2024-01-01 00:00:00"}
+--| {"op":"+I","id":3,"v":4,"window_start":"2023-12-31 23:59:55"}
+--| {"op":"+I","id":3,"v":4,"window_start":"2024-01-01 00:00:00"}
+--| {"op":"-D","id":3,"v":4,"window_start":"2023-12-31 23:59:55"}
+--| {"op":"-D","id":3,"v":4,"window_start":"2024-01-01 00:00:00"}
+--| {"op":"-D","id":1,"v":1,"window_start":"2023-12-31 23:59:55"}
+--| {"op":"-D","id":1,"v":1,"window_start":"2024-01-01 00:00:00"}
+--| {"op":"+I","id":1,"v":7,"window_start":"2024-01-01 00:00:05"}
+--| {"op":"+I","id":1,"v":7,"window_start":"2024-01-01 00:00:10"}
+
+SELECT id, v, window_start FROM TABLE(SESSION(TABLE orders PARTITION BY k, DESCRIPTOR(ts), INTERVAL '5' SECOND));
+-- @expect
+--| {"op":"+I","id":1,"v":1,"window_start":"2024-01-01 00:00:01"}
+--| {"op":"+I","id":2,"v":2,"window_start":"2024-01-01 00:00:01"}
+--| {"op":"-D","id":2,"v":2,"window_start":"2024-01-01 00:00:01"}
+--| {"op":"+I","id":2,"v":20,"window_start":"2024-01-01 00:00:01"}
+--| {"op":"-D","id":1,"v":1,"window_start":"2024-01-01 00:00:01"}
+--| {"op":"+I","id":3,"v":4,"window_start":"2024-01-01 00:00:03"}
+--| {"op":"-D","id":3,"v":4,"window_start":"2024-01-01 00:00:03"}
+--| {"op":"+I","id":1,"v":7,"window_start":"2024-01-01 00:00:14"}
+--| {"op":"+I","id":4,"v":8,"window_start":"2024-01-01 00:00:16"}

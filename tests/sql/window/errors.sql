@@ -16,11 +16,6 @@ SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '0' SECOND, INTERVAL '
 -- @error
 --| SLIDE of HOP
 
--- The slide is longer than the size.
-SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '20' SECOND, INTERVAL '10' SECOND));
--- @error
---| multiple of its slide
-
 SELECT * FROM TABLE(CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '4' SECOND, INTERVAL '10' SECOND));
 -- @error
 --| multiple of its step

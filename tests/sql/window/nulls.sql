@@ -1,9 +1,7 @@
--- Rows without an event time are in no window. (In Flink they fail the job where the watermark is assigned.)
+-- NULL keys are a group; a row without an event time fails the job where the watermark is assigned, as in Flink.
 -- @file rows.jsonl
 --| {"ts": "2024-01-01 00:00:01", "k": "a", "v": 1}
---| {"ts": null, "k": "a", "v": 2}
 --| {"ts": "2024-01-01 00:00:03", "k": null, "v": 4}
---| {"k": null, "v": 8}
 CREATE TABLE r (ts TIMESTAMP(3), k STRING, v INT, WATERMARK FOR ts AS ts)
 WITH ('connector' = 'filesystem', 'path' = '${DIR}/rows.jsonl', 'format' = 'json');
 
@@ -22,3 +20,10 @@ SELECT k, window_end, SUM(v) AS s FROM TABLE(TUMBLE(TABLE r, DESCRIPTOR(ts), INT
 --| {"op":"+I","k":"a","window_end":"2024-01-01 00:00:10","s":1}
 --| {"op":"+I","k":null,"window_end":"2024-01-01 00:00:10","s":4}
 --| {"op":"+I","k":null,"window_end":"2024-01-01 00:00:10","s":5}
+
+-- @file timeless.jsonl
+--| {"ts": "2024-01-01 00:00:01", "k": "a", "v": 1}
+--| {"k": "a", "v": 2}
+SELECT v FROM r /*+ OPTIONS('path' = '${DIR}/timeless.jsonl') */;
+-- @error
+--| rowtime column 'ts' is NULL
