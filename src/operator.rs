@@ -18,7 +18,6 @@ pub mod over;
 #[cfg(test)]
 mod picture;
 mod ranking;
-mod retention;
 mod row_bag;
 pub mod sink_materializer;
 pub mod snapshot_join;

@@ -25,12 +25,11 @@ use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::join_output::{JoinOutput, PAIRS, columns_at, null_keys, take_rows};
-use super::retention::Retention;
 use super::row_bag::RowBag;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Watermark};
-use crate::state::KeyTable;
+use crate::state::{Expiry, KeyTable};
 
 /// What ends the load phase, besides the end of the build side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +84,7 @@ pub struct SnapshotJoin {
     build: RowBag,
     /// By build row id: its slot, or [`GONE`].
     slot_of: Vec<u32>,
-    retention: Option<Retention>,
+    retention: Option<Expiry>,
     /// What came from the probe side while the build side loads; `None` when that is over.
     held: Option<VecDeque<Message>>,
     last_build: Instant,
@@ -106,7 +105,7 @@ impl SnapshotJoin {
             by_key: Vec::new(),
             build: RowBag::new(build.clone(), spec.build_changes)?,
             slot_of: Vec::new(),
-            retention: Retention::new(spec.state_ttl),
+            retention: Expiry::new(spec.state_ttl),
             held: (spec.load != LoadUntil::Start).then(VecDeque::new),
             last_build: Instant::now(),
             clock: Arc::new(SystemClock),
@@ -203,7 +202,7 @@ impl SnapshotJoin {
                 && null.as_ref().is_none_or(|null| !null[row])
             {
                 for &id in &self.by_key[slot as usize] {
-                    if self.retention.as_ref().is_none_or(|r| !r.expired(id, now)) {
+                    if self.retention.as_ref().is_none_or(|r| !r.is_expired(id, now)) {
                         owners.push((row - begin) as u32);
                         ids.push(id);
                     }

@@ -24,11 +24,10 @@ use datafusion_physical_expr::PhysicalExpr;
 
 use super::event_time::millis;
 use super::join_output::{JoinOutput, PAIRS, columns_at, null_keys, take_rows};
-use super::retention::Retention;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Watermark};
-use crate::state::{KeyTable, RowStore};
+use crate::state::{Expiry, KeyTable, RowStore};
 
 /// An event-time temporal join that was planned. Arrays hold left, then right.
 #[derive(Debug, Clone)]
@@ -86,7 +85,7 @@ pub struct TemporalJoin {
     arrivals: u64,
     now: i64,
     late: u64,
-    retention: Option<Retention>,
+    retention: Option<Expiry>,
     clock: Arc<dyn Clock>,
     slots: Vec<u32>,
 }
@@ -109,7 +108,7 @@ impl TemporalJoin {
             arrivals: 0,
             now: i64::MIN,
             late: 0,
-            retention: Retention::new(spec.state_ttl),
+            retention: Expiry::new(spec.state_ttl),
             clock: Arc::new(SystemClock),
             slots: Vec::new(),
             output: JoinOutput::new(spec.inputs, spec.residual, spec.output, spec.schema),
@@ -146,7 +145,7 @@ impl TemporalJoin {
         if let Some(retention) = &mut self.retention {
             let now = self.clock.now_millis();
             let mut expired = retention.sweep(now);
-            expired.extend(slots.iter().filter(|&&s| s != NO_KEY && retention.expired(s, now)));
+            expired.extend(slots.iter().filter(|&&s| s != NO_KEY && retention.is_expired(s, now)));
             expired.sort_unstable();
             expired.dedup();
             for &slot in slots.iter().filter(|&&s| s != NO_KEY) {

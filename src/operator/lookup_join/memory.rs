@@ -14,8 +14,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
-use crate::operator::retention::Retention;
-use crate::state::{KeyTable, RowStore};
+use crate::state::{Expiry, KeyTable, RowStore};
 
 /// Emitted right rows by left row.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(super) struct Memory {
     /// to nothing have none; padded ones have a row of NULLs.
     emitted: Vec<Vec<Box<[u32]>>>,
     right: RowStore,
-    retention: Option<Retention>,
+    retention: Option<Expiry>,
 }
 
 /// One left row on its way out.
@@ -45,7 +44,7 @@ impl Memory {
             left: KeyTable::new(&types)?,
             emitted: Vec::new(),
             right: RowStore::new(right),
-            retention: Retention::new(ttl),
+            retention: Expiry::new(ttl),
         })
     }
 
@@ -78,7 +77,7 @@ impl Memory {
         self.emitted.resize_with(self.left.capacity(), Vec::new);
         if let Some(retention) = &mut self.retention {
             let mut expired = retention.sweep(now);
-            expired.extend(slots.iter().filter(|s| retention.expired(**s, now)));
+            expired.extend(slots.iter().filter(|s| retention.is_expired(**s, now)));
             for (&slot, change) in slots.iter().zip(changes) {
                 if matches!(change, Change::Add(_)) {
                     retention.touch(slot, now);
