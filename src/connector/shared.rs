@@ -22,19 +22,22 @@ const AHEAD: usize = 32;
 
 /// Splits a source into sources that give the same rows each.
 pub fn share(source: Arc<dyn Source>, readers: usize) -> Vec<Arc<dyn Source>> {
-    let groups: Arc<Mutex<Vec<Option<Arc<Mutex<Group>>>>>> = Arc::default();
+    let groups = Groups::default();
     let part = |index| -> Arc<dyn Source> {
         Arc::new(SharedSource { source: source.clone(), index, readers, groups: groups.clone() })
     };
     (0..readers).map(part).collect()
 }
 
+/// The readers of each task.
+type Groups = Arc<Mutex<Vec<Option<Arc<Mutex<Group>>>>>>;
+
 struct SharedSource {
     source: Arc<dyn Source>,
     index: usize,
     readers: usize,
     /// One a task, made by the first reader of the task.
-    groups: Arc<Mutex<Vec<Option<Arc<Mutex<Group>>>>>>,
+    groups: Groups,
 }
 
 /// The readers of one task.

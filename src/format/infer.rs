@@ -110,13 +110,10 @@ impl Guess {
     }
 
     fn of_field(text: &str) -> Guess {
-        let number = !text.is_empty()
-            && !text.starts_with('+')
-            && text.parse::<f64>().is_ok_and(f64::is_finite)
-            // Leading zeros are of codes and phone numbers.
-            && !(text.trim_start_matches('-').len() > 1
-                && text.trim_start_matches('-').starts_with('0')
-                && !text.trim_start_matches('-').starts_with("0."));
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        // Leading zeros are of codes and phone numbers.
+        let code = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+        let number = !code && !text.starts_with('+') && text.parse::<f64>().is_ok_and(f64::is_finite);
         match text {
             "" => Guess::Nothing,
             "true" | "false" => Guess::Boolean,

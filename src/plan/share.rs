@@ -52,6 +52,9 @@ impl Planner {
     }
 }
 
+/// A source and the sources that it is split into, which are handed out one by one.
+type Parts = (Arc<dyn Source>, Vec<Arc<dyn Source>>);
+
 /// Lets the sources that occur several times in these trees be read once.
 pub fn share_sources(roots: &mut [&mut Node]) {
     let mut seen: Vec<(Arc<dyn Source>, usize)> = Vec::new();
@@ -64,7 +67,7 @@ pub fn share_sources(roots: &mut [&mut Node]) {
             }
         });
     }
-    let mut shared: Vec<(Arc<dyn Source>, Vec<Arc<dyn Source>>)> = Vec::new();
+    let mut shared: Vec<Parts> = Vec::new();
     for (source, count) in seen.into_iter().filter(|(_, count)| *count > 1) {
         let parts = crate::connector::shared::share(source.clone(), count);
         shared.push((source, parts));
@@ -72,7 +75,7 @@ pub fn share_sources(roots: &mut [&mut Node]) {
     roots.iter_mut().for_each(|root| replace(root, &mut shared));
 }
 
-fn replace(node: &mut Node, shared: &mut [(Arc<dyn Source>, Vec<Arc<dyn Source>>)]) {
+fn replace(node: &mut Node, shared: &mut [Parts]) {
     if let Body::Source(source) = &node.body
         && let Some((_, parts)) = shared.iter_mut().find(|(known, _)| Arc::ptr_eq(known, source))
         && let Some(part) = parts.pop()
