@@ -88,8 +88,8 @@ SELECT s IS NULL AS sn, UPPER(k) AS u, COUNT(*) AS n FROM t GROUP BY s IS NULL, 
 --| {"op":"+I","sn":true,"u":"C","n":1}
 
 SELECT SUM(n) AS s, COUNT(*) AS c, MAX(n) AS m FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k) AS x;
--- @expect
---| {"op":"+I","s":8,"c":4,"m":3}
+-- @result
+--| {"s":8,"c":4,"m":3}
 
 SELECT COUNT(*) AS c FROM t WHERE id > 100;
 -- @expect

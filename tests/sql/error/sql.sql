@@ -10,17 +10,20 @@ SELECT * FROM tt;
 --| 'tt' is not known
 --| did you mean 't'?
 
-SELECT id, COUNT(*) FROM t GROUP BY id;
+SELECT id, name, COUNT(*) FROM t GROUP BY id;
 -- @error
---| GROUP BY and aggregate functions are not supported yet
+--| name
 
-SELECT * FROM t AS a JOIN t AS b ON a.id = b.id;
+CREATE TABLE lines (id INT, n BIGINT) WITH ('connector' = 'filesystem', 'path' = '${DIR}/out', 'format' = 'json');
+INSERT INTO lines SELECT id, COUNT(*) FROM t GROUP BY id;
 -- @error
---| a join of two streams is not supported yet
+--| table 'lines' takes inserts only
+--| GroupAggregate(groupBy=[id]
+--| debezium-json
 
-SELECT DISTINCT id FROM t;
+SELECT * FROM t MATCH_RECOGNIZE (PATTERN (a));
 -- @error
---| DISTINCT
+--| MATCH_RECOGNIZE is not supported
 
 SELEC 1;
 -- @error

@@ -4,8 +4,7 @@ CREATE TABLE events (
   person ROW<id BIGINT, name STRING, state STRING>,
   auction ROW<id BIGINT, seller BIGINT, `dateTime` TIMESTAMP(3)>,
   bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, `dateTime` TIMESTAMP(3)>,
-  `dateTime` AS CASE WHEN event_type = 1 THEN auction.`dateTime` ELSE bid.`dateTime` END,
-  WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
+  `dateTime` AS CASE WHEN event_type = 1 THEN auction.`dateTime` ELSE bid.`dateTime` END
 ) WITH ('connector' = 'nexmark', 'events.num' = '60');
 
 SELECT event_type, auction.id, `dateTime` FROM events WHERE event_type = 1;

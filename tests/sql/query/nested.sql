@@ -26,5 +26,5 @@ DESCRIBE v;
 --| "name":"y","type":"INT"
 
 SELECT x FROM v WHERE x IN (SELECT y FROM v);
--- @error
---| not supported yet
+-- @expect
+--| {"op":"+I","x":2}

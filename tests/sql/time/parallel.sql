@@ -43,4 +43,4 @@ SELECT i, COUNT(*) FROM (SELECT CAST(CAST(i AS STRING) || 'x' AS INT) AS i FROM 
 
 CREATE TABLE timeless (i INT) WITH ('connector' = 'datagen', 'scan.watermark.idle-timeout' = '5 s');
 -- @error
---| option 'scan.watermark.idle-timeout' is for tables with a WATERMARK
+--| option 'scan.watermark.idle-timeout' is for tables with a watermark
