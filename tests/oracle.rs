@@ -213,7 +213,7 @@ fn write(folder: &Path, names: &[&str], rows: &[Row], random: &mut StdRng) {
 
 /// The values of a row as text that does not depend on their representation.
 fn texts(batch: &RecordBatch) -> Vec<String> {
-    let columns: Vec<Vec<String>> = batch.columns().iter().map(|c| values(c)).collect();
+    let columns: Vec<Vec<String>> = batch.columns().iter().map(values).collect();
     (0..batch.num_rows())
         .map(|row| columns.iter().map(|c| c[row].as_str()).collect::<Vec<_>>().join(" | "))
         .collect()

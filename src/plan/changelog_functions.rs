@@ -222,8 +222,11 @@ fn text(expr: &Expr, zone: &str) -> Option<String> {
     }
 }
 
+/// The texts of each key, and its value.
+type Mapping = Vec<(Vec<String>, String)>;
+
 /// `op_mapping => MAP['key, key', 'value', ...]`: the texts between the commas of a key, and its value.
-fn mapping(arguments: &mut Arguments, zone: &str) -> Result<Option<(Vec<(Vec<String>, String)>, Span)>> {
+fn mapping(arguments: &mut Arguments, zone: &str) -> Result<Option<(Mapping, Span)>> {
     let Some((entries, span)) = arguments.map("OP_MAPPING")? else { return Ok(None) };
     let pairs = entries.iter().map(|(key, value)| {
         let keys = text(key, zone)?.split(',').map(|key| key.trim().to_string()).collect();

@@ -32,6 +32,9 @@ pub(super) struct TableArgument {
     pub order_by: Vec<SortExpr>,
 }
 
+/// Keys and values of a MAP.
+pub(super) type Entries = Vec<(Expr, Expr)>;
+
 /// What an argument is.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
@@ -40,7 +43,7 @@ pub(super) enum Value {
     /// `DESCRIPTOR(a, b)`.
     Descriptor(Vec<Name>),
     /// `MAP['k', 'v']`.
-    Map(Vec<(Expr, Expr)>),
+    Map(Entries),
     /// Any other expression.
     Scalar(Expr),
 }
@@ -176,7 +179,7 @@ fn argument(expr: ast::Expr, context: &mut dyn RelationPlannerContext) -> Result
     }
 }
 
-fn entries(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<Vec<(Expr, Expr)>> {
+fn entries(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<Entries> {
     let mut values = Vec::with_capacity(args.len());
     for arg in args {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
@@ -408,7 +411,7 @@ impl Arguments {
     }
 
     /// Takes out the entries of a MAP.
-    pub fn map(&mut self, name: &str) -> Result<Option<(Vec<(Expr, Expr)>, Span)>> {
+    pub fn map(&mut self, name: &str) -> Result<Option<(Entries, Span)>> {
         match self.take(name) {
             None => Ok(None),
             Some(Argument { value: Value::Map(entries), span, .. }) => Ok(Some((entries, span))),

@@ -282,7 +282,7 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(0), Some(1), Some(-1), None]));
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["", "sensor-1", "a longer key", "b"]));
         // Checkpoints hold keys by these groups.
-        let groups: Vec<u64> = hash(&[numbers.clone()]).iter().map(|h| h >> 57).collect();
+        let groups: Vec<u64> = hash(std::slice::from_ref(&numbers)).iter().map(|h| h >> 57).collect();
         assert_eq!(groups, NUMBER_GROUPS);
         let groups: Vec<u64> = hash(&[texts, numbers]).iter().map(|h| h >> 57).collect();
         assert_eq!(groups, TEXT_GROUPS);
@@ -295,7 +295,7 @@ mod tests {
     fn layouts_do_not_count() {
         let narrow: ArrayRef = Arc::new(Int32Array::from(vec![Some(3), None, Some(-5)]));
         let wide: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), None, Some(-5)]));
-        assert_eq!(hash(&[narrow]), hash(&[wide.clone()]));
+        assert_eq!(hash(&[narrow]), hash(std::slice::from_ref(&wide)));
         assert_eq!(hash(&[wide.slice(1, 2)]), hash(&[wide])[1..]);
         let texts = vec![Some("a"), None, Some("something that is not short")];
         let plain: ArrayRef = Arc::new(StringArray::from(texts.clone()));
@@ -317,7 +317,7 @@ mod tests {
             Some(vec![Some(1), None]),
             Some(vec![Some(1), Some(2)]),
         ]);
-        let hashes = hash(&[rows.clone()]);
+        let hashes = hash(std::slice::from_ref(&rows));
         assert_eq!(hashes[0], hashes[4]);
         assert_eq!(hashes.iter().collect::<std::collections::HashSet<_>>().len(), 4);
         assert_eq!(hash(&[rows.slice(3, 2)]), hashes[3..]);

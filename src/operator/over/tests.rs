@@ -23,7 +23,7 @@ fn call(name: &str) -> OverCall {
 }
 
 fn lag(offset: usize, default: Option<i64>) -> OverCall {
-    OverCall::Lag { value: Arc::new(Column::new("v", 2)), offset, default: default.map(|d| lit(d)) }
+    OverCall::Lag { value: Arc::new(Column::new("v", 2)), offset, default: default.map(lit) }
 }
 
 fn spec(order: OverOrder, frame: Frame, calls: Vec<OverCall>) -> OverSpec {

@@ -387,7 +387,10 @@ fn by_definition(kind: WindowKind, t: i64) -> Vec<(i64, i64)> {
 }
 
 /// Steps of a stream: rows, and how far the watermark moves behind them.
-fn steps() -> impl Strategy<Value = Vec<(Vec<(i64, i64, i64)>, i64)>> {
+/// Rows and the watermark behind them.
+type Step = (Vec<(i64, i64, i64)>, i64);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((prop::collection::vec((0i64..4, -9i64..9, -40i64..30), 0..12), 0i64..25), 1..14)
 }
 
