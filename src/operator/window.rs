@@ -10,7 +10,7 @@
 //!  SESSION 5    x-x--x-----)    x--x-----)
 //! ```
 //! Everything here counts in milliseconds of *window time*: of a TIMESTAMP that is what it shows, of a
-//! TIMESTAMP_LTZ what the clocks in the session's zone show ([`zone`]). A watermark, which is an instant,
+//! TIMESTAMP_LTZ what the clocks in the session's zone show (module `zone`). A watermark, which is an instant,
 //! becomes the greatest window end that it closes; from there on windows are compared as numbers.
 //!
 //! | operator | windows | holds |

@@ -1,6 +1,6 @@
 //! A table that changes in place: the rows of a result as they are now.
 //!
-//! On a terminal it is repainted at most every [`FRAME`], as much of it as fits; when the query ends, the
+//! On a terminal it is repainted at most every 50 ms, as much of it as fits; when the query ends, the
 //! whole table is printed once. Elsewhere only that last table is.
 
 use std::time::{Duration, Instant};
