@@ -15,7 +15,7 @@ CREATE TABLE readings (
 ) WITH ('connector' = 'filesystem', 'path' = 'sql/data/temperatures.jsonl', 'format' = 'json');
 
 CREATE VIEW branded AS
-SELECT *, CASE MOD(CAST(sensorId AS INT), 3) WHEN 0 THEN 'Thermix' WHEN 1 THEN 'Kelvin & Co' ELSE 'Boreal' END AS brand
+SELECT *, CASE MOD(TRY_CAST(sensorId AS INT), 3) WHEN 0 THEN 'Thermix' WHEN 1 THEN 'Kelvin & Co' ELSE 'Boreal' END AS brand
 FROM readings;
 
 -- Per brand and ten seconds: one row each, when the watermark says that the window is complete.

@@ -191,3 +191,28 @@ fn check_tells_all_errors_at_once_and_runs_nothing() {
     let (status, out, _) = with_input(&["check", "-", "-o", "tableau"], "SELECT 1;");
     assert_eq!((status, out.as_str()), (0, "1 file: no errors, 0 warnings\n"));
 }
+
+#[test]
+fn the_shipped_pipelines_are_right() {
+    let variables = ["STRATEGY=CACHED", "EVENTS=100", "EVENTS_PATH=/tmp", "SIDE_INPUT=/tmp", "OUTPUT=/tmp"];
+    let check = |files: &[String]| {
+        let mut arguments = vec!["check", "-o", "json"];
+        variables.iter().for_each(|v| arguments.extend(["--var", v]));
+        arguments.extend(files.iter().map(String::as_str));
+        let (status, out, err) = run(&arguments);
+        assert_eq!((status, err.as_str()), (0, ""), "{files:?}: {out}");
+    };
+    let names = |folder: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).expect("the folder").filter_map(Result::ok);
+        let paths = entries.map(|e| e.path().display().to_string());
+        paths.filter(|p| p.ends_with(".sql")).collect()
+    };
+    names("sql").into_iter().for_each(|file| check(&[file]));
+    let nexmark = |name: &str| format!("sql/nexmark/{name}.sql");
+    for file in names("sql/nexmark").into_iter().filter(|f| f.contains("/q")) {
+        check(&[nexmark("events"), nexmark("views"), file]);
+    }
+    check(&[nexmark("events"), nexmark("write")]);
+    let (status, out, _) = run(&["run", "sql/readings.sql", "-o", "table"]);
+    assert!(status == 0 && out.contains("9 rows in set"), "{out}");
+}
