@@ -216,3 +216,32 @@ fn the_shipped_pipelines_are_right() {
     let (status, out, _) = run(&["run", "sql/readings.sql", "-o", "table"]);
     assert!(status == 0 && out.contains("9 rows in set"), "{out}");
 }
+
+#[test]
+fn late_rows_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("events.jsonl");
+    let lines = ["2024-05-01 10:00:00", "2024-05-01 12:00:00", "2024-05-01 10:00:01"]
+        .map(|ts| format!("{{\"ts\":\"{ts}\"}}\n"));
+    std::fs::write(&file, lines.concat()).expect("a file");
+    for window in [
+        "TUMBLE(TABLE e, DESCRIPTOR(ts), INTERVAL '1' HOUR)",
+        "SESSION(TABLE e, DESCRIPTOR(ts), INTERVAL '1' HOUR)",
+    ] {
+        let sql = format!(
+            "CREATE TABLE e (ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', 'format' = 'json', 'path' = '{}');
+             SELECT window_start, COUNT(*) AS n FROM {window} GROUP BY window_start, window_end",
+            file.display()
+        );
+        let (status, out, err) = run(&["-v", "-c", &sql, "-o", "json"]);
+        assert_eq!((status, out.lines().count()), (0, 2), "{out}");
+        assert!(err.contains("1 late rows left out"), "{err}");
+    }
+    let sql = format!(
+        "CREATE TABLE e (ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', 'format' = 'json', 'path' = '{}');
+         SELECT LAG(ts) OVER (ORDER BY ts) AS p FROM e",
+        file.display()
+    );
+    let (_, _, err) = run(&["-v", "-c", &sql, "-o", "json"]);
+    assert!(err.contains("1 late rows left out"), "{err}");
+}

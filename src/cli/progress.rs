@@ -77,6 +77,7 @@ struct Figures {
     rows_in: u64,
     rows_out: u64,
     skipped: u64,
+    late: u64,
     bytes_in: u64,
     bytes_total: u64,
     lookups: bool,
@@ -95,6 +96,7 @@ impl Figures {
             sum.rows_in += metrics.rows_in.load(Ordering::Relaxed);
             sum.rows_out += metrics.rows_out.load(Ordering::Relaxed);
             sum.skipped += metrics.records_skipped.load(Ordering::Relaxed);
+            sum.late += metrics.late_rows.load(Ordering::Relaxed);
             sum.bytes_in += metrics.bytes_in.load(Ordering::Relaxed);
             sum.bytes_total += metrics.bytes_total.load(Ordering::Relaxed);
             for (_, lookup) in &job.lookups {
@@ -153,6 +155,9 @@ impl Figures {
         }
         if self.skipped > 0 {
             line.push_str(&format!(", {} records skipped", thousands(self.skipped)));
+        }
+        if self.late > 0 {
+            line.push_str(&format!(", {} late rows left out", thousands(self.late)));
         }
         line
     }

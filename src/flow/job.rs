@@ -35,6 +35,8 @@ pub struct JobMetrics {
     pub bytes_total: AtomicU64,
     /// Records left out because they could not be decoded and the table says so.
     pub records_skipped: AtomicU64,
+    /// Rows that operators left out because they came too late.
+    pub late_rows: AtomicU64,
     watermark: AtomicI64,
     latency: Mutex<hdrhistogram::Histogram<u64>>,
 }
@@ -48,6 +50,7 @@ impl Default for JobMetrics {
             bytes_in: zero(),
             bytes_total: zero(),
             records_skipped: zero(),
+            late_rows: zero(),
             watermark: AtomicI64::new(i64::MIN),
             latency: Mutex::new(crate::lookup::metrics::micros_histogram()),
         }

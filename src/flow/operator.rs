@@ -147,6 +147,11 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Rows that it has left out so far because they came too late.
+    fn late_rows(&self) -> u64 {
+        0
+    }
+
     /// How many more rows it takes before it pushes back. 0: the task stops reading until the operator
     /// was woken. A chunk may hold more rows than this; the operator then keeps the rest and answers 0.
     fn room(&self) -> usize {

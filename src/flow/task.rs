@@ -138,6 +138,8 @@ struct Step {
     woken: bool,
     /// It has emitted its end.
     ended: bool,
+    /// Its late rows that were reported.
+    late: u64,
     metrics: Arc<StageMetrics>,
 }
 
@@ -273,6 +275,7 @@ impl Task {
                 path: path(from_steps[i].operator, &from_steps),
                 woken: false,
                 ended: false,
+                late: 0,
                 metrics: stages[heads + i].clone(),
             });
         }
@@ -292,6 +295,12 @@ impl Task {
     }
 
     fn run(mut self) -> Result<()> {
+        let ran = self.drive();
+        self.report_late();
+        ran
+    }
+
+    fn drive(&mut self) -> Result<()> {
         loop {
             let mail = self.mailbox.take();
             if mail.cancelled {
@@ -328,6 +337,7 @@ impl Task {
             if let TailState::Writer(writer) = &mut self.tail {
                 writer.flush()?;
             }
+            self.report_late();
             // Mail that arrived during this round is still there: waiting returns at once.
             self.mailbox.park(deadline);
         }
@@ -448,6 +458,15 @@ impl Task {
         JobMetrics::add(&metrics.bytes_total, now.total.saturating_sub(progress.total));
         JobMetrics::add(&metrics.records_skipped, now.skipped.saturating_sub(progress.skipped));
         *progress = now;
+    }
+
+    /// Adds the late rows since the last time.
+    fn report_late(&mut self) {
+        for step in &mut self.steps {
+            let late = step.operator.late_rows();
+            JobMetrics::add(&self.metrics.late_rows, late.saturating_sub(step.late));
+            step.late = late;
+        }
     }
 
     /// Tells the operator that assigns watermarks, if there is one, which split the next rows are from.

@@ -114,11 +114,6 @@ impl Deduplicate {
         })
     }
 
-    /// Rows that came too late for their key's first row to be known better.
-    pub fn late_rows(&self) -> u64 {
-        self.late
-    }
-
     /// Bytes of state.
     pub fn memory(&self) -> usize {
         self.keys.memory() + self.rows.memory() + self.kept.capacity() * size_of::<Kept>()
@@ -305,6 +300,10 @@ impl Deduplicate {
 impl Operator for Deduplicate {
     fn name(&self) -> &'static str {
         "Deduplicate"
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.late
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {

@@ -179,11 +179,6 @@ impl OverAggregate {
         })
     }
 
-    /// Rows that came too late.
-    pub fn late_rows(&self) -> u64 {
-        self.late
-    }
-
     /// Bytes of state.
     pub fn memory(&self) -> usize {
         self.keys.memory() + self.rows.memory() + self.queue.memory() + self.calls.memory()
@@ -341,6 +336,10 @@ fn idle_from(last: i64, range: i64) -> i64 {
 impl Operator for OverAggregate {
     fn name(&self) -> &'static str {
         "OverAggregate"
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.late
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {

@@ -117,11 +117,6 @@ impl TemporalJoin {
         })
     }
 
-    /// Left rows that were dropped because they came too late.
-    pub fn late_rows(&self) -> u64 {
-        self.late
-    }
-
     /// Slots of the keys of a batch; [`NO_KEY`] where a part is NULL.
     fn intern(&mut self, input: usize, batch: &RecordBatch) -> Result<Vec<u32>> {
         let keys = columns_at(batch, &self.keys[input]);
@@ -359,6 +354,10 @@ impl TemporalJoin {
 impl Operator for TemporalJoin {
     fn name(&self) -> &'static str {
         "TemporalJoin"
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.late
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {

@@ -59,16 +59,15 @@ impl TemporalSort {
             late: 0,
         }
     }
-
-    /// Rows that were dropped because they came too late.
-    pub fn late_rows(&self) -> u64 {
-        self.late
-    }
 }
 
 impl Operator for TemporalSort {
     fn name(&self) -> &'static str {
         "TemporalSort"
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.late
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {

@@ -154,7 +154,7 @@ pub enum WindowColumn {
     Time,
 }
 
-/// Rows that a window operator left out, over all its tasks.
+/// Rows that a window operator left out.
 #[derive(Debug, Default)]
 pub struct WindowMetrics {
     late: AtomicU64,

@@ -93,11 +93,6 @@ impl WindowRank {
         })
     }
 
-    /// Rows whose window was complete already.
-    pub fn late_rows(&self) -> u64 {
-        self.late
-    }
-
     /// Bytes of state.
     pub fn memory(&self) -> usize {
         self.keys.memory() + self.ranking.memory()
@@ -136,6 +131,10 @@ impl WindowRank {
 impl Operator for WindowRank {
     fn name(&self) -> &'static str {
         self.spec.name
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.late
     }
 
     fn chunk(&mut self, mut chunk: Chunk, _out: &mut Output) -> Result<()> {

@@ -64,11 +64,6 @@ impl WindowJoin {
         Ok(Self { spec, clock, windows: BTreeMap::new(), watermark: i64::MIN, late: 0 })
     }
 
-    /// Rows that came after their window had ended.
-    pub fn late_rows(&self) -> u64 {
-        self.late
-    }
-
     /// The ends of the windows of rows.
     fn ends(&self, input: usize, batch: &RecordBatch) -> Result<Vec<i64>> {
         let column = batch.column(self.spec.window_end[input]);
@@ -127,6 +122,10 @@ impl WindowJoin {
 impl Operator for WindowJoin {
     fn name(&self) -> &'static str {
         "WindowJoin"
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.late
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {

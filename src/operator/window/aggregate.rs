@@ -124,7 +124,9 @@ impl WindowAggregate {
     }
 
     /// An operator without any window yet.
-    pub fn new(spec: WindowAggregateSpec) -> Result<Self> {
+    pub fn new(mut spec: WindowAggregateSpec) -> Result<Self> {
+        // Each task counts for itself.
+        spec.metrics = Arc::default();
         let windows = spec.windows();
         let assignment = match &spec.input {
             WindowInput::Assigned { windows, .. } => Assignment::Slices(Slicing::new(windows)?),
@@ -343,6 +345,10 @@ impl WindowAggregate {
 impl Operator for WindowAggregate {
     fn name(&self) -> &'static str {
         "WindowAggregate"
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.spec.metrics.late()
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {

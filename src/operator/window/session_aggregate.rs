@@ -93,7 +93,9 @@ impl SessionAggregate {
     }
 
     /// An operator without any session yet.
-    pub fn new(spec: SessionAggregateSpec) -> Result<Self> {
+    pub fn new(mut spec: SessionAggregateSpec) -> Result<Self> {
+        // Each task counts for itself.
+        spec.metrics = Arc::default();
         let (window, order) = (spec.window.clone(), spec.order.clone());
         let result = ResultColumns::new(spec.schema.clone(), window, &spec.windows, order)?;
         Ok(Self {
@@ -207,6 +209,10 @@ impl SessionAggregate {
 impl Operator for SessionAggregate {
     fn name(&self) -> &'static str {
         "WindowAggregate"
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.spec.metrics.late()
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {

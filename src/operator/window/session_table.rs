@@ -63,7 +63,9 @@ impl SessionTableFunction {
     }
 
     /// An operator that keeps no row yet.
-    pub fn new(spec: SessionTableSpec) -> Result<Self> {
+    pub fn new(mut spec: SessionTableSpec) -> Result<Self> {
+        // Each task counts for itself.
+        spec.metrics = Arc::default();
         let inputs = spec.schema.fields().len().saturating_sub(COLUMNS.len());
         let fields: Vec<_> = spec.schema.fields().iter().take(inputs).cloned().collect();
         let types: Vec<_> = spec.keys.iter().map(|&k| fields[k].data_type().clone()).collect();
@@ -181,6 +183,10 @@ impl SessionTableFunction {
 impl Operator for SessionTableFunction {
     fn name(&self) -> &'static str {
         "WindowTableFunction"
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.spec.metrics.late()
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
