@@ -1,4 +1,5 @@
 -- Names in subqueries, QUALIFY, WINDOW, FETCH, OVERLAPS, IS DISTINCT FROM, intervals of several units.
+-- checked against Flink 2.3 (GROUP BY position is ours alone)
 -- @file bids.jsonl
 --| {"ts": "2024-01-01 00:00:01", "item": "a", "shop": "x", "price": 1}
 --| {"ts": "2024-01-01 00:00:04", "item": "b", "shop": "x", "price": 2}

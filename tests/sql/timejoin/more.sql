@@ -1,4 +1,5 @@
 -- Joins in time that Flink 2.3 has no plan for on streams, and processing time.
+-- Results checked against Flink 2.3 where it runs them.
 
 -- @file orders.jsonl
 --| {"id": 1, "ts": "2024-05-01 10:00:00"}
