@@ -4,7 +4,6 @@ use super::Session;
 use crate::catalog::ddl::plain_name;
 use crate::error::Result;
 use crate::plan::Node;
-use crate::plan::sink::check_sink;
 use crate::sql::{Insert, Statement, StatementKind};
 
 impl Session {
@@ -28,10 +27,7 @@ impl Session {
         let planner = self.planner();
         let mut found = Vec::new();
         for ((node, table, _), insert) in self.plan_inserts(&planner, inserts)?.into_iter().zip(inserts) {
-            let connector = crate::connector::connector(table.options.required("connector")?)?;
-            let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
-            let (node, _) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
-            found.extend(warnings(&node));
+            found.extend(warnings(&self.output(&planner, insert, &table, node)?.node));
         }
         Ok(found)
     }

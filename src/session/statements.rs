@@ -10,13 +10,11 @@ use super::start::{Output, start};
 use super::{QueryResult, Response, Session};
 use crate::catalog::ddl::plain_name;
 use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
-use crate::connector::Sink;
 use crate::error::{Error, Result};
 use crate::flow::JobState;
 use crate::plan::explain::{Details, Explained, explain};
 use crate::plan::explore;
 use crate::plan::share::share_sources;
-use crate::plan::sink::check_sink;
 use crate::plan::{Node, Planner};
 use crate::sql::{
     CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, StatementKind, TableName,
@@ -425,13 +423,25 @@ impl Session {
         plans.into_iter().zip(tables).map(|(plan, table)| Ok((planner.lower(&plan)?, table, plan))).collect()
     }
 
-    fn sink(&self, planner: &Planner, insert: &Insert, table: &Arc<Table>) -> Result<Arc<dyn Sink>> {
+    /// A planned INSERT with its sink: the query as the sink can take it. Nothing is created yet.
+    pub(super) fn output(
+        &self,
+        planner: &Planner,
+        insert: &Insert,
+        table: &Arc<Table>,
+        node: Node,
+    ) -> Result<Output> {
         let connector = crate::connector::connector(table.options.required("connector")?)?;
         let sink = connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
         if insert.overwrite {
+            if !node.properties.bounded {
+                return Err(Error::plan("INSERT OVERWRITE takes a query that ends, this one does not")
+                    .at(insert.span));
+            }
             sink.overwrite().map_err(|e| e.at(insert.span))?;
         }
-        Ok(sink)
+        let (node, before) = planner.check_sink(node, sink.as_ref(), table).map_err(|e| e.at(insert.span))?;
+        Ok(Output { node, sink, before })
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
@@ -439,16 +449,9 @@ impl Session {
         let planned = self.plan_inserts(&planner, inserts)?;
         let names: Vec<String> = planned.iter().map(|(_, table, _)| table.name.clone()).collect();
         // Sinks last: nothing is created when a later statement is wrong.
-        let mut outputs = Vec::with_capacity(planned.len());
-        for ((node, table, _), insert) in planned.into_iter().zip(inserts) {
-            if insert.overwrite && !node.properties.bounded {
-                return Err(Error::plan("INSERT OVERWRITE takes a query that ends, this one does not")
-                    .at(insert.span));
-            }
-            let sink = self.sink(&planner, insert, &table)?;
-            let (node, before) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
-            outputs.push(Output { node, sink, before });
-        }
+        let outputs = planned.into_iter().zip(inserts);
+        let outputs = outputs.map(|((node, table, _), insert)| self.output(&planner, insert, &table, node));
+        let outputs = outputs.collect::<Result<Vec<_>>>()?;
         let (cancel, _) = crossbeam_channel::bounded(0);
         let job = self.start_job(format!("insert-into_{}", names.join("_")), outputs, cancel)?;
         if self.state.lock().config.dml_sync() {
@@ -510,26 +513,25 @@ impl Session {
                 let plan = Explained { logical, node, sink: "Sink: collect", before: true };
                 explain(plan, self.state.lock().config.parallelism(), wanted)
             }
-            StatementKind::Insert(insert) => self.explain_insert(&planner, insert, wanted)?,
-            StatementKind::StatementSet(inserts) => {
-                let texts = inserts.iter().map(|i| self.explain_insert(&planner, i, wanted));
-                texts.collect::<Result<Vec<_>>>()?.join("\n")
+            StatementKind::Insert(insert) => {
+                self.explain_inserts(&planner, std::slice::from_ref(insert), wanted)?
             }
+            StatementKind::StatementSet(inserts) => self.explain_inserts(&planner, inserts, wanted)?,
             _ => return Err(Error::plan("EXPLAIN takes a query, an INSERT or a statement set")),
         };
         Ok(Response::Text(text))
     }
 
-    fn explain_insert(&self, planner: &Planner, insert: &Insert, details: Details) -> Result<String> {
-        let planned = self.plan_inserts(planner, std::slice::from_ref(insert))?;
-        let Some((node, table, logical)) = planned.into_iter().next() else {
-            return Err(Error::internal("an INSERT without a plan"));
-        };
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
-        let sink = connector.sink(&table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
-        let (node, before) = check_sink(node, sink.as_ref(), &table).map_err(|e| e.at(insert.span))?;
-        let name = format!("Sink: {} ({})", table.name, connector.name());
-        let plan = Explained { logical: &logical, node: &node, sink: &name, before };
-        Ok(explain(plan, self.state.lock().config.parallelism(), details))
+    fn explain_inserts(&self, planner: &Planner, inserts: &[Insert], details: Details) -> Result<String> {
+        let parallelism = self.state.lock().config.parallelism();
+        let planned = self.plan_inserts(planner, inserts)?.into_iter().zip(inserts);
+        let texts = planned.map(|((node, table, logical), insert)| {
+            let Output { node, before, .. } = self.output(planner, insert, &table, node)?;
+            let connector = table.options.text("connector").unwrap_or_default();
+            let sink = format!("Sink: {} ({connector})", table.name);
+            let plan = Explained { logical: &logical, node: &node, sink: &sink, before };
+            Ok(explain(plan, parallelism, details))
+        });
+        Ok(texts.collect::<Result<Vec<_>>>()?.join("\n"))
     }
 }
