@@ -59,7 +59,7 @@ pub const SETTINGS: &[OptionDef] = &[
     ),
     OptionDef::new(
         "table.exec.mini-batch.enabled",
-        Bool,
+        Choice(&["true"]),
         "true",
         "changes nothing: rows that have arrived together are always processed together, and none waits for others",
     ),

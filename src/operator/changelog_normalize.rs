@@ -14,14 +14,17 @@
 //! ```
 
 use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, DynComparator, RecordBatch, UInt32Array, make_comparator};
 use arrow::compute::{SortOptions, interleave_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
+use crate::clock::Clock;
 use crate::error::Result;
-use crate::flow::{Chunk, Kind, Kinds, Operator, Output};
-use crate::state::{KeyTable, RowStore};
+use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
+use crate::state::{Expiry, KeyTable, RowStore};
 
 /// What to normalize.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct ChangelogNormalizeSpec {
     pub schema: SchemaRef,
     /// Whether `-U` is to be emitted with `+U`.
     pub emit_before: bool,
+    /// `table.exec.state.ttl`: a key that was not written for so long is new again.
+    pub state_ttl: Option<Duration>,
 }
 
 /// No row is kept for a slot.
@@ -48,6 +53,8 @@ pub struct ChangelogNormalize {
     /// For each slot, its place among those that a chunk touches; [`NONE`] between chunks.
     touched: Vec<u32>,
     slots: Vec<u32>,
+    expiry: Option<Expiry>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl ChangelogNormalize {
@@ -57,11 +64,28 @@ impl ChangelogNormalize {
         Ok(Self {
             keys: KeyTable::new(&types)?,
             rows: RowStore::new(spec.schema.clone()),
+            expiry: Expiry::new(spec.state_ttl),
+            clock: None,
             spec,
             last: Vec::new(),
             touched: Vec::new(),
             slots: Vec::new(),
         })
+    }
+
+    /// Forgets what was not written for too long; the keys of the chunk are written now.
+    fn expire(&mut self) -> Result<()> {
+        let (Some(expiry), Some(clock)) = (&mut self.expiry, &self.clock) else { return Ok(()) };
+        for (slot, remove) in expiry.write(&self.slots, clock.now_millis()) {
+            let row = std::mem::replace(&mut self.last[slot as usize], NONE);
+            if row != NONE {
+                self.rows.free(row)?;
+            }
+            if remove {
+                self.keys.remove(slot);
+            }
+        }
+        Ok(())
     }
 
     /// The last word of a chunk on each key: slot and row, in the order of the keys' first rows; `None`
@@ -71,6 +95,7 @@ impl ChangelogNormalize {
         self.keys.intern(&columns, chunk.len(), &mut self.slots)?;
         self.last.resize(self.keys.capacity(), NONE);
         self.touched.resize(self.keys.capacity(), NONE);
+        self.expire()?;
         let mut words: Vec<(u32, Option<u32>)> = Vec::new();
         for (row, slot) in self.slots.iter().enumerate() {
             let word = match chunk.kinds.get(row) {
@@ -107,6 +132,11 @@ impl SameRows {
 impl Operator for ChangelogNormalize {
     fn name(&self) -> &'static str {
         "ChangelogNormalize"
+    }
+
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.clock = Some(context.clock);
+        Ok(())
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -158,6 +188,7 @@ impl Operator for ChangelogNormalize {
                 None => {
                     self.last[slot as usize] = NONE;
                     self.keys.remove(slot);
+                    self.expiry.iter_mut().for_each(|expiry| expiry.forget(slot));
                 }
             }
         }

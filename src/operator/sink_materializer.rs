@@ -4,14 +4,18 @@
 //! one that came last; when that one goes, the one before it is the truth again. Rows of a key are kept in
 //! the order of their arrival (as Flink's sink upsert materializer does).
 
-use arrow::array::{ArrayRef, DynComparator, make_comparator};
-use arrow::compute::SortOptions;
-use arrow::datatypes::SchemaRef;
-use std::cmp::Ordering;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::Result;
-use crate::flow::{Chunk, Kind, Kinds, Operator, Output};
-use crate::state::{KeyTable, RowStore};
+use arrow::array::ArrayRef;
+use arrow::datatypes::SchemaRef;
+use arrow::row::{RowConverter, SortField};
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
+use crate::state::{Expiry, KeyTable, RowStore};
 
 /// What to materialize.
 #[derive(Debug, Clone)]
@@ -20,7 +24,12 @@ pub struct SinkMaterializerSpec {
     pub keys: Vec<usize>,
     /// Columns of the rows.
     pub schema: SchemaRef,
+    /// `table.exec.state.ttl`: a key that was not written for so long is new again.
+    pub state_ttl: Option<Duration>,
 }
+
+/// A kept row and the hash of its values.
+type Kept = (u64, u32);
 
 /// Gives upserts by primary key.
 #[derive(Debug)]
@@ -29,59 +38,78 @@ pub struct SinkMaterializer {
     keys: KeyTable,
     rows: RowStore,
     /// Rows of each key, oldest first.
-    lists: Vec<Vec<u32>>,
+    lists: Vec<Vec<Kept>>,
+    converter: RowConverter,
+    hasher: foldhash::fast::RandomState,
     slots: Vec<u32>,
     ids: Vec<u32>,
+    expiry: Option<Expiry>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl SinkMaterializer {
     /// An operator for one task.
     pub fn new(spec: SinkMaterializerSpec) -> Result<Self> {
         let types: Vec<_> = spec.keys.iter().map(|&i| spec.schema.field(i).data_type().clone()).collect();
+        let fields = spec.schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(|e| {
+            Error::unsupported("rows with a column of this type cannot be compared, and so not taken back")
+                .with_detail(e.to_string())
+        })?;
         Ok(Self {
             keys: KeyTable::new(&types)?,
             rows: RowStore::new(spec.schema.clone()),
-            spec,
             lists: Vec::new(),
+            converter,
+            hasher: foldhash::fast::RandomState::default(),
             slots: Vec::new(),
             ids: Vec::new(),
+            expiry: Expiry::new(spec.state_ttl),
+            clock: None,
+            spec,
         })
     }
 
+    /// Forgets what was not written for too long; the keys of the chunk are written now.
+    fn expire(&mut self) -> Result<()> {
+        let (Some(expiry), Some(clock)) = (&mut self.expiry, &self.clock) else { return Ok(()) };
+        for (slot, remove) in expiry.write(&self.slots, clock.now_millis()) {
+            let rows = std::mem::take(&mut self.lists[slot as usize]);
+            rows.into_iter().try_for_each(|(_, id)| self.rows.free(id))?;
+            if remove {
+                self.keys.remove(slot);
+            }
+        }
+        Ok(())
+    }
+
     /// Applies a chunk to the rows that are kept. Rows that were taken back are still in the store: they are
-    /// the second result.
+    /// the result.
     fn apply(&mut self, chunk: &Chunk) -> Result<Vec<u32>> {
         self.ids.clear();
         self.rows.push(&chunk.batch, &mut self.ids)?;
+        let encoded = self.converter.convert_columns(chunk.batch.columns())?;
         let mut gone = Vec::new();
         for row in 0..chunk.len() {
-            let (list, id) = (&mut self.lists[self.slots[row] as usize], self.ids[row]);
+            let list = &mut self.lists[self.slots[row] as usize];
+            let (id, value) = (self.ids[row], encoded.row(row));
+            let hash = self.hasher.hash_one(value.data());
             if matches!(chunk.kinds.get(row), Kind::Insert | Kind::UpdateAfter) {
-                list.push(id);
+                list.push((hash, id));
                 continue;
             }
             gone.push(id);
-            if let Some(at) = find(&self.rows, list, id)? {
-                gone.push(list.remove(at));
+            // The oldest of equal rows; equal hashes mean equal rows but for once in a lifetime.
+            for at in (0..list.len()).filter(|&at| list[at].0 == hash) {
+                let kept = self.converter.convert_columns(self.rows.take(&[list[at].1])?.columns())?;
+                if kept.row(0) == value {
+                    gone.push(list.remove(at).1);
+                    break;
+                }
             }
         }
         Ok(gone)
     }
-}
-
-/// The newest row of a list that equals the row `id`.
-fn find(rows: &RowStore, list: &[u32], id: u32) -> Result<Option<usize>> {
-    if list.is_empty() {
-        return Ok(None);
-    }
-    let (kept, wanted) = (rows.take(list)?, rows.take(&[id])?);
-    let compare = kept
-        .columns()
-        .iter()
-        .zip(wanted.columns())
-        .map(|(a, b)| Ok(make_comparator(a, b, SortOptions::default())?))
-        .collect::<Result<Vec<DynComparator>>>()?;
-    Ok((0..list.len()).rev().find(|&at| compare.iter().all(|equal| equal(at, 0) == Ordering::Equal)))
 }
 
 impl Operator for SinkMaterializer {
@@ -89,21 +117,27 @@ impl Operator for SinkMaterializer {
         "SinkMaterializer"
     }
 
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.clock = Some(context.clock);
+        Ok(())
+    }
+
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
         let columns: Vec<ArrayRef> = self.spec.keys.iter().map(|&i| chunk.batch.column(i).clone()).collect();
         self.keys.intern(&columns, chunk.len(), &mut self.slots)?;
         self.lists.resize_with(self.keys.capacity(), Vec::new);
+        self.expire()?;
         let mut touched: Vec<(u32, Option<u32>)> = Vec::new();
         let mut seen = hashbrown::HashSet::new();
         for &slot in &self.slots {
             if seen.insert(slot) {
-                touched.push((slot, self.lists[slot as usize].last().copied()));
+                touched.push((slot, self.lists[slot as usize].last().map(|kept| kept.1)));
             }
         }
         let gone = self.apply(&chunk)?;
         let (mut ids, mut kinds) = (Vec::new(), Vec::new());
         for (slot, before) in touched {
-            let after = self.lists[slot as usize].last().copied();
+            let after = self.lists[slot as usize].last().map(|kept| kept.1);
             let (id, kind) = match (before, after) {
                 (None, None) => continue,
                 (Some(before), Some(after)) if before == after => continue,
@@ -119,6 +153,7 @@ impl Operator for SinkMaterializer {
         for &slot in &seen {
             if self.lists[slot as usize].is_empty() {
                 self.keys.remove(slot);
+                self.expiry.iter_mut().for_each(|expiry| expiry.forget(slot));
             }
         }
         out.chunk(Chunk { batch, kinds: Kinds::Changes(kinds.into()), ingest: chunk.ingest });
@@ -156,7 +191,15 @@ mod tests {
     #[test]
     fn the_row_before_comes_back() {
         let schema = chunk(&[]).batch.schema();
-        let mut operator = SinkMaterializer::new(SinkMaterializerSpec { keys: vec![0], schema }).unwrap();
+        let mut operator = SinkMaterializer::new(SinkMaterializerSpec {
+            keys: vec![0],
+            schema,
+            state_ttl: Some(Duration::from_millis(1000)),
+        })
+        .unwrap();
+        let clock = crate::clock::ManualClock::new(0);
+        let waker = crate::flow::Mailbox::new().waker(0);
+        operator.open(OperatorContext { task: 0, parallelism: 1, waker, clock: clock.clone() }).unwrap();
         let mut run = |rows: &[Row<'_>]| run(&mut operator, rows);
         assert_eq!(run(&[(Insert, Some(1), Some("a")), (Insert, Some(2), Some("x"))]), ["+I 1 a", "+I 2 x"]);
         assert_eq!(run(&[(Insert, Some(1), Some("b"))]), ["+U 1 b"]);
@@ -167,5 +210,8 @@ mod tests {
             ["-D 1 b", "+I 3 b"]
         );
         assert_eq!(run(&[(Delete, Some(9), Some("never"))]), [""; 0]);
+        clock.advance(1000);
+        // Nobody has written 2 for the time to live: it is new.
+        assert_eq!(run(&[(Insert, Some(2), Some("y"))]), ["+I 2 y"]);
     }
 }

@@ -464,6 +464,6 @@ impl Planner {
             lookups: Vec::new(),
             warnings: Vec::new(),
         };
-        if node.is_upsert() { normalize(changes) } else { Ok(changes) }
+        if node.is_upsert() { normalize(changes, self.state.config.state_ttl()) } else { Ok(changes) }
     }
 }

@@ -194,9 +194,9 @@ impl Planner {
         let more = (0..raw.columns.len()).filter(|i| is_key(i) && !wanted.contains(i));
         let all: Vec<usize> = wanted.iter().copied().chain(more).collect();
         if all.len() == wanted.len() {
-            return normalize(node);
+            return normalize(node, self.state.config.state_ttl());
         }
-        let node = normalize(self.scan_node(scan, raw, &all)?)?;
+        let node = normalize(self.scan_node(scan, raw, &all)?, self.state.config.state_ttl())?;
         let columns: Vec<Expr> =
             node.schema.columns().into_iter().take(wanted.len()).map(Expr::Column).collect();
         calc(node, None, Some((&columns, &scan.projected_schema)))
@@ -204,13 +204,18 @@ impl Planner {
 }
 
 /// Upserts by their key become changes.
-pub(super) fn normalize(input: Node) -> Result<Node> {
+pub(super) fn normalize(input: Node, state_ttl: Option<Duration>) -> Result<Node> {
     let Some(key) = input.properties.keys.first().cloned() else {
         return Err(Error::internal(format!("upserts without their key: {}", input.detail)));
     };
     let names: Vec<&str> = key.iter().map(|&i| input.arrow.field(i).name().as_str()).collect();
     let detail = format!("key=[{}]", names.join(", "));
-    let spec = ChangelogNormalizeSpec { keys: key.clone(), schema: input.arrow.clone(), emit_before: true };
+    let spec = ChangelogNormalizeSpec {
+        keys: key.clone(),
+        schema: input.arrow.clone(),
+        emit_before: true,
+        state_ttl,
+    };
     let build: BuildNode = Arc::new(move |wiring| {
         let spec = ChangelogNormalizeSpec { emit_before: wiring.emit_before, ..spec.clone() };
         Ok(Arc::new(move || Ok(Box::new(ChangelogNormalize::new(spec.clone())?))))

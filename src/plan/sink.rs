@@ -1,8 +1,10 @@
 //! Whether a sink can take what a query gives, and what it needs to be told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node};
+use super::provider::Planner;
 use crate::catalog::Table;
 use crate::connector::{Sink, SinkChangelog};
 use crate::error::{Error, Result};
@@ -16,35 +18,37 @@ pub(super) fn originator(node: &Node) -> &Node {
     }
 }
 
-/// Checks a query against the sink of a table. Gives the query as the sink can take it, and whether the
-/// sink needs `-U`.
-pub fn check_sink(node: Node, sink: &dyn Sink, table: &Table) -> Result<(Node, bool)> {
-    if node.properties.changes.is_append() {
-        return Ok((node, false));
-    }
-    match sink.changelog() {
-        SinkChangelog::Append => {
-            let origin = originator(&node);
-            let error = Error::plan(format!(
-                "table '{}' takes inserts only, and the query changes rows that it gave before",
-                table.name
-            ));
-            Err(error
+impl Planner {
+    /// Checks a query against the sink of a table. Gives the query as the sink can take it, and whether the
+    /// sink needs `-U`.
+    pub fn check_sink(&self, node: Node, sink: &dyn Sink, table: &Table) -> Result<(Node, bool)> {
+        if node.properties.changes.is_append() {
+            return Ok((node, false));
+        }
+        match sink.changelog() {
+            SinkChangelog::Append => {
+                let origin = originator(&node);
+                let error = Error::plan(format!(
+                    "table '{}' takes inserts only, and the query changes rows that it gave before",
+                    table.name
+                ));
+                Err(error
                 .with_detail(format!("{}({}) updates its results", origin.name, origin.detail))
                 .with_hint(
                     "make the query append-only, such as by a window, or write to a table that takes changes: \
                      'format' = 'debezium-json'",
                 ))
+            }
+            SinkChangelog::All => Ok((node, true)),
+            SinkChangelog::Upsert => upsert(node, table, self.state.config.state_ttl()),
         }
-        SinkChangelog::All => Ok((node, true)),
-        SinkChangelog::Upsert => upsert(node, table),
     }
 }
 
 /// Updates find their row by the primary key. Where the query knows its rows by that key, the last word
 /// on a key is right; where it does not, a delete of one row may come behind the insert of another with
 /// the same key, and somebody has to know which rows there are.
-fn upsert(node: Node, table: &Table) -> Result<(Node, bool)> {
+fn upsert(node: Node, table: &Table, state_ttl: Option<Duration>) -> Result<(Node, bool)> {
     let mut persisted = table.columns.iter().filter(|c| c.is_persisted());
     let mut key = Vec::with_capacity(table.primary_key.len());
     for name in &table.primary_key {
@@ -62,7 +66,7 @@ fn upsert(node: Node, table: &Table) -> Result<(Node, bool)> {
     if node.properties.keys.iter().any(same) {
         return Ok((node, false));
     }
-    let spec = SinkMaterializerSpec { keys: key.clone(), schema: node.arrow.clone() };
+    let spec = SinkMaterializerSpec { keys: key.clone(), schema: node.arrow.clone(), state_ttl };
     let build: BuildNode = Arc::new(move |_| {
         let spec = spec.clone();
         Ok(Arc::new(move || Ok(Box::new(SinkMaterializer::new(spec.clone())?))))
@@ -79,7 +83,11 @@ fn upsert(node: Node, table: &Table) -> Result<(Node, bool)> {
         properties,
         originates: true,
         lookups: Vec::new(),
-        warnings: if node.properties.bounded { Vec::new() } else { vec![warning(table)] },
+        warnings: if node.properties.bounded || state_ttl.is_some() {
+            Vec::new()
+        } else {
+            vec![warning(table)]
+        },
         inputs: vec![Input { node, distribution: Distribution::Keys(key), demand: Demand::Before }],
     };
     Ok((materializer, false))
@@ -88,7 +96,7 @@ fn upsert(node: Node, table: &Table) -> Result<(Node, bool)> {
 fn warning(table: &Table) -> String {
     format!(
         "SinkMaterializer keeps every row of the result: the query does not know its rows by the primary key \
-         ({}) of '{}'; group by that key, or take the key of the query",
+         ({}) of '{}': group by that key, take the key of the query, or SET 'table.exec.state.ttl' = '1 d'",
         table.primary_key.join(", "),
         table.name
     )

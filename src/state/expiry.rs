@@ -41,6 +41,20 @@ impl Expiry {
         written != FREE && now.saturating_sub(written) >= self.ttl
     }
 
+    /// Slots that are written now. Gives those whose state is to be emptied: first of the written ones (false:
+    /// the key stays), then of others (true: the key goes).
+    pub fn write(&mut self, slots: &[u32], now: i64) -> Vec<(u32, bool)> {
+        let mut emptied = Vec::new();
+        for &slot in slots {
+            if self.is_expired(slot, now) {
+                emptied.push((slot, false));
+            }
+            self.touch(slot, now);
+        }
+        emptied.extend(self.sweep(now).into_iter().map(|slot| (slot, true)));
+        emptied
+    }
+
     /// The slot is not in use any more.
     pub fn forget(&mut self, slot: u32) {
         if let Some(written) = self.written.get_mut(slot as usize) {

@@ -19,7 +19,13 @@ fn schema() -> SchemaRef {
 }
 
 fn operator(emit_before: bool) -> ChangelogNormalize {
-    ChangelogNormalize::new(ChangelogNormalizeSpec { keys: vec![0], schema: schema(), emit_before }).unwrap()
+    ChangelogNormalize::new(ChangelogNormalizeSpec {
+        keys: vec![0],
+        schema: schema(),
+        emit_before,
+        state_ttl: None,
+    })
+    .unwrap()
 }
 
 type Row = (Kind, Option<i64>, Option<i64>);
