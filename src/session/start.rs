@@ -13,6 +13,7 @@ use crate::flow::fragment::{Fragment, Head, Tail};
 use crate::flow::task::{self, TaskContext, TaskPlan, TaskTail};
 use crate::flow::{Job, JobState, Mailbox, StageMetrics};
 use crate::plan::Node;
+use crate::plan::identity::Identities;
 use crate::plan::wire::Wire;
 
 /// One INSERT or SELECT.
@@ -21,6 +22,8 @@ pub struct Output {
     pub node: Node,
     /// Where they go.
     pub sink: Arc<dyn Sink>,
+    /// Identity of the sink in checkpoints.
+    pub id: String,
     /// Whether the sink needs `-U`.
     pub before: bool,
 }
@@ -51,7 +54,7 @@ impl Launch<'_> {
             for task in 0..fragment.parallelism {
                 let tail = match &fragment.tail {
                     // Made here, one after the other: a sink may want to know how many there are.
-                    Tail::Sink(sink) => {
+                    Tail::Sink(sink, _) => {
                         writers += 1;
                         TaskTail::Writer(sink.writer(writers - 1)?)
                     }
@@ -68,9 +71,18 @@ impl Launch<'_> {
                     clock: self.clock.clone(),
                     runtime: self.runtime.clone(),
                     metrics: self.job.metrics.clone(),
+                    reporter: None,
                 };
                 let (fragment, exchanges) = (fragment.clone(), exchanges.clone());
-                let plan = TaskPlan { fragment, task, tail, exchanges, endless, stages: stages.clone() };
+                let plan = TaskPlan {
+                    fragment,
+                    task,
+                    tail,
+                    exchanges,
+                    endless,
+                    stages: stages.clone(),
+                    restored: None,
+                };
                 self.tasks.push((plan, context));
             }
         }
@@ -106,12 +118,12 @@ fn exchanges(fragments: &[Fragment]) -> Result<HashMap<usize, Exchange>> {
 /// Counters of the heads, the operators and the tail of a fragment.
 fn stages(fragment: &Fragment, number: usize) -> Vec<Arc<StageMetrics>> {
     let heads = fragment.heads.iter().map(|(head, _)| match head {
-        Head::Source(source) => ("Source", source.describe()),
+        Head::Source(source, _) => ("Source", source.describe()),
         Head::Exchange(_) => ("Receive", String::new()),
     });
     let operators = fragment.operators.iter().map(|stage| (stage.name, stage.detail.clone()));
     let tail = match &fragment.tail {
-        Tail::Sink(_) => ("Sink", String::new()),
+        Tail::Sink(..) => ("Sink", String::new()),
         Tail::Exchange { keys, .. } if keys.is_empty() => ("Exchange", "single".to_string()),
         Tail::Exchange { keys, .. } => ("Exchange", format!("hash{keys:?}")),
     };
@@ -133,6 +145,7 @@ pub fn start(
     let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
     let job = Job::new(id, name, lookups, cancel);
     let mut sinks = Vec::with_capacity(outputs.len());
+    let mut identities = Identities::default();
     let mut launch =
         Launch { job: &job, clock, runtime, tasks: Vec::new(), stages: Vec::new(), fragments: 0 };
     for output in outputs {
@@ -140,8 +153,8 @@ pub fn start(
         if unbounded {
             output.sink.unbounded();
         }
-        let mut wire = Wire::new(wanted);
-        wire.add(&output.node, &output.sink, output.before)?;
+        let mut wire = Wire::new(wanted, &mut identities);
+        wire.add(&output.node, (&output.sink, &output.id), output.before)?;
         launch.add(wire.finish(), unbounded)?;
         sinks.push((output.sink, unbounded));
     }

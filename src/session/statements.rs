@@ -441,7 +441,8 @@ impl Session {
             sink.overwrite().map_err(|e| e.at(insert.span))?;
         }
         let (node, before) = planner.check_sink(node, sink.as_ref(), table).map_err(|e| e.at(insert.span))?;
-        Ok(Output { node, sink, before })
+        let id = format!("Sink-{}", table.name);
+        Ok(Output { node, sink, id, before })
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
@@ -488,7 +489,11 @@ impl Session {
         let schema = node.arrow.clone();
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
-        let job = self.start_job("collect".to_string(), vec![Output { node, sink, before: true }], cancel)?;
+        let job = self.start_job(
+            "collect".to_string(),
+            vec![Output { node, sink, id: "Sink".to_string(), before: true }],
+            cancel,
+        )?;
         Ok(Response::Query(QueryResult { schema, job, chunks }))
     }
 
