@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::catalog::options::{OptionDef, OptionKind, parse_bool, parse_duration, parse_integer};
+use crate::catalog::options::{OptionDef, OptionKind, parse_bool, parse_duration, parse_integer, parse_size};
 use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
 
@@ -18,7 +18,7 @@ pub enum Strategy {
     Cached,
 }
 
-use OptionKind::{Bool, Choice, Duration as Time, Integer, Number, Text};
+use OptionKind::{Bool, Choice, Duration as Time, Integer, Number, Size, Text};
 
 /// How the shell shows results.
 pub const RESULT_MODE: &str = "sql-client.execution.result-mode";
@@ -172,6 +172,12 @@ pub const SETTINGS: &[OptionDef] = &[
         Bool,
         "true",
         "a job that is started again goes on from its newest checkpoint; false: from the beginning",
+    ),
+    OptionDef::new(
+        "affluent.state.memory-limit",
+        Size,
+        "",
+        "what the rows in the state of a job may take in memory; the rest goes to disk; default: half of the machine's memory",
     ),
     OptionDef::new(
         "restart-strategy.type",
@@ -344,6 +350,14 @@ impl Config {
     /// `table.exec.state.ttl`; `None`: state is kept for ever.
     pub fn state_ttl(&self) -> Option<Duration> {
         parse_duration(self.get("table.exec.state.ttl")).ok().filter(|ttl| !ttl.is_zero())
+    }
+
+    /// `affluent.state.memory-limit`, in bytes.
+    pub fn memory_limit(&self) -> usize {
+        match parse_size(self.get("affluent.state.memory-limit")) {
+            Ok(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            Err(_) => crate::state::memory::default_limit(),
+        }
     }
 
     /// `table.dml-sync`.

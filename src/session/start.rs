@@ -30,6 +30,7 @@ use crate::flow::{Job, JobState, Mailbox, StageMetrics};
 use crate::plan::Node;
 use crate::plan::identity::Identities;
 use crate::plan::wire::Wire;
+use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, Checkpoints, JobPlan};
 
 /// One INSERT or SELECT.
@@ -62,6 +63,8 @@ pub struct Start {
     pub clock: Arc<dyn Clock>,
     /// The runtime for what waits.
     pub runtime: tokio::runtime::Handle,
+    /// What state may take in memory.
+    pub memory: Arc<Memory>,
 }
 
 /// A sink of a job.
@@ -81,6 +84,7 @@ struct Blueprint {
     stages: Vec<Vec<Arc<StageMetrics>>>,
     clock: Arc<dyn Clock>,
     runtime: tokio::runtime::Handle,
+    memory: Arc<Memory>,
     /// With checkpoints.
     durable: Option<Durable>,
 }
@@ -147,6 +151,7 @@ impl Blueprint {
                         runtime: self.runtime.clone(),
                         metrics: self.job.metrics.clone(),
                         reporter,
+                        memory: self.memory.clone(),
                     };
                     let plan = TaskPlan {
                         fragment: fragment.clone(),
@@ -367,7 +372,7 @@ fn stages(fragment: &Fragment, number: usize) -> Vec<Arc<StageMetrics>> {
 
 /// Starts a job; returns at once. With checkpoints it goes on where the last one has it.
 pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
-    let Start { id, name, wanted, cancel, durability, restart, clock, runtime } = of;
+    let Start { id, name, wanted, cancel, durability, restart, clock, runtime, memory } = of;
     let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
     let job = Job::new(id, name, lookups, cancel);
     let mut identities = Identities::default();
@@ -402,7 +407,7 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
         }
     };
     let blueprint =
-        Blueprint { job: job.clone(), outputs: fragments, targets, stages, clock, runtime, durable };
+        Blueprint { job: job.clone(), outputs: fragments, targets, stages, clock, runtime, memory, durable };
     // A job that had ended needs nothing but its last commit.
     let first = if ended { None } else { Some(blueprint.attempt(from.clone(), false)?) };
     thread::Builder::new().name(format!("affluent-job-{id}")).spawn(move || {

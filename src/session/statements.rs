@@ -22,6 +22,7 @@ use crate::plan::{Node, Planner};
 use crate::sql::{
     CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, StatementKind, TableName,
 };
+use crate::state::Memory;
 
 /// A table of text columns.
 fn text_table(columns: &[(&str, Vec<Option<String>>)]) -> Result<Response> {
@@ -519,6 +520,7 @@ impl Session {
             restart,
             clock: self.clock.clone(),
             runtime: self.runtime.handle().clone(),
+            memory: Memory::new(config.memory_limit()),
         };
         let job = start(how, outputs)?;
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
