@@ -1,6 +1,7 @@
 //! Sources and sinks, and the registry that finds them by name.
 
 pub mod blackhole;
+pub mod checkpoint;
 pub mod datagen;
 pub mod filesystem;
 pub mod http;

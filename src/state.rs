@@ -5,6 +5,7 @@ pub mod changed;
 pub mod checkpoint;
 pub mod expiry;
 mod hash;
+pub mod inspect;
 pub mod key_group;
 pub mod keys;
 #[cfg(test)]
