@@ -2,6 +2,7 @@
 
 pub mod blackhole;
 pub mod datagen;
+pub mod embedded;
 pub mod filesystem;
 pub mod http;
 pub mod nexmark;

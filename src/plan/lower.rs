@@ -238,7 +238,7 @@ impl Planner {
     /// Reads columns of a table.
     fn scan_node(&self, scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
         let table = &raw.reference.table;
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let connector = table.connector()?;
         let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
         let request = ScanRequest {
             table: table.clone(),

@@ -449,7 +449,7 @@ impl Session {
         table: &Arc<Table>,
         node: Node,
     ) -> Result<Output> {
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let connector = table.connector()?;
         let sink = connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
         if insert.overwrite {
             if !node.properties.bounded {
