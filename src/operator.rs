@@ -17,6 +17,7 @@ pub mod lookup_join;
 pub mod over;
 #[cfg(test)]
 mod picture;
+mod pieces;
 mod ranking;
 mod row_bag;
 pub mod sink_materializer;

@@ -35,6 +35,11 @@ impl Expiry {
         self.written[slot] = now;
     }
 
+    /// When the slot was written last; `None`: it is not in use.
+    pub fn written(&self, slot: u32) -> Option<i64> {
+        self.written.get(slot as usize).copied().filter(|&time| time != FREE)
+    }
+
     /// The slot was not written for the time to live.
     pub fn is_expired(&self, slot: u32, now: i64) -> bool {
         let written = self.written.get(slot as usize).copied().unwrap_or(FREE);
