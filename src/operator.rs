@@ -15,6 +15,7 @@ mod join_output;
 pub mod limit;
 pub mod lookup_join;
 pub mod over;
+mod partitions;
 #[cfg(test)]
 mod picture;
 mod pieces;

@@ -12,17 +12,17 @@ use crate::error::{Error, Result};
 use crate::state::{Expiry, Piece};
 
 /// An own column of a state table, before those of the rows: its name and values.
-pub(super) type Own = (&'static str, ArrayRef);
+pub(super) type Own = (String, ArrayRef);
 
 /// A column of whole numbers.
-pub(super) fn numbers(name: &'static str, values: impl IntoIterator<Item = i64>) -> Own {
-    (name, Arc::new(Int64Array::from_iter_values(values)))
+pub(super) fn numbers(name: &str, values: impl IntoIterator<Item = i64>) -> Own {
+    (name.into(), Arc::new(Int64Array::from_iter_values(values)))
 }
 
 /// A column of instants, in milliseconds since the epoch.
-pub(super) fn instants(name: &'static str, values: impl IntoIterator<Item = Option<i64>>) -> Own {
+pub(super) fn instants(name: &str, values: impl IntoIterator<Item = Option<i64>>) -> Own {
     let values = values.into_iter().collect::<TimestampMillisecondArray>();
-    (name, Arc::new(values.with_timezone("UTC")))
+    (name.into(), Arc::new(values.with_timezone("UTC")))
 }
 
 /// The column `written` of slots whose state expires; none if it does not.
@@ -39,18 +39,14 @@ pub(super) fn table(
     columns: Vec<ArrayRef>,
     rows: usize,
 ) -> Result<RecordBatch> {
+    let fields = fields.into_iter().map(|f| f.name().clone()).zip(columns);
     let (mut all, mut names) = (Vec::new(), Vec::<Field>::new());
-    for (name, column) in own {
-        names.push(Field::new(name, column.data_type().clone(), true));
-        all.push(column);
-    }
-    all.extend(columns);
-    for field in fields {
-        let name = field.name();
+    for (name, column) in own.into_iter().chain(fields) {
         let mut candidates =
             std::iter::once(name.clone()).chain((2..).map(|number| format!("{name} {number}")));
         let name = candidates.find(|c| names.iter().all(|n| n.name() != c)).unwrap_or_default();
-        names.push(Field::new(name, field.data_type().clone(), true));
+        names.push(Field::new(name, column.data_type().clone(), true));
+        all.push(column);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(names)), all, &options)?)
