@@ -28,7 +28,7 @@ pub(super) fn instants(name: &str, values: impl IntoIterator<Item = Option<i64>>
 /// The column `written` of slots whose state expires; none if it does not.
 pub(super) fn written(expiry: Option<&Expiry>, slots: &[u32]) -> Option<Own> {
     let expiry = expiry?;
-    Some(instants("written", slots.iter().map(|&slot| expiry.written(slot))))
+    Some(instants("written", slots.iter().map(|&slot| Some(expiry.written(slot)).filter(|&time| time != i64::MAX))))
 }
 
 /// Rows of a state table: own columns, then `columns`, which are called as `fields` says. Names that occur twice
