@@ -35,6 +35,22 @@ impl Expiry {
         self.written[slot] = now;
     }
 
+    /// When a slot in use was written last.
+    pub fn written(&self, slot: u32) -> i64 {
+        self.written.get(slot as usize).copied().unwrap_or(FREE)
+    }
+
+    /// Slots in use, ascending.
+    pub fn slots(&self) -> Vec<u32> {
+        let slots = self.written.iter().enumerate();
+        slots.filter(|(_, written)| **written != FREE).map(|(slot, _)| slot as u32).collect()
+    }
+
+    /// Bytes held.
+    pub fn memory(&self) -> usize {
+        self.written.capacity() * 8
+    }
+
     /// The slot was not written for the time to live.
     pub fn is_expired(&self, slot: u32, now: i64) -> bool {
         let written = self.written.get(slot as usize).copied().unwrap_or(FREE);
