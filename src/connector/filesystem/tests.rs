@@ -10,6 +10,8 @@ use arrow::datatypes::{Field, Int64Type, Schema};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+mod replay;
+
 use super::source::FilesystemSource;
 use super::*;
 use crate::catalog::Column;
