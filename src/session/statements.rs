@@ -486,10 +486,11 @@ impl Session {
         let planner = self.planner();
         let node = planner.lower(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();
+        let append = node.properties.changes.is_append();
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
         let job = self.start_job("collect".to_string(), vec![Output { node, sink, before: true }], cancel)?;
-        Ok(Response::Query(QueryResult { schema, job, chunks }))
+        Ok(Response::Query(QueryResult { schema, append, job, chunks }))
     }
 
     fn explain(&self, details: &[crate::sql::Name], statement: &StatementKind) -> Result<Response> {
