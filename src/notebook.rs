@@ -30,5 +30,6 @@ mod kernel;
 mod live;
 mod output;
 mod rows;
+mod stdout;
 
 pub use kernel::run;

@@ -135,6 +135,11 @@ impl Chart {
         if channel.scale == Scale::Time {
             encoding["scale"] = json!({"type": "utc"});
         }
+        // Lines and points show differences; only a bar's length begins at zero.
+        let from_zero = matches!(self.request.mark, Mark::Bar | Mark::Histogram);
+        if !from_zero && channel.scale == Scale::Number && channel.role != "color" {
+            encoding["scale"] = json!({"zero": false});
+        }
         if channel.role == "x" && self.request.mark == Mark::Histogram {
             encoding["bin"] = json!({"maxbins": self.request.bins});
         }

@@ -11,6 +11,9 @@ use crate::lookup::LookupMetrics;
 /// The rate is that of the last stretch of this length.
 const STRETCH: Duration = Duration::from_secs(1);
 
+/// What is over sooner has no rate.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// Follows one job.
 #[derive(Debug)]
 pub struct Figures {
@@ -77,10 +80,11 @@ impl Figures {
             _ => format!("{} after {}", phase.as_str(), seconds(took)),
         }];
         parts.extend(result.map(str::to_string));
-        parts.push(format!("{} rows read", thousands(read)));
+        parts.push(format!("{} read", rows(read)));
         let rate = match phase {
             Phase::Running => self.rate,
-            _ => (took > Duration::ZERO).then(|| read as f64 / took.as_secs_f64()),
+            // Of a moment there is no rate.
+            _ => (took >= MOMENT).then(|| read as f64 / took.as_secs_f64()),
         };
         parts.extend(rate.map(|rate| format!("{}/s", thousands(rate as u64))));
         parts.extend(self.lookups(phase));
@@ -118,8 +122,14 @@ impl Figures {
     }
 }
 
+/// `1 row`, `1,234 rows`.
+pub fn rows(count: u64) -> String {
+    format!("{} row{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
 fn seconds(time: Duration) -> String {
     match time.as_secs_f64() {
+        s if s < 1.0 => format!("{} ms", time.as_millis()),
         s if s < 10.0 => format!("{s:.1} s"),
         s => format!("{} s", thousands(s as u64)),
     }
@@ -147,7 +157,7 @@ mod tests {
         LookupMetrics::add(&lookup.errors, 1);
         JobMetrics::add(&job.metrics.late_rows, 2);
         let line = figures.line(Phase::Stopped, None);
-        assert!(line.starts_with("stopped after 0.0 s · 12,345 rows read · "), "{line}");
+        assert!(line.starts_with("stopped after 0 ms · 12,345 rows read · "), "{line}");
         assert!(line.ends_with(" · 1 lookup calls · cache hits 75.0 % · 1 keys failed · 2 late rows"), "{line}");
     }
 }

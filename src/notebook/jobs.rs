@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::figures::{Figures, Phase};
+use super::figures::{Figures, Phase, rows};
 use super::html;
 use super::output::{CellOutput, Picture};
 use crate::cli::diagnostic;
@@ -64,7 +64,7 @@ impl JobLine {
         let mut name = String::new();
         visible::push_text(&self.job.name, &mut name);
         let written = self.job.metrics.rows_out.load(std::sync::atomic::Ordering::Relaxed);
-        let written = format!("{} written", crate::cli::render::rows(written));
+        let written = format!("{} written", rows(written));
         let figures = self.figures.line(Phase::of(state), Some(&written));
         let mut text = format!("job {} ({name}) {figures}", self.job.id);
         if *state == JobState::Running {

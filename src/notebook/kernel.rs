@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use jupyter_protocol::{
     CodeMirrorMode, CommClose, CommInfoReply, CompleteReply, ConnectionInfo, ErrorOutput, ExecuteReply,
-    ExecuteRequest, ExecutionCount, ExpressionResult, HistoryReply, InspectReply, InterruptReply, IsCompleteReply,
+    ExecuteRequest, ExecutionCount, ExpressionResult, Header, HistoryReply, UnknownMessage, InspectReply, InterruptReply, IsCompleteReply,
     JupyterMessage, JupyterMessageContent as Content, KernelInfoReply, LanguageInfo, Media, MediaType, ReplyError,
     ReplyStatus, ShutdownReply, Status,
 };
 use jupyter_zmq_client::{
-    RouterRecvConnection, RouterSendConnection, create_kernel_control_connection,
+    RawMessage, RuntimeError,    RouterRecvConnection, RouterSendConnection, create_kernel_control_connection,
     create_kernel_heartbeat_connection, create_kernel_iopub_connection, create_kernel_shell_connection,
     create_kernel_stdin_connection,
 };
 use parking_lot::Mutex;
+use serde_json::json;
+use zeromq::SocketRecv;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::assist;
@@ -46,6 +48,8 @@ struct Kernel {
     publisher: Publisher,
     /// The request of the cell that runs. Whoever tells that the kernel is idle holds the lock.
     running: Mutex<Option<Arc<JupyterMessage>>>,
+    /// Where the cell that was run last shows things.
+    last: Mutex<Option<CellOutput>>,
     cells: crossbeam_channel::Sender<JupyterMessage>,
 }
 
@@ -80,7 +84,7 @@ async fn serve(
     interrupts: Arc<Interrupts>,
     variables: Variables,
 ) -> Result<()> {
-    let failed = |e: jupyter_zmq_client::RuntimeError| {
+    let failed = |e: RuntimeError| {
         Error::io("a socket of the kernel could not be opened").with_detail(e.to_string())
     };
     let own = uuid::Uuid::new_v4().to_string();
@@ -108,7 +112,13 @@ async fn serve(
     });
 
     let (cells, requests) = crossbeam_channel::unbounded();
-    let kernel = Arc::new(Kernel { session, interrupts, publisher, running: Mutex::default(), cells });
+    let kernel = Arc::new(Kernel { session, interrupts, publisher, running: Mutex::default(), last: Mutex::default(), cells });
+    let shown = kernel.clone();
+    super::stdout::capture(Arc::new(move |text: &str| {
+        if let Some(cell) = &*shown.last.lock() {
+            cell.print(text);
+        }
+    }))?;
     let (shell_out, shell_in) = shell.split();
     let (control_out, control_in) = control.split();
     let shell_out = replies(shell_out);
@@ -166,10 +176,10 @@ async fn requests_of(
     end: UnboundedSender<()>,
 ) {
     loop {
-        let message = match socket.read().await {
+        let message = match read(&mut socket).await {
             Ok(message) => message,
             Err(e) => {
-                // Not signed with our key, or not a message that this knows: nobody to answer.
+                // Not signed with our key, or without a header: nobody to answer.
                 log::warn!("a message was not understood: {e}");
                 tokio::time::sleep(PAUSE).await;
                 continue;
@@ -192,6 +202,47 @@ async fn requests_of(
             _ => kernel.answer(&message, &replies),
         }
     }
+}
+
+/// The next request.
+async fn read(socket: &mut RouterRecvConnection) -> Result<JupyterMessage, RuntimeError> {
+    understood(RawMessage::from_multipart(socket.socket.recv().await?, &socket.mac)?)
+}
+
+/// A request whose content may be any: what is not as it should be becomes an unknown message, which is
+/// answered with an error. Who asks must not wait for ever.
+fn understood(raw: RawMessage) -> Result<JupyterMessage, RuntimeError> {
+    let part = |i: usize| raw.jparts.get(i).map_or(&[][..], |part| part);
+    let header: Header = serde_json::from_slice(part(0))?;
+    let content: serde_json::Value = serde_json::from_slice(part(3))?;
+    let kind = header.msg_type.clone();
+    let content = Content::from_type_and_content(&kind, content.clone())
+        .unwrap_or(Content::UnknownMessage(UnknownMessage { msg_type: kind, content }));
+    Ok(JupyterMessage {
+        parent_header: serde_json::from_slice(part(1)).ok(),
+        metadata: serde_json::from_slice(part(2)).unwrap_or_default(),
+        zmq_identities: raw.zmq_identities,
+        header,
+        content,
+        buffers: Vec::new(),
+        channel: None,
+    })
+}
+
+/// The answer to a request that is not supported or cannot be read; none to what is no request.
+fn refusal(kind: &str) -> Option<Content> {
+    let name = kind.strip_suffix("_request")?;
+    // Clients ask for it with fields missing, and want a list.
+    if name == "history" {
+        return Some(HistoryReply::new(Vec::new()).into());
+    }
+    let content = json!({
+        "status": "error",
+        "ename": "UnsupportedError",
+        "evalue": format!("this {kind} cannot be answered: it is unknown or incomplete"),
+        "traceback": [],
+    });
+    Some(Content::UnknownMessage(UnknownMessage { msg_type: format!("{name}_reply"), content }))
 }
 
 impl Kernel {
@@ -248,7 +299,6 @@ impl Kernel {
                 true => IsCompleteReply::complete().into(),
                 false => IsCompleteReply::incomplete("  ".into()).into(),
             },
-            Content::HistoryRequest(_) => HistoryReply::new(Vec::new()).into(),
             Content::CommInfoRequest(_) => {
                 CommInfoReply { status: ReplyStatus::Ok, comms: HashMap::new(), error: None }.into()
             }
@@ -258,10 +308,7 @@ impl Kernel {
                 self.publisher.send(close, message);
                 return None;
             }
-            other => {
-                log::debug!("{} is not answered", other.message_type());
-                return None;
-            }
+            other => return refusal(other.message_type()),
         })
     }
 
@@ -316,17 +363,17 @@ impl Runner {
         while let Ok(message) = requests.recv() {
             let message = Arc::new(message);
             let Content::ExecuteRequest(request) = &message.content else { continue };
-            let failed = self.cell(&message, request);
-            // What was asked for before the user knew is not run: after an error as the notebook wishes it,
-            // and after an interruption, which is meant for all of it.
-            if (failed && request.stop_on_error) || self.cells.was_interrupted() {
-                requests.try_iter().for_each(|message| self.abort(&message));
-            }
+            self.cell(&message, request, requests);
         }
     }
 
-    /// Runs a cell; whether it has failed.
-    fn cell(&mut self, message: &Arc<JupyterMessage>, request: &ExecuteRequest) -> bool {
+    /// Runs a cell.
+    fn cell(
+        &mut self,
+        message: &Arc<JupyterMessage>,
+        request: &ExecuteRequest,
+        requests: &crossbeam_channel::Receiver<JupyterMessage>,
+    ) {
         if request.store_history && !request.silent {
             self.count += 1;
         }
@@ -335,6 +382,7 @@ impl Runner {
             let mut running = self.kernel.running.lock();
             output.status(Status::busy());
             *running = Some(message.clone());
+            *self.kernel.last.lock() = Some(output.clone());
         }
         output.input(request.code.clone(), self.count);
         let name = format!("In [{}]", self.count);
@@ -352,17 +400,22 @@ impl Runner {
             user_expressions: Some(expressions(request)),
             error: None,
         };
-        let failed = error.is_some();
+        // What was asked for before the user knew is not run: after an error as the notebook wishes it, and
+        // after an interruption, which is meant for all of it. What comes behind the reply is run.
+        let abort = (error.is_some() && request.stop_on_error) || self.cells.was_interrupted();
+        let aborted: Vec<JupyterMessage> = if abort { requests.try_iter().collect() } else { Vec::new() };
         if let Some(error) = error {
             let ErrorOutput { ename, evalue, traceback } = error.clone();
             reply.error = Some(Box::new(ReplyError { ename, evalue, traceback }));
             output.error(error);
         }
         let _ = self.replies.send(reply.as_child_of(message));
-        let mut running = self.kernel.running.lock();
-        *running = None;
-        output.status(Status::idle());
-        failed
+        {
+            let mut running = self.kernel.running.lock();
+            *running = None;
+            output.status(Status::idle());
+        }
+        aborted.iter().for_each(|message| self.abort(message));
     }
 
     fn abort(&self, message: &JupyterMessage) {
@@ -387,4 +440,55 @@ fn expressions(request: &ExecuteRequest) -> HashMap<String, ExpressionResult> {
         traceback: Vec::new(),
     };
     names.map(|name| (name, refused())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn raw(kind: &str, content: &str) -> RawMessage {
+        let header = format!(
+            r#"{{"msg_id":"1","username":"u","session":"s","date":"2026-01-01T00:00:00Z","msg_type":"{kind}","version":"5.3"}}"#
+        );
+        let parts = [header.as_str(), "{}", "{}", content];
+        RawMessage {
+            zmq_identities: vec![b"peer".to_vec().into()],
+            jparts: parts.iter().map(|p| p.as_bytes().to_vec().into()).collect(),
+        }
+    }
+
+    #[test]
+    fn requests_that_lack_something_are_answered() {
+        let message = understood(raw("execute_request", r#"{"code":"SELECT 1"}"#)).unwrap();
+        assert!(matches!(message.content, Content::UnknownMessage(_)));
+        let Some(Content::UnknownMessage(reply)) = refusal(message.content.message_type()) else { panic!() };
+        assert_eq!((reply.msg_type.as_str(), &reply.content["status"]), ("execute_reply", &json!("error")));
+        let message = understood(raw("history_request", r#"{"hist_access_type":"range"}"#)).unwrap();
+        assert!(matches!(refusal(message.content.message_type()), Some(Content::HistoryReply(_))));
+        assert!(refusal("comm_msg").is_none());
+        let whole = r#"{"code":"1","silent":false,"store_history":true,"user_expressions":{}}"#;
+        let message = understood(raw("execute_request", whole)).unwrap();
+        assert!(matches!(message.content, Content::ExecuteRequest(_)));
+        assert_eq!(message.zmq_identities.len(), 1);
+        assert!(understood(raw("x", "{")).is_err());
+    }
+
+    #[test]
+    fn the_connection_file_is_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k.json");
+        assert!(connection(&path).unwrap_err().to_string().starts_with("cannot read"));
+        std::fs::write(&path, "{}").unwrap();
+        assert!(connection(&path).unwrap_err().to_string().contains("no connection file"));
+        let info = |scheme: &str| {
+            format!(
+                r#"{{"ip":"127.0.0.1","transport":"tcp","shell_port":1,"iopub_port":2,"stdin_port":3,"control_port":4,"hb_port":5,"key":"k","signature_scheme":"{scheme}"}}"#
+            )
+        };
+        std::fs::write(&path, info("hmac-md5")).unwrap();
+        assert!(connection(&path).unwrap_err().to_string().contains("'hmac-md5' is not supported"));
+        std::fs::write(&path, info("hmac-sha256")).unwrap();
+        assert_eq!(connection(&path).unwrap().hb_port, 5);
+    }
 }

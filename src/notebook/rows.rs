@@ -175,6 +175,12 @@ impl Shown {
             Some(kinds) => write_table(&with_kinds(&self.batch, kinds)?, Some(WIDTH), &mut out)?,
             None => write_table(&html::first_columns(&self.batch)?, Some(WIDTH), &mut out)?,
         }
+        // The number of rows is told elsewhere.
+        if let Some(last) = out.trim_ascii_end().iter().rposition(|b| *b == b'\n')
+            && self.batch.num_rows() > 0
+        {
+            out.truncate(last + 1);
+        }
         if self.batch.num_columns() > html::COLUMNS {
             let more = self.batch.num_columns() - html::COLUMNS;
             out.extend_from_slice(format!("... {more} more columns\n").as_bytes());
