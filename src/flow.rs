@@ -10,7 +10,7 @@ pub mod metrics;
 pub mod operator;
 pub mod task;
 
-pub use job::{Job, JobMetrics, JobState};
+pub use job::{Job, JobMetrics, JobState, StageRates};
 pub use mailbox::{Mailbox, Waker};
 pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};
 pub use metrics::StageMetrics;

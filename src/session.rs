@@ -1,7 +1,9 @@
 //! The public API: a session executes statements and owns catalog, settings and jobs.
 
+mod analyze;
 mod check;
 mod collect;
+pub(crate) mod figures;
 mod materialized;
 mod start;
 mod statements;
@@ -50,6 +52,7 @@ pub enum Response {
 #[derive(Debug)]
 pub struct QueryResult {
     schema: SchemaRef,
+    bounded: bool,
     job: Arc<Job>,
     chunks: crossbeam_channel::Receiver<Chunk>,
 }
@@ -69,6 +72,11 @@ impl QueryResult {
     /// Columns.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// Whether the rows end by themselves.
+    pub fn is_bounded(&self) -> bool {
+        self.bounded
     }
 
     /// The job behind it.

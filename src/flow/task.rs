@@ -338,8 +338,12 @@ impl Task {
                 writer.flush()?;
             }
             self.report_late();
+            // Heads that could be read if there were room behind them.
+            let blocked: Vec<usize> = (0..self.heads.len()).filter(|&h| self.is_blocked(h)).collect();
+            let parked = Instant::now();
             // Mail that arrived during this round is still there: waiting returns at once.
             self.mailbox.park(deadline);
+            blocked.iter().for_each(|&h| self.heads[h].metrics.add_blocked(parked.elapsed()));
         }
     }
 
@@ -392,6 +396,11 @@ impl Task {
         let head = (0..count).map(|turn| (self.turn + turn) % count).find(ready)?;
         self.turn = head + 1;
         Some(head)
+    }
+
+    fn is_blocked(&self, head: usize) -> bool {
+        let head = &self.heads[head];
+        head.readable && head.barrier.is_none() && !head.is_done() && !self.has_room(&head.path)
     }
 
     fn read(&mut self, index: usize) -> Result<()> {

@@ -18,7 +18,12 @@ impl Session {
             StatementKind::Insert(insert) => self.check_inserts(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.check_inserts(inserts),
             StatementKind::CreateTable(table) if table.query.is_some() => self.check_table_as(table),
-            StatementKind::Quit | StatementKind::StopJob { .. } => Ok(Vec::new()),
+            StatementKind::Quit | StatementKind::StopJob { .. } | StatementKind::DescribeJob(_) => {
+                Ok(Vec::new())
+            }
+            StatementKind::ExplainAnalyze { statement: analyzed, .. } => {
+                self.check(&Statement { kind: (**analyzed).clone(), ..statement.clone() })
+            }
             _ => self.execute(statement).map(|_| Vec::new()),
         }
     }
