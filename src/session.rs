@@ -219,6 +219,29 @@ impl Session {
         }
     }
 
+    /// Names of the columns of all tables and views that are wanted, each once.
+    pub fn columns_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let catalog = self.catalog();
+        let mut found = std::collections::BTreeSet::new();
+        for (_, entry) in catalog.iter() {
+            match entry {
+                Entry::Table(t) => found.extend(t.columns.iter().map(|c| c.name.as_str()).filter(|c| wanted(c))),
+                Entry::View(v) => found.extend(v.columns.iter().map(String::as_str).filter(|c| wanted(c))),
+            }
+        }
+        found.into_iter().map(str::to_string).collect()
+    }
+
+    /// The options of a table as they were written; none of a view, or when it is not known.
+    pub fn options_of(&self, table: &str) -> Vec<(String, String)> {
+        match self.catalog().get(table) {
+            Some(Entry::Table(table)) => {
+                table.options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Names of functions, upper case.
     pub fn function_names(&self) -> Vec<String> {
         self.planner().function_names()

@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn init_files_and_reports() {
-        let cli = parse(&["-i", "a.sql", "run", "c.sql", "--init", "b.sql", "--report-every", "500 ms"]).unwrap();
+        let cli = parse(&["run", "c.sql", "-i", "a.sql", "--init", "b.sql", "--report-every", "500 ms"]).unwrap();
         assert_eq!(cli.common.init, [PathBuf::from("a.sql"), PathBuf::from("b.sql")]);
         assert_eq!(cli.common.report_every, Duration::from_millis(500));
         assert_eq!(parse(&[]).unwrap().common.report_every, Duration::from_secs(10));

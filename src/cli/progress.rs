@@ -183,8 +183,10 @@ impl Figures {
             self.rows_in,
             self.rows_out,
         );
-        // Writing into a string does not fail.
-        let mut put = |key: &str, value: String| drop(write!(line, " {key}={value}"));
+        let mut put = |key: &str, value: String| {
+            // Writing into a string does not fail.
+            let _ = write!(line, " {key}={value}");
+        };
         if self.bytes_total > 0 {
             let percent = 100.0 * self.bytes_in as f64 / self.bytes_total as f64;
             put("read_percent", format!("{:.1}", percent.min(100.0)));

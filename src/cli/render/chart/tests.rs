@@ -76,7 +76,7 @@ c         │ 0
 fn rows_are_counted_without_y() {
     let rows = batch(&[("k", texts(&["a", "b", "a"]))]);
     let shown = drawn(&rows, &spec(ChartKind::Bar, &["k"]));
-    assert!(shown.starts_with("rows by k · 3 rows\na ▕██") && shown.ends_with("█ 1\n"), "{shown}");
+    assert!(shown.starts_with("rows by k · 3 rows\na ▕██") && shown.ends_with("▌ 1\n"), "{shown}");
 }
 
 #[test]
@@ -102,10 +102,10 @@ fn lines_are_as_wide_as_the_terminal() {
     let shown = drawn(&rows, &spec(ChartKind::Line, &["x", "y"]));
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[0], "y by x · 3 rows");
-    assert!(lines[1].starts_with("10 ┤") && lines[1].contains('⡠') || lines[1].contains('⢀'), "{shown}");
+    assert!(lines[1].starts_with("10 ┤") && lines[1].ends_with("⢠⢣"), "{shown}");
     assert!(lines[20].starts_with(" 0 ┤"), "{shown}");
     assert_eq!(lines[21], format!("   └{}", "─".repeat(26)));
-    assert_eq!(lines[22], "    0            1           2");
+    assert_eq!(lines[22], "    0           1            2");
     assert!(lines.iter().all(|l| visible::width(l) <= 30), "{shown}");
 }
 
