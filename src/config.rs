@@ -156,7 +156,8 @@ impl Config {
         if key == "parallelism.default" && parse_integer(value)? > MOST_TASKS {
             return Err(Error::option(format!("setting '{key}' is at most {MOST_TASKS}")));
         }
-        if matches!(key, "table.exec.async-lookup.timeout" | ANALYZE_TIME) && parse_duration(value)?.is_zero() {
+        if matches!(key, "table.exec.async-lookup.timeout" | ANALYZE_TIME) && parse_duration(value)?.is_zero()
+        {
             return Err(Error::option(format!("setting '{key}' must be longer than 0")));
         }
         self.values.insert(key.to_string(), value.to_string());

@@ -225,7 +225,9 @@ impl Session {
         let mut found = std::collections::BTreeSet::new();
         for (_, entry) in catalog.iter() {
             match entry {
-                Entry::Table(t) => found.extend(t.columns.iter().map(|c| c.name.as_str()).filter(|c| wanted(c))),
+                Entry::Table(t) => {
+                    found.extend(t.columns.iter().map(|c| c.name.as_str()).filter(|c| wanted(c)))
+                }
                 Entry::View(v) => found.extend(v.columns.iter().map(String::as_str).filter(|c| wanted(c))),
             }
         }

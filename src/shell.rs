@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustyline::error::ReadlineError;
 
-use crate::cli::diagnostic;
 use crate::cli::destination::Destination;
+use crate::cli::diagnostic;
 use crate::cli::interrupt::{Interrupts, Scope};
 use crate::cli::output::{Fault, Output};
 use crate::cli::pager;
@@ -64,7 +64,13 @@ fn typed(sql: &str) -> Arc<Script> {
 fn repeatable(statement: &Statement) -> bool {
     use StatementKind::*;
     match &statement.kind {
-        Query(_) | Show(_) | ShowSettings | Describe(_) | DescribeFile(_) | DescribeJob(_) | Explain { .. } => true,
+        Query(_)
+        | Show(_)
+        | ShowSettings
+        | Describe(_)
+        | DescribeFile(_)
+        | DescribeJob(_)
+        | Explain { .. } => true,
         ExplainAnalyze { statement, .. } => matches!(**statement, Query(_)),
         _ => false,
     }

@@ -108,6 +108,12 @@ Examples:
   curl http://127.0.0.1:8080/sensors/7
   curl http://127.0.0.1:8080/stats";
 
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  affluent demo
+  affluent demo --latency 5ms --sensors 100000
+  affluent demo --events 10000000 --skew 1.1";
+
 const OPTIONS_EXAMPLES: &str = "\
 Examples:
   affluent options http
@@ -140,6 +146,7 @@ pub enum Command {
     },
 
     /// The sensor network, complete: a stream, the sensor API, three strategies compared
+    #[command(after_help = DEMO_EXAMPLES)]
     Demo(crate::demo::DemoOptions),
 
     /// The demonstration's lookup service alone, with latency and faults as ordered
@@ -232,7 +239,8 @@ mod tests {
 
     #[test]
     fn init_files_and_reports() {
-        let cli = parse(&["run", "c.sql", "-i", "a.sql", "--init", "b.sql", "--report-every", "500 ms"]).unwrap();
+        let cli =
+            parse(&["run", "c.sql", "-i", "a.sql", "--init", "b.sql", "--report-every", "500 ms"]).unwrap();
         assert_eq!(cli.common.init, [PathBuf::from("a.sql"), PathBuf::from("b.sql")]);
         assert_eq!(cli.common.report_every, Duration::from_millis(500));
         assert_eq!(parse(&[]).unwrap().common.report_every, Duration::from_secs(10));

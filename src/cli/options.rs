@@ -49,8 +49,18 @@ fn sections() -> Vec<Section> {
     }
     let fixed: [(&str, &str, &str, &'static [OptionDef]); 4] = [
         ("lookup", "Lookup tables", "of every table that is looked up in, whatever its connector", OPTIONS),
-        ("hint", "Hint `LOOKUP`", "`/*+ LOOKUP('table'='t', ...) */` behind SELECT, for one query", HINT_OPTIONS),
-        ("watermark", "Tables with a watermark", "of every table that is read and declares WATERMARK FOR", WATERMARK),
+        (
+            "hint",
+            "Hint `LOOKUP`",
+            "`/*+ LOOKUP('table'='t', ...) */` behind SELECT, for one query",
+            HINT_OPTIONS,
+        ),
+        (
+            "watermark",
+            "Tables with a watermark",
+            "of every table that is read and declares WATERMARK FOR",
+            WATERMARK,
+        ),
         ("settings", "Settings", "`SET 'key' = 'value'`, or `--set key=value`", SETTINGS),
     ];
     for (name, title, text, options) in fixed {

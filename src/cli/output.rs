@@ -123,10 +123,7 @@ impl Output {
 
     /// Shows a result where results go. A command that has gone takes its results with it: they go to standard
     /// output again.
-    pub fn result(
-        &mut self,
-        show: impl FnOnce(&mut Self) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    pub fn result(&mut self, show: impl FnOnce(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
         let Some(destination) = &self.destination else { return show(self) };
         let target = std::mem::replace(&mut self.target, destination.target);
         self.away = true;

@@ -47,7 +47,14 @@ impl Progress {
         let shown = output.stderr_terminal && !output.quiet && !rows_on_terminal;
         let reported = !output.stderr_terminal && !output.quiet && !output.report_every.is_zero();
         let reports = || Reports { every: output.report_every, last: now, rows: HashMap::new() };
-        Self { shown, started: now, drawn: None, sample: (now, 0), rate: 0.0, reports: reported.then(reports) }
+        Self {
+            shown,
+            started: now,
+            drawn: None,
+            sample: (now, 0),
+            rate: 0.0,
+            reports: reported.then(reports),
+        }
     }
 
     /// Whether a line stands on the terminal now.

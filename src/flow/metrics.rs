@@ -101,7 +101,10 @@ impl StageMetrics {
     pub fn last_task(&self) -> Option<(usize, Option<i64>)> {
         let marks: Vec<i64> = self.watermarks.iter().map(|w| w.load(Ordering::Relaxed)).collect();
         let (task, least) = marks.iter().enumerate().min_by_key(|(_, mark)| **mark)?;
-        marks.iter().any(|mark| mark != least).then_some((task, Some(*least).filter(|&mark| mark != i64::MIN)))
+        marks
+            .iter()
+            .any(|mark| mark != least)
+            .then_some((task, Some(*least).filter(|&mark| mark != i64::MIN)))
     }
 
     /// Number of tasks.

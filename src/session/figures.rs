@@ -54,7 +54,8 @@ impl Step<'_> {
 /// `12 in flight, 700 calls, 93.0% hits, 2 errors`; only what there is.
 pub fn lookup_text(metrics: &LookupMetrics) -> String {
     let get = LookupMetrics::get;
-    let mut parts = vec![format!("{} in flight", get(&metrics.in_flight)), format!("{} calls", get(&metrics.calls))];
+    let mut parts =
+        vec![format!("{} in flight", get(&metrics.in_flight)), format!("{} calls", get(&metrics.calls))];
     if let Some(ratio) = metrics.hit_ratio().filter(|_| get(&metrics.hits) > 0) {
         parts.push(format!("{:.1}% hits", 100.0 * ratio));
     }
@@ -94,7 +95,8 @@ fn held_by(steps: &[Step<'_>], index: usize) -> Option<String> {
         return None;
     }
     // Without a watermark: something before it has none, or it is no matter of event time at all.
-    let assigned = steps.iter().find(|s| s.stage.fragment <= stage.fragment && s.stage.name == "Watermark")?;
+    let assigned =
+        steps.iter().find(|s| s.stage.fragment <= stage.fragment && s.stage.name == "WatermarkAssigner")?;
     match assigned.stage.watermark_millis() {
         None if assigned.stage.rows_in() == 0 => Some("no rows yet".into()),
         None => Some("no watermark yet".into()),
@@ -181,8 +183,10 @@ mod tests {
     /// A table as text, without its rates.
     fn shown(session: &Session, sql: &str) -> String {
         let Response::Table(batch) = session.sql(sql).unwrap() else { panic!("{sql}") };
-        let kept: Vec<usize> =
-            ["operator", "rows in", "rows out", "tasks"].iter().map(|n| batch.schema().index_of(n).unwrap()).collect();
+        let kept: Vec<usize> = ["operator", "rows in", "rows out", "tasks"]
+            .iter()
+            .map(|n| batch.schema().index_of(n).unwrap())
+            .collect();
         let mut out = Vec::new();
         write_table(&batch.project(&kept).unwrap(), None, &mut out).unwrap();
         String::from_utf8(out).unwrap()

@@ -521,7 +521,11 @@ impl Session {
         Ok(Response::Text(text))
     }
 
-    pub(super) fn insert_outputs(&self, planner: &Planner, inserts: &[Insert]) -> Result<(String, Vec<Output>)> {
+    pub(super) fn insert_outputs(
+        &self,
+        planner: &Planner,
+        inserts: &[Insert],
+    ) -> Result<(String, Vec<Output>)> {
         let planned = self.plan_inserts(planner, inserts)?;
         let names: Vec<String> = planned.iter().map(|(_, table, _)| table.name.clone()).collect();
         // Sinks last: nothing is created when a later statement is wrong.

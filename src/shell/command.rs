@@ -79,9 +79,8 @@ pub enum ShellCommand {
 }
 
 /// The commands with a backslash, for completion.
-pub const COMMANDS: &[&str] = &[
-    "\\?", "\\d", "\\dt", "\\i", "\\jobs", "\\o", "\\pager", "\\plot", "\\q", "\\timing", "\\watch", "\\x",
-];
+pub const COMMANDS: &[&str] =
+    &["\\?", "\\d", "\\dt", "\\i", "\\jobs", "\\o", "\\pager", "\\plot", "\\q", "\\timing", "\\watch", "\\x"];
 
 /// Between two runs of `\watch`, if it does not say.
 const WATCH: Duration = Duration::from_secs(2);
@@ -209,8 +208,10 @@ fn plot(argument: &str) -> Result<ShellCommand> {
     let mut next = || names.next().map(|(name, _)| name);
     let spec = ChartSpec { kind, x: next(), y: next(), color: next() };
     match names.next() {
-        Some((more, _)) => Err(Error::syntax(format!("\\plot takes at most three columns, '{more}' is one more"))
-            .with_hint("\\plot [bar|line|hist] [x] [y] [color] [query]")),
+        Some((more, _)) => {
+            Err(Error::syntax(format!("\\plot takes at most three columns, '{more}' is one more"))
+                .with_hint("\\plot [bar|line|hist] [x] [y] [color] [query]"))
+        }
         None => Ok(ShellCommand::Plot { spec, query }),
     }
 }
@@ -244,7 +245,9 @@ mod tests {
     #[test]
     fn watching() {
         let watch = |text| match ShellCommand::parse(text).unwrap() {
-            Some(ShellCommand::Watch { every, statement }) => (every.as_millis(), statement.unwrap_or_default()),
+            Some(ShellCommand::Watch { every, statement }) => {
+                (every.as_millis(), statement.unwrap_or_default())
+            }
             other => (0, format!("{other:?}")),
         };
         assert_eq!(watch("\\watch"), (2000, String::new()));

@@ -352,7 +352,8 @@ fn resolve(schema: &SchemaRef, spec: &ChartSpec) -> Result<Columns> {
             Columns { kind, x: Some(x), y: None, color: None }
         }
         ChartKind::Bar => {
-            let other = || first(Role::Label, y).or_else(|| first(Role::Time, y)).or((y != Some(0)).then_some(0));
+            let other =
+                || first(Role::Label, y).or_else(|| first(Role::Time, y)).or((y != Some(0)).then_some(0));
             let x = x.or_else(other).filter(|&x| x < roles.len()).ok_or_else(nothing)?;
             let y = y.or_else(|| if spec.x.is_some() { None } else { first(Role::Number, Some(x)) });
             Columns { kind, x: Some(x), y, color }

@@ -31,7 +31,9 @@ impl Range {
             return Some(range);
         }
         let around = (range.min.abs() * 0.1).max(0.5);
-        Some(Self { min: range.min - around, max: range.max + around }).filter(|r| r.min < r.max).or(Some(range))
+        Some(Self { min: range.min - around, max: range.max + around })
+            .filter(|r| r.min < r.max)
+            .or(Some(range))
     }
 
     /// The range and 0.

@@ -194,7 +194,9 @@ fn what_cannot_be_drawn_is_refused() {
     assert!(message(&spec(ChartKind::Line, &["name", "v"])).contains("column 'name' has no numbers"));
     assert!(message(&spec(ChartKind::Histogram, &["v", "name"])).contains("has one column"));
     let only = batch(&[("name", texts(&["a"]))]);
-    assert!(chart(&only, &spec(ChartKind::Line, &[]), false).unwrap_err().to_string().contains("no column of"));
+    assert!(
+        chart(&only, &spec(ChartKind::Line, &[]), false).unwrap_err().to_string().contains("no column of")
+    );
     let empty = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
     for kind in [ChartKind::Bar, ChartKind::Line, ChartKind::Histogram] {
         assert!(chart(&empty, &spec(kind, &[]), false).is_err());
