@@ -46,7 +46,10 @@ impl Session {
         let (name, outputs) = match statement {
             StatementKind::Query(query) => {
                 let node = planner.lower(&planner.shared_query(query)?)?;
-                ("explain-analyze".to_string(), vec![Output { node, sink: Arc::new(Dropped), before: true }])
+                (
+                    "explain-analyze".to_string(),
+                    vec![Output { node, sink: Arc::new(Dropped), id: "Sink".to_string(), before: true }],
+                )
             }
             StatementKind::Insert(insert) => self.insert_outputs(&planner, std::slice::from_ref(insert))?,
             StatementKind::StatementSet(inserts) => self.insert_outputs(&planner, inserts)?,
@@ -55,7 +58,7 @@ impl Session {
         let bounded = outputs.iter().all(|o| o.node.properties.bounded);
         let limit = self.state.lock().config.analyze_time();
         let (cancel, _) = crossbeam_channel::bounded(0);
-        let job = self.start_job(name, outputs, cancel)?;
+        let job = self.start_job(name, outputs, cancel, false)?;
         let stopped = !bounded && job.wait_for(limit).is_none();
         if stopped {
             job.cancel();
