@@ -70,7 +70,7 @@ fn one_process_has_the_lock() {
     let first = store();
     let lock = first.lock().unwrap();
     let e = store().lock().unwrap_err();
-    assert!(e.message().ends_with("are in use by another process"), "{e}");
+    assert!(e.message().ends_with("are in use by another job"), "{e}");
     std::fs::write(folder.path().join(".x.17.0.tmp"), "half").unwrap();
     std::fs::write(folder.path().join(".hidden"), "not ours").unwrap();
     drop(lock);
