@@ -78,6 +78,7 @@ fn read(options: Options) -> Result<Vec<RecordBatch>> {
         comment: None,
         options,
         temporary: false,
+        embedded: None,
     };
     super::super::registry::validate(&table)?;
     let field = |c: &TableColumn| Field::new(&c.name, c.declared().unwrap().0.to_arrow("UTC"), true);

@@ -1,7 +1,7 @@
 //! A small S3 server: the requests that an object store makes, and what they are answered with.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 use ::object_store::aws::AmazonS3Builder;
