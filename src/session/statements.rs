@@ -449,7 +449,7 @@ impl Session {
         table: &Arc<Table>,
         node: Node,
     ) -> Result<Output> {
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let connector = table.connector()?;
         let sink = connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
         if insert.overwrite {
             if !node.properties.bounded {
@@ -533,11 +533,12 @@ impl Session {
         let planner = self.planner();
         let node = planner.lower(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();
+        let append = node.properties.changes.is_append();
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
         let output = Output { node, sink, id: "Sink".to_string(), before: true };
         let job = self.start_job("collect".to_string(), vec![output], cancel, false)?;
-        Ok(Response::Query(QueryResult { schema, job, chunks }))
+        Ok(Response::Query(QueryResult { schema, append, job, chunks }))
     }
 
     fn explain(&self, details: &[crate::sql::Name], statement: &StatementKind) -> Result<Response> {

@@ -238,7 +238,7 @@ fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T> {
 
 impl Piece {
     /// The rows whose key belongs to a task.
-    fn of_task(self, columns: &[usize], task: usize, tasks: usize) -> Result<Self> {
+    pub(super) fn of_task(self, columns: &[usize], task: usize, tasks: usize) -> Result<Self> {
         let all = columns.is_empty() && task == 0;
         if all {
             return Ok(self);
