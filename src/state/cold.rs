@@ -264,7 +264,8 @@ impl ColdRows {
             if log.alive == 0 {
                 continue;
             }
-            let (newest, mut records, mut hashes, mut places) = (log.newest, Vec::new(), Vec::new(), Vec::new());
+            let (newest, mut records, mut hashes, mut places) =
+                (log.newest, Vec::new(), Vec::new(), Vec::new());
             self.each_alive(number, log, |record| {
                 hashes.push(record.hash);
                 places.push(records.len() as u64);
@@ -330,7 +331,8 @@ mod tests {
     use super::*;
 
     fn columns(keys: &[i64]) -> Vec<ArrayRef> {
-        let texts: StringViewArray = keys.iter().map(|k| (k % 3 != 0).then(|| "x".repeat(*k as usize % 40))).collect();
+        let texts: StringViewArray =
+            keys.iter().map(|k| (k % 3 != 0).then(|| "x".repeat(*k as usize % 40))).collect();
         vec![Arc::new(Int64Array::from(keys.to_vec())), Arc::new(texts)]
     }
 
