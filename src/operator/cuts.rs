@@ -56,6 +56,7 @@ impl<O: Operator> Job<'_, O> {
                 waker: Mailbox::new().waker(0),
                 clock: self.clock.clone(),
                 checkpointed: true,
+                memory: crate::state::Memory::unlimited(),
             };
             operator.open(context).unwrap();
             if let Some(ledger) = restored {

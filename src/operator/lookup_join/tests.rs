@@ -1,6 +1,7 @@
 //! The operator with a backend that answers when the test says so.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod checkpoint;
 mod memory;
 
 use std::time::Duration;
