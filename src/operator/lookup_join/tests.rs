@@ -105,6 +105,10 @@ fn chunk(lines: &[&str]) -> Chunk {
 
 impl Rig {
     fn new(spec: LookupJoinSpec) -> Self {
+        Self::restored(spec, None)
+    }
+
+    fn restored(spec: LookupJoinSpec, state: Option<&mut Restored>) -> Self {
         let mailbox = Mailbox::new();
         let mut operator = LookupJoin::new(spec).unwrap();
         let context = OperatorContext {
@@ -112,10 +116,13 @@ impl Rig {
             parallelism: 1,
             waker: mailbox.waker(0),
             clock: ManualClock::new(0),
-            checkpointed: false,
+            checkpointed: true,
             memory: crate::state::Memory::unlimited(),
         };
         operator.open(context).unwrap();
+        if let Some(state) = state {
+            operator.restore(state).unwrap();
+        }
         Self { operator, mailbox, seen: vec![], failed: None, marks: WatermarkClock::default() }
     }
 
