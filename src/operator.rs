@@ -6,6 +6,7 @@ pub mod changelog;
 pub mod changelog_normalize;
 pub mod current_watermark;
 pub mod deduplicate;
+mod equal_rows;
 mod event_time;
 pub mod expand;
 pub mod group_aggregate;

@@ -328,11 +328,19 @@ impl TemporalJoin {
     /// Emits the left rows that the watermark has passed, in the order they came.
     fn settle(&mut self, out: &mut Output) -> Result<()> {
         let mut due: Vec<(u64, i64, u32)> = Vec::new();
+        let clock = self.clock.now_millis();
         while let Some(Reverse((time, arrival, id))) = self.queue.peek().copied() {
             if time > self.now {
                 break;
             }
             self.queue.pop();
+            // What has outlived its time counts as forgotten, whether somebody has come to do it or not.
+            let slot = self.waiting[id as usize].slot;
+            if slot != NO_KEY && self.retention.as_ref().is_some_and(|r| r.is_expired(slot, clock)) {
+                self.waiters[slot as usize] -= 1;
+                self.left.free(id)?;
+                continue;
+            }
             due.push((arrival, time, id));
         }
         due.sort_unstable();
