@@ -3,6 +3,7 @@
 mod check;
 mod collect;
 mod materialized;
+mod recovery;
 mod start;
 mod statements;
 
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion_expr::ScalarUDF;
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::{Catalog, Entry, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::error::Result;
+use crate::connector::embedded::Embedded;
+use crate::error::{Error, Result};
 use crate::flow::{Chunk, Job};
 use crate::function::{FunctionContext, Functions};
 use crate::plan::Planner;
@@ -113,6 +116,10 @@ struct State {
     catalog: Arc<Catalog>,
     config: Config,
     jobs: Vec<Arc<Job>>,
+    /// Functions of the program.
+    functions: Vec<Arc<ScalarUDF>>,
+    /// The file whose statements are executed.
+    origin: Option<String>,
 }
 
 impl std::fmt::Debug for Session {
@@ -124,8 +131,10 @@ impl std::fmt::Debug for Session {
 impl Drop for Session {
     /// Jobs do not outlive their session: what they wait for runs on its runtime.
     fn drop(&mut self) {
-        for job in &self.state.lock().jobs {
-            job.cancel();
+        let jobs = std::mem::take(&mut self.state.lock().jobs);
+        jobs.iter().for_each(|job| job.cancel());
+        for job in jobs.iter().filter(|job| job.is_durable()) {
+            let _ = job.wait_for(recovery::PATIENCE);
         }
     }
 }
@@ -182,9 +191,33 @@ impl Session {
         Ok(last)
     }
 
+    /// Makes a table of the program known (see [`crate::connector::embedded`]); statements use it like any other.
+    /// An event time and computed columns are declared on top of it:
+    /// `CREATE TABLE timed (WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) LIKE readings`.
+    pub fn register_table(&self, name: &str, table: Embedded, primary_key: &[&str]) -> Result<()> {
+        let table = Table::embedded(name, table, primary_key)?;
+        let mut state = self.state.lock();
+        if state.catalog.get(name).is_some() {
+            return Err(Error::plan(format!("table or view '{name}' exists already")));
+        }
+        Arc::make_mut(&mut state.catalog).insert(name.to_string(), Entry::Table(Arc::new(table)));
+        Ok(())
+    }
+
+    /// Makes a scalar function of the program known, under its name in any case.
+    pub fn register_function(&self, function: ScalarUDF) {
+        self.state.lock().functions.push(Arc::new(function));
+    }
+
     /// Sets a setting, as SET does.
     pub fn set(&self, key: &str, value: &str) -> Result<()> {
         self.state.lock().config.set(key, value)
+    }
+
+    /// Names the file whose statements are executed from now on: its jobs find their checkpoints by it when it is
+    /// run again.
+    pub fn set_origin(&self, file: Option<String>) {
+        self.state.lock().origin = file;
     }
 
     /// Value of a setting now (the default where it was not set).
@@ -222,12 +255,13 @@ impl Session {
 
     /// A planner over the state as it is now.
     pub(crate) fn planner(&self) -> Planner {
-        let (catalog, config) = {
+        let (catalog, config, own) = {
             let state = self.state.lock();
-            (state.catalog.clone(), state.config.clone())
+            (state.catalog.clone(), state.config.clone(), state.functions.clone())
         };
         let zone = config.zone();
-        let functions = Functions::new(FunctionContext { zone: zone.clone(), clock: self.clock.clone() });
+        let mut functions = Functions::new(FunctionContext { zone: zone.clone(), clock: self.clock.clone() });
+        own.into_iter().for_each(|function| functions.add(function));
         Planner::new(PlannerState {
             catalog,
             config,

@@ -44,6 +44,7 @@ impl<O: Operator> TwoInputs<O> {
                 waker,
                 clock: clock.clone(),
                 checkpointed: true,
+                memory: crate::state::Memory::unlimited(),
             })
             .unwrap();
         if let Some(mut state) = state {

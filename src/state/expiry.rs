@@ -35,7 +35,7 @@ impl Expiry {
         self.written[slot] = now;
     }
 
-    /// When a slot in use was written last.
+    /// When the slot was written last; [`i64::MAX`] if it is not in use.
     pub fn written(&self, slot: u32) -> i64 {
         self.written.get(slot as usize).copied().unwrap_or(FREE)
     }
@@ -53,7 +53,7 @@ impl Expiry {
 
     /// The slot was not written for the time to live.
     pub fn is_expired(&self, slot: u32, now: i64) -> bool {
-        let written = self.written.get(slot as usize).copied().unwrap_or(FREE);
+        let written = self.written(slot);
         written != FREE && now.saturating_sub(written) >= self.ttl
     }
 
