@@ -77,6 +77,17 @@ fn definitions() -> impl Iterator<Item = &'static Definition> {
         .chain(json::FUNCTIONS)
 }
 
+/// What a function takes and gives, such as `LEFT(STRING, an integer) -> STRING`. `name` is upper case.
+pub(crate) fn signature(name: &str) -> Option<String> {
+    let definition = definitions().find(|d| d.names.contains(&name))?;
+    let mut text = format!("{name}{}", definition.signature());
+    let others: Vec<&str> = definition.names.iter().copied().filter(|n| *n != name).collect();
+    if !others.is_empty() {
+        text.push_str(&format!("; also {}", others.join(", ")));
+    }
+    Some(text)
+}
+
 impl Functions {
     /// All functions for a session.
     pub fn new(context: FunctionContext) -> Self {

@@ -113,7 +113,7 @@
 //! | [`lookup`] | the lookup engine: client, cache, retry, outcomes, HTTP |
 //! | [`connector`], [`format`](mod@format) | sources and sinks; bytes ↔ record batches |
 //! | [`session`] | the public API |
-//! | [`cli`], [`shell`], [`demo`] | the binary |
+//! | [`cli`], [`shell`], [`demo`], `notebook` | the binary |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, rust_2018_idioms, clippy::unwrap_used, clippy::panic, clippy::todo)]
@@ -133,6 +133,8 @@ pub mod flow;
 pub mod format;
 pub mod function;
 pub mod lookup;
+#[cfg(feature = "kernel")]
+pub mod notebook;
 pub mod operator;
 pub mod plan;
 pub mod session;

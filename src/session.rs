@@ -53,6 +53,8 @@ pub enum Response {
 #[derive(Debug)]
 pub struct QueryResult {
     schema: SchemaRef,
+    /// Rows are only added, never taken back.
+    append: bool,
     job: Arc<Job>,
     chunks: crossbeam_channel::Receiver<Chunk>,
 }
@@ -72,6 +74,11 @@ impl QueryResult {
     /// Columns.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// Whether rows are only added: no updates, no deletes.
+    pub fn is_append(&self) -> bool {
+        self.append
     }
 
     /// The job behind it.
@@ -242,6 +249,13 @@ impl Session {
             Some(Entry::View(view)) => view.columns.clone(),
             None => Vec::new(),
         }
+    }
+
+    /// What a function takes and gives, in one line; `None` when it is not known.
+    pub fn function_help(&self, name: &str) -> Option<String> {
+        let upper = name.to_ascii_uppercase();
+        crate::function::signature(&upper)
+            .or_else(|| self.function_names().contains(&upper).then(|| format!("{upper}(...)")))
     }
 
     /// Names of functions, upper case.

@@ -129,7 +129,8 @@ impl Interrupts {
         Ok(())
     }
 
-    fn interrupted(&self) {
+    /// Does what SIGINT does.
+    pub fn interrupted(&self) {
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         if self.scope == Scope::Script && count > 1 {
             std::process::exit(INTERRUPTED.into());

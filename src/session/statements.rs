@@ -533,11 +533,12 @@ impl Session {
         let planner = self.planner();
         let node = planner.lower(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();
+        let append = node.properties.changes.is_append();
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
         let output = Output { node, sink, id: "Sink".to_string(), before: true };
         let job = self.start_job("collect".to_string(), vec![output], cancel, false)?;
-        Ok(Response::Query(QueryResult { schema, job, chunks }))
+        Ok(Response::Query(QueryResult { schema, append, job, chunks }))
     }
 
     fn explain(&self, details: &[crate::sql::Name], statement: &StatementKind) -> Result<Response> {
