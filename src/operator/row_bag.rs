@@ -8,6 +8,7 @@ use arrow::row::{RowConverter, SortField};
 
 use super::equal_rows::EqualRows;
 use crate::error::{Error, Result};
+use crate::flow::OperatorContext;
 use crate::state::RowStore;
 
 /// Rows with stable ids. Without `searchable`, rows cost nothing more than in a [`RowStore`] and cannot be taken
@@ -46,6 +47,14 @@ impl RowBag {
 
     pub(super) fn rows(&self) -> &RowStore {
         &self.rows
+    }
+
+    /// Before the first row: its memory, and whether it goes into checkpoints.
+    pub(super) fn open(&mut self, context: &OperatorContext) {
+        self.rows.limit(&context.memory);
+        if context.checkpointed {
+            self.rows.track();
+        }
     }
 
     /// The kept rows, to write them into a checkpoint. They come back by [`RowBag::insert`].

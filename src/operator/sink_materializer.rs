@@ -121,6 +121,7 @@ impl Operator for SinkMaterializer {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = Some(context.clock);
+        self.rows.limit(&context.memory);
         if context.checkpointed {
             self.rows.track();
             self.expiry.iter_mut().for_each(KeyTimes::track);

@@ -115,9 +115,7 @@ impl Operator for Sort {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        if context.checkpointed {
-            self.rows.rows_mut().track();
-        }
+        self.rows.open(&context);
         Ok(())
     }
 

@@ -452,8 +452,13 @@ impl Operator for TemporalJoin {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
+        for rows in [&mut self.left, &mut self.right, &mut self.deletions] {
+            rows.limit(&context.memory);
+            if context.checkpointed {
+                rows.track();
+            }
+        }
         if context.checkpointed {
-            [&mut self.left, &mut self.right, &mut self.deletions].into_iter().for_each(RowStore::track);
             self.retention.iter_mut().for_each(KeyTimes::track);
         }
         Ok(())

@@ -91,6 +91,7 @@ impl Operator for TemporalSort {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.rows.limit(&context.memory);
         if context.checkpointed {
             self.rows.track();
         }

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array, new_empty_array};
-use arrow::datatypes::{DataType, Field, SchemaRef, UInt32Type, UInt64Type};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
 
 use crate::error::{Error, Result};
 use crate::operator::equal_rows::EqualRows;
-use crate::state::{KeyTable, Restored, RowStore, RowTable, Snapshot, columns, hash_rows};
+use crate::state::{KeyTable, Memory, Restored, RowStore, RowTable, Snapshot, columns, hash_rows};
 
 /// No row, no slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -59,6 +59,8 @@ struct Checkpointed {
     table: RowTable,
     /// The key columns.
     keys: Vec<Place>,
+    /// Their types in the input.
+    types: SchemaRef,
     /// Keys that are not among the kept columns, as positions in the key.
     extra: Vec<usize>,
 }
@@ -138,6 +140,11 @@ impl Side {
         })
     }
 
+    /// Rows go to disk when the memory is exceeded; before the first row.
+    pub(super) fn limit(&mut self, memory: &Arc<Memory>) {
+        self.rows.limit(memory);
+    }
+
     /// Notes from now on what changes, for checkpoints: the side is a table of this name, for an input with
     /// these columns, the keys among them. `keyed`: the input is exchanged by the keys.
     pub(super) fn track(&mut self, name: &'static str, schema: &SchemaRef, keys: &[usize], keyed: bool) {
@@ -170,7 +177,9 @@ impl Side {
         });
         let scope = if keyed { scope.collect() } else { Vec::new() };
         let table = RowTable::new(name, self.rows.schema(), beside, scope);
-        self.checkpointed = Some(Checkpointed { table, keys: places, extra });
+        let types: Vec<Field> = keys.iter().map(|&key| schema.field(key).clone()).collect();
+        let types = Arc::new(Schema::new(types));
+        self.checkpointed = Some(Checkpointed { table, keys: places, types, extra });
     }
 
     /// Adds rows to a snapshot.
@@ -215,7 +224,7 @@ impl Side {
                 Place::Row(at) => taken.rows.column(at).clone(),
                 Place::Beside(at) => taken.beside[at].clone(),
             });
-            let parts: Vec<ArrayRef> = parts.collect();
+            let parts = columns::cast_to(&checkpointed.types, &parts.collect::<Vec<_>>())?;
             keys.intern(&parts, taken.rows.num_rows(), &mut slots)?;
             self.resize(keys.capacity());
             each(&parts, &slots);

@@ -38,6 +38,7 @@ fn one_row_of_a_heavy_key_is_written_alone() {
         waker: Mailbox::new().waker(0),
         clock: ManualClock::new(0),
         checkpointed: true,
+        memory: crate::state::Memory::unlimited(),
     };
     join.open(context).unwrap();
     let mut out = Output::default();
