@@ -1,7 +1,9 @@
 //! The public API: a session executes statements and owns catalog, settings and jobs.
 
+mod analyze;
 mod check;
 mod collect;
+pub(crate) mod figures;
 mod materialized;
 mod recovery;
 mod start;
@@ -55,6 +57,7 @@ pub struct QueryResult {
     schema: SchemaRef,
     /// Rows are only added, never taken back.
     append: bool,
+    bounded: bool,
     job: Arc<Job>,
     chunks: crossbeam_channel::Receiver<Chunk>,
 }
@@ -79,6 +82,11 @@ impl QueryResult {
     /// Whether rows are only added: no updates, no deletes.
     pub fn is_append(&self) -> bool {
         self.append
+    }
+
+    /// Whether the rows end by themselves.
+    pub fn is_bounded(&self) -> bool {
+        self.bounded
     }
 
     /// The job behind it.
@@ -256,6 +264,31 @@ impl Session {
         let upper = name.to_ascii_uppercase();
         crate::function::signature(&upper)
             .or_else(|| self.function_names().contains(&upper).then(|| format!("{upper}(...)")))
+    }
+
+    /// Names of the columns of all tables and views that are wanted, each once.
+    pub fn columns_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let catalog = self.catalog();
+        let mut found = std::collections::BTreeSet::new();
+        for (_, entry) in catalog.iter() {
+            match entry {
+                Entry::Table(t) => {
+                    found.extend(t.columns.iter().map(|c| c.name.as_str()).filter(|c| wanted(c)))
+                }
+                Entry::View(v) => found.extend(v.columns.iter().map(String::as_str).filter(|c| wanted(c))),
+            }
+        }
+        found.into_iter().map(str::to_string).collect()
+    }
+
+    /// The options of a table as they were written; none of a view, or when it is not known.
+    pub fn options_of(&self, table: &str) -> Vec<(String, String)> {
+        match self.catalog().get(table) {
+            Some(Entry::Table(table)) => {
+                table.options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Names of functions, upper case.

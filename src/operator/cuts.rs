@@ -55,7 +55,7 @@ impl<O: Operator> Job<'_, O> {
                 parallelism: tasks,
                 waker: Mailbox::new().waker(0),
                 clock: self.clock.clone(),
-                checkpointed: true,
+                checkpointed: true, memory: crate::state::Memory::unlimited()
             };
             operator.open(context).unwrap();
             if let Some(ledger) = restored {
