@@ -5,6 +5,10 @@
 //! that only one query can read it.
 //!
 //! When the reader of stdout goes away (`affluent ... | head`), the job ends as if the user had stopped it.
+//!
+//! stdin cannot be read again: a job that comes back from a checkpoint goes on with what arrives then, and what had
+//! arrived behind the checkpoint is lost. stdout is at-least-once: what is written behind the last checkpoint is
+//! written again. All that came before a barrier is handed over when it passes.
 
 use std::io::{Read as _, Write};
 use std::sync::Arc;
