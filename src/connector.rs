@@ -1,8 +1,10 @@
 //! Sources and sinks, and the registry that finds them by name.
 
 pub mod blackhole;
+pub mod checkpoint;
 mod common_cut;
 pub mod datagen;
+pub mod embedded;
 pub mod filesystem;
 pub mod http;
 pub mod nexmark;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::diagnostic::{self, FAILED};
 use super::interrupt::{INTERRUPTED, Interrupts, Scope};
 use super::output::{Fault, Output, reader_gone};
-use super::progress::{self, INTERVAL, Progress};
+use super::progress::{self, Progress};
 use super::stream::{self, Shown, rekind};
 use super::variables::{Script, Variables};
 use crate::config::RESULT_MODE;
@@ -16,6 +16,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Job, JobState};
 use crate::session::{Response, Session};
 use crate::sql::{SourceText, Statement, StatementKind};
+
+/// The file that a script stands in, wherever it is run from.
+fn origin(name: &str) -> Option<String> {
+    let path = std::fs::canonicalize(name).ok().filter(|path| path.is_file())?;
+    Some(path.display().to_string())
+}
 
 /// Name of what comes from standard input.
 const STDIN: &str = "<stdin>";
@@ -105,6 +111,7 @@ impl Runner {
         }
         let all = scripts.iter().flat_map(|(script, statements)| statements.iter().map(move |s| (script, s)));
         for (script, statement) in all {
+            self.session.set_origin(origin(&script.written.name));
             match self.statement(statement, script) {
                 Ok(Step::Next) => {}
                 Ok(Step::Stop) => break,
@@ -207,7 +214,7 @@ impl Runner {
             let running: Vec<Arc<Job>> =
                 self.jobs.iter().filter(|r| !r.told).map(|r| r.job.clone()).collect();
             let Some(first) = running.first() else { break };
-            let ended = first.wait_for(INTERVAL).is_some();
+            let ended = first.wait_for(progress.interval()).is_some();
             if ended || running.iter().any(|job| job.state() != JobState::Running) {
                 progress.clear();
                 self.tell_ended();

@@ -346,6 +346,7 @@ mod tests {
             comment: None,
             options,
             temporary: false,
+            embedded: None,
         })
     }
 

@@ -46,8 +46,8 @@ use super::operator::{Operator, OperatorContext, Output, Split};
 use crate::clock::Clock;
 use crate::connector::{Positions, Read, Reader, ReaderContext, Writer};
 use crate::error::{Error, Result};
-use crate::state::Snapshot;
 use crate::state::checkpoint::{Checkpoint, TaskCut};
+use crate::state::{Memory, Snapshot};
 
 /// The mailbox token of the tail. Operators have their index, heads theirs behind [`HEADS`].
 const TAIL: usize = usize::MAX;
@@ -123,6 +123,8 @@ pub struct TaskContext {
     pub metrics: Arc<JobMetrics>,
     /// For a job with checkpoints.
     pub reporter: Option<Reporter>,
+    /// What state may take in memory.
+    pub memory: Arc<Memory>,
 }
 
 /// What a reader has reported so far.
@@ -353,6 +355,7 @@ impl Task {
                 waker: context.mailbox.waker(i),
                 clock: context.clock.clone(),
                 checkpointed: context.reporter.is_some(),
+                memory: context.memory.clone(),
             })?;
             if let Some(checkpoint) = &restored {
                 let state = checkpoint.operator(&stage.id, task, parallelism);
@@ -398,8 +401,7 @@ impl Task {
         loop {
             match self.step() {
                 Ok(Stepped::Worked) => {}
-                // Mail that arrived during this round is still there: waiting returns at once.
-                Ok(Stepped::Parked(deadline)) => self.mailbox.park(deadline),
+                Ok(Stepped::Parked(deadline)) => self.park(deadline),
                 Ok(Stepped::Ended) => return Ok(()),
                 Err(e) => {
                     self.report_late();
@@ -407,6 +409,15 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Waits for mail. Mail that arrived during this round is still there: waiting returns at once.
+    fn park(&self, deadline: Option<Instant>) {
+        // Heads that could be read if there were room behind them.
+        let blocked: Vec<usize> = (0..self.heads.len()).filter(|&h| self.is_blocked(h)).collect();
+        let began = Instant::now();
+        self.mailbox.park(deadline);
+        blocked.iter().for_each(|&h| self.heads[h].metrics.add_blocked(began.elapsed()));
     }
 
     /// Takes what is in the mailbox, gives what is woken its turn, and reads once.
@@ -589,6 +600,11 @@ impl Task {
         let head = (0..count).map(|turn| (self.turn + turn) % count).find(ready)?;
         self.turn = head + 1;
         Some(head)
+    }
+
+    fn is_blocked(&self, head: usize) -> bool {
+        let head = &self.heads[head];
+        head.readable && head.barrier.is_none() && !head.is_done() && !self.has_room(&head.path)
     }
 
     fn read(&mut self, index: usize) -> Result<()> {

@@ -52,14 +52,30 @@ pub enum StatementKind {
         /// What is explained: a query, an INSERT or a statement set.
         statement: Box<StatementKind>,
     },
+    /// `EXPLAIN ANALYZE statement`: runs it and shows what each operator did.
+    ExplainAnalyze {
+        /// Place of the keyword ANALYZE.
+        span: Span,
+        /// What is run: a query, an INSERT or a statement set.
+        statement: Box<StatementKind>,
+    },
+    /// `DESCRIBE JOB 'id'`.
+    DescribeJob(Name),
     /// `INSERT INTO`.
     Insert(Insert),
     /// `EXECUTE STATEMENT SET BEGIN ... END`.
     StatementSet(Vec<Insert>),
     /// `SELECT`, `WITH`, `VALUES`.
     Query(Box<ast::Query>),
-    /// `STOP JOB 'id'`.
-    StopJob(Name),
+    /// `STOP JOB 'id' [WITH SAVEPOINT [WITH DRAIN]]`.
+    StopJob {
+        /// Which job.
+        id: Name,
+        /// A savepoint is made of it.
+        savepoint: bool,
+        /// Its sources end first, so that everything is given out.
+        drain: bool,
+    },
     /// `QUIT` or `EXIT`: the shell ends, a script stops here.
     Quit,
     /// `CLEAR`: clears the screen of the shell.

@@ -197,7 +197,13 @@ fn session_statements() {
     assert!(
         matches!(one("reset table.exec.state.ttl;"), StatementKind::Reset(Some(k)) if k.value == "table.exec.state.ttl")
     );
-    assert!(matches!(one("STOP JOB '7'"), StatementKind::StopJob(id) if id.value == "7"));
+    let stop = |sql: &str| match one(sql) {
+        StatementKind::StopJob { id, savepoint, drain } => (id.value, savepoint, drain),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(stop("STOP JOB '7'"), ("7".into(), false, false));
+    assert_eq!(stop("STOP JOB '7' WITH SAVEPOINT"), ("7".into(), true, false));
+    assert_eq!(stop("STOP JOB '7' WITH SAVEPOINT WITH DRAIN"), ("7".into(), true, true));
     assert!(matches!(one("quit"), StatementKind::Quit));
     assert!(matches!(one("EXIT;"), StatementKind::Quit));
     assert!(matches!(one("CLEAR"), StatementKind::Clear));
@@ -250,6 +256,22 @@ fn inserts_and_sets_of_them() {
         "STATEMENT SET BEGIN INSERT INTO a SELECT 1; EXECUTE INSERT INTO b SELECT CASE x WHEN 1 THEN 2 END END;",
     ] {
         assert!(matches!(one(text), StatementKind::StatementSet(inserts) if inserts.len() == 2), "{text}");
+    }
+}
+
+#[test]
+fn jobs_are_described_and_statements_analyzed() {
+    assert!(matches!(one("DESCRIBE JOB '7'"), StatementKind::DescribeJob(id) if id.value == "7"));
+    assert!(matches!(one("DESC JOB"), StatementKind::Describe(table) if table.parts[0].value == "JOB"));
+    for text in [
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN ANALYZE INSERT INTO t SELECT 1",
+        "EXPLAIN ANALYZE EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 1; INSERT INTO u SELECT 1; END",
+    ] {
+        assert!(matches!(one(text), StatementKind::ExplainAnalyze { .. }), "{text}");
+    }
+    for wrong in ["EXPLAIN ANALYZE", "EXPLAIN ANALYZE CHANGELOG_MODE SELECT 1", "EXPLAIN ANALYSE SELECT 1"] {
+        error(wrong);
     }
 }
 
@@ -481,7 +503,6 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("SHOW USER FUNCTIONS", "SHOW USER FUNCTIONS is not supported"),
         ("SHOW CREATE CATALOG c", "SHOW CREATE CATALOG is not supported"),
         ("DESCRIBE EXTENDED t", "DESCRIBE EXTENDED is not supported"),
-        ("DESCRIBE JOB '1'", "DESCRIBE JOB is not supported"),
         ("STOP JOB '1' WITH SAVEPOINT", "STOP JOB WITH SAVEPOINT is not supported"),
         ("INSERT INTO t PARTITION (a='b') SELECT 1", "INSERT with PARTITION is not supported"),
         ("INSERT INTO t SELECT 1 ON CONFLICT DO NOTHING", "INSERT with ON CONFLICT is not supported"),

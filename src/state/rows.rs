@@ -4,18 +4,27 @@
 //!  id ──> (segment, row)          segments: [ 8192 rows ][ 8192 rows ][ open: small pieces ]
 //! ```
 //! Ids are dense and reused; what is freed is compacted away when half of a segment is gone, so that memory
-//! follows what is alive.
+//! follows what is alive. Beyond the [`Memory`] of the job, segments that were not used for longest go to
+//! disk, and come back when a row of theirs is wanted.
+//!
+//! A store that is [tracked](RowStore::track) knows which rows have changed since the last checkpoint, and in
+//! which order they came: [`super::RowTable`] writes it and gets it back.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::{concat, interleave};
 use arrow::datatypes::{DataType, SchemaRef};
+use parking_lot::Mutex;
 
+use super::changed::Changed;
+use super::memory::{Memory, Spilled};
 use crate::error::Result;
 
 /// Rows in a full segment.
-const SEGMENT_ROWS: usize = 8192;
+pub(super) const SEGMENT_ROWS: usize = 8192;
 
 /// Small pieces of the open segment that are put together at once.
 const PIECES: usize = 32;
@@ -29,12 +38,78 @@ struct Place {
     row: u32,
 }
 
+/// The columns of a segment: in memory, on disk, or both.
+#[derive(Debug)]
+struct Columns {
+    loaded: Option<Vec<ArrayRef>>,
+    spilled: Option<Spilled>,
+}
+
 #[derive(Debug)]
 struct Segment {
-    columns: Vec<ArrayRef>,
+    columns: Mutex<Columns>,
+    /// What they take in memory.
+    bytes: usize,
     /// The id of each row; [`FREE`] where it is gone.
     ids: Vec<u32>,
     alive: usize,
+    /// The last [`RowStore::take`] that used it.
+    used: AtomicU32,
+    memory: Arc<Memory>,
+}
+
+impl Segment {
+    /// The columns; they stay in memory if there is room for them.
+    fn columns(&self) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.columns.lock();
+        if let Some(loaded) = &columns.loaded {
+            return Ok(loaded.clone());
+        }
+        let Some(spilled) = &columns.spilled else {
+            return Err(crate::error::Error::internal("a segment of rows is nowhere"));
+        };
+        let loaded = spilled.load()?;
+        if !self.memory.is_exceeded() {
+            self.memory.grow(self.bytes);
+            columns.loaded = Some(loaded.clone());
+        }
+        Ok(loaded)
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.columns.lock().loaded.is_some()
+    }
+
+    /// Lets the columns go, once they are on disk.
+    fn unload(&self, schema: &SchemaRef) -> Result<()> {
+        let mut columns = self.columns.lock();
+        let Columns { loaded: Some(loaded), spilled } = &mut *columns else { return Ok(()) };
+        if spilled.is_none() {
+            let options = RecordBatchOptions::new().with_row_count(Some(self.ids.len()));
+            let batch = RecordBatch::try_new_with_options(schema.clone(), loaded.clone(), &options)?;
+            *spilled = Some(self.memory.spill(&batch)?);
+        }
+        columns.loaded = None;
+        self.memory.shrink(self.bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.columns.get_mut().loaded.is_some() {
+            self.memory.shrink(self.bytes);
+        }
+    }
+}
+
+/// What checkpoints need to know of rows.
+#[derive(Debug)]
+struct Track {
+    changed: Changed,
+    /// By row id: how many rows came before it.
+    arrivals: Vec<u64>,
+    next: u64,
 }
 
 /// Rows of one schema.
@@ -47,6 +122,9 @@ pub struct RowStore {
     free_segments: Vec<u32>,
     /// Segments with few rows, oldest first; put together when there are many.
     small: Vec<u32>,
+    memory: Arc<Memory>,
+    takes: AtomicU32,
+    track: Option<Track>,
 }
 
 /// Copies what a view array shows when it keeps far more alive than that.
@@ -68,7 +146,53 @@ impl RowStore {
             segments: Vec::new(),
             free_segments: Vec::new(),
             small: Vec::new(),
+            memory: Memory::unlimited(),
+            takes: AtomicU32::new(0),
+            track: None,
         }
+    }
+
+    /// Segments go to disk when the memory is exceeded; before the first row.
+    pub fn limit(&mut self, memory: &Arc<Memory>) {
+        self.memory = memory.clone();
+    }
+
+    /// Notes from now on what changes and in which order rows come, for checkpoints. Nothing is kept yet.
+    pub fn track(&mut self) {
+        debug_assert!(self.places.is_empty());
+        self.track = Some(Track { changed: Changed::new(true), arrivals: Vec::new(), next: 0 });
+    }
+
+    /// Whether it notes what changes.
+    pub fn is_tracked(&self) -> bool {
+        self.track.is_some()
+    }
+
+    /// What is known of a row beside its columns has changed.
+    #[inline]
+    pub fn touch(&mut self, id: u32) {
+        if let Some(track) = &mut self.track {
+            track.changed.mark(id);
+        }
+    }
+
+    /// Ids of rows that have changed since the last call, or of all (`full`), and those whose former rows are
+    /// gone.
+    pub fn changes(&mut self, full: bool) -> (Vec<u32>, Vec<Range<u64>>) {
+        let changes = self.track.as_mut().map(|t| t.changed.take()).unwrap_or_default();
+        if full { (self.ids(), Vec::new()) } else { changes }
+    }
+
+    /// Ids of all rows, ascending.
+    pub fn ids(&self) -> Vec<u32> {
+        let places = self.places.iter().enumerate();
+        places.filter(|(_, place)| place.segment != FREE).map(|(id, _)| id as u32).collect()
+    }
+
+    /// Numbers that tell in which order rows came; all 0 if the store is not tracked.
+    pub fn arrivals(&self, ids: &[u32]) -> UInt64Array {
+        let number = |id: &u32| self.track.as_ref().map_or(0, |t| t.arrivals[*id as usize]);
+        UInt64Array::from_iter_values(ids.iter().map(number))
     }
 
     /// The schema of the rows.
@@ -100,10 +224,37 @@ impl RowStore {
             });
             ids.push(id);
         }
+        if let Some(track) = &mut self.track {
+            track.arrivals.resize(self.places.len(), 0);
+            for &id in &ids[first..] {
+                track.changed.mark(id);
+                track.arrivals[id as usize] = track.next;
+                track.next += 1;
+            }
+        }
         self.add(columns, ids[first..].to_vec());
         if self.small.len() >= PIECES {
             let small = std::mem::take(&mut self.small);
             self.rewrite(&small)?;
+        }
+        if self.memory.is_exceeded() {
+            self.unload()?;
+        }
+        Ok(())
+    }
+
+    /// Moves large segments to disk, those first that were not used for longest.
+    fn unload(&self) -> Result<()> {
+        let now = self.takes.load(Ordering::Relaxed);
+        let large =
+            self.segments.iter().flatten().filter(|s| s.ids.len() >= SEGMENT_ROWS / 2 && s.is_loaded());
+        let mut large: Vec<&Segment> = large.collect();
+        large.sort_by_key(|s| std::cmp::Reverse(now.wrapping_sub(s.used.load(Ordering::Relaxed))));
+        for segment in large {
+            if !self.memory.is_exceeded() {
+                break;
+            }
+            segment.unload(&self.schema)?;
         }
         Ok(())
     }
@@ -120,7 +271,16 @@ impl RowStore {
         if ids.len() < SEGMENT_ROWS / 2 {
             self.small.push(number);
         }
-        self.segments[number as usize] = Some(Segment { columns, alive: ids.len(), ids });
+        let bytes = columns.iter().map(|c| c.get_array_memory_size()).sum();
+        self.memory.grow(bytes);
+        self.segments[number as usize] = Some(Segment {
+            columns: Mutex::new(Columns { loaded: Some(columns), spilled: None }),
+            bytes,
+            alive: ids.len(),
+            ids,
+            used: AtomicU32::new(self.takes.load(Ordering::Relaxed)),
+            memory: self.memory.clone(),
+        });
     }
 
     /// Puts the living rows of segments together into new ones.
@@ -135,7 +295,7 @@ impl RowStore {
             ids.extend(keep.iter().map(|&r| segment.ids[r as usize]));
             let whole = keep.len() == segment.ids.len();
             let keep = arrow::array::UInt32Array::from(keep);
-            for (part, column) in parts.iter_mut().zip(&segment.columns) {
+            for (part, column) in parts.iter_mut().zip(&segment.columns()?) {
                 part.push(if whole { column.clone() } else { arrow::compute::take(column, &keep, None)? });
             }
         }
@@ -159,6 +319,9 @@ impl RowStore {
         debug_assert_ne!(place.segment, FREE, "row {id} was freed twice");
         self.places[id as usize].segment = FREE;
         self.free.push(id);
+        if let Some(track) = &mut self.track {
+            track.changed.remove(id);
+        }
         let Some(segment) = &mut self.segments[place.segment as usize] else { return Ok(()) };
         segment.ids[place.row as usize] = FREE;
         segment.alive -= 1;
@@ -189,7 +352,8 @@ impl RowStore {
         }
         // Only segments that are asked for take part.
         let mut local = vec![FREE; self.segments.len()];
-        let mut used: Vec<&Segment> = Vec::new();
+        let mut used: Vec<Vec<ArrayRef>> = Vec::new();
+        let now = self.takes.fetch_add(1, Ordering::Relaxed);
         let mut indices = Vec::with_capacity(ids.len());
         for &id in ids {
             let place = self.places[id as usize];
@@ -199,7 +363,8 @@ impl RowStore {
             let slot = &mut local[place.segment as usize];
             if *slot == FREE {
                 *slot = used.len() as u32;
-                used.push(segment);
+                segment.used.store(now, Ordering::Relaxed);
+                used.push(segment.columns()?);
             }
             indices.push((*slot as usize, place.row as usize));
         }
@@ -208,7 +373,7 @@ impl RowStore {
                 columns.push(arrow::array::new_empty_array(self.schema.field(index).data_type()));
                 continue;
             }
-            let arrays: Vec<&dyn Array> = used.iter().map(|s| s.columns[index].as_ref()).collect();
+            let arrays: Vec<&dyn Array> = used.iter().map(|s| s[index].as_ref()).collect();
             columns.push(interleave(&arrays, &indices)?);
         }
         Ok(columns)
@@ -217,12 +382,10 @@ impl RowStore {
     /// Bytes of the rows and of what finds them.
     pub fn memory(&self) -> usize {
         let segments = self.segments.iter().flatten();
-        let rows: usize = segments
-            .map(|s| {
-                s.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>() + s.ids.capacity() * 4
-            })
-            .sum();
-        rows + self.places.capacity() * size_of::<Place>() + self.free.capacity() * 4
+        let rows: usize =
+            segments.map(|s| if s.is_loaded() { s.bytes } else { 0 } + s.ids.capacity() * 4).sum();
+        let track = self.track.as_ref().map_or(0, |t| t.arrivals.capacity() * 8 + t.changed.memory());
+        rows + track + self.places.capacity() * size_of::<Place>() + self.free.capacity() * 4
     }
 }
 
@@ -246,10 +409,33 @@ mod tests {
             .unwrap()
     }
 
+    #[test]
+    fn what_does_not_fit_goes_to_disk_and_is_found_there() {
+        let memory = Memory::new(1 << 20);
+        let mut store = RowStore::new(batch(&[]).schema());
+        store.limit(&memory);
+        let mut ids = Vec::new();
+        for piece in 0..40 {
+            let values: Vec<i64> = (piece * 5000..(piece + 1) * 5000).collect();
+            store.push(&batch(&values), &mut ids).unwrap();
+        }
+        assert!(memory.used() <= 2 << 20, "{}", memory.used());
+        assert!(memory.spilled() > 4 << 20);
+        let asked: Vec<i64> = (0..1000).map(|i| i * 197).collect();
+        let asked_ids: Vec<u32> = asked.iter().map(|&i| ids[i as usize]).collect();
+        assert_eq!(store.take(&asked_ids).unwrap(), batch(&asked));
+        ids.iter().for_each(|&id| store.free(id).unwrap());
+        assert_eq!((memory.used(), memory.spilled(), store.memory() < 4 << 20), (0, 0, true));
+    }
+
     proptest! {
         #[test]
-        fn rows_stay_what_they_are(steps in prop::collection::vec((0usize..200, 0usize..250), 1..80)) {
+        fn rows_stay_what_they_are(
+            steps in prop::collection::vec((0usize..200, 0usize..250), 1..80),
+            limit in prop::sample::select(vec![0usize, 200_000, usize::MAX]),
+        ) {
             let mut store = RowStore::new(batch(&[]).schema());
+            store.limit(&Memory::new(limit));
             let mut alive: Vec<(u32, i64)> = Vec::new();
             let mut next = 0i64;
             for (pushed, freed) in steps {

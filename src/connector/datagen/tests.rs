@@ -29,6 +29,7 @@ fn table(columns: &[(&str, SqlType)], pairs: &[(&str, &str)]) -> Table {
         comment: None,
         options,
         temporary: false,
+        embedded: None,
     }
 }
 

@@ -44,6 +44,7 @@ fn table(columns: Vec<Column>, partitioned_by: &[&str], path: &Path, pairs: &[(&
         comment: None,
         options,
         temporary: false,
+        embedded: None,
     })
 }
 

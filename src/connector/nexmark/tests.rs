@@ -83,6 +83,7 @@ fn table(pairs: &[(&str, &str)]) -> Table {
         comment: None,
         options,
         temporary: false,
+        embedded: None,
     }
 }
 

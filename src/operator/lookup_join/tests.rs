@@ -71,6 +71,7 @@ fn spec(lookup: Arc<Lookup>) -> LookupJoinSpec {
         left_outer: false,
         left_projection: vec![0, 1],
         schema: Arc::new(schema),
+        left: chunk(&["a 1"]).batch.schema(),
         memory: None,
     }
 }
@@ -111,6 +112,7 @@ impl Rig {
             waker: mailbox.waker(0),
             clock: ManualClock::new(0),
             checkpointed: false,
+            memory: crate::state::Memory::unlimited(),
         };
         operator.open(context).unwrap();
         Self { operator, mailbox, seen: vec![], failed: None, marks: WatermarkClock::default() }

@@ -11,6 +11,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, 
 use datafusion_physical_expr::expressions::Column;
 use proptest::prelude::*;
 
+mod recovery;
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::flow::mailbox::Mailbox;
@@ -127,6 +129,7 @@ fn open(operator: &mut dyn Operator, clock: &Arc<ManualClock>) {
         waker: Mailbox::new().waker(0),
         clock: clock.clone(),
         checkpointed: false,
+        memory: crate::state::Memory::unlimited(),
     };
     operator.open(context).unwrap();
 }
