@@ -8,6 +8,8 @@ pub mod merge;
 pub mod message;
 pub mod metrics;
 pub mod operator;
+#[cfg(test)]
+pub(crate) mod simulation;
 pub mod task;
 
 pub use job::{Job, JobMetrics, JobState};

@@ -3,6 +3,8 @@
 mod check;
 mod collect;
 mod materialized;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod start;
 mod statements;
 

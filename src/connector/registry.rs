@@ -108,6 +108,8 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::nexmark::Nexmark,
     &super::print::Print,
     &super::blackhole::Blackhole,
+    #[cfg(test)]
+    &crate::flow::simulation::world::Scripted,
 ];
 
 /// The connector of that name.
