@@ -60,7 +60,17 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
     }
     match (cli.statements, cli.command) {
         (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
-        (None, Some(Command::Run { files })) => run_files(&cli.common, output, &files),
+        (None, Some(Command::Run { files, from_savepoint, fresh })) => {
+            let mut common = cli.common;
+            let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
+            if let Some(path) = from_savepoint {
+                set("execution.state-recovery.path", path);
+            }
+            if fresh {
+                set("affluent.state-recovery.automatic", "false".to_string());
+            }
+            run_files(&common, output, &files)
+        }
         (None, Some(Command::Check { files })) => {
             let sources = files.iter().map(|file| script::read(file)).collect::<Result<Vec<_>>>()?;
             check::check(&session(&cli.common)?, output, &variables(&cli.common), sources)

@@ -9,6 +9,7 @@ pub mod key_group;
 pub mod keys;
 #[cfg(test)]
 pub mod ledger;
+pub mod memory;
 pub mod rows;
 pub mod snapshot;
 pub mod store;
@@ -18,5 +19,6 @@ pub use expiry::Expiry;
 pub use hash::hash_rows;
 pub use key_group::{KEY_GROUPS, groups_of_task, key_group, task_of_group};
 pub use keys::KeyTable;
+pub use memory::Memory;
 pub use rows::RowStore;
 pub use snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot};

@@ -11,7 +11,7 @@ use super::mailbox::Waker;
 use super::message::{Chunk, Message, Status, Watermark};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::state::{Restored, Snapshot};
+use crate::state::{Memory, Restored, Snapshot};
 
 /// What an operator emits in one call, in order.
 #[derive(Debug, Default)]
@@ -67,6 +67,8 @@ pub struct OperatorContext {
     pub clock: Arc<dyn Clock>,
     /// [`Operator::snapshot`] will be called: what changes is to be noted.
     pub checkpointed: bool,
+    /// What state may take in memory, all tasks of the job together.
+    pub memory: Arc<Memory>,
 }
 
 /// A step of a task. Calls come one at a time, in stream order.

@@ -46,8 +46,8 @@ use super::operator::{Operator, OperatorContext, Output, Split};
 use crate::clock::Clock;
 use crate::connector::{Positions, Read, Reader, ReaderContext, Writer};
 use crate::error::{Error, Result};
-use crate::state::Snapshot;
 use crate::state::checkpoint::{Checkpoint, TaskCut};
+use crate::state::{Memory, Snapshot};
 
 /// The mailbox token of the tail. Operators have their index, heads theirs behind [`HEADS`].
 const TAIL: usize = usize::MAX;
@@ -123,6 +123,8 @@ pub struct TaskContext {
     pub metrics: Arc<JobMetrics>,
     /// For a job with checkpoints.
     pub reporter: Option<Reporter>,
+    /// What state may take in memory.
+    pub memory: Arc<Memory>,
 }
 
 /// What a reader has reported so far.
@@ -353,6 +355,7 @@ impl Task {
                 waker: context.mailbox.waker(i),
                 clock: context.clock.clone(),
                 checkpointed: context.reporter.is_some(),
+                memory: context.memory.clone(),
             })?;
             if let Some(checkpoint) = &restored {
                 let state = checkpoint.operator(&stage.id, task, parallelism);

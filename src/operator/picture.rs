@@ -104,6 +104,7 @@ impl<O: Operator> Rig<O> {
                 waker,
                 clock: clock.clone(),
                 checkpointed: false,
+                memory: crate::state::Memory::unlimited(),
             })
             .unwrap();
         Self { operator, input: input.clone(), clock, marks: WatermarkClock::default() }

@@ -206,6 +206,7 @@ mod tests {
                 waker,
                 clock: clock.clone(),
                 checkpointed: false,
+                memory: crate::state::Memory::unlimited(),
             })
             .unwrap();
         let mut run = |rows: &[Row<'_>]| run(&mut operator, rows);

@@ -30,6 +30,7 @@ impl<O: Operator> TwoInputs<O> {
                 waker,
                 clock: clock.clone(),
                 checkpointed: false,
+                memory: crate::state::Memory::unlimited(),
             })
             .unwrap();
         Self { operator, clock, inputs, marks: Default::default(), least: WatermarkClock::default() }

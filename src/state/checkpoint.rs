@@ -19,6 +19,9 @@ pub struct JobPlan {
     pub parallelism: usize,
     /// All operators, sources and sinks, in the order of the plan.
     pub operators: Vec<OperatorPlan>,
+    /// The savepoint that the job was started from, as the user wrote it.
+    #[serde(default)]
+    pub origin: Option<String>,
 }
 
 /// An operator, source or sink in a plan.
@@ -85,6 +88,11 @@ impl Checkpoints {
     /// The newest checkpoint that is whole. Damaged ones are passed over, with a warning each.
     pub fn latest(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
         Err(Error::unsupported("checkpoints are not supported yet"))
+    }
+
+    /// The largest number that a checkpoint in the store has, whole or damaged; 0 without any.
+    pub fn newest_epoch(&self) -> u64 {
+        0
     }
 
     /// Tasks were started (again): the next cut of each is full, and nothing written before belongs to it.

@@ -141,6 +141,7 @@ impl Incarnation {
                         runtime: runtime.clone(),
                         metrics: Arc::default(),
                         reporter: checkpointed.then_some(Reporter { index, reports }),
+                        memory: Arc::default(),
                     };
                     let plan = TaskPlan {
                         fragment: fragment.clone(),

@@ -238,6 +238,7 @@ impl Rig {
             runtime: self.runtime.handle().clone(),
             metrics: Arc::default(),
             reporter: None,
+            memory: Memory::unlimited(),
         }
     }
 

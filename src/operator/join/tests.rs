@@ -128,6 +128,7 @@ impl Rig {
             waker: Mailbox::new().waker(0),
             clock: clock.clone(),
             checkpointed: false,
+            memory: crate::state::Memory::unlimited(),
         };
         operator.open(context).unwrap();
         Self { operator, schema: schema(&["k", "v"]), clock, marks: WatermarkClock::default() }

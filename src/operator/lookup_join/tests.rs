@@ -111,6 +111,7 @@ impl Rig {
             waker: mailbox.waker(0),
             clock: ManualClock::new(0),
             checkpointed: false,
+            memory: crate::state::Memory::unlimited(),
         };
         operator.open(context).unwrap();
         Self { operator, mailbox, seen: vec![], failed: None, marks: WatermarkClock::default() }

@@ -127,6 +127,7 @@ fn open(operator: &mut dyn Operator, clock: &Arc<ManualClock>) {
         waker: Mailbox::new().waker(0),
         clock: clock.clone(),
         checkpointed: false,
+        memory: crate::state::Memory::unlimited(),
     };
     operator.open(context).unwrap();
 }
