@@ -1,5 +1,5 @@
 //! Chunks as text, for tests of operators.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +12,8 @@ use crate::clock::ManualClock;
 use crate::error::Result;
 use crate::flow::message::WatermarkClock;
 use crate::flow::{Chunk, Kind, Kinds, Mailbox, Message, Operator, OperatorContext, Output};
+use crate::state::Snapshot;
+use crate::state::ledger::Ledger;
 
 /// A schema of `name type` pairs; `s`: STRING, `n`: BIGINT, `t`: TIMESTAMP(3).
 pub(crate) fn schema(columns: &str) -> SchemaRef {
@@ -86,28 +88,71 @@ pub(crate) fn lines(chunk: &Chunk) -> Vec<String> {
 }
 
 /// One task with its operator.
+///
+/// With [`Rig::durable`] a crash is another event: `checkpoint` writes what has changed, `crash` throws the
+/// operator away and goes on with a new one that has what the last checkpoint had. Rows sent in between are
+/// the test's to send again, as those of a source are, and so are watermarks: they begin anew.
 pub(crate) struct Rig<O: Operator> {
     pub(crate) operator: O,
     pub(crate) input: SchemaRef,
     pub(crate) clock: Arc<ManualClock>,
     marks: WatermarkClock,
+    make: Option<Box<dyn Fn() -> O>>,
+    pub(crate) ledger: Ledger,
+    /// The next snapshot is a full one.
+    full: bool,
 }
 
 impl<O: Operator> Rig<O> {
-    pub(crate) fn new(mut operator: O, input: &SchemaRef) -> Self {
+    pub(crate) fn new(operator: O, input: &SchemaRef) -> Self {
+        Self::open(operator, input, None)
+    }
+
+    /// One whose operator notes changes and can crash; `make` makes it, again and again.
+    pub(crate) fn durable(make: impl Fn() -> O + 'static, input: &SchemaRef) -> Self {
+        Self::open(make(), input, Some(Box::new(make)))
+    }
+
+    fn open(operator: O, input: &SchemaRef, make: Option<Box<dyn Fn() -> O>>) -> Self {
         let clock = ManualClock::new(1_000_000);
-        let waker = Mailbox::new().waker(0);
-        operator
-            .open(OperatorContext {
-                task: 0,
-                parallelism: 1,
-                waker,
-                clock: clock.clone(),
-                checkpointed: false,
-                memory: crate::state::Memory::unlimited(),
-            })
-            .unwrap();
-        Self { operator, input: input.clone(), clock, marks: WatermarkClock::default() }
+        let (input, marks) = (input.clone(), WatermarkClock::default());
+        let mut rig = Self { operator, input, clock, marks, make, ledger: Ledger::default(), full: true };
+        let context = rig.context();
+        rig.operator.open(context).unwrap();
+        rig
+    }
+
+    fn context(&self) -> OperatorContext {
+        OperatorContext {
+            task: 0,
+            parallelism: 1,
+            waker: Mailbox::new().waker(0),
+            clock: self.clock.clone(),
+            checkpointed: self.make.is_some(),
+            memory: crate::state::Memory::unlimited(),
+        }
+    }
+
+    /// A barrier passes: what has changed is written.
+    pub(crate) fn checkpoint(&mut self) {
+        let mut snapshot = Snapshot::new(std::mem::replace(&mut self.full, false));
+        self.operator.snapshot(&mut snapshot).unwrap();
+        self.ledger.add(0, snapshot);
+    }
+
+    /// The operator is gone; another one goes on where the last checkpoint was, or from the beginning.
+    pub(crate) fn crash(&mut self) {
+        self.operator = self.make.as_ref().expect("only a durable rig can crash")();
+        let context = self.context();
+        self.operator.open(context).unwrap();
+        self.operator.restore(&mut self.ledger.restore(0, 1)).unwrap();
+        self.full = true;
+        self.marks = WatermarkClock::default();
+    }
+
+    /// The input ends; the rows that come out.
+    pub(crate) fn end(&mut self) -> Vec<String> {
+        self.call(|operator, out| operator.end(out))
     }
 
     fn call(&mut self, act: impl FnOnce(&mut O, &mut Output) -> Result<()>) -> Vec<String> {

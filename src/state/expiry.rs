@@ -35,9 +35,14 @@ impl Expiry {
         self.written[slot] = now;
     }
 
+    /// When the slot was written last; [`i64::MAX`] if it is not in use.
+    pub fn written(&self, slot: u32) -> i64 {
+        self.written.get(slot as usize).copied().unwrap_or(FREE)
+    }
+
     /// The slot was not written for the time to live.
     pub fn is_expired(&self, slot: u32, now: i64) -> bool {
-        let written = self.written.get(slot as usize).copied().unwrap_or(FREE);
+        let written = self.written(slot);
         written != FREE && now.saturating_sub(written) >= self.ttl
     }
 
