@@ -1,14 +1,17 @@
 //! Sources and sinks, and the registry that finds them by name.
 
 pub mod blackhole;
+mod common_cut;
 pub mod datagen;
 pub mod filesystem;
 pub mod http;
 pub mod nexmark;
+mod position;
 pub mod print;
 pub mod registry;
 pub mod shared;
 pub mod stdio;
+pub mod values;
 
 pub use registry::{Connector, connector, connector_names};
 

@@ -276,7 +276,7 @@ fn paced_events_come_when_they_happen() {
     let table = table(&[("rate.limited", "true"), ("first-event.rate", "10"), ("events.num", "7")]);
     let plan = Plan::new(&table.options).unwrap();
     let model = Model::new(plan.settings.clone());
-    let mut counter = Counter { next: 0, start: None };
+    let mut counter = Counter::default();
     let start = Instant::now();
     let after = |ms: u64| start + Duration::from_millis(ms);
     assert_eq!(counter.take(&plan, &model, 100, after(0)), Due::Events(0..1));
