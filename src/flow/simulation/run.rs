@@ -92,7 +92,7 @@ impl Incarnation {
         let mut identities = Identities::default();
         let (sender, reports) = crossbeam_channel::unbounded();
         let (mut tasks, mut sinks, mut number) = (Vec::new(), Vec::new(), 0);
-        let mut plan = JobPlan { name: "simulated".into(), parallelism, operators: Vec::new() };
+        let mut plan = JobPlan { name: "simulated".into(), parallelism, ..JobPlan::default() };
         let positions = restored.as_ref().map(|c| c.sources().clone()).unwrap_or_default();
         let mut plans = Vec::new();
         for output in outputs {
@@ -141,7 +141,7 @@ impl Incarnation {
                         runtime: runtime.clone(),
                         metrics: Arc::default(),
                         reporter: checkpointed.then_some(Reporter { index, reports }),
-                        memory: Arc::default(),
+                        memory: crate::state::Memory::unlimited(),
                     };
                     let plan = TaskPlan {
                         fragment: fragment.clone(),
