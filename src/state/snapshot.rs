@@ -226,7 +226,7 @@ impl Restored {
 
 impl Piece {
     /// The rows whose key belongs to a task.
-    fn of_task(self, columns: &[usize], task: usize, tasks: usize) -> Result<Self> {
+    pub(super) fn of_task(self, columns: &[usize], task: usize, tasks: usize) -> Result<Self> {
         let all = columns.is_empty() && task == 0;
         if all {
             return Ok(self);
