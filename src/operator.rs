@@ -15,8 +15,10 @@ mod join_output;
 pub mod limit;
 pub mod lookup_join;
 pub mod over;
+mod partitions;
 #[cfg(test)]
 mod picture;
+mod pieces;
 mod ranking;
 mod row_bag;
 pub mod sink_materializer;

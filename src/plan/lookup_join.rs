@@ -379,7 +379,8 @@ fn lookup_node(
         left_outer,
         left_projection: (0..left.fields().len()).collect(),
         schema: arrow.clone(),
-        memory: updates.then(|| MemorySpec { left: input.arrow.clone(), state_ttl }),
+        left: input.arrow.clone(),
+        memory: updates.then_some(MemorySpec { state_ttl }),
     };
     let mut detail = vec![
         format!("table=[{}]", right.name),
