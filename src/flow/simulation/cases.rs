@@ -130,7 +130,7 @@ pub(super) const WINDOWS: &[Case] = &[
     case(
         "session",
         Rows,
-        "SELECT k, window_start, window_end, COUNT(*) AS n, SUM(v) AS sv, LISTAGG(s) AS ls
+        "SELECT k, window_start, window_end, COUNT(*) AS n, SUM(v) AS sv, MAX(s) AS ms
            FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '2' SECOND))
            GROUP BY k, window_start, window_end",
     ),
@@ -426,7 +426,7 @@ pub(super) const LOOKUPS: &[Case] = &[
     case(
         "lookup_unordered",
         Rows,
-        "SELECT t.id, dim.name FROM t LEFT JOIN dim /*+ OPTIONS('lookup.async' = 'true') */ ON t.k = dim.id",
+        "SELECT t.id, dim.name FROM t LEFT JOIN dim /*+ OPTIONS('async' = 'true') */ ON t.k = dim.id",
     ),
     Case {
         name: "lookup_sync",

@@ -40,7 +40,7 @@ CREATE TABLE p (id BIGINT, k STRING, v BIGINT, PRIMARY KEY (id) NOT ENFORCED)
 CREATE TABLE r (k STRING, rate BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts, PRIMARY KEY (k) NOT ENFORCED)
     WITH ('connector' = 'script', 'rows' = 'r');
 CREATE TABLE dim (id STRING, name STRING, weight BIGINT, call BIGINT)
-    WITH ('connector' = 'script', 'rows' = 'dim', 'role' = 'lookup');
+    WITH ('connector' = 'script', 'rows' = 'dim', 'role' = 'lookup', 'format' = 'json');
 ";
 
 /// 2024-01-01 00:00:00

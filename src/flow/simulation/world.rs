@@ -151,6 +151,14 @@ impl Connector for Scripted {
         OPTIONS
     }
 
+    fn takes_format(&self) -> bool {
+        true
+    }
+
+    fn default_format(&self) -> Option<&'static str> {
+        Some("json")
+    }
+
     fn is_lookup(&self, options: &Options) -> bool {
         options.text("role") == Some("lookup")
     }
