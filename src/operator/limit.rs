@@ -208,6 +208,7 @@ mod tests {
                 waker: mailbox.waker(0),
                 clock: ManualClock::new(0),
                 checkpointed: true,
+                memory: crate::state::Memory::unlimited(),
             };
             limit.open(context).unwrap();
             if let Some(ledger) = ledger {

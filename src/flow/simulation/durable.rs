@@ -1,6 +1,8 @@
 //! A store in memory that can be set back to what it held.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,11 +57,18 @@ impl Store for MemoryStore {
         Ok(self.content.lock().get(&self.full(path)).cloned())
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<String>> {
+    fn read(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        let content = self.content.lock();
+        let Some(bytes) = content.get(&self.full(path)) else { return Ok(None) };
+        let end = bytes.len().min(range.end as usize);
+        Ok(Some(bytes.slice(end.min(range.start as usize)..end)))
+    }
+
+    fn sizes(&self, prefix: &str) -> Result<BTreeMap<String, u64>> {
         let prefix = self.full(prefix);
         let content = self.content.lock();
-        let paths = content.keys().filter(|path| path.starts_with(&prefix));
-        Ok(paths.map(|path| path[self.prefix.len()..].to_string()).collect())
+        let found = content.iter().filter(|(path, _)| path.starts_with(&prefix));
+        Ok(found.map(|(path, bytes)| (path[self.prefix.len()..].to_string(), bytes.len() as u64)).collect())
     }
 
     fn delete(&self, path: &str) -> Result<()> {
@@ -74,5 +83,10 @@ impl Store for MemoryStore {
     fn under(&self, path: &str) -> Arc<dyn Store> {
         let prefix = format!("{}{}/", self.prefix, path.trim_end_matches('/'));
         Arc::new(Self { prefix, content: self.content.clone() })
+    }
+
+    /// There is one process.
+    fn lock(&self) -> Result<Box<dyn Any + Send + Sync>> {
+        Ok(Box::new(()))
     }
 }
