@@ -4,10 +4,13 @@
 
 pub mod arguments;
 pub mod check;
+pub mod destination;
 pub mod diagnostic;
 pub mod interrupt;
 pub mod logger;
+pub mod options;
 pub mod output;
+pub mod pager;
 pub mod progress;
 pub mod render;
 pub mod scan;
@@ -60,6 +63,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
     }
     match (cli.statements, cli.command) {
         (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
+        (None, Some(Command::Options { name })) => options::print(name.as_deref(), output),
         (None, Some(Command::Run { files, from_savepoint, fresh })) => {
             let mut common = cli.common;
             let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
@@ -72,7 +76,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             run_files(&common, output, &files)
         }
         (None, Some(Command::Check { files })) => {
-            let sources = files.iter().map(|file| script::read(file)).collect::<Result<Vec<_>>>()?;
+            let sources = read_all(cli.common.init.iter().chain(&files))?;
             check::check(&session(&cli.common)?, output, &variables(&cli.common), sources)
         }
         (None, Some(Command::Demo(options))) => {
@@ -80,22 +84,57 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             crate::demo::run(&options, &mut std::io::stdout().lock(), color).map(|()| 0)
         }
         (None, Some(Command::SensorApi(options))) => crate::demo::serve_blocking(options).map(|()| 0),
+        #[cfg(feature = "kernel")]
+        (None, Some(Command::Kernel(command))) => kernel(&cli.common, output, command),
         (None, Some(Command::Completions { shell })) => completions(shell, output),
         (None, None) if std::io::stdin().is_terminal() => {
             let session = session(&cli.common)?;
-            Shell::new(session, output, variables(&cli.common)).run()
+            let init = read_all(&cli.common.init)?;
+            Shell::new(session, output, variables(&cli.common), init).run()
         }
         (None, None) => run(&cli.common, output, vec![script::read_stdin()?]),
     }
 }
 
-fn run_files(common: &Common, output: Output, files: &[PathBuf]) -> Result<u8> {
-    let sources = files.iter().map(|file| script::read(file)).collect::<Result<Vec<_>>>()?;
-    run(common, output, sources)
+fn read_all<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<SourceText>> {
+    files.into_iter().map(|file| script::read(file)).collect()
 }
 
+fn run_files(common: &Common, output: Output, files: &[PathBuf]) -> Result<u8> {
+    run(common, output, read_all(files)?)
+}
+
+/// Runs the files of `--init` and then these.
 fn run(common: &Common, output: Output, sources: Vec<SourceText>) -> Result<u8> {
+    let sources = read_all(&common.init)?.into_iter().chain(sources).collect();
     Ok(Runner::new(session(common)?, output, variables(common)).run(sources))
+}
+
+#[cfg(feature = "kernel")]
+fn kernel(common: &Common, mut output: Output, command: arguments::KernelCommand) -> Result<u8> {
+    use crate::notebook::{self, install::Place};
+    match command {
+        arguments::KernelCommand::Run { connection_file } => {
+            notebook::run(&connection_file, session(common)?, variables(common)).map(|()| 0)
+        }
+        arguments::KernelCommand::Install { user: _, prefix, sys_prefix, name, display_name } => {
+            // Wrong settings are told now, and not when a notebook is opened.
+            session(common)?;
+            let place = match (prefix, sys_prefix) {
+                (Some(prefix), _) => Place::Prefix(std::path::absolute(prefix)?),
+                (None, true) => Place::SysPrefix,
+                (None, false) => Place::User,
+            };
+            let program = std::env::current_exe()?;
+            let kernels = place.kernels()?;
+            let folder =
+                notebook::install::install(&kernels, &name, &display_name, &program, &common.set)?;
+            match output.line(&format!("Installed '{display_name}' in {}", folder.display())) {
+                Ok(()) | Err(Fault::Closed) => Ok(0),
+                Err(Fault::Error(e)) => Err(e),
+            }
+        }
+    }
 }
 
 fn session(common: &Common) -> Result<Session> {

@@ -5,6 +5,8 @@ pub mod calc;
 pub mod changelog;
 pub mod changelog_normalize;
 pub mod current_watermark;
+#[cfg(test)]
+mod cuts;
 pub mod deduplicate;
 mod event_time;
 pub mod expand;

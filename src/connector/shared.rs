@@ -14,7 +14,7 @@
 //! positions, under the number of the checkpoint (`cut`). One that leaves before the others says nothing,
 //! because what they say holds for it too: coming back, the newest position of a split counts.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -44,8 +44,9 @@ const CUT: &str = "cut";
 struct Run {
     /// The readers of each task, made by the first of them.
     groups: Vec<Option<Arc<Mutex<Group>>>>,
-    /// Where they begin.
+    /// Where they begin, and the parts that told so.
     restored: Positions,
+    told: HashSet<usize>,
 }
 
 fn epoch_of(position: &Value) -> u64 {
@@ -140,9 +141,9 @@ impl Source for SharedSource {
     /// Each part has the positions that its readers told; those that left early told older ones.
     fn restore(&self, positions: &Positions) -> Result<()> {
         let mut run = self.run.lock();
-        if run.groups.iter().any(Option::is_some) {
+        if !run.told.insert(self.index) || !run.groups.is_empty() {
             // Readers were made since: this is another run.
-            *run = Run::default();
+            *run = Run { told: [self.index].into(), ..Run::default() };
         }
         for (split, position) in positions {
             let known = run.restored.get(split).map(epoch_of);
@@ -338,3 +339,6 @@ impl Drop for SharedReader {
         group.wake_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

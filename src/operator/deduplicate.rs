@@ -330,7 +330,7 @@ impl Deduplicate {
             self.keys.intern(&piece.rows.columns()[own..], piece.rows.num_rows(), &mut slots)?;
             self.kept.resize(self.keys.capacity().max(self.kept.len()), NOTHING);
             slots.iter().for_each(|&slot| self.kept[slot as usize].done = true);
-            let written = if own == 1 { Some(read_instants(&piece.rows, 0)?) } else { None };
+            let written = if own == 2 { Some(read_instants(&piece.rows, 1)?) } else { None };
             read_written(self.expiry.as_mut(), &slots, written, now);
         }
         Ok(())
@@ -400,10 +400,11 @@ impl Operator for Deduplicate {
         // A key that goes from one table to the other is gone from the one.
         if self.spec.keep == Keep::First {
             let (done, others): (Vec<u32>, Vec<u32>) = slots.iter().partition(|s| kept(s).done);
-            let written = pieces::written(self.expiry.as_ref(), &done);
-            let own = usize::from(written.is_some());
+            let mut columns = vec![numbers("rows", done.iter().map(|_| 1))];
+            columns.extend(pieces::written(self.expiry.as_ref(), &done));
+            let own = columns.len();
             let fields = pieces::fields(&self.spec.schema, &self.spec.keys);
-            let table = pieces::table(written, fields, self.keys.take(&done)?, done.len())?;
+            let table = pieces::table(columns, fields, self.keys.take(&done)?, done.len())?;
             let scope = Scope::Keyed((own..own + self.spec.keys.len()).collect());
             let mut gone = gone.clone();
             gone.extend(others.iter().map(|&slot| u64::from(slot)..u64::from(slot) + 1));

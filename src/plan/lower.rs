@@ -239,7 +239,7 @@ impl Planner {
     /// Reads columns of a table.
     fn scan_node(&self, scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
         let table = &raw.reference.table;
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let connector = table.connector()?;
         let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
         let request = ScanRequest {
             table: table.clone(),
@@ -396,6 +396,9 @@ pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
     calc(input, None, Some((&exprs, schema)))
 }
 
+/// What EXPLAIN prints before a watermark's idle timeout.
+pub(super) const IDLE_TIMEOUT: &str = "idle-timeout=";
+
 fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     let compiled = physical(&node.expression, &input.schema)?;
     let rowtime = forwarded(std::slice::from_ref(&node.column), &input.schema)[0];
@@ -405,7 +408,10 @@ fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     let columns = (input.schema.clone(), input.arrow.clone());
     let mut properties = input.properties.clone();
     properties.rowtimes = vec![rowtime];
-    let detail = node.expression.human_display().to_string();
+    let mut detail = node.expression.human_display().to_string();
+    if let Some(timeout) = node.idle_timeout {
+        detail.push_str(&format!(", {IDLE_TIMEOUT}{timeout:?}"));
+    }
     Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, properties))
 }
 

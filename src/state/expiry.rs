@@ -40,6 +40,17 @@ impl Expiry {
         self.written.get(slot as usize).copied().unwrap_or(FREE)
     }
 
+    /// Slots in use, ascending.
+    pub fn slots(&self) -> Vec<u32> {
+        let slots = self.written.iter().enumerate();
+        slots.filter(|(_, written)| **written != FREE).map(|(slot, _)| slot as u32).collect()
+    }
+
+    /// Bytes held.
+    pub fn memory(&self) -> usize {
+        self.written.capacity() * 8
+    }
+
     /// The slot was not written for the time to live.
     pub fn is_expired(&self, slot: u32, now: i64) -> bool {
         let written = self.written(slot);
