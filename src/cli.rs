@@ -127,8 +127,7 @@ fn kernel(common: &Common, mut output: Output, command: arguments::KernelCommand
             };
             let program = std::env::current_exe()?;
             let kernels = place.kernels()?;
-            let folder =
-                notebook::install::install(&kernels, &name, &display_name, &program, &common.set)?;
+            let folder = notebook::install::install(&kernels, &name, &display_name, &program, &common.set)?;
             match output.line(&format!("Installed '{display_name}' in {}", folder.display())) {
                 Ok(()) | Err(Fault::Closed) => Ok(0),
                 Err(Fault::Error(e)) => Err(e),

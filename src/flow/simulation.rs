@@ -52,7 +52,7 @@ use crate::state::checkpoint::{Checkpoint, Checkpoints, Cut};
 use crate::state::store::Store;
 
 /// Schedules for each query, unless `SIM_SCHEDULES` says how many.
-const SCHEDULES: u64 = 12;
+const SCHEDULES: u64 = 6;
 
 /// Different rows for each query.
 const DATA: u64 = 4;
@@ -474,12 +474,21 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
 }
 
-fn run_cases(cases: &[Case]) {
+/// Runs the cases on a thread with more stack than tests have: a debug build nests deeply.
+fn run_cases(cases: &'static [Case]) {
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(|| run_all(cases)).unwrap();
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn run_all(cases: &[Case]) {
     let only = std::env::var("SIM_CASE").unwrap_or_default();
     let replayed = variable("SIM_SEED");
     let schedules = variable("SIM_SCHEDULES").unwrap_or(SCHEDULES);
     let mut report = String::new();
     for case in cases.iter().filter(|case| case.name.contains(&only)) {
+        eprintln!("{}", case.name);
         let mut references: BTreeMap<u64, (Data, BTreeMap<String, Vec<String>>)> = BTreeMap::new();
         let (mut failed, mut shortest) = (0, None::<(usize, String)>);
         let seeds = replayed.map_or(0..schedules, |seed| seed..seed + 1);
