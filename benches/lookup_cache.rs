@@ -147,7 +147,15 @@ impl Bench {
         .expect("a join");
         let mailbox = Mailbox::new();
         let waker = mailbox.waker(0);
-        join.open(OperatorContext { task: 0, parallelism: 1, waker, clock }).expect("opened");
+        join.open(OperatorContext {
+            task: 0,
+            parallelism: 1,
+            waker,
+            clock,
+            checkpointed: false,
+            memory: affluent::state::Memory::unlimited(),
+        })
+        .expect("opened");
         let left = Schema::new(vec![
             Field::new("k", kind.data_type(), true),
             Field::new("n", DataType::Int64, true),

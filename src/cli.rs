@@ -60,7 +60,17 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
     }
     match (cli.statements, cli.command) {
         (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
-        (None, Some(Command::Run { files })) => run_files(&cli.common, output, &files),
+        (None, Some(Command::Run { files, from_savepoint, fresh })) => {
+            let mut common = cli.common;
+            let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
+            if let Some(path) = from_savepoint {
+                set("execution.state-recovery.path", path);
+            }
+            if fresh {
+                set("affluent.state-recovery.automatic", "false".to_string());
+            }
+            run_files(&common, output, &files)
+        }
         (None, Some(Command::Check { files })) => {
             let sources = files.iter().map(|file| script::read(file)).collect::<Result<Vec<_>>>()?;
             check::check(&session(&cli.common)?, output, &variables(&cli.common), sources)
@@ -107,8 +117,7 @@ fn kernel(common: &Common, mut output: Output, command: arguments::KernelCommand
             };
             let program = std::env::current_exe()?;
             let kernels = place.kernels()?;
-            let folder =
-                notebook::install::install(&kernels, &name, &display_name, &program, &common.set)?;
+            let folder = notebook::install::install(&kernels, &name, &display_name, &program, &common.set)?;
             match output.line(&format!("Installed '{display_name}' in {}", folder.display())) {
                 Ok(()) | Err(Fault::Closed) => Ok(0),
                 Err(Fault::Error(e)) => Err(e),

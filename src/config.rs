@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::catalog::options::{OptionDef, OptionKind, parse_bool, parse_duration, parse_integer};
+use crate::catalog::options::{OptionDef, OptionKind, parse_bool, parse_duration, parse_integer, parse_size};
 use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
 
@@ -18,7 +18,7 @@ pub enum Strategy {
     Cached,
 }
 
-use OptionKind::{Bool, Choice, Duration as Time, Integer, Text};
+use OptionKind::{Bool, Choice, Duration as Time, Integer, Number, Size, Text};
 
 /// How the shell shows results.
 pub const RESULT_MODE: &str = "sql-client.execution.result-mode";
@@ -102,12 +102,139 @@ pub const SETTINGS: &[OptionDef] = &[
         "per row, queueing and retries included",
     ),
     OptionDef::new(
+        "execution.checkpointing.interval",
+        Time,
+        "0 ms",
+        "from one checkpoint of an INSERT job to the next; 0: none",
+    ),
+    OptionDef::new(
+        "execution.checkpointing.dir",
+        Text,
+        "",
+        "directory or s3://bucket/path of the checkpoints; given without an interval, jobs make one when they are stopped; default: the user's folder for state",
+    ),
+    OptionDef::new(
+        "execution.checkpointing.savepoint-dir",
+        Text,
+        "",
+        "directory or s3://bucket/path of savepoints; default: 'savepoints' beside the checkpoints",
+    ),
+    OptionDef::new(
+        "execution.checkpointing.mode",
+        Choice(&["EXACTLY_ONCE"]),
+        "EXACTLY_ONCE",
+        "barriers are aligned: state holds the effect of each row once",
+    ),
+    OptionDef::new(
+        "execution.checkpointing.min-pause",
+        Time,
+        "0 ms",
+        "from the end of a checkpoint to the begin of the next, at least",
+    ),
+    OptionDef::new(
+        "execution.checkpointing.timeout",
+        Time,
+        "10 min",
+        "a checkpoint that takes longer fails the job, which is then restarted if it may be",
+    ),
+    OptionDef::new(
+        "execution.checkpointing.num-retained",
+        Integer,
+        "3",
+        "checkpoints that are kept; a damaged one is passed over for the one before",
+    ),
+    OptionDef::new(
+        "execution.checkpointing.tolerable-failed-checkpoints",
+        Integer,
+        "0",
+        "checkpoints that may fail to be written, one after the other, before the job fails",
+    ),
+    OptionDef::new(
+        "execution.checkpointing.externalized-checkpoint-retention",
+        Choice(&["RETAIN_ON_CANCELLATION", "DELETE_ON_CANCELLATION"]),
+        "RETAIN_ON_CANCELLATION",
+        "what becomes of the checkpoints when the user stops the job",
+    ),
+    OptionDef::new(
+        "execution.state-recovery.path",
+        Text,
+        "",
+        "savepoint that the jobs that follow start from",
+    ),
+    OptionDef::new(
+        "execution.state-recovery.ignore-unclaimed-state",
+        Bool,
+        "false",
+        "state that the query does not take any more is dropped; else the job is refused",
+    ),
+    OptionDef::new(
+        "affluent.state-recovery.automatic",
+        Bool,
+        "true",
+        "a job that is started again goes on from its newest checkpoint; false: from the beginning",
+    ),
+    OptionDef::new(
+        "affluent.state.memory-limit",
+        Size,
+        "",
+        "what the rows in the state of a job may take in memory; the rest goes to disk; default: half of the machine's memory",
+    ),
+    OptionDef::new(
+        "restart-strategy.type",
+        Choice(&["none", "fixed-delay", "exponential-delay"]),
+        "",
+        "what follows a failure that may pass; default: exponential-delay with checkpoints, else none",
+    ),
+    OptionDef::new("restart-strategy.fixed-delay.attempts", Integer, "1", "restarts at most"),
+    OptionDef::new("restart-strategy.fixed-delay.delay", Time, "1 s", "pause before a restart"),
+    OptionDef::new("restart-strategy.exponential-delay.initial-backoff", Time, "1 s", "first pause"),
+    OptionDef::new("restart-strategy.exponential-delay.max-backoff", Time, "1 min", "longest pause"),
+    OptionDef::new(
+        "restart-strategy.exponential-delay.backoff-multiplier",
+        Number,
+        "1.5",
+        "how the pause grows with each failure",
+    ),
+    OptionDef::new(
+        "restart-strategy.exponential-delay.reset-backoff-threshold",
+        Time,
+        "1 h",
+        "a job that ran so long begins with the first pause again",
+    ),
+    OptionDef::new(
+        "restart-strategy.exponential-delay.jitter-factor",
+        Number,
+        "0.1",
+        "share of the pause by which it varies",
+    ),
+    OptionDef::new(
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+        Integer,
+        "",
+        "restarts at most; default: no limit",
+    ),
+    OptionDef::new(
         RESULT_MODE,
         Choice(&["tableau", "table", "changelog"]),
         "",
         "how results are shown: as a box of changes (tableau, changelog) or as a table that changes in place; default: as -o says",
     ),
 ];
+
+/// Older names of Flink that are still written.
+const OLD_NAMES: &[(&str, &str)] = &[
+    ("execution.savepoint.path", "execution.state-recovery.path"),
+    ("execution.savepoint.ignore-unclaimed-state", "execution.state-recovery.ignore-unclaimed-state"),
+    ("state.checkpoints.dir", "execution.checkpointing.dir"),
+    ("state.savepoints.dir", "execution.checkpointing.savepoint-dir"),
+    ("state.checkpoints.num-retained", "execution.checkpointing.num-retained"),
+    ("restart-strategy", "restart-strategy.type"),
+];
+
+/// The name that a setting has now.
+fn current(key: &str) -> &str {
+    OLD_NAMES.iter().find(|(old, _)| *old == key).map_or(key, |(_, name)| name)
+}
 
 /// Tasks of a source at most: each is a thread.
 const MOST_TASKS: u64 = 1024;
@@ -132,6 +259,7 @@ fn definition(key: &str) -> Result<&'static OptionDef> {
 impl Config {
     /// Sets one, checked.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let key = current(key);
         let definition = definition(key)?;
         let mut probe = crate::catalog::Options::default();
         probe.set(key, value, Default::default());
@@ -157,7 +285,7 @@ impl Config {
     /// Back to the default: one, or all.
     pub fn reset(&mut self, key: Option<&str>) -> Result<()> {
         match key {
-            Some(key) => drop(self.values.remove(definition(key)?.key)),
+            Some(key) => drop(self.values.remove(definition(current(key))?.key)),
             None => self.values.clear(),
         }
         Ok(())
@@ -222,6 +350,14 @@ impl Config {
     /// `table.exec.state.ttl`; `None`: state is kept for ever.
     pub fn state_ttl(&self) -> Option<Duration> {
         parse_duration(self.get("table.exec.state.ttl")).ok().filter(|ttl| !ttl.is_zero())
+    }
+
+    /// `affluent.state.memory-limit`, in bytes.
+    pub fn memory_limit(&self) -> usize {
+        match parse_size(self.get("affluent.state.memory-limit")) {
+            Ok(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            Err(_) => crate::state::memory::default_limit(),
+        }
     }
 
     /// `table.dml-sync`.

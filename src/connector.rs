@@ -12,6 +12,7 @@ pub mod stdio;
 
 pub use registry::{Connector, connector, connector_names};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -79,7 +80,24 @@ pub trait Source: Send + Sync {
     fn describe(&self) -> String {
         String::new()
     }
+
+    /// Rows can be read again from a position: nothing is lost or doubled when the job comes back from a
+    /// checkpoint.
+    fn replays(&self) -> bool {
+        false
+    }
+
+    /// Goes back to positions that its readers reported with [`Reader::cut`], of every split that was begun by
+    /// then; the others are read from their beginning. Called before readers are made, on a new source or on
+    /// one whose readers are gone. Without positions everything is read again.
+    fn restore(&self, _positions: &Positions) -> Result<()> {
+        Ok(())
+    }
 }
+
+/// Where the readers of a source are: a position for each split that was begun, by the split's name. Names and
+/// positions are the source's own; a split that was read to its end keeps a position that says so.
+pub type Positions = BTreeMap<String, serde_json::Value>;
 
 /// What a reader gets from its task.
 #[derive(Debug, Clone)]
@@ -138,6 +156,33 @@ pub trait Reader: Send {
     fn skipped(&self) -> u64 {
         0
     }
+
+    /// The barrier of a checkpoint comes behind the last row that was handed over: the positions of the splits
+    /// that have changed since the last call. `None` when rows have to come before it still (readers
+    /// that share what they read stop at the same row): it is asked again behind the next
+    /// [`Reader::read`], or when the reader is woken.
+    fn cut(&mut self, _epoch: u64) -> Result<Option<Positions>> {
+        Ok(Some(Positions::new()))
+    }
+}
+
+/// What a sink promises about rows when a job comes back from a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Each row is there once.
+    ExactlyOnce,
+    /// Each row is there; those behind the last checkpoint may be there twice.
+    AtLeastOnce,
+}
+
+impl Guarantee {
+    /// `exactly-once`, `at-least-once`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExactlyOnce => "exactly-once",
+            Self::AtLeastOnce => "at-least-once",
+        }
+    }
 }
 
 /// A sink that was planned: makes one writer a task.
@@ -156,6 +201,25 @@ pub trait Sink: Send + Sync {
     fn overwrite(&self) -> Result<()> {
         Err(Error::unsupported("INSERT OVERWRITE is not supported by this connector")
             .with_hint("INSERT INTO adds rows; connector 'filesystem' can be overwritten"))
+    }
+
+    /// What it promises with checkpoints.
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::AtLeastOnce
+    }
+
+    /// Called before the first writer of a job with checkpoints, new or coming back: results become visible by
+    /// [`Sink::commit_epoch`] alone. `pending` is what the writers told ([`Writer::pre_commit`]) for the checkpoint
+    /// that the job comes back from (empty for a new job): it may have been made visible already, all or
+    /// some of it, which is finished now; what this sink wrote behind it is discarded.
+    fn recover(&self, _pending: &[serde_json::Value]) -> Result<()> {
+        Ok(())
+    }
+
+    /// The checkpoint is durable: what the writers told for it is to be visible. Called for every
+    /// checkpoint in order.
+    fn commit_epoch(&self, _pending: &[serde_json::Value]) -> Result<()> {
+        Ok(())
     }
 
     /// A writer for one task.
@@ -177,6 +241,15 @@ pub trait Writer: Send {
 
     /// Called when the task has nothing else to do: hand over what is buffered.
     fn flush(&mut self) -> Result<()>;
+
+    /// A barrier passes: everything that was written before it is to be safe when this returns. Gives what the
+    /// sink needs to make it visible, or to go on from here, as its own values: all that is not visible yet,
+    /// not only what is new. `last`: nothing will be written behind it (it follows [`Writer::finish`], or the job
+    /// stops).
+    fn pre_commit(&mut self, _epoch: u64, _last: bool) -> Result<Vec<serde_json::Value>> {
+        self.flush()?;
+        Ok(Vec::new())
+    }
 
     /// The input has ended.
     fn finish(&mut self) -> Result<()>;

@@ -39,6 +39,11 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// True for failures that may pass by themselves: trying again later makes sense.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Io | Self::Lookup)
+    }
+
     /// True for mistakes in SQL or arguments (exit status 2), false for failures at run time (1).
     pub fn is_usage(self) -> bool {
         matches!(self, Self::Syntax | Self::Plan | Self::Option | Self::Unsupported)

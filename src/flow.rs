@@ -1,5 +1,6 @@
 //! The runtime: messages, operators, tasks, jobs.
 
+pub mod coordinator;
 pub mod exchange;
 pub mod fragment;
 pub mod job;
@@ -8,9 +9,10 @@ pub mod merge;
 pub mod message;
 pub mod metrics;
 pub mod operator;
+pub mod restart;
 pub mod task;
 
-pub use job::{Job, JobMetrics, JobState};
+pub use job::{CheckpointMetrics, Job, JobMetrics, JobState};
 pub use mailbox::{Mailbox, Waker};
 pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};
 pub use metrics::StageMetrics;

@@ -19,6 +19,7 @@ pub mod explain;
 pub mod explore;
 pub mod graph;
 pub mod group_window;
+pub mod identity;
 pub mod join;
 pub mod lookup_join;
 pub mod lower;

@@ -3,6 +3,7 @@
 mod check;
 mod collect;
 mod materialized;
+mod recovery;
 mod start;
 mod statements;
 
@@ -120,6 +121,8 @@ struct State {
     catalog: Arc<Catalog>,
     config: Config,
     jobs: Vec<Arc<Job>>,
+    /// The file whose statements are executed.
+    origin: Option<String>,
 }
 
 impl std::fmt::Debug for Session {
@@ -131,8 +134,10 @@ impl std::fmt::Debug for Session {
 impl Drop for Session {
     /// Jobs do not outlive their session: what they wait for runs on its runtime.
     fn drop(&mut self) {
-        for job in &self.state.lock().jobs {
-            job.cancel();
+        let jobs = std::mem::take(&mut self.state.lock().jobs);
+        jobs.iter().for_each(|job| job.cancel());
+        for job in jobs.iter().filter(|job| job.is_durable()) {
+            let _ = job.wait_for(recovery::PATIENCE);
         }
     }
 }
@@ -192,6 +197,12 @@ impl Session {
     /// Sets a setting, as SET does.
     pub fn set(&self, key: &str, value: &str) -> Result<()> {
         self.state.lock().config.set(key, value)
+    }
+
+    /// Names the file whose statements are executed from now on: its jobs find their checkpoints by it when it is
+    /// run again.
+    pub fn set_origin(&self, file: Option<String>) {
+        self.state.lock().origin = file;
     }
 
     /// Value of a setting now (the default where it was not set).

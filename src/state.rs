@@ -1,10 +1,24 @@
 //! Keyed state in memory, organised for operators: keys are interned to dense slots, rows are kept as
-//! columns. Nothing here is a row of boxed values.
+//! columns. Nothing here is a row of boxed values. What operators write into checkpoints and get back from them.
 
+pub mod changed;
+pub mod checkpoint;
 pub mod expiry;
+mod hash;
+pub mod key_group;
 pub mod keys;
+#[cfg(test)]
+pub mod ledger;
+pub mod memory;
 pub mod rows;
+pub mod snapshot;
+pub mod store;
 
+pub use changed::Changed;
 pub use expiry::Expiry;
+pub use hash::hash_rows;
+pub use key_group::{KEY_GROUPS, groups_of_task, key_group, task_of_group};
 pub use keys::KeyTable;
+pub use memory::Memory;
 pub use rows::RowStore;
+pub use snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot};

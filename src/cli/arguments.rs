@@ -22,7 +22,9 @@ Examples:
   affluent run pipeline.sql
   affluent run ddl.sql query.sql -o json > rows.jsonl
   INPUT=data.jsonl affluent run pipeline.sql
-  affluent run pipeline.sql --var INPUT=data.jsonl --set parallelism.default=2";
+  affluent run pipeline.sql --var INPUT=data.jsonl --set parallelism.default=2
+  affluent run pipeline.sql --set execution.checkpointing.interval=10s   goes on where it was when run again
+  affluent run pipeline.sql --from-savepoint savepoints/savepoint-1";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -153,6 +155,14 @@ pub enum Command {
         /// SQL files, run in order in one session; `-` is standard input
         #[arg(required = true, value_name = "FILE.sql")]
         files: Vec<PathBuf>,
+
+        /// Start from a savepoint, as STOP JOB ... WITH SAVEPOINT told it (execution.state-recovery.path)
+        #[arg(long, value_name = "PATH", conflicts_with = "fresh")]
+        from_savepoint: Option<String>,
+
+        /// Start from the beginning, whatever an earlier run left (affluent.state-recovery.automatic = false)
+        #[arg(long)]
+        fresh: bool,
     },
 
     /// Plan pipeline files without running them: all errors and warnings at once, with their places
@@ -243,7 +253,7 @@ mod tests {
         assert_eq!(cli.common.var, [("X".to_string(), "1".to_string())]);
         assert_eq!(cli.common.output, Some(OutputFormat::Csv));
         assert!(cli.common.quiet && !cli.common.verbose);
-        let Some(Command::Run { files }) = cli.command else { panic!("run") };
+        let Some(Command::Run { files, .. }) = cli.command else { panic!("run") };
         assert_eq!(files, [PathBuf::from("a.sql"), PathBuf::from("-")]);
         assert_eq!(parse(&["-c", "SELECT 1"]).unwrap().statements.as_deref(), Some("SELECT 1"));
         assert!(parse(&[]).unwrap().command.is_none());

@@ -17,6 +17,12 @@ use crate::flow::{Job, JobState};
 use crate::session::{Response, Session};
 use crate::sql::{SourceText, Statement, StatementKind};
 
+/// The file that a script stands in, wherever it is run from.
+fn origin(name: &str) -> Option<String> {
+    let path = std::fs::canonicalize(name).ok().filter(|path| path.is_file())?;
+    Some(path.display().to_string())
+}
+
 /// Name of what comes from standard input.
 const STDIN: &str = "<stdin>";
 
@@ -105,6 +111,7 @@ impl Runner {
         }
         let all = scripts.iter().flat_map(|(script, statements)| statements.iter().map(move |s| (script, s)));
         for (script, statement) in all {
+            self.session.set_origin(origin(&script.written.name));
             match self.statement(statement, script) {
                 Ok(Step::Next) => {}
                 Ok(Step::Stop) => break,

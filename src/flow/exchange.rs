@@ -22,7 +22,6 @@
 //! receiver that goes away (its task has all it wants, or has failed) closes its channels: rows for it are
 //! dropped, and a sender without any receiver left can stop ([`Sender::is_abandoned`]).
 
-mod hash;
 #[cfg(test)]
 mod tests;
 
@@ -35,14 +34,11 @@ use arrow::array::UInt32Array;
 use arrow::compute::concat_batches;
 use parking_lot::Mutex;
 
-pub use self::hash::hash_rows;
 use super::mailbox::Waker;
 use super::merge::{Progress, Valve};
 use super::message::{Barrier, Chunk, Kind, Kinds, Message, Status};
 use crate::error::{Error, Result};
-
-/// Key groups of a job: the unit in which keys are given to tasks, and the most tasks that can share them.
-pub const KEY_GROUPS: usize = 128;
+use crate::state::{hash_rows, key_group, task_of_group};
 
 /// Rows of a chunk that a receiver puts together, at most, unless one piece has more.
 const COALESCED_ROWS: usize = 8192;
@@ -52,16 +48,6 @@ const WAITING_ROWS: usize = 65_536;
 
 /// What a message costs beside its rows: many tiny ones fill a channel as well.
 const MESSAGE_COST: usize = 16;
-
-/// The key group of a hash.
-pub fn key_group(hash: u64) -> usize {
-    (hash >> 57) as usize
-}
-
-/// The task that has a key group, as Flink's `KeyGroupRangeAssignment` computes it.
-pub fn task_of_group(group: usize, tasks: usize) -> usize {
-    group * tasks / KEY_GROUPS
-}
 
 /// Messages of one sender to one receiver.
 #[derive(Debug, Default)]

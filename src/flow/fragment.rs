@@ -27,8 +27,8 @@ pub struct Port {
 /// Where rows of a fragment come from.
 #[derive(Clone)]
 pub enum Head {
-    /// A source: each task makes a reader.
-    Source(Arc<dyn Source>),
+    /// A source, and its identity in checkpoints: each task makes a reader.
+    Source(Arc<dyn Source>, String),
     /// The rows that another fragment sends to exchange number N.
     Exchange(usize),
 }
@@ -36,6 +36,8 @@ pub enum Head {
 /// An operator of a fragment.
 #[derive(Clone)]
 pub struct Stage {
+    /// Identity in checkpoints.
+    pub id: String,
     /// What it is called, for people.
     pub name: &'static str,
     /// What EXPLAIN prints behind the name.
@@ -49,8 +51,8 @@ pub struct Stage {
 /// Where the rows of a fragment go.
 #[derive(Clone)]
 pub enum Tail {
-    /// Written by each task.
-    Sink(Arc<dyn Sink>),
+    /// A sink, and its identity in checkpoints: each task makes a writer.
+    Sink(Arc<dyn Sink>, String),
     /// Exchange number N: rows with the same values in the key columns go to the same task. Without key
     /// columns all go to task 0.
     Exchange {

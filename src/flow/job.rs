@@ -1,13 +1,16 @@
 //! Jobs: tasks that run one pipeline, their life cycle and their figures.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::coordinator::{Request, Then};
 use crate::error::{Error, Result};
 use crate::flow::{Mailbox, StageMetrics, Watermark};
+use crate::state::checkpoint::Written;
+use crate::state::store::Store;
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +86,61 @@ impl JobMetrics {
     }
 }
 
+/// What the checkpoints of a job took so far.
+#[derive(Debug, Default)]
+pub struct CheckpointMetrics {
+    /// Checkpoints that were written.
+    pub completed: AtomicU64,
+    /// Checkpoints that could not be.
+    pub failed: AtomicU64,
+    /// How often the job came back after a failure.
+    pub restarts: AtomicU64,
+    last: Mutex<Option<LastCheckpoint>>,
+    aligned_micros: AtomicU64,
+    took_micros: AtomicU64,
+}
+
+/// The newest checkpoint of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastCheckpoint {
+    /// Its number.
+    pub epoch: u64,
+    /// From its begin until it was durable.
+    pub duration: Duration,
+    /// Bytes that were written for it.
+    pub bytes: u64,
+    /// Bytes of state that it refers to.
+    pub total_bytes: u64,
+}
+
+impl CheckpointMetrics {
+    pub(crate) fn note_barrier(&self, aligned: Duration, took: Duration) {
+        self.aligned_micros.fetch_max(aligned.as_micros() as u64, Ordering::Relaxed);
+        self.took_micros.fetch_max(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_completed(&self, epoch: u64, duration: Duration, written: Written) {
+        let Written { bytes, total_bytes } = written;
+        *self.last.lock() = Some(LastCheckpoint { epoch, duration, bytes, total_bytes });
+        self.completed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The newest one that is durable.
+    pub fn last(&self) -> Option<LastCheckpoint> {
+        *self.last.lock()
+    }
+
+    /// The longest that a task waited for the barriers of all its inputs.
+    pub fn longest_alignment(&self) -> Duration {
+        Duration::from_micros(self.aligned_micros.load(Ordering::Relaxed))
+    }
+
+    /// The longest that a task stood still to give its state.
+    pub fn longest_snapshot(&self) -> Duration {
+        Duration::from_micros(self.took_micros.load(Ordering::Relaxed))
+    }
+}
+
 /// A running or ended pipeline.
 #[derive(Debug)]
 pub struct Job {
@@ -96,13 +154,18 @@ pub struct Job {
     pub lookups: Vec<(String, Arc<crate::lookup::LookupMetrics>)>,
     /// When it started.
     pub started: std::time::Instant,
+    /// What its checkpoints took.
+    pub checkpoints: Arc<CheckpointMetrics>,
     warnings: std::sync::OnceLock<Vec<String>>,
     stages: std::sync::OnceLock<Vec<Arc<StageMetrics>>>,
     state: Mutex<JobState>,
     changed: Condvar,
     mailboxes: Mutex<Vec<Mailbox>>,
-    /// Closed by [`Job::cancel`].
+    /// Closed when the tasks are to stop.
     cancel: Mutex<Option<crossbeam_channel::Sender<()>>>,
+    /// Of a job with checkpoints, while it can make some.
+    control: Mutex<Option<crossbeam_channel::Sender<Request>>>,
+    stopping: AtomicBool,
 }
 
 impl Job {
@@ -119,12 +182,15 @@ impl Job {
             metrics: Arc::default(),
             lookups,
             started: std::time::Instant::now(),
+            checkpoints: Arc::default(),
             warnings: Default::default(),
             stages: Default::default(),
             state: Mutex::new(JobState::Running),
             changed: Condvar::new(),
             mailboxes: Mutex::default(),
             cancel: Mutex::new(Some(cancel)),
+            control: Mutex::default(),
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -149,9 +215,24 @@ impl Job {
         self.stages.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Adds the mailbox of a task, so that [`Job::cancel`] reaches it.
-    pub(crate) fn register(&self, mailbox: Mailbox) {
-        self.mailboxes.lock().push(mailbox);
+    /// The mailboxes of its tasks, for [`Job::halt`]; those of an earlier run are forgotten.
+    pub(crate) fn register(&self, mailboxes: Vec<Mailbox>) {
+        *self.mailboxes.lock() = mailboxes;
+    }
+
+    /// Where requests go, for a job with checkpoints.
+    pub(crate) fn set_control(&self, control: crossbeam_channel::Sender<Request>) {
+        *self.control.lock() = Some(control);
+    }
+
+    /// Its state is written to checkpoints.
+    pub fn is_durable(&self) -> bool {
+        self.control.lock().is_some()
+    }
+
+    /// The user has asked it to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Ends the job; the first end counts.
@@ -168,12 +249,44 @@ impl Job {
         self.state.lock().clone()
     }
 
-    /// Tells the tasks to stop; [`Job::wait`] returns when they have.
+    /// Asks the job to stop; [`Job::wait`] returns when it has. One with checkpoints makes a last one first,
+    /// and goes on from there when it is started again; others stop as soon as they can.
     pub fn cancel(&self) {
-        self.cancel.lock().take();
-        for mailbox in self.mailboxes.lock().iter() {
-            mailbox.cancel();
+        let first = !self.stopping.swap(true, Ordering::Relaxed);
+        let control = self.control.lock().clone();
+        match control {
+            Some(control) if first && control.send(Request::Stop).is_ok() => {}
+            Some(_) if !first => {}
+            _ => self.halt(),
         }
+    }
+
+    /// No request can be met any more.
+    pub(crate) fn close(&self) {
+        self.control.lock().take();
+    }
+
+    /// Tells the tasks to stop, whatever they are at.
+    pub(crate) fn halt(&self) {
+        self.cancel.lock().take();
+        self.mailboxes.lock().iter().for_each(Mailbox::cancel);
+    }
+
+    /// Makes a savepoint; gives where it is. Waits for it.
+    pub fn savepoint(&self, to: Arc<dyn Store>, then: Then) -> Result<String> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        let control = self.control.lock().clone();
+        let gone = || Error::execution(format!("job {} has ended", self.id));
+        let control = control.ok_or_else(|| {
+            Error::plan(format!("job {} has no checkpoints, so it cannot make a savepoint", self.id))
+                .with_hint("SET 'execution.checkpointing.interval' = '10 s'; before the INSERT")
+        })?;
+        if then != Then::GoOn {
+            self.stopping.store(true, Ordering::Relaxed);
+        }
+        control.send(Request::Savepoint { to, then, reply }).map_err(|_| gone())?;
+        drop(control);
+        answer.recv().map_err(|_| gone())?
     }
 
     /// Waits for the end.

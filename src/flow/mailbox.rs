@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::message::Barrier;
+
 /// What a task finds in its mailbox.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Mail {
@@ -12,6 +14,10 @@ pub struct Mail {
     pub woken: Vec<usize>,
     /// The task was told to stop.
     pub cancelled: bool,
+    /// A checkpoint begins at the sources of this task.
+    pub barrier: Option<Barrier>,
+    /// The sources of this task are to end here.
+    pub drain: bool,
 }
 
 #[derive(Debug, Default)]
@@ -38,13 +44,18 @@ impl Mailbox {
     /// What has arrived, without waiting.
     pub fn take(&self) -> Mail {
         let mut state = self.0.state.lock();
-        Mail { woken: std::mem::take(&mut state.woken), cancelled: state.cancelled }
+        Mail {
+            woken: std::mem::take(&mut state.woken),
+            cancelled: state.cancelled,
+            barrier: state.barrier.take(),
+            drain: std::mem::take(&mut state.drain),
+        }
     }
 
     /// Waits until something is there to take, or `deadline` passes.
     pub fn park(&self, deadline: Option<Instant>) {
         let mut state = self.0.state.lock();
-        while state.woken.is_empty() && !state.cancelled {
+        while *state == Mail::default() {
             match deadline {
                 None => self.0.arrived.wait(&mut state),
                 Some(at) => {
@@ -60,6 +71,18 @@ impl Mailbox {
     pub fn wait(&self, deadline: Option<Instant>) -> Mail {
         self.park(deadline);
         self.take()
+    }
+
+    /// Begins a checkpoint at the sources of the task.
+    pub fn checkpoint(&self, barrier: Barrier) {
+        self.0.state.lock().barrier = Some(barrier);
+        self.0.arrived.notify_all();
+    }
+
+    /// Ends the sources of the task here.
+    pub fn drain(&self) {
+        self.0.state.lock().drain = true;
+        self.0.arrived.notify_all();
     }
 
     /// Tells the task to stop as soon as it can.

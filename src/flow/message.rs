@@ -181,6 +181,8 @@ pub enum Status {
 pub struct Barrier {
     /// Number of the checkpoint.
     pub epoch: u64,
+    /// Nothing comes behind it: the job stops here, to go on later.
+    pub last: bool,
 }
 
 /// One item of a stream.

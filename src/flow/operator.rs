@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::mailbox::Waker;
-use super::message::{Barrier, Chunk, Message, Status, Watermark};
+use super::message::{Chunk, Message, Status, Watermark};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::state::{Memory, Restored, Snapshot};
 
 /// What an operator emits in one call, in order.
 #[derive(Debug, Default)]
@@ -64,6 +65,10 @@ pub struct OperatorContext {
     pub waker: Waker,
     /// Processing time.
     pub clock: Arc<dyn Clock>,
+    /// [`Operator::snapshot`] will be called: what changes is to be noted.
+    pub checkpointed: bool,
+    /// What state may take in memory, all tasks of the job together.
+    pub memory: Arc<Memory>,
 }
 
 /// A step of a task. Calls come one at a time, in stream order.
@@ -113,10 +118,27 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// A checkpoint passes; it is forwarded at once, whatever the operator waits for.
-    fn barrier(&mut self, barrier: Barrier, out: &mut Output) -> Result<()> {
-        out.push(Message::Barrier(barrier));
+    /// A barrier passes: adds the state that everything before it has left, or what has changed of it since the
+    /// last call. The task forwards the barrier at once, whatever the operator waits for: rows and
+    /// signals that it holds back belong to its state. This stands in the way of rows: it takes columns out,
+    /// and neither encodes nor writes.
+    ///
+    /// Behind [`Operator::end`], what is added must be such that an operator that got it back emits nothing at
+    /// a second `end`.
+    fn snapshot(&mut self, _snapshot: &mut Snapshot) -> Result<()> {
         Ok(())
+    }
+
+    /// Takes the state of an earlier run back; once, behind [`Operator::open`], before everything else.
+    /// Watermarks are told anew by whoever assigns them: what must not be done twice (give out a window) is
+    /// for the operator to remember.
+    fn restore(&mut self, _state: &mut Restored) -> Result<()> {
+        Ok(())
+    }
+
+    /// Bytes of state in memory, for people; 0 for an operator without state.
+    fn state_bytes(&self) -> usize {
+        0
     }
 
     /// What the operator waited for has arrived ([`OperatorContext::waker`]).

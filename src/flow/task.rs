@@ -15,15 +15,25 @@
 //! what the writer buffers is flushed before the thread parks. Nothing ticks.
 //!
 //! Where several streams come together, the task merges their watermarks, status and ends ([`Merge`]);
-//! an operator sees each once. A barrier is passed on when all heads that have not ended have it; then
-//! every operator gets it in the order of the stream.
+//! an operator sees each once.
+//!
+//! # Checkpoints
+//! ```text
+//!  mailbox: barrier 7 ──> reader: position ──┐
+//!  exchange: ... rows, barrier 7 ────────────┴─> all heads have it ─> barrier 7 to the tail
+//!                                                                  └> snapshot of each operator ─> report
+//! ```
+//! A barrier begins at the readers, each at the row it stands at, and travels in the exchanges. It is passed on when
+//! all heads that have not ended have it. What an operator holds back belongs to its snapshot, so a barrier
+//! waits for nobody; and while one is on its way the task reads up to it even if an operator has no room.
+//! A task that has ended reports what is left of it, once, and is not asked again.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::exchange::{Exchange, Received, Receiver, Sender};
 use super::fragment::{Fragment, Head, Port, Tail};
@@ -34,8 +44,10 @@ use super::message::{Barrier, Chunk, Message, Status};
 use super::metrics::StageMetrics;
 use super::operator::{Operator, OperatorContext, Output, Split};
 use crate::clock::Clock;
-use crate::connector::{Read, Reader, ReaderContext, Writer};
+use crate::connector::{Positions, Read, Reader, ReaderContext, Writer};
 use crate::error::{Error, Result};
+use crate::state::checkpoint::{Checkpoint, TaskCut};
+use crate::state::{Memory, Snapshot};
 
 /// The mailbox token of the tail. Operators have their index, heads theirs behind [`HEADS`].
 const TAIL: usize = usize::MAX;
@@ -66,6 +78,36 @@ pub struct TaskPlan {
     pub endless: bool,
     /// Counters: of the heads, the operators and the tail of the fragment.
     pub stages: Vec<Arc<StageMetrics>>,
+    /// What it comes back from.
+    pub restored: Option<Arc<Checkpoint>>,
+}
+
+/// What a task gives for a checkpoint.
+#[derive(Debug)]
+pub struct Report {
+    /// Index of the task in the job.
+    pub index: usize,
+    /// For which checkpoint; `None`: it has ended, and this holds for all that come.
+    pub epoch: Option<u64>,
+    /// Its state.
+    pub cut: TaskCut,
+    /// Positions that changed, by source.
+    pub positions: Vec<(String, Positions)>,
+    /// What its writer told, and of which sink it is.
+    pub pending: Option<(String, Vec<serde_json::Value>)>,
+    /// From the first head that had the barrier to the last, and what the snapshot took.
+    pub aligned: Duration,
+    /// How long taking the state out stood in the way of rows.
+    pub took: Duration,
+}
+
+/// How a task takes part in checkpoints.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    /// Index of the task in the job.
+    pub index: usize,
+    /// Where reports go.
+    pub reports: crossbeam_channel::Sender<Report>,
 }
 
 /// What a task needs from its job.
@@ -79,6 +121,10 @@ pub struct TaskContext {
     pub runtime: tokio::runtime::Handle,
     /// Counters of the job.
     pub metrics: Arc<JobMetrics>,
+    /// For a job with checkpoints.
+    pub reporter: Option<Reporter>,
+    /// What state may take in memory.
+    pub memory: Arc<Memory>,
 }
 
 /// What a reader has reported so far.
@@ -100,6 +146,7 @@ struct Place {
 
 enum Input {
     Reader {
+        id: String,
         reader: Box<dyn Reader>,
         progress: Progress,
         split: Split,
@@ -116,8 +163,12 @@ struct HeadState {
     path: Vec<usize>,
     /// It may have something.
     readable: bool,
+    /// A barrier that its reader is to be cut for.
+    cutting: Option<Barrier>,
     /// A barrier has come; nothing is read before the other heads have it.
     barrier: Option<Barrier>,
+    /// Where it was cut.
+    positions: Positions,
     metrics: Arc<StageMetrics>,
 }
 
@@ -128,6 +179,7 @@ impl HeadState {
 }
 
 struct Step {
+    id: String,
     operator: Box<dyn Operator>,
     /// Kept between calls.
     out: Output,
@@ -144,13 +196,25 @@ struct Step {
 }
 
 enum TailState {
-    Writer(Box<dyn Writer>),
+    Writer(Box<dyn Writer>, String),
     Sender(Sender),
 }
 
+/// What a [step](Task::step) came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stepped {
+    /// There may be more to do at once.
+    Worked,
+    /// Nothing to do until the mailbox has something, or this time has come.
+    Parked(Option<Instant>),
+    /// The task is done.
+    Ended,
+}
+
 /// A running task.
-struct Task {
+pub struct Task {
     task: usize,
+    tasks: usize,
     heads: Vec<HeadState>,
     /// The head whose turn it is.
     turn: usize,
@@ -163,6 +227,25 @@ struct Task {
     metrics: Arc<JobMetrics>,
     endless: bool,
     ended: bool,
+    reporter: Option<Reporter>,
+    /// The last checkpoint that was told to begin.
+    announced: Option<Barrier>,
+    /// The last checkpoint that this task has passed on.
+    passed: u64,
+    /// When the first head had the barrier that is on its way.
+    lining_up: Option<Instant>,
+    /// The next snapshot is a full one.
+    full: bool,
+    /// A barrier with nothing behind it was passed on.
+    stopped: bool,
+    /// Positions that were not reported yet.
+    left: Vec<(String, Positions)>,
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("task", &self.task).field("ended", &self.ended).finish_non_exhaustive()
+    }
 }
 
 /// Runs one task of a fragment to its end. A task of an endless stream that is cancelled hands over what
@@ -206,8 +289,9 @@ fn path(first: usize, to: &[Place]) -> Vec<usize> {
 }
 
 impl Task {
-    fn open(plan: TaskPlan, context: TaskContext) -> Result<Self> {
-        let TaskPlan { fragment, task, tail, exchanges, endless, mut stages } = plan;
+    /// Makes readers and operators and gives them their state back.
+    pub fn open(plan: TaskPlan, context: TaskContext) -> Result<Self> {
+        let TaskPlan { fragment, task, tail, exchanges, endless, mut stages, restored } = plan;
         let parallelism = fragment.parallelism;
         let exchange = |number: usize| {
             exchanges.get(&number).ok_or_else(|| Error::internal(format!("there is no exchange {number}")))
@@ -227,7 +311,7 @@ impl Task {
             .map(|(i, stage)| places.place(stage.to, i + 1))
             .collect::<Result<_>>()?;
         let tail = match (tail, &fragment.tail) {
-            (TaskTail::Writer(writer), Tail::Sink(_)) => TailState::Writer(writer),
+            (TaskTail::Writer(writer), Tail::Sink(_, id)) => TailState::Writer(writer, id.clone()),
             (TaskTail::Sender(sender), Tail::Exchange { number, keys }) => {
                 let waker = context.mailbox.waker(TAIL);
                 TailState::Sender(exchange(*number)?.sender(sender, keys.clone(), &waker))
@@ -238,7 +322,8 @@ impl Task {
         for (i, (head, _)) in fragment.heads.iter().enumerate() {
             let waker = context.mailbox.waker(HEADS + i);
             let input = match head {
-                Head::Source(source) => Input::Reader {
+                Head::Source(source, id) => Input::Reader {
+                    id: id.clone(),
                     reader: source.reader(ReaderContext {
                         task,
                         parallelism,
@@ -255,7 +340,9 @@ impl Task {
                 to: from_heads[i],
                 path: path(from_heads[i].operator, &from_steps),
                 readable: true,
+                cutting: None,
                 barrier: None,
+                positions: Positions::new(),
                 metrics: stages[i].clone(),
             });
         }
@@ -267,8 +354,16 @@ impl Task {
                 parallelism,
                 waker: context.mailbox.waker(i),
                 clock: context.clock.clone(),
+                checkpointed: context.reporter.is_some(),
+                memory: context.memory.clone(),
             })?;
+            if let Some(checkpoint) = &restored {
+                let state = checkpoint.operator(&stage.id, task, parallelism);
+                let restored = state.and_then(|mut state| operator.restore(&mut state));
+                restored.map_err(|e| e.context(format!("{} cannot take its state back", stage.name)))?;
+            }
             steps.push(Step {
+                id: stage.id.clone(),
                 operator,
                 out: Output::default(),
                 to: from_steps[i],
@@ -281,6 +376,7 @@ impl Task {
         }
         Ok(Self {
             task,
+            tasks: parallelism,
             heads: opened,
             turn: 0,
             steps,
@@ -291,63 +387,158 @@ impl Task {
             metrics: context.metrics,
             endless,
             ended: false,
+            reporter: context.reporter,
+            announced: None,
+            passed: 0,
+            lining_up: None,
+            full: true,
+            stopped: false,
+            left: Vec::new(),
         })
     }
 
     fn run(mut self) -> Result<()> {
-        let ran = self.drive();
-        self.report_late();
-        ran
+        loop {
+            match self.step() {
+                Ok(Stepped::Worked) => {}
+                // Mail that arrived during this round is still there: waiting returns at once.
+                Ok(Stepped::Parked(deadline)) => self.mailbox.park(deadline),
+                Ok(Stepped::Ended) => return Ok(()),
+                Err(e) => {
+                    self.report_late();
+                    return Err(e);
+                }
+            }
+        }
     }
 
-    fn drive(&mut self) -> Result<()> {
-        loop {
-            let mail = self.mailbox.take();
-            if mail.cancelled {
-                if let (true, TailState::Writer(writer)) = (self.endless, &mut self.tail) {
-                    writer.finish()?;
-                }
-                return Err(Error::cancelled());
-            }
-            for token in mail.woken {
-                match token {
-                    // Looked at below.
-                    TAIL => {}
-                    head if head >= HEADS => self.heads[head - HEADS].readable = true,
-                    operator => self.steps[operator].woken = true,
-                }
-            }
-            self.wake_operators()?;
-            let deadline = self.fire_timers()?;
-            if self.ended {
-                return match &mut self.tail {
-                    TailState::Writer(writer) => writer.finish(),
-                    TailState::Sender(_) => Ok(()),
-                };
-            }
-            if let TailState::Sender(sender) = &self.tail
-                && sender.is_abandoned()
+    /// Takes what is in the mailbox, gives what is woken its turn, and reads once.
+    pub fn step(&mut self) -> Result<Stepped> {
+        let mail = self.mailbox.take();
+        if mail.cancelled {
+            // With checkpoints, what counts is what the last one has.
+            if let (true, None, TailState::Writer(writer, _)) = (self.endless, &self.reporter, &mut self.tail)
             {
-                return Ok(());
+                writer.finish()?;
             }
-            if let Some(head) = self.next_head() {
-                self.read(head)?;
-                continue;
-            }
-            if let TailState::Writer(writer) = &mut self.tail {
-                writer.flush()?;
-            }
-            self.report_late();
-            // Mail that arrived during this round is still there: waiting returns at once.
-            self.mailbox.park(deadline);
+            return Err(Error::cancelled());
         }
+        for token in mail.woken {
+            match token {
+                // Looked at below.
+                TAIL => {}
+                head if head >= HEADS => self.heads[head - HEADS].readable = true,
+                operator => self.steps[operator].woken = true,
+            }
+        }
+        if let Some(barrier) = mail.barrier {
+            self.announce(barrier)?;
+        }
+        self.cut_readers()?;
+        if mail.drain {
+            self.drain()?;
+        }
+        self.wake_operators()?;
+        let deadline = self.fire_timers()?;
+        if self.ended {
+            if let TailState::Writer(writer, _) = &mut self.tail {
+                writer.finish()?;
+            }
+            return self.finish();
+        }
+        if let TailState::Sender(sender) = &self.tail
+            && sender.is_abandoned()
+        {
+            return self.finish();
+        }
+        if let Some(head) = self.next_head() {
+            self.read(head)?;
+            return Ok(Stepped::Worked);
+        }
+        if let TailState::Writer(writer, _) = &mut self.tail {
+            writer.flush()?;
+        }
+        self.report_late();
+        Ok(Stepped::Parked(deadline))
+    }
+
+    /// Tells what is left of a task that has nothing to do any more.
+    fn finish(&mut self) -> Result<Stepped> {
+        self.report_late();
+        for index in 0..self.heads.len() {
+            self.leave(index)?;
+        }
+        self.report(None, true, Duration::ZERO)?;
+        Ok(Stepped::Ended)
+    }
+
+    /// Nothing is read from a head any more.
+    fn leave(&mut self, index: usize) -> Result<()> {
+        let head = &mut self.heads[index];
+        let input = std::mem::replace(&mut head.input, Input::Done);
+        if let (Input::Reader { id, mut reader, .. }, true) = (input, self.reporter.is_some())
+            && let Some(positions) = reader.cut(u64::MAX)?
+        {
+            // Told with the next report, whichever that is.
+            self.left.push((id, positions));
+        }
+        Ok(())
+    }
+
+    /// A checkpoint begins. Where there are readers it begins here; exchanges bring it themselves, unless all who
+    /// send have ended.
+    fn announce(&mut self, barrier: Barrier) -> Result<()> {
+        if barrier.epoch <= self.passed {
+            return Ok(());
+        }
+        self.announced = Some(barrier);
+        for head in &mut self.heads {
+            if matches!(head.input, Input::Reader { .. }) {
+                head.cutting = Some(barrier);
+            }
+        }
+        self.line_up()
+    }
+
+    /// Cuts the readers for which a barrier has come.
+    fn cut_readers(&mut self) -> Result<()> {
+        let mut cut_one = false;
+        for head in &mut self.heads {
+            let Some(barrier) = head.cutting else { continue };
+            let Input::Reader { reader, .. } = &mut head.input else {
+                head.cutting = None;
+                continue;
+            };
+            if let Some(positions) = reader.cut(barrier.epoch)? {
+                head.cutting = None;
+                head.barrier = Some(barrier);
+                head.positions = positions;
+                cut_one = true;
+            }
+        }
+        if cut_one { self.line_up() } else { Ok(()) }
+    }
+
+    /// Ends the readers where they are.
+    fn drain(&mut self) -> Result<()> {
+        for index in 0..self.heads.len() {
+            if matches!(self.heads[index].input, Input::Reader { .. }) {
+                self.head_ended(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A checkpoint is on its way to this task.
+    fn is_expecting_barrier(&self) -> bool {
+        self.announced.is_some_and(|b| b.epoch > self.passed)
     }
 
     /// What leads to the tail takes rows.
     fn has_room(&self, path: &[usize]) -> bool {
         path.iter().all(|&o| self.steps[o].ended || self.steps[o].operator.room() > 0)
             && match &self.tail {
-                TailState::Writer(_) => true,
+                TailState::Writer(..) => true,
                 TailState::Sender(sender) => sender.has_room(),
             }
     }
@@ -385,10 +576,19 @@ impl Task {
     /// The head to be read, each by turns.
     fn next_head(&mut self) -> Option<usize> {
         let count = self.heads.len();
+        let expecting = self.is_expecting_barrier();
         let ready = |i: &usize| {
             let head = &self.heads[*i];
-            head.readable && head.barrier.is_none() && !head.is_done() && self.has_room(&head.path)
+            // What lies in an exchange before a barrier is finite.
+            let urgent = expecting && matches!(head.input, Input::Receiver(_));
+            head.readable
+                && head.barrier.is_none()
+                && !head.is_done()
+                && (urgent || self.has_room(&head.path))
         };
+        if self.stopped {
+            return None;
+        }
         let head = (0..count).map(|turn| (self.turn + turn) % count).find(ready)?;
         self.turn = head + 1;
         Some(head)
@@ -432,7 +632,7 @@ impl Task {
                 }
                 Received::Message(message) => {
                     if let Message::Data(chunk) = &message {
-                        head.metrics.add(0, chunk.len(), std::time::Duration::ZERO);
+                        head.metrics.add(0, chunk.len(), Duration::ZERO);
                     }
                     message
                 }
@@ -443,7 +643,7 @@ impl Task {
     }
 
     fn head_ended(&mut self, index: usize) -> Result<()> {
-        self.heads[index].input = Input::Done;
+        self.leave(index)?;
         self.deliver(self.heads[index].to, Message::End)?;
         self.line_up()
     }
@@ -513,7 +713,7 @@ impl Task {
                 Message::End => {
                     self.steps[index].ended = true;
                     self.deliver(to, message)?;
-                    self.close_heads_before(index);
+                    self.close_heads_before(index)?;
                     break;
                 }
             }
@@ -525,10 +725,13 @@ impl Task {
     }
 
     /// Nothing that leads only to an operator that has ended is read any more.
-    fn close_heads_before(&mut self, operator: usize) {
-        for head in self.heads.iter_mut().filter(|h| h.path.contains(&operator)) {
-            head.input = Input::Done;
+    fn close_heads_before(&mut self, operator: usize) -> Result<()> {
+        for index in 0..self.heads.len() {
+            if self.heads[index].path.contains(&operator) {
+                self.leave(index)?;
+            }
         }
+        Ok(())
     }
 
     /// Hands a message to an operator or to the tail. Signals are merged with those of other senders.
@@ -601,16 +804,53 @@ impl Task {
 
     /// Passes a barrier on when all heads that have not ended have it.
     fn line_up(&mut self) -> Result<()> {
-        let mut live = self.heads.iter().filter(|h| !h.is_done());
-        let Some(barrier) = self.heads.iter().find_map(|h| h.barrier) else { return Ok(()) };
-        if !live.all(|h| h.barrier.is_some()) {
+        let live = self.heads.iter().filter(|h| !h.is_done()).count();
+        let barrier = self.heads.iter().find_map(|h| h.barrier);
+        let barrier = barrier.or(self.announced.filter(|b| live == 0 && b.epoch > self.passed));
+        let Some(barrier) = barrier else { return Ok(()) };
+        let first = *self.lining_up.get_or_insert_with(Instant::now);
+        if self.heads.iter().any(|h| !h.is_done() && h.barrier.is_none()) {
             return Ok(());
         }
         self.heads.iter_mut().for_each(|h| h.barrier = None);
-        for i in 0..self.steps.len() {
-            self.call(i, 0, |operator, out| operator.barrier(barrier, out))?;
+        self.lining_up = None;
+        self.passed = barrier.epoch;
+        self.stopped = barrier.last;
+        self.tail_signal(Message::Barrier(barrier))?;
+        for head in &mut self.heads {
+            if let Input::Reader { id, .. } = &head.input {
+                self.left.push((id.clone(), std::mem::take(&mut head.positions)));
+            }
         }
-        self.tail_signal(Message::Barrier(barrier))
+        self.report(Some(barrier.epoch), barrier.last, first.elapsed())
+    }
+
+    /// Reports the state that everything so far has left.
+    fn report(&mut self, epoch: Option<u64>, last: bool, aligned: Duration) -> Result<()> {
+        let Some(Reporter { index, reports }) = &self.reporter else { return Ok(()) };
+        let started = Instant::now();
+        let mut operators = Vec::with_capacity(self.steps.len());
+        for step in &mut self.steps {
+            let mut snapshot = Snapshot::new(self.full);
+            step.operator.snapshot(&mut snapshot)?;
+            if !snapshot.is_empty() {
+                operators.push((step.id.clone(), snapshot));
+            }
+        }
+        self.full = false;
+        let pending = match &mut self.tail {
+            TailState::Writer(writer, id) => {
+                Some((id.clone(), writer.pre_commit(epoch.unwrap_or(u64::MAX), last)?))
+            }
+            TailState::Sender(_) => None,
+        };
+        let cut = TaskCut { task: self.task, tasks: self.tasks, finished: epoch.is_none(), operators };
+        let positions = std::mem::take(&mut self.left);
+        let took = started.elapsed();
+        let report = Report { index: *index, epoch, cut, positions, pending, aligned, took };
+        // Nobody listens any more: the job is at its end.
+        let _ = reports.send(report);
+        Ok(())
     }
 
     fn write(&mut self, chunk: Chunk) -> Result<()> {
@@ -621,7 +861,7 @@ impl Task {
                 sender.send(Message::Data(chunk))?;
                 self.tail_metrics.add(rows, rows, started.elapsed());
             }
-            TailState::Writer(writer) => {
+            TailState::Writer(writer, _) => {
                 writer.write(&chunk)?;
                 self.tail_metrics.add(rows, 0, started.elapsed());
                 JobMetrics::add(&self.metrics.rows_out, rows as u64);
@@ -638,7 +878,7 @@ impl Task {
         }
         match &mut self.tail {
             TailState::Sender(sender) => sender.send(signal),
-            TailState::Writer(_) => {
+            TailState::Writer(..) => {
                 if let Message::Watermark(watermark) = signal {
                     self.metrics.note_watermark(watermark);
                 }

@@ -135,7 +135,9 @@ impl Cell<'_> {
     fn statement(&self, statement: &Statement, directives: &Directives) -> Result<Step> {
         let session = &self.cells.session;
         if let (Some(span), false) = (directives.span, matches!(statement.kind, StatementKind::Query(_))) {
-            return Err(Error::plan("directives are for queries: this statement has no rows to show").at(span));
+            return Err(
+                Error::plan("directives are for queries: this statement has no rows to show").at(span)
+            );
         }
         let starts_job = match &statement.kind {
             StatementKind::Insert(_) | StatementKind::StatementSet(_) => true,
@@ -237,7 +239,8 @@ fn report(errors: &[Error], script: &Script) -> ErrorOutput {
         let text = diagnostic::text(e, script, true);
         text.lines().map(str::to_string).collect::<Vec<_>>()
     });
-    let first = errors.first().map_or(("Error", String::new()), |e| (name(e.kind()), e.message().to_string()));
+    let first =
+        errors.first().map_or(("Error", String::new()), |e| (name(e.kind()), e.message().to_string()));
     ErrorOutput {
         ename: first.0.to_string(),
         evalue: visible::lines(&first.1),

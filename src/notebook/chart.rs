@@ -106,7 +106,8 @@ impl Chart {
             encoding.insert(channel.role.to_string(), self.encoding(channel));
         }
         if self.request.mark == Mark::Histogram {
-            encoding.insert("y".into(), json!({"aggregate": "count", "type": "quantitative", "title": "rows"}));
+            encoding
+                .insert("y".into(), json!({"aggregate": "count", "type": "quantitative", "title": "rows"}));
         }
         let mark = match self.request.mark {
             Mark::Line => "line",
@@ -253,7 +254,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
+    use arrow::array::{
+        ArrayRef, Date32Array, Float64Array, Int64Array, StringArray, TimestampMillisecondArray,
+    };
 
     use super::*;
     use crate::notebook::directive::{POINTS, read};
@@ -289,7 +292,10 @@ mod tests {
             spec["data"]["values"],
             json!([{"x": 3_600_000, "y": 1.5, "color": "a␛<b>"}, {"x": 1_751_371_200_000_i64, "y": null, "color": null}])
         );
-        assert_eq!(spec["encoding"]["x"], json!({"field": "x", "type": "temporal", "title": "ts", "scale": {"type": "utc"}}));
+        assert_eq!(
+            spec["encoding"]["x"],
+            json!({"field": "x", "type": "temporal", "title": "ts", "scale": {"type": "utc"}})
+        );
         assert_eq!(spec["encoding"]["y"]["title"], "temp.c[0]");
         assert_eq!(spec["encoding"]["color"]["type"], "nominal");
         assert_eq!((&spec["mark"]["type"], &spec["title"]), (&json!("line"), &json!("T")));
@@ -299,7 +305,10 @@ mod tests {
     fn bars_points_and_histograms() {
         let bars = spec("bar x=n y=n color=n sort=-y");
         assert_eq!(bars["encoding"]["x"]["type"], "ordinal");
-        assert_eq!((&bars["encoding"]["x"]["sort"], &bars["encoding"]["color"]["type"]), (&json!("-y"), &json!("ordinal")));
+        assert_eq!(
+            (&bars["encoding"]["x"]["sort"], &bars["encoding"]["color"]["type"]),
+            (&json!("-y"), &json!("ordinal"))
+        );
         assert_eq!(spec("point x=day y=n color=n")["encoding"]["color"]["type"], "quantitative");
         assert_eq!(spec("point x=day y=n")["data"]["values"][0]["x"], 86_400_000);
         let histogram = spec("histogram x=n bins=7");
@@ -317,6 +326,9 @@ mod tests {
         assert!(message("line x=ts y=brand").starts_with("y=brand is no number"));
         assert!(message("histogram x=ts").starts_with("x=ts is no number"));
         let chart = Chart::new(&request("line x=TS y=n"), &batch().schema()).unwrap();
-        assert_eq!((chart.points(), chart.words(2)), (POINTS, "line chart of 2 rows, x: ts, y: n".to_string()));
+        assert_eq!(
+            (chart.points(), chart.words(2)),
+            (POINTS, "line chart of 2 rows, x: ts, y: n".to_string())
+        );
     }
 }

@@ -150,7 +150,15 @@ mod tests {
         assert_eq!(folder, prefix.path().join("share/jupyter/kernels/a.b-1"));
         let spec: serde_json::Value =
             serde_json::from_slice(&std::fs::read(folder.join("kernel.json")).unwrap()).unwrap();
-        let argv = ["/bin/affluent", "--set", "parallelism.default=2", "kernel", "run", "--connection-file", "{connection_file}"];
+        let argv = [
+            "/bin/affluent",
+            "--set",
+            "parallelism.default=2",
+            "kernel",
+            "run",
+            "--connection-file",
+            "{connection_file}",
+        ];
         assert_eq!(spec["argv"], json!(argv));
         assert_eq!((&spec["language"], &spec["interrupt_mode"]), (&json!("sql"), &json!("message")));
         assert!(std::fs::read(folder.join("logo-64x64.png")).unwrap().starts_with(b"\x89PNG"));
@@ -168,7 +176,10 @@ mod tests {
         };
         assert_eq!(folder(&[("JUPYTER_DATA_DIR", "/j"), ("HOME", "/h")]).unwrap(), PathBuf::from("/j"));
         if !cfg!(target_os = "macos") {
-            assert_eq!(folder(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]).unwrap(), PathBuf::from("/x/jupyter"));
+            assert_eq!(
+                folder(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]).unwrap(),
+                PathBuf::from("/x/jupyter")
+            );
             assert_eq!(folder(&[("HOME", "/h")]).unwrap(), PathBuf::from("/h/.local/share/jupyter"));
         }
         assert!(folder(&[]).is_err());

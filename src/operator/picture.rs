@@ -97,7 +97,16 @@ impl<O: Operator> Rig<O> {
     pub(crate) fn new(mut operator: O, input: &SchemaRef) -> Self {
         let clock = ManualClock::new(1_000_000);
         let waker = Mailbox::new().waker(0);
-        operator.open(OperatorContext { task: 0, parallelism: 1, waker, clock: clock.clone() }).unwrap();
+        operator
+            .open(OperatorContext {
+                task: 0,
+                parallelism: 1,
+                waker,
+                clock: clock.clone(),
+                checkpointed: false,
+                memory: crate::state::Memory::unlimited(),
+            })
+            .unwrap();
         Self { operator, input: input.clone(), clock, marks: WatermarkClock::default() }
     }
 

@@ -199,7 +199,16 @@ mod tests {
         .unwrap();
         let clock = crate::clock::ManualClock::new(0);
         let waker = crate::flow::Mailbox::new().waker(0);
-        operator.open(OperatorContext { task: 0, parallelism: 1, waker, clock: clock.clone() }).unwrap();
+        operator
+            .open(OperatorContext {
+                task: 0,
+                parallelism: 1,
+                waker,
+                clock: clock.clone(),
+                checkpointed: false,
+                memory: crate::state::Memory::unlimited(),
+            })
+            .unwrap();
         let mut run = |rows: &[Row<'_>]| run(&mut operator, rows);
         assert_eq!(run(&[(Insert, Some(1), Some("a")), (Insert, Some(2), Some("x"))]), ["+I 1 a", "+I 2 x"]);
         assert_eq!(run(&[(Insert, Some(1), Some("b"))]), ["+U 1 b"]);

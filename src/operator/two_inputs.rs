@@ -23,7 +23,16 @@ impl<O: Operator> TwoInputs<O> {
     pub(crate) fn new(mut operator: O, inputs: [SchemaRef; 2]) -> Self {
         let clock = ManualClock::new(1_000_000);
         let waker = Mailbox::new().waker(0);
-        operator.open(OperatorContext { task: 0, parallelism: 1, waker, clock: clock.clone() }).unwrap();
+        operator
+            .open(OperatorContext {
+                task: 0,
+                parallelism: 1,
+                waker,
+                clock: clock.clone(),
+                checkpointed: false,
+                memory: crate::state::Memory::unlimited(),
+            })
+            .unwrap();
         Self { operator, clock, inputs, marks: Default::default(), least: WatermarkClock::default() }
     }
 

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::graph::{Body, Demand, Distribution, Node, Wiring};
+use super::identity::{Identities, identity};
 use crate::connector::{Sink, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::fragment::{Fragment, Head, Port, Stage, Tail};
@@ -62,13 +63,13 @@ impl Open {
     }
 
     /// Puts an operator behind senders of each of its inputs.
-    fn push(&mut self, node: &Node, build: BuildOperator, inputs: &[Vec<Loose>]) {
+    fn push(&mut self, node: &Node, id: String, build: BuildOperator, inputs: &[Vec<Loose>]) {
         let operator = self.operators.len();
         for (input, loose) in inputs.iter().enumerate() {
             self.connect(loose, Port { operator, input });
         }
         let (name, detail) = (node.name, node.detail.clone());
-        self.operators.push(Stage { name, detail, build, to: NOWHERE });
+        self.operators.push(Stage { id, name, detail, build, to: NOWHERE });
         self.loose = vec![Loose::Operator(operator)];
     }
 
@@ -85,23 +86,25 @@ pub(super) fn source_parallelism(source: &dyn Source, wanted: usize) -> usize {
     wanted.min(source.max_parallelism()).max(1)
 }
 
-/// Makes the fragments of one job.
-pub struct Wire {
+/// Makes the fragments of one output of a job.
+pub struct Wire<'a> {
     wanted: usize,
+    identities: &'a mut Identities,
     exchanges: usize,
     fragments: Vec<Fragment>,
 }
 
-impl Wire {
-    /// `wanted` is the parallelism of sources that can be split and of operators with keys.
-    pub fn new(wanted: usize) -> Self {
-        Self { wanted: wanted.max(1), exchanges: 0, fragments: Vec::new() }
+impl<'a> Wire<'a> {
+    /// `wanted` is the parallelism of sources that can be split and of operators with keys; `identities` are those
+    /// of the job so far.
+    pub fn new(wanted: usize, identities: &'a mut Identities) -> Self {
+        Self { wanted: wanted.max(1), identities, exchanges: 0, fragments: Vec::new() }
     }
 
-    /// Adds a query and the sink that its rows go to; `before`: whether the sink needs `-U`.
-    pub fn add(&mut self, node: &Node, sink: &Arc<dyn Sink>, before: bool) -> Result<()> {
+    /// Adds a query and the sink that its rows go to, with its identity; `before`: whether the sink needs `-U`.
+    pub fn add(&mut self, node: &Node, (sink, id): (&Arc<dyn Sink>, &str), before: bool) -> Result<()> {
         let (open, _) = self.node(node, before)?;
-        let closed = open.into_iter().map(|open| open.close(Tail::Sink(sink.clone())));
+        let closed = open.into_iter().map(|open| open.close(Tail::Sink(sink.clone(), id.to_string())));
         self.fragments.extend(closed);
         Ok(())
     }
@@ -124,7 +127,8 @@ impl Wire {
         let open = match &node.body {
             Body::Source(source) => {
                 let tasks = source_parallelism(source.as_ref(), self.wanted);
-                vec![Open::head(Head::Source(source.clone()), tasks)]
+                let id = self.identities.next(identity(node));
+                vec![Open::head(Head::Source(source.clone(), id), tasks)]
             }
             Body::Union => inputs.into_iter().flatten().collect(),
             Body::Operator(build) => {
@@ -141,7 +145,7 @@ impl Wire {
                         .map(|mut open| {
                             let loose = std::mem::take(&mut open.loose);
                             let build = build(&wiring(open.parallelism))?;
-                            open.push(node, build, &[loose]);
+                            open.push(node, self.identities.next(identity(node)), build, &[loose]);
                             Ok(open)
                         })
                         .collect::<Result<_>>()?
@@ -184,7 +188,7 @@ impl Wire {
                 ends.push(joined.absorb(Open::head(Head::Exchange(number), parallelism)));
             }
         }
-        joined.push(node, build(parallelism)?, &ends);
+        joined.push(node, self.identities.next(identity(node)), build(parallelism)?, &ends);
         Ok(joined)
     }
 }

@@ -6,12 +6,15 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use regex::RegexBuilder;
 
 use super::collect::Collect;
-use super::start::{Output, start};
+use super::recovery::{self, Durability};
+use super::start::{Output, Start, start};
 use super::{QueryResult, Response, Session};
 use crate::catalog::ddl::plain_name;
 use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
 use crate::error::{Error, Result};
 use crate::flow::JobState;
+use crate::flow::coordinator::Then;
+use crate::flow::restart::RestartStrategy;
 use crate::plan::explain::{Details, Explained, explain};
 use crate::plan::explore;
 use crate::plan::share::share_sources;
@@ -19,6 +22,7 @@ use crate::plan::{Node, Planner};
 use crate::sql::{
     CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, StatementKind, TableName,
 };
+use crate::state::Memory;
 
 /// A table of text columns.
 fn text_table(columns: &[(&str, Vec<Option<String>>)]) -> Result<Response> {
@@ -87,7 +91,14 @@ impl Session {
             StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.insert(inserts),
             StatementKind::Query(query) => self.query(query),
-            StatementKind::StopJob(id) => self.stop_job(&id.value).map_err(|e| e.at(id.span)),
+            StatementKind::StopJob { id, savepoint, drain } => {
+                let then = match (savepoint, drain) {
+                    (false, _) => None,
+                    (true, false) => Some(Then::Stop),
+                    (true, true) => Some(Then::Drain),
+                };
+                self.stop_job(&id.value, then).map_err(|e| e.at(id.span))
+            }
             StatementKind::Quit => Ok(Response::Quit),
             StatementKind::Clear => Ok(Response::Clear),
             StatementKind::Help => Ok(Response::Help),
@@ -310,7 +321,7 @@ impl Session {
         ])
     }
 
-    fn stop_job(&self, id: &str) -> Result<Response> {
+    fn stop_job(&self, id: &str, savepoint: Option<Then>) -> Result<Response> {
         let job = self.jobs().into_iter().find(|j| j.id.to_string() == id);
         let Some(job) = job else {
             return Err(Error::plan(format!("job '{id}' is not known")).with_hint("SHOW JOBS lists the jobs"));
@@ -320,9 +331,16 @@ impl Session {
                 Error::plan(format!("job '{id}' has ended already")).with_hint("SHOW JOBS lists the jobs")
             );
         }
-        job.cancel();
+        let Some(then) = savepoint else {
+            job.cancel();
+            job.wait();
+            return Ok(Response::Done(format!("job {id} stopped")));
+        };
+        let config = self.state.lock().config.clone();
+        let to = recovery::savepoint_store(&config, &job.name, self.runtime.handle())?;
+        let place = job.savepoint(to, then)?;
         job.wait();
-        Ok(Response::Done(format!("job {id} stopped")))
+        text_table(&[("savepoint path", vec![Some(place)])])
     }
 
     fn describe_named(&self, name: &TableName) -> Result<Response> {
@@ -441,7 +459,8 @@ impl Session {
             sink.overwrite().map_err(|e| e.at(insert.span))?;
         }
         let (node, before) = planner.check_sink(node, sink.as_ref(), table).map_err(|e| e.at(insert.span))?;
-        Ok(Output { node, sink, before })
+        let id = format!("Sink-{}", table.name);
+        Ok(Output { node, sink, id, before })
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
@@ -453,7 +472,7 @@ impl Session {
         let outputs = outputs.map(|((node, table, _), insert)| self.output(&planner, insert, &table, node));
         let outputs = outputs.collect::<Result<Vec<_>>>()?;
         let (cancel, _) = crossbeam_channel::bounded(0);
-        let job = self.start_job(format!("insert-into_{}", names.join("_")), outputs, cancel)?;
+        let job = self.start_job(format!("insert-into_{}", names.join("_")), outputs, cancel, true)?;
         if self.state.lock().config.dml_sync() {
             job.result()?;
         }
@@ -465,17 +484,45 @@ impl Session {
         name: String,
         mut outputs: Vec<Output>,
         cancel: crossbeam_channel::Sender<()>,
+        durable: bool,
     ) -> Result<Arc<crate::flow::Job>> {
         share_sources(&mut outputs.iter_mut().map(|o| &mut o.node).collect::<Vec<_>>());
         let mut warnings = Vec::new();
         outputs.iter().for_each(|o| o.node.walk(&mut |node| warnings.extend(node.warnings.iter().cloned())));
         let mut state = self.state.lock();
         let id = state.jobs.last().map_or(1, |j| j.id + 1);
-        let named = state.config.get("pipeline.name");
+        let config = &state.config;
+        let named = config.get("pipeline.name");
         let name = if named.is_empty() { name } else { named.to_string() };
-        let wanted = state.config.parallelism();
-        let job =
-            start(id, name, outputs, cancel, wanted, self.clock.clone(), self.runtime.handle().clone())?;
+        // Rows that were shown to somebody are not taken back: a SELECT is not started again.
+        let durability = match durable {
+            true => {
+                // Jobs of one name in one session are told apart by their order.
+                let same = state.jobs.iter().filter(|job| job.name == name).count();
+                let own = if same == 0 { name.clone() } else { format!("{name}-{}", same + 1) };
+                Durability::new(config, &own, state.origin.as_deref(), self.runtime.handle())?
+            }
+            false => None,
+        };
+        let restart = match durable {
+            true => recovery::restart_strategy(config, durability.is_some())?,
+            false => RestartStrategy::None,
+        };
+        if durability.is_some() {
+            warnings.extend(outputs.iter().flat_map(|o| recovery::unreplayed(&o.node)));
+        }
+        let how = Start {
+            id,
+            name,
+            wanted: config.parallelism(),
+            cancel,
+            durability,
+            restart,
+            clock: self.clock.clone(),
+            runtime: self.runtime.handle().clone(),
+            memory: Memory::new(config.memory_limit()),
+        };
+        let job = start(how, outputs)?;
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         job.warn(warnings);
         state.jobs.push(job.clone());
@@ -489,7 +536,8 @@ impl Session {
         let append = node.properties.changes.is_append();
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
-        let job = self.start_job("collect".to_string(), vec![Output { node, sink, before: true }], cancel)?;
+        let output = Output { node, sink, id: "Sink".to_string(), before: true };
+        let job = self.start_job("collect".to_string(), vec![output], cancel, false)?;
         Ok(Response::Query(QueryResult { schema, append, job, chunks }))
     }
 

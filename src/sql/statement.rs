@@ -58,8 +58,15 @@ pub enum StatementKind {
     StatementSet(Vec<Insert>),
     /// `SELECT`, `WITH`, `VALUES`.
     Query(Box<ast::Query>),
-    /// `STOP JOB 'id'`.
-    StopJob(Name),
+    /// `STOP JOB 'id' [WITH SAVEPOINT [WITH DRAIN]]`.
+    StopJob {
+        /// Which job.
+        id: Name,
+        /// A savepoint is made of it.
+        savepoint: bool,
+        /// Its sources end first, so that everything is given out.
+        drain: bool,
+    },
     /// `QUIT` or `EXIT`: the shell ends, a script stops here.
     Quit,
     /// `CLEAR`: clears the screen of the shell.

@@ -197,7 +197,13 @@ fn session_statements() {
     assert!(
         matches!(one("reset table.exec.state.ttl;"), StatementKind::Reset(Some(k)) if k.value == "table.exec.state.ttl")
     );
-    assert!(matches!(one("STOP JOB '7'"), StatementKind::StopJob(id) if id.value == "7"));
+    let stop = |sql: &str| match one(sql) {
+        StatementKind::StopJob { id, savepoint, drain } => (id.value, savepoint, drain),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(stop("STOP JOB '7'"), ("7".into(), false, false));
+    assert_eq!(stop("STOP JOB '7' WITH SAVEPOINT"), ("7".into(), true, false));
+    assert_eq!(stop("STOP JOB '7' WITH SAVEPOINT WITH DRAIN"), ("7".into(), true, true));
     assert!(matches!(one("quit"), StatementKind::Quit));
     assert!(matches!(one("EXIT;"), StatementKind::Quit));
     assert!(matches!(one("CLEAR"), StatementKind::Clear));

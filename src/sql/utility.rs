@@ -245,17 +245,17 @@ fn detail(cursor: &mut Cursor<'_>) -> Result<Option<Name>> {
     })
 }
 
-/// `STOP JOB 'id'`
+/// `STOP JOB 'id' [WITH SAVEPOINT [WITH DRAIN]]`
 pub(crate) fn read_stop(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     cursor.expect_words(&["STOP", "JOB"])?;
-    let job = cursor.string("the job's id")?;
-    if cursor.is_word("WITH") {
-        let from = cursor.position();
-        cursor.next();
-        let what = if cursor.eat_word("SAVEPOINT") { "SAVEPOINT" } else { "DRAIN" };
-        return Err(
-            Error::unsupported(format!("STOP JOB WITH {what} is not supported")).at(cursor.span_since(from))
-        );
+    let id = cursor.string("the job's id")?;
+    let savepoint = cursor.eat_words(&["WITH", "SAVEPOINT"]);
+    let from = cursor.position();
+    let drain = cursor.eat_words(&["WITH", "DRAIN"]);
+    if drain && !savepoint {
+        return Err(Error::syntax("WITH DRAIN goes with a savepoint")
+            .with_hint("write STOP JOB '...' WITH SAVEPOINT WITH DRAIN")
+            .at(cursor.span_since(from)));
     }
-    Ok(StatementKind::StopJob(job))
+    Ok(StatementKind::StopJob { id, savepoint, drain })
 }

@@ -159,6 +159,16 @@ impl KeyTable {
         }
     }
 
+    /// Slots in use, ascending.
+    pub fn slots(&self) -> Vec<u32> {
+        match &self.keys {
+            Keys::None { used } => (0..u32::from(*used)).collect(),
+            Keys::Int(keys) => keys.slots(),
+            Keys::Packed(keys) => keys.slots(),
+            Keys::Bytes(table, _) | Keys::Rows(_, table) => table.slots(),
+        }
+    }
+
     /// No key at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

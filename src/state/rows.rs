@@ -4,14 +4,18 @@
 //!  id ──> (segment, row)          segments: [ 8192 rows ][ 8192 rows ][ open: small pieces ]
 //! ```
 //! Ids are dense and reused; what is freed is compacted away when half of a segment is gone, so that memory
-//! follows what is alive.
+//! follows what is alive. Beyond the [`Memory`] of the job, segments that were not used for longest go to
+//! disk, and come back when a row of theirs is wanted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{concat, interleave};
 use arrow::datatypes::{DataType, SchemaRef};
+use parking_lot::Mutex;
 
+use super::memory::{Memory, Spilled};
 use crate::error::Result;
 
 /// Rows in a full segment.
@@ -29,12 +33,68 @@ struct Place {
     row: u32,
 }
 
+/// The columns of a segment: in memory, on disk, or both.
+#[derive(Debug)]
+struct Columns {
+    loaded: Option<Vec<ArrayRef>>,
+    spilled: Option<Spilled>,
+}
+
 #[derive(Debug)]
 struct Segment {
-    columns: Vec<ArrayRef>,
+    columns: Mutex<Columns>,
+    /// What they take in memory.
+    bytes: usize,
     /// The id of each row; [`FREE`] where it is gone.
     ids: Vec<u32>,
     alive: usize,
+    /// The last [`RowStore::take`] that used it.
+    used: AtomicU32,
+    memory: Arc<Memory>,
+}
+
+impl Segment {
+    /// The columns; they stay in memory if there is room for them.
+    fn columns(&self) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.columns.lock();
+        if let Some(loaded) = &columns.loaded {
+            return Ok(loaded.clone());
+        }
+        let Some(spilled) = &columns.spilled else {
+            return Err(crate::error::Error::internal("a segment of rows is nowhere"));
+        };
+        let loaded = spilled.load()?;
+        if !self.memory.is_exceeded() {
+            self.memory.grow(self.bytes);
+            columns.loaded = Some(loaded.clone());
+        }
+        Ok(loaded)
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.columns.lock().loaded.is_some()
+    }
+
+    /// Lets the columns go, once they are on disk.
+    fn unload(&self, schema: &SchemaRef) -> Result<()> {
+        let mut columns = self.columns.lock();
+        let Columns { loaded: Some(loaded), spilled } = &mut *columns else { return Ok(()) };
+        if spilled.is_none() {
+            let batch = RecordBatch::try_new(schema.clone(), loaded.clone())?;
+            *spilled = Some(self.memory.spill(&batch)?);
+        }
+        columns.loaded = None;
+        self.memory.shrink(self.bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.columns.get_mut().loaded.is_some() {
+            self.memory.shrink(self.bytes);
+        }
+    }
 }
 
 /// Rows of one schema.
@@ -47,6 +107,8 @@ pub struct RowStore {
     free_segments: Vec<u32>,
     /// Segments with few rows, oldest first; put together when there are many.
     small: Vec<u32>,
+    memory: Arc<Memory>,
+    takes: AtomicU32,
 }
 
 /// Copies what a view array shows when it keeps far more alive than that.
@@ -68,7 +130,14 @@ impl RowStore {
             segments: Vec::new(),
             free_segments: Vec::new(),
             small: Vec::new(),
+            memory: Memory::unlimited(),
+            takes: AtomicU32::new(0),
         }
+    }
+
+    /// Segments go to disk when the memory is exceeded; before the first row.
+    pub fn limit(&mut self, memory: &Arc<Memory>) {
+        self.memory = memory.clone();
     }
 
     /// The schema of the rows.
@@ -105,6 +174,25 @@ impl RowStore {
             let small = std::mem::take(&mut self.small);
             self.rewrite(&small)?;
         }
+        if self.memory.is_exceeded() {
+            self.unload()?;
+        }
+        Ok(())
+    }
+
+    /// Moves large segments to disk, those first that were not used for longest.
+    fn unload(&self) -> Result<()> {
+        let now = self.takes.load(Ordering::Relaxed);
+        let large =
+            self.segments.iter().flatten().filter(|s| s.ids.len() >= SEGMENT_ROWS / 2 && s.is_loaded());
+        let mut large: Vec<&Segment> = large.collect();
+        large.sort_by_key(|s| std::cmp::Reverse(now.wrapping_sub(s.used.load(Ordering::Relaxed))));
+        for segment in large {
+            if !self.memory.is_exceeded() {
+                break;
+            }
+            segment.unload(&self.schema)?;
+        }
         Ok(())
     }
 
@@ -120,7 +208,16 @@ impl RowStore {
         if ids.len() < SEGMENT_ROWS / 2 {
             self.small.push(number);
         }
-        self.segments[number as usize] = Some(Segment { columns, alive: ids.len(), ids });
+        let bytes = columns.iter().map(|c| c.get_array_memory_size()).sum();
+        self.memory.grow(bytes);
+        self.segments[number as usize] = Some(Segment {
+            columns: Mutex::new(Columns { loaded: Some(columns), spilled: None }),
+            bytes,
+            alive: ids.len(),
+            ids,
+            used: AtomicU32::new(self.takes.load(Ordering::Relaxed)),
+            memory: self.memory.clone(),
+        });
     }
 
     /// Puts the living rows of segments together into new ones.
@@ -135,7 +232,7 @@ impl RowStore {
             ids.extend(keep.iter().map(|&r| segment.ids[r as usize]));
             let whole = keep.len() == segment.ids.len();
             let keep = arrow::array::UInt32Array::from(keep);
-            for (part, column) in parts.iter_mut().zip(&segment.columns) {
+            for (part, column) in parts.iter_mut().zip(&segment.columns()?) {
                 part.push(if whole { column.clone() } else { arrow::compute::take(column, &keep, None)? });
             }
         }
@@ -189,7 +286,8 @@ impl RowStore {
         }
         // Only segments that are asked for take part.
         let mut local = vec![FREE; self.segments.len()];
-        let mut used: Vec<&Segment> = Vec::new();
+        let mut used: Vec<Vec<ArrayRef>> = Vec::new();
+        let now = self.takes.fetch_add(1, Ordering::Relaxed);
         let mut indices = Vec::with_capacity(ids.len());
         for &id in ids {
             let place = self.places[id as usize];
@@ -199,7 +297,8 @@ impl RowStore {
             let slot = &mut local[place.segment as usize];
             if *slot == FREE {
                 *slot = used.len() as u32;
-                used.push(segment);
+                segment.used.store(now, Ordering::Relaxed);
+                used.push(segment.columns()?);
             }
             indices.push((*slot as usize, place.row as usize));
         }
@@ -208,7 +307,7 @@ impl RowStore {
                 columns.push(arrow::array::new_empty_array(self.schema.field(index).data_type()));
                 continue;
             }
-            let arrays: Vec<&dyn Array> = used.iter().map(|s| s.columns[index].as_ref()).collect();
+            let arrays: Vec<&dyn Array> = used.iter().map(|s| s[index].as_ref()).collect();
             columns.push(interleave(&arrays, &indices)?);
         }
         Ok(columns)
@@ -217,11 +316,8 @@ impl RowStore {
     /// Bytes of the rows and of what finds them.
     pub fn memory(&self) -> usize {
         let segments = self.segments.iter().flatten();
-        let rows: usize = segments
-            .map(|s| {
-                s.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>() + s.ids.capacity() * 4
-            })
-            .sum();
+        let rows: usize =
+            segments.map(|s| if s.is_loaded() { s.bytes } else { 0 } + s.ids.capacity() * 4).sum();
         rows + self.places.capacity() * size_of::<Place>() + self.free.capacity() * 4
     }
 }
@@ -246,10 +342,33 @@ mod tests {
             .unwrap()
     }
 
+    #[test]
+    fn what_does_not_fit_goes_to_disk_and_is_found_there() {
+        let memory = Memory::new(1 << 20);
+        let mut store = RowStore::new(batch(&[]).schema());
+        store.limit(&memory);
+        let mut ids = Vec::new();
+        for piece in 0..40 {
+            let values: Vec<i64> = (piece * 5000..(piece + 1) * 5000).collect();
+            store.push(&batch(&values), &mut ids).unwrap();
+        }
+        assert!(memory.used() <= 2 << 20, "{}", memory.used());
+        assert!(memory.spilled() > 4 << 20);
+        let asked: Vec<i64> = (0..1000).map(|i| i * 197).collect();
+        let asked_ids: Vec<u32> = asked.iter().map(|&i| ids[i as usize]).collect();
+        assert_eq!(store.take(&asked_ids).unwrap(), batch(&asked));
+        ids.iter().for_each(|&id| store.free(id).unwrap());
+        assert_eq!((memory.used(), memory.spilled(), store.memory() < 4 << 20), (0, 0, true));
+    }
+
     proptest! {
         #[test]
-        fn rows_stay_what_they_are(steps in prop::collection::vec((0usize..200, 0usize..250), 1..80)) {
+        fn rows_stay_what_they_are(
+            steps in prop::collection::vec((0usize..200, 0usize..250), 1..80),
+            limit in prop::sample::select(vec![0usize, 200_000, usize::MAX]),
+        ) {
             let mut store = RowStore::new(batch(&[]).schema());
+            store.limit(&Memory::new(limit));
             let mut alive: Vec<(u32, i64)> = Vec::new();
             let mut next = 0i64;
             for (pushed, freed) in steps {

@@ -122,7 +122,7 @@ fn without_keys_all_rows_go_to_the_first() {
 #[test]
 fn barriers_line_up() {
     let (mut senders, mut receivers, _) = ends(3, 1, &[0]);
-    let barrier = |epoch| Message::Barrier(Barrier { epoch });
+    let barrier = |epoch| Message::Barrier(Barrier { epoch, last: false });
     senders[0].send(barrier(1)).unwrap();
     senders[0].send(data(0..1)).unwrap();
     senders[1].send(data(10..11)).unwrap();

@@ -157,7 +157,13 @@ fn stage(name: &'static str, log: &Log, marks: bool, to: (usize, usize)) -> Stag
         let room = Arc::new(Mutex::new(usize::MAX));
         Ok(Box::new(Probe { name, log: log.clone(), marks, room }))
     });
-    Stage { name, detail: String::new(), build, to: Port { operator: to.0, input: to.1 } }
+    Stage {
+        id: name.to_string(),
+        name,
+        detail: String::new(),
+        build,
+        to: Port { operator: to.0, input: to.1 },
+    }
 }
 
 /// Keeps the rows that are written.
@@ -212,7 +218,8 @@ impl Rig {
         let stages = (0..heads.len() + operators.len() + 1)
             .map(|_| Arc::new(StageMetrics::new(0, "stage", String::new(), 1)))
             .collect();
-        let fragment = Fragment { parallelism: 1, heads, operators, tail: Tail::Sink(self.sink.clone()) };
+        let fragment =
+            Fragment { parallelism: 1, heads, operators, tail: Tail::Sink(self.sink.clone(), "sink".into()) };
         TaskPlan {
             fragment: Arc::new(fragment),
             task: 0,
@@ -220,6 +227,7 @@ impl Rig {
             exchanges: self.exchanges.clone(),
             endless,
             stages,
+            restored: None,
         }
     }
 
@@ -229,6 +237,8 @@ impl Rig {
             clock: ManualClock::new(0),
             runtime: self.runtime.handle().clone(),
             metrics: Arc::default(),
+            reporter: None,
+            memory: Memory::unlimited(),
         }
     }
 
@@ -238,7 +248,7 @@ impl Rig {
 }
 
 fn read(acts: &[Act]) -> Head {
-    Head::Source(source(acts))
+    Head::Source(source(acts), "source".into())
 }
 
 #[test]
@@ -315,10 +325,17 @@ fn an_operator_that_ends_early_ends_what_leads_to_it() {
     let limit: BuildOperator = Arc::new(|| {
         Ok(Box::new(crate::operator::limit::Limit::new(crate::operator::limit::Budget::new(0, 2))))
     });
-    let limit =
-        Stage { name: "Limit", detail: String::new(), build: limit, to: Port { operator: 1, input: 0 } };
-    let heads =
-        vec![(Head::Source(endless), (0, 0)), (read(&[Act::Rows(vec![7]), Act::Rows(vec![8])]), (1, 1))];
+    let limit = Stage {
+        id: "Limit".into(),
+        name: "Limit",
+        detail: String::new(),
+        build: limit,
+        to: Port { operator: 1, input: 0 },
+    };
+    let heads = vec![
+        (Head::Source(endless, "source".into()), (0, 0)),
+        (read(&[Act::Rows(vec![7]), Act::Rows(vec![8])]), (1, 1)),
+    ];
     rig.run(heads, vec![limit, stage("join", &rig.log, false, (2, 0))]).unwrap();
     assert_eq!(*rig.sink.0.lock(), [1, 2, 7, 8]);
 }
@@ -332,7 +349,7 @@ fn cancelling_keeps_what_an_endless_stream_has_written() {
             bounded: false,
             waker: Arc::default(),
         });
-        let plan = rig.plan(vec![(Head::Source(waiting), (0, 0))], vec![], endless);
+        let plan = rig.plan(vec![(Head::Source(waiting, "source".into()), (0, 0))], vec![], endless);
         let context = rig.context();
         let task = std::thread::spawn(move || run(plan, context));
         while rig.sink.1.lock().is_empty() {
@@ -354,10 +371,16 @@ fn an_operator_without_room_holds_back_its_own_heads_only() {
             Ok(Box::new(Probe { name: "narrow", log: log.clone(), marks: false, room: room.clone() }))
         })
     };
-    let narrow =
-        Stage { name: "narrow", detail: String::new(), build: narrow, to: Port { operator: 1, input: 0 } };
+    let narrow = Stage {
+        id: "narrow".into(),
+        name: "narrow",
+        detail: String::new(),
+        build: narrow,
+        to: Port { operator: 1, input: 0 },
+    };
     let other = source(&[Act::Rows(vec![7]), Act::Rows(vec![8]), Act::Wait]);
-    let heads = vec![(read(&[Act::Rows(vec![1])]), (0, 0)), (Head::Source(other.clone()), (1, 1))];
+    let heads =
+        vec![(read(&[Act::Rows(vec![1])]), (0, 0)), (Head::Source(other.clone(), "source".into()), (1, 1))];
     let plan = rig.plan(heads, vec![narrow, stage("join", &rig.log, false, (2, 0))], false);
     let context = rig.context();
     let task = std::thread::spawn(move || run(plan, context));

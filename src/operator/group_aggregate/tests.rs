@@ -85,7 +85,14 @@ impl Rig {
         let mut operator = GroupAggregate::new(spec).unwrap();
         let clock = ManualClock::new(0);
         let waker = Mailbox::new().waker(0);
-        let context = OperatorContext { task: 0, parallelism: 1, waker, clock: clock.clone() };
+        let context = OperatorContext {
+            task: 0,
+            parallelism: 1,
+            waker,
+            clock: clock.clone(),
+            checkpointed: false,
+            memory: crate::state::Memory::unlimited(),
+        };
         operator.open(context).unwrap();
         Self { operator, clock }
     }

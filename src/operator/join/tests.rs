@@ -122,8 +122,14 @@ impl Rig {
     fn new(operator: impl Operator + 'static) -> Self {
         let clock = ManualClock::new(0);
         let mut operator = Box::new(operator);
-        let context =
-            OperatorContext { task: 0, parallelism: 1, waker: Mailbox::new().waker(0), clock: clock.clone() };
+        let context = OperatorContext {
+            task: 0,
+            parallelism: 1,
+            waker: Mailbox::new().waker(0),
+            clock: clock.clone(),
+            checkpointed: false,
+            memory: crate::state::Memory::unlimited(),
+        };
         operator.open(context).unwrap();
         Self { operator, schema: schema(&["k", "v"]), clock, marks: WatermarkClock::default() }
     }

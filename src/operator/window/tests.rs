@@ -121,8 +121,14 @@ fn watermark(millis: i64) -> Watermark {
 }
 
 fn open(operator: &mut dyn Operator, clock: &Arc<ManualClock>) {
-    let context =
-        OperatorContext { task: 0, parallelism: 1, waker: Mailbox::new().waker(0), clock: clock.clone() };
+    let context = OperatorContext {
+        task: 0,
+        parallelism: 1,
+        waker: Mailbox::new().waker(0),
+        clock: clock.clone(),
+        checkpointed: false,
+        memory: crate::state::Memory::unlimited(),
+    };
     operator.open(context).unwrap();
 }
 

@@ -224,6 +224,9 @@ impl IntKeys {
     pub fn len(&self) -> usize {
         self.table.len()
     }
+    pub fn slots(&self) -> Vec<u32> {
+        self.table.slots()
+    }
     pub fn memory(&self) -> usize {
         self.table.memory() + self.direct.capacity() * 4
     }
@@ -362,6 +365,9 @@ impl PackedKeys {
     }
     pub fn len(&self) -> usize {
         self.table.len()
+    }
+    pub fn slots(&self) -> Vec<u32> {
+        self.table.slots()
     }
     pub fn memory(&self) -> usize {
         self.table.memory() + self.scratch.values.capacity() * 16 + self.scratch.nulls.capacity()

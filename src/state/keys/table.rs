@@ -99,6 +99,13 @@ impl<S: Store> Table<S> {
         self.store.slots() - self.free.len()
     }
 
+    /// Slots in use, ascending.
+    pub fn slots(&self) -> Vec<u32> {
+        let mut used = vec![true; self.store.slots()];
+        self.free.iter().for_each(|&slot| used[slot as usize] = false);
+        used.iter().enumerate().filter(|(_, used)| **used).map(|(slot, _)| slot as u32).collect()
+    }
+
     pub fn memory(&self) -> usize {
         self.store.memory() + self.table.allocation_size() + self.free.capacity() * size_of::<u32>()
     }

@@ -1,0 +1,167 @@
+//! How much memory the state of a job may take, and the disk beyond it.
+//!
+//! ```text
+//!  rows that are kept ──> segments in memory ── over the limit: least recently used ──> files
+//!                              ^                                                          │
+//!                              └────────────────── a row of it is asked for ──────────────┘
+//! ```
+//! The limit is for all tasks of a job together. Whoever adds to its state while it is exceeded moves what
+//! it has not used for longest to disk. Files live in a folder of their own that goes with the job; they are
+//! no checkpoint, and nothing is made durable.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+
+/// The memory that the state of one job may take.
+#[derive(Debug)]
+pub struct Memory {
+    limit: usize,
+    used: AtomicUsize,
+    files: AtomicU64,
+    spilled: AtomicU64,
+    folder: Mutex<Option<PathBuf>>,
+}
+
+impl Memory {
+    /// So many bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            used: AtomicUsize::new(0),
+            files: AtomicU64::new(0),
+            spilled: AtomicU64::new(0),
+            folder: Mutex::default(),
+        })
+    }
+
+    /// Without a limit.
+    pub fn unlimited() -> Arc<Self> {
+        Self::new(usize::MAX)
+    }
+
+    /// Bytes that are accounted for.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes on disk.
+    pub fn spilled(&self) -> u64 {
+        self.spilled.load(Ordering::Relaxed)
+    }
+
+    /// More than the limit is in use.
+    pub fn is_exceeded(&self) -> bool {
+        self.used() > self.limit
+    }
+
+    pub(super) fn grow(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn shrink(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// The folder, made when it is needed first.
+    fn folder(&self) -> Result<PathBuf> {
+        let mut folder = self.folder.lock();
+        if let Some(path) = &*folder {
+            return Ok(path.clone());
+        }
+        let path = std::env::temp_dir().join(format!("affluent-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir(&path).map_err(|e| failed(&path, &e))?;
+        Ok(folder.insert(path).clone())
+    }
+
+    /// Writes a batch to a file of its own.
+    pub fn spill(self: &Arc<Self>, batch: &RecordBatch) -> Result<Spilled> {
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder()?.join(format!("{number}.arrow"));
+        let write = || -> Result<u64> {
+            let file = File::create_new(&path).map_err(|e| failed(&path, &e))?;
+            let mut writer = StreamWriter::try_new(BufWriter::new(file), batch.schema_ref())?;
+            writer.write(batch)?;
+            writer.finish()?;
+            let buffered = writer.into_inner()?;
+            let file = buffered.into_inner().map_err(|e| failed(&path, e.error()))?;
+            Ok(file.metadata().map_err(|e| failed(&path, &e))?.len())
+        };
+        match write() {
+            Ok(bytes) => {
+                self.spilled.fetch_add(bytes, Ordering::Relaxed);
+                Ok(Spilled { path, bytes, schema: batch.schema(), memory: self.clone() })
+            }
+            Err(e) => {
+                let _ = std::fs::remove_file(&path);
+                Err(e)
+            }
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(folder) = self.folder.lock().take() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+fn failed(path: &std::path::Path, e: &std::io::Error) -> Error {
+    Error::io(format!("state could not be moved to disk: '{}': {e}", path.display()))
+        .with_hint("TMPDIR names the place; 'affluent.state.memory-limit' says how much stays in memory")
+}
+
+/// A batch in a file, which goes when this goes.
+#[derive(Debug)]
+pub struct Spilled {
+    path: PathBuf,
+    bytes: u64,
+    schema: SchemaRef,
+    memory: Arc<Memory>,
+}
+
+impl Spilled {
+    /// The columns, read again.
+    pub fn load(&self) -> Result<Vec<ArrayRef>> {
+        let file = File::open(&self.path).map_err(|e| failed(&self.path, &e))?;
+        let mut reader = StreamReader::try_new(BufReader::new(file), None)?;
+        match reader.next().transpose()? {
+            Some(batch) => Ok(batch.columns().to_vec()),
+            None => {
+                Err(Error::internal(format!("state file of {} columns is empty", self.schema.fields().len())))
+            }
+        }
+    }
+}
+
+impl Drop for Spilled {
+    fn drop(&mut self) {
+        self.memory.spilled.fetch_sub(self.bytes, Ordering::Relaxed);
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Half of the memory that the machine, or the container, has: what state may take if nobody says otherwise.
+pub fn default_limit() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo").and_then(|text| {
+        let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+        line.trim().trim_end_matches("kB").trim().parse::<usize>().ok()?.checked_mul(1024)
+    });
+    let container = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let container = container.iter().find_map(|path| read(path)?.trim().parse::<usize>().ok());
+    let all = machine.into_iter().chain(container).min();
+    all.map_or(usize::MAX, |bytes| bytes / 2)
+}
