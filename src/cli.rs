@@ -4,10 +4,13 @@
 
 pub mod arguments;
 pub mod check;
+pub mod destination;
 pub mod diagnostic;
 pub mod interrupt;
 pub mod logger;
+pub mod options;
 pub mod output;
+pub mod pager;
 pub mod progress;
 pub mod render;
 pub mod scan;
@@ -60,6 +63,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
     }
     match (cli.statements, cli.command) {
         (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
+        (None, Some(Command::Options { name })) => options::print(name.as_deref(), output),
         (None, Some(Command::Run { files, from_savepoint, fresh })) => {
             let mut common = cli.common;
             let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
@@ -72,7 +76,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             run_files(&common, output, &files)
         }
         (None, Some(Command::Check { files })) => {
-            let sources = files.iter().map(|file| script::read(file)).collect::<Result<Vec<_>>>()?;
+            let sources = read_all(cli.common.init.iter().chain(&files))?;
             check::check(&session(&cli.common)?, output, &variables(&cli.common), sources)
         }
         (None, Some(Command::Demo(options))) => {
@@ -85,18 +89,24 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
         (None, Some(Command::Completions { shell })) => completions(shell, output),
         (None, None) if std::io::stdin().is_terminal() => {
             let session = session(&cli.common)?;
-            Shell::new(session, output, variables(&cli.common)).run()
+            let init = read_all(&cli.common.init)?;
+            Shell::new(session, output, variables(&cli.common), init).run()
         }
         (None, None) => run(&cli.common, output, vec![script::read_stdin()?]),
     }
 }
 
-fn run_files(common: &Common, output: Output, files: &[PathBuf]) -> Result<u8> {
-    let sources = files.iter().map(|file| script::read(file)).collect::<Result<Vec<_>>>()?;
-    run(common, output, sources)
+fn read_all<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<SourceText>> {
+    files.into_iter().map(|file| script::read(file)).collect()
 }
 
+fn run_files(common: &Common, output: Output, files: &[PathBuf]) -> Result<u8> {
+    run(common, output, read_all(files)?)
+}
+
+/// Runs the files of `--init` and then these.
 fn run(common: &Common, output: Output, sources: Vec<SourceText>) -> Result<u8> {
+    let sources = read_all(&common.init)?.into_iter().chain(sources).collect();
     Ok(Runner::new(session(common)?, output, variables(common)).run(sources))
 }
 

@@ -23,6 +23,9 @@ use OptionKind::{Bool, Choice, Duration as Time, Integer, Number, Size, Text};
 /// How the shell shows results.
 pub const RESULT_MODE: &str = "sql-client.execution.result-mode";
 
+/// How long EXPLAIN ANALYZE runs what does not end.
+const ANALYZE_TIME: &str = "affluent.explain-analyze.time";
+
 /// All settings.
 pub const SETTINGS: &[OptionDef] = &[
     OptionDef::new(
@@ -86,6 +89,12 @@ pub const SETTINGS: &[OptionDef] = &[
         Choice(&["false"]),
         "false",
         "distinct aggregates are not split",
+    ),
+    OptionDef::new(
+        ANALYZE_TIME,
+        Time,
+        "10 s",
+        "after which time EXPLAIN ANALYZE stops what does not end by itself",
     ),
     OptionDef::new("table.dml-sync", Bool, "false", "INSERT waits until its job has ended"),
     OptionDef::new(
@@ -275,7 +284,8 @@ impl Config {
         if key == "parallelism.default" && parse_integer(value)? > MOST_TASKS {
             return Err(Error::option(format!("setting '{key}' is at most {MOST_TASKS}")));
         }
-        if key == "table.exec.async-lookup.timeout" && parse_duration(value)?.is_zero() {
+        if matches!(key, "table.exec.async-lookup.timeout" | ANALYZE_TIME) && parse_duration(value)?.is_zero()
+        {
             return Err(Error::option(format!("setting '{key}' must be longer than 0")));
         }
         self.values.insert(key.to_string(), value.to_string());
@@ -350,6 +360,11 @@ impl Config {
     /// `table.exec.state.ttl`; `None`: state is kept for ever.
     pub fn state_ttl(&self) -> Option<Duration> {
         parse_duration(self.get("table.exec.state.ttl")).ok().filter(|ttl| !ttl.is_zero())
+    }
+
+    /// `affluent.explain-analyze.time`.
+    pub fn analyze_time(&self) -> Duration {
+        parse_duration(self.get(ANALYZE_TIME)).unwrap_or(Duration::from_secs(10))
     }
 
     /// `affluent.state.memory-limit`, in bytes.

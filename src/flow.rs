@@ -12,7 +12,7 @@ pub mod operator;
 pub mod restart;
 pub mod task;
 
-pub use job::{CheckpointMetrics, Job, JobMetrics, JobState};
+pub use job::{CheckpointMetrics, Job, JobMetrics, JobState, StageRates};
 pub use mailbox::{Mailbox, Waker};
 pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};
 pub use metrics::StageMetrics;

@@ -103,6 +103,11 @@ impl Functions {
         Self { scalars, planners }
     }
 
+    /// Adds a function of the program that embeds the session, or puts it in the place of one of its name.
+    pub fn add(&mut self, function: Arc<ScalarUDF>) {
+        self.scalars.insert(function.name().to_ascii_lowercase(), function);
+    }
+
     /// The scalar function of a name, whatever its case.
     pub fn scalar(&self, name_lower: &str) -> Option<Arc<ScalarUDF>> {
         match self.scalars.get(name_lower) {

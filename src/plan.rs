@@ -11,6 +11,7 @@
 //! [`lower`] turns its logical plan into a tree of our own operators ([`graph::Node`]), and [`wire`] cuts that into the
 //! fragments that tasks run.
 
+pub mod advice;
 pub mod aggregate;
 pub mod bind;
 pub mod changelog_functions;

@@ -13,19 +13,22 @@ use std::time::{Duration, Instant};
 
 use rustyline::error::ReadlineError;
 
+use crate::cli::destination::Destination;
 use crate::cli::diagnostic;
 use crate::cli::interrupt::{Interrupts, Scope};
 use crate::cli::output::{Fault, Output};
+use crate::cli::pager;
 use crate::cli::progress::{self, Progress};
-use crate::cli::render::visible;
+use crate::cli::render::chart::{Chart, ChartSpec};
+use crate::cli::render::{OutputFormat, Renderer, screen, visible};
 use crate::cli::script;
 use crate::cli::stream::{self, Shown};
 use crate::cli::variables::{Script, Variables};
 use crate::config::RESULT_MODE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Job, JobState};
-use crate::session::{Response, Session};
-use crate::sql::SourceText;
+use crate::session::{QueryResult, Response, Session};
+use crate::sql::{SourceText, Statement, StatementKind};
 use command::ShellCommand;
 use editor::Editor;
 
@@ -40,8 +43,37 @@ pub struct Shell {
     interrupts: Arc<Interrupts>,
     variables: Variables,
     timing: bool,
+    /// Long results go to a pager.
+    paging: bool,
+    /// The last statement that can be run again.
+    last: Option<String>,
+    /// Queries are drawn like this in place of being shown.
+    plot: Option<ChartSpec>,
+    /// Scripts that run before the first prompt.
+    init: Vec<SourceText>,
     /// Jobs whose end was not told yet.
     jobs: Vec<(Arc<Job>, Arc<Script>)>,
+}
+
+/// A statement as if it had been typed.
+fn typed(sql: &str) -> Arc<Script> {
+    Arc::new(Script::plain(SourceText::new(TYPED, sql)))
+}
+
+/// Whether a statement can be run again and again: it changes nothing.
+fn repeatable(statement: &Statement) -> bool {
+    use StatementKind::*;
+    match &statement.kind {
+        Query(_)
+        | Show(_)
+        | ShowSettings
+        | Describe(_)
+        | DescribeFile(_)
+        | DescribeJob(_)
+        | Explain { .. } => true,
+        ExplainAnalyze { statement, .. } => matches!(**statement, Query(_)),
+        _ => false,
+    }
 }
 
 /// Whether the shell goes on.
@@ -52,11 +84,22 @@ enum Step {
 }
 
 impl Shell {
-    /// A shell on this terminal.
-    pub fn new(session: Session, output: Output, variables: Variables) -> Self {
+    /// A shell on this terminal that runs the scripts of `init` first.
+    pub fn new(session: Session, output: Output, variables: Variables, init: Vec<SourceText>) -> Self {
         let session = Arc::new(session);
         let interrupts = Interrupts::listen(session.clone(), Scope::Shell);
-        Self { session, output, interrupts, variables, timing: false, jobs: Vec::new() }
+        Self {
+            session,
+            output,
+            interrupts,
+            variables,
+            timing: false,
+            paging: true,
+            last: None,
+            plot: None,
+            init,
+            jobs: Vec::new(),
+        }
     }
 
     /// Reads and executes until the user leaves; gives the exit status.
@@ -72,6 +115,16 @@ impl Shell {
             );
             if self.output.line(&banner).is_err() {
                 return Ok(0);
+            }
+        }
+        for source in std::mem::take(&mut self.init) {
+            match self.source(source) {
+                Ok(Step::Next) => {}
+                Ok(Step::Leave) | Err(Fault::Closed) => {
+                    self.leave();
+                    return Ok(0);
+                }
+                Err(Fault::Error(e)) => diagnostic::show_plain(&e, self.output.stderr_color),
             }
         }
         loop {
@@ -111,7 +164,10 @@ impl Shell {
     fn command(&mut self, command: ShellCommand) -> Result<Step, Fault> {
         let sql = match command {
             ShellCommand::Quit => return Ok(Step::Leave),
-            ShellCommand::Help => return self.output.line(command::HELP).map(|()| Step::Next),
+            ShellCommand::Help => {
+                let pager = self.pager();
+                return self.output.paged(pager, |output| output.line(command::HELP)).map(|()| Step::Next);
+            }
             ShellCommand::Clear => {
                 if self.output.target.terminal {
                     self.output.buffer().extend_from_slice(b"\x1b[H\x1b[2J\x1b[3J");
@@ -121,18 +177,120 @@ impl Shell {
             }
             ShellCommand::Timing => {
                 self.timing = !self.timing;
-                let state = if self.timing { "on" } else { "off" };
-                return self.output.line(&format!("Timing is {state}.")).map(|()| Step::Next);
+                return self.tell_switch("Timing", self.timing);
+            }
+            ShellCommand::Vertical(to) => {
+                self.output.vertical = to.unwrap_or(!self.output.vertical);
+                return self.tell_switch("A line per column", self.output.vertical);
+            }
+            ShellCommand::Pager(to) => {
+                self.paging = to.unwrap_or(!self.paging);
+                if self.paging && pager::command().is_none() {
+                    self.output.note("there is no pager: neither AFFLUENT_PAGER nor PAGER, nor less");
+                }
+                return self.tell_switch("The pager", self.paging);
+            }
+            ShellCommand::Output(to) => {
+                // The last one first: it may be the same file.
+                self.output.send_results_to(None);
+                if let Some(to) = to {
+                    let destination = Destination::open(&to, self.output.asked())?;
+                    self.output.note(format_args!("Results go to {}.", destination.name()));
+                    self.output.send_results_to(Some(destination));
+                }
+                return Ok(Step::Next);
+            }
+            ShellCommand::Watch { every, statement } => return self.watch(every, statement),
+            ShellCommand::Plot { spec, query } => {
+                let query = self.again(query, "\\plot")?;
+                self.plot = Some(spec);
+                let shown = self.script(&typed(&query));
+                self.plot = None;
+                return shown;
             }
             ShellCommand::Include(path) => return self.include(Path::new(&path)),
             ShellCommand::Tables => "SHOW TABLES".to_string(),
             ShellCommand::Describe(table) => format!("DESCRIBE {table}"),
         };
-        self.script(&Arc::new(Script::plain(SourceText::new(TYPED, &sql))))
+        self.script(&typed(&sql))
+    }
+
+    fn tell_switch(&mut self, what: &str, on: bool) -> Result<Step, Fault> {
+        let state = if on { "on" } else { "off" };
+        self.output.line(&format!("{what} is {state}.")).map(|()| Step::Next)
+    }
+
+    /// The statement that a command names, or the last one; it must be a single one that can be run again.
+    fn again(&self, statement: Option<String>, command: &str) -> Result<String> {
+        let text = statement.or_else(|| self.last.clone()).ok_or_else(|| {
+            Error::syntax("there is no statement yet that can be run again")
+                .with_hint(format!("run a query first, or write it behind: {command} SELECT ..."))
+        })?;
+        let statements = self.session.parse(&SourceText::new(TYPED, &text))?;
+        let fits = |s: &Statement| match command {
+            "\\plot" => matches!(s.kind, StatementKind::Query(_)),
+            _ => repeatable(s),
+        };
+        match statements.as_slice() {
+            [statement] if fits(statement) => Ok(text),
+            _ if command == "\\plot" => Err(Error::syntax("\\plot draws one query")
+                .with_hint("run the query first, or write it behind: \\plot SELECT ...")),
+            _ => Err(Error::syntax(format!("{command} takes one statement that changes nothing"))
+                .with_hint("a query, SHOW, DESCRIBE or EXPLAIN")),
+        }
+    }
+
+    /// Runs a statement again and again until the user stops it or it fails. On a terminal each run takes the
+    /// place of the one before.
+    fn watch(&mut self, every: Duration, statement: Option<String>) -> Result<Step, Fault> {
+        let text = self.again(statement, "\\watch")?;
+        let script = typed(&text);
+        let mut first = true;
+        loop {
+            self.output.refresh_width();
+            if self.output.results_on_terminal() {
+                let clear: &[u8] = if first { b"\x1b[H\x1b[2J" } else { b"\x1b[H\x1b[J" };
+                self.output.buffer().extend_from_slice(clear);
+                let mut head = String::new();
+                let title = format!("Every {} s: {}", every.as_secs_f64(), text.replace('\n', " "));
+                visible::push_cut(&visible::lines(&title), self.output.target.width.unwrap_or(80), &mut head);
+                head.push('\n');
+                self.output.buffer().extend_from_slice(head.as_bytes());
+            }
+            first = false;
+            let paging = std::mem::replace(&mut self.paging, false);
+            let ran = self.statements(&script);
+            self.paging = paging;
+            match ran {
+                Ok(Step::Next) if self.interrupts.requested() => return Ok(Step::Next),
+                Ok(Step::Next) => {}
+                Err(Fault::Error(e)) if e.kind() == ErrorKind::Cancelled => return Ok(Step::Next),
+                Err(Fault::Error(e)) => {
+                    diagnostic::show(&e, &script, self.output.stderr_color);
+                    return Ok(Step::Next);
+                }
+                other => return other,
+            }
+            self.interrupts.statement();
+            let stopped = self.interrupts.wait(every);
+            self.interrupts.idle();
+            if stopped {
+                self.output.line("")?;
+                return Ok(Step::Next);
+            }
+        }
+    }
+
+    fn pager(&self) -> Option<String> {
+        if self.paging { pager::command() } else { None }
     }
 
     fn include(&mut self, path: &Path) -> Result<Step, Fault> {
         let source = script::read(path)?;
+        self.source(source)
+    }
+
+    fn source(&mut self, source: SourceText) -> Result<Step, Fault> {
         match self.variables.expand(source.clone()) {
             Ok(script) => self.script(&Arc::new(script)),
             Err(e) => {
@@ -160,6 +318,9 @@ impl Shell {
         for statement in &self.session.parse(&script.expanded)? {
             self.interrupts.statement();
             let response = self.session.execute(statement);
+            if response.is_ok() && repeatable(statement) {
+                self.last = script.expanded.text.get(statement.range.clone()).map(str::to_string);
+            }
             let shown = response.map_err(Fault::Error).and_then(|r| self.show(r, script));
             self.interrupts.idle();
             if shown? == Step::Leave {
@@ -175,14 +336,28 @@ impl Shell {
     fn show(&mut self, response: Response, script: &Arc<Script>) -> Result<Step, Fault> {
         match response {
             Response::Done(text) if text.is_empty() => self.output.line("OK")?,
-            Response::Done(text) | Response::Text(text) => {
-                let text = if self.output.target.terminal { visible::lines(&text) } else { text };
-                self.output.line(&text)?;
+            Response::Done(text) => {
+                self.output.line(&visible::lines(&text))?;
+            }
+            Response::Text(text) => {
+                let pager = self.pager();
+                self.output.paged(pager, |output| {
+                    output.result(|output| {
+                        let safe = output.target.terminal;
+                        output.line(&if safe { visible::lines(&text) } else { text })
+                    })
+                })?;
             }
             Response::Table(batch) => {
-                let target = self.output.target;
-                target.table(&batch, self.output.buffer())?;
-                self.output.flush()?;
+                self.output.set_result_mode(&self.session.setting(RESULT_MODE));
+                let pager = self.pager();
+                self.output.paged(pager, |output| {
+                    output.result(|output| {
+                        let target = output.target;
+                        target.table(&batch, output.buffer())?;
+                        output.flush()
+                    })
+                })?;
             }
             Response::Job(job) => {
                 let running = job.state() == JobState::Running;
@@ -192,27 +367,49 @@ impl Shell {
                     self.output.line(&format!("Job {} runs in the background. {hint}.", job.id))?;
                 }
             }
-            Response::Query(mut query) => {
-                self.output.set_result_mode(&self.session.setting(RESULT_MODE));
-                let mut progress = Progress::new(&self.output, self.output.target.terminal);
-                let shown = stream::show(&mut query, &mut self.output, &self.interrupts, &mut progress);
-                progress.clear();
-                if shown? == Shown::Cancelled {
-                    // Dropping it cancels the job; its tasks are gone before the prompt is back, unless
-                    // the user does not want to wait.
-                    while query.job().wait_for(Duration::from_millis(200)).is_none() {
-                        if self.interrupts.count() > 1 {
-                            self.output.note(format_args!("job {} is still stopping", query.job().id));
-                            break;
-                        }
-                    }
-                }
-            }
+            Response::Query(query) => self.query(query)?,
             Response::Quit => return Ok(Step::Leave),
             Response::Clear => return self.command(ShellCommand::Clear),
             Response::Help => return self.command(ShellCommand::Help),
         }
         Ok(Step::Next)
+    }
+
+    /// Shows the rows of a query, as a chart with [`Shell::plot`].
+    fn query(&mut self, mut query: QueryResult) -> Result<(), Fault> {
+        self.output.set_result_mode(&self.session.setting(RESULT_MODE));
+        let lists = matches!(self.output.target.format, OutputFormat::Tableau | OutputFormat::Vertical);
+        // A stream without end is watched, not read.
+        let pager = self.pager().filter(|_| lists && self.plot.is_none() && query.is_bounded());
+        let mut progress = Progress::new(&self.output, self.output.results_on_terminal());
+        let (plot, interrupts) = (self.plot.clone(), self.interrupts.clone());
+        let mut cancelled = false;
+        let shown = self.output.paged(pager, |output| {
+            output.result(|output| {
+                let renderer: Box<dyn Renderer> = match &plot {
+                    Some(spec) => {
+                        let (schema, color) = (query.schema().clone(), output.stdout_color);
+                        Box::new(Chart::new(schema, spec, output.target, color, screen::terminal_size)?)
+                    }
+                    None => output.target.renderer(query.schema().clone())?,
+                };
+                let shown = stream::show_with(&mut query, renderer, output, &interrupts, &mut progress)?;
+                cancelled = shown == Shown::Cancelled;
+                Ok(())
+            })
+        });
+        progress.clear();
+        shown?;
+        // Where the reader has gone, nobody wants the rest.
+        query.job().cancel();
+        // Its tasks are gone before the prompt is back, unless the user does not want to wait.
+        while query.job().wait_for(Duration::from_millis(200)).is_none() {
+            if self.interrupts.count() > u32::from(cancelled) {
+                self.output.note(format_args!("job {} is still stopping", query.job().id));
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Tells of background jobs that have ended.
@@ -233,6 +430,7 @@ impl Shell {
 
     /// Cancels what still runs and waits for its end.
     fn leave(&mut self) {
+        self.output.send_results_to(None);
         self.tell_ended();
         self.interrupts.statement();
         let running: Vec<_> =

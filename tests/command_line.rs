@@ -194,7 +194,16 @@ fn check_tells_all_errors_at_once_and_runs_nothing() {
 
 #[test]
 fn the_shipped_pipelines_are_right() {
-    let variables = ["STRATEGY=CACHED", "EVENTS=100", "EVENTS_PATH=/tmp", "SIDE_INPUT=/tmp", "OUTPUT=/tmp"];
+    // An empty folder: where there are other files, they are looked into.
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| format!("{name}={}", folder.path().display());
+    let variables = [
+        "STRATEGY=CACHED".to_string(),
+        "EVENTS=100".into(),
+        at("EVENTS_PATH"),
+        at("SIDE_INPUT"),
+        at("OUTPUT"),
+    ];
     let check = |files: &[String]| {
         let mut arguments = vec!["check", "-o", "json"];
         variables.iter().for_each(|v| arguments.extend(["--var", v]));
@@ -244,4 +253,81 @@ fn late_rows_are_counted() {
     );
     let (_, _, err) = run(&["-v", "-c", &sql, "-o", "json"]);
     assert!(err.contains("1 late rows left out"), "{err}");
+}
+
+#[test]
+fn init_files_run_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let init = folder.path().join("init.sql");
+    std::fs::write(&init, "CREATE VIEW v AS SELECT ${N} AS n;").expect("a file");
+    let init = init.display().to_string();
+    let (status, out, err) = run(&["-i", &init, "-c", "SELECT n FROM v", "--var", "N=7"]);
+    assert_eq!((status, out.as_str(), err.as_str()), (0, "{\"op\":\"+I\",\"n\":7}\n", ""));
+    let query = folder.path().join("query.sql");
+    std::fs::write(&query, "SELECT n FROM v; SELECT n FROM w;").expect("a file");
+    let query = query.display().to_string();
+    let (status, out, _) = run(&["check", &query, "--init", &init, "--var", "N=7", "-o", "json"]);
+    assert_eq!((status, out.lines().count()), (2, 1), "only w is unknown: {out}");
+    assert_eq!(run(&["-i", "no-such-file.sql", "-c", "SELECT 1"]).0, 2);
+}
+
+#[test]
+fn running_jobs_tell_their_figures() {
+    let mut child = affluent(&["-o", "none", "--report-every", "10 ms", "-c", ENDLESS])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut err = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains("rows_in=") || line.contains("rows_in=0 ") {
+        line.clear();
+        assert!(err.read_line(&mut line).expect("a line") > 0, "it ended");
+    }
+    assert!(line.starts_with("ts=") && line.contains(" level=info job=1 name=collect rows_in="), "{line}");
+    assert!(line.contains(" in_per_s=") && line.ends_with('\n'), "{line}");
+    signal(&child, "INT");
+    drop(err);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let sql = "SELECT n FROM (VALUES (1)) AS t(n)";
+    let (status, _, err) = run(&["-q", "--report-every", "1 ms", "-c", sql]);
+    assert_eq!((status, err.as_str()), (0, ""), "quiet");
+}
+
+#[test]
+fn check_advises() {
+    let script = "CREATE TABLE ticks (id STRING) WITH ('connector' = 'datagen');\n\
+                  CREATE TABLE info (id STRING, name STRING) WITH ('connector' = 'http',\n\
+                  'url' = 'http://127.0.0.1:1/{id}', 'lookup.partial-cache.max-rows' = '10');\n\
+                  SET 'table.exec.mini-batch.size' = '5';\n\
+                  SELECT * FROM ticks AS t LEFT JOIN info AS i ON t.id = i.id;\n";
+    let (status, out, err) = with_input(&["check", "-", "-o", "json"], script);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let found: Vec<(u64, String)> = out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|v| (v["line"].as_u64().expect("a line"), v["message"].as_str().expect("text").to_string()))
+        .collect();
+    let lines: Vec<u64> = found.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [2, 4, 5], "{out}");
+    assert!(found[2].1.contains("once for every row"), "{out}");
+}
+
+#[test]
+fn options_are_a_page() {
+    let (status, out, err) = run(&["options"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.starts_with("# Options\n") && out.contains("## Connector `http`"), "{out}");
+    let (status, out, _) = run(&["options", "json"]);
+    assert!(status == 0 && out.contains("| `json.ignore-parse-errors` |"), "{out}");
+    let (status, _, err) = run(&["options", "htp"]);
+    assert!(status == 2 && err.contains("did you mean 'http'?"), "{err}");
+}
+
+#[test]
+fn every_command_has_examples() {
+    for command in ["run", "check", "demo", "sensor-api", "options", "completions"] {
+        let (status, out, _) = run(&[command, "--help"]);
+        assert!(status == 0 && out.contains("Examples:\n  affluent "), "{command}: {out}");
+    }
 }

@@ -1,76 +1,17 @@
 //! The shell on a pseudo-terminal.
 #![allow(missing_docs)]
 
+#[path = "shell/commands.rs"]
+mod commands;
+#[path = "shell/input.rs"]
+mod input;
+#[path = "shell/terminal.rs"]
+mod terminal;
+
 use std::process::Command;
-use std::time::Duration;
 
-use expectrl::process::unix::WaitStatus;
-use expectrl::session::OsSession;
-use expectrl::{ControlCode, Eof, Expect, Session};
-
-const PROMPT: &str = "affluent> ";
-
-/// A shell with its own, empty state folder, in a terminal of `columns` columns.
-struct Terminal {
-    session: OsSession,
-    _state: tempfile::TempDir,
-}
-
-impl Terminal {
-    fn start(columns: u16, arguments: &[&str]) -> Self {
-        let state = tempfile::tempdir().expect("a folder for the history");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_affluent"));
-        command
-            .args(arguments)
-            .env("XDG_STATE_HOME", state.path())
-            .env("TERM", "xterm")
-            .env("TZ", "UTC")
-            .env_remove("NO_COLOR");
-        let mut session = Session::spawn(command).expect("the shell starts");
-        session.get_process_mut().set_window_size(columns, 40).expect("a size");
-        session.set_expect_timeout(Some(Duration::from_secs(20)));
-        Self { session, _state: state }
-    }
-
-    /// A shell without colours that has shown its first prompt.
-    fn plain() -> Self {
-        let mut terminal = Self::start(100, &["--color", "never"]);
-        terminal.expect(PROMPT);
-        terminal
-    }
-
-    fn expect(&mut self, text: &str) {
-        if let Err(e) = self.session.expect(text) {
-            panic!("{text:?} did not appear: {e}");
-        }
-    }
-
-    fn line(&mut self, text: &str) {
-        self.session.send(text).expect("the shell reads");
-        self.session.send("\r").expect("the shell reads");
-    }
-
-    /// A statement that shows nothing but that it was done. The prompt alone would not tell: it is drawn
-    /// again while a long line is typed.
-    fn statement(&mut self, text: &str) {
-        self.line(text);
-        self.expect("OK\r\n");
-        self.expect(PROMPT);
-    }
-
-    fn key(&mut self, key: ControlCode) {
-        self.session.send(key).expect("the shell reads");
-    }
-
-    /// Waits for the end and gives the exit status.
-    fn end(mut self) -> i32 {
-        self.session.expect(Eof).expect("the end");
-        match self.session.get_process().wait().expect("a status") {
-            WaitStatus::Exited(_, status) => status,
-            other => panic!("{other:?}"),
-        }
-    }
-}
+use expectrl::{ControlCode, Expect};
+use terminal::{ENDLESS, PROMPT, Terminal};
 
 #[test]
 fn banner_prompt_and_control_d() {
@@ -163,7 +104,7 @@ fn backspace_joins_lines() {
     terminal.line("");
     terminal.expect("error");
     terminal.expect(PROMPT);
-    let history = terminal._state.path().join("affluent/history");
+    let history = terminal.state.path().join("affluent/history");
     let history = std::fs::read_to_string(history).expect("the history");
     assert!(history.contains("\nSELEC 1;\n"), "{history:?}");
     terminal.line("\\q");
@@ -190,15 +131,11 @@ fn the_history_outlives_the_shell() {
     let mut terminal = Terminal::plain();
     terminal.line("HELP;");
     terminal.expect(PROMPT);
-    let history = terminal._state.path().join("affluent/history");
+    let history = terminal.state.path().join("affluent/history");
     assert!(std::fs::read_to_string(history).expect("the history").contains("HELP;"));
     terminal.line("\\q");
     assert_eq!(terminal.end(), 0);
 }
-
-/// A stream without end.
-const ENDLESS: &str = "CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '50', \
-     'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000');";
 
 #[test]
 fn select_one() {

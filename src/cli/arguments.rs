@@ -1,6 +1,7 @@
 //! The arguments of the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -12,6 +13,7 @@ Examples:
   affluent -c \"SELECT 1 + 1\"                 run statements and exit
   affluent run pipeline.sql                  run a pipeline; Ctrl-C stops it cleanly
   affluent run ddl.sql query.sql -o csv      several files, one session
+  affluent -i tables.sql                     a shell that knows the tables of a file
   affluent run p.sql --set enrichment.strategy=CACHED --var INPUT=data.jsonl
   cat p.sql | affluent run -                 statements from standard input
 
@@ -21,7 +23,9 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   affluent run pipeline.sql
   affluent run ddl.sql query.sql -o json > rows.jsonl
+  affluent run query.sql -i ddl.sql
   INPUT=data.jsonl affluent run pipeline.sql
+  affluent run pipeline.sql --report-every '1 min' 2>> figures.log
   affluent run pipeline.sql --var INPUT=data.jsonl --set parallelism.default=2
   affluent run pipeline.sql --set execution.checkpointing.interval=10s   goes on where it was when run again
   affluent run pipeline.sql --from-savepoint savepoints/savepoint-1";
@@ -62,6 +66,10 @@ pub struct Common {
     #[arg(long, value_name = "NAME=VALUE", global = true, value_parser = variable)]
     pub var: Vec<(String, String)>,
 
+    /// SQL files to run before anything else, such as definitions of tables; may be given several times
+    #[arg(short, long, value_name = "FILE.sql", global = true)]
+    pub init: Vec<PathBuf>,
+
     /// How results are written; default: tableau on a terminal, json elsewhere
     #[arg(short, long, value_name = "FORMAT", global = true)]
     pub output: Option<OutputFormat>,
@@ -73,6 +81,10 @@ pub struct Common {
     /// A summary at the end even without a terminal
     #[arg(short, long, global = true)]
     pub verbose: bool,
+
+    /// Without a terminal, a line of figures on standard error so often while jobs run; 0: never
+    #[arg(long, value_name = "DURATION", global = true, default_value = "10 s", value_parser = duration)]
+    pub report_every: Duration,
 
     /// Colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
@@ -145,6 +157,23 @@ pub enum KernelCommand {
         connection_file: PathBuf,
     },
 }
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  affluent demo
+  affluent demo --latency 5ms --sensors 100000
+  affluent demo --events 10000000 --skew 1.1";
+
+const OPTIONS_EXAMPLES: &str = "\
+Examples:
+  affluent options http
+  affluent options settings
+  affluent options > options.md";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  affluent completions bash > ~/.local/share/bash-completion/completions/affluent
+  affluent completions zsh > ~/.zfunc/_affluent
+  affluent completions fish > ~/.config/fish/completions/affluent.fish";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -174,6 +203,7 @@ pub enum Command {
     },
 
     /// The sensor network, complete: a stream, the sensor API, three strategies compared
+    #[command(after_help = DEMO_EXAMPLES)]
     Demo(crate::demo::DemoOptions),
 
     /// The demonstration's lookup service alone, with latency and faults as ordered
@@ -184,11 +214,16 @@ pub enum Command {
     #[cfg(feature = "kernel")]
     #[command(subcommand, after_help = KERNEL_EXAMPLES)]
     Kernel(KernelCommand),
+    /// Print every option of connectors, formats and lookups, and every setting, as Markdown
+    #[command(after_help = OPTIONS_EXAMPLES)]
+    Options {
+        /// A connector, a format, `lookup`, `hint`, `watermark` or `settings`; without it, all
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
 
     /// Print a completion script for a shell
-    #[command(
-        after_help = "Example:\n  affluent completions bash > ~/.local/share/bash-completion/completions/affluent"
-    )]
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell
         shell: CompletionShell,
@@ -204,6 +239,10 @@ pub enum CompletionShell {
     Zsh,
     /// Fish
     Fish,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::catalog::options::parse_duration(text).map_err(|e| e.to_string())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -260,6 +299,15 @@ mod tests {
     }
 
     #[test]
+    fn init_files_and_reports() {
+        let cli =
+            parse(&["run", "c.sql", "-i", "a.sql", "--init", "b.sql", "--report-every", "500 ms"]).unwrap();
+        assert_eq!(cli.common.init, [PathBuf::from("a.sql"), PathBuf::from("b.sql")]);
+        assert_eq!(cli.common.report_every, Duration::from_millis(500));
+        assert_eq!(parse(&[]).unwrap().common.report_every, Duration::from_secs(10));
+    }
+
+    #[test]
     fn wrong_arguments_exit_with_2() {
         for args in [
             &["run"][..],
@@ -269,6 +317,7 @@ mod tests {
             &["nonsense"],
             &["completions", "tcsh"],
             &["-q", "-v"],
+            &["--report-every", "soon"],
         ] {
             assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
         }

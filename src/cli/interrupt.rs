@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::flow::Job;
@@ -39,6 +39,8 @@ pub struct Interrupts {
     before: AtomicU64,
     /// The query in the foreground.
     query: Mutex<Weak<Job>>,
+    /// Told of each signal.
+    arrived: (Mutex<()>, Condvar),
     /// How the terminal was before the shell took it.
     terminal: Option<rustix::termios::Termios>,
 }
@@ -52,6 +54,7 @@ impl Interrupts {
             count: AtomicU32::new(0),
             before: AtomicU64::new(u64::MAX),
             query: Mutex::new(Weak::new()),
+            arrived: Default::default(),
             terminal: rustix::termios::tcgetattr(std::io::stdin()).ok(),
         });
         if let Err(e) = interrupts.clone().start() {
@@ -68,6 +71,26 @@ impl Interrupts {
     /// Whether the user asked to stop.
     pub fn requested(&self) -> bool {
         self.count() > 0
+    }
+
+    /// Waits until the user asks to stop, at most so long; whether that was asked.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let deadline = std::time::Instant::now().checked_add(timeout);
+        let (lock, arrived) = &self.arrived;
+        let mut guard = lock.lock();
+        while !self.requested() {
+            let timed_out = match deadline {
+                Some(deadline) => arrived.wait_until(&mut guard, deadline).timed_out(),
+                None => {
+                    arrived.wait(&mut guard);
+                    false
+                }
+            };
+            if timed_out {
+                break;
+            }
+        }
+        self.requested()
     }
 
     /// A statement begins: what it starts from now on is what a signal stops.
@@ -132,6 +155,9 @@ impl Interrupts {
     /// Does what SIGINT does.
     pub fn interrupted(&self) {
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        // Under the lock, so that nobody is between looking and waiting.
+        drop(self.arrived.0.lock());
+        self.arrived.1.notify_all();
         if self.scope == Scope::Script && count > 1 {
             std::process::exit(INTERRUPTED.into());
         }

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arguments::{ColorChoice, Common};
+use super::destination::Destination;
+use super::pager::Pager;
 use super::render::{OutputFormat, Target};
 use crate::error::Error;
 
@@ -50,9 +52,18 @@ pub struct Output {
     pub quiet: bool,
     /// More notes.
     pub verbose: bool,
-    /// The format that arguments and terminal ask for.
-    asked: OutputFormat,
+    /// How often figures are told where standard error is no terminal; zero: never.
+    pub report_every: std::time::Duration,
+    /// A line per column in place of a box.
+    pub vertical: bool,
+    /// The format that the arguments ask for, and what it is without them.
+    asked: (Option<OutputFormat>, OutputFormat),
     buffer: Vec<u8>,
+    /// Where results go instead.
+    destination: Option<Destination>,
+    /// What is written now is a result, for the destination.
+    away: bool,
+    pager: Option<Pager>,
 }
 
 impl Output {
@@ -70,11 +81,11 @@ impl Output {
                     && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
             }
         };
-        let asked = common.output.unwrap_or(default);
         Self {
-            asked,
+            asked: (common.output, default),
+            vertical: false,
             target: Target {
-                format: asked,
+                format: common.output.unwrap_or(default),
                 terminal,
                 width: if terminal { terminal_width(io::stdout()) } else { None },
             },
@@ -83,16 +94,83 @@ impl Output {
             stdout_color: color(terminal),
             quiet: common.quiet,
             verbose: common.verbose,
+            report_every: common.report_every,
             buffer: Vec::new(),
+            destination: None,
+            away: false,
+            pager: None,
         }
+    }
+
+    /// Where results go from now on; `None`: to standard output. What the command behind the last one says
+    /// about its end is noted.
+    pub fn send_results_to(&mut self, destination: Option<Destination>) {
+        let last = std::mem::replace(&mut self.destination, destination);
+        if let Some(complaint) = last.and_then(Destination::close) {
+            self.note(complaint);
+        }
+    }
+
+    /// The format that the arguments ask for.
+    pub fn asked(&self) -> Option<OutputFormat> {
+        self.asked.0
+    }
+
+    /// Whether results go to standard output and that is a terminal.
+    pub fn results_on_terminal(&self) -> bool {
+        self.target.terminal && self.destination.is_none()
+    }
+
+    /// Shows a result where results go. A command that has gone takes its results with it: they go to standard
+    /// output again.
+    pub fn result(&mut self, show: impl FnOnce(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        let Some(destination) = &self.destination else { return show(self) };
+        let target = std::mem::replace(&mut self.target, destination.target);
+        self.away = true;
+        let shown = show(self).and_then(|()| self.flush());
+        self.buffer.clear();
+        self.away = false;
+        self.target = target;
+        match (shown, &self.destination) {
+            (Err(Fault::Closed), Some(destination)) => {
+                let name = destination.name().to_string();
+                self.note(format_args!("'{name}' reads no more: results are shown here again"));
+                self.send_results_to(None);
+                Ok(())
+            }
+            (shown, _) => shown,
+        }
+    }
+
+    /// Shows a result that is longer than the terminal in a pager. That the user leaves it is its end.
+    pub fn paged(
+        &mut self,
+        pager: Option<String>,
+        show: impl FnOnce(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let height = if self.results_on_terminal() { terminal_height(io::stdout()) } else { None };
+        self.pager = pager.zip(height).map(|(command, height)| Pager::new(command, height));
+        let shown = show(self).and_then(|()| self.flush());
+        let Some(pager) = self.pager.take() else { return shown };
+        let left = pager.is_open() && matches!(shown, Err(Fault::Closed));
+        pager.finish();
+        if left {
+            self.buffer.clear();
+            return Ok(());
+        }
+        shown
     }
 
     /// What `sql-client.execution.result-mode` says goes before what the arguments say.
     pub fn set_result_mode(&mut self, mode: &str) {
-        self.target.format = match mode.to_ascii_lowercase().as_str() {
+        let format = match mode.to_ascii_lowercase().as_str() {
             "table" => OutputFormat::Table,
             "tableau" | "changelog" => OutputFormat::Tableau,
-            _ => self.asked,
+            _ => self.asked.0.unwrap_or(self.asked.1),
+        };
+        self.target.format = match format {
+            OutputFormat::Tableau if self.vertical => OutputFormat::Vertical,
+            format => format,
         };
     }
 
@@ -116,11 +194,27 @@ impl Output {
 
     /// Writes all that is waiting.
     pub fn flush(&mut self) -> Result<(), Fault> {
-        if self.buffer.is_empty() {
+        if let (Some(destination), true) = (&mut self.destination, self.away) {
+            let written = destination.write(&self.buffer);
+            self.buffer.clear();
+            return written;
+        }
+        let bytes = match &mut self.pager {
+            Some(pager) => match pager.take(&self.buffer) {
+                Ok(rest) => rest,
+                Err(fault) => {
+                    self.buffer.clear();
+                    return Err(fault);
+                }
+            },
+            None => &self.buffer,
+        };
+        if bytes.is_empty() {
+            self.buffer.clear();
             return Ok(());
         }
         let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
         self.buffer.clear();
         Ok(written?)
     }

@@ -1,5 +1,8 @@
-//! How far the jobs are: one line on standard error, rewritten in place, and a summary at the end.
+//! How far the jobs are: one line on standard error, rewritten in place, and a summary at the end. Where standard
+//! error is no terminal, a line of `key=value` pairs (logfmt) for each job now and then.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,6 +11,7 @@ use super::output::{self, Output, terminal_width};
 use super::render::visible;
 use crate::flow::{Job, JobState};
 use crate::lookup::LookupMetrics;
+pub use crate::session::figures::thousands;
 
 /// At most so often the line is drawn.
 pub const INTERVAL: Duration = Duration::from_millis(200);
@@ -24,6 +28,16 @@ pub struct Progress {
     /// Rows read when the rate was measured last, and the rate.
     sample: (Instant, u64),
     rate: f64,
+    reports: Option<Reports>,
+}
+
+/// Lines for logs.
+#[derive(Debug)]
+struct Reports {
+    every: Duration,
+    last: Instant,
+    /// Rows read and written by each job at its last line.
+    rows: HashMap<u64, (Instant, u64, u64)>,
 }
 
 impl Progress {
@@ -31,7 +45,16 @@ impl Progress {
     pub fn new(output: &Output, rows_on_terminal: bool) -> Self {
         let now = Instant::now();
         let shown = output.stderr_terminal && !output.quiet && !rows_on_terminal;
-        Self { shown, started: now, drawn: None, sample: (now, 0), rate: 0.0 }
+        let reported = !output.stderr_terminal && !output.quiet && !output.report_every.is_zero();
+        let reports = || Reports { every: output.report_every, last: now, rows: HashMap::new() };
+        Self {
+            shown,
+            started: now,
+            drawn: None,
+            sample: (now, 0),
+            rate: 0.0,
+            reports: reported.then(reports),
+        }
     }
 
     /// Whether a line stands on the terminal now.
@@ -39,9 +62,21 @@ impl Progress {
         self.drawn.is_some()
     }
 
-    /// Draws the line if it is time.
+    /// How long to wait for rows or jobs before the next [`Progress::tick`].
+    pub fn interval(&self) -> Duration {
+        let least = Duration::from_millis(10);
+        self.reports.as_ref().map_or(INTERVAL, |reports| reports.every.clamp(least, INTERVAL))
+    }
+
+    /// Draws the line, or tells the figures, if it is time.
     pub fn tick(&mut self, jobs: &[Arc<Job>]) {
         let now = Instant::now();
+        if let Some(reports) = &mut self.reports
+            && now - reports.last >= reports.every
+        {
+            reports.last = now;
+            jobs.iter().for_each(|job| output::complain(reports.line(job, now)));
+        }
         if !self.shown
             || now - self.started < PATIENCE
             || self.drawn.is_some_and(|last| now - last < INTERVAL)
@@ -58,7 +93,7 @@ impl Progress {
         }
         let mut line = String::new();
         let width = terminal_width(std::io::stderr()).unwrap_or(80);
-        visible::push_cut(&figures.line(self.rate), width.saturating_sub(1), &mut line);
+        visible::push_cut(&figures.line(self.rate, chrono::Utc::now()), width.saturating_sub(1), &mut line);
         output::rewrite_line(&line);
         self.drawn = Some(now);
     }
@@ -68,6 +103,20 @@ impl Progress {
         if self.drawn.take().is_some() {
             output::wipe_line();
         }
+    }
+}
+
+impl Reports {
+    fn line(&mut self, job: &Arc<Job>, now: Instant) -> String {
+        let figures = Figures::of(std::slice::from_ref(job));
+        let (last, rows_in, rows_out) = self.rows.get(&job.id).copied().unwrap_or((job.started, 0, 0));
+        let seconds = (now - last).as_secs_f64().max(1e-3);
+        let rates = [figures.rows_in.saturating_sub(rows_in), figures.rows_out.saturating_sub(rows_out)]
+            .map(|rows| (rows as f64 / seconds) as u64);
+        self.rows.insert(job.id, (now, figures.rows_in, figures.rows_out));
+        let time = chrono::Utc::now();
+        let latency = job.metrics.latency_micros(0.99);
+        figures.report(&job.name, job.id, rates, latency, time)
     }
 }
 
@@ -86,6 +135,8 @@ struct Figures {
     hits: u64,
     misses: u64,
     errors: u64,
+    /// The last of all jobs' watermarks, in milliseconds since the epoch.
+    watermark: Option<i64>,
 }
 
 impl Figures {
@@ -99,6 +150,8 @@ impl Figures {
             sum.late += metrics.late_rows.load(Ordering::Relaxed);
             sum.bytes_in += metrics.bytes_in.load(Ordering::Relaxed);
             sum.bytes_total += metrics.bytes_total.load(Ordering::Relaxed);
+            let watermark = metrics.watermark_millis().filter(|&w| w != i64::MAX);
+            sum.watermark = sum.watermark.into_iter().chain(watermark).min();
             for (_, lookup) in &job.lookups {
                 sum.lookups = true;
                 sum.in_flight += LookupMetrics::get(&lookup.in_flight);
@@ -115,7 +168,62 @@ impl Figures {
         (self.hits > 0).then(|| 100.0 * self.hits as f64 / (self.hits + self.misses) as f64)
     }
 
-    fn line(&self, rate: f64) -> String {
+    /// How far the watermark is behind the clock.
+    fn lag(&self, now: chrono::DateTime<chrono::Utc>) -> Option<i64> {
+        self.watermark.map(|w| now.timestamp_millis().saturating_sub(w))
+    }
+
+    /// A line for logs.
+    fn report(
+        &self,
+        name: &str,
+        id: u64,
+        [rate_in, rate_out]: [u64; 2],
+        latency_micros: u64,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> String {
+        let iso = "%Y-%m-%dT%H:%M:%S%.3fZ";
+        let mut line = format!(
+            "ts={} level=info job={id} name={} rows_in={} rows_out={} in_per_s={rate_in} out_per_s={rate_out}",
+            now.format(iso),
+            logfmt(name),
+            self.rows_in,
+            self.rows_out,
+        );
+        let mut put = |key: &str, value: String| {
+            // Writing into a string does not fail.
+            let _ = write!(line, " {key}={value}");
+        };
+        if self.bytes_total > 0 {
+            let percent = 100.0 * self.bytes_in as f64 / self.bytes_total as f64;
+            put("read_percent", format!("{:.1}", percent.min(100.0)));
+        }
+        if self.lookups {
+            put("lookups_in_flight", self.in_flight.to_string());
+            put("lookup_calls", self.calls.to_string());
+            put("lookup_errors", self.errors.to_string());
+        }
+        if let Some(percent) = self.hit_percent() {
+            put("cache_hit_percent", format!("{percent:.1}"));
+        }
+        if self.skipped > 0 {
+            put("skipped", self.skipped.to_string());
+        }
+        if self.late > 0 {
+            put("late", self.late.to_string());
+        }
+        let watermark = self.watermark.and_then(chrono::DateTime::from_timestamp_millis);
+        if let (Some(watermark), Some(lag)) = (watermark, self.lag(now)) {
+            put("watermark", watermark.format(iso).to_string());
+            put("watermark_lag_ms", lag.to_string());
+        }
+        if latency_micros > 0 {
+            put("latency_p99_ms", format!("{:.1}", latency_micros as f64 / 1e3));
+        }
+        line
+    }
+
+    fn line(&self, rate: f64, now: chrono::DateTime<chrono::Utc>) -> String {
         let mut line = format!(
             "{} rows in · {} out · {}/s",
             thousands(self.rows_in),
@@ -131,6 +239,17 @@ impl Figures {
         if self.bytes_total > 0 {
             let percent = 100.0 * self.bytes_in as f64 / self.bytes_total as f64;
             line.push_str(&format!(" · {:.0}% read", percent.min(100.0)));
+        }
+        let watermark = self.watermark.and_then(chrono::DateTime::from_timestamp_millis);
+        if let (Some(watermark), Some(lag)) = (watermark, self.lag(now)) {
+            let behind = match lag {
+                lag if lag < 0 => String::new(),
+                lag if lag < 60_000 => format!(", {:.1} s behind", lag as f64 / 1e3),
+                lag if lag < 3_600_000 => format!(", {} min behind", lag / 60_000),
+                lag if lag < 86_400_000 => format!(", {} h behind", lag / 3_600_000),
+                lag => format!(", {} d behind", lag / 86_400_000),
+            };
+            line.push_str(&format!(" · watermark {}{behind}", watermark.format("%Y-%m-%d %H:%M:%S")));
         }
         line
     }
@@ -163,6 +282,17 @@ impl Figures {
     }
 }
 
+/// A value of a log line: quoted where it must be.
+fn logfmt(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_string();
+    }
+    let mut safe = String::new();
+    visible::push_text(text, &mut safe);
+    format!("\"{}\"", safe.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 /// One line on what a job did in `took`.
 pub fn summary(job: &Arc<Job>, took: Duration) -> String {
     let state = match job.state() {
@@ -176,28 +306,16 @@ pub fn summary(job: &Arc<Job>, took: Duration) -> String {
     format!("job {} ({name}) {state}: {}", job.id, Figures::of(std::slice::from_ref(job)).summary(took))
 }
 
-/// `1234567` as `1,234,567`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn lines() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0u64, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         let mut figures = Figures { rows_in: 12_345, rows_out: 12_000, ..Figures::default() };
-        assert_eq!(figures.line(4000.4), "12,345 rows in · 12,000 out · 4,000/s");
+        let now = chrono::DateTime::from_timestamp_millis(1_577_880_003_200).unwrap_or_default();
+        assert_eq!(figures.line(4000.4, now), "12,345 rows in · 12,000 out · 4,000/s");
         figures = Figures {
             lookups: true,
             in_flight: 12,
@@ -208,11 +326,20 @@ mod tests {
             skipped: 1,
             bytes_in: 45,
             bytes_total: 100,
+            watermark: Some(1_577_880_000_000),
             ..figures
         };
         assert_eq!(
-            figures.line(1.0),
-            "12,345 rows in · 12,000 out · 1/s · 12 lookups in flight · cache 93.0% · 45% read"
+            figures.line(1.0, now),
+            "12,345 rows in · 12,000 out · 1/s · 12 lookups in flight · cache 93.0% · 45% read \
+             · watermark 2020-01-01 12:00:00, 3.2 s behind"
+        );
+        assert_eq!(
+            figures.report("insert into \"x\"\n", 7, [5, 4], 1_500, now),
+            "ts=2020-01-01T12:00:03.200Z level=info job=7 name=\"insert into \\\"x\\\"↵\" rows_in=12345 \
+             rows_out=12000 in_per_s=5 out_per_s=4 read_percent=45.0 lookups_in_flight=12 lookup_calls=700 \
+             lookup_errors=2 cache_hit_percent=93.0 skipped=1 watermark=2020-01-01T12:00:00.000Z \
+             watermark_lag_ms=3200 latency_p99_ms=1.5"
         );
         assert_eq!(
             figures.summary(Duration::from_secs(2)),

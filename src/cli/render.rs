@@ -1,13 +1,18 @@
 //! Results as text: a box that grows with the stream, JSON lines or CSV.
 
+pub mod chart;
 pub mod csv;
 pub mod json;
 pub mod layout;
 pub mod live;
+pub mod screen;
 pub mod table;
 pub mod tableau;
 pub mod text;
+pub mod vertical;
 pub mod visible;
+
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -24,6 +29,8 @@ pub enum OutputFormat {
     Tableau,
     /// The rows as they are now, changing in place; their last state when not on a terminal
     Table,
+    /// A line per column, for rows that are wider than the terminal
+    Vertical,
     /// One object per line
     Json,
     /// RFC 4180 with a header line
@@ -51,6 +58,11 @@ pub trait Renderer {
     /// No rows for the moment: appends what was held back.
     fn idle(&mut self, out: &mut Vec<u8>) -> Result<()>;
 
+    /// When [`Renderer::idle`] wants to be called again although no rows come; `None`: it holds nothing back.
+    fn due(&self) -> Option<Duration> {
+        None
+    }
+
     /// Appends what comes behind the last row.
     fn end(&mut self, ending: Ending, out: &mut Vec<u8>) -> Result<()>;
 }
@@ -71,11 +83,8 @@ impl Target {
     pub fn renderer(&self, schema: SchemaRef) -> Result<Box<dyn Renderer>> {
         Ok(match self.format {
             OutputFormat::Tableau => Box::new(tableau::Tableau::new(schema, self.width)),
-            OutputFormat::Table => {
-                let height =
-                    if self.terminal { super::output::terminal_height(std::io::stdout()) } else { None };
-                Box::new(live::Live::new(schema, *self, height)?)
-            }
+            OutputFormat::Table => Box::new(live::Live::new(schema, *self, screen::terminal_size)?),
+            OutputFormat::Vertical => Box::new(vertical::Vertical::new(&schema, self.width)),
             OutputFormat::Json => Box::new(json::JsonLines::new(self.terminal)),
             OutputFormat::Csv => Box::new(csv::CsvLines::new(schema, self.terminal)),
             OutputFormat::None => Box::new(Nothing),
@@ -86,6 +95,7 @@ impl Target {
     pub fn table(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         match self.format {
             OutputFormat::Tableau | OutputFormat::Table => write_table(batch, self.width, out),
+            OutputFormat::Vertical => vertical::write_vertical(batch, self.width, out),
             OutputFormat::Json => json::write_objects(batch, self.terminal, out),
             OutputFormat::Csv => csv::write_records(batch, self.terminal, out),
             OutputFormat::None => Ok(()),

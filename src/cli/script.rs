@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::diagnostic::{self, FAILED};
 use super::interrupt::{INTERRUPTED, Interrupts, Scope};
 use super::output::{Fault, Output, reader_gone};
-use super::progress::{self, INTERVAL, Progress};
+use super::progress::{self, Progress};
 use super::stream::{self, Shown, rekind};
 use super::variables::{Script, Variables};
 use crate::config::RESULT_MODE;
@@ -214,7 +214,7 @@ impl Runner {
             let running: Vec<Arc<Job>> =
                 self.jobs.iter().filter(|r| !r.told).map(|r| r.job.clone()).collect();
             let Some(first) = running.first() else { break };
-            let ended = first.wait_for(INTERVAL).is_some();
+            let ended = first.wait_for(progress.interval()).is_some();
             if ended || running.iter().any(|job| job.state() != JobState::Running) {
                 progress.clear();
                 self.tell_ended();

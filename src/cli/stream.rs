@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::interrupt::Interrupts;
 use super::output::{Fault, Output};
 use super::progress::{INTERVAL, Progress};
-use super::render::Ending;
+use super::render::{Ending, Renderer};
 use crate::error::{Error, ErrorKind};
 use crate::session::{Next, QueryResult};
 
@@ -25,13 +25,28 @@ pub fn show(
     interrupts: &Interrupts,
     progress: &mut Progress,
 ) -> Result<Shown, Fault> {
-    let mut renderer = output.target.renderer(query.schema().clone())?;
+    let renderer = output.target.renderer(query.schema().clone())?;
+    show_with(query, renderer, output, interrupts, progress)
+}
+
+/// The same with a renderer of its own.
+pub fn show_with(
+    query: &mut QueryResult,
+    mut renderer: Box<dyn Renderer>,
+    output: &mut Output,
+    interrupts: &Interrupts,
+    progress: &mut Progress,
+) -> Result<Shown, Fault> {
     let job = query.job().clone();
     interrupts.query(&job);
     // True while rows may be waiting in the buffer or the renderer.
     let mut fresh = false;
     loop {
-        match query.next_timeout(if fresh { Duration::ZERO } else { INTERVAL }) {
+        let patience = match fresh {
+            true => Duration::ZERO,
+            false => renderer.due().unwrap_or(INTERVAL).min(progress.interval()),
+        };
+        match query.next_timeout(patience) {
             Ok(Next::Chunk(chunk)) => {
                 renderer.chunk(&chunk, output.buffer())?;
                 if output.buffer().len() >= super::output::BUFFER {

@@ -129,13 +129,39 @@ pub fn connector_names() -> impl Iterator<Item = &'static str> {
     CONNECTORS.iter().map(|c| c.name())
 }
 
+/// The connectors, for documentation.
+pub fn connectors() -> impl Iterator<Item = &'static dyn Connector> {
+    CONNECTORS.iter().copied()
+}
+
+/// Every option that a table may have, as far as its own options tell: those of its connector, its format, the
+/// lookup engine, and of tables with a watermark.
+pub fn definitions(options: &Options) -> Vec<&'static OptionDef> {
+    let mut all = vec![&CONNECTOR];
+    let Some(connector) = options.text("connector").and_then(|name| connector(name).ok()) else { return all };
+    all.extend(connector.options());
+    if connector.takes_format() {
+        all.push(&FORMAT);
+        let format = options.text("format").or(connector.default_format());
+        let known = format.filter(|format| FORMAT_NAMES.contains(format));
+        all.extend(known.map(Format::definitions).unwrap_or_default());
+    }
+    if connector.is_lookup(options) {
+        all.extend(crate::lookup::config::OPTIONS);
+    }
+    if connector.is_source() {
+        all.extend(WATERMARK);
+    }
+    all
+}
+
 const CONNECTOR: OptionDef =
     OptionDef::new("connector", OptionKind::Text, "", "what the table is connected to");
 /// `scan.watermark.idle-timeout`
 pub const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 
 /// Options of tables that declare a watermark.
-const WATERMARK: &[OptionDef] = &[
+pub const WATERMARK: &[OptionDef] = &[
     OptionDef::new(
         IDLE_TIMEOUT,
         OptionKind::Duration,
@@ -159,12 +185,12 @@ pub fn validate(table: &Table) -> Result<()> {
 
 fn check(table: &Table) -> Result<()> {
     let options = &table.options;
-    let name = options.text("connector").ok_or_else(|| {
+    let name = options.text("connector").or(table.embedded.as_ref().map(|e| e.name())).ok_or_else(|| {
         let names: Vec<_> = connector_names().collect();
         Error::option("option 'connector' is required")
             .with_hint(format!("WITH ('connector' = '...'), one of {}", names.join(", ")))
     })?;
-    let connector = connector(name).map_err(|e| e.at(options.span("connector")))?;
+    let connector = table.connector()?;
     let mut definitions = vec![&CONNECTOR];
     definitions.extend(connector.options());
     if connector.takes_format() {
@@ -235,6 +261,7 @@ mod tests {
             comment: None,
             options,
             temporary: false,
+            embedded: None,
         };
         validate(&table).unwrap_err()
     }

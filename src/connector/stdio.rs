@@ -354,6 +354,7 @@ mod tests {
             comment: None,
             options,
             temporary: false,
+            embedded: None,
         })
     }
 

@@ -86,6 +86,59 @@ impl JobMetrics {
     }
 }
 
+/// A look this short ago says nothing about rates.
+const JUST_NOW: Duration = Duration::from_millis(200);
+
+/// What a step had done at an instant.
+#[derive(Debug, Clone)]
+struct Look {
+    at: std::time::Instant,
+    rows_in: u64,
+    rows_out: u64,
+    busy: Duration,
+    blocked: Duration,
+}
+
+impl Look {
+    fn start() -> Self {
+        let none = Duration::ZERO;
+        Self { at: std::time::Instant::now(), rows_in: 0, rows_out: 0, busy: none, blocked: none }
+    }
+
+    fn at(at: std::time::Instant, stage: &StageMetrics) -> Self {
+        let (rows_in, rows_out) = (stage.rows_in(), stage.rows_out());
+        Self { at, rows_in, rows_out, busy: stage.busy(), blocked: stage.blocked() }
+    }
+}
+
+/// What a step does in a time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StageRates {
+    /// Rows it is given, in a second.
+    pub rows_in: f64,
+    /// Rows it gives, in a second.
+    pub rows_out: f64,
+    /// Share of its tasks' time that it works, from 0 to 1.
+    pub busy: f64,
+    /// Share of its tasks' time in which what is behind it has no room, from 0 to 1.
+    pub blocked: f64,
+}
+
+impl StageRates {
+    fn between(before: &Look, now: &Look, time: Duration, tasks: usize) -> Self {
+        let seconds = time.as_secs_f64().max(1e-9);
+        let share = |before: Duration, now: Duration| {
+            (now.saturating_sub(before).as_secs_f64() / seconds / tasks.max(1) as f64).min(1.0)
+        };
+        Self {
+            rows_in: now.rows_in.saturating_sub(before.rows_in) as f64 / seconds,
+            rows_out: now.rows_out.saturating_sub(before.rows_out) as f64 / seconds,
+            busy: share(before.busy, now.busy),
+            blocked: share(before.blocked, now.blocked),
+        }
+    }
+}
+
 /// What the checkpoints of a job took so far.
 #[derive(Debug, Default)]
 pub struct CheckpointMetrics {
@@ -154,6 +207,9 @@ pub struct Job {
     pub lookups: Vec<(String, Arc<crate::lookup::LookupMetrics>)>,
     /// When it started.
     pub started: std::time::Instant,
+    ended: std::sync::OnceLock<std::time::Instant>,
+    /// What its steps had done when they were last looked at.
+    looked: Mutex<Vec<Look>>,
     /// What its checkpoints took.
     pub checkpoints: Arc<CheckpointMetrics>,
     warnings: std::sync::OnceLock<Vec<String>>,
@@ -182,6 +238,8 @@ impl Job {
             metrics: Arc::default(),
             lookups,
             started: std::time::Instant::now(),
+            ended: Default::default(),
+            looked: Mutex::default(),
             checkpoints: Arc::default(),
             warnings: Default::default(),
             stages: Default::default(),
@@ -240,8 +298,36 @@ impl Job {
         let mut current = self.state.lock();
         if *current == JobState::Running {
             *current = state;
+            let _ = self.ended.set(std::time::Instant::now());
             self.changed.notify_all();
         }
+    }
+
+    /// How long it has run, up to its end.
+    pub fn elapsed(&self) -> Duration {
+        let end = self.ended.get().copied().unwrap_or_else(std::time::Instant::now);
+        end.saturating_duration_since(self.started)
+    }
+
+    /// What each of its steps does now: since the last look, if that was not just now and the job still runs,
+    /// else since its start. In the order of [`Job::stages`].
+    pub fn rates(&self) -> Vec<StageRates> {
+        let (now, elapsed) = (std::time::Instant::now(), self.elapsed());
+        let ended = self.ended.get().is_some();
+        let mut looked = self.looked.lock();
+        let looks: Vec<Look> = self.stages().iter().map(|stage| Look::at(now, stage)).collect();
+        let last = looked.first().map(|look| now - look.at).filter(|&ago| ago >= JUST_NOW && !ended);
+        let rates = looks.iter().enumerate().zip(self.stages()).map(|((i, look), stage)| {
+            match (last, looked.get(i)) {
+                (Some(ago), Some(before)) => StageRates::between(before, look, ago, stage.tasks()),
+                _ => StageRates::between(&Look::start(), look, elapsed, stage.tasks()),
+            }
+        });
+        let rates = rates.collect();
+        if last.is_some() || looked.is_empty() {
+            *looked = looks;
+        }
+        rates
     }
 
     /// State now.

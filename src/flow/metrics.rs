@@ -17,6 +17,9 @@ pub struct StageMetrics {
     rows_in: AtomicU64,
     rows_out: AtomicU64,
     busy_nanos: AtomicU64,
+    blocked_nanos: AtomicU64,
+    /// Bytes of state of each task; `u64::MAX` where it has none.
+    state: Vec<AtomicU64>,
     /// The last watermark of each task.
     watermarks: Vec<AtomicI64>,
 }
@@ -31,6 +34,8 @@ impl StageMetrics {
             rows_in: AtomicU64::new(0),
             rows_out: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
+            blocked_nanos: AtomicU64::new(0),
+            state: (0..tasks).map(|_| AtomicU64::new(u64::MAX)).collect(),
             watermarks: (0..tasks).map(|_| AtomicI64::new(i64::MIN)).collect(),
         }
     }
@@ -45,6 +50,18 @@ impl StageMetrics {
             self.rows_out.fetch_add(rows_out as u64, Ordering::Relaxed);
         }
         self.busy_nanos.fetch_add(busy.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Adds time in which it had something to read and what is behind it took nothing.
+    pub(crate) fn add_blocked(&self, blocked: Duration) {
+        self.blocked_nanos.fetch_add(blocked.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Sets how much memory the state of a task takes.
+    pub fn note_state(&self, task: usize, bytes: u64) {
+        if let Some(state) = self.state.get(task) {
+            state.store(bytes, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn note_watermark(&self, task: usize, watermark: Watermark) {
@@ -66,6 +83,28 @@ impl StageMetrics {
     /// Time spent in it, over all tasks, without what comes behind it.
     pub fn busy(&self) -> Duration {
         Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Time, over all tasks, in which it could have read but what is behind it had no room; of sources and of
+    /// what receives from other tasks.
+    pub fn blocked(&self) -> Duration {
+        Duration::from_nanos(self.blocked_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of state in all tasks; `None` where it keeps none or does not tell.
+    pub fn state_bytes(&self) -> Option<u64> {
+        let told = self.state.iter().map(|s| s.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX);
+        told.reduce(u64::saturating_add)
+    }
+
+    /// The task whose watermark is behind that of the others, if they differ, and its watermark.
+    pub fn last_task(&self) -> Option<(usize, Option<i64>)> {
+        let marks: Vec<i64> = self.watermarks.iter().map(|w| w.load(Ordering::Relaxed)).collect();
+        let (task, least) = marks.iter().enumerate().min_by_key(|(_, mark)| **mark)?;
+        marks
+            .iter()
+            .any(|mark| mark != least)
+            .then_some((task, Some(*least).filter(|&mark| mark != i64::MIN)))
     }
 
     /// Number of tasks.

@@ -401,8 +401,7 @@ impl Task {
         loop {
             match self.step() {
                 Ok(Stepped::Worked) => {}
-                // Mail that arrived during this round is still there: waiting returns at once.
-                Ok(Stepped::Parked(deadline)) => self.mailbox.park(deadline),
+                Ok(Stepped::Parked(deadline)) => self.park(deadline),
                 Ok(Stepped::Ended) => return Ok(()),
                 Err(e) => {
                     self.report_late();
@@ -410,6 +409,15 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Waits for mail. Mail that arrived during this round is still there: waiting returns at once.
+    fn park(&self, deadline: Option<Instant>) {
+        // Heads that could be read if there were room behind them.
+        let blocked: Vec<usize> = (0..self.heads.len()).filter(|&h| self.is_blocked(h)).collect();
+        let began = Instant::now();
+        self.mailbox.park(deadline);
+        blocked.iter().for_each(|&h| self.heads[h].metrics.add_blocked(began.elapsed()));
     }
 
     /// Takes what is in the mailbox, gives what is woken its turn, and reads once.
@@ -592,6 +600,11 @@ impl Task {
         let head = (0..count).map(|turn| (self.turn + turn) % count).find(ready)?;
         self.turn = head + 1;
         Some(head)
+    }
+
+    fn is_blocked(&self, head: usize) -> bool {
+        let head = &self.heads[head];
+        head.readable && head.barrier.is_none() && !head.is_done() && !self.has_room(&head.path)
     }
 
     fn read(&mut self, index: usize) -> Result<()> {

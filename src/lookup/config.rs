@@ -67,17 +67,32 @@ pub const OPTIONS: &[OptionDef] = &[
 ];
 
 /// Keys of the LOOKUP hint.
-const HINTS: &[&str] = &[
-    "table",
-    "async",
-    "output-mode",
-    "capacity",
-    "timeout",
-    "retry-predicate",
-    "retry-strategy",
-    "fixed-delay",
-    "max-attempts",
-    "shuffle",
+pub const HINT_OPTIONS: &[OptionDef] = &[
+    OptionDef::new("table", OptionKind::Text, "", "name or alias of the lookup table in the query"),
+    OptionDef::new("async", OptionKind::Bool, "true", "false asks one row at a time"),
+    OptionDef::new(
+        "output-mode",
+        OptionKind::Choice(&["ordered", "allow_unordered"]),
+        "ordered",
+        "order of rows behind the lookup",
+    ),
+    OptionDef::new("capacity", OptionKind::Integer, "256", "rows in flight per task"),
+    OptionDef::new("timeout", OptionKind::Duration, "3 min", "per row, queueing and retries included"),
+    OptionDef::new(
+        "retry-predicate",
+        OptionKind::Choice(&["lookup_miss"]),
+        "",
+        "asks again for keys that were not found; with the three that follow",
+    ),
+    OptionDef::new("retry-strategy", OptionKind::Choice(&["fixed_delay"]), "", "how long between attempts"),
+    OptionDef::new("fixed-delay", OptionKind::Duration, "", "time between attempts"),
+    OptionDef::new("max-attempts", OptionKind::Integer, "", "attempts after the first"),
+    OptionDef::new(
+        "shuffle",
+        OptionKind::Choice(&["false"]),
+        "false",
+        "not needed: all tasks share one cache and one request per key",
+    ),
 ];
 
 /// PARTIAL as the CACHED strategy has it where a table says nothing.
@@ -422,9 +437,12 @@ fn one_of(text: &str, words: &str) -> Error {
 
 fn unknown_hint(key: &str, span: Span) -> Error {
     let error = Error::option(format!("LOOKUP hint has no key '{key}'")).at(span);
-    match nearest(key, HINTS.iter().copied()) {
+    match nearest(key, HINT_OPTIONS.iter().map(|o| o.key)) {
         Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-        None => error.with_hint(format!("it knows: {}", HINTS.join(", "))),
+        None => {
+            let keys: Vec<&str> = HINT_OPTIONS.iter().map(|o| o.key).collect();
+            error.with_hint(format!("it knows: {}", keys.join(", ")))
+        }
     }
 }
 

@@ -297,7 +297,7 @@ impl ChartRequest {
         }
         match (&request.sort, mark) {
             (Some(_), Mark::Line | Mark::Point | Mark::Histogram) => {
-                return Err(Error::syntax("sort is for bars"));
+                Err(Error::syntax("sort is for bars"))
             }
             _ => Ok(request),
         }

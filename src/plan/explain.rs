@@ -50,8 +50,7 @@ pub fn explain(plan: Explained<'_>, parallelism: usize, details: Details) -> Str
     let mut drawing = Drawing { text: &mut text, before, parallelism, details };
     drawing.node(plan.node, String::new(), true);
     if details.advice {
-        let mut warnings = Vec::new();
-        plan.node.walk(&mut |node| warnings.extend(&node.warnings));
+        let warnings = super::advice::advice(plan.node);
         text.push_str("\n== Advice ==\n");
         match warnings.is_empty() {
             true => text.push_str("nothing to say\n"),

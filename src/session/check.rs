@@ -1,10 +1,14 @@
 //! Planning without running.
 
+use sqlparser::ast::{Expr, visit_expressions};
+
 use super::Session;
 use crate::catalog::ddl::plain_name;
+use crate::catalog::{Entry, Table};
+use crate::config::SETTINGS;
 use crate::error::Result;
-use crate::plan::Node;
-use crate::sql::{Insert, Statement, StatementKind};
+use crate::plan::advice::advice as warnings;
+use crate::sql::{CreateTable, Insert, Statement, StatementKind};
 
 impl Session {
     /// Plans a statement without running it; what is risky about it. Statements that define something
@@ -18,7 +22,24 @@ impl Session {
             StatementKind::Insert(insert) => self.check_inserts(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.check_inserts(inserts),
             StatementKind::CreateTable(table) if table.query.is_some() => self.check_table_as(table),
-            StatementKind::Quit | StatementKind::StopJob { .. } => Ok(Vec::new()),
+            StatementKind::CreateTable(table) => {
+                let existed = self.catalog().get(plain_name(&table.name)?).is_some();
+                self.execute(statement)?;
+                Ok(match self.catalog().get(plain_name(&table.name)?) {
+                    Some(Entry::Table(made)) if !existed => idle_options(made, table),
+                    _ => Vec::new(),
+                })
+            }
+            StatementKind::Set { key, .. } => {
+                self.execute(statement)?;
+                Ok(idle_setting(&key.value).into_iter().collect())
+            }
+            StatementKind::Quit | StatementKind::StopJob { .. } | StatementKind::DescribeJob(_) => {
+                Ok(Vec::new())
+            }
+            StatementKind::ExplainAnalyze { statement: analyzed, .. } => {
+                self.check(&Statement { kind: (**analyzed).clone(), ..statement.clone() })
+            }
             _ => self.execute(statement).map(|_| Vec::new()),
         }
     }
@@ -41,8 +62,122 @@ impl Session {
     }
 }
 
-fn warnings(node: &Node) -> Vec<String> {
-    let mut warnings = Vec::new();
-    node.walk(&mut |node| warnings.extend(node.warnings.iter().cloned()));
-    warnings
+/// Options that the parser takes and that change nothing, and a watermark that stands still.
+fn idle_options(table: &Table, statement: &CreateTable) -> Vec<String> {
+    let options = &table.options;
+    let mut found = Vec::new();
+    let cache = match options.text("lookup.cache").unwrap_or_default().to_ascii_uppercase().as_str() {
+        // Files are looked up in whole.
+        "" if options.text("connector") == Some("filesystem") => "FULL".to_string(),
+        cache => cache.to_string(),
+    };
+    let reload = options.text("lookup.full-cache.reload-strategy").unwrap_or("PERIODIC");
+    for (key, _) in options.iter() {
+        let missing = match key {
+            k if k.starts_with("lookup.partial-cache.") && cache == "FULL" => {
+                "the whole table is kept ('lookup.cache' = 'FULL')"
+            }
+            k if k.starts_with("lookup.partial-cache.") && cache != "PARTIAL" => {
+                "without 'lookup.cache' = 'PARTIAL' or the strategy CACHED"
+            }
+            k if k.starts_with("lookup.full-cache.") && cache != "FULL" => "without 'lookup.cache' = 'FULL'",
+            k if k.starts_with("lookup.full-cache.timed-reload.")
+                && !reload.eq_ignore_ascii_case("TIMED") =>
+            {
+                "without 'lookup.full-cache.reload-strategy' = 'TIMED'"
+            }
+            k if k.starts_with("lookup.full-cache.periodic-reload.")
+                && reload.eq_ignore_ascii_case("TIMED") =>
+            {
+                "with 'lookup.full-cache.reload-strategy' = 'TIMED'"
+            }
+            _ => continue,
+        };
+        found.push(format!("table '{}': option '{key}' has no effect: {missing}", table.name));
+    }
+    if let Some(watermark) = &statement.watermark {
+        let mut depends = false;
+        let visited: std::ops::ControlFlow<()> = visit_expressions(&watermark.expression.expr, |e: &Expr| {
+            // A function may be that of the clock.
+            depends |= matches!(e, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_));
+            std::ops::ControlFlow::Continue(())
+        });
+        if visited.is_continue() && !depends {
+            found.push(format!(
+                "table '{}': the watermark {} never advances: it depends on no column, windows stay open",
+                table.name, watermark.expression.text
+            ));
+        }
+    }
+    found
+}
+
+/// A setting that is taken and changes nothing.
+fn idle_setting(key: &str) -> Option<String> {
+    let setting = SETTINGS.iter().find(|s| s.key == key && s.doc.contains("changes nothing"))?;
+    Some(format!("setting '{key}' has no effect: {}", setting.doc))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sql::SourceText;
+
+    fn warned(sql: &str) -> Vec<String> {
+        let session = Session::new().unwrap();
+        let statements = session.parse(&SourceText::new("test", sql)).unwrap();
+        statements.iter().flat_map(|s| session.check(s).unwrap()).collect()
+    }
+
+    const STREAMS: &str = "
+        CREATE TABLE ticks (id STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts)
+            WITH ('connector' = 'datagen', 'rows-per-second' = '1');
+        CREATE TABLE tocks (id STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts)
+            WITH ('connector' = 'datagen', 'rows-per-second' = '1');
+        CREATE TABLE info (id STRING, name STRING) WITH ('connector' = 'http', 'url' = 'http://127.0.0.1:1/{id}');";
+
+    #[test]
+    fn lookups_without_a_cache() {
+        let join = "SELECT * FROM ticks t LEFT JOIN info AS i ON t.id = i.id;";
+        let found = warned(&format!("{STREAMS} {join}"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("LookupJoin asks 'i' once for every row"), "{found:?}");
+        assert!(warned(&format!("{STREAMS} SET 'enrichment.strategy' = 'CACHED'; {join}")).is_empty());
+        let bounded = "SELECT * FROM (VALUES ('1')) AS t(id) LEFT JOIN info AS i ON t.id = i.id;";
+        assert!(warned(&format!("{STREAMS} {bounded}")).is_empty(), "a bounded stream ends");
+    }
+
+    #[test]
+    fn watermarks_that_stand_still() {
+        let found = warned(
+            "CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR ts AS CAST('2020-01-01 00:00:00' AS TIMESTAMP(3)))
+             WITH ('connector' = 'datagen')",
+        );
+        assert!(found.len() == 1 && found[0].contains("never advances"), "{found:?}");
+        let union =
+            "SELECT window_start, COUNT(*) FROM TUMBLE(TABLE both, DESCRIPTOR(ts), INTERVAL '1' MINUTE)
+             GROUP BY window_start, window_end;";
+        let view = "CREATE VIEW both AS SELECT * FROM ticks UNION ALL SELECT * FROM tocks;";
+        let found = warned(&format!("{STREAMS} {view} {union}"));
+        assert!(found.len() == 1 && found[0].contains("idle-timeout"), "{found:?}");
+        let set = "SET 'table.exec.source.idle-timeout' = '5 s';";
+        assert!(warned(&format!("{STREAMS} {set} {view} {union}")).is_empty());
+    }
+
+    #[test]
+    fn options_and_settings_without_effect() {
+        let lookup = |options: &str| {
+            warned(&format!(
+                "CREATE TABLE t (id STRING) WITH ('connector' = 'http', 'url' = 'http://127.0.0.1:1/{{id}}', {options})"
+            ))
+        };
+        let found = lookup("'lookup.partial-cache.max-rows' = '10'");
+        assert!(found.len() == 1 && found[0].contains("without 'lookup.cache' = 'PARTIAL'"), "{found:?}");
+        assert!(lookup("'lookup.partial-cache.max-rows' = '10', 'lookup.cache' = 'PARTIAL'").is_empty());
+        let found = lookup("'lookup.full-cache.periodic-reload.interval' = '1 min'");
+        assert!(found.len() == 1 && found[0].contains("without 'lookup.cache' = 'FULL'"), "{found:?}");
+        let found = warned("SET 'table.exec.mini-batch.size' = '10'; SET 'parallelism.default' = '2'");
+        assert!(found.len() == 1 && found[0].contains("has no effect"), "{found:?}");
+    }
 }

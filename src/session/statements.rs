@@ -25,7 +25,7 @@ use crate::sql::{
 use crate::state::Memory;
 
 /// A table of text columns.
-fn text_table(columns: &[(&str, Vec<Option<String>>)]) -> Result<Response> {
+pub(super) fn text_table(columns: &[(&str, Vec<Option<String>>)]) -> Result<Response> {
     let arrays = columns.iter().map(|(name, values)| {
         let array: ArrayRef = Arc::new(StringArray::from(values.clone()));
         (*name, array, true)
@@ -88,6 +88,8 @@ impl Session {
                 self.describe(&Entry::Table(explore::file_table(&path.value, path.span)?))
             }
             StatementKind::Explain { details, statement } => self.explain(details, statement),
+            StatementKind::ExplainAnalyze { statement, .. } => self.analyze(statement),
+            StatementKind::DescribeJob(id) => self.describe_job(&id.value).map_err(|e| e.at(id.span)),
             StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.insert(inserts),
             StatementKind::Query(query) => self.query(query),
@@ -321,11 +323,14 @@ impl Session {
         ])
     }
 
+    pub(super) fn job(&self, id: &str) -> Result<Arc<crate::flow::Job>> {
+        self.jobs().into_iter().find(|j| j.id.to_string() == id).ok_or_else(|| {
+            Error::plan(format!("job '{id}' is not known")).with_hint("SHOW JOBS lists the jobs")
+        })
+    }
+
     fn stop_job(&self, id: &str, savepoint: Option<Then>) -> Result<Response> {
-        let job = self.jobs().into_iter().find(|j| j.id.to_string() == id);
-        let Some(job) = job else {
-            return Err(Error::plan(format!("job '{id}' is not known")).with_hint("SHOW JOBS lists the jobs"));
-        };
+        let job = self.job(id)?;
         if job.state() != JobState::Running {
             return Err(
                 Error::plan(format!("job '{id}' has ended already")).with_hint("SHOW JOBS lists the jobs")
@@ -449,7 +454,7 @@ impl Session {
         table: &Arc<Table>,
         node: Node,
     ) -> Result<Output> {
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let connector = table.connector()?;
         let sink = connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
         if insert.overwrite {
             if !node.properties.bounded {
@@ -464,22 +469,16 @@ impl Session {
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
-        let planner = self.planner();
-        let planned = self.plan_inserts(&planner, inserts)?;
-        let names: Vec<String> = planned.iter().map(|(_, table, _)| table.name.clone()).collect();
-        // Sinks last: nothing is created when a later statement is wrong.
-        let outputs = planned.into_iter().zip(inserts);
-        let outputs = outputs.map(|((node, table, _), insert)| self.output(&planner, insert, &table, node));
-        let outputs = outputs.collect::<Result<Vec<_>>>()?;
+        let (name, outputs) = self.insert_outputs(&self.planner(), inserts)?;
         let (cancel, _) = crossbeam_channel::bounded(0);
-        let job = self.start_job(format!("insert-into_{}", names.join("_")), outputs, cancel, true)?;
+        let job = self.start_job(name, outputs, cancel, true)?;
         if self.state.lock().config.dml_sync() {
             job.result()?;
         }
         Ok(Response::Job(job))
     }
 
-    fn start_job(
+    pub(super) fn start_job(
         &self,
         name: String,
         mut outputs: Vec<Output>,
@@ -533,12 +532,12 @@ impl Session {
         let planner = self.planner();
         let node = planner.lower(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();
-        let append = node.properties.changes.is_append();
+        let (append, bounded) = (node.properties.changes.is_append(), node.properties.bounded);
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
         let output = Output { node, sink, id: "Sink".to_string(), before: true };
         let job = self.start_job("collect".to_string(), vec![output], cancel, false)?;
-        Ok(Response::Query(QueryResult { schema, append, job, chunks }))
+        Ok(Response::Query(QueryResult { schema, append, bounded, job, chunks }))
     }
 
     fn explain(&self, details: &[crate::sql::Name], statement: &StatementKind) -> Result<Response> {
@@ -569,6 +568,19 @@ impl Session {
             _ => return Err(Error::plan("EXPLAIN takes a query, an INSERT or a statement set")),
         };
         Ok(Response::Text(text))
+    }
+
+    pub(super) fn insert_outputs(
+        &self,
+        planner: &Planner,
+        inserts: &[Insert],
+    ) -> Result<(String, Vec<Output>)> {
+        let planned = self.plan_inserts(planner, inserts)?;
+        let names: Vec<String> = planned.iter().map(|(_, table, _)| table.name.clone()).collect();
+        // Sinks last: nothing is created when a later statement is wrong.
+        let outputs = planned.into_iter().zip(inserts);
+        let outputs = outputs.map(|((node, table, _), insert)| self.output(planner, insert, &table, node));
+        Ok((format!("insert-into_{}", names.join("_")), outputs.collect::<Result<Vec<_>>>()?))
     }
 
     fn explain_inserts(&self, planner: &Planner, inserts: &[Insert], details: Details) -> Result<String> {

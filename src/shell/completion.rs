@@ -1,10 +1,14 @@
 //! What Tab offers.
+//!
+//! Whatever the number of tables, the work is a look at the names once: what is offered is what is cloned.
+
+mod options;
 
 use std::collections::BTreeSet;
 
 use super::command::COMMANDS;
 use super::highlight::{KEYWORDS, is_keyword};
-use crate::catalog::options::OptionKind;
+use crate::catalog::options::{OptionDef, OptionKind};
 use crate::cli::scan::{Piece, PieceKind, pieces};
 use crate::config::SETTINGS;
 use crate::session::Session;
@@ -17,6 +21,22 @@ pub trait Names {
     fn columns(&self, table: &str) -> Vec<String>;
     /// Functions, upper case.
     fn functions(&self) -> Vec<String>;
+
+    /// Columns of all tables that start so, in any case, each once.
+    fn columns_starting(&self, prefix: &str) -> Vec<String> {
+        let columns: BTreeSet<String> = self.tables().iter().flat_map(|t| self.columns(t)).collect();
+        columns.into_iter().filter(|column| starts(column, prefix)).collect()
+    }
+
+    /// The options that a table was created with.
+    fn table_options(&self, _table: &str) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Ids of jobs.
+    fn job_ids(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Names for Session {
@@ -31,6 +51,23 @@ impl Names for Session {
     fn functions(&self) -> Vec<String> {
         self.function_names()
     }
+
+    fn columns_starting(&self, prefix: &str) -> Vec<String> {
+        self.columns_where(|column| starts(column, prefix))
+    }
+
+    fn table_options(&self, table: &str) -> Vec<(String, String)> {
+        self.options_of(table)
+    }
+
+    fn job_ids(&self) -> Vec<String> {
+        self.jobs().iter().map(|job| job.id.to_string()).collect()
+    }
+}
+
+fn starts(word: &str, prefix: &str) -> bool {
+    let mut word = word.chars().flat_map(char::to_lowercase);
+    prefix.chars().flat_map(char::to_lowercase).all(|c| word.next() == Some(c))
 }
 
 /// Where the completed word starts, and what it can be. `text` ends at the cursor.
@@ -48,13 +85,16 @@ pub fn complete(text: &str, names: &dyn Names) -> (usize, Vec<String>) {
     match pieces.last() {
         Some(last) if last.kind == PieceKind::Comment => (text.len(), Vec::new()),
         Some(last) if last.kind == PieceKind::String && !last.closed => {
-            let start = last.range.start + 1;
-            let before: Vec<String> = code[..code.len() - 1].iter().map(|p| word(p)).collect();
-            (start, complete_setting(&before, &text[start..]))
+            let (start, before) = (last.range.start + 1, &code[..code.len() - 1]);
+            if let Some(place) = options::place(text, before) {
+                return (start, starting(place.words(names).into_iter(), &text[start..]));
+            }
+            let before: Vec<String> = before.iter().map(|p| word(p)).collect();
+            (start, complete_setting(&before, &text[start..], names))
         }
         Some(last) if last.kind == PieceKind::Quoted && !last.closed => {
             let prefix = &text[last.range.start + 1..];
-            let found = identifiers(text, &code[..code.len() - 1], names)
+            let found = identifiers(text, &code[..code.len() - 1], names, prefix)
                 .into_iter()
                 .filter(|name| name.starts_with(prefix))
                 .map(|name| quoted(&name));
@@ -71,24 +111,45 @@ fn complete_command(text: &str, names: &dyn Names) -> (usize, Vec<String>) {
     match text.split_once(' ') {
         None => (0, starting(COMMANDS.iter().map(|c| (*c).to_string()), text)),
         Some(("\\d", prefix)) => (text.len() - prefix.len(), starting(names.tables().into_iter(), prefix)),
+        Some(("\\jobs", prefix)) => {
+            (text.len() - prefix.len(), starting(names.job_ids().into_iter(), prefix))
+        }
+        Some(("\\x" | "\\pager", prefix)) => (text.len() - prefix.len(), words(&["on", "off"], prefix)),
+        Some(("\\plot", rest)) => {
+            let prefix = rest.rsplit(' ').next().unwrap_or_default();
+            let first = rest.len() == prefix.len();
+            let kinds = if first { words(&["bar", "line", "hist"], prefix) } else { Vec::new() };
+            let columns = if first { Vec::new() } else { names.columns_starting(prefix) };
+            (text.len() - prefix.len(), kinds.into_iter().chain(columns.iter().map(|c| bare(c))).collect())
+        }
         Some(_) => (text.len(), Vec::new()),
     }
 }
 
-/// `SET 'key` and `SET 'key' = 'value`; `before` is upper case.
-fn complete_setting(before: &[String], prefix: &str) -> Vec<String> {
+fn words(words: &[&str], prefix: &str) -> Vec<String> {
+    starting(words.iter().map(|w| (*w).to_string()), prefix)
+}
+
+/// The values that an option of a kind can have, or else its default.
+fn values(definition: &OptionDef) -> Vec<&'static str> {
+    match definition.kind {
+        OptionKind::Choice(words) => words.to_vec(),
+        OptionKind::Bool => vec!["true", "false"],
+        _ if definition.default.is_empty() => Vec::new(),
+        _ => vec![definition.default],
+    }
+}
+
+/// `SET 'key` and `SET 'key' = 'value`, `STOP JOB 'id`; `before` is upper case.
+fn complete_setting(before: &[String], prefix: &str, names: &dyn Names) -> Vec<String> {
     let before: Vec<&str> = before.iter().map(String::as_str).collect();
     match before[..] {
         ["SET" | "RESET"] => starting(SETTINGS.iter().map(|s| s.key.to_string()), prefix),
         ["SET", key, "="] => {
             let key = key.trim_matches('\'').to_ascii_lowercase();
-            let values = match SETTINGS.iter().find(|s| s.key == key).map(|s| s.kind) {
-                Some(OptionKind::Choice(values)) => values,
-                Some(OptionKind::Bool) => &["true", "false"],
-                _ => &[],
-            };
-            starting(values.iter().map(|v| (*v).to_string()), prefix)
+            words(&SETTINGS.iter().find(|s| s.key == key).map(values).unwrap_or_default(), prefix)
         }
+        ["STOP" | "DESCRIBE" | "DESC", "JOB"] => starting(names.job_ids().into_iter(), prefix),
         _ => Vec::new(),
     }
 }
@@ -97,10 +158,14 @@ fn complete_word(text: &str, start: usize, before: &[&Piece], names: &dyn Names)
     let prefix = &text[start..];
     let part = |p: &Piece| &text[p.range.clone()];
     let last = before.last().map(|p| part(p));
+    if let Some(place) = options::place(text, before) {
+        let found = starting(place.words(names).into_iter(), prefix);
+        return (start, found.into_iter().map(|word| format!("'{}'", word.replace('\'', "''"))).collect());
+    }
     if last == Some(".") {
         let columns = match before.len().checked_sub(2).map(|i| unquoted(part(before[i]))) {
             Some(table) if !names.columns(&table).is_empty() => names.columns(&table),
-            _ => mentioned_columns(text, before, names),
+            _ => mentioned_columns(text, before, names, prefix),
         };
         return (start, starting(columns.into_iter().map(|c| bare(&c)), prefix));
     }
@@ -118,7 +183,7 @@ fn complete_word(text: &str, start: usize, before: &[&Piece], names: &dyn Names)
     let lower = prefix.chars().all(|c| !c.is_uppercase());
     let cased = |word: &str| if lower { word.to_ascii_lowercase() } else { word.to_string() };
     let mut found: Vec<String> =
-        starting(identifiers(text, before, names).into_iter().map(|n| bare(&n)), prefix);
+        starting(identifiers(text, before, names, prefix).into_iter().map(|n| bare(&n)), prefix);
     found.extend(starting(KEYWORDS.iter().map(|k| cased(k)), prefix));
     found.extend(starting(names.functions().iter().map(|f| cased(f)), prefix));
     let mut seen = BTreeSet::new();
@@ -127,13 +192,13 @@ fn complete_word(text: &str, start: usize, before: &[&Piece], names: &dyn Names)
 }
 
 /// Tables, and the columns of those that the statement mentions.
-fn identifiers(text: &str, code: &[&Piece], names: &dyn Names) -> Vec<String> {
-    let mut found = mentioned_columns(text, code, names);
+fn identifiers(text: &str, code: &[&Piece], names: &dyn Names, prefix: &str) -> Vec<String> {
+    let mut found = mentioned_columns(text, code, names, prefix);
     found.extend(names.tables());
     found
 }
 
-fn mentioned_columns(text: &str, code: &[&Piece], names: &dyn Names) -> Vec<String> {
+fn mentioned_columns(text: &str, code: &[&Piece], names: &dyn Names, prefix: &str) -> Vec<String> {
     let words: BTreeSet<String> = code
         .iter()
         .filter(|p| matches!(p.kind, PieceKind::Word | PieceKind::Quoted))
@@ -141,14 +206,15 @@ fn mentioned_columns(text: &str, code: &[&Piece], names: &dyn Names) -> Vec<Stri
         .collect();
     let mentioned: Vec<String> = names.tables().into_iter().filter(|t| words.contains(t)).collect();
     // SELECT stands before FROM: without any table yet, the columns of all are offered.
-    let tables = if mentioned.is_empty() { names.tables() } else { mentioned };
-    let columns: BTreeSet<String> = tables.iter().flat_map(|t| names.columns(t)).collect();
+    if mentioned.is_empty() {
+        return names.columns_starting(prefix);
+    }
+    let columns: BTreeSet<String> = mentioned.iter().flat_map(|t| names.columns(t)).collect();
     columns.into_iter().collect()
 }
 
 fn starting(words: impl Iterator<Item = String>, prefix: &str) -> Vec<String> {
-    let prefix = prefix.to_lowercase();
-    words.filter(|w| w.trim_start_matches('`').to_lowercase().starts_with(&prefix)).collect()
+    words.filter(|word| starts(word.trim_start_matches('`'), prefix)).collect()
 }
 
 fn unquoted(word: &str) -> String {
@@ -172,6 +238,7 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::FORMAT_NAMES;
 
     struct Fixture;
 
@@ -191,6 +258,18 @@ mod tests {
 
         fn functions(&self) -> Vec<String> {
             vec!["SUBSTRING".into(), "SUM".into()]
+        }
+
+        fn table_options(&self, table: &str) -> Vec<(String, String)> {
+            let options: &[(&str, &str)] = match table {
+                "sensor_info" => &[("connector", "http"), ("format", "json")],
+                _ => &[],
+            };
+            options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+        }
+
+        fn job_ids(&self) -> Vec<String> {
+            vec!["1".into(), "12".into()]
         }
     }
 
@@ -230,8 +309,111 @@ mod tests {
     }
 
     #[test]
+    fn options_of_connectors() {
+        let with = |text: &str| offered(&format!("CREATE TABLE t (id INT) WITH ({text}")).1;
+        assert_eq!(with(""), ["'connector'"]);
+        assert_eq!(with("'con"), ["connector"]);
+        assert_eq!(with("'connector' = 'data"), ["datagen"]);
+        assert_eq!(with("'connector' = 'http', 'form"), ["format"]);
+        assert_eq!(with("'connector' = 'filesystem', 'format' = '"), FORMAT_NAMES);
+        assert_eq!(
+            with("'connector' = 'filesystem', 'format' = 'json', 'json.ig"),
+            ["json.ignore-parse-errors"]
+        );
+        assert_eq!(with("'connector' = 'http', 'lookup.cache' = 'p"), ["PARTIAL"]);
+        assert_eq!(with("'connector' = 'http', 'lookup.cache' = "), ["'NONE'", "'PARTIAL'", "'FULL'"]);
+        assert_eq!(with("'connector' = 'http', 'asy"), ["asyncPolling", "async"]);
+        assert!(with("'connector' = 'datagen', 'lookup").is_empty());
+        assert!(with("'connector' = 'http', 'connector").is_empty(), "given already");
+        assert!(with("'connector' 'x").is_empty(), "no place for a word");
+        assert_eq!(with("'connector' = 'http', 'lookup.max-retries' = '"), ["3"], "the default");
+        // WITH of a query is another one.
+        assert_eq!(offered("WITH (").1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn options_in_hints() {
+        let hint = |text: &str| offered(&format!("SELECT * FROM sensor_info /*+ OPTIONS({text}")).1;
+        assert_eq!(hint("'lookup.on"), ["lookup.on-error"]);
+        assert_eq!(hint("'lookup.on-error' = '"), ["fail", "null", "drop"]);
+        assert!(hint("'conn").is_empty(), "the connector stays");
+        let lookup = |text: &str| offered(&format!("SELECT /*+ LOOKUP({text}")).1;
+        assert_eq!(lookup("'out"), ["output-mode"]);
+        assert_eq!(lookup("'table' = 'sen"), ["sensor_info"]);
+        assert_eq!(lookup("'table' = 'x', 'output-mode' = 'a"), ["allow_unordered"]);
+        let ttl = offered("SELECT /*+ STATE_TTL('temp").1;
+        assert_eq!(ttl, ["temperatures"]);
+        assert!(offered("SELECT * FROM t /*+ OPTIONS('a' = 'b') */ WHERE ('con").1.is_empty());
+    }
+
+    #[test]
+    fn jobs() {
+        assert_eq!(offered("STOP JOB '1"), (10, vec!["1".into(), "12".into()]));
+        assert_eq!(offered("DESCRIBE JOB '12").1, ["12"]);
+        assert_eq!(offered("\\jobs "), (6, vec!["1".into(), "12".into()]));
+    }
+
+    /// A thousand tables of twenty columns; counts what is asked of them.
+    #[derive(Default)]
+    struct Many {
+        asked: std::cell::Cell<(usize, usize, usize)>,
+    }
+
+    impl Names for Many {
+        fn tables(&self) -> Vec<String> {
+            let (tables, columns, all) = self.asked.get();
+            self.asked.set((tables + 1, columns, all));
+            (0..1000).map(|i| format!("table_{i}")).collect()
+        }
+
+        fn columns(&self, table: &str) -> Vec<String> {
+            let (tables, columns, all) = self.asked.get();
+            self.asked.set((tables, columns + 1, all));
+            let count = if table.starts_with("table_") { 20 } else { 0 };
+            (0..count).map(|i| format!("{table}_column_{i}")).collect()
+        }
+
+        fn functions(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn columns_starting(&self, prefix: &str) -> Vec<String> {
+            let (tables, columns, all) = self.asked.get();
+            self.asked.set((tables, columns, all + 1));
+            vec![format!("{prefix}x")]
+        }
+    }
+
+    #[test]
+    fn many_tables_are_looked_at_a_fixed_number_of_times() {
+        for (text, most) in [
+            ("SELECT tab", (2, 0, 1)),
+            ("SELECT * FROM ", (1, 0, 0)),
+            ("SELECT * FROM table_7 WHERE tab", (2, 1, 0)),
+            ("SELECT t.", (1, 1, 1)),
+            ("SELECT table_7.table_7_c", (1, 2, 0)),
+            ("SELECT * FROM table_7 /*+ OPTIONS('", (0, 0, 0)),
+            ("SELECT * FROM `tab", (2, 0, 1)),
+            ("CREATE TABLE t WITH ('connector' = '", (0, 0, 0)),
+        ] {
+            let names = Many::default();
+            let (_, found) = complete(text, &names);
+            assert!(found.len() <= 1100, "{text}");
+            let (tables, columns, all) = names.asked.get();
+            assert!(
+                tables <= most.0 && columns <= most.1 && all <= most.2,
+                "{text}: {:?}",
+                names.asked.get()
+            );
+        }
+    }
+
+    #[test]
     fn commands() {
         assert_eq!(offered("\\t"), (0, vec!["\\timing".into()]));
+        assert_eq!(offered("\\x o"), (3, vec!["on".into(), "off".into()]));
+        assert_eq!(offered("\\plot h"), (6, vec!["hist".into()]));
+        assert_eq!(offered("\\plot bar bra"), (10, vec!["brand".into()]));
         assert_eq!(offered("\\d se"), (3, vec!["sensor_info".into()]));
     }
 }

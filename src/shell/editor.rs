@@ -150,7 +150,8 @@ impl Completer for SqlHelper {
         pos: usize,
         _context: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        if let Some(rest) = line.strip_prefix("\\i ") {
+        let file = line.strip_prefix("\\i ").or_else(|| line.strip_prefix("\\o "));
+        if let Some(rest) = file.filter(|rest| !rest.trim_start().starts_with('|')) {
             let shift = line.len() - rest.len();
             let (start, files) = rustyline::completion::FilenameCompleter::new()
                 .complete_path(rest, pos.saturating_sub(shift))?;

@@ -70,6 +70,7 @@ fn statement_set_body(lexemes: &[Lexeme]) -> Option<usize> {
     let mut cursor = Cursor::new("", lexemes);
     if cursor.eat_word("EXPLAIN") {
         while utility::EXPLAIN_DETAILS.iter().any(|d| cursor.eat_word(d))
+            || cursor.eat_word("ANALYZE")
             || cursor.eat_words(&["PLAN", "FOR"])
             || cursor.eat(&Token::Comma)
         {}

@@ -52,6 +52,15 @@ pub enum StatementKind {
         /// What is explained: a query, an INSERT or a statement set.
         statement: Box<StatementKind>,
     },
+    /// `EXPLAIN ANALYZE statement`: runs it and shows what each operator did.
+    ExplainAnalyze {
+        /// Place of the keyword ANALYZE.
+        span: Span,
+        /// What is run: a query, an INSERT or a statement set.
+        statement: Box<StatementKind>,
+    },
+    /// `DESCRIBE JOB 'id'`.
+    DescribeJob(Name),
     /// `INSERT INTO`.
     Insert(Insert),
     /// `EXECUTE STATEMENT SET BEGIN ... END`.

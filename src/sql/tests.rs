@@ -260,6 +260,22 @@ fn inserts_and_sets_of_them() {
 }
 
 #[test]
+fn jobs_are_described_and_statements_analyzed() {
+    assert!(matches!(one("DESCRIBE JOB '7'"), StatementKind::DescribeJob(id) if id.value == "7"));
+    assert!(matches!(one("DESC JOB"), StatementKind::Describe(table) if table.parts[0].value == "JOB"));
+    for text in [
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN ANALYZE INSERT INTO t SELECT 1",
+        "EXPLAIN ANALYZE EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 1; INSERT INTO u SELECT 1; END",
+    ] {
+        assert!(matches!(one(text), StatementKind::ExplainAnalyze { .. }), "{text}");
+    }
+    for wrong in ["EXPLAIN ANALYZE", "EXPLAIN ANALYZE CHANGELOG_MODE SELECT 1", "EXPLAIN ANALYSE SELECT 1"] {
+        error(wrong);
+    }
+}
+
+#[test]
 fn explain() {
     let explain = |text: &str| match one(text) {
         StatementKind::Explain { details, statement } => {
@@ -487,7 +503,6 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("SHOW USER FUNCTIONS", "SHOW USER FUNCTIONS is not supported"),
         ("SHOW CREATE CATALOG c", "SHOW CREATE CATALOG is not supported"),
         ("DESCRIBE EXTENDED t", "DESCRIBE EXTENDED is not supported"),
-        ("DESCRIBE JOB '1'", "DESCRIBE JOB is not supported"),
         ("STOP JOB '1' WITH SAVEPOINT", "STOP JOB WITH SAVEPOINT is not supported"),
         ("INSERT INTO t PARTITION (a='b') SELECT 1", "INSERT with PARTITION is not supported"),
         ("INSERT INTO t SELECT 1 ON CONFLICT DO NOTHING", "INSERT with ON CONFLICT is not supported"),

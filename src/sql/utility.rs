@@ -187,10 +187,14 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Option<LikePattern>> {
 pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     let start = cursor.clone();
     cursor.next();
-    let special = ["EXTENDED", "CATALOG", "DATABASE", "FUNCTION", "MODEL", "JOB"];
+    let special = ["EXTENDED", "CATALOG", "DATABASE", "FUNCTION", "MODEL"];
     let named = |l: &Lexeme| matches!(l.class, Class::Word | Class::Quoted | Class::Text);
     if special.iter().any(|w| cursor.is_word(w)) && cursor.peek_at(1).is_some_and(named) {
         return Err(unsupported_statement(&start));
+    }
+    if cursor.is_word("JOB") && cursor.peek_at(1).is_some_and(|l| l.class == Class::Text) {
+        cursor.next();
+        return cursor.string("the job's id").map(StatementKind::DescribeJob);
     }
     cursor.eat_word("TABLE");
     if cursor.peek().is_some_and(|l| l.class == Class::Text) {
@@ -199,11 +203,14 @@ pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     cursor.table_name("a table's name").map(StatementKind::Describe)
 }
 
-/// `EXPLAIN [details | PLAN FOR] query | INSERT | statement set`
+/// `EXPLAIN [ANALYZE | details | PLAN FOR] query | INSERT | statement set`
 pub(crate) fn read_explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     cursor.expect_word("EXPLAIN")?;
     let mut details = Vec::new();
-    if !cursor.eat_words(&["PLAN", "FOR"]) {
+    let analyze = cursor.peek().filter(|l| l.is_word("ANALYZE")).map(|l| l.span);
+    if analyze.is_some() {
+        cursor.next();
+    } else if !cursor.eat_words(&["PLAN", "FOR"]) {
         while let Some(detail) = detail(cursor)? {
             details.push(detail);
             if !cursor.eat(&Token::Comma) {
@@ -222,7 +229,11 @@ pub(crate) fn read_explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     } else {
         return Err(cursor.expected("a query, INSERT or STATEMENT SET"));
     };
-    Ok(StatementKind::Explain { details, statement: Box::new(statement) })
+    let statement = Box::new(statement);
+    Ok(match analyze {
+        Some(span) => StatementKind::ExplainAnalyze { span, statement },
+        None => StatementKind::Explain { details, statement },
+    })
 }
 
 fn detail(cursor: &mut Cursor<'_>) -> Result<Option<Name>> {
@@ -238,7 +249,7 @@ fn detail(cursor: &mut Cursor<'_>) -> Result<Option<Name>> {
         return Ok(Some(Name { value: upper, span: lexeme.span }));
     }
     let error = cursor.expected("a detail, a query, INSERT or STATEMENT SET");
-    let known = EXPLAIN_DETAILS.iter().chain(EXPLAINED).copied();
+    let known = EXPLAIN_DETAILS.iter().chain(EXPLAINED).copied().chain(["ANALYZE"]);
     Err(match nearest(word, known) {
         Some(near) => error.with_hint(format!("did you mean {near}?")),
         None => error.with_hint(format!("the details are {}", EXPLAIN_DETAILS.join(", "))),

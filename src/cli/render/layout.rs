@@ -100,6 +100,42 @@ pub fn table_widths(wishes: &[Wish], terminal: Option<usize>) -> Vec<usize> {
     widths
 }
 
+/// How many columns fit on a line, from the first one; one is always shown. `taken` columns of the terminal
+/// are taken by others.
+pub fn fitting(widths: &[usize], terminal: Option<usize>, taken: usize) -> usize {
+    let Some(terminal) = terminal else { return widths.len() };
+    let mut line = 1 + taken;
+    let fits = widths.iter().take_while(|width| {
+        line += **width + 3;
+        line <= terminal
+    });
+    fits.count().max(1).min(widths.len())
+}
+
+/// Names the columns that are not shown because they do not fit: two lines that do.
+pub fn write_left_out(schema: &SchemaRef, shown: usize, terminal: Option<usize>, out: &mut Vec<u8>) {
+    let all = schema.fields().len();
+    if shown >= all {
+        return;
+    }
+    let mut names = String::from("left out: ");
+    for (i, field) in schema.fields().iter().enumerate().skip(shown) {
+        if i > shown {
+            names.push_str(", ");
+        }
+        visible::push_text(field.name(), &mut names);
+        if names.len() > 1024 {
+            break;
+        }
+    }
+    for text in [format!("{shown} of {all} columns fit, \\x or -o vertical shows all"), names] {
+        let mut line = String::new();
+        visible::push_cut(&text, terminal.unwrap_or(usize::MAX), &mut line);
+        out.extend_from_slice(line.as_bytes());
+        out.push(b'\n');
+    }
+}
+
 /// Takes columns from the widest until all fit, none below its least width.
 fn press(widths: &mut [usize], room: usize, least: impl Fn(usize) -> Option<usize>) {
     let mut total: usize = widths.iter().sum();
@@ -157,7 +193,7 @@ impl Frame {
         if op {
             self.push(0, "op", true);
         }
-        for (i, field) in schema.fields().iter().enumerate() {
+        for (i, field) in schema.fields().iter().enumerate().take(self.widths.len() - shift) {
             shown.clear();
             visible::push_text(field.name(), &mut shown);
             self.push_cell(i + shift, &shown, left, true);

@@ -3,17 +3,15 @@
 //! On a terminal it is repainted at most every 50 ms, as much of it as fits; when the query ends, the
 //! whole table is printed once. Elsewhere only that last table is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 
-use super::{Ending, Renderer, Target, rows, write_table};
+use super::screen::{Screen, Size};
+use super::{Ending, Renderer, Target, rows, visible, write_table};
 use crate::error::Result;
 use crate::flow::Chunk;
 use crate::session::Materialized;
-
-/// Least time between two repaints.
-const FRAME: Duration = Duration::from_millis(50);
 
 /// Rows of a terminal whose height is not known.
 const HEIGHT: usize = 24;
@@ -23,41 +21,32 @@ const HEIGHT: usize = 24;
 pub struct Live {
     table: Materialized,
     target: Target,
-    height: usize,
-    /// Lines on the screen that belong to the last painting.
-    lines: usize,
-    painted: Option<Instant>,
+    size: fn() -> Size,
+    screen: Screen,
     changed: bool,
     changes: u64,
 }
 
 impl Live {
-    /// A table without rows.
-    pub fn new(schema: SchemaRef, target: Target, height: Option<usize>) -> Result<Self> {
+    /// A table without rows; `size` tells the terminal's size now.
+    pub fn new(schema: SchemaRef, target: Target, size: fn() -> Size) -> Result<Self> {
         Ok(Self {
             table: Materialized::new(schema)?,
             target,
-            height: height.unwrap_or(HEIGHT),
-            lines: 0,
-            painted: None,
+            size,
+            screen: Screen::default(),
             changed: true,
             changes: 0,
         })
     }
 
-    /// Wipes the last painting: the cursor goes to where it began.
-    fn wipe(&mut self, out: &mut Vec<u8>) {
-        if self.lines > 0 {
-            out.extend_from_slice(format!("\r\x1b[{}A\x1b[J", self.lines).as_bytes());
-            self.lines = 0;
-        }
-    }
-
     fn paint(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        self.wipe(out);
+        let (width, height) = (self.size)();
+        self.target.width = width.or(self.target.width);
+        self.screen.wipe((width, height), out);
         let from = out.len();
-        // The frame of the box, its last line, and the line of the cursor.
-        let room = self.height.saturating_sub(6).max(1);
+        // The frame of the box, what it says of columns left out, its last line, and the line of the cursor.
+        let room = height.unwrap_or(HEIGHT).saturating_sub(8).max(1);
         write_table(&self.table.batch(0, room)?, self.target.width, out)?;
         let shown = self.table.len().min(room);
         let text = if self.table.len() > shown {
@@ -71,9 +60,11 @@ impl Live {
         } else {
             out.truncate(from);
         }
-        out.extend_from_slice(text.as_bytes());
-        self.lines = out[from..].iter().filter(|&&b| b == b'\n').count();
-        self.painted = Some(Instant::now());
+        let mut line = String::new();
+        visible::push_cut(text.trim_end(), self.target.width.unwrap_or(usize::MAX), &mut line);
+        line.push('\n');
+        out.extend_from_slice(line.as_bytes());
+        self.screen.painted(&out[from..]);
         self.changed = false;
         Ok(())
     }
@@ -84,18 +75,29 @@ impl Renderer for Live {
         self.table.apply(chunk)?;
         self.changes += chunk.len() as u64;
         self.changed = true;
-        if self.target.terminal && self.painted.is_none_or(|at| at.elapsed() >= FRAME) {
+        if self.target.terminal && self.screen.is_due() {
             self.paint(out)?;
         }
         Ok(())
     }
 
     fn idle(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        if self.target.terminal && self.changed { self.paint(out) } else { Ok(()) }
+        match self.target.terminal && self.changed && self.screen.is_due() {
+            true => self.paint(out),
+            false => Ok(()),
+        }
+    }
+
+    fn due(&self) -> Option<Duration> {
+        (self.target.terminal && self.changed).then(|| self.screen.wait())
     }
 
     fn end(&mut self, ending: Ending, out: &mut Vec<u8>) -> Result<()> {
-        self.wipe(out);
+        if self.target.terminal {
+            let size = (self.size)();
+            self.target.width = size.0.or(self.target.width);
+            self.screen.wipe(size, out);
+        }
         write_table(&self.table.batch(0, usize::MAX)?, self.target.width, out)?;
         match ending {
             Ending::Complete => {}
@@ -115,14 +117,18 @@ mod tests {
     use super::*;
     use crate::flow::Kind::{Insert, UpdateAfter, UpdateBefore};
 
-    fn live(terminal: bool, height: usize) -> Live {
+    fn live(terminal: bool, size: fn() -> Size) -> Live {
         let target = Target { format: OutputFormat::Table, terminal, width: Some(40) };
-        Live::new(chunk(&[]).batch.schema(), target, Some(height)).unwrap()
+        Live::new(chunk(&[]).batch.schema(), target, size).unwrap()
+    }
+
+    fn tall() -> Size {
+        (None, Some(24))
     }
 
     #[test]
     fn repaints_in_place() {
-        let mut live = live(true, 24);
+        let mut live = live(true, tall);
         let mut out = Vec::new();
         live.chunk(&chunk(&[(Insert, Some(1), Some("a"))]), &mut out).unwrap();
         live.chunk(
@@ -131,6 +137,10 @@ mod tests {
         )
         .unwrap();
         live.idle(&mut out).unwrap();
+        assert!(live.due().is_some(), "not before its time");
+        live.screen.hurry();
+        live.idle(&mut out).unwrap();
+        assert_eq!(live.due(), None);
         let expected = "\
 +----+------+
 | id | name |
@@ -152,7 +162,7 @@ mod tests {
     #[test]
     fn shows_what_fits_and_all_at_the_end() {
         let rows: Vec<_> = (0..9).map(|i| (Insert, Some(i), None)).collect();
-        let mut live = live(true, 8);
+        let mut live = live(true, || (None, Some(10)));
         let mut out = Vec::new();
         live.chunk(&chunk(&rows), &mut out).unwrap();
         assert!(String::from_utf8_lossy(&out).ends_with("2 of 9 rows, 9 changes\n"));
@@ -163,7 +173,7 @@ mod tests {
 
     #[test]
     fn elsewhere_only_the_end_is_written() {
-        let mut live = live(false, 24);
+        let mut live = live(false, tall);
         let mut out = Vec::new();
         live.chunk(&chunk(&[(Insert, Some(1), None)]), &mut out).unwrap();
         live.idle(&mut out).unwrap();

@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 
-use super::layout::{Frame, Wish, cell, table_widths};
+use super::layout::{Frame, Wish, cell, fitting, table_widths, write_left_out};
 use super::text::TextColumn;
 use super::visible;
 use crate::error::Result;
@@ -22,18 +22,21 @@ pub fn write_table(batch: &RecordBatch, terminal: Option<usize>, out: &mut Vec<u
             wish.seen = wish.seen.max(visible::width(cell(column, row, &mut scratch)?));
         }
     }
+    let shown = fitting(&table_widths(&wishes, terminal), terminal, 0);
+    wishes.truncate(shown);
     let mut frame = Frame::new(table_widths(&wishes, terminal), &wishes);
     frame.rule(out);
     frame.header(&schema, false, true, out);
     frame.rule(out);
     for row in 0..batch.num_rows() {
-        for (i, column) in columns.iter().enumerate() {
+        for (i, column) in columns.iter().enumerate().take(shown) {
             let left = !schema.field(i).data_type().is_numeric();
             frame.push(i, cell(column, row, &mut scratch)?, left);
         }
         frame.finish(out);
     }
     frame.rule(out);
+    write_left_out(&schema, shown, terminal, out);
     out.extend_from_slice(format!("{} in set\n", super::rows(batch.num_rows() as u64)).as_bytes());
     Ok(())
 }
@@ -65,6 +68,21 @@ mod tests {
 ";
         assert_eq!(table(&[(1, "a\nb"), (22, "日本x")], Some(80)), expected);
         assert_eq!(table(&[], None), "Empty set\n");
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_named() {
+        let expected = "\
++----+
+| id |
++----+
+|  1 |
++----+
+1 of 2 c...
+left out...
+1 row in set
+";
+        assert_eq!(table(&[(1, "x")], Some(11)), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use arrow::datatypes::SchemaRef;
 
-use super::layout::{Frame, Wish, cell, stream_widths};
+use super::layout::{Frame, Wish, cell, fitting, stream_widths, write_left_out};
 use super::text::TextColumn;
 use super::{Ending, Renderer, rows, visible};
 use crate::error::Result;
@@ -15,19 +15,24 @@ use crate::flow::Chunk;
 /// So many rows are looked at for the widths.
 const SAMPLE: usize = 100;
 
+/// Columns of the terminal that `op` takes with its borders.
+const OP: usize = 5;
+
 /// Draws a result as a box.
 #[derive(Debug)]
 pub struct Tableau {
     schema: SchemaRef,
     terminal: Option<usize>,
     frame: Option<Frame>,
+    /// Columns that fit.
+    shown: usize,
     rows: u64,
 }
 
 impl Tableau {
     /// A box for rows of this schema on a terminal of this width.
     pub fn new(schema: SchemaRef, terminal: Option<usize>) -> Self {
-        Self { schema, terminal, frame: None, rows: 0 }
+        Self { schema, terminal, frame: None, shown: 0, rows: 0 }
     }
 
     /// Settles the widths and draws the header, unless that was done.
@@ -39,7 +44,7 @@ impl Tableau {
         self.frame.as_mut().ok_or_else(|| crate::error::Error::internal("a box without its frame"))
     }
 
-    fn draw_header(&self, sample: Option<&Chunk>, out: &mut Vec<u8>) -> Result<Frame> {
+    fn draw_header(&mut self, sample: Option<&Chunk>, out: &mut Vec<u8>) -> Result<Frame> {
         let mut wishes: Vec<Wish> =
             self.schema.fields().iter().map(|f| Wish::new(f.name(), f.data_type())).collect();
         if let Some(chunk) = sample {
@@ -52,8 +57,11 @@ impl Tableau {
             }
         }
         // The column `op` and its borders.
+        let room = self.terminal.map(|t| t.saturating_sub(OP));
+        self.shown = fitting(&stream_widths(&wishes, room), self.terminal, OP);
+        wishes.truncate(self.shown);
         let mut widths = vec![2];
-        widths.extend(stream_widths(&wishes, self.terminal.map(|t| t.saturating_sub(5))));
+        widths.extend(stream_widths(&wishes, room));
         wishes.insert(0, Wish { name: 2, seen: 2, fixed: Some(2) });
         let mut frame = Frame::new(widths, &wishes);
         frame.rule(out);
@@ -67,11 +75,13 @@ impl Renderer for Tableau {
     fn chunk(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> Result<()> {
         let columns: Vec<_> =
             chunk.batch.columns().iter().map(|c| TextColumn::new(&**c)).collect::<Result<_>>()?;
-        let frame = self.begin(Some(chunk), out)?;
+        self.begin(Some(chunk), out)?;
+        let shown = self.shown;
+        let frame = self.begin(None, out)?;
         let mut scratch = Default::default();
         for row in 0..chunk.len() {
             frame.push(0, chunk.kinds.get(row).as_str(), false);
-            for (i, column) in columns.iter().enumerate() {
+            for (i, column) in columns.iter().enumerate().take(shown) {
                 frame.push(i + 1, cell(column, row, &mut scratch)?, false);
             }
             frame.finish(out);
@@ -90,6 +100,7 @@ impl Renderer for Tableau {
             return Ok(());
         }
         self.begin(None, out)?.rule(out);
+        write_left_out(&self.schema, self.shown, self.terminal, out);
         let line = match ending {
             Ending::Complete => format!("Received a total of {count}\n"),
             Ending::Cancelled => format!("Query terminated, received a total of {count}\n"),
@@ -145,7 +156,7 @@ Received a total of 4 rows
     }
 
     #[test]
-    fn twenty_columns() {
+    fn a_narrow_terminal() {
         let rows = [(Insert, Some(1), Some("Alexandria")), (Insert, Some(1_234_567), None)];
         let expected = "\
 +----+--------+--------+
@@ -156,9 +167,25 @@ Received a total of 4 rows
 +----+--------+--------+
 Query terminated, received a total of 2 rows
 ";
-        let target = Target { format: OutputFormat::Tableau, terminal: true, width: Some(20) };
+        let target = Target { format: OutputFormat::Tableau, terminal: true, width: Some(24) };
         let chunks = [chunk(&rows[..1]), chunk(&rows[1..])];
         assert_eq!(render(target, &chunks, Ending::Cancelled), expected, "numbers are never cut");
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_named() {
+        let expected = "\
++----+--------+
+| op |     id |
++----+--------+
+| +I |      1 |
++----+--------+
+1 of 2 columns fi...
+left out: name
+Received a total of 1 row
+";
+        let rows = [(Insert, Some(1), Some("Alexandria"))];
+        assert_eq!(tableau(&rows, Some(20), Ending::Complete), expected);
     }
 
     #[test]
