@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod columns;
 pub mod expiry;
 mod hash;
+pub mod inspect;
 pub mod key_group;
 pub mod key_times;
 pub mod keys;

@@ -108,6 +108,7 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::nexmark::Nexmark,
     &super::print::Print,
     &super::blackhole::Blackhole,
+    &super::checkpoint::CheckpointTables,
 ];
 
 /// The connector of that name.

@@ -128,7 +128,8 @@ impl<O: Operator> Rig<O> {
             parallelism: 1,
             waker: Mailbox::new().waker(0),
             clock: self.clock.clone(),
-            checkpointed: self.make.is_some(), memory: crate::state::Memory::unlimited()
+            checkpointed: self.make.is_some(),
+            memory: crate::state::Memory::unlimited(),
         }
     }
 

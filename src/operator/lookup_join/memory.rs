@@ -192,7 +192,8 @@ impl Memory {
             counts.append(true);
         }
         let counts: ArrayRef = Arc::new(counts.finish());
-        let own = std::iter::once(("counts".to_string(), counts)).chain(pieces::written(self.retention.as_ref(), &slots));
+        let own = std::iter::once(("counts".to_string(), counts))
+            .chain(pieces::written(self.retention.as_ref(), &slots));
         let left = self.left.take(&slots)?;
         let left = pieces::table(own, self.schema.fields().iter().cloned(), left, slots.len())?;
         snapshot.table("emitted", Scope::Pinned, pieces::ids(&slots), left, gone)?;

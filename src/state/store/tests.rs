@@ -5,6 +5,9 @@ use std::path::Path;
 use super::faults::{Fault, FaultyDisk};
 use super::*;
 
+#[cfg(feature = "s3")]
+mod s3;
+
 fn text(store: &dyn Store, path: &str) -> Option<String> {
     store.get(path).unwrap().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
