@@ -11,12 +11,11 @@
 //! written again. All that came before a barrier is handed over when it passes.
 
 use std::io::{Read as _, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-#[cfg(test)]
 use parking_lot::Mutex;
 
 use super::filesystem::record_schema;
@@ -214,6 +213,16 @@ impl Reader for StreamReader {
     }
 }
 
+/// What stands for standard output in a process whose own nobody sees.
+static INSTEAD: OnceLock<Mutex<Box<dyn Write + Send>>> = OnceLock::new();
+
+/// Sends what tables write to standard output elsewhere, for the rest of the process. A notebook's kernel does,
+/// once: the process and its output are the notebook's alone.
+#[cfg(feature = "kernel")]
+pub(crate) fn redirect_stdout(to: Box<dyn Write + Send>) -> Result<()> {
+    INSTEAD.set(Mutex::new(to)).map_err(|_| Error::internal("standard output is redirected already"))
+}
+
 /// An output of the process that tasks share, a whole buffer of lines at a time.
 #[derive(Clone)]
 pub(super) enum Stream {
@@ -235,7 +244,10 @@ impl Stream {
         }
         let write = |out: &mut dyn Write| out.write_all(buffer).and_then(|()| out.flush());
         let (name, written) = match self {
-            Self::Stdout => ("stdout", write(&mut std::io::stdout().lock())),
+            Self::Stdout => match INSTEAD.get() {
+                None => ("stdout", write(&mut std::io::stdout().lock())),
+                Some(instead) => ("stdout", write(&mut **instead.lock())),
+            },
             Self::Stderr => ("stderr", write(&mut std::io::stderr().lock())),
             #[cfg(test)]
             Self::Other(other) => ("the stream", write(&mut *other.lock())),
