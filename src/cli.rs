@@ -84,6 +84,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             crate::demo::run(&options, &mut std::io::stdout().lock(), color).map(|()| 0)
         }
         (None, Some(Command::SensorApi(options))) => crate::demo::serve_blocking(options).map(|()| 0),
+        #[cfg(feature = "kernel")]
+        (None, Some(Command::Kernel(command))) => kernel(&cli.common, output, command),
         (None, Some(Command::Completions { shell })) => completions(shell, output),
         (None, None) if std::io::stdin().is_terminal() => {
             let session = session(&cli.common)?;
@@ -106,6 +108,33 @@ fn run_files(common: &Common, output: Output, files: &[PathBuf]) -> Result<u8> {
 fn run(common: &Common, output: Output, sources: Vec<SourceText>) -> Result<u8> {
     let sources = read_all(&common.init)?.into_iter().chain(sources).collect();
     Ok(Runner::new(session(common)?, output, variables(common)).run(sources))
+}
+
+#[cfg(feature = "kernel")]
+fn kernel(common: &Common, mut output: Output, command: arguments::KernelCommand) -> Result<u8> {
+    use crate::notebook::{self, install::Place};
+    match command {
+        arguments::KernelCommand::Run { connection_file } => {
+            notebook::run(&connection_file, session(common)?, variables(common)).map(|()| 0)
+        }
+        arguments::KernelCommand::Install { user: _, prefix, sys_prefix, name, display_name } => {
+            // Wrong settings are told now, and not when a notebook is opened.
+            session(common)?;
+            let place = match (prefix, sys_prefix) {
+                (Some(prefix), _) => Place::Prefix(std::path::absolute(prefix)?),
+                (None, true) => Place::SysPrefix,
+                (None, false) => Place::User,
+            };
+            let program = std::env::current_exe()?;
+            let kernels = place.kernels()?;
+            let folder =
+                notebook::install::install(&kernels, &name, &display_name, &program, &common.set)?;
+            match output.line(&format!("Installed '{display_name}' in {}", folder.display())) {
+                Ok(()) | Err(Fault::Closed) => Ok(0),
+                Err(Fault::Error(e)) => Err(e),
+            }
+        }
+    }
 }
 
 fn session(common: &Common) -> Result<Session> {

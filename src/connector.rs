@@ -1,14 +1,20 @@
 //! Sources and sinks, and the registry that finds them by name.
 
 pub mod blackhole;
+mod common_cut;
 pub mod datagen;
+pub mod embedded;
 pub mod filesystem;
 pub mod http;
 pub mod nexmark;
+mod position;
 pub mod print;
 pub mod registry;
+#[cfg(test)]
+mod replay;
 pub mod shared;
 pub mod stdio;
+pub mod values;
 
 pub use registry::{Connector, connector, connector_names};
 
@@ -96,7 +102,9 @@ pub trait Source: Send + Sync {
 }
 
 /// Where the readers of a source are: a position for each split that was begun, by the split's name. Names and
-/// positions are the source's own; a split that was read to its end keeps a position that says so.
+/// positions are the source's own; a split that was read to its end keeps a position that says so. `null` in
+/// what a reader tells: the split is to be forgotten. A job that comes back has the positions it was given, until its
+/// readers tell others.
 pub type Positions = BTreeMap<String, serde_json::Value>;
 
 /// What a reader gets from its task.

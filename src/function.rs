@@ -77,6 +77,17 @@ fn definitions() -> impl Iterator<Item = &'static Definition> {
         .chain(json::FUNCTIONS)
 }
 
+/// What a function takes and gives, such as `LEFT(STRING, an integer) -> STRING`. `name` is upper case.
+pub(crate) fn signature(name: &str) -> Option<String> {
+    let definition = definitions().find(|d| d.names.contains(&name))?;
+    let mut text = format!("{name}{}", definition.signature());
+    let others: Vec<&str> = definition.names.iter().copied().filter(|n| *n != name).collect();
+    if !others.is_empty() {
+        text.push_str(&format!("; also {}", others.join(", ")));
+    }
+    Some(text)
+}
+
 impl Functions {
     /// All functions for a session.
     pub fn new(context: FunctionContext) -> Self {
@@ -90,6 +101,11 @@ impl Functions {
         }
         scalars.insert("nullif".to_string(), datafusion_functions::core::nullif());
         Self { scalars, planners }
+    }
+
+    /// Adds a function of the program that embeds the session, or puts it in the place of one of its name.
+    pub fn add(&mut self, function: Arc<ScalarUDF>) {
+        self.scalars.insert(function.name().to_ascii_lowercase(), function);
     }
 
     /// The scalar function of a name, whatever its case.

@@ -23,6 +23,84 @@
 //! # Ok::<(), affluent::error::Error>(())
 //! ```
 //!
+//! A program can give tables and functions of its own, and read what comes out as record batches:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use affluent::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, StringViewArray};
+//! use affluent::arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
+//! use affluent::connector::embedded;
+//! use affluent::datafusion_expr::{ColumnarValue, Volatility, create_udf};
+//! use affluent::error::Result;
+//! use affluent::lookup::{Backend, BoxFuture, Failure};
+//! use affluent::session::{Response, Session};
+//!
+//! /// Answers for sensors; a real one would ask somebody.
+//! struct Registry(SchemaRef);
+//!
+//! impl Backend for Registry {
+//!     fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
+//!         let schema = self.0.clone();
+//!         Box::pin(async move {
+//!             let brands = keys.column(0).as_string_view().iter().map(|key| key.map(|k| format!("brand of {k}")));
+//!             let brands = StringViewArray::from_iter(brands);
+//!             let row = RecordBatch::try_new(schema, vec![keys.column(0).clone(), Arc::new(brands)]);
+//!             vec![row.map_err(|e| Failure::other(e.to_string()))]
+//!         })
+//!     }
+//!     fn load(&self) -> BoxFuture<Result<RecordBatch>> {
+//!         unreachable!("it answers for single keys")
+//!     }
+//!     fn describe(&self) -> String {
+//!         "the registry of sensors".to_string()
+//!     }
+//! }
+//!
+//! let session = Session::new()?;
+//!
+//! // A table that is fed while queries run, and one to look up in.
+//! let readings = RecordBatch::try_from_iter([
+//!     ("sensor", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef),
+//!     ("celsius", Arc::new(Float64Array::from(vec![20.0, 100.0]))),
+//! ])?;
+//! let (feeder, table) = embedded::channel(readings.schema());
+//! session.register_table("readings", table, &[])?;
+//! let text = |name: &str| Field::new(name, DataType::Utf8View, true);
+//! let sensors = Arc::new(Schema::new(vec![text("id"), text("brand")]));
+//! session.register_table("sensors", embedded::lookup(sensors.clone(), Arc::new(Registry(sensors))), &["id"])?;
+//!
+//! // A function.
+//! session.register_function(create_udf(
+//!     "fahrenheit",
+//!     vec![DataType::Float64],
+//!     DataType::Float64,
+//!     Volatility::Immutable,
+//!     Arc::new(|args: &[ColumnarValue]| {
+//!         let celsius = ColumnarValue::values_to_arrays(args)?.remove(0);
+//!         let celsius = celsius.as_primitive::<Float64Type>();
+//!         let fahrenheit: Float64Array = celsius.unary(|c| c * 1.8 + 32.0);
+//!         Ok(ColumnarValue::Array(Arc::new(fahrenheit)))
+//!     }),
+//! ));
+//!
+//! // The query starts at once; the table ends with its feeder.
+//! let Response::Query(mut rows) = session.sql(
+//!     "SELECT brand, fahrenheit(celsius) AS f FROM readings JOIN sensors ON readings.sensor = sensors.id",
+//! )? else {
+//!     unreachable!("a SELECT gives rows")
+//! };
+//! feeder.send(readings)?;
+//! drop(feeder);
+//! let mut seen = Vec::new();
+//! while let Some(chunk) = rows.next_chunk()? {
+//!     let (brands, f) = (chunk.batch.column(0).as_string_view(), chunk.batch.column(1).as_primitive::<Float64Type>());
+//!     seen.extend(brands.iter().flatten().map(str::to_string).zip(f.values().iter().copied()));
+//! }
+//! assert_eq!(seen, [("brand of a".to_string(), 68.0), ("brand of b".to_string(), 212.0)]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | room | what lives in it |
 //! |---|---|
 //! | [`sql`] | text → statements |
@@ -35,10 +113,14 @@
 //! | [`lookup`] | the lookup engine: client, cache, retry, outcomes, HTTP |
 //! | [`connector`], [`format`](mod@format) | sources and sinks; bytes ↔ record batches |
 //! | [`session`] | the public API |
-//! | [`cli`], [`shell`], [`demo`] | the binary |
+//! | [`cli`], [`shell`], [`demo`], `notebook` | the binary |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, rust_2018_idioms, clippy::unwrap_used, clippy::panic, clippy::todo)]
+
+// What the public API is written in.
+pub use arrow;
+pub use datafusion_expr;
 
 pub mod catalog;
 pub mod cli;
@@ -51,6 +133,8 @@ pub mod flow;
 pub mod format;
 pub mod function;
 pub mod lookup;
+#[cfg(feature = "kernel")]
+pub mod notebook;
 pub mod operator;
 pub mod plan;
 pub mod session;

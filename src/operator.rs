@@ -5,6 +5,8 @@ pub mod calc;
 pub mod changelog;
 pub mod changelog_normalize;
 pub mod current_watermark;
+#[cfg(test)]
+mod cuts;
 pub mod deduplicate;
 mod event_time;
 pub mod expand;
@@ -15,8 +17,10 @@ mod join_output;
 pub mod limit;
 pub mod lookup_join;
 pub mod over;
+mod partitions;
 #[cfg(test)]
 mod picture;
+mod pieces;
 mod ranking;
 mod row_bag;
 pub mod sink_materializer;

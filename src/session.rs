@@ -16,12 +16,14 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion_expr::ScalarUDF;
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::{Catalog, Entry, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::error::Result;
+use crate::connector::embedded::Embedded;
+use crate::error::{Error, Result};
 use crate::flow::{Chunk, Job};
 use crate::function::{FunctionContext, Functions};
 use crate::plan::Planner;
@@ -53,6 +55,8 @@ pub enum Response {
 #[derive(Debug)]
 pub struct QueryResult {
     schema: SchemaRef,
+    /// Rows are only added, never taken back.
+    append: bool,
     bounded: bool,
     job: Arc<Job>,
     chunks: crossbeam_channel::Receiver<Chunk>,
@@ -73,6 +77,11 @@ impl QueryResult {
     /// Columns.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// Whether rows are only added: no updates, no deletes.
+    pub fn is_append(&self) -> bool {
+        self.append
     }
 
     /// Whether the rows end by themselves.
@@ -122,6 +131,8 @@ struct State {
     catalog: Arc<Catalog>,
     config: Config,
     jobs: Vec<Arc<Job>>,
+    /// Functions of the program.
+    functions: Vec<Arc<ScalarUDF>>,
     /// The file whose statements are executed.
     origin: Option<String>,
 }
@@ -195,6 +206,24 @@ impl Session {
         Ok(last)
     }
 
+    /// Makes a table of the program known (see [`crate::connector::embedded`]); statements use it like any other.
+    /// An event time and computed columns are declared on top of it:
+    /// `CREATE TABLE timed (WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) LIKE readings`.
+    pub fn register_table(&self, name: &str, table: Embedded, primary_key: &[&str]) -> Result<()> {
+        let table = Table::embedded(name, table, primary_key)?;
+        let mut state = self.state.lock();
+        if state.catalog.get(name).is_some() {
+            return Err(Error::plan(format!("table or view '{name}' exists already")));
+        }
+        Arc::make_mut(&mut state.catalog).insert(name.to_string(), Entry::Table(Arc::new(table)));
+        Ok(())
+    }
+
+    /// Makes a scalar function of the program known, under its name in any case.
+    pub fn register_function(&self, function: ScalarUDF) {
+        self.state.lock().functions.push(Arc::new(function));
+    }
+
     /// Sets a setting, as SET does.
     pub fn set(&self, key: &str, value: &str) -> Result<()> {
         self.state.lock().config.set(key, value)
@@ -228,6 +257,13 @@ impl Session {
             Some(Entry::View(view)) => view.columns.clone(),
             None => Vec::new(),
         }
+    }
+
+    /// What a function takes and gives, in one line; `None` when it is not known.
+    pub fn function_help(&self, name: &str) -> Option<String> {
+        let upper = name.to_ascii_uppercase();
+        crate::function::signature(&upper)
+            .or_else(|| self.function_names().contains(&upper).then(|| format!("{upper}(...)")))
     }
 
     /// Names of the columns of all tables and views that are wanted, each once.
@@ -266,12 +302,13 @@ impl Session {
 
     /// A planner over the state as it is now.
     pub(crate) fn planner(&self) -> Planner {
-        let (catalog, config) = {
+        let (catalog, config, own) = {
             let state = self.state.lock();
-            (state.catalog.clone(), state.config.clone())
+            (state.catalog.clone(), state.config.clone(), state.functions.clone())
         };
         let zone = config.zone();
-        let functions = Functions::new(FunctionContext { zone: zone.clone(), clock: self.clock.clone() });
+        let mut functions = Functions::new(FunctionContext { zone: zone.clone(), clock: self.clock.clone() });
+        own.into_iter().for_each(|function| functions.add(function));
         Planner::new(PlannerState {
             catalog,
             config,

@@ -3,13 +3,16 @@
 
 pub mod changed;
 pub mod checkpoint;
+pub mod columns;
 pub mod expiry;
 mod hash;
 pub mod key_group;
+pub mod key_times;
 pub mod keys;
 #[cfg(test)]
 pub mod ledger;
 pub mod memory;
+pub mod row_table;
 pub mod rows;
 pub mod snapshot;
 pub mod store;
@@ -18,7 +21,9 @@ pub use changed::Changed;
 pub use expiry::Expiry;
 pub use hash::hash_rows;
 pub use key_group::{KEY_GROUPS, groups_of_task, key_group, task_of_group};
+pub use key_times::KeyTimes;
 pub use keys::KeyTable;
 pub use memory::Memory;
+pub use row_table::{RowTable, Taken, in_order, with_schema};
 pub use rows::RowStore;
 pub use snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot};

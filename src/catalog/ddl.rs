@@ -65,6 +65,7 @@ impl Table {
             comment: statement.comment.clone(),
             options: Options::from_entries(&statement.options)?,
             temporary: statement.temporary,
+            embedded: None,
         };
         if let Some(like) = &statement.like {
             let span = like.table.span();
@@ -104,6 +105,9 @@ impl Table {
         }
         columns.append(&mut self.columns);
         self.columns = columns;
+        if !self.options.contains("connector") {
+            self.embedded = model.embedded.clone();
+        }
         match (mode(like, LikeFeature::Watermarks), &model.watermark, &self.watermark) {
             (LikeMode::Excluding, ..) | (_, None, _) | (LikeMode::Overwriting, Some(_), Some(_)) => {}
             (_, Some(w), None) => self.watermark = Some(w.clone()),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::options::Options;
+use crate::connector::Connector;
+use crate::connector::embedded::Embedded;
 use crate::error::{Error, Result, Span};
 use crate::sql::{SqlExpression, SqlType};
 
@@ -92,9 +94,52 @@ pub struct Table {
     pub options: Options,
     /// `TEMPORARY`.
     pub temporary: bool,
+    /// The table of a program, which no option names.
+    pub embedded: Option<Arc<Embedded>>,
 }
 
 impl Table {
+    /// What it is connected to.
+    pub fn connector(&self) -> Result<&dyn Connector> {
+        match &self.embedded {
+            Some(embedded) => Ok(embedded.as_ref()),
+            None => crate::connector::connector(self.options.required("connector")?)
+                .map(|c| c as &dyn Connector)
+                .map_err(|e| e.at(self.options.span("connector"))),
+        }
+    }
+
+    /// A table of the program that embeds the session.
+    pub fn embedded(name: &str, embedded: Embedded, primary_key: &[&str]) -> Result<Self> {
+        let fields = embedded.schema().fields();
+        let columns = fields.iter().map(|field| {
+            let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
+                Error::unsupported(format!("column '{}' of table '{name}' has no SQL type", field.name()))
+                    .with_detail(field.data_type().to_string())
+            })?;
+            let nullable = field.is_nullable() && !primary_key.contains(&field.name().as_str());
+            let source = ColumnSource::Physical { data_type, nullable };
+            Ok(Column { name: field.name().clone(), source, comment: None })
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        if let Some(key) = primary_key.iter().find(|key| !columns.iter().any(|c| c.name == **key)) {
+            return Err(Error::plan(format!("table '{name}' has no column '{key}' to be its key")));
+        }
+        let mut options = Options::default();
+        options.set("connector", embedded.name(), Default::default());
+        Ok(Self {
+            name: name.to_string(),
+            columns,
+            watermark: None,
+            primary_key: primary_key.iter().map(ToString::to_string).collect(),
+            partitioned_by: Vec::new(),
+            comment: None,
+            options,
+            temporary: true,
+            embedded: Some(Arc::new(embedded)),
+        })
+    }
+
     /// Index and column by name.
     pub fn column(&self, name: &str) -> Option<(usize, &Column)> {
         self.columns.iter().enumerate().find(|(_, c)| c.name == name)

@@ -110,6 +110,53 @@ Examples:
   curl http://127.0.0.1:8080/sensors/7
   curl http://127.0.0.1:8080/stats";
 
+#[cfg(feature = "kernel")]
+const KERNEL_EXAMPLES: &str = "\
+Examples:
+  affluent kernel install                    for this user; then: jupyter lab
+  affluent kernel install --sys-prefix       into the active Python environment
+  affluent kernel install --prefix /usr/local --display-name \"Affluent SQL\"
+  affluent kernel install --name slow --display-name \"Affluent, one task\" --set parallelism.default=1
+  jupyter kernelspec uninstall affluent";
+
+/// What can be done with the Jupyter kernel.
+#[cfg(feature = "kernel")]
+#[derive(Debug, Subcommand)]
+pub enum KernelCommand {
+    /// Let JupyterLab offer Affluent SQL; settings given with --set hold for every notebook
+    #[command(after_help = KERNEL_EXAMPLES)]
+    Install {
+        /// For this user (the default)
+        #[arg(long, conflicts_with_all = ["prefix", "sys_prefix"])]
+        user: bool,
+
+        /// Below a prefix: PREFIX/share/jupyter/kernels
+        #[arg(long, value_name = "PREFIX", conflicts_with = "sys_prefix")]
+        prefix: Option<PathBuf>,
+
+        /// Into the Python environment that is active
+        #[arg(long)]
+        sys_prefix: bool,
+
+        /// Name of the kernel's folder, by which notebooks remember it
+        #[arg(long, default_value = crate::notebook::install::NAME)]
+        name: String,
+
+        /// Name that people see
+        #[arg(long, value_name = "NAME", default_value = crate::notebook::install::DISPLAY_NAME)]
+        display_name: String,
+    },
+
+    /// Run the kernel; Jupyter calls this
+    #[command(
+        after_help = "Example:\n  affluent kernel run --connection-file ~/.local/share/jupyter/runtime/kernel-1.json"
+    )]
+    Run {
+        /// Where Jupyter has written ports and key
+        #[arg(long, value_name = "FILE")]
+        connection_file: PathBuf,
+    },
+}
 const DEMO_EXAMPLES: &str = "\
 Examples:
   affluent demo
@@ -163,6 +210,10 @@ pub enum Command {
     #[command(name = "sensor-api", after_help = SENSOR_API_EXAMPLES)]
     SensorApi(crate::demo::SensorApiOptions),
 
+    /// The Jupyter kernel: SQL in notebooks, results that follow their streams
+    #[cfg(feature = "kernel")]
+    #[command(subcommand, after_help = KERNEL_EXAMPLES)]
+    Kernel(KernelCommand),
     /// Print every option of connectors, formats and lookups, and every setting, as Markdown
     #[command(after_help = OPTIONS_EXAMPLES)]
     Options {

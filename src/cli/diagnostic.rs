@@ -22,12 +22,17 @@ pub fn status(error: &Error) -> u8 {
 
 /// Shows an error with its place in the script.
 pub fn show(error: &Error, script: &Script, color: bool) {
+    complain(text(error, script, color));
+}
+
+/// An error with its place in the script, as it is shown.
+pub fn text(error: &Error, script: &Script, color: bool) -> String {
     let error = safe(&script.relocate(error.clone()));
     let source = SourceText::new(
         &visible::same_columns(&script.written.name),
         &visible::same_columns(&script.written.text),
     );
-    complain(error.render(&source, color).trim_end());
+    error.render(&source, color).trim_end().to_string()
 }
 
 /// Shows an error that has no place in a text.

@@ -152,7 +152,8 @@ impl Interrupts {
         Ok(())
     }
 
-    fn interrupted(&self) {
+    /// Does what SIGINT does.
+    pub fn interrupted(&self) {
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         // Under the lock, so that nobody is between looking and waiting.
         drop(self.arrived.0.lock());

@@ -9,6 +9,9 @@
 //! batch, and is woken by the runtime when the next is. `'rows-per-second' = '0'` means as fast as possible.
 //!
 //! The source ends after `number-of-rows`, or with its shortest sequence.
+//!
+//! A checkpoint holds the number of the next row, and the seed: a job that comes back makes the same rows again,
+//! and sequences go on where they were (what is relative to the current time is so again).
 
 mod generator;
 
@@ -18,10 +21,13 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use parking_lot::Mutex;
+use serde_json::json;
 
 use self::generator::{Generator, Settings};
+use super::common_cut::CommonCut;
+use super::position;
 use super::registry::Connector;
-use super::{Read, Reader, ReaderContext, ScanRequest, Source};
+use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Table};
 use crate::error::{Error, Result};
 
@@ -137,36 +143,57 @@ impl Pace {
     }
 }
 
+/// The only split.
+const ROWS: &str = "rows";
+
+/// What the readers of one run share.
+struct Run {
+    seed: u64,
+    generators: Vec<Generator>,
+    counter: Mutex<Counter>,
+}
+
+#[derive(Debug)]
+struct Counter {
+    pace: Pace,
+    cut: CommonCut,
+}
+
 struct DatagenSource {
     request: ScanRequest,
-    generators: Arc<[Generator]>,
-    pace: Arc<Mutex<Pace>>,
+    run: Mutex<Arc<Run>>,
     most: u64,
 }
 
 impl DatagenSource {
     fn new(request: &ScanRequest) -> Result<Self> {
-        let table = &request.table;
-        let seed = table.options.integer("affluent.datagen.seed")?.unwrap_or_else(rand::random);
-        let (mut all, rows) = generators(table, seed)?;
-        let wanted = request.projection.iter().map(|&i| {
-            all.get_mut(i)
-                .and_then(Option::take)
-                .ok_or_else(|| Error::internal(format!("table '{}' has no physical column {i}", table.name)))
-        });
-        let generators: Arc<[Generator]> = wanted.collect::<Result<Vec<_>>>()?.into();
-        let rate = table.options.integer("rows-per-second")?.unwrap_or(10_000);
+        let seed = request.table.options.integer("affluent.datagen.seed")?.unwrap_or_else(rand::random);
+        let run = run(request, seed, 0)?;
         // Long texts make smaller batches.
-        let bytes: u64 = generators.iter().map(Generator::bytes).fold(1, u64::saturating_add);
+        let bytes: u64 = run.generators.iter().map(Generator::bytes).fold(1, u64::saturating_add);
         let most = ((8 << 20) / bytes).clamp(1, request.batch_rows.max(1) as u64);
-        let pace = Pace { rate: (rate > 0).then_some(rate), rows, taken: 0, origin: None };
-        Ok(Self { request: request.clone(), generators, pace: Arc::new(Mutex::new(pace)), most })
+        Ok(Self { request: request.clone(), run: Mutex::new(Arc::new(run)), most })
     }
+}
+
+/// Makes the rows from the one of this number on.
+fn run(request: &ScanRequest, seed: u64, taken: u64) -> Result<Run> {
+    let table = &request.table;
+    let (mut all, rows) = generators(table, seed)?;
+    let wanted = request.projection.iter().map(|&i| {
+        all.get_mut(i)
+            .and_then(Option::take)
+            .ok_or_else(|| Error::internal(format!("table '{}' has no physical column {i}", table.name)))
+    });
+    let generators = wanted.collect::<Result<Vec<_>>>()?;
+    let rate = table.options.integer("rows-per-second")?.unwrap_or(10_000);
+    let pace = Pace { rate: (rate > 0).then_some(rate), rows, taken, origin: None };
+    Ok(Run { seed, generators, counter: Mutex::new(Counter { pace, cut: CommonCut::default() }) })
 }
 
 impl Source for DatagenSource {
     fn bounded(&self) -> bool {
-        self.pace.lock().rows.is_some()
+        self.run.lock().counter.lock().pace.rows.is_some()
     }
 
     fn max_parallelism(&self) -> usize {
@@ -174,10 +201,11 @@ impl Source for DatagenSource {
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
+        let run = self.run.lock().clone();
+        run.counter.lock().cut.join(context.task, context.parallelism);
         Ok(Box::new(DatagenReader {
             schema: self.request.schema.clone(),
-            generators: self.generators.clone(),
-            pace: self.pace.clone(),
+            run,
             most: self.most,
             cells: Vec::new(),
             context,
@@ -186,19 +214,35 @@ impl Source for DatagenSource {
     }
 
     fn describe(&self) -> String {
-        let pace = self.pace.lock();
+        let run = self.run.lock();
+        let pace = &run.counter.lock().pace;
         let rate = pace.rate.map_or_else(|| "as fast as possible".into(), |r| format!("{r} rows/s"));
         match pace.rows {
             Some(rows) => format!("{rows} rows, {rate}"),
             None => rate,
         }
     }
+
+    fn replays(&self) -> bool {
+        true
+    }
+
+    fn restore(&self, positions: &Positions) -> Result<()> {
+        let position = position::only(positions, ROWS)?;
+        let next = position.map_or(Ok(0), |p| position::number(ROWS, p, "next"))?;
+        let seed = match (self.request.table.options.integer("affluent.datagen.seed")?, position) {
+            (Some(seed), _) => seed,
+            (None, Some(position)) => position::number(ROWS, position, "seed")?,
+            (None, None) => self.run.lock().seed,
+        };
+        *self.run.lock() = Arc::new(run(&self.request, seed, next)?);
+        Ok(())
+    }
 }
 
 struct DatagenReader {
     schema: arrow::datatypes::SchemaRef,
-    generators: Arc<[Generator]>,
-    pace: Arc<Mutex<Pace>>,
+    run: Arc<Run>,
     most: u64,
     cells: Vec<u64>,
     context: ReaderContext,
@@ -224,12 +268,19 @@ impl Drop for DatagenReader {
         if let Some(alarm) = self.alarm.take() {
             alarm.abort();
         }
+        self.run.counter.lock().cut.leave(self.context.task);
     }
 }
 
 impl Reader for DatagenReader {
     fn read(&mut self) -> Result<Read> {
-        let due = self.pace.lock().take(Instant::now(), self.most);
+        let due = {
+            let mut counter = self.run.counter.lock();
+            if !counter.cut.may_take(self.context.task, &self.context.waker) {
+                return Ok(Read::Pending);
+            }
+            counter.pace.take(Instant::now(), self.most)
+        };
         let rows = match due {
             Due::End => return Ok(Read::End),
             Due::At(at) => {
@@ -241,6 +292,7 @@ impl Reader for DatagenReader {
         self.cells.clear();
         self.cells.extend(rows);
         let columns = self
+            .run
             .generators
             .iter()
             .zip(self.schema.fields())
@@ -248,6 +300,14 @@ impl Reader for DatagenReader {
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.cells.len()));
         Ok(Read::Batch(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?))
+    }
+
+    fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {
+        let mut counter = self.run.counter.lock();
+        let next = counter.pace.taken;
+        let line = counter.cut.cut(self.context.task, epoch, next);
+        let position = |next| (ROWS.to_string(), json!({ "next": next, "seed": self.run.seed }));
+        Ok(Some(line.map(position).into_iter().collect()))
     }
 }
 

@@ -19,10 +19,12 @@
 //! read only.
 
 mod files;
+mod followed;
 mod input;
 mod layout;
 mod load;
 mod part;
+mod position;
 mod sample;
 mod sink;
 mod source;

@@ -18,6 +18,8 @@
 //!
 //! Events come as fast as they can be made. With `rate.limited` an event comes when it happens, as far from
 //! the first one as their times are apart.
+//!
+//! A checkpoint holds the number of the next event: a job that comes back makes the same events from there on.
 
 mod columns;
 mod model;
@@ -29,11 +31,14 @@ use std::time::{Duration, Instant};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{SchemaRef, TimeUnit};
 use parking_lot::Mutex;
+use serde_json::json;
 
 use self::columns::{Column, Generator, NAMES};
 use self::model::{Model, Settings};
+use super::common_cut::CommonCut;
+use super::position;
 use super::registry::Connector;
-use super::{Read, Reader, ReaderContext, ScanRequest, Source};
+use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::table::nearest;
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Options, Table};
 use crate::error::{Error, Result};
@@ -161,7 +166,7 @@ impl Connector for Nexmark {
             generator: Arc::new(Generator::new(model, columns)),
             schema: request.schema.clone(),
             most: request.batch_rows.max(1) as u64,
-            counter: Arc::new(Mutex::new(Counter { next: 0, start: None })),
+            counter: Mutex::default(),
             plan,
         }))
     }
@@ -251,12 +256,16 @@ impl Plan {
     }
 }
 
+/// The only split.
+const EVENT_NUMBERS: &str = "events";
+
 /// The events that are not made yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Counter {
     next: u64,
-    /// When the first one was asked for.
-    start: Option<Instant>,
+    /// When the first one was asked for, and how long after event 0 it happened, in milliseconds.
+    start: Option<(Instant, i64)>,
+    cut: CommonCut,
 }
 
 #[derive(Debug, PartialEq)]
@@ -277,11 +286,12 @@ impl Counter {
         }
         let mut count = most.min(left);
         if plan.paced {
-            let start = *self.start.get_or_insert(now);
+            let (start, first) = *self.start.get_or_insert_with(|| (now, model.offset_millis(self.next)));
             let elapsed = i64::try_from(now.saturating_duration_since(start).as_millis()).unwrap_or(i64::MAX);
+            let elapsed = elapsed.saturating_add(first);
             let happened = |n: u64| model.offset_millis(self.next + n) <= elapsed;
             if !happened(0) {
-                let wait = u64::try_from(model.offset_millis(self.next)).unwrap_or(0);
+                let wait = u64::try_from(model.offset_millis(self.next) - first).unwrap_or(0);
                 return Due::At(start + Duration::from_millis(wait));
             }
             // The last of those that may be taken and have happened.
@@ -303,7 +313,8 @@ struct NexmarkSource {
     generator: Arc<Generator>,
     schema: SchemaRef,
     most: u64,
-    counter: Arc<Mutex<Counter>>,
+    /// Of the present run.
+    counter: Mutex<Arc<Mutex<Counter>>>,
 }
 
 impl Source for NexmarkSource {
@@ -316,12 +327,14 @@ impl Source for NexmarkSource {
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
+        let counter = self.counter.lock().clone();
+        counter.lock().cut.join(context.task, context.parallelism);
         Ok(Box::new(NexmarkReader {
             plan: self.plan.clone(),
             generator: self.generator.clone(),
             schema: self.schema.clone(),
             most: self.most,
-            counter: self.counter.clone(),
+            counter,
             context,
             alarm: None,
         }))
@@ -331,6 +344,17 @@ impl Source for NexmarkSource {
         let events = self.plan.events.map_or("endless".to_string(), |n| format!("{n} events"));
         let Settings { persons, auctions, bids, seed, .. } = &self.plan.settings;
         format!("{events}, {persons}:{auctions}:{bids}, seed={seed}")
+    }
+
+    fn replays(&self) -> bool {
+        true
+    }
+
+    fn restore(&self, positions: &Positions) -> Result<()> {
+        let position = position::only(positions, EVENT_NUMBERS)?;
+        let next = position.map_or(Ok(0), |p| position::number(EVENT_NUMBERS, p, "next"))?;
+        *self.counter.lock() = Arc::new(Mutex::new(Counter { next, ..Counter::default() }));
+        Ok(())
     }
 }
 
@@ -355,12 +379,19 @@ impl NexmarkReader {
 impl Drop for NexmarkReader {
     fn drop(&mut self) {
         self.silence();
+        self.counter.lock().cut.leave(self.context.task);
     }
 }
 
 impl Reader for NexmarkReader {
     fn read(&mut self) -> Result<Read> {
-        let due = self.counter.lock().take(&self.plan, &self.generator.model, self.most, Instant::now());
+        let due = {
+            let mut counter = self.counter.lock();
+            if !counter.cut.may_take(self.context.task, &self.context.waker) {
+                return Ok(Read::Pending);
+            }
+            counter.take(&self.plan, &self.generator.model, self.most, Instant::now())
+        };
         let events = match due {
             Due::Events(events) => events,
             Due::End if self.plan.keep_alive => return Ok(Read::Pending),
@@ -378,6 +409,14 @@ impl Reader for NexmarkReader {
         let options = RecordBatchOptions::new().with_row_count(Some((events.end - events.start) as usize));
         let columns = self.generator.columns(events)?;
         Ok(Read::Batch(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?))
+    }
+
+    fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {
+        let mut counter = self.counter.lock();
+        let next = counter.next;
+        let line = counter.cut.cut(self.context.task, epoch, next);
+        let position = |next| (EVENT_NUMBERS.to_string(), json!({ "next": next }));
+        Ok(Some(line.map(position).into_iter().collect()))
     }
 }
 

@@ -185,12 +185,12 @@ pub fn validate(table: &Table) -> Result<()> {
 
 fn check(table: &Table) -> Result<()> {
     let options = &table.options;
-    let name = options.text("connector").ok_or_else(|| {
+    let name = options.text("connector").or(table.embedded.as_ref().map(|e| e.name())).ok_or_else(|| {
         let names: Vec<_> = connector_names().collect();
         Error::option("option 'connector' is required")
             .with_hint(format!("WITH ('connector' = '...'), one of {}", names.join(", ")))
     })?;
-    let connector = connector(name).map_err(|e| e.at(options.span("connector")))?;
+    let connector = table.connector()?;
     let mut definitions = vec![&CONNECTOR];
     definitions.extend(connector.options());
     if connector.takes_format() {
@@ -261,6 +261,7 @@ mod tests {
             comment: None,
             options,
             temporary: false,
+            embedded: None,
         };
         validate(&table).unwrap_err()
     }

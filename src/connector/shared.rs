@@ -7,13 +7,20 @@
 //! ```
 //! Each task of the source has its own such group: reader A of task 2 and reader B of task 2 share what
 //! task 2 reads. A reader that is far ahead waits for the others, so that what is read once is not kept long.
+//!
+//! # Checkpoints
+//! The first reader that is to be cut cuts the source where it stands, and a mark goes into each queue; each
+//! reader is at the barrier when it has handed over what lies before its mark. All of them tell the same
+//! positions, under the number of the checkpoint (`cut`). One that leaves before the others says nothing,
+//! because what they say holds for it too: coming back, the newest position of a split counts.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 
-use super::{Read, Reader, ReaderContext, Source, SourceChangelog, Split};
+use super::{Positions, Read, Reader, ReaderContext, Source, SourceChangelog, Split};
 use crate::error::{Error, Result};
 use crate::flow::{Kinds, Waker};
 
@@ -22,22 +29,35 @@ const AHEAD: usize = 32;
 
 /// Splits a source into sources that give the same rows each.
 pub fn share(source: Arc<dyn Source>, readers: usize) -> Vec<Arc<dyn Source>> {
-    let groups = Groups::default();
+    let run = Arc::new(Mutex::new(Run::default()));
     let part = |index| -> Arc<dyn Source> {
-        Arc::new(SharedSource { source: source.clone(), index, readers, groups: groups.clone() })
+        Arc::new(SharedSource { source: source.clone(), index, readers, run: run.clone() })
     };
     (0..readers).map(part).collect()
 }
 
-/// The readers of each task.
-type Groups = Arc<Mutex<Vec<Option<Arc<Mutex<Group>>>>>>;
+/// The field of a position that says which checkpoint it was told for.
+const CUT: &str = "cut";
+
+/// What the parts of a source share.
+#[derive(Default)]
+struct Run {
+    /// The readers of each task, made by the first of them.
+    groups: Vec<Option<Arc<Mutex<Group>>>>,
+    /// Where they begin, and the parts that told so.
+    restored: Positions,
+    told: HashSet<usize>,
+}
+
+fn epoch_of(position: &Value) -> u64 {
+    position.get(CUT).and_then(Value::as_u64).unwrap_or(0)
+}
 
 struct SharedSource {
     source: Arc<dyn Source>,
     index: usize,
     readers: usize,
-    /// One a task, made by the first reader of the task.
-    groups: Groups,
+    run: Arc<Mutex<Run>>,
 }
 
 /// The readers of one task.
@@ -47,17 +67,49 @@ struct Group {
     wakers: Arc<Mutex<Vec<Waker>>>,
     ended: bool,
     failed: Option<Error>,
+    /// The last epoch for which the source was cut.
+    cut: u64,
+}
+
+enum Waiting {
+    Rows(arrow::array::RecordBatch, Kinds, Split),
+    /// The source was cut here.
+    Mark(u64, Positions),
 }
 
 #[derive(Default)]
 struct Member {
-    waiting: VecDeque<(arrow::array::RecordBatch, Kinds, Split)>,
+    waiting: VecDeque<Waiting>,
+    /// Pieces of rows among them.
+    pieces: usize,
+    /// The last mark that it was cut at.
+    passed: u64,
+    /// The mark that it is to be cut at.
+    cutting: u64,
+    /// Positions at marks that it passed without a cut, of checkpoints that were given up.
+    changed: Positions,
+    /// Wakes it, if it stands at a mark.
+    held: bool,
     /// It does not read any more.
     gone: bool,
 }
 
+impl Member {
+    /// Leaves marks behind up to this one.
+    fn pass_marks(&mut self, epoch: u64) {
+        while let Some(Waiting::Mark(at, positions)) = self.waiting.front_mut()
+            && *at <= epoch
+        {
+            self.passed = *at;
+            self.changed.append(positions);
+            self.waiting.pop_front();
+        }
+    }
+}
+
 struct SharedReader {
     group: Arc<Mutex<Group>>,
+    waker: Waker,
     index: usize,
     split: Split,
     /// This one read, so this one reports.
@@ -82,8 +134,30 @@ impl Source for SharedSource {
         self.source.describe()
     }
 
+    fn replays(&self) -> bool {
+        self.source.replays()
+    }
+
+    /// Each part has the positions that its readers told; those that left early told older ones.
+    fn restore(&self, positions: &Positions) -> Result<()> {
+        let mut run = self.run.lock();
+        if !run.told.insert(self.index) || !run.groups.is_empty() {
+            // Readers were made since: this is another run.
+            *run = Run { told: [self.index].into(), ..Run::default() };
+        }
+        for (split, position) in positions {
+            let known = run.restored.get(split).map(epoch_of);
+            if known.is_none_or(|known| known < epoch_of(position)) {
+                run.restored.insert(split.clone(), position.clone());
+            }
+        }
+        self.source.restore(&run.restored)
+    }
+
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
-        let mut groups = self.groups.lock();
+        let mut run = self.run.lock();
+        let cut = run.restored.values().map(epoch_of).max().unwrap_or(0);
+        let groups = &mut run.groups;
         let (task, waker) = (context.task, context.waker.clone());
         if groups.len() <= task {
             groups.resize_with(task + 1, || None);
@@ -94,17 +168,18 @@ impl Source for SharedSource {
                 let mut members = Vec::new();
                 members.resize_with(self.readers, Member::default);
                 let wakers: Arc<Mutex<Vec<Waker>>> = Arc::default();
-                let waker = Waker::all(wakers.clone());
-                let reader = self.source.reader(ReaderContext { waker, ..context })?;
-                let group = Group { reader, members, wakers, ended: false, failed: None };
+                let all = Waker::all(wakers.clone());
+                let reader = self.source.reader(ReaderContext { waker: all, ..context })?;
+                let group = Group { reader, members, wakers, ended: false, failed: None, cut };
                 let group = Arc::new(Mutex::new(group));
                 groups[task] = Some(group.clone());
                 group
             }
         };
-        group.lock().wakers.lock().push(waker);
+        group.lock().wakers.lock().push(waker.clone());
         Ok(Box::new(SharedReader {
             group,
+            waker,
             index: self.index,
             split: Split::default(),
             progress: (0, None),
@@ -114,18 +189,72 @@ impl Source for SharedSource {
 }
 
 impl Group {
+    /// Cuts the source where it stands, unless that was done; false when rows have to come before.
+    fn cut(&mut self, epoch: u64) -> Result<bool> {
+        if self.cut >= epoch {
+            return Ok(true);
+        }
+        let Some(positions) = self.reader.cut(epoch)? else { return Ok(false) };
+        self.cut = epoch;
+        let positions = marked(positions, epoch);
+        for member in self.members.iter_mut().filter(|m| !m.gone) {
+            member.waiting.push_back(Waiting::Mark(epoch, positions.clone()));
+        }
+        Ok(true)
+    }
+
+    /// A member reads no more. The last one tells where the source stands.
+    fn leave(&mut self, index: usize) -> Result<Positions> {
+        if self.members[index].gone {
+            return Ok(Positions::new());
+        }
+        let left = Member { gone: true, ..Member::default() };
+        let Member { waiting, mut changed, .. } = std::mem::replace(&mut self.members[index], left);
+        self.wake_all();
+        if !self.members.iter().all(|m| m.gone) {
+            return Ok(Positions::new());
+        }
+        for waiting in waiting {
+            if let Waiting::Mark(_, positions) = waiting {
+                changed.extend(positions);
+            }
+        }
+        let last = self.reader.cut(u64::MAX)?.unwrap_or_default();
+        // Nobody of this group is asked for a later checkpoint.
+        changed.extend(marked(last, self.cut + 1));
+        Ok(changed)
+    }
+
     fn wake_all(&self) {
         self.wakers.lock().iter().for_each(Waker::wake);
     }
+}
+
+/// Positions with the checkpoint that they were told for.
+fn marked(mut positions: Positions, epoch: u64) -> Positions {
+    for position in positions.values_mut() {
+        if let Value::Object(fields) = position {
+            fields.insert(CUT.to_string(), epoch.into());
+        }
+    }
+    positions
 }
 
 impl Reader for SharedReader {
     fn read(&mut self) -> Result<Read> {
         let mut group = self.group.lock();
         let group = &mut *group;
-        if let Some((batch, kinds, split)) = group.members[self.index].waiting.pop_front() {
+        let member = &mut group.members[self.index];
+        // Marks of checkpoints that were given up do not hold it.
+        member.pass_marks(member.cutting.saturating_sub(1));
+        if matches!(member.waiting.front(), Some(Waiting::Mark(..))) {
+            member.held = true;
+            return Ok(Read::Pending);
+        }
+        if let Some(Waiting::Rows(batch, kinds, split)) = member.waiting.pop_front() {
             self.split = split;
-            if group.members[self.index].waiting.len() + 1 == AHEAD {
+            member.pieces -= 1;
+            if member.pieces + 1 == AHEAD {
                 group.wake_all();
             }
             return Ok(Read::rows(batch, kinds));
@@ -137,7 +266,7 @@ impl Reader for SharedReader {
             return Ok(Read::End);
         }
         // Woken when the slowest has caught up.
-        if group.members.iter().any(|m| !m.gone && m.waiting.len() >= AHEAD) {
+        if group.members.iter().any(|m| !m.gone && m.pieces >= AHEAD) {
             return Ok(Read::Pending);
         }
         let read = group.reader.read();
@@ -161,7 +290,8 @@ impl Reader for SharedReader {
         self.split = group.reader.split();
         for (index, member) in group.members.iter_mut().enumerate() {
             if index != self.index && !member.gone {
-                member.waiting.push_back((batch.clone(), kinds.clone(), self.split));
+                member.waiting.push_back(Waiting::Rows(batch.clone(), kinds.clone(), self.split));
+                member.pieces += 1;
             }
         }
         group.wake_all();
@@ -179,6 +309,27 @@ impl Reader for SharedReader {
     fn skipped(&self) -> u64 {
         self.skipped
     }
+
+    fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {
+        let mut group = self.group.lock();
+        let group = &mut *group;
+        if epoch == u64::MAX {
+            return group.leave(self.index).map(Some);
+        }
+        if group.members[self.index].passed >= epoch {
+            return Ok(Some(Positions::new()));
+        }
+        if !group.cut(epoch)? {
+            return Ok(None);
+        }
+        let member = &mut group.members[self.index];
+        member.cutting = member.cutting.max(epoch);
+        if std::mem::take(&mut member.held) {
+            self.waker.wake();
+        }
+        member.pass_marks(epoch);
+        Ok((member.passed >= epoch).then(|| std::mem::take(&mut member.changed)))
+    }
 }
 
 impl Drop for SharedReader {
@@ -188,3 +339,6 @@ impl Drop for SharedReader {
         group.wake_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -342,6 +342,7 @@ mod tests {
             comment: None,
             options,
             temporary: false,
+            embedded: None,
         })
     }
 

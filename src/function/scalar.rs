@@ -240,6 +240,32 @@ pub(crate) const fn define(
 }
 
 impl Definition {
+    /// Kinds of arguments and result, as people read them: `(STRING [, an integer]) -> STRING`.
+    pub fn signature(&self) -> String {
+        let required = self.args.len() - self.optional.min(self.args.len());
+        let mut text = String::from("(");
+        for (i, kind) in self.args.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            match i < required {
+                true => text.push_str(&format!("{comma}{}", kind.words())),
+                false => text.push_str(&format!("[{comma}{}]", kind.words())),
+            }
+        }
+        text.push_str(if self.variadic { ", ...)" } else { ")" });
+        let result = match self.returns {
+            Returns::Text => "STRING",
+            Returns::Bytes => "BYTES",
+            Returns::Int => "INT",
+            Returns::Long => "BIGINT",
+            Returns::Double => "DOUBLE",
+            Returns::Bool => "BOOLEAN",
+            Returns::Date => "DATE",
+            Returns::First => "the type of the first argument",
+            Returns::With(_) => return text,
+        };
+        text + " -> " + result
+    }
+
     /// The last `n` arguments may be left out.
     pub const fn optional(mut self, n: usize) -> Self {
         self.optional = n;

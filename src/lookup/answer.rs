@@ -37,6 +37,13 @@ pub struct Failure {
     pub retryable: bool,
 }
 
+impl Failure {
+    /// One that another attempt would not change.
+    pub fn other(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Other, message: message.into(), retry_after: None, retryable: false }
+    }
+}
+
 /// Classes of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {

@@ -18,6 +18,7 @@ fn table(options: &[(&str, &str)]) -> Table {
         comment: None,
         options: with,
         temporary: true,
+        embedded: None,
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn request() -> LookupRequest {
         comment: None,
         options: Options::default(),
         temporary: true,
+        embedded: None,
     };
     LookupRequest { table: Arc::new(table), keys: vec![0], schema: dim_schema() }
 }

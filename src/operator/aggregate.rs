@@ -43,10 +43,12 @@ mod joined;
 mod listed;
 mod sequence;
 mod single;
+pub(crate) mod state;
 mod sum;
 mod variance;
 
 pub(crate) use equal::equal_rows;
+pub use state::StateColumn;
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -115,6 +117,16 @@ pub trait Accumulator: Send + Debug {
 
     /// Makes a group empty again.
     fn reset(&mut self, group: u32);
+
+    /// The columns of [`Accumulator::state`].
+    fn state_columns(&self) -> Vec<StateColumn>;
+
+    /// All that groups hold, one row each, for a checkpoint.
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+
+    /// Puts row `i` of a state into group `groups[i]`, which is empty: it goes on as the group that it was
+    /// taken from. No group comes twice.
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()>;
 
     /// Bytes held.
     fn memory(&self) -> usize;

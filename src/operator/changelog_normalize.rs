@@ -17,14 +17,20 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, DynComparator, RecordBatch, UInt32Array, make_comparator};
+use arrow::array::{
+    ArrayRef, AsArray, DynComparator, RecordBatch, TimestampMillisecondArray, UInt32Array, make_comparator,
+};
 use arrow::compute::{SortOptions, interleave_record_batch, take_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef, TimestampMillisecondType};
 
+use super::aggregate::state::{check_state, instant_type, named, state_batch};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
-use crate::state::{Expiry, KeyTable, RowStore};
+use crate::state::{Changed, Expiry, KeyTable, Restored, RowStore, Scope, Snapshot};
+
+/// The table of a checkpoint: the last row of each key, and when it was written if it expires.
+const ROWS: &str = "rows";
 
 /// What to normalize.
 #[derive(Debug, Clone)]
@@ -54,6 +60,10 @@ pub struct ChangelogNormalize {
     touched: Vec<u32>,
     slots: Vec<u32>,
     expiry: Option<Expiry>,
+    /// Slots that differ from the last checkpoint.
+    changed: Changed,
+    /// Columns of [`ROWS`].
+    state: SchemaRef,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -61,10 +71,19 @@ impl ChangelogNormalize {
     /// An operator for one task.
     pub fn new(spec: ChangelogNormalizeSpec) -> Result<Self> {
         let types: Vec<_> = spec.keys.iter().map(|i| spec.schema.field(*i).data_type().clone()).collect();
+        let expiry = Expiry::new(spec.state_ttl);
+        let fields = spec.schema.fields().iter();
+        let mut columns: Vec<(String, DataType)> =
+            fields.map(|f| (f.name().clone(), f.data_type().clone())).collect();
+        if expiry.is_some() {
+            columns.push(("written".into(), instant_type()));
+        }
         Ok(Self {
             keys: KeyTable::new(&types)?,
+            state: named(columns),
+            changed: Changed::default(),
             rows: RowStore::new(spec.schema.clone()),
-            expiry: Expiry::new(spec.state_ttl),
+            expiry,
             clock: None,
             spec,
             last: Vec::new(),
@@ -83,6 +102,7 @@ impl ChangelogNormalize {
             }
             if remove {
                 self.keys.remove(slot);
+                self.changed.remove(slot);
             }
         }
         Ok(())
@@ -136,7 +156,47 @@ impl Operator for ChangelogNormalize {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = Some(context.clock);
+        self.changed = Changed::new(context.checkpointed);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let (changed, removed) = self.changed.take();
+        let slots = if snapshot.is_full() { self.keys.slots() } else { changed };
+        let rows: Vec<u32> = slots.iter().map(|&s| self.last[s as usize]).collect();
+        let mut columns = self.rows.take(&rows)?.columns().to_vec();
+        if let Some(expiry) = &self.expiry {
+            let written = slots.iter().map(|&s| expiry.written(s));
+            let written = TimestampMillisecondArray::from_iter_values(written);
+            columns.push(Arc::new(written.with_data_type(instant_type())));
+        }
+        let rows = state_batch(&self.state, columns, slots.len())?;
+        let scope = Scope::Keyed(self.spec.keys.clone());
+        snapshot.table(ROWS, scope, slots.into_iter().map(u64::from).collect(), rows, removed)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        for piece in state.table(ROWS)? {
+            check_state(&self.state, &piece.rows)?;
+            let columns = piece.rows.columns();
+            let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|&i| columns[i].clone()).collect();
+            self.keys.intern(&keys, piece.rows.num_rows(), &mut self.slots)?;
+            self.last.resize(self.keys.capacity(), NONE);
+            let width = self.spec.schema.fields().len();
+            let rows = RecordBatch::try_new(self.spec.schema.clone(), columns[..width].to_vec())?;
+            let mut ids = Vec::with_capacity(self.slots.len());
+            self.rows.push(&rows, &mut ids)?;
+            self.slots.iter().zip(ids).for_each(|(&slot, id)| self.last[slot as usize] = id);
+            if let Some(expiry) = &mut self.expiry {
+                let written = columns[width].as_primitive::<TimestampMillisecondType>();
+                self.slots.iter().zip(written.values()).for_each(|(&slot, &at)| expiry.touch(slot, at));
+            }
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.keys.memory() + self.rows.memory() + (self.last.capacity() + self.touched.capacity()) * 4
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -158,7 +218,13 @@ impl Operator for ChangelogNormalize {
                 next_old += 1;
             }
             match (before != NONE, word) {
-                (true, Some(row)) if compare.same(old_row, row as usize) => continue,
+                (true, Some(row)) if compare.same(old_row, row as usize) => {
+                    // Nothing but the time at which it was written.
+                    if self.expiry.is_some() {
+                        self.changed.mark(slot);
+                    }
+                    continue;
+                }
                 (true, Some(row)) => {
                     if self.spec.emit_before {
                         picks.push((0, old_row));
@@ -184,10 +250,12 @@ impl Operator for ChangelogNormalize {
                 Some(row) => {
                     kept.push(row);
                     keepers.push(slot);
+                    self.changed.mark(slot);
                 }
                 None => {
                     self.last[slot as usize] = NONE;
                     self.keys.remove(slot);
+                    self.changed.remove(slot);
                     self.expiry.iter_mut().for_each(|expiry| expiry.forget(slot));
                 }
             }

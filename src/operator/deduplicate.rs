@@ -7,10 +7,12 @@
 //! | first | event time | `+I` when the watermark reaches the row: until then an earlier one may come |
 //! | last | event time | `+I`, then `-U`/`+U` with each row that is not older |
 //!
+//! In a checkpoint a key whose first row is out stands in the table `keys`, and all others with their row in `rows`.
+//!
 //! First by event time waits so that its output only ever appends. A row at the watermark is not late yet,
 //! and of rows with the same time the one that came first is the first (Flink's rules).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,10 +22,11 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 
 use super::event_time::millis;
+use super::pieces::{self, by_origin, numbers, read_instants, read_numbers, read_written};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Watermark};
-use crate::state::{Expiry, KeyTable, RowStore};
+use crate::state::{Changed, Expiry, KeyTable, Restored, RowStore, Scope, Snapshot};
 
 /// Rows in a chunk that comes out.
 const CHUNK_ROWS: usize = 8192;
@@ -87,6 +90,8 @@ pub struct Deduplicate {
     /// By slot: where it stands among the winners of this chunk.
     place: Vec<u32>,
     late: u64,
+    /// Slots.
+    changed: Changed,
 }
 
 impl Deduplicate {
@@ -110,6 +115,7 @@ impl Deduplicate {
             slots: Vec::new(),
             place: Vec::new(),
             late: 0,
+            changed: Changed::default(),
             spec,
         })
     }
@@ -134,6 +140,7 @@ impl Deduplicate {
             let known = first && self.kept[slot as usize].done && emptied.last().is_none_or(|e| e.0 != slot);
             if !known {
                 expiry.touch(slot, now);
+                self.changed.mark(slot);
             }
         }
         emptied.extend(expiry.sweep(now).into_iter().map(|slot| (slot, true)));
@@ -143,6 +150,7 @@ impl Deduplicate {
             if first && !kept.done && kept.row != NONE {
                 if let Some(expiry) = &mut self.expiry {
                     expiry.touch(slot, now);
+                    self.changed.mark(slot);
                 }
                 continue;
             }
@@ -152,6 +160,7 @@ impl Deduplicate {
             }
             if remove {
                 self.keys.remove(slot);
+                self.changed.remove(slot);
             }
         }
         Ok(())
@@ -163,6 +172,7 @@ impl Deduplicate {
             let kept = &mut self.kept[slot as usize];
             if !std::mem::replace(&mut kept.done, true) {
                 firsts.push(row as u32);
+                self.changed.mark(slot);
             }
         }
         if firsts.len() == chunk.len() {
@@ -210,6 +220,7 @@ impl Deduplicate {
         let rows: UInt32Array = winners.iter().map(|w| w.0).collect();
         let mut ids = Vec::with_capacity(winners.len());
         self.rows.push(&take_record_batch(&chunk.batch, &rows)?, &mut ids)?;
+        winners.iter().for_each(|w| self.changed.mark(w.1));
         Ok(ids)
     }
 
@@ -287,6 +298,7 @@ impl Deduplicate {
                 }
                 kept.done = true;
                 ready.push(std::mem::replace(&mut kept.row, NONE));
+                self.changed.mark(slot);
             }
         }
         for rows in ready.chunks(CHUNK_ROWS) {
@@ -295,7 +307,74 @@ impl Deduplicate {
         }
         Ok(())
     }
+
+    /// Keys that wait, with their places among those of the same time.
+    fn places(&self, slots: &[u32]) -> HashMap<u32, i64> {
+        let wait = |slot: u32| Some(self.kept[slot as usize]).filter(|k| !k.done && k.row != NONE);
+        let mut times: Vec<i64> = slots.iter().filter_map(|&slot| Some(wait(slot)?.time)).collect();
+        times.sort_unstable();
+        times.dedup();
+        let mut places = HashMap::new();
+        for time in times {
+            let waiting = self.waiting.get(&time).into_iter().flatten().enumerate();
+            places.extend(waiting.map(|(place, &slot)| (slot, place as i64)));
+        }
+        places
+    }
+
+    /// Takes keys back whose first row is out.
+    fn restore_keys(&mut self, state: &mut Restored, now: i64) -> Result<()> {
+        for piece in state.table(KEYS)? {
+            let own = piece.rows.num_columns().saturating_sub(self.spec.keys.len());
+            let mut slots = Vec::new();
+            self.keys.intern(&piece.rows.columns()[own..], piece.rows.num_rows(), &mut slots)?;
+            self.kept.resize(self.keys.capacity().max(self.kept.len()), NOTHING);
+            slots.iter().for_each(|&slot| self.kept[slot as usize].done = true);
+            let written = if own == 2 { Some(read_instants(&piece.rows, 1)?) } else { None };
+            read_written(self.expiry.as_mut(), &slots, written, now);
+        }
+        Ok(())
+    }
+
+    /// Takes keys back with their rows.
+    fn restore_rows(&mut self, state: &mut Restored, now: i64) -> Result<()> {
+        // By time, then place.
+        let mut waiting: Vec<(i64, i64, u32)> = Vec::new();
+        for piece in by_origin(state.table(ROWS)?)? {
+            let own = piece.rows.num_columns().saturating_sub(self.spec.schema.fields().len());
+            let batch = pieces::rest(&piece.rows, own, &self.spec.schema)?;
+            let mut slots = Vec::new();
+            let keys: Vec<_> = self.spec.keys.iter().map(|&c| batch.column(c).clone()).collect();
+            self.keys.intern(&keys, batch.num_rows(), &mut slots)?;
+            self.kept.resize(self.keys.capacity().max(self.kept.len()), NOTHING);
+            let mut ids = Vec::with_capacity(slots.len());
+            self.rows.push(&batch, &mut ids)?;
+            let times = match self.spec.rowtime {
+                Some(column) => Some(millis(batch.column(column), "a deduplication")?),
+                None => None,
+            };
+            let places = read_numbers(&piece.rows, 0)?;
+            for (row, (&slot, id)) in slots.iter().zip(ids).enumerate() {
+                let time = times.as_ref().map_or(i64::MIN, |t| t[row]);
+                self.kept[slot as usize] = Kept { row: id, time, done: false };
+                if self.spec.keep == Keep::First {
+                    waiting.push((time, places[row], slot));
+                }
+            }
+            let written = if own == 2 { Some(read_instants(&piece.rows, 1)?) } else { None };
+            read_written(self.expiry.as_mut(), &slots, written, now);
+        }
+        waiting.sort_unstable();
+        for (time, _, slot) in waiting {
+            self.waiting.entry(time).or_default().push(slot);
+        }
+        Ok(())
+    }
 }
+
+/// The tables of a checkpoint.
+const KEYS: &str = "keys";
+const ROWS: &str = "rows";
 
 impl Operator for Deduplicate {
     fn name(&self) -> &'static str {
@@ -307,8 +386,59 @@ impl Operator for Deduplicate {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.changed = Changed::new(context.checkpointed);
         self.clock = Some(context.clock);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let (mut slots, gone) = self.changed.take();
+        if snapshot.is_full() {
+            slots = self.keys.slots();
+        }
+        let kept = |slot: &u32| self.kept[*slot as usize];
+        // A key that goes from one table to the other is gone from the one.
+        if self.spec.keep == Keep::First {
+            let (done, others): (Vec<u32>, Vec<u32>) = slots.iter().partition(|s| kept(s).done);
+            let mut columns = vec![numbers("rows", done.iter().map(|_| 1))];
+            columns.extend(pieces::written(self.expiry.as_ref(), &done));
+            let own = columns.len();
+            let fields = pieces::fields(&self.spec.schema, &self.spec.keys);
+            let table = pieces::table(columns, fields, self.keys.take(&done)?, done.len())?;
+            let scope = Scope::Keyed((own..own + self.spec.keys.len()).collect());
+            let mut gone = gone.clone();
+            gone.extend(others.iter().map(|&slot| u64::from(slot)..u64::from(slot) + 1));
+            gone.sort_unstable_by_key(|range| range.start);
+            snapshot.table(KEYS, scope, pieces::ids(&done), table, gone)?;
+        }
+        if self.spec.keep == Keep::Last || self.spec.rowtime.is_some() {
+            let (with, without): (Vec<u32>, Vec<u32>) = slots.iter().partition(|s| kept(s).row != NONE);
+            let rows: Vec<u32> = with.iter().map(|slot| kept(slot).row).collect();
+            let rows = self.rows.take(&rows)?;
+            let places = self.places(&with);
+            let place = numbers("place", with.iter().map(|slot| places.get(slot).copied().unwrap_or(0)));
+            let mut own = vec![place];
+            own.extend(pieces::written(self.expiry.as_ref(), &with));
+            let scope = Scope::Keyed(pieces::behind(own.len(), &self.spec.keys));
+            let fields = self.spec.schema.fields().iter().cloned();
+            let table = pieces::table(own, fields, rows.columns().to_vec(), with.len())?;
+            let mut gone = gone;
+            gone.extend(without.iter().map(|&slot| u64::from(slot)..u64::from(slot) + 1));
+            gone.sort_unstable_by_key(|range| range.start);
+            snapshot.table(ROWS, scope, pieces::ids(&with), table, gone)?;
+        }
+        snapshot.value("watermark", self.watermark)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let now = self.clock.as_ref().map_or(0, |clock| clock.now_millis());
+        self.watermark = state.values::<Option<i64>>("watermark")?.into_iter().max().flatten();
+        self.restore_keys(state, now)?;
+        self.restore_rows(state, now)
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, mut chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -339,8 +469,11 @@ impl Operator for Deduplicate {
     }
 
     fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
-        self.watermark = Some(watermark.millis());
-        self.release(watermark.millis(), out)?;
+        // What was told before the job was restored is told again.
+        if self.watermark < Some(watermark.millis()) {
+            self.watermark = Some(watermark.millis());
+            self.release(watermark.millis(), out)?;
+        }
         out.push(Message::Watermark(watermark));
         Ok(())
     }

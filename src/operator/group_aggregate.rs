@@ -23,17 +23,24 @@ use std::time::Duration;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
+};
 use arrow::compute::{interleave, take};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMillisecondType};
 
+use super::aggregate::state::{
+    append_state, check_state, instant_type, restore_state, state_batch, state_schema,
+};
 use super::aggregate::{Accumulator, AggregateCall, Rows, equal_rows};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::message::{Chunk, Kind, Kinds};
 use crate::flow::operator::{Operator, OperatorContext, Output};
-use crate::state::KeyTable;
-use crate::state::expiry::Expiry;
+use crate::state::{Changed, Expiry, KeyTable, Restored, Scope, Snapshot};
+
+/// The table of a checkpoint: `keys, rows, [written], state of the calls`.
+const GROUPS: &str = "groups";
 
 /// What a [`GroupAggregate`] does.
 #[derive(Debug, Clone)]
@@ -79,6 +86,10 @@ pub struct GroupAggregate {
     accumulators: Vec<Box<dyn Accumulator>>,
     slots: Vec<Slot>,
     expiry: Option<Expiry>,
+    /// Slots that differ from the last checkpoint.
+    changed: Changed,
+    /// Columns of [`GROUPS`].
+    state: SchemaRef,
     chunk: u32,
     clock: Option<Arc<dyn Clock>>,
     /// Retractions of rows that were never added.
@@ -96,16 +107,25 @@ impl GroupAggregate {
             return Err(Error::internal("an aggregation's schema has another number of columns"));
         }
         let types: Vec<_> = fields[..spec.keys.len()].iter().map(|f| f.data_type().clone()).collect();
-        let accumulators =
+        let accumulators: Vec<_> =
             spec.calls.iter().map(|c| c.accumulator(spec.input_changes)).collect::<Result<_>>()?;
+        let expiry = Expiry::new(spec.state_ttl);
+        let keys = fields[..spec.keys.len()].iter().map(|f| (f.name().clone(), f.data_type().clone()));
+        let mut columns: Vec<(String, DataType)> = keys.collect();
+        columns.push(("rows".into(), DataType::Int64));
+        if expiry.is_some() {
+            columns.push(("written".into(), instant_type()));
+        }
         Ok(Self {
             keys: KeyTable::new(&types)?,
-            accumulators,
             slots: Vec::new(),
-            expiry: Expiry::new(spec.state_ttl),
+            state: state_schema(columns, &spec.calls, &accumulators),
+            expiry,
+            changed: Changed::default(),
             chunk: 0,
             clock: None,
             ignored: 0,
+            accumulators,
             row_slots: Vec::new(),
             touched: Vec::new(),
             spec,
@@ -142,6 +162,47 @@ impl GroupAggregate {
         self.slots[slot as usize].rows = 0;
         self.accumulators.iter_mut().for_each(|a| a.reset(slot));
         self.keys.remove(slot);
+        self.changed.remove(slot);
+    }
+
+    /// Makes room for all slots that there are.
+    fn grow(&mut self) {
+        let capacity = self.keys.capacity();
+        if capacity > self.slots.len() {
+            self.slots.resize(capacity, Slot::default());
+            self.accumulators.iter_mut().for_each(|a| a.resize(capacity));
+        }
+    }
+
+    /// Rows of [`GROUPS`].
+    fn state_of(&self, slots: &[u32]) -> Result<RecordBatch> {
+        let mut columns = self.keys.take(slots)?;
+        let rows = slots.iter().map(|&s| self.slots[s as usize].rows);
+        columns.push(Arc::new(Int64Array::from_iter_values(rows)));
+        if let Some(expiry) = &self.expiry {
+            let written = slots.iter().map(|&s| expiry.written(s));
+            let written = TimestampMillisecondArray::from_iter_values(written);
+            columns.push(Arc::new(written.with_data_type(instant_type())));
+        }
+        append_state(&self.accumulators, slots, &mut columns)?;
+        state_batch(&self.state, columns, slots.len())
+    }
+
+    /// Takes rows of [`GROUPS`] in, whose keys have no slot.
+    fn put_back(&mut self, rows: &RecordBatch) -> Result<()> {
+        check_state(&self.state, rows)?;
+        let (mut own, mut slots) = (self.spec.keys.len(), Vec::new());
+        self.keys.intern(&rows.columns()[..own], rows.num_rows(), &mut slots)?;
+        self.grow();
+        let counts = rows.column(own).as_primitive::<Int64Type>();
+        slots.iter().zip(counts.values()).for_each(|(&s, &rows)| self.slots[s as usize].rows = rows);
+        own += 1;
+        if let Some(expiry) = &mut self.expiry {
+            let written = rows.column(own).as_primitive::<TimestampMillisecondType>();
+            slots.iter().zip(written.values()).for_each(|(&s, &at)| expiry.touch(s, at));
+            own += 1;
+        }
+        restore_state(&mut self.accumulators, &slots, rows, own)
     }
 
     /// Finds the slots of the rows and the keys that are touched; counts the rows of each key. Gives which
@@ -149,11 +210,7 @@ impl GroupAggregate {
     fn count_rows(&mut self, chunk: &Chunk, keys: &[ArrayRef]) -> Result<Option<Vec<bool>>> {
         let mut row_slots = std::mem::take(&mut self.row_slots);
         self.keys.intern(keys, chunk.len(), &mut row_slots)?;
-        let capacity = self.keys.capacity();
-        if capacity > self.slots.len() {
-            self.slots.resize(capacity, Slot::default());
-            self.accumulators.iter_mut().for_each(|a| a.resize(capacity));
-        }
+        self.grow();
         self.chunk = self.chunk.wrapping_add(1);
         if self.chunk == 0 {
             // The counter came round: no slot may look as if it was touched already.
@@ -175,6 +232,7 @@ impl GroupAggregate {
                     }
                     expiry.touch(slot, now);
                 }
+                self.changed.mark(slot);
                 self.touched.push(Touched { slot, row: row as u32, before: entry.rows });
             }
             match chunk.kinds.get(row) {
@@ -255,7 +313,24 @@ impl Operator for GroupAggregate {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = Some(context.clock);
+        self.changed = Changed::new(context.checkpointed);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let (changed, removed) = self.changed.take();
+        let slots = if snapshot.is_full() { self.keys.slots() } else { changed };
+        let rows = self.state_of(&slots)?;
+        let scope = Scope::Keyed((0..self.spec.keys.len()).collect());
+        snapshot.table(GROUPS, scope, slots.into_iter().map(u64::from).collect(), rows, removed)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        state.table(GROUPS)?.iter().try_for_each(|piece| self.put_back(&piece.rows))
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {

@@ -17,6 +17,9 @@
 //!
 //! Output rows are as old as what is kept, so that the watermark is held back by the longer bound: both time
 //! attributes stay usable behind the join.
+//!
+//! In a checkpoint each side is a table of its rows: whether they are `matched`, and by processing time when they
+//! `came_at`. The time up to which rows were let go is kept with them: it decides who is late.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::event_time::millis;
@@ -33,10 +36,16 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::flow::message::WatermarkClock;
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
-use crate::state::{KeyTable, RowStore};
+use crate::state::{KeyTable, Restored, RowStore, RowTable, Snapshot, columns};
 
 /// As errors name the inputs.
 const INPUTS: [&str; 2] = ["the left side of the interval join", "the right side of the interval join"];
+
+/// Tables of a checkpoint, by input.
+const TABLES: [&str; 2] = ["left", "right"];
+
+/// The value of a checkpoint: the time up to which rows were let go.
+const TIME: &str = "time";
 
 /// Which rows an interval join gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +107,7 @@ pub struct IntervalJoinSpec {
 /// What is known of a kept row.
 #[derive(Debug, Clone, Copy)]
 struct Kept {
+    time: i64,
     slot: u32,
     matched: bool,
 }
@@ -111,13 +121,17 @@ struct Side {
     from: i64,
     to: i64,
     outer: bool,
+    /// It counts whether a row was matched.
+    minds_matches: bool,
     rows: RowStore,
     /// By row id.
     kept: Vec<Kept>,
-    /// By key slot: time and row id, by time.
+    /// By key slot: time and row id, by time and then by arrival.
     by_key: Vec<VecDeque<(i64, u32)>>,
-    /// Time and row id, the oldest on top.
-    oldest: BinaryHeap<Reverse<(i64, u32)>>,
+    /// Time, number by arrival, and row id, the oldest on top.
+    oldest: BinaryHeap<Reverse<(i64, u64, u32)>>,
+    arrivals: u64,
+    table: RowTable,
 }
 
 impl Side {
@@ -127,7 +141,7 @@ impl Side {
     }
 
     fn insert(&mut self, time: i64, slot: u32, id: u32, matched: bool) {
-        let kept = Kept { slot, matched };
+        let kept = Kept { time, slot, matched };
         match self.kept.get_mut(id as usize) {
             Some(place) => *place = kept,
             None => {
@@ -143,7 +157,25 @@ impl Side {
             }
             _ => list.push_back((time, id)),
         }
-        self.oldest.push(Reverse((time, id)));
+        self.oldest.push(Reverse((time, self.arrivals, id)));
+        self.arrivals += 1;
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let (kept, by_clock) = (&self.kept, self.time.is_none());
+        self.table.write(&mut self.rows, snapshot, |ids| {
+            let matched = ids.iter().map(|&id| Some(kept[id as usize].matched));
+            let mut beside: Vec<ArrayRef> = vec![Arc::new(matched.collect::<BooleanArray>())];
+            if by_clock {
+                beside.push(columns::times(ids.iter().map(|&id| kept[id as usize].time)));
+            }
+            Ok(beside)
+        })
+    }
+
+    fn memory(&self) -> usize {
+        let lists = self.by_key.capacity() * size_of::<VecDeque<(i64, u32)>>() + self.rows.len() * 16;
+        self.rows.memory() + self.kept.capacity() * size_of::<Kept>() + lists + self.oldest.capacity() * 24
     }
 }
 
@@ -170,12 +202,21 @@ impl IntervalJoin {
     pub fn new(spec: IntervalJoinSpec) -> Result<Self> {
         let left = &spec.inputs[0];
         let types: Vec<_> = spec.keys[0].iter().map(|&c| left.field(c).data_type().clone()).collect();
+        let flags = |input: usize| {
+            let matched = Field::new("matched", DataType::Boolean, true);
+            let came = Field::new("came_at", columns::time_type(), true);
+            let beside = std::iter::once(matched).chain(spec.times.is_none().then_some(came));
+            RowTable::new(TABLES[input], &spec.inputs[input], beside, spec.keys[input].clone())
+        };
         let side = |input: usize, from: i64, to: i64| Side {
             keys: spec.keys[input].clone(),
             time: spec.times.map(|t| t[input]),
             from,
             to,
             outer: spec.kind.is_outer(input),
+            minds_matches: spec.kind.is_outer(input) || (spec.kind.is_left_only() && input == 0),
+            table: flags(input),
+            arrivals: 0,
             rows: RowStore::new(spec.inputs[input].clone()),
             kept: Vec::new(),
             by_key: Vec::new(),
@@ -231,7 +272,7 @@ impl IntervalJoin {
         let (left, right): (&[ArrayRef], &[ArrayRef]) =
             if input == 0 { (&own, kept.columns()) } else { (kept.columns(), &own) };
         let mut mask = self.output.passes(left, right, ids.len())?;
-        let other = &mut self.sides[1 - input].kept;
+        let Side { kept: other, rows: other_rows, minds_matches, .. } = &mut self.sides[1 - input];
         let semi = self.kind == IntervalJoinKind::Semi;
         let mut first = vec![false; if semi { ids.len() } else { 0 }];
         for (pair, (owner, id)) in owners.iter().zip(ids.iter()).enumerate() {
@@ -241,7 +282,10 @@ impl IntervalJoin {
                     first[pair] = if input == 0 { !*own } else { !*other };
                 }
                 *own = true;
-                *other = true;
+                if *minds_matches && !*other {
+                    *other = true;
+                    other_rows.touch(*id);
+                }
             }
         }
         if semi {
@@ -348,7 +392,7 @@ impl IntervalJoin {
             let mut ids = Vec::new();
             loop {
                 let side = &mut self.sides[input];
-                let expired = side.oldest.peek().is_some_and(|Reverse((time, _))| {
+                let expired = side.oldest.peek().is_some_and(|Reverse((time, ..))| {
                     self.now == i64::MAX || side.last_match(*time) < self.now
                 });
                 if !expired || ids.len() >= PAIRS {
@@ -358,9 +402,8 @@ impl IntervalJoin {
                     }
                 }
                 let side = &mut self.sides[input];
-                if let Some(Reverse((_, id))) = side.oldest.pop() {
-                    // Rows expire by time, so that it is the oldest of its key or one of the same time,
-                    // which expires with it.
+                if let Some(Reverse((.., id))) = side.oldest.pop() {
+                    // Rows expire in the order in which they stand in their keys.
                     side.by_key[side.kept[id as usize].slot as usize].pop_front();
                     ids.push(id);
                 }
@@ -393,7 +436,47 @@ impl Operator for IntervalJoin {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
+        if context.checkpointed {
+            self.sides.iter_mut().for_each(|side| side.rows.track());
+        }
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        self.sides.iter_mut().try_for_each(|side| side.snapshot(snapshot))?;
+        snapshot.value(TIME, self.now)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        for input in 0..2 {
+            let (mut slots, mut ids) = (Vec::new(), Vec::new());
+            let batches = self.sides[input].table.read(state)?.collect::<Result<Vec<_>>>()?;
+            for taken in batches {
+                let rows = taken.rows;
+                let times = match taken.beside.get(1) {
+                    Some(came) => columns::millis(came)?.to_vec(),
+                    None => self.times(input, &rows)?,
+                };
+                let matched = columns::flags(&taken.beside[0])?;
+                let side = &mut self.sides[input];
+                self.keys.intern(&columns_at(&rows, &side.keys), rows.num_rows(), &mut slots)?;
+                side.by_key.resize_with(self.keys.capacity(), VecDeque::new);
+                ids.clear();
+                side.rows.push(&rows, &mut ids)?;
+                for (row, &id) in ids.iter().enumerate() {
+                    side.insert(times[row], slots[row], id, matched.value(row));
+                }
+            }
+        }
+        for side in &mut self.sides {
+            side.by_key.resize_with(self.keys.capacity(), VecDeque::new);
+        }
+        self.now = state.values::<i64>(TIME)?.into_iter().fold(self.now, i64::max);
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.keys.memory() + self.sides.iter().map(Side::memory).sum::<usize>()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -409,7 +492,8 @@ impl Operator for IntervalJoin {
             out.push(Message::Watermark(watermark));
             return Ok(());
         }
-        self.now = watermark.millis();
+        // Behind a restore watermarks begin anew; what was let go stays so.
+        self.now = self.now.max(watermark.millis());
         self.expire(out)?;
         if watermark == Watermark::END {
             out.push(Message::Watermark(watermark));
@@ -424,7 +508,7 @@ impl Operator for IntervalJoin {
             return None;
         }
         let due = self.sides.iter().filter_map(|side| {
-            side.oldest.peek().map(|Reverse((time, _))| side.last_match(*time).saturating_add(1))
+            side.oldest.peek().map(|Reverse((time, ..))| side.last_match(*time).saturating_add(1))
         });
         let wait = due.min()?.saturating_sub(self.clock.now_millis()).max(0);
         Instant::now().checked_add(Duration::from_millis(wait as u64))

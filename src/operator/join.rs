@@ -44,7 +44,7 @@ use self::side::{NONE, Side, SideSpec};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Operator, OperatorContext, Output};
-use crate::state::KeyTable;
+use crate::state::{KeyTable, Restored, Snapshot};
 
 /// What a join gives. Those that keep one side only keep the left one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -313,7 +313,41 @@ impl Operator for RegularJoin {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
+        if context.checkpointed {
+            let inputs = [("left", &self.spec.left), ("right", &self.spec.right)];
+            for (side, (name, input)) in self.sides.iter_mut().zip(inputs) {
+                side.track(name, &input.schema, &input.keys, !self.spec.null_aware);
+            }
+        }
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        self.sides.iter_mut().try_for_each(|side| side.snapshot(&self.keys, snapshot))
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let null_aware = self.spec.null_aware;
+        let (counts, null_slot) = (&mut self.right, &mut self.null_slot);
+        for (input, side) in self.sides.iter_mut().enumerate() {
+            side.restore(&mut self.keys, state, |keys, slots| {
+                let (Some(key), true) = (keys.first(), null_aware) else { return };
+                let nulls = key.logical_nulls().filter(|n| n.null_count() > 0);
+                if let Some(row) = nulls.as_ref().and_then(|n| n.iter().position(|valid| !valid)) {
+                    *null_slot = slots[row];
+                }
+                if input == 1 {
+                    counts.rows += slots.len() as u64;
+                    counts.nulls += nulls.map_or(0, |n| n.null_count() as u64);
+                }
+            })?;
+        }
+        self.sides.iter_mut().for_each(|side| side.resize(self.keys.capacity()));
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {

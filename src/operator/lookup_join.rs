@@ -15,10 +15,11 @@
 //!   back exactly that, without a call, even if the table gives another answer by then.
 //! - The capacity bounds what is asked and not answered: rows without a cache, distinct keys with one,
 //!   because rows that wait for the same request cost nothing.
-//! - A barrier overtakes the queue: it is forwarded at once.
+//! - A barrier overtakes the queue: it is forwarded at once, and what waits goes [into the snapshot](checkpoint).
 //! - All that has arrived when the operator is woken goes out as one chunk.
 
 mod assemble;
+mod checkpoint;
 mod memory;
 mod queue;
 
@@ -35,13 +36,15 @@ use hashbrown::HashTable;
 use tokio::time::Instant;
 
 use self::assemble::Assembler;
+use self::checkpoint::Written;
 use self::memory::Memory;
-use self::queue::{Cell, Held, Queue, RowRef};
+use self::queue::{Arrival, Cell, Held, Queue, RowRef};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Status, Watermark};
 use crate::lookup::keys::KeyColumns;
 use crate::lookup::{Answer, Completions, Failure, FailureKind, Lookup, OnError, Outcome, OutputMode};
+use crate::state::{Restored, Snapshot};
 
 /// Rows that may be held back before the operator takes no more.
 const HELD_ROWS: usize = 65_536;
@@ -74,6 +77,8 @@ pub struct LookupJoinSpec {
     pub left_projection: Vec<usize>,
     /// Kept left columns, then right output columns.
     pub schema: SchemaRef,
+    /// Columns of the left input.
+    pub left: SchemaRef,
     /// For input that takes rows back: remember what was emitted for them.
     pub memory: Option<MemorySpec>,
 }
@@ -81,8 +86,6 @@ pub struct LookupJoinSpec {
 /// What a lookup join on updating input remembers.
 #[derive(Debug, Clone)]
 pub struct MemorySpec {
-    /// Columns of the left input.
-    pub left: SchemaRef,
     /// Rows that came so long ago are forgotten; what is taken back later is dropped.
     pub state_ttl: Option<Duration>,
 }
@@ -122,6 +125,15 @@ pub struct LookupJoin {
     /// What was emitted, where rows may be taken back.
     memory: Option<Memory>,
     clock: Arc<dyn Clock>,
+    left: SchemaRef,
+    /// Number of the next row that is taken in.
+    position: u64,
+    /// The last watermark that came in.
+    seen: Option<i64>,
+    /// The last watermark that went out.
+    told: Option<i64>,
+    /// What the last snapshot held.
+    written: Written,
 }
 
 impl LookupJoin {
@@ -132,7 +144,7 @@ impl LookupJoin {
             Some(memory) => {
                 let right: Vec<_> =
                     spec.schema.fields().iter().skip(spec.left_projection.len()).cloned().collect();
-                Some(Memory::new(&memory.left, Arc::new(Schema::new(right)), memory.state_ttl)?)
+                Some(Memory::new(&spec.left, Arc::new(Schema::new(right)), memory.state_ttl)?)
             }
         };
         let config = spec.lookup.config();
@@ -144,6 +156,7 @@ impl LookupJoin {
             lookup: spec.lookup.clone(),
             keys: spec.keys.clone(),
             pre_filter: spec.pre_filter.clone(),
+            left: spec.left.clone(),
             assembler: Assembler::new(spec),
             completions: None,
             queue: Queue::default(),
@@ -157,6 +170,10 @@ impl LookupJoin {
             backlog: false,
             memory,
             clock: Arc::new(SystemClock),
+            position: 0,
+            seen: None,
+            told: None,
+            written: Written::default(),
         })
     }
 
@@ -209,6 +226,8 @@ impl LookupJoin {
         }
         let keys = self.encode(&chunk)?;
         let probe = self.lookup.probe(&keys);
+        let place = Arrival { position: self.position, watermark: self.seen };
+        self.position += chunk.len() as u64;
         if self.memory.is_none()
             && self.queue.is_open(self.ordered)
             && let Some(probe) = &probe
@@ -236,7 +255,8 @@ impl LookupJoin {
                 *cell = Cell::TakeBack;
             }
         }
-        let held = Held::new(chunk, keys, cells, probe.map(|p| p.snapshot), self.lookup.now());
+        let snapshot = probe.map(|p| p.snapshot);
+        let held = Held::new(chunk, keys, cells, snapshot, self.lookup.now(), place);
         let seq = self.queue.push(held);
         if let Some(held) = self.queue.rows(seq) {
             let waiting: Vec<u32> = held.waiting().collect();
@@ -418,10 +438,17 @@ impl LookupJoin {
                 rows = later;
             }
             match self.queue.next_signal() {
-                Some(signal) => out.push(signal),
+                Some(signal) => self.tell(signal, out),
                 None => return Ok(()),
             }
         }
+    }
+
+    fn tell(&mut self, signal: Message, out: &mut Output) {
+        if let Message::Watermark(watermark) = &signal {
+            self.told = self.told.max(Some(watermark.millis()));
+        }
+        out.push(signal);
     }
 
     /// Whether the lookup can be used; keeps `message` for later if not.
@@ -437,8 +464,11 @@ impl LookupJoin {
         match message {
             Message::Data(chunk) => self.take_in(chunk, out),
             signal => {
+                if let Message::Watermark(watermark) = &signal {
+                    self.seen = self.seen.max(Some(watermark.millis()));
+                }
                 if let Some(signal) = self.queue.signal(signal) {
-                    out.push(signal);
+                    self.tell(signal, out);
                 }
                 Ok(())
             }
@@ -460,6 +490,9 @@ impl Operator for LookupJoin {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
+        if let Some(memory) = &mut self.memory {
+            memory.note_changes(context.checkpointed);
+        }
         let completions = Completions::new(context.waker);
         self.completions = Some(completions.clone());
         // Starts the first load of a FULL cache.
@@ -480,6 +513,25 @@ impl Operator for LookupJoin {
 
     fn end(&mut self, out: &mut Output) -> Result<()> {
         self.receive(Message::End, out)
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        self.write_waiting(snapshot)?;
+        match &mut self.memory {
+            Some(memory) => memory.snapshot(snapshot),
+            None => Ok(()),
+        }
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        if let Some(memory) = &mut self.memory {
+            memory.restore(state, self.clock.now_millis())?;
+        }
+        self.read_waiting(state)
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.waiting_bytes() + self.memory.as_ref().map_or(0, Memory::memory)
     }
 
     fn wake(&mut self, out: &mut Output) -> Result<()> {

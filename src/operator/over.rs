@@ -15,10 +15,13 @@
 //!
 //! LAG keeps its last n values, ROW_NUMBER and RANK a counter.
 //!
+//! [Checkpoints](checkpoint) have the partitions, the rows in frames and those that wait.
+//!
 //! A row is late when its partition's result can no longer take it in: for unbounded frames at or before the
 //! watermark, for bounded ones at or before the last row of its partition that was emitted (as in Flink).
 
 mod calls;
+mod checkpoint;
 mod frame;
 mod lag;
 mod layout;
@@ -26,6 +29,7 @@ mod ordered;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +48,7 @@ use super::ranking::SortColumn;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
-use crate::state::{Expiry, KeyTable, RowStore};
+use crate::state::{Changed, Expiry, KeyTable, Restored, RowStore, Snapshot};
 
 /// Rows that are computed at once.
 const BATCH_ROWS: usize = 8192;
@@ -137,6 +141,13 @@ pub struct OverAggregate {
     expiry: Option<Expiry>,
     clock: Option<Arc<dyn Clock>>,
     slots: Vec<u32>,
+    /// Slots.
+    changed: Changed,
+    /// Rows that wait, by id: when they came. Only with checkpoints.
+    arrived: Vec<i64>,
+    arrivals: i64,
+    /// Ids of rows that wait.
+    changed_rows: Changed,
 }
 
 impl OverAggregate {
@@ -175,6 +186,10 @@ impl OverAggregate {
             expiry: Expiry::new(ttl),
             clock: None,
             slots: Vec::new(),
+            changed: Changed::default(),
+            arrived: Vec::new(),
+            arrivals: 0,
+            changed_rows: Changed::default(),
             spec,
         })
     }
@@ -252,10 +267,39 @@ impl OverAggregate {
         self.last[slot as usize] = i64::MIN;
         if remove {
             self.keys.remove(slot);
+            self.changed.remove(slot);
             if let Some(expiry) = &mut self.expiry {
                 expiry.forget(slot);
             }
         }
+    }
+
+    /// Makes room for the partitions there are.
+    fn resize(&mut self) {
+        let capacity = self.keys.capacity();
+        if self.last.len() < capacity {
+            self.last.resize(capacity, i64::MIN);
+            self.is_scheduled.resize(capacity, false);
+            self.calls.resize(capacity);
+        }
+    }
+
+    /// Keeps rows until the watermark has passed them.
+    fn wait(&mut self, batch: &RecordBatch, times: Vec<i64>) -> Result<()> {
+        let mut ids = Vec::with_capacity(times.len());
+        self.rows.push(batch, &mut ids)?;
+        if self.changed_rows.is_on() {
+            for &id in &ids {
+                if self.arrived.len() <= id as usize {
+                    self.arrived.resize(id as usize + 1, 0);
+                }
+                self.arrived[id as usize] = self.arrivals;
+                self.arrivals += 1;
+                self.changed_rows.mark(id);
+            }
+        }
+        self.queue.push(times.into_iter().zip(ids).collect());
+        Ok(())
     }
 
     /// Computes rows that are in the order of their times, and emits them.
@@ -269,12 +313,7 @@ impl OverAggregate {
         let mut slots = std::mem::take(&mut self.slots);
         self.keys.intern(&self.partition(&batch), batch.num_rows(), &mut slots)?;
         self.slots = slots;
-        let capacity = self.keys.capacity();
-        if self.last.len() < capacity {
-            self.last.resize(capacity, i64::MIN);
-            self.is_scheduled.resize(capacity, false);
-            self.calls.resize(capacity);
-        }
+        self.resize();
         self.expire();
         let by_time = matches!(self.spec.order, OverOrder::EventTime(_));
         let peers = self.has_peers();
@@ -282,6 +321,7 @@ impl OverAggregate {
         columns.extend(self.calls.compute(&batch, &self.slots, times, peers, by_time)?);
         for (&slot, &time) in self.slots.iter().zip(times) {
             self.last[slot as usize] = time;
+            self.changed.mark(slot);
         }
         if let (Frame::Range(range), true) = (self.spec.frame, by_time) {
             for &slot in &self.slots {
@@ -305,7 +345,10 @@ impl OverAggregate {
             let ids: Vec<u32> = ready.iter().map(|r| r.1).collect();
             let times: Vec<i64> = ready.iter().map(|r| r.0).collect();
             let batch = self.rows.take(&ids)?;
-            ids.into_iter().try_for_each(|id| self.rows.free(id))?;
+            for id in ids {
+                self.rows.free(id)?;
+                self.changed_rows.remove(id);
+            }
             self.compute(batch, &times, Instant::now(), out)?;
         }
     }
@@ -343,8 +386,23 @@ impl Operator for OverAggregate {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.changed = Changed::new(context.checkpointed);
+        self.changed_rows = Changed::new(context.checkpointed);
+        self.calls.note_changes(context.checkpointed);
         self.clock = Some(context.clock);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        self.write(snapshot)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        self.read(state)
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -358,16 +416,16 @@ impl Operator for OverAggregate {
         };
         let times = millis(chunk.batch.column(column), "OVER (ORDER BY ...)")?;
         let (chunk, times) = self.timely(chunk, times)?;
-        let mut ids = Vec::with_capacity(chunk.len());
-        self.rows.push(&chunk.batch, &mut ids)?;
-        self.queue.push(times.into_iter().zip(ids).collect());
-        Ok(())
+        self.wait(&chunk.batch, times)
     }
 
     fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
-        self.watermark = Some(watermark.millis());
-        self.release(watermark.millis(), out)?;
-        self.clean(watermark.millis());
+        // What was told before the job was restored is told again.
+        if self.watermark < Some(watermark.millis()) {
+            self.watermark = Some(watermark.millis());
+            self.release(watermark.millis(), out)?;
+            self.clean(watermark.millis());
+        }
         out.push(Message::Watermark(watermark));
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! Chunks as text, for tests of operators.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +12,8 @@ use crate::clock::ManualClock;
 use crate::error::Result;
 use crate::flow::message::WatermarkClock;
 use crate::flow::{Chunk, Kind, Kinds, Mailbox, Message, Operator, OperatorContext, Output};
+use crate::state::ledger::Ledger;
+use crate::state::{Snapshot, hash_rows, key_group, task_of_group};
 
 /// A schema of `name type` pairs; `s`: STRING, `n`: BIGINT, `t`: TIMESTAMP(3).
 pub(crate) fn schema(columns: &str) -> SchemaRef {
@@ -86,31 +88,73 @@ pub(crate) fn lines(chunk: &Chunk) -> Vec<String> {
 }
 
 /// One task with its operator.
+///
+/// With [`Rig::durable`] a crash is another event: `checkpoint` writes what has changed, `crash` throws the
+/// operator away and goes on with a new one that has what the last checkpoint had. Rows sent in between are
+/// the test's to send again, as those of a source are, and so are watermarks: they begin anew.
 pub(crate) struct Rig<O: Operator> {
     pub(crate) operator: O,
     pub(crate) input: SchemaRef,
     pub(crate) clock: Arc<ManualClock>,
     marks: WatermarkClock,
+    make: Option<Box<dyn Fn() -> O>>,
+    pub(crate) ledger: Ledger,
+    /// The next snapshot is a full one.
+    full: bool,
 }
 
 impl<O: Operator> Rig<O> {
-    pub(crate) fn new(mut operator: O, input: &SchemaRef) -> Self {
-        let clock = ManualClock::new(1_000_000);
-        let waker = Mailbox::new().waker(0);
-        operator
-            .open(OperatorContext {
-                task: 0,
-                parallelism: 1,
-                waker,
-                clock: clock.clone(),
-                checkpointed: false,
-                memory: crate::state::Memory::unlimited(),
-            })
-            .unwrap();
-        Self { operator, input: input.clone(), clock, marks: WatermarkClock::default() }
+    pub(crate) fn new(operator: O, input: &SchemaRef) -> Self {
+        Self::open(operator, input, None)
     }
 
-    fn call(&mut self, act: impl FnOnce(&mut O, &mut Output) -> Result<()>) -> Vec<String> {
+    /// One whose operator notes changes and can crash; `make` makes it, again and again.
+    pub(crate) fn durable(make: impl Fn() -> O + 'static, input: &SchemaRef) -> Self {
+        Self::open(make(), input, Some(Box::new(make)))
+    }
+
+    fn open(operator: O, input: &SchemaRef, make: Option<Box<dyn Fn() -> O>>) -> Self {
+        let clock = ManualClock::new(1_000_000);
+        let (input, marks) = (input.clone(), WatermarkClock::default());
+        let mut rig = Self { operator, input, clock, marks, make, ledger: Ledger::default(), full: true };
+        let context = rig.context();
+        rig.operator.open(context).unwrap();
+        rig
+    }
+
+    fn context(&self) -> OperatorContext {
+        OperatorContext {
+            task: 0,
+            parallelism: 1,
+            waker: Mailbox::new().waker(0),
+            clock: self.clock.clone(),
+            checkpointed: self.make.is_some(), memory: crate::state::Memory::unlimited()
+        }
+    }
+
+    /// A barrier passes: what has changed is written.
+    pub(crate) fn checkpoint(&mut self) {
+        let mut snapshot = Snapshot::new(std::mem::replace(&mut self.full, false));
+        self.operator.snapshot(&mut snapshot).unwrap();
+        self.ledger.add(0, snapshot);
+    }
+
+    /// The operator is gone; another one goes on where the last checkpoint was, or from the beginning.
+    pub(crate) fn crash(&mut self) {
+        self.operator = self.make.as_ref().expect("only a durable rig can crash")();
+        let context = self.context();
+        self.operator.open(context).unwrap();
+        self.operator.restore(&mut self.ledger.restore(0, 1)).unwrap();
+        self.full = true;
+        self.marks = WatermarkClock::default();
+    }
+
+    /// The input ends; the rows that come out.
+    pub(crate) fn end(&mut self) -> Vec<String> {
+        self.call(|operator, out| operator.end(out))
+    }
+
+    pub(crate) fn call(&mut self, act: impl FnOnce(&mut O, &mut Output) -> Result<()>) -> Vec<String> {
         let mut out = Output::default();
         if let Err(e) = act(&mut self.operator, &mut out) {
             return vec![format!("error: {}", e.message())];
@@ -142,6 +186,136 @@ impl<O: Operator> Rig<O> {
     /// Sends a watermark; the rows that come out, as one text.
     pub(crate) fn marked(&mut self, millis: i64) -> String {
         self.watermark(millis).join(", ")
+    }
+}
+
+/// Something that comes in.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    /// A chunk, as a picture.
+    Rows(String),
+    Watermark(i64),
+}
+
+/// Something that happens between events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Nothing,
+    Checkpoint,
+    Crash,
+}
+
+/// Cuts, one behind each event.
+pub(crate) fn cuts() -> impl proptest::strategy::Strategy<Value = Vec<Cut>> {
+    use proptest::prelude::*;
+    let cut = prop_oneof![4 => Just(Cut::Nothing), 4 => Just(Cut::Checkpoint), 1 => Just(Cut::Crash)];
+    prop::collection::vec(cut, 1..60)
+}
+
+impl<O: Operator> Rig<O> {
+    fn event(&mut self, event: &Event) -> Vec<String> {
+        match event {
+            Event::Rows(rows) => self.send(rows),
+            Event::Watermark(millis) => self.watermark(*millis),
+        }
+    }
+
+    /// What comes out of each event, in the end: what was sent since the last checkpoint is sent again
+    /// behind a crash, and what it gave before does not count. The last element is what the end gives.
+    pub(crate) fn run(&mut self, events: &[Event], cuts: &[Cut]) -> Vec<Vec<String>> {
+        let mut given: Vec<Vec<String>> = Vec::new();
+        let mut cuts = cuts.iter();
+        let mut written = 0;
+        while given.len() < events.len() {
+            given.push(self.event(&events[given.len()]));
+            match cuts.next() {
+                None | Some(Cut::Nothing) => {}
+                Some(Cut::Checkpoint) => {
+                    self.checkpoint();
+                    written = given.len();
+                }
+                Some(Cut::Crash) => {
+                    self.crash();
+                    given.truncate(written);
+                }
+            }
+        }
+        given.push(self.end());
+        given
+    }
+}
+
+/// Tasks of one operator, among which rows are dealt by the values of some columns.
+pub(crate) struct Tasks<O: Operator + 'static> {
+    rigs: Vec<Rig<O>>,
+    make: Arc<dyn Fn() -> O>,
+    input: SchemaRef,
+    keys: Vec<usize>,
+}
+
+impl<O: Operator> Tasks<O> {
+    pub(crate) fn new(make: impl Fn() -> O + 'static, input: &SchemaRef, keys: &[usize]) -> Self {
+        let make: Arc<dyn Fn() -> O> = Arc::new(make);
+        let first = make.clone();
+        let rigs = vec![Rig::durable(move || first(), input)];
+        Self { rigs, make, input: input.clone(), keys: keys.to_vec() }
+    }
+
+    /// What comes out of all tasks, sorted.
+    pub(crate) fn event(&mut self, event: &Event) -> Vec<String> {
+        let mut all = Vec::new();
+        for task in 0..self.rigs.len() {
+            all.extend(match event {
+                Event::Watermark(millis) => self.rigs[task].watermark(*millis),
+                Event::Rows(rows) => {
+                    let chunk = chunk(&self.input, rows);
+                    let keys: Vec<ArrayRef> =
+                        self.keys.iter().map(|&k| chunk.batch.column(k).clone()).collect();
+                    let mut hashes = Vec::new();
+                    hash_rows(&keys, chunk.len(), &mut hashes).unwrap();
+                    let mine = (0..chunk.len() as u32).filter(|&row| {
+                        let group = hashes.get(row as usize).map_or(0, |&hash| key_group(hash));
+                        task_of_group(group, self.rigs.len()) == task
+                    });
+                    let mine = chunk.take(&mine.collect::<Vec<u32>>().into()).unwrap();
+                    self.rigs[task].call(|operator, out| operator.chunk(mine, out))
+                }
+            });
+        }
+        all.sort();
+        all
+    }
+
+    /// All tasks stop at a checkpoint and go on as so many.
+    pub(crate) fn rescale(&mut self, tasks: usize) {
+        let mut ledger = Ledger::default();
+        for (task, rig) in self.rigs.iter_mut().enumerate() {
+            let mut snapshot = Snapshot::new(true);
+            rig.operator.snapshot(&mut snapshot).unwrap();
+            ledger.add(task, snapshot);
+        }
+        self.rigs = (0..tasks)
+            .map(|task| {
+                let make = self.make.clone();
+                let mut rig = Rig::durable(move || make(), &self.input);
+                rig.operator.restore(&mut ledger.restore(task, tasks)).unwrap();
+                rig
+            })
+            .collect();
+    }
+
+    /// What comes out of each event if the number of tasks changes behind some.
+    pub(crate) fn run(&mut self, events: &[Event], scales: &[usize]) -> Vec<Vec<String>> {
+        let mut scales = scales.iter().cycle();
+        let mut given = Vec::new();
+        for event in events {
+            given.push(self.event(event));
+            let tasks = *scales.next().unwrap_or(&1);
+            if tasks != self.rigs.len() {
+                self.rescale(tasks);
+            }
+        }
+        given
     }
 }
 

@@ -11,6 +11,9 @@
 //! NULL order and all columns. Rows that share a sort key stay in the order of their arrival. Where nothing
 //! is ever taken back, only rows that can be seen are kept, and a row that cannot get in costs one
 //! comparison.
+//!
+//! In a checkpoint a row has the number of its entry as its id, and when it came (`arrival`); sort keys, ranks
+//! and hashes follow from the row.
 
 mod list;
 
@@ -23,8 +26,9 @@ use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 
 use self::list::List;
+use super::pieces::{self, Own, in_order, numbers};
 use crate::error::{Error, Result};
-use crate::state::RowStore;
+use crate::state::{Changed, Restored, RowStore, Scope, Snapshot};
 
 /// What numbers the rows of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +126,19 @@ pub(super) struct Ranking {
     by_hash: HashTable<u32>,
     hasher: foldhash::quality::RandomState,
     whole: Option<RowConverter>,
+    /// Entries.
+    changed: Changed,
+}
+
+/// The table of a ranking in a checkpoint.
+const TABLE: &str = "rows";
+
+/// Rows of a checkpoint that were put back: former row ids are gone, and `own` columns stand before the row's.
+pub(super) struct PutBack {
+    /// The rows as they were written, in the order of their arrival.
+    pub(super) rows: RecordBatch,
+    /// Their entries.
+    pub(super) entries: Vec<u32>,
 }
 
 impl Ranking {
@@ -160,7 +177,13 @@ impl Ranking {
             by_hash: HashTable::new(),
             hasher: foldhash::quality::RandomState::default(),
             whole,
+            changed: Changed::default(),
         })
+    }
+
+    /// There will be snapshots, or not.
+    pub(super) fn note_changes(&mut self, on: bool) {
+        self.changed = Changed::new(on);
     }
 
     /// Makes room for slots below this.
@@ -197,8 +220,8 @@ impl Ranking {
         }
     }
 
-    /// Adds row `row` of the chunk.
-    pub(super) fn insert(&mut self, slot: u32, key: &[u8], row: usize, hash: u64) {
+    /// Adds row `row` of the chunk; its entry.
+    pub(super) fn insert(&mut self, slot: u32, key: &[u8], row: usize, hash: u64) -> u32 {
         let sequence = if self.latest_first { u64::MAX - self.sequence } else { self.sequence };
         self.sequence += 1;
         let entry = Entry { row: row as u32, slot, sequence, hash, pending: true, alive: true };
@@ -225,6 +248,7 @@ impl Ranking {
         if self.bounded {
             self.trim(slot);
         }
+        number
     }
 
     /// Drops what lies behind the last rank.
@@ -298,6 +322,7 @@ impl Ranking {
             let entry = &mut self.entries[number as usize];
             entry.row = id;
             entry.pending = false;
+            self.changed.mark(number);
         }
         Ok(())
     }
@@ -399,10 +424,70 @@ impl Ranking {
             let entry = self.entries[number as usize];
             if !entry.pending {
                 self.store.free(entry.row)?;
+                self.changed.remove(number);
             }
             self.free.push(number);
         }
         Ok(())
+    }
+
+    /// What belongs to the row of an entry has changed.
+    pub(super) fn mark(&mut self, entry: u32) {
+        self.changed.mark(entry);
+    }
+
+    /// Adds the rows to a snapshot, which are dealt by columns `partition`. `own` gives columns that are
+    /// to stand before those of the row, for some entries.
+    pub(super) fn snapshot(
+        &mut self,
+        snapshot: &mut Snapshot,
+        partition: &[usize],
+        own: impl FnOnce(&Self, &[u32]) -> Result<Vec<Own>>,
+    ) -> Result<()> {
+        let (mut entries, gone) = self.changed.take();
+        if snapshot.is_full() {
+            let kept = self.entries.iter().enumerate().filter(|(_, e)| e.alive && !e.pending);
+            entries = kept.map(|(number, _)| number as u32).collect();
+        }
+        let arrival = entries.iter().map(|&n| {
+            let sequence = self.entries[n as usize].sequence;
+            if self.latest_first { u64::MAX - sequence } else { sequence }
+        });
+        let mut columns = vec![numbers("arrival", arrival.map(|n| n as i64))];
+        columns.extend(own(self, &entries)?);
+        let scope = Scope::Keyed(pieces::behind(columns.len(), partition));
+        let rows: Vec<u32> = entries.iter().map(|&n| self.row_of(n)).collect();
+        let rows = self.take(&rows)?;
+        let fields = self.store.schema().fields().iter().cloned();
+        let table = pieces::table(columns, fields, rows.columns().to_vec(), entries.len())?;
+        snapshot.table(TABLE, scope, pieces::ids(&entries), table, gone)
+    }
+
+    /// Puts rows back. `slots` gives the partition of each row; `own` columns stand before it, without its arrival.
+    pub(super) fn restore(
+        &mut self,
+        state: &mut Restored,
+        sort: &mut SortKeys,
+        own: usize,
+        mut slots: impl FnMut(&RecordBatch) -> Result<Vec<u32>>,
+    ) -> Result<Vec<PutBack>> {
+        let mut back = Vec::new();
+        for piece in in_order(state.table(TABLE)?, 0)? {
+            let batch = pieces::rest(&piece.rows, 1 + own, self.store.schema())?;
+            let slots = slots(&batch)?;
+            self.resize(slots.iter().max().map_or(0, |&s| s as usize + 1));
+            let keys = sort.encode(&batch)?;
+            let hashes = self.hashes(&batch)?;
+            let mut entries = Vec::with_capacity(slots.len());
+            for (row, &slot) in slots.iter().enumerate() {
+                let hash = hashes.get(row).copied().unwrap_or(0);
+                entries.push(self.insert(slot, key_of(keys.as_ref(), row), row, hash));
+            }
+            self.keep(&batch)?;
+            self.forget()?;
+            back.push(PutBack { rows: piece.rows, entries });
+        }
+        Ok(back)
     }
 
     /// Bytes held.

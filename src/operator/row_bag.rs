@@ -54,6 +54,17 @@ impl RowBag {
         &self.rows
     }
 
+    /// The kept rows, to write them into a checkpoint. They come back by [`RowBag::insert`].
+    pub(super) fn rows_mut(&mut self) -> &mut RowStore {
+        &mut self.rows
+    }
+
+    /// Bytes held.
+    pub(super) fn memory(&self) -> usize {
+        let index = self.index.as_ref().map_or(0, |i| i.hashes.capacity() * 8 + i.ids.capacity() * 5);
+        self.rows.memory() + index
+    }
+
     /// Keeps rows; their ids are appended.
     pub(super) fn insert(&mut self, batch: &RecordBatch, ids: &mut Vec<u32>) -> Result<()> {
         let first = ids.len();

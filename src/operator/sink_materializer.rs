@@ -15,7 +15,7 @@ use arrow::row::{RowConverter, SortField};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
-use crate::state::{Expiry, KeyTable, RowStore};
+use crate::state::{KeyTable, KeyTimes, Restored, RowStore, RowTable, Snapshot};
 
 /// What to materialize.
 #[derive(Debug, Clone)]
@@ -43,7 +43,8 @@ pub struct SinkMaterializer {
     hasher: foldhash::fast::RandomState,
     slots: Vec<u32>,
     ids: Vec<u32>,
-    expiry: Option<Expiry>,
+    expiry: Option<KeyTimes>,
+    table: RowTable,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -64,7 +65,8 @@ impl SinkMaterializer {
             hasher: foldhash::fast::RandomState::default(),
             slots: Vec::new(),
             ids: Vec::new(),
-            expiry: Expiry::new(spec.state_ttl),
+            expiry: KeyTimes::new(spec.state_ttl, spec.keys.iter().map(|&i| spec.schema.field(i).clone())),
+            table: RowTable::new("rows", &spec.schema, [], spec.keys.clone()),
             clock: None,
             spec,
         })
@@ -119,7 +121,43 @@ impl Operator for SinkMaterializer {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = Some(context.clock);
+        if context.checkpointed {
+            self.rows.track();
+            self.expiry.iter_mut().for_each(KeyTimes::track);
+        }
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.snapshot(&self.keys, true, snapshot)?;
+        }
+        self.table.write(&mut self.rows, snapshot, |_| Ok(Vec::new()))
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.restore(&mut self.keys, state)?;
+        }
+        for taken in self.table.read(state)? {
+            let rows = taken?.rows;
+            let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|&i| rows.column(i).clone()).collect();
+            self.keys.intern(&keys, rows.num_rows(), &mut self.slots)?;
+            self.lists.resize_with(self.keys.capacity(), Vec::new);
+            self.ids.clear();
+            self.rows.push(&rows, &mut self.ids)?;
+            let encoded = self.converter.convert_columns(rows.columns())?;
+            for (row, value) in encoded.iter().enumerate() {
+                let kept = (self.hasher.hash_one(value.data()), self.ids[row]);
+                self.lists[self.slots[row] as usize].push(kept);
+            }
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        let lists = self.lists.capacity() * size_of::<Vec<Kept>>() + self.rows.len() * size_of::<Kept>();
+        self.keys.memory() + self.rows.memory() + lists + self.expiry.as_ref().map_or(0, KeyTimes::memory)
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {

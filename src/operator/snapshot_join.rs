@@ -15,21 +15,26 @@
 //! loaded and the first rows would find nothing.
 //!
 //! The watermark of the output is the probe side's: build rows have no say in the time of what comes out.
+//!
+//! In a checkpoint `build` has the build rows, `held` the probe rows that are held, each with the `watermark` that came
+//! before it.
 
-use std::collections::VecDeque;
+mod held;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 
+use self::held::Held;
 use super::join_output::{JoinOutput, PAIRS, columns_at, null_keys, take_rows};
 use super::row_bag::RowBag;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Watermark};
-use crate::state::{Expiry, KeyTable};
+use crate::state::{Expiry, KeyTable, Restored, RowTable, Snapshot, columns};
 
 /// What ends the load phase, besides the end of the build side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +90,9 @@ pub struct SnapshotJoin {
     /// By build row id: its slot, or [`GONE`].
     slot_of: Vec<u32>,
     retention: Option<Expiry>,
-    /// What came from the probe side while the build side loads; `None` when that is over.
-    held: Option<VecDeque<Message>>,
+    table_of_build: RowTable,
+    /// What comes from the probe side while the build side loads.
+    held: Held,
     last_build: Instant,
     clock: Arc<dyn Clock>,
     slots: Vec<u32>,
@@ -106,7 +112,12 @@ impl SnapshotJoin {
             build: RowBag::new(build.clone(), spec.build_changes)?,
             slot_of: Vec::new(),
             retention: Expiry::new(spec.state_ttl),
-            held: (spec.load != LoadUntil::Start).then(VecDeque::new),
+            held: Held::new(probe.clone(), spec.keys[0].clone(), spec.load != LoadUntil::Start),
+            table_of_build: {
+                let written = Field::new("written_at", columns::time_type(), true);
+                let beside = Expiry::new(spec.state_ttl).map(|_| written);
+                RowTable::new("build", build, beside, spec.keys[1].clone())
+            },
             last_build: Instant::now(),
             clock: Arc::new(SystemClock),
             slots: Vec::new(),
@@ -117,7 +128,7 @@ impl SnapshotJoin {
 
     /// Whether probe rows are held because the build side loads.
     pub fn is_loading(&self) -> bool {
-        self.held.is_some()
+        self.held.is_holding()
     }
 
     fn forget(&mut self, id: u32, expired: bool) -> Result<()> {
@@ -157,23 +168,7 @@ impl SnapshotJoin {
         let rows = |rows: &[u32]| {
             if rows.len() == chunk.len() { Ok(chunk.batch.clone()) } else { take_rows(&chunk.batch, rows) }
         };
-        let batch = rows(&added)?;
-        let mut slots = std::mem::take(&mut self.slots);
-        self.table.intern(&columns_at(&batch, &self.keys[1]), batch.num_rows(), &mut slots)?;
-        self.by_key.resize_with(self.table.capacity(), Vec::new);
-        let mut ids = Vec::with_capacity(added.len());
-        self.build.insert(&batch, &mut ids)?;
-        for (&slot, &id) in slots.iter().zip(&ids) {
-            self.by_key[slot as usize].push(id);
-            if self.slot_of.len() <= id as usize {
-                self.slot_of.resize(id as usize + 1, GONE);
-            }
-            self.slot_of[id as usize] = slot;
-            if let Some(retention) = &mut self.retention {
-                retention.touch(id, now);
-            }
-        }
-        self.slots = slots;
+        self.add(&rows(&added)?, |_| now)?;
         if !removed.is_empty() {
             let mut found = Vec::new();
             self.build.take_back(&rows(&removed)?, &mut found)?;
@@ -182,6 +177,27 @@ impl SnapshotJoin {
                 self.forget(id, false)?;
             }
         }
+        Ok(())
+    }
+
+    /// Keeps build rows, written at these times.
+    fn add(&mut self, batch: &RecordBatch, written: impl Fn(usize) -> i64) -> Result<()> {
+        let mut slots = std::mem::take(&mut self.slots);
+        self.table.intern(&columns_at(batch, &self.keys[1]), batch.num_rows(), &mut slots)?;
+        self.by_key.resize_with(self.table.capacity(), Vec::new);
+        let mut ids = Vec::with_capacity(batch.num_rows());
+        self.build.insert(batch, &mut ids)?;
+        for (row, (&slot, &id)) in slots.iter().zip(&ids).enumerate() {
+            self.by_key[slot as usize].push(id);
+            if self.slot_of.len() <= id as usize {
+                self.slot_of.resize(id as usize + 1, GONE);
+            }
+            self.slot_of[id as usize] = slot;
+            if let Some(retention) = &mut self.retention {
+                retention.touch(id, written(row));
+            }
+        }
+        self.slots = slots;
         Ok(())
     }
 
@@ -233,7 +249,7 @@ impl SnapshotJoin {
 
     /// The build side has loaded: what was held goes out.
     fn loaded(&mut self, out: &mut Output) -> Result<()> {
-        for message in self.held.take().into_iter().flatten() {
+        for message in self.held.release() {
             match message {
                 Message::Data(chunk) => self.probe(&chunk, out)?,
                 signal => out.push(signal),
@@ -251,7 +267,34 @@ impl Operator for SnapshotJoin {
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
         self.last_build = Instant::now();
+        if context.checkpointed {
+            self.build.rows_mut().track();
+        }
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let retention = &self.retention;
+        self.table_of_build.write(self.build.rows_mut(), snapshot, |ids| {
+            let times = |r: &Expiry| columns::times(ids.iter().map(|&id| r.written(id)));
+            Ok(retention.iter().map(times).collect())
+        })?;
+        self.held.snapshot(snapshot)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let batches = self.table_of_build.read(state)?.collect::<Result<Vec<_>>>()?;
+        for taken in batches {
+            let written = taken.beside.first().map(columns::millis).transpose()?;
+            self.add(&taken.rows, |row| written.map_or(0, |w| w[row]))?;
+        }
+        self.held.restore(state)
+    }
+
+    fn state_bytes(&self) -> usize {
+        let lists = self.by_key.capacity() * size_of::<Vec<u32>>() + self.slot_of.capacity() * 8;
+        let times = self.retention.as_ref().map_or(0, Expiry::memory);
+        self.table.memory() + lists + times + self.build.memory() + self.held.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -265,11 +308,10 @@ impl Operator for SnapshotJoin {
             }
             return self.take_build(chunk);
         }
-        match &mut self.held {
-            Some(held) => held.push_back(Message::Data(chunk)),
-            None => self.probe(&chunk, out)?,
+        match self.held.chunk(chunk) {
+            Some(chunk) => self.probe(&chunk, out),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn watermark_at(&mut self, input: usize, watermark: Watermark, out: &mut Output) -> Result<()> {
@@ -280,13 +322,8 @@ impl Operator for SnapshotJoin {
                 _ => Ok(()),
             };
         }
-        match &mut self.held {
-            // Of several in a row the last one says it all.
-            Some(held) => match held.back_mut() {
-                Some(Message::Watermark(last)) => *last = watermark,
-                _ => held.push_back(Message::Watermark(watermark)),
-            },
-            None => out.push(Message::Watermark(watermark)),
+        if !self.held.watermark(watermark) {
+            out.push(Message::Watermark(watermark));
         }
         Ok(())
     }
@@ -301,7 +338,9 @@ impl Operator for SnapshotJoin {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.held.as_ref()?;
+        if !self.held.is_holding() {
+            return None;
+        }
         self.last_build.checked_add(self.idle_timeout?)
     }
 

@@ -13,7 +13,8 @@ use datafusion_physical_expr::PhysicalExpr;
 use super::join_output::take_rows;
 use super::row_bag::RowBag;
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Kind, Kinds, Message, Operator, Output};
+use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output};
+use crate::state::{Restored, RowTable, Snapshot};
 
 /// Rows of a chunk that comes out.
 pub(super) const CHUNK_ROWS: usize = 8192;
@@ -65,6 +66,7 @@ pub struct Sort {
     arrived: Vec<u32>,
     /// By row id: its place in `arrived`.
     place: Vec<u32>,
+    table: RowTable,
 }
 
 const GONE: u32 = u32::MAX;
@@ -72,8 +74,9 @@ const GONE: u32 = u32::MAX;
 impl Sort {
     /// An operator for one task.
     pub fn new(spec: SortSpec) -> Result<Self> {
+        let table = RowTable::new("rows", &spec.schema, [], Vec::new());
         let rows = RowBag::new(spec.schema, spec.input_changes)?;
-        Ok(Self { keys: spec.keys, rows, arrived: Vec::new(), place: Vec::new() })
+        Ok(Self { keys: spec.keys, rows, arrived: Vec::new(), place: Vec::new(), table })
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -111,6 +114,26 @@ impl Operator for Sort {
         "Sort"
     }
 
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        if context.checkpointed {
+            self.rows.rows_mut().track();
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        self.table.write(self.rows.rows_mut(), snapshot, |_| Ok(Vec::new()))
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let batches = self.table.read(state)?.collect::<Result<Vec<_>>>()?;
+        batches.iter().try_for_each(|taken| self.add(&taken.rows))
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.rows.memory() + (self.arrived.capacity() + self.place.capacity()) * 4
+    }
+
     fn chunk(&mut self, chunk: Chunk, _out: &mut Output) -> Result<()> {
         let Kinds::Changes(kinds) = &chunk.kinds else { return self.add(&chunk.batch) };
         let rows = |wanted: bool| -> Vec<u32> {
@@ -129,6 +152,8 @@ impl Operator for Sort {
         for piece in order.values().chunks(CHUNK_ROWS) {
             out.chunk(Chunk::append(take_rows(&batch, piece)?, Instant::now()));
         }
+        // What is out does not belong to a checkpoint any more.
+        std::mem::take(&mut self.arrived).into_iter().try_for_each(|id| self.rows.free(id, true))?;
         out.push(Message::End);
         Ok(())
     }

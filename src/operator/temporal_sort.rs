@@ -11,15 +11,15 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use super::event_time::millis;
 use super::join_output::take_rows;
 use super::sort::{CHUNK_ROWS, SortKey, sorted};
 use crate::error::Result;
-use crate::flow::{Chunk, Message, Operator, Output, Watermark};
-use crate::state::RowStore;
+use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
+use crate::state::{Restored, RowStore, RowTable, Snapshot};
 
 /// An ORDER BY time that was planned. The input is inserts only.
 #[derive(Debug, Clone)]
@@ -44,7 +44,11 @@ pub struct TemporalSort {
     /// Time of the last row that has left.
     last: Option<i64>,
     late: u64,
+    table: RowTable,
 }
+
+/// The value of a checkpoint: time of the last row that has left.
+const LAST: &str = "last_time";
 
 impl TemporalSort {
     /// An operator for one task.
@@ -52,12 +56,24 @@ impl TemporalSort {
         Self {
             time: spec.time,
             keys: spec.keys,
+            table: RowTable::new("rows", &spec.schema, [], Vec::new()),
             rows: RowStore::new(spec.schema),
             queue: BinaryHeap::new(),
             arrivals: 0,
             last: None,
             late: 0,
         }
+    }
+
+    /// Keeps rows of these times.
+    fn keep(&mut self, batch: &RecordBatch, times: impl Iterator<Item = i64>) -> Result<()> {
+        let mut ids = Vec::with_capacity(batch.num_rows());
+        self.rows.push(batch, &mut ids)?;
+        for (time, id) in times.zip(ids) {
+            self.queue.push(Reverse((time, self.arrivals, id)));
+            self.arrivals += 1;
+        }
+        Ok(())
     }
 }
 
@@ -68,6 +84,36 @@ impl Operator for TemporalSort {
 
     fn late_rows(&self) -> u64 {
         self.late
+    }
+
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        if context.checkpointed {
+            self.rows.track();
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        if self.time.is_none() {
+            return Ok(());
+        }
+        snapshot.value(LAST, self.last)?;
+        self.table.write(&mut self.rows, snapshot, |_| Ok(Vec::new()))
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let Some(time) = self.time else { return Ok(()) };
+        let batches = self.table.read(state)?.collect::<Result<Vec<_>>>()?;
+        for taken in batches {
+            let times = millis(taken.rows.column(time), "ORDER BY")?;
+            self.keep(&taken.rows, times.into_iter())?;
+        }
+        self.last = state.values::<Option<i64>>(LAST)?.into_iter().flatten().max();
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.rows.memory() + self.queue.capacity() * 24
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -85,17 +131,10 @@ impl Operator for TemporalSort {
         let keep: Vec<u32> =
             rows.filter(|&row| self.last.is_none_or(|last| times[row as usize] > last)).collect();
         self.late += (chunk.len() - keep.len()) as u64;
-        let mut ids = Vec::with_capacity(keep.len());
         if keep.len() == chunk.len() {
-            self.rows.push(&chunk.batch, &mut ids)?;
-        } else {
-            self.rows.push(&take_rows(&chunk.batch, &keep)?, &mut ids)?;
+            return self.keep(&chunk.batch, times.into_iter());
         }
-        for (row, id) in keep.into_iter().zip(ids) {
-            self.queue.push(Reverse((times[row as usize], self.arrivals, id)));
-            self.arrivals += 1;
-        }
-        Ok(())
+        self.keep(&take_rows(&chunk.batch, &keep)?, keep.iter().map(|&row| times[row as usize]))
     }
 
     fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {

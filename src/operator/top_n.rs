@@ -20,11 +20,12 @@ use hashbrown::HashMap;
 
 pub use super::ranking::{RankFunction, SortColumn};
 
+use super::partitions::Partitions;
 use super::ranking::{Ranking, SortKeys, key_of};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
-use crate::state::{Expiry, KeyTable};
+use crate::state::{Expiry, KeyTable, Restored, Snapshot};
 
 /// A Top-N that was planned.
 #[derive(Debug, Clone)]
@@ -87,6 +88,8 @@ pub struct TopN {
     sort: SortKeys,
     ranking: Ranking,
     expiry: Option<Expiry>,
+    /// When partitions were written.
+    written: Partitions,
     clock: Option<Arc<dyn Clock>>,
     slots: Vec<u32>,
     /// Slots of this chunk whose rows may change, and where what they showed begins in `before`.
@@ -112,6 +115,7 @@ impl TopN {
                 &spec.input,
             )?,
             expiry: Expiry::new(spec.state_ttl),
+            written: Partitions::new(&spec.input, &spec.partition),
             clock: None,
             slots: Vec::new(),
             touched: Vec::new(),
@@ -145,11 +149,13 @@ impl TopN {
         }
         for &slot in &self.slots {
             expiry.touch(slot, now);
+            self.written.changed.mark(slot);
         }
         expired.clear();
         for slot in expiry.sweep(now) {
             self.ranking.clear(slot);
             self.keys.remove(slot);
+            self.written.changed.remove(slot);
         }
         self.ranking.forget()
     }
@@ -266,8 +272,34 @@ impl Operator for TopN {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.ranking.note_changes(context.checkpointed);
+        self.written.note_changes(context.checkpointed && self.expiry.is_some());
         self.clock = Some(context.clock);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        self.ranking.snapshot(snapshot, &self.spec.partition, |_, _| Ok(Vec::new()))?;
+        match &self.expiry {
+            Some(expiry) => self.written.snapshot(snapshot, &self.keys, expiry),
+            None => Ok(()),
+        }
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let (keys, partition) = (&mut self.keys, &self.spec.partition);
+        self.ranking.restore(state, &mut self.sort, 0, |rows| {
+            let columns: Vec<_> = partition.iter().map(|&c| rows.column(c).clone()).collect();
+            let mut slots = Vec::new();
+            keys.intern(&columns, rows.num_rows(), &mut slots)?;
+            Ok(slots)
+        })?;
+        let now = self.clock.as_ref().map_or(0, |clock| clock.now_millis());
+        self.written.restore(state, &mut self.keys, self.expiry.as_mut(), now)
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -313,6 +345,7 @@ impl Operator for TopN {
                 self.keys.remove(slot);
                 if let Some(expiry) = &mut self.expiry {
                     expiry.forget(slot);
+                    self.written.changed.remove(slot);
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! One task with an operator of two inputs, for tests: watermarks are combined as the runtime does it.
-#![allow(clippy::unwrap_used)]
+//! One task with an operator of two inputs, for tests: watermarks are combined as the runtime does it. A crash is an
+//! event like others: what was checkpointed comes back.
+#![allow(clippy::unwrap_used, dead_code)]
 
 use std::sync::Arc;
 
@@ -9,7 +10,9 @@ use super::picture::{chunk, lines};
 use crate::clock::ManualClock;
 use crate::error::Result;
 use crate::flow::message::WatermarkClock;
-use crate::flow::{Mailbox, Message, Operator, OperatorContext, Output, Watermark};
+use crate::flow::{Chunk, Mailbox, Message, Operator, OperatorContext, Output, Watermark};
+use crate::state::ledger::Ledger;
+use crate::state::{Restored, Snapshot, hash_rows, key_group, task_of_group};
 
 pub(crate) struct TwoInputs<O: Operator> {
     pub(crate) operator: O,
@@ -17,11 +20,21 @@ pub(crate) struct TwoInputs<O: Operator> {
     inputs: [SchemaRef; 2],
     marks: [WatermarkClock; 2],
     least: WatermarkClock,
+    /// What was checkpointed; `None`: the next snapshot is full.
+    ledger: Option<Ledger>,
 }
 
 impl<O: Operator> TwoInputs<O> {
-    pub(crate) fn new(mut operator: O, inputs: [SchemaRef; 2]) -> Self {
-        let clock = ManualClock::new(1_000_000);
+    pub(crate) fn new(operator: O, inputs: [SchemaRef; 2]) -> Self {
+        Self::start(operator, inputs, ManualClock::new(1_000_000), None)
+    }
+
+    fn start(
+        mut operator: O,
+        inputs: [SchemaRef; 2],
+        clock: Arc<ManualClock>,
+        state: Option<Restored>,
+    ) -> Self {
         let waker = Mailbox::new().waker(0);
         operator
             .open(OperatorContext {
@@ -29,11 +42,46 @@ impl<O: Operator> TwoInputs<O> {
                 parallelism: 1,
                 waker,
                 clock: clock.clone(),
-                checkpointed: false,
+                checkpointed: true,
                 memory: crate::state::Memory::unlimited(),
             })
             .unwrap();
-        Self { operator, clock, inputs, marks: Default::default(), least: WatermarkClock::default() }
+        if let Some(mut state) = state {
+            operator.restore(&mut state).unwrap();
+        }
+        let (marks, least) = Default::default();
+        Self { operator, clock, inputs, marks, least, ledger: None }
+    }
+
+    fn snapshot(&mut self, full: bool) -> Snapshot {
+        let mut snapshot = Snapshot::new(full);
+        self.operator.snapshot(&mut snapshot).unwrap();
+        snapshot
+    }
+
+    /// A barrier passes.
+    pub(crate) fn checkpoint(&mut self) {
+        let snapshot = self.snapshot(self.ledger.is_none());
+        self.ledger.get_or_insert_default().add(0, snapshot);
+    }
+
+    /// A barrier passes, and the task is lost: `operator`, a new one, goes on from there. Gives what comes out
+    /// when it is told the watermarks again, without them.
+    pub(crate) fn crash(&mut self, operator: O) -> Vec<String> {
+        self.checkpoint();
+        let state = self.ledger.as_ref().map(|ledger| ledger.restore(0, 1));
+        let marks = std::mem::take(&mut self.marks);
+        *self = Self::start(operator, self.inputs.clone(), self.clock.clone(), state);
+        self.retell(&marks)
+    }
+
+    fn retell(&mut self, marks: &[WatermarkClock; 2]) -> Vec<String> {
+        let mut seen = Vec::new();
+        for (input, mark) in marks.iter().enumerate() {
+            seen.extend(mark.current().into_iter().flat_map(|mark| self.mark(input, mark.millis())));
+        }
+        seen.retain(|line| !line.starts_with('w'));
+        seen
     }
 
     /// The rows that come out of a call, `w5` for watermarks, `end`, or the error.
@@ -88,5 +136,182 @@ impl<O: Operator> TwoInputs<O> {
         }
         seen.extend(self.call(|operator, out| operator.end(out)));
         seen
+    }
+}
+
+/// Tasks of one operator, whose rows are given to them by key. What each call gives is that of all tasks, one after
+/// the other.
+pub(crate) struct Tasks<O: Operator> {
+    make: Box<dyn Fn() -> O>,
+    inputs: [SchemaRef; 2],
+    /// The columns by which each input is exchanged.
+    keys: [Vec<usize>; 2],
+    tasks: Vec<TwoInputs<O>>,
+    pub(crate) clock: Arc<ManualClock>,
+    ledger: Option<Ledger>,
+    ended: bool,
+}
+
+impl<O: Operator> Tasks<O> {
+    /// One task.
+    pub(crate) fn new(make: impl Fn() -> O + 'static, inputs: [SchemaRef; 2], keys: [Vec<usize>; 2]) -> Self {
+        let clock = ManualClock::new(1_000_000);
+        let tasks = vec![TwoInputs::start(make(), inputs.clone(), clock.clone(), None)];
+        Self { make: Box::new(make), inputs, keys, tasks, clock, ledger: None, ended: false }
+    }
+
+    fn all(&mut self, call: impl FnMut(&mut TwoInputs<O>) -> Vec<String>) -> Vec<String> {
+        self.tasks.iter_mut().flat_map(call).collect()
+    }
+
+    pub(crate) fn send(&mut self, input: usize, rows: &str) -> Vec<String> {
+        let rows = chunk(&self.inputs[input], rows);
+        self.chunk(input, rows)
+    }
+
+    pub(crate) fn chunk(&mut self, input: usize, chunk: Chunk) -> Vec<String> {
+        let keys: Vec<_> = self.keys[input].iter().map(|&c| chunk.batch.column(c).clone()).collect();
+        let mut hashes = Vec::new();
+        hash_rows(&keys, chunk.len(), &mut hashes).unwrap();
+        let tasks = self.tasks.len();
+        let of = |hash: u64| if keys.is_empty() { 0 } else { task_of_group(key_group(hash), tasks) };
+        let mut seen = Vec::new();
+        for (number, task) in self.tasks.iter_mut().enumerate() {
+            let rows = (0..chunk.len() as u32).filter(|&row| of(hashes[row as usize]) == number);
+            let part = chunk.take(&rows.collect::<Vec<_>>().into()).unwrap();
+            if !part.is_empty() {
+                seen.extend(task.call(|operator, out| operator.chunk_at(input, part, out)));
+            }
+        }
+        seen
+    }
+
+    pub(crate) fn mark(&mut self, input: usize, millis: i64) -> Vec<String> {
+        self.all(|task| task.mark(input, millis))
+    }
+
+    /// Calls timers that are due.
+    pub(crate) fn timer(&mut self) -> Vec<String> {
+        self.all(|task| {
+            let now = std::time::Instant::now();
+            task.call(|operator, out| match operator.deadline().is_some_and(|deadline| deadline <= now) {
+                true => operator.timer(now, out),
+                false => Ok(()),
+            })
+        })
+    }
+
+    pub(crate) fn end(&mut self) -> Vec<String> {
+        self.ended = true;
+        self.all(TwoInputs::end)
+    }
+
+    /// A barrier passes all tasks.
+    pub(crate) fn checkpoint(&mut self) {
+        let full = self.ledger.is_none();
+        let ledger = self.ledger.get_or_insert_default();
+        for (number, task) in self.tasks.iter_mut().enumerate() {
+            ledger.add(number, task.snapshot(full));
+            if self.ended {
+                ledger.finish(number);
+            }
+        }
+    }
+
+    /// A barrier passes, all tasks are lost, and so many others go on from there.
+    pub(crate) fn crash(&mut self, tasks: usize) -> Vec<String> {
+        self.checkpoint();
+        let ledger = self.ledger.take().unwrap();
+        let marks = std::mem::take(&mut self.tasks[0].marks);
+        self.tasks = (0..tasks)
+            .map(|task| {
+                let state = ledger.restore(task, tasks);
+                TwoInputs::start((self.make)(), self.inputs.clone(), self.clock.clone(), Some(state))
+            })
+            .collect();
+        if self.ended { Vec::new() } else { self.all(|task| task.retell(&marks)) }
+    }
+}
+
+/// What happens to tasks.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Rows(usize, Chunk),
+    Mark(usize, i64),
+    /// Processing time passes, in milliseconds.
+    Pass(i64),
+    End,
+}
+
+/// What happens beside the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// A checkpoint.
+    Checkpoint,
+    /// A checkpoint, a crash, and so many new tasks.
+    Crash(usize),
+}
+
+impl Fault {
+    /// One of a few, by number: crashes come with up to `most` tasks.
+    pub(crate) fn of(number: u8, most: usize) -> Self {
+        match number {
+            0..=2 => Fault::None,
+            3..=5 => Fault::Checkpoint,
+            _ => Fault::Crash(1 + usize::from(number) % most),
+        }
+    }
+}
+
+/// Runs events through an operator twice: as they are, and with faults (one before each event). What comes out at each
+/// event must be the same: exactly, if there always is one task (watermarks aside, which are told again behind a
+/// crash), else in any order.
+pub(crate) fn survive<O: Operator>(
+    make: impl Fn() -> O + Clone + 'static,
+    inputs: &[SchemaRef; 2],
+    keys: &[Vec<usize>; 2],
+    events: &[Event],
+    faults: &[Fault],
+) {
+    let mut plain = Tasks::new(make.clone(), inputs.clone(), keys.clone());
+    let mut tried = Tasks::new(make, inputs.clone(), keys.clone());
+    let one_task = faults.iter().all(|fault| !matches!(fault, Fault::Crash(tasks) if *tasks > 1));
+    for (number, event) in events.iter().enumerate() {
+        let again = match faults.get(number).copied().unwrap_or(Fault::None) {
+            Fault::None => Vec::new(),
+            Fault::Checkpoint => {
+                tried.checkpoint();
+                Vec::new()
+            }
+            Fault::Crash(tasks) => tried.crash(tasks),
+        };
+        assert_eq!(again, [""; 0], "nothing comes out by a crash before event {number}");
+        let happen = |tasks: &mut Tasks<O>| -> Vec<String> {
+            let mut seen = match event.clone() {
+                Event::Rows(input, chunk) => tasks.chunk(input, chunk),
+                Event::Mark(input, millis) => tasks.mark(input, millis),
+                Event::Pass(_) => tasks.timer(),
+                Event::End => tasks.end(),
+            };
+            if !one_task {
+                seen.retain(|line| line != "end");
+                seen.sort_unstable();
+                seen.retain(|line| !line.starts_with('w'));
+            }
+            seen
+        };
+        if let Event::Pass(millis) = event {
+            plain.clock.advance(*millis);
+            tried.clock.advance(*millis);
+        }
+        let (expected, seen) = (happen(&mut plain), happen(&mut tried));
+        assert_eq!(seen, expected, "at event {number} of {events:#?}\nwith {faults:?}");
+    }
+    if tried.ended {
+        // What has ended ends again without another row.
+        tried.crash(1);
+        let again = tried.end();
+        assert!(again.iter().all(|line| line.starts_with('w') || line == "end"), "{again:?}");
     }
 }

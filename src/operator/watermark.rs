@@ -21,11 +21,17 @@
 //! is the same in every run. The price is state: what waits for the watermark is kept until the last
 //! file has been begun.
 //!
+//! # Checkpoints
+//! What was told goes into a snapshot, and the largest value of the split that is being read. A restored job tells
+//! first what all tasks had told, before the first row: operators behind it begin where they were. A split goes on
+//! with its largest value, whichever task reads the rest of it.
+//!
 //! # Idleness
 //! A source that has had nothing to read for `table.exec.source.idle-timeout` says so, and operators with other
 //! inputs go on without it, until its next row. Rows that are there but cannot be read, because something
 //! behind has no room, do not make it idle.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,10 +41,14 @@ use arrow::datatypes::{
     TimestampSecondType,
 };
 use datafusion_physical_expr::PhysicalExpr;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::flow::message::WatermarkClock;
-use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Split, Status, Watermark};
+use crate::flow::{
+    Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Split, Status, Waker, Watermark,
+};
+use crate::state::{Restored, Snapshot};
 
 /// A watermark that was planned.
 #[derive(Debug, Clone)]
@@ -49,6 +59,14 @@ pub struct WatermarkSpec {
     pub expression: Arc<dyn PhysicalExpr>,
     /// After so long without a row the source is idle; `None`: never.
     pub idle_timeout: Option<Duration>,
+}
+
+/// A split in a checkpoint.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct SplitState {
+    id: u64,
+    /// The largest value in it.
+    largest: Option<i64>,
 }
 
 /// Emits the largest value of the watermark expression: before a row that it makes late, else behind the
@@ -64,6 +82,11 @@ pub struct WatermarkAssigner {
     idle: bool,
     /// The last time that there was a row.
     active: Option<Instant>,
+    /// Largest values of splits that were being read when the job was restored.
+    begun: HashMap<u64, i64>,
+    /// The job was restored, and what was told before is not told yet.
+    untold: Option<Watermark>,
+    waker: Option<Waker>,
 }
 
 impl WatermarkAssigner {
@@ -76,6 +99,16 @@ impl WatermarkAssigner {
             split: Split::default(),
             idle: false,
             active: None,
+            begun: HashMap::new(),
+            untold: None,
+            waker: None,
+        }
+    }
+
+    /// Emits what was told before the job was restored.
+    fn tell_again(&mut self, out: &mut Output) {
+        if let Some(watermark) = self.untold.take() {
+            out.push(Message::Watermark(watermark));
         }
     }
 
@@ -138,8 +171,46 @@ impl Operator for WatermarkAssigner {
         "WatermarkAssigner"
     }
 
-    fn open(&mut self, _context: OperatorContext) -> Result<()> {
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.active = Some(Instant::now());
+        self.waker = Some(context.waker);
+        Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        snapshot.value("watermark", self.clock.current().map(Watermark::millis))?;
+        snapshot.value("split", SplitState { id: self.split.id, largest: self.largest })
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        // The least of the tasks that still read: that is what was known behind all of them.
+        let told = state.all_values::<Option<i64>>("watermark")?;
+        let reading = |ended: bool| !ended || told.iter().all(|t| t.1);
+        let least = told.iter().filter(|t| reading(t.1)).map(|t| t.2).min().flatten();
+        self.untold = least.and_then(|millis| self.clock.advance(millis));
+        let own: Vec<SplitState> = state.values("split")?;
+        let splits = state.all_values::<SplitState>("split")?;
+        for split in splits.into_iter().filter(|s| !s.1).map(|s| s.2) {
+            let Some(largest) = split.largest else { continue };
+            let least = self.begun.entry(split.id).or_insert(largest);
+            *least = largest.min(*least);
+        }
+        // Sources whose rows are one stream call it the same in every task.
+        if let ([own], false) = (own.as_slice(), state.is_rescaled()) {
+            match own.largest {
+                Some(largest) => self.begun.insert(own.id, largest),
+                None => self.begun.remove(&own.id),
+            };
+        }
+        self.largest = self.begun.remove(&self.split.id);
+        if let (Some(_), Some(waker)) = (&self.untold, &self.waker) {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn wake(&mut self, out: &mut Output) -> Result<()> {
+        self.tell_again(out);
         Ok(())
     }
 
@@ -147,6 +218,7 @@ impl Operator for WatermarkAssigner {
         if chunk.is_empty() {
             return Ok(());
         }
+        self.tell_again(out);
         if self.spec.idle_timeout.is_some() {
             self.active = Some(Instant::now());
             if std::mem::take(&mut self.idle) {
@@ -195,7 +267,7 @@ impl Operator for WatermarkAssigner {
 
     fn split(&mut self, split: Split) -> bool {
         if split.id != self.split.id {
-            self.largest = None;
+            self.largest = self.begun.remove(&split.id);
         }
         self.split = split;
         true

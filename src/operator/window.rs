@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 mod aggregate;
 mod assign;
 mod pane;
+mod panes;
 mod session;
 mod session_aggregate;
 mod session_table;

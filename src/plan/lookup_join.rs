@@ -18,8 +18,7 @@ use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Oper
 use super::graph::{Demand, Node};
 use super::lower::{computed_schema, physical};
 use super::provider::{Planner, RawTable, TableRef};
-use crate::catalog::Table;
-use crate::connector::{Connector, connector};
+
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::lookup::{Lookup, LookupConfig, LookupRequest};
@@ -68,10 +67,6 @@ pub(super) fn substitute(expr: Expr, schema: &DFSchema, by: &[Expr]) -> Result<E
     Ok(substituted.data)
 }
 
-fn connector_of(table: &Table) -> Result<&'static dyn Connector> {
-    connector(table.options.required("connector")?)
-}
-
 impl RightSide {
     /// The position of a column that the connector can be asked by.
     fn key(&self, name: &str) -> Option<usize> {
@@ -115,7 +110,7 @@ impl RightSide {
                     schema,
                     columns,
                     filters: Vec::new(),
-                    askable: connector_of(&raw.reference.table)?.lookup_keys(&raw.reference.table)?,
+                    askable: raw.reference.table.connector()?.lookup_keys(&raw.reference.table)?,
                 })
             }
             other => Err(Error::internal(format!("{} on the right of a lookup join", other.display()))),
@@ -332,7 +327,7 @@ impl Planner {
             .map_err(|e| e.at(span))?;
         let schema: SchemaRef = Arc::new(right.schema.as_arrow().clone());
         let request = LookupRequest { table: table.clone(), keys, schema };
-        let backend = connector_of(table)?.lookup(&request).map_err(|e| e.at(span))?;
+        let backend = table.connector()?.lookup(&request).map_err(|e| e.at(span))?;
         Lookup::new(
             right.name.clone(),
             request,
@@ -379,7 +374,8 @@ fn lookup_node(
         left_outer,
         left_projection: (0..left.fields().len()).collect(),
         schema: arrow.clone(),
-        memory: updates.then(|| MemorySpec { left: input.arrow.clone(), state_ttl }),
+        left: input.arrow.clone(),
+        memory: updates.then_some(MemorySpec { state_ttl }),
     };
     let mut detail = vec![
         format!("table=[{}]", right.name),

@@ -20,7 +20,8 @@ use super::node::{StateTtlNode, UnnestNode, WatermarkNode, WindowTableNode, stat
 use super::provider::{Planner, RawTable};
 use super::set::SetNode;
 use super::version::{SnapshotNode, VersionNode};
-use crate::connector::{Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
+use crate::connector::values::ValuesSource;
+use crate::connector::{ScanRequest, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::calc::Calc;
@@ -238,7 +239,7 @@ impl Planner {
     /// Reads columns of a table.
     fn scan_node(&self, scan: &TableScan, raw: &RawTable, projection: &[usize]) -> Result<Node> {
         let table = &raw.reference.table;
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let connector = table.connector()?;
         let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
         let request = ScanRequest {
             table: table.clone(),
@@ -249,13 +250,17 @@ impl Planner {
         let make = || connector.source(&request).map_err(|e| e.at(raw.reference.hints.span));
         let source = self.source_of(&request, make)?;
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let detail = source.describe();
+        let mut about = source.describe();
+        if !source.replays() {
+            about.push_str(if about.is_empty() { "" } else { ", " });
+            about.push_str("cannot be replayed");
+        }
         let detail = format!(
             "{} ({}{}{}) [{}]",
             table.name,
             connector.name(),
-            if detail.is_empty() { "" } else { ": " },
-            detail,
+            if about.is_empty() { "" } else { ": " },
+            about,
             names.join(", ")
         );
         let position = |name: &String| schema.fields().iter().position(|f| f.name() == name);
@@ -433,34 +438,11 @@ fn values(batches: Vec<RecordBatch>, schema: DFSchemaRef, arrow: SchemaRef) -> N
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let properties = Properties { bounded: true, ..Properties::default() };
     Node::source(
-        Arc::new(ValuesSource(batches)),
+        Arc::new(ValuesSource::new(batches)),
         format!("Values ({rows} rows)"),
         (schema, arrow),
         properties,
     )
-}
-
-/// Rows that stand in the query.
-struct ValuesSource(Vec<RecordBatch>);
-
-struct ValuesReader(std::vec::IntoIter<RecordBatch>);
-
-impl Source for ValuesSource {
-    fn bounded(&self) -> bool {
-        true
-    }
-    fn max_parallelism(&self) -> usize {
-        1
-    }
-    fn reader(&self, _context: ReaderContext) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(ValuesReader(self.0.clone().into_iter())))
-    }
-}
-
-impl Reader for ValuesReader {
-    fn read(&mut self) -> Result<Read> {
-        Ok(self.0.by_ref().find(|b| b.num_rows() > 0).map_or(Read::End, Read::Batch))
-    }
 }
 
 /// What cannot run, by the name a user knows it by.

@@ -41,17 +41,14 @@ use crate::sql::SqlType;
 
 /// Whether a table is looked up in when it stands on the right of a join.
 pub(super) fn is_lookup_table(table: &Table) -> bool {
-    let connector = table.options.text("connector").and_then(|name| crate::connector::connector(name).ok());
-    connector.is_some_and(|c| c.is_lookup(&table.options))
+    table.connector().is_ok_and(|c| c.is_lookup(&table.options))
 }
 
 /// Whether a table can only be looked up in, or is asked to be.
 pub(super) fn must_look_up(reference: &TableRef) -> bool {
-    let name = reference.table.options.text("connector");
-    let connector = name.and_then(|name| crate::connector::connector(name).ok());
     reference.period.is_some()
         || !reference.hints.lookup.is_empty()
-        || connector.is_some_and(|c| !c.is_source())
+        || reference.table.connector().is_ok_and(|c| !c.is_source())
 }
 
 /// Whether a join with a lookup table is a lookup join. A table that can be read as a stream is one where it
@@ -72,8 +69,7 @@ fn looks_up(reference: &TableRef, join_type: JoinType) -> Result<bool> {
 
 /// Whether a table cannot be read as a whole.
 fn is_lookup_only(table: &Table) -> bool {
-    let connector = table.options.text("connector").and_then(|name| crate::connector::connector(name).ok());
-    connector.is_some_and(|c| !c.is_source())
+    table.connector().is_ok_and(|c| !c.is_source())
 }
 
 const PERIOD_HINT: &str = "add a column proc_time AS PROCTIME() to the left table, or leave FOR SYSTEM_TIME out: a plain JOIN on a lookup table is a lookup join";

@@ -112,7 +112,10 @@ impl Blueprint {
         if from.is_some() || again {
             sources = self.restore_sources(from.as_deref())?;
         }
-        if self.durable.is_some() || again {
+        if self.durable.is_none() && again {
+            self.targets.iter().for_each(|t| t.sink.abort());
+        }
+        if self.durable.is_some() {
             let pending = from.as_ref().map(|c| c.sinks());
             for Target { id, sink, .. } in &self.targets {
                 sink.recover(pending.and_then(|p| p.get(id)).map_or(&[], Vec::as_slice))?;

@@ -454,7 +454,7 @@ impl Session {
         table: &Arc<Table>,
         node: Node,
     ) -> Result<Output> {
-        let connector = crate::connector::connector(table.options.required("connector")?)?;
+        let connector = table.connector()?;
         let sink = connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
         if insert.overwrite {
             if !node.properties.bounded {
@@ -531,12 +531,13 @@ impl Session {
     fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
         let planner = self.planner();
         let node = planner.lower(&planner.shared_query(query)?)?;
-        let (schema, bounded) = (node.arrow.clone(), node.properties.bounded);
+        let schema = node.arrow.clone();
+        let (append, bounded) = (node.properties.changes.is_append(), node.properties.bounded);
         let (cancel, cancelled) = crossbeam_channel::bounded(0);
         let (sink, chunks) = Collect::new(cancelled);
         let output = Output { node, sink, id: "Sink".to_string(), before: true };
         let job = self.start_job("collect".to_string(), vec![output], cancel, false)?;
-        Ok(Response::Query(QueryResult { schema, bounded, job, chunks }))
+        Ok(Response::Query(QueryResult { schema, append, bounded, job, chunks }))
     }
 
     fn explain(&self, details: &[crate::sql::Name], statement: &StatementKind) -> Result<Response> {

@@ -51,6 +51,11 @@ impl Changed {
         self.removed.push(id);
     }
 
+    /// Bytes held.
+    pub fn memory(&self) -> usize {
+        self.marked.capacity() * 8 + (self.changed.capacity() + self.removed.capacity()) * 4
+    }
+
     /// What has changed since the last call: ids with new rows, ascending, and ranges of ids whose old rows
     /// are gone. An id in both was given to another row.
     pub fn take(&mut self) -> (Vec<u32>, Vec<Range<u64>>) {

@@ -1,14 +1,80 @@
 //! Checkpoints of a job: written from what its tasks give, found again, and opened.
+//!
+//! # What is in a folder
+//! ```text
+//!  <folder of the job>/LOCK                            held by the process that writes (directories only)
+//!                      manifests/00000000000000000017  one a checkpoint, by its number; written last
+//!                      segments/17-5f0c22a1-0          rows of state, of all tasks; shared by checkpoints
+//! ```
+//! A checkpoint writes one segment (another one each 64 MiB) with what has changed, and then its manifest, which
+//! refers to that and to what earlier ones wrote. Objects are never changed, and only deleted when no manifest that
+//! is kept refers to them. A savepoint is such a folder with one manifest, its own segments and no lock.
+//!
+//! # A manifest
+//! Two lines of JSON.
+//! ```text
+//!  {"format":1,"bytes":2174,"crc32":"8c1f00d2"}        length and CRC-32 of the next line, without its end
+//!  {"epoch":17,"ended":false,
+//!   "plan":{"name":..,"parallelism":2,"operators":[{"id":..,"name":..,"detail":..}]},
+//!   "sources":{"<id>":{"<split>":<position>}},          what sources gave
+//!   "sinks":{"<id>":[..]},                              what sinks gave
+//!   "segments":[{"name":"17-5f0c22a1-0","bytes":88000}],
+//!   "state":[{"operator":"<id>","task":0,"tasks":2,"finished":false,"values":{..},
+//!             "tables":[{"table":"keys","scope":{"Keyed":[0]},
+//!                        "runs":[{"whole":false,        newest first; behind a whole one nothing counts
+//!                                 "blocks":[{"segment":0,"offset":0,"bytes":960,"rows":3,"crc32":"00c0ffee"}]
+//!                       }]}]}]}
+//! ```
+//! `scope` is `{"Keyed":[columns]}`, `"Dealt"` or `"Pinned"`. A reader refuses a format that is newer than its own.
+//!
+//! # A segment
+//! Blocks, each at a multiple of 64 bytes, with zeros between. A block has rows of one table of one operator in one
+//! task; numbers are little-endian.
+//! ```text
+//!  offset  bytes
+//!       0  4         "AFB1"
+//!       4  1         how ids are written: 0 as base, base + 1, ...; 1 as u32 to be added to base; 2 as u64
+//!       5  3         0
+//!       8  8         n, rows
+//!      16  8         r, ranges of ids that are gone
+//!      24  8         i, bytes of ids
+//!      32  8         a, bytes of rows
+//!      40  8         base
+//!      48  16        0
+//!      64  16 r      first id that is gone, and the first behind it that is not: of older runs
+//!          i         ids, one a row (none of them for 0)
+//!          0 to 63   0, up to a multiple of 64
+//!          a         rows: an Arrow IPC stream of one batch
+//! ```
+//! Rows are not compressed: they can be used where they were read.
+//!
+//! # Runs
+//! What a checkpoint wrote of a table is a *run*; [`merge`] says how a chain of them is read, and when the newest are
+//! written again as one (each row about as often as the logarithm of the table's size). Rows that were replaced or
+//! removed vanish then. A segment of which less than half is still referred to is left: what is used of it is
+//! copied into the next one.
 
-use std::collections::BTreeMap;
+mod manifest;
+mod merge;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::snapshot::{Restored, Snapshot};
+use self::manifest::{Flaw, Manifest, State, TableState, TaskState};
+use self::merge::{Blocks, Layer, Part};
+use self::segment::{BlockRef, Recent, SegmentWriter, read_blocks, verify};
+use super::snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot};
 use super::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What the tasks of a job are, as far as a checkpoint is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,17 +143,70 @@ pub struct Written {
 pub struct Checkpoints {
     store: Arc<dyn Store>,
     retained: usize,
+    _lock: Box<dyn Any + Send + Sync>,
+    /// Part of the names of all segments that this one writes: whoever else writes takes others.
+    writer: String,
+    attempts: u64,
+    /// What was written and is durable, though perhaps in no manifest yet.
+    state: State,
+    /// What cuts brought and is not written yet, the oldest first.
+    pending: BTreeMap<(String, usize), BTreeMap<&'static str, (Scope, Vec<Part>)>>,
+    /// Segments that are, or may be, in the store.
+    segments: BTreeMap<Arc<str>, u64>,
+    /// Manifests that are, or may be, in the store, with the segments of those that can be read and count.
+    manifests: BTreeMap<u64, Option<BTreeSet<Arc<str>>>>,
+    /// Those that were found damaged by [`Self::latest`].
+    passed: Mutex<BTreeSet<u64>>,
+    recent: Recent,
+    fenced: bool,
 }
+
+/// Bytes that are copied out of old segments for one checkpoint at most.
+const COPIED_BYTES: u64 = 64 << 20;
 
 impl Checkpoints {
     /// Opens the folder of a job, alone; the newest `retained` (at least one) checkpoints are kept.
     pub fn open(store: Arc<dyn Store>, retained: usize) -> Result<Self> {
-        Ok(Self { store, retained: retained.max(1) })
+        let lock = store.lock()?;
+        let mut manifests = BTreeMap::new();
+        for epoch in epochs(&*store)? {
+            let found = match load(&*store, epoch) {
+                Ok(manifest) => manifest.map(|m| m.segments.into_keys().collect()),
+                Err(Unusable::Flaw(Flaw::Newer(format))) => return Err(newer(&*store, format)),
+                Err(Unusable::Flaw(Flaw::Damaged(_))) => None,
+                Err(Unusable::Error(e)) => return Err(e),
+            };
+            manifests.insert(epoch, found);
+        }
+        let sizes = store.sizes("segments/")?.into_iter();
+        let segments = sizes.filter_map(|(path, n)| Some((Arc::from(path.strip_prefix("segments/")?), n)));
+        Ok(Self {
+            segments: segments.collect(),
+            store,
+            retained: retained.max(1),
+            _lock: lock,
+            writer: format!("{:08x}", uuid::Uuid::new_v4().as_fields().0),
+            attempts: 0,
+            state: State::new(),
+            pending: BTreeMap::new(),
+            manifests,
+            passed: Mutex::default(),
+            recent: Recent::default(),
+            fenced: false,
+        })
+    }
+
+    /// The highest number of any checkpoint that was ever tried here and left something; 0 if none. The
+    /// next one must be higher: one with a number that is taken replaces it and all behind it.
+    pub fn last_epoch(&self) -> u64 {
+        self.manifests.last_key_value().map_or(0, |(epoch, _)| *epoch)
     }
 
     /// The newest checkpoint that is whole. Damaged ones are passed over, with a warning each.
     pub fn latest(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
-        Err(Error::unsupported("checkpoints are not supported yet"))
+        let (found, warnings, passed) = newest(&self.store)?;
+        *self.passed.lock() = passed;
+        Ok((found, warnings))
     }
 
     /// The largest number that a checkpoint in the store has, whole or damaged; 0 without any.
@@ -96,78 +215,523 @@ impl Checkpoints {
     }
 
     /// Tasks were started (again): the next cut of each is full, and nothing written before belongs to it.
-    pub fn begin(&mut self) {}
+    pub fn begin(&mut self) {
+        self.state.clear();
+        self.pending.clear();
+    }
 
     /// Writes one, and deletes what is not needed any more. If this fails, what the cut held is kept and
-    /// written with the next one, and the former checkpoint stays the newest.
-    pub fn write(&mut self, _plan: &JobPlan, _cut: Cut) -> Result<Written> {
-        Err(Error::unsupported(format!(
-            "checkpoints are not supported yet ({}, {})",
-            self.store.describe(),
-            self.retained
-        )))
+    /// written with the next one, and the former checkpoint stays the newest (or, if nobody can tell whether
+    /// the last step was done, this one is).
+    pub fn write(&mut self, plan: &JobPlan, cut: Cut) -> Result<Written> {
+        let Cut { epoch, tasks, sources, sinks, ended } = cut;
+        self.absorb(tasks)?;
+        if self.fenced {
+            return Err(self.another());
+        }
+        let mut written = self.write_segments(epoch)?;
+        // Left by another time line: they must not be taken for the newest after a crash.
+        let mut superseded: Vec<u64> = self.manifests.range(epoch..).map(|(epoch, _)| *epoch).collect();
+        superseded.extend(self.passed.lock().iter());
+        for epoch in superseded {
+            self.store.delete(&manifest::path(epoch))?;
+            self.manifests.remove(&epoch);
+        }
+        self.passed.lock().clear();
+        let segments = manifest::segments(&self.state);
+        let length = |name: &Arc<str>| (name.clone(), self.segments.get(name).copied().unwrap_or(0));
+        let manifest = Manifest {
+            epoch,
+            ended,
+            plan: plan.clone(),
+            sources,
+            sinks,
+            segments: segments.iter().map(length).collect(),
+            state: self.state.clone(),
+        };
+        let bytes = encode(&manifest)?;
+        written += bytes.len() as u64;
+        // If this fails, it may have been written nevertheless.
+        self.manifests.insert(epoch, None);
+        if !self.store.create(&manifest::path(epoch), bytes)? {
+            self.fenced = true;
+            return Err(self.another());
+        }
+        self.manifests.insert(epoch, Some(segments));
+        self.clean();
+        let total_bytes = manifest::blocks(&self.state).map(|b| b.bytes).sum();
+        Ok(Written { bytes: written, total_bytes })
+    }
+
+    fn another(&self) -> Error {
+        Error::io(format!("another process writes checkpoints into '{}'", self.store.describe()))
+            .with_detail("it has written one since this job read the last")
+            .with_hint("let the job run once, or give each its own name or 'execution.checkpointing.dir'")
+    }
+
+    /// Takes in what tasks gave.
+    fn absorb(&mut self, tasks: Vec<TaskCut>) -> Result<()> {
+        for cut in tasks {
+            for (operator, snapshot) in cut.operators {
+                if snapshot.is_empty() {
+                    continue;
+                }
+                let (deltas, values) = snapshot.into_parts();
+                let key = (operator, cut.task);
+                let task = self.state.entry(key.clone()).or_default();
+                task.tasks = cut.tasks;
+                task.finished = cut.finished;
+                task.values = values;
+                let pending = self.pending.entry(key).or_default();
+                for Delta { table, scope, ids, rows, removed, whole } in deltas {
+                    let (known, parts) = pending.entry(table).or_insert_with(|| (scope.clone(), Vec::new()));
+                    *known = scope;
+                    if whole {
+                        parts.clear();
+                    }
+                    let part = Part { whole, schema: rows.schema(), rows: vec![(ids, rows)], removed };
+                    parts.push(part);
+                    // What several cuts brought (the store does not work) takes no more room than one.
+                    if parts.len() > 1 {
+                        *parts = vec![merge::merge_parts(parts, &*self.store)?];
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending, durably; the chains have it then.
+    fn write_segments(&mut self, epoch: u64) -> Result<u64> {
+        self.attempts += 1;
+        let name = format!("{epoch}-{}{}", self.writer, match self.attempts {
+            1 => String::new(),
+            n => format!("-{n}"),
+        });
+        let mut writer = SegmentWriter::new(&*self.store, name, &self.recent);
+        let from = Blocks { store: &*self.store, recent: Some(&self.recent) };
+        let mut write = || -> Result<Vec<_>> {
+            let mut chains = Vec::new();
+            for (key, tables) in &self.pending {
+                for (table, (scope, parts)) in tables {
+                    let chain = self.state.get(key).and_then(|task| task.tables.get(*table));
+                    let chain = chain.map_or(&[][..], |table| &table.chain);
+                    for part in parts {
+                        if says_something(part, chain) {
+                            let chain = merge::write(part, chain, from, &mut writer)?;
+                            chains.push((key.clone(), *table, scope.clone(), chain));
+                        }
+                    }
+                }
+            }
+            Ok(chains)
+        };
+        let chains = write();
+        let finished = chains.and_then(|chains| {
+            let mut state = self.state.clone();
+            for (key, table, scope, chain) in chains {
+                let tables = &mut state.entry(key).or_default().tables;
+                tables.insert(table.to_string(), TableState { scope, chain });
+            }
+            leave_sparse(&mut state, &self.segments, from, &mut writer)?;
+            writer.finish()?;
+            Ok(state)
+        });
+        let segments = std::mem::take(&mut writer.segments);
+        let bytes = segments.iter().map(|(_, bytes)| bytes).sum();
+        self.segments.extend(segments);
+        self.state = finished?;
+        self.pending.clear();
+        Ok(bytes)
+    }
+
+    /// Deletes checkpoints that are not retained, and segments that nobody refers to. What cannot be deleted is
+    /// tried again the next time.
+    fn clean(&mut self) {
+        let whole = self.manifests.iter().rev().filter(|(_, segments)| segments.is_some());
+        let kept: BTreeSet<u64> = whole.map(|(epoch, _)| *epoch).take(self.retained).collect();
+        let store = self.store.clone();
+        let deleted = |path: String| match store.delete(&path) {
+            Ok(()) => true,
+            Err(e) => {
+                log::warn!("an old checkpoint could not be deleted: {e}");
+                false
+            }
+        };
+        self.manifests.retain(|epoch, _| kept.contains(epoch) || !deleted(manifest::path(*epoch)));
+        let mut used = manifest::segments(&self.state);
+        used.extend(self.manifests.values().flatten().flatten().cloned());
+        let recent = &self.recent;
+        self.segments.retain(|name, _| {
+            if used.contains(name) {
+                return true;
+            }
+            recent.forget(name);
+            !deleted(segment::path(name))
+        });
     }
 
     /// Copies the newest checkpoint to another store, where it stands for itself (a savepoint).
-    pub fn export(&self, _to: &dyn Store) -> Result<()> {
-        Err(Error::unsupported("savepoints are not supported yet"))
+    pub fn export(&self, to: &dyn Store) -> Result<()> {
+        let (found, _, _) = newest(&self.store)?;
+        let checkpoint = found.ok_or_else(|| none(&*self.store))?;
+        if let Some(epoch) = epochs(to)?.last() {
+            return Err(Error::option(format!("there is a savepoint in '{}' already", to.describe()))
+                .with_detail(format!("it has the number {epoch}"))
+                .with_hint("give another directory"));
+        }
+        let mut manifest = Manifest::clone(&checkpoint.manifest);
+        let recent = Recent::default();
+        let mut writer = SegmentWriter::new(to, format!("{}-{}", manifest.epoch, self.writer), &recent);
+        let from = Blocks { store: &*self.store, recent: None };
+        copy(&mut manifest.state, from, &mut writer, &mut |_| true)?;
+        writer.finish()?;
+        manifest.segments = writer.segments.into_iter().collect();
+        match to.create(&manifest::path(manifest.epoch), encode(&manifest)?)? {
+            true => Ok(()),
+            false => Err(Error::io(format!("another process has written into '{}'", to.describe()))),
+        }
     }
 
     /// Deletes all of them: the job has ended well.
     pub fn clear(&mut self) -> Result<()> {
+        // The oldest first: what is left if this is broken off is the end of the job.
+        while let Some((&epoch, _)) = self.manifests.first_key_value() {
+            self.store.delete(&manifest::path(epoch))?;
+            self.manifests.remove(&epoch);
+        }
+        while let Some((name, _)) = self.segments.pop_first() {
+            self.recent.forget(&name);
+            self.store.delete(&segment::path(&name))?;
+        }
+        self.begin();
         Ok(())
+    }
+}
+
+/// A part that changes nothing need not be written, if the chain tells the table's columns.
+fn says_something(part: &Part, chain: &[merge::Run]) -> bool {
+    let rows = part.rows.iter().any(|(ids, _)| !ids.is_empty());
+    match part.whole {
+        _ if rows || chain.is_empty() => true,
+        true => chain.iter().any(|run| run.rows() > 0),
+        false => !part.removed.is_empty(),
+    }
+}
+
+/// Copies what is still used of segments that are mostly not.
+fn leave_sparse(
+    state: &mut State,
+    segments: &BTreeMap<Arc<str>, u64>,
+    from: Blocks<'_>,
+    writer: &mut SegmentWriter<'_>,
+) -> Result<()> {
+    let mut used: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    for block in manifest::blocks(state) {
+        *used.entry(block.segment.clone()).or_default() += block.bytes;
+    }
+    // Segments that are being written are not among `segments`.
+    used.retain(|name, used| segments.get(name).is_some_and(|all| *used * 2 < *all));
+    if used.is_empty() {
+        return Ok(());
+    }
+    let mut left = COPIED_BYTES;
+    used.retain(|_, used| {
+        let fits = *used <= left;
+        left -= if fits { *used } else { 0 };
+        fits
+    });
+    copy(state, from, writer, &mut |block| used.contains_key(&block.segment))
+}
+
+/// Copies blocks as they are.
+fn copy(
+    state: &mut State,
+    from: Blocks<'_>,
+    writer: &mut SegmentWriter<'_>,
+    wanted: &mut dyn FnMut(&BlockRef) -> bool,
+) -> Result<()> {
+    for table in state.values_mut().flat_map(|task| task.tables.values_mut()) {
+        for run in &mut table.chain {
+            let picked: Vec<usize> = (0..run.blocks.len()).filter(|&i| wanted(&run.blocks[i])).collect();
+            let mut copies = Vec::with_capacity(picked.len());
+            read_blocks(from.store, from.recent, picked.iter().map(|&i| &run.blocks[i]), |block, bytes| {
+                verify(block, &bytes)?;
+                copies.push(writer.copy(block, &bytes)?);
+                Ok(())
+            })?;
+            picked.into_iter().zip(copies).for_each(|(i, block)| run.blocks[i] = block);
+        }
+    }
+    Ok(())
+}
+
+fn encode(manifest: &Manifest) -> Result<bytes::Bytes> {
+    manifest.encode().map_err(|e| Error::internal(format!("a checkpoint's manifest could not be written: {e}")))
+}
+
+/// Why there is no manifest.
+enum Unusable {
+    Flaw(Flaw),
+    Error(Error),
+}
+
+fn newer(store: &dyn Store, format: u32) -> Error {
+    Error::unsupported(format!("the checkpoints in '{}' were written by a later version", store.describe()))
+        .with_detail(format!("their format is {format}, this version knows up to {}", manifest::FORMAT))
+        .with_hint("run the version that wrote them, or a later one")
+}
+
+fn none(store: &dyn Store) -> Error {
+    Error::option(format!("there is no checkpoint or savepoint in '{}'", store.describe()))
+}
+
+/// Numbers of the manifests there are, ascending.
+fn epochs(store: &dyn Store) -> Result<Vec<u64>> {
+    Ok(store.list("manifests/")?.iter().filter_map(|path| manifest::epoch_of(path)).collect())
+}
+
+/// A manifest; `None` if it is gone.
+fn load(store: &dyn Store, epoch: u64) -> Result<Option<Manifest>, Unusable> {
+    match store.get(&manifest::path(epoch)).map_err(Unusable::Error)? {
+        Some(bytes) => Manifest::decode(&bytes).map(Some).map_err(Unusable::Flaw),
+        None => Ok(None),
+    }
+}
+
+/// The newest whole checkpoint, what is to be said of newer ones, and their numbers.
+fn newest(store: &Arc<dyn Store>) -> Result<(Option<Checkpoint>, Vec<String>, BTreeSet<u64>)> {
+    let (mut warnings, mut passed) = (Vec::new(), BTreeSet::new());
+    let mut sizes = None;
+    for epoch in epochs(&**store)?.into_iter().rev() {
+        let flaw = match load(&**store, epoch) {
+            // Deleted by the process that writes, in favour of a newer one.
+            Ok(None) => continue,
+            Ok(Some(manifest)) => {
+                if sizes.is_none() {
+                    sizes = Some(store.sizes("segments/")?);
+                }
+                match check(&**store, &manifest, sizes.as_ref().unwrap_or(&BTreeMap::new()))? {
+                    None => {
+                        let manifest = Arc::new(manifest);
+                        return Ok((Some(Checkpoint { manifest, store: store.clone() }), warnings, passed));
+                    }
+                    Some(flaw) => flaw,
+                }
+            }
+            Err(Unusable::Flaw(Flaw::Newer(format))) => return Err(newer(&**store, format)),
+            Err(Unusable::Flaw(Flaw::Damaged(why))) => format!("its manifest {why}"),
+            Err(Unusable::Error(e)) => return Err(e),
+        };
+        let place = store.describe();
+        warnings.push(format!("checkpoint {epoch} in '{place}' is damaged and passed over: {flaw}"));
+        passed.insert(epoch);
+    }
+    Ok((None, warnings, passed))
+}
+
+/// Whether all that a manifest refers to is there and as it was written; what is wrong if not.
+///
+/// Everything is read, at the speed of the disk, and is then in the system's memory when the tasks read it; stores
+/// that guard what they hold are only asked for lengths.
+fn check(store: &dyn Store, manifest: &Manifest, sizes: &BTreeMap<String, u64>) -> Result<Option<String>> {
+    for (name, bytes) in &manifest.segments {
+        match sizes.get(&segment::path(name)) {
+            None => return Ok(Some(format!("segment '{name}' is gone"))),
+            Some(there) if there != bytes => {
+                return Ok(Some(format!("segment '{name}' has {there} bytes instead of {bytes}")));
+            }
+            Some(_) => {}
+        }
+    }
+    if store.guards_content() {
+        return Ok(None);
+    }
+    let mut blocks: Vec<&BlockRef> = manifest::blocks(&manifest.state).collect();
+    blocks.sort_unstable_by(|a, b| (&a.segment, a.offset).cmp(&(&b.segment, b.offset)));
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).clamp(1, 8);
+    let shares = blocks.chunks(blocks.len().div_ceil(threads).max(16));
+    let verify = |share: &[&BlockRef]| read_blocks(store, None, share.iter().copied(), |b, bytes| verify(b, &bytes));
+    let results: Vec<Result<()>> = std::thread::scope(|scope| {
+        let handles: Vec<_> = shares.map(|share| scope.spawn(move || verify(share))).collect();
+        let joined = handles.into_iter().map(|h| {
+            h.join().unwrap_or_else(|_| Err(Error::internal("a check of a checkpoint has failed")))
+        });
+        joined.collect()
+    });
+    match results.into_iter().find_map(Result::err) {
+        None => Ok(None),
+        Some(e) if e.kind() == ErrorKind::Decode => Ok(Some(e.message().to_string())),
+        Some(e) => Err(e),
     }
 }
 
 /// A checkpoint or savepoint that was opened and found whole.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    plan: JobPlan,
-    epoch: u64,
-    ended: bool,
-    sources: BTreeMap<String, BTreeMap<String, Value>>,
-    sinks: BTreeMap<String, Vec<Value>>,
+    manifest: Arc<Manifest>,
+    store: Arc<dyn Store>,
+}
+
+/// A table of an operator in one task, as a checkpoint has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateTable {
+    /// Id of the operator.
+    pub operator: String,
+    /// Number of the task, and of how many.
+    pub task: usize,
+    /// Tasks of the operator.
+    pub tasks: usize,
+    /// Name of the table; `None` stands for an operator that has values only.
+    pub table: Option<String>,
+    /// Bytes in the store, with rows that were replaced since.
+    pub bytes: u64,
 }
 
 impl Checkpoint {
     /// Opens a savepoint, or the newest whole checkpoint of a job's folder.
-    pub fn open(_store: Arc<dyn Store>) -> Result<Self> {
-        Err(Error::unsupported("savepoints are not supported yet"))
+    pub fn open(store: Arc<dyn Store>) -> Result<Self> {
+        let (found, warnings, _) = newest(&store)?;
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        found.ok_or_else(|| match warnings.into_iter().next() {
+            Some(warning) => Error::decode(warning),
+            None => none(&*store),
+        })
     }
 
     /// The plan it was made with.
     pub fn plan(&self) -> &JobPlan {
-        &self.plan
+        &self.manifest.plan
     }
 
     /// Its number.
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.manifest.epoch
     }
 
     /// Nothing is left to do but to commit.
     pub fn ended(&self) -> bool {
-        self.ended
+        self.manifest.ended
     }
 
     /// Positions by source id.
     pub fn sources(&self) -> &BTreeMap<String, BTreeMap<String, Value>> {
-        &self.sources
+        &self.manifest.sources
     }
 
     /// What the sinks told, by sink id.
     pub fn sinks(&self) -> &BTreeMap<String, Vec<Value>> {
-        &self.sinks
+        &self.manifest.sinks
     }
 
     /// Ids of operators that have state in it.
     pub fn stateful(&self) -> Vec<String> {
-        Vec::new()
+        let ids: BTreeSet<&String> = self.manifest.state.keys().map(|(id, _)| id).collect();
+        ids.into_iter().cloned().collect()
+    }
+
+    /// Bytes of state in the store.
+    pub fn bytes(&self) -> u64 {
+        manifest::blocks(&self.manifest.state).map(|b| b.bytes).sum()
     }
 
     /// The state of an operator for one task of so many; nothing for an operator that is not in it. Reads
-    /// from the store.
-    pub fn operator(&self, _id: &str, task: usize, tasks: usize) -> Result<Restored> {
-        Ok(Restored::new(task, tasks, Vec::new()))
+    /// from the store, and only what the task is given.
+    pub fn operator(&self, id: &str, task: usize, tasks: usize) -> Result<Restored> {
+        let mut formers = Vec::new();
+        for (&number, state) in self.tasks_of(id) {
+            let mut tables = Vec::new();
+            for (name, table) in &state.tables {
+                let (same, mine) = (state.tasks == tasks, number == task);
+                let rows = match &table.scope {
+                    _ if same && mine => self.rows(table, &|piece| Ok(piece), number)?,
+                    Scope::Keyed(columns) if !same && (!columns.is_empty() || task == 0) => {
+                        self.rows(table, &|piece| piece.of_task(columns, task, tasks), number)?
+                    }
+                    Scope::Dealt if !same && number % tasks.max(1) == task => {
+                        self.rows(table, &|piece| Ok(piece), number)?
+                    }
+                    // It is refused when the operator asks for it.
+                    Scope::Pinned if !same => Vec::new(),
+                    _ => continue,
+                };
+                tables.push((name.clone(), table.scope.clone(), rows));
+            }
+            formers.push(Former {
+                task: number,
+                tasks: state.tasks,
+                finished: state.finished,
+                values: state.values.clone(),
+                tables,
+            });
+        }
+        Ok(Restored::new(task, tasks, formers))
+    }
+
+    /// What is in it, table by table.
+    pub fn tables(&self) -> Vec<StateTable> {
+        let mut tables = Vec::new();
+        for ((operator, task), state) in &self.manifest.state {
+            let entry = |table: Option<&String>, bytes| StateTable {
+                operator: operator.clone(),
+                task: *task,
+                tasks: state.tasks,
+                table: table.cloned(),
+                bytes,
+            };
+            let bytes = |table: &TableState| table.chain.iter().map(merge::Run::bytes).sum();
+            tables.extend(state.tables.iter().map(|(name, table)| entry(Some(name), bytes(table))));
+            if state.tables.is_empty() {
+                tables.push(entry(None, 0));
+            }
+        }
+        tables
+    }
+
+    /// The rows of one table of an operator in one former task, with their ids; in no particular order.
+    pub fn table(&self, id: &str, task: usize, table: &str) -> Result<Vec<(Vec<u64>, RecordBatch)>> {
+        let state = self.tasks_of(id).find(|(number, _)| **number == task);
+        let table = state.and_then(|(_, state)| state.tables.get(table));
+        table.map_or_else(|| Ok(Vec::new()), |table| self.rows(table, &|piece| Ok(piece), task))
+    }
+
+    /// The columns of a table of an operator, as any of its tasks wrote it.
+    pub fn schema(&self, id: &str, table: &str) -> Result<Option<arrow::datatypes::SchemaRef>> {
+        for (_, state) in self.tasks_of(id) {
+            let Some(table) = state.tables.get(table) else { continue };
+            let Some(block) = table.chain.first().and_then(|run| run.blocks.first()) else { continue };
+            let mut schema = None;
+            read_blocks(&*self.store, None, [block], |block, bytes| {
+                schema = Some(segment::decode(block, &bytes)?.rows.schema());
+                Ok(())
+            })?;
+            return Ok(schema);
+        }
+        Ok(None)
+    }
+
+    fn tasks_of(&self, id: &str) -> impl Iterator<Item = (&usize, &TaskState)> {
+        let all = self.manifest.state.range((id.to_string(), 0)..);
+        all.take_while(move |((operator, _), _)| operator == id).map(|((_, task), state)| (task, state))
+    }
+
+    /// The rows of a chain that count.
+    fn rows(
+        &self,
+        table: &TableState,
+        share: &dyn Fn(Piece) -> Result<Piece>,
+        origin: usize,
+    ) -> Result<Vec<(Vec<u64>, RecordBatch)>> {
+        let layers: Vec<Layer<'_>> = table.chain.iter().map(Layer::Stored).collect();
+        let mut found = Vec::new();
+        let from = Blocks { store: &*self.store, recent: None };
+        merge::merge(&layers, from, &mut |ids, rows| {
+            let Piece { ids, rows, .. } = share(Piece { origin, ids, rows })?;
+            if !ids.is_empty() {
+                found.push((ids, rows));
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 }

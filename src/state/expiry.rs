@@ -35,9 +35,25 @@ impl Expiry {
         self.written[slot] = now;
     }
 
+    /// When the slot was written last; [`i64::MAX`] if it is not in use.
+    pub fn written(&self, slot: u32) -> i64 {
+        self.written.get(slot as usize).copied().unwrap_or(FREE)
+    }
+
+    /// Slots in use, ascending.
+    pub fn slots(&self) -> Vec<u32> {
+        let slots = self.written.iter().enumerate();
+        slots.filter(|(_, written)| **written != FREE).map(|(slot, _)| slot as u32).collect()
+    }
+
+    /// Bytes held.
+    pub fn memory(&self) -> usize {
+        self.written.capacity() * 8
+    }
+
     /// The slot was not written for the time to live.
     pub fn is_expired(&self, slot: u32, now: i64) -> bool {
-        let written = self.written.get(slot as usize).copied().unwrap_or(FREE);
+        let written = self.written(slot);
         written != FREE && now.saturating_sub(written) >= self.ttl
     }
 

@@ -6,20 +6,25 @@
 //! Ids are dense and reused; what is freed is compacted away when half of a segment is gone, so that memory
 //! follows what is alive. Beyond the [`Memory`] of the job, segments that were not used for longest go to
 //! disk, and come back when a row of theirs is wanted.
+//!
+//! A store that is [tracked](RowStore::track) knows which rows have changed since the last checkpoint, and in
+//! which order they came: [`super::RowTable`] writes it and gets it back.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::{concat, interleave};
 use arrow::datatypes::{DataType, SchemaRef};
 use parking_lot::Mutex;
 
+use super::changed::Changed;
 use super::memory::{Memory, Spilled};
 use crate::error::Result;
 
 /// Rows in a full segment.
-const SEGMENT_ROWS: usize = 8192;
+pub(super) const SEGMENT_ROWS: usize = 8192;
 
 /// Small pieces of the open segment that are put together at once.
 const PIECES: usize = 32;
@@ -80,7 +85,8 @@ impl Segment {
         let mut columns = self.columns.lock();
         let Columns { loaded: Some(loaded), spilled } = &mut *columns else { return Ok(()) };
         if spilled.is_none() {
-            let batch = RecordBatch::try_new(schema.clone(), loaded.clone())?;
+            let options = RecordBatchOptions::new().with_row_count(Some(self.ids.len()));
+            let batch = RecordBatch::try_new_with_options(schema.clone(), loaded.clone(), &options)?;
             *spilled = Some(self.memory.spill(&batch)?);
         }
         columns.loaded = None;
@@ -97,6 +103,15 @@ impl Drop for Segment {
     }
 }
 
+/// What checkpoints need to know of rows.
+#[derive(Debug)]
+struct Track {
+    changed: Changed,
+    /// By row id: how many rows came before it.
+    arrivals: Vec<u64>,
+    next: u64,
+}
+
 /// Rows of one schema.
 #[derive(Debug)]
 pub struct RowStore {
@@ -109,6 +124,7 @@ pub struct RowStore {
     small: Vec<u32>,
     memory: Arc<Memory>,
     takes: AtomicU32,
+    track: Option<Track>,
 }
 
 /// Copies what a view array shows when it keeps far more alive than that.
@@ -132,12 +148,51 @@ impl RowStore {
             small: Vec::new(),
             memory: Memory::unlimited(),
             takes: AtomicU32::new(0),
+            track: None,
         }
     }
 
     /// Segments go to disk when the memory is exceeded; before the first row.
     pub fn limit(&mut self, memory: &Arc<Memory>) {
         self.memory = memory.clone();
+    }
+
+    /// Notes from now on what changes and in which order rows come, for checkpoints. Nothing is kept yet.
+    pub fn track(&mut self) {
+        debug_assert!(self.places.is_empty());
+        self.track = Some(Track { changed: Changed::new(true), arrivals: Vec::new(), next: 0 });
+    }
+
+    /// Whether it notes what changes.
+    pub fn is_tracked(&self) -> bool {
+        self.track.is_some()
+    }
+
+    /// What is known of a row beside its columns has changed.
+    #[inline]
+    pub fn touch(&mut self, id: u32) {
+        if let Some(track) = &mut self.track {
+            track.changed.mark(id);
+        }
+    }
+
+    /// Ids of rows that have changed since the last call, or of all (`full`), and those whose former rows are
+    /// gone.
+    pub fn changes(&mut self, full: bool) -> (Vec<u32>, Vec<Range<u64>>) {
+        let changes = self.track.as_mut().map(|t| t.changed.take()).unwrap_or_default();
+        if full { (self.ids(), Vec::new()) } else { changes }
+    }
+
+    /// Ids of all rows, ascending.
+    pub fn ids(&self) -> Vec<u32> {
+        let places = self.places.iter().enumerate();
+        places.filter(|(_, place)| place.segment != FREE).map(|(id, _)| id as u32).collect()
+    }
+
+    /// Numbers that tell in which order rows came; all 0 if the store is not tracked.
+    pub fn arrivals(&self, ids: &[u32]) -> UInt64Array {
+        let number = |id: &u32| self.track.as_ref().map_or(0, |t| t.arrivals[*id as usize]);
+        UInt64Array::from_iter_values(ids.iter().map(number))
     }
 
     /// The schema of the rows.
@@ -168,6 +223,14 @@ impl RowStore {
                 (self.places.len() - 1) as u32
             });
             ids.push(id);
+        }
+        if let Some(track) = &mut self.track {
+            track.arrivals.resize(self.places.len(), 0);
+            for &id in &ids[first..] {
+                track.changed.mark(id);
+                track.arrivals[id as usize] = track.next;
+                track.next += 1;
+            }
         }
         self.add(columns, ids[first..].to_vec());
         if self.small.len() >= PIECES {
@@ -256,6 +319,9 @@ impl RowStore {
         debug_assert_ne!(place.segment, FREE, "row {id} was freed twice");
         self.places[id as usize].segment = FREE;
         self.free.push(id);
+        if let Some(track) = &mut self.track {
+            track.changed.remove(id);
+        }
         let Some(segment) = &mut self.segments[place.segment as usize] else { return Ok(()) };
         segment.ids[place.row as usize] = FREE;
         segment.alive -= 1;
@@ -318,7 +384,8 @@ impl RowStore {
         let segments = self.segments.iter().flatten();
         let rows: usize =
             segments.map(|s| if s.is_loaded() { s.bytes } else { 0 } + s.ids.capacity() * 4).sum();
-        rows + self.places.capacity() * size_of::<Place>() + self.free.capacity() * 4
+        let track = self.track.as_ref().map_or(0, |t| t.arrivals.capacity() * 8 + t.changed.memory());
+        rows + track + self.places.capacity() * size_of::<Place>() + self.free.capacity() * 4
     }
 }
 

@@ -206,6 +206,19 @@ impl Restored {
         Ok(pieces)
     }
 
+    /// A value as each former task left it, with the number of the task and whether it had ended.
+    pub fn all_values<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<(usize, bool, T)>> {
+        let formers = self.formers.iter();
+        let values = formers.filter_map(|f| Some((f, f.values.get(name)?)));
+        values.map(|(f, v)| Ok((f.task, f.finished, parsed(name, v)?))).collect()
+    }
+
+    /// Whether what a former task had, whatever it was, is this task's where nothing else decides: its own, or, if the
+    /// number of tasks has changed, that of each `tasks`-th.
+    pub fn inherits(&self, former: usize) -> bool {
+        former % self.tasks.max(1) == self.task
+    }
+
     /// A value as this task left it; if the number of tasks has changed, as each of the former ones did that had
     /// not ended (or all, if all had).
     pub fn values<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>> {
@@ -214,19 +227,18 @@ impl Restored {
             true => f.task == self.task,
             false => !f.finished || !some_run,
         });
-        let values = mine.filter_map(|f| f.values.get(name));
-        values
-            .map(|v| {
-                serde_json::from_value(v.clone())
-                    .map_err(|e| Error::decode(format!("value '{name}' of the checkpoint: {e}")))
-            })
-            .collect()
+        mine.filter_map(|f| f.values.get(name)).map(|v| parsed(name, v)).collect()
     }
+}
+
+fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T> {
+    serde_json::from_value(value.clone())
+        .map_err(|e| Error::decode(format!("value '{name}' of the checkpoint: {e}")))
 }
 
 impl Piece {
     /// The rows whose key belongs to a task.
-    fn of_task(self, columns: &[usize], task: usize, tasks: usize) -> Result<Self> {
+    pub(super) fn of_task(self, columns: &[usize], task: usize, tasks: usize) -> Result<Self> {
         let all = columns.is_empty() && task == 0;
         if all {
             return Ok(self);

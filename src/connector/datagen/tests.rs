@@ -29,6 +29,7 @@ fn table(columns: &[(&str, SqlType)], pairs: &[(&str, &str)]) -> Table {
         comment: None,
         options,
         temporary: false,
+        embedded: None,
     }
 }
 
@@ -237,4 +238,38 @@ fn a_task_is_woken_when_rows_are_due() {
     let options = [("rows-per-second", "500"), ("number-of-rows", "20")];
     let source = source(table(&[("i", SqlType::Int)], &options), 8).unwrap();
     assert_eq!(run(&source, 2).iter().map(RecordBatch::num_rows).sum::<usize>(), 20);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(60))]
+    #[test]
+    fn any_schedule_of_cuts_and_crashes_gives_every_row_once(
+        script in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+    ) {
+        let columns = [("i", SqlType::BigInt), ("s", SqlType::String)];
+        let options = [FAST, ("number-of-rows", "300"), ("fields.i.kind", "sequence"), ("fields.i.start", "1000"),
+            ("fields.i.end", "9999"), ("fields.s.length", "5")];
+        let first: Arc<dyn Source> = Arc::new(source(table(&columns, &options), 7).unwrap());
+        let mut replay = crate::connector::replay::Replay::new(vec![first], 2);
+        // A new source has another seed.
+        replay.play(&script, &|| vec![Arc::new(source(table(&columns, &options), 7).unwrap())]);
+        let rows = replay.sorted(0);
+        proptest::prop_assert_eq!(rows.len(), 300);
+        let numbers: Vec<String> = rows.iter().map(|r| r.split('|').next().unwrap().to_string()).collect();
+        proptest::prop_assert_eq!(numbers, (1000..1300).map(|n| n.to_string()).collect::<Vec<_>>());
+        // The texts are those of the seed in the checkpoint.
+        let seed = replay.positions[0]["rows"]["seed"].to_string();
+        let fixed: Vec<_> = options.into_iter().chain([("affluent.datagen.seed", seed.as_str())]).collect();
+        let again = run(&source(table(&columns, &fixed), 300).unwrap(), 1);
+        proptest::prop_assert_eq!(crate::connector::replay::rows(&again[0]), rows);
+    }
+}
+
+#[test]
+fn a_position_of_another_source_is_refused() {
+    let source = source(table(&[("i", SqlType::BigInt)], &[FAST]), 7).unwrap();
+    for (name, position) in [("rows", json!({ "next": -1, "seed": 1 })), ("a.txt@0", json!({}))] {
+        let e = source.restore(&[(name.to_string(), position)].into()).unwrap_err();
+        assert!(e.message().contains("is not one of this source"), "{e}");
+    }
 }

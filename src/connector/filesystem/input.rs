@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,27 +33,56 @@ pub(super) struct Split {
     pub(super) end: Option<u64>,
     /// `start` is known to be the start of a line.
     pub(super) aligned: bool,
+    /// Rows behind `start` that were handed over before the job came back.
+    pub(super) skip: u64,
+    /// Where the range began of which this is the rest: names its position in checkpoints.
+    pub(super) range: u64,
 }
 
 impl Split {
     /// A whole file.
     pub(super) fn whole(file: Arc<FileInfo>) -> Self {
-        Self { file, start: 0, end: None, aligned: true }
+        Self { file, start: 0, end: None, aligned: true, skip: 0, range: 0 }
     }
 
-    /// Pieces of a file, each about `size` bytes.
-    pub(super) fn cut(file: &Arc<FileInfo>, size: u64) -> Vec<Self> {
+    /// Pieces of a range of a file that nothing was read of, each about `size` bytes.
+    pub(super) fn cut(file: &Arc<FileInfo>, range: Range<u64>, size: u64) -> Vec<Self> {
         let size = size.max(1);
+        let piece = |start: u64, end: Option<u64>| Self {
+            file: file.clone(),
+            start,
+            end,
+            aligned: start == 0,
+            skip: 0,
+            range: start,
+        };
         let mut splits = Vec::new();
-        let mut start = 0;
+        let mut start = range.start;
         // The last piece may be half as large again, instead of being followed by a tiny one.
-        while file.size.saturating_sub(start) > size + size / 2 {
-            splits.push(Self { file: file.clone(), start, end: Some(start + size), aligned: start == 0 });
+        while range.end.min(file.size).saturating_sub(start) > size + size / 2 {
+            splits.push(piece(start, Some(start + size)));
             start += size;
         }
-        splits.push(Self { file: file.clone(), start, end: None, aligned: start == 0 });
+        splits.push(piece(start, (range.end < u64::MAX).then_some(range.end)));
         splits
     }
+}
+
+/// So many bytes at the start of what was read of a file, and at its end, are remembered by their checksum.
+pub(super) const MARKED: u64 = 1 << 10;
+
+/// Tells whether a file still holds what was read of it: a checksum of the first and last of these bytes. Leaves the
+/// file at another place.
+pub(super) fn checksum(file: &mut File, read: u64) -> std::io::Result<u32> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut buffer = [0; MARKED as usize];
+    for start in [0, read.saturating_sub(MARKED)] {
+        let bytes = &mut buffer[..read.min(MARKED) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(bytes)?;
+        hasher.update(bytes);
+    }
+    Ok(hasher.finalize())
 }
 
 enum Bits {
@@ -77,6 +107,10 @@ pub(super) struct Input {
     split: Split,
     /// Offset in the unpacked file of the next byte that is read.
     position: u64,
+    /// That of the block that was handed out last.
+    block_start: u64,
+    /// Packed: the checksum of the packed file.
+    checksum: u32,
     /// The first newline is yet to be found.
     seeking: bool,
     done: bool,
@@ -89,8 +123,13 @@ impl Input {
         let path = &split.file.path;
         let mut file = File::open(path).map_err(|e| unreadable(path, &e))?;
         let packed = Arc::new(AtomicU64::new(0));
-        if split.start > 0 {
+        let mut checked = 0;
+        if split.file.compression == Compression::None {
             file.seek(SeekFrom::Start(split.start)).map_err(|e| unreadable(path, &e))?;
+        } else {
+            let read = split.file.size.min(MARKED);
+            checked = checksum(&mut file, read).map_err(|e| unreadable(path, &e))?;
+            file.seek(SeekFrom::Start(0)).map_err(|e| unreadable(path, &e))?;
         }
         let bits = match split.file.compression {
             Compression::None => Bits::Plain(file),
@@ -99,8 +138,29 @@ impl Input {
                 Counted(file, packed.clone()),
             )))),
         };
-        let seeking = !split.aligned;
-        Ok(Self { bits, position: split.start, seeking, done: false, packed, split: split.clone() })
+        let mut input = Self {
+            bits,
+            position: split.start,
+            block_start: split.start,
+            checksum: checked,
+            seeking: !split.aligned,
+            done: false,
+            packed,
+            split: split.clone(),
+        };
+        input.unpack_start()?;
+        Ok(input)
+    }
+
+    /// Packed: leaves out what lies before the split.
+    fn unpack_start(&mut self) -> Result<()> {
+        let Bits::Gzip(gzip) = &mut self.bits else { return Ok(()) };
+        let path = &self.split.file.path;
+        let left_out = std::io::copy(&mut gzip.take(self.split.start), &mut std::io::sink());
+        match left_out.map_err(|e| broken_gzip(path, &e))? {
+            n if n < self.split.start => Err(changed(path, self.split.start)),
+            _ => Ok(()),
+        }
     }
 
     /// The next block of the split's lines; `None` at its end.
@@ -133,6 +193,7 @@ impl Input {
                 }
             }
             if !block.is_empty() {
+                self.block_start = offset;
                 return Ok(Some(block));
             }
         }
@@ -158,9 +219,27 @@ impl Input {
         match (read, &self.bits) {
             (Ok(_), _) => Ok(block.into()),
             (Err(e), Bits::Plain(_)) => Err(unreadable(path, &e)),
-            (Err(e), Bits::Gzip(_)) => {
-                Err(Error::io(format!("file {}: broken gzip data: {e}", path.display())))
-            }
+            (Err(e), Bits::Gzip(_)) => Err(broken_gzip(path, &e)),
+        }
+    }
+
+    /// Offset of the block that was handed out last.
+    pub(super) fn block_start(&self) -> u64 {
+        self.block_start
+    }
+
+    /// The checksum of the first so many bytes; of a packed file, of its start. `None`: they are gone.
+    pub(super) fn checksum(&mut self, read: u64) -> Result<Option<u32>> {
+        let Bits::Plain(file) = &mut self.bits else { return Ok(Some(self.checksum)) };
+        let sum = file.stream_position().and_then(|here| {
+            let sum = checksum(file, read);
+            file.seek(SeekFrom::Start(here))?;
+            sum
+        });
+        match sum {
+            Ok(sum) => Ok(Some(sum)),
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(e) => Err(unreadable(&self.split.file.path, &e)),
         }
     }
 
@@ -176,6 +255,21 @@ impl Input {
             Bits::Gzip(_) => self.packed.load(Ordering::Relaxed),
         }
     }
+}
+
+fn broken_gzip(path: &Path, e: &std::io::Error) -> Error {
+    Error::io(format!("file {}: broken gzip data: {e}", path.display()))
+}
+
+/// A file does not hold what was read of it any more.
+pub(super) fn changed(path: &Path, read: u64) -> Error {
+    Error::io(format!(
+        "file {} was changed: its first {read} bytes are not those that were read",
+        path.display()
+    ))
+    .with_hint(
+        "files may grow while they are read; put the file back, or start the job without its checkpoints",
+    )
 }
 
 /// Newlines before an offset of a file that is not packed.

@@ -8,8 +8,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::files::FileInfo;
-use super::input::{Input, Split, newlines_before};
+use super::files::{Compression, FileInfo};
+use super::input::{Input, MARKED, Split, changed, newlines_before};
 use crate::catalog::{ColumnSource, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Kinds;
@@ -174,7 +174,43 @@ pub(super) fn check_metadata_type(column: &str, key: &str, declared: &DataType) 
     Err(Error::plan(format!("column '{column}': metadata '{key}' is {expected}")))
 }
 
+/// The decoder of a followed file whose records are not lines: it holds an unfinished one.
+pub(super) struct Kept {
+    decoder: Box<dyn Decoder>,
+    /// Rows of the file that it gave.
+    rows: u64,
+}
+
+/// How far a split was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// All rows before this offset were handed over,
+    pub(super) offset: u64,
+    /// which is the start of a line, or of the file,
+    pub(super) aligned: bool,
+    /// and so many behind it.
+    pub(super) rows: u64,
+    /// So many bytes of the file were looked at.
+    pub(super) read: u64,
+}
+
+/// How far a range of a file was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reached {
+    pub(super) start: u64,
+    pub(super) end: Option<u64>,
+    pub(super) place: Place,
+    /// To its end.
+    pub(super) done: bool,
+    /// Of what was looked at; `None`: it is gone from the file.
+    pub(super) checksum: Option<u32>,
+}
+
 /// Decodes a split.
+///
+/// Where records are lines, the decoder is fed whole lines only. When it has given all rows of them, the offset behind
+/// them is a place from which another one can go on; in between, and in formats whose records are not
+/// lines, so many rows behind that offset are left out.
 pub(super) struct SplitReader {
     layout: Arc<Layout>,
     split: Split,
@@ -188,10 +224,19 @@ pub(super) struct SplitReader {
     ended: bool,
     /// The file is followed: it may grow, and a line without its end waits for it.
     follow: bool,
-    /// Followed: bytes of the unfinished line.
+    /// Bytes of the unfinished line.
     carry: Vec<u8>,
-    /// Followed: offset behind the last whole line that the decoder got.
-    whole_lines: u64,
+    /// Offset behind the last whole line that the decoder got.
+    fed: u64,
+    /// Where the decoder had given all rows.
+    offset: u64,
+    aligned: bool,
+    /// Rows that it gave since.
+    rows: u64,
+    /// Rows to be left out still.
+    skip: u64,
+    /// Records that were left out before.
+    skipped_before: u64,
 }
 
 impl SplitReader {
@@ -208,21 +253,24 @@ impl SplitReader {
             ended: false,
             follow: false,
             carry: Vec::new(),
-            whole_lines: split.start,
+            fed: split.start,
+            offset: split.start,
+            aligned: split.aligned,
+            rows: 0,
+            skip: split.skip,
+            skipped_before: 0,
             split: split.clone(),
         })
     }
 
     /// Opens a file that is followed; goes on with the decoder that was kept, if one was.
-    pub(super) fn follow(
-        layout: &Arc<Layout>,
-        split: &Split,
-        kept: Option<Box<dyn Decoder>>,
-    ) -> Result<Self> {
+    pub(super) fn follow(layout: &Arc<Layout>, split: &Split, kept: Option<Kept>) -> Result<Self> {
         let mut reader = Self::open(layout, split)?;
         reader.follow = true;
-        if let Some(decoder) = kept {
-            reader.decoder = decoder;
+        if let Some(kept) = kept {
+            reader.skipped_before = kept.decoder.skipped();
+            reader.decoder = kept.decoder;
+            (reader.offset, reader.rows) = (0, kept.rows);
         }
         Ok(reader)
     }
@@ -231,11 +279,51 @@ impl SplitReader {
         &self.split
     }
 
+    /// How far it is.
+    pub(super) fn place(&self) -> Place {
+        let read = match self.layout.format.splittable() {
+            _ if self.split.file.compression != Compression::None => self.split.file.size.min(MARKED),
+            true => self.fed,
+            false => self.input.position(),
+        };
+        Place { offset: self.offset, aligned: self.aligned, rows: self.rows + self.skip, read }
+    }
+
+    /// How far it is, for a checkpoint.
+    pub(super) fn reached(&mut self, done: bool) -> Result<Reached> {
+        let place = self.place();
+        let checksum = self.input.checksum(place.read)?;
+        Ok(Reached { start: self.split.range, end: self.split.end, place, done, checksum })
+    }
+
     /// The next batch with the kinds of its rows; `None` at the end (of a followed file: for now).
     pub(super) fn next(&mut self) -> Result<Option<(RecordBatch, Kinds)>> {
-        let batch = self.next_raw().map_err(|e| self.locate(e))?;
-        let kinds = self.decoder.kinds();
-        batch.map(|b| Ok((self.assemble(b)?, kinds))).transpose()
+        loop {
+            let batch = self.next_raw().map_err(|e| self.locate(e))?;
+            let kinds = self.decoder.kinds();
+            let Some(batch) = batch else {
+                if self.skip > 0 {
+                    // There were more rows when the checkpoint was taken.
+                    return Err(changed(&self.split.file.path, self.place().read));
+                }
+                return Ok(None);
+            };
+            let rows = batch.num_rows();
+            if self.skip == 0 {
+                self.rows += rows as u64;
+                return Ok(Some((self.assemble(batch)?, kinds)));
+            }
+            let left_out = usize::try_from(self.skip).map_or(rows, |skip| skip.min(rows));
+            self.skip -= left_out as u64;
+            self.rows += rows as u64;
+            if self.skip == 0 {
+                self.skipped_before = self.decoder.skipped();
+            }
+            if left_out < rows {
+                let rest = batch.slice(left_out, rows - left_out);
+                return Ok(Some((self.assemble(rest)?, kinds.slice(left_out, rows - left_out))));
+            }
+        }
     }
 
     fn next_raw(&mut self) -> Result<Option<RecordBatch>> {
@@ -243,15 +331,23 @@ impl SplitReader {
             if let Some(batch) = self.decoder.next_batch()? {
                 return Ok(Some(batch));
             }
+            let lines = self.layout.format.splittable();
+            if lines && self.fed > self.offset {
+                (self.offset, self.aligned, self.rows) = (self.fed, true, 0);
+            }
             if self.ended {
                 return Ok(None);
             }
             match self.input.block()? {
-                Some(block) if self.follow && self.layout.format.splittable() => self.feed_lines(block)?,
+                Some(block) if lines => self.feed_lines(block)?,
                 Some(block) => self.decoder.feed(block)?,
                 None => {
                     self.ended = true;
                     if !self.follow {
+                        if !self.carry.is_empty() {
+                            self.fed = self.input.position();
+                            self.decoder.feed(std::mem::take(&mut self.carry).into())?;
+                        }
                         self.decoder.finish()?;
                     }
                 }
@@ -266,21 +362,21 @@ impl SplitReader {
             return Ok(());
         };
         if !self.carry.is_empty() {
-            self.whole_lines += self.carry.len() as u64;
             self.decoder.feed(std::mem::take(&mut self.carry).into())?;
         }
-        self.whole_lines += at as u64 + 1;
+        self.fed = self.input.block_start() + at as u64 + 1;
         self.carry.extend_from_slice(&block[at + 1..]);
         self.decoder.feed(block.slice(..at + 1))
     }
 
     /// Followed: where to go on, how much of the file was seen, and the decoder if it must be kept.
-    pub(super) fn park(self) -> (u64, u64, Option<Box<dyn Decoder>>) {
-        let seen = self.input.position();
-        if self.layout.format.splittable() {
-            (self.whole_lines, seen, None)
+    pub(super) fn park(self) -> (Place, u64, Option<Kept>) {
+        let (place, seen) = (self.place(), self.input.position());
+        if self.layout.format.splittable() || !self.ended {
+            // Left in the middle: what is behind the place is looked at again.
+            (place, if self.ended { seen } else { place.offset }, None)
         } else {
-            (seen, seen, Some(self.decoder))
+            (place, seen, Some(Kept { decoder: self.decoder, rows: place.rows }))
         }
     }
 
@@ -291,7 +387,7 @@ impl SplitReader {
 
     /// Records left out.
     pub(super) fn skipped(&self) -> u64 {
-        self.decoder.skipped()
+        self.decoder.skipped() - self.skipped_before
     }
 
     fn assemble(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
@@ -321,6 +417,12 @@ impl SplitReader {
     fn locate(&self, error: Error) -> Error {
         if error.kind() != ErrorKind::Decode || self.split.start == 0 || !self.layout.format.splittable() {
             return error;
+        }
+        if self.split.file.compression != Compression::None {
+            return error.with_detail(format!(
+                "lines are counted from byte {} of the unpacked file",
+                self.split.start
+            ));
         }
         match self.replay() {
             Ok(Some(located)) => located,

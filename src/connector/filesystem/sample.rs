@@ -22,6 +22,7 @@ pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
         comment: None,
         options: options.clone(),
         temporary: true,
+        embedded: None,
     };
     let format = options.text("format").unwrap_or_default();
     if !matches!(format, "json" | "csv") {

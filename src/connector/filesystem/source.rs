@@ -1,56 +1,50 @@
-//! Reading: splits in a queue that the tasks share, and files that are followed as they grow.
+//! Reading: splits in a queue that the tasks share.
 //!
 //! Without `source.monitor-interval` the files are listed once, when the query is planned. With it, the
 //! runtime looks at the path every interval and puts what is new into the queue; tasks are woken, none of
-//! them polls. A file is followed as `tail -F` does: what is appended is read, a line counts when its
-//! newline has come, a file that was replaced or cut short is read from its start, and one that was renamed
-//! is not read again. Packed files are read once, when they have stopped growing.
+//! them polls.
 //!
 //! For watermarks a file is a split: its pieces come out in order, so that event time runs on from one to the
 //! next. While files are in the queue that nobody has begun, nothing is known of the times in them, and readers
 //! of other files say so.
+//!
+//! # Checkpoints
+//! A reader tells the positions of the splits that it finished or began since its last cut ([`super::position`]). A
+//! followed file goes from reader to reader. What a reader that has passed a barrier read of it belongs to the next
+//! checkpoint, so one that has not passed it leaves the file in the queue.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::files::{Compression, FileInfo, Location};
+use super::followed::Following;
 use super::input::Split;
-use super::layout::{Layout, SplitReader};
-use crate::connector::{Read, Reader, ReaderContext, Source, SourceChangelog};
+use super::layout::{Layout, Reached, SplitReader};
+use super::position::{self, Position};
+use crate::connector::{Positions, Read, Reader, ReaderContext, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::{self, Waker};
-use crate::format::Decoder;
 
 /// Files are cut into pieces of this size.
 pub(super) const SPLIT_SIZE: u64 = 16 << 20;
 
-/// A file that is followed.
-struct Followed {
-    file: Arc<FileInfo>,
-    /// Where reading goes on.
-    position: u64,
-    /// How much of the file was looked at: `position`, and the line that had no end yet.
-    seen: u64,
-    /// The decoder that holds an unfinished record, for formats whose records are not lines.
-    decoder: Option<Box<dyn Decoder>>,
-    /// In the queue, or being read.
-    busy: bool,
-}
-
 #[derive(Default)]
 struct State {
     queue: VecDeque<Split>,
-    followed: HashMap<PathBuf, Followed>,
+    following: Following,
     wakers: Vec<Waker>,
     failure: Option<Error>,
     watcher: Option<tokio::task::AbortHandle>,
+    /// Readers there are to be, and those that have read all they will.
+    readers: usize,
+    left: HashSet<usize>,
 }
 
+/// One run over the files.
 struct Scan {
     layout: Arc<Layout>,
     location: Location,
@@ -68,10 +62,17 @@ impl Drop for Scan {
 
 /// A planned scan of files.
 pub(super) struct FilesystemSource {
-    scan: Arc<Scan>,
+    /// The present run.
+    scan: Mutex<Arc<Scan>>,
+    split_size: u64,
     splits: usize,
     files: usize,
     bytes: u64,
+}
+
+/// Whether a file can be read in pieces.
+fn cuts(layout: &Layout, file: &FileInfo) -> bool {
+    file.compression == Compression::None && layout.format.splittable()
 }
 
 impl FilesystemSource {
@@ -87,25 +88,26 @@ impl FilesystemSource {
         let mut state = State::default();
         for file in &files {
             if monitor.is_some() {
-                state.add(file.clone());
-            } else if file.compression == Compression::None && layout.format.splittable() {
-                state.queue.extend(Split::cut(file, split_size));
+                state.following.add(file.clone(), &mut state.queue);
             } else {
-                state.queue.push_back(Split::whole(file.clone()));
+                state.queue.extend(position::whole(file, split_size, &|f| cuts(&layout, f)));
             }
         }
+        let splits = state.queue.len();
+        let scan = Scan { layout: Arc::new(layout), location, monitor, state: Mutex::new(state) };
         Ok(Self {
-            splits: state.queue.len(),
+            scan: Mutex::new(Arc::new(scan)),
+            split_size,
+            splits,
             files: files.len(),
             bytes: files.iter().map(|f| f.size).sum(),
-            scan: Arc::new(Scan { layout: Arc::new(layout), location, monitor, state: Mutex::new(state) }),
         })
     }
 }
 
 impl Source for FilesystemSource {
     fn bounded(&self) -> bool {
-        self.scan.monitor.is_none()
+        self.scan.lock().monitor.is_none()
     }
 
     fn max_parallelism(&self) -> usize {
@@ -113,51 +115,83 @@ impl Source for FilesystemSource {
             // Changes of a key are to be seen in their order.
             return 1;
         }
-        match self.scan.monitor {
-            Some(_) if self.scan.location.is_single_file() => 1,
+        let scan = self.scan.lock();
+        match scan.monitor {
+            Some(_) if scan.location.is_single_file() => 1,
             Some(_) => usize::MAX,
             None => self.splits.max(1),
         }
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
-        let mut state = self.scan.state.lock();
-        state.wakers.push(context.waker);
-        if let Some(interval) = self.scan.monitor
+        let scan = self.scan.lock().clone();
+        let mut state = scan.state.lock();
+        state.wakers.push(context.waker.clone());
+        state.readers = state.readers.max(context.parallelism);
+        if let Some(interval) = scan.monitor
             && state.watcher.is_none()
         {
-            let task = context.runtime.spawn(watch(Arc::downgrade(&self.scan), interval));
+            let task = context.runtime.spawn(watch(Arc::downgrade(&scan), interval));
             state.watcher = Some(task.abort_handle());
         }
+        drop(state);
         // The totals of all readers are added up: the first one names the whole.
-        let total = self.scan.monitor.is_none().then_some(if context.task == 0 { self.bytes } else { 0 });
+        let total = scan.monitor.is_none().then_some(if context.task == 0 { self.bytes } else { 0 });
         Ok(Box::new(FilesystemReader {
-            scan: self.scan.clone(),
+            scan,
+            task: context.task,
+            waker: context.waker,
             current: None,
             consumed: 0,
             total,
             skipped: 0,
             split: flow::Split::default(),
+            finished: Vec::new(),
+            told: None,
+            passed: 0,
+            held: false,
         }))
     }
 
     fn changelog(&self) -> SourceChangelog {
-        self.scan.layout.format.source_changelog()
+        self.scan.lock().layout.format.source_changelog()
     }
 
     fn describe(&self) -> String {
+        let scan = self.scan.lock();
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let mut text = format!(
             "path={}, format={}, {}",
-            self.scan.location.text(),
-            self.scan.layout.format.name(),
+            scan.location.text(),
+            scan.layout.format.name(),
             plural(self.files, "file"),
         );
-        match self.scan.monitor {
+        match scan.monitor {
             Some(interval) => text.push_str(&format!(", monitored every {interval:?}")),
             None => text.push_str(&format!(", {}", plural(self.splits, "split"))),
         }
         text
+    }
+
+    fn replays(&self) -> bool {
+        true
+    }
+
+    fn restore(&self, positions: &Positions) -> Result<()> {
+        let mut scan = self.scan.lock();
+        let (layout, location, monitor) = (scan.layout.clone(), scan.location.clone(), scan.monitor);
+        let positions = Position::all(positions)?;
+        let files = location.list(monitor.is_some())?;
+        let mut state = State::default();
+        if monitor.is_some() {
+            state.following.restore(positions, files, &mut state.queue)?;
+        } else {
+            let files = files.into_iter().map(Arc::new).collect();
+            let splits = position::remaining(files, positions, self.split_size, |f| cuts(&layout, f))?;
+            state.queue.extend(splits);
+        }
+        *scan = Arc::new(Scan { layout, location, monitor, state: Mutex::new(state) });
+        Ok(())
     }
 }
 
@@ -171,83 +205,12 @@ async fn watch(scan: Weak<Scan>, interval: Duration) {
     }
 }
 
-impl State {
-    /// Follows a new file. A packed one is read when it has the same size at the next look: then whoever
-    /// writes it has, as far as one can tell, come to its end.
-    fn add(&mut self, file: Arc<FileInfo>) {
-        let busy = file.compression == Compression::None;
-        if busy {
-            self.queue.push_back(Split::whole(file.clone()));
-        }
-        let followed = Followed { file: file.clone(), position: 0, seen: 0, decoder: None, busy };
-        self.followed.insert(file.path.clone(), followed);
-    }
-
-    /// Compares what is followed with the files there are now.
-    fn compare(&mut self, files: Vec<FileInfo>) {
-        let listed: HashMap<_, _> = files.iter().map(|f| (f.path.clone(), f.identity)).collect();
-        // Files that are not where they were: renamed (logs are rotated), replaced or removed.
-        let mut displaced: HashMap<u64, Followed> = HashMap::new();
-        let moved = |path: &PathBuf, f: &mut Followed| !f.busy && listed.get(path) != Some(&f.file.identity);
-        for (_, followed) in self.followed.extract_if(moved) {
-            match followed.file.identity {
-                0 => followed.given_up("was removed"),
-                identity => drop(displaced.insert(identity, followed)),
-            }
-        }
-        let busy: HashSet<_> = self.followed.values().filter(|f| f.busy).map(|f| f.file.identity).collect();
-        for file in files {
-            let file = Arc::new(file);
-            let Some(followed) = self.followed.get_mut(&file.path) else {
-                let known = displaced.remove(&file.identity).filter(|k| file.size >= k.seen);
-                match known {
-                    Some(known) => drop(self.followed.insert(file.path.clone(), known)),
-                    // It is being read under its old name: next time.
-                    None if file.identity != 0 && busy.contains(&file.identity) => continue,
-                    None => {
-                        self.add(file);
-                        continue;
-                    }
-                }
-                self.refresh(&file);
-                continue;
-            };
-            if !followed.busy && file.size < followed.seen {
-                followed.given_up("was cut short");
-                (followed.position, followed.seen, followed.decoder) = (0, 0, None);
-            }
-            self.refresh(&file);
-        }
-        displaced.values().for_each(|f| f.given_up("was removed or replaced"));
-    }
-
-    /// Puts what a file has grown by into the queue.
-    fn refresh(&mut self, file: &Arc<FileInfo>) {
-        let Some(followed) = self.followed.get_mut(&file.path).filter(|f| !f.busy) else { return };
-        let before = std::mem::replace(&mut followed.file, file.clone());
-        let ready = match file.compression {
-            Compression::None => file.size > followed.seen,
-            Compression::Gzip => followed.seen == 0 && file.size > 0 && file.size == before.size,
-        };
-        if ready {
-            followed.busy = true;
-            let start = followed.position;
-            self.queue.push_back(Split { file: file.clone(), start, end: None, aligned: true });
-        }
-    }
-}
-
-impl Followed {
-    /// Says so when the end of a file is lost.
-    fn given_up(&self, what: &str) {
-        let unfinished = self.seen.saturating_sub(self.position);
-        if unfinished > 0 && self.file.compression == Compression::None {
-            log::warn!(
-                "file {} {what}: its last {unfinished} bytes had no newline and were not read",
-                self.file.path.display()
-            );
-        }
-    }
+/// What the queue has for a reader.
+enum Taken {
+    Split(SplitReader),
+    /// Only files that others read behind a barrier that it has not passed.
+    Held,
+    Nothing,
 }
 
 impl Scan {
@@ -255,35 +218,44 @@ impl Scan {
     fn look(&self) {
         let listed = self.location.list(true);
         let mut state = self.state.lock();
+        let State { queue, following, failure, wakers, .. } = &mut *state;
         match listed {
-            Ok(files) => state.compare(files),
-            Err(e) => state.failure = Some(e),
+            Ok(files) => following.compare(files, queue),
+            Err(e) => *failure = Some(e),
         }
-        if state.failure.is_some() || !state.queue.is_empty() {
-            state.wakers.iter().for_each(Waker::wake);
+        if failure.is_some() || !queue.is_empty() {
+            wakers.iter().for_each(Waker::wake);
         }
     }
 
-    /// The next split, opened.
-    fn take(&self) -> Result<Option<SplitReader>> {
-        let mut state = self.state.lock();
-        if let Some(failure) = &state.failure {
-            return Err(failure.clone());
-        }
-        let Some(split) = state.queue.pop_front() else { return Ok(None) };
-        if self.monitor.is_none() || split.file.compression != Compression::None {
+    /// The next split, opened, for a reader that has passed this barrier.
+    fn take(&self, passed: u64) -> Result<Taken> {
+        loop {
+            let mut state = self.state.lock();
+            let State { queue, following, failure, .. } = &mut *state;
+            if let Some(failure) = failure {
+                return Err(failure.clone());
+            }
+            let free = |split: &Split| self.monitor.is_none() || following.is_free(&split.file, passed);
+            let Some(at) = queue.iter().position(free) else {
+                return Ok(if queue.is_empty() { Taken::Nothing } else { Taken::Held });
+            };
+            let Some(split) = queue.remove(at) else { return Ok(Taken::Nothing) };
+            if self.monitor.is_none() {
+                drop(state);
+                return SplitReader::open(&self.layout, &split).map(Taken::Split);
+            }
+            let kept = following.take(&split.file);
             drop(state);
-            return SplitReader::open(&self.layout, &split).map(Some);
-        }
-        let kept = state.followed.get_mut(&split.file.path).and_then(|f| f.decoder.take());
-        drop(state);
-        match SplitReader::follow(&self.layout, &split, kept) {
-            Ok(reader) => Ok(Some(reader)),
-            Err(e) if split.file.path.exists() => Err(e),
-            // Removed since it was listed.
-            Err(_) => {
-                self.state.lock().followed.remove(&split.file.path);
-                self.take()
+            let reader = match split.file.compression {
+                Compression::None => SplitReader::follow(&self.layout, &split, kept),
+                Compression::Gzip => SplitReader::open(&self.layout, &split),
+            };
+            match reader {
+                Ok(reader) => return Ok(Taken::Split(reader)),
+                Err(e) if split.file.path.exists() => return Err(e),
+                // Removed since it was listed.
+                Err(_) => self.state.lock().following.remove(&split.file),
             }
         }
     }
@@ -292,20 +264,6 @@ impl Scan {
     fn has_others(&self, file: &Arc<FileInfo>) -> bool {
         let other = |split: &Split| !Arc::ptr_eq(&split.file, file) && split.file.path != file.path;
         self.state.lock().queue.iter().any(other)
-    }
-
-    /// A split was read; a followed file waits for more.
-    fn done(&self, reader: SplitReader) {
-        if self.monitor.is_none() {
-            return;
-        }
-        let FileInfo { path, compression: packed, size, .. } = reader.split().file.as_ref().clone();
-        let (position, seen, decoder) = reader.park();
-        if let Some(followed) = self.state.lock().followed.get_mut(&path) {
-            followed.busy = false;
-            (followed.position, followed.seen, followed.decoder) =
-                if packed == Compression::None { (position, seen, decoder) } else { (0, size, None) };
-        }
     }
 }
 
@@ -318,11 +276,58 @@ fn file_id(file: &FileInfo) -> u64 {
 
 struct FilesystemReader {
     scan: Arc<Scan>,
+    task: usize,
+    waker: Waker,
     current: Option<SplitReader>,
     consumed: u64,
     total: Option<u64>,
     skipped: u64,
     split: flow::Split,
+    /// Positions of the ranges that were read to their ends since the last cut.
+    finished: Vec<(Arc<FileInfo>, Reached)>,
+    /// What was told of the present split.
+    told: Option<Reached>,
+    /// The last barrier.
+    passed: u64,
+    /// It waits for its next cut.
+    held: bool,
+}
+
+impl FilesystemReader {
+    /// A split is read no more, for now.
+    fn put_back(&mut self, mut reader: SplitReader, ended: bool) -> Result<()> {
+        self.consumed += reader.consumed();
+        self.skipped += reader.skipped();
+        self.told = None;
+        let reached = reader.reached(ended)?;
+        if self.scan.monitor.is_some() {
+            self.scan.state.lock().following.done(reader, reached, self.passed);
+        } else {
+            self.finished.push((reader.split().file.clone(), reached));
+        }
+        Ok(())
+    }
+
+    /// Positions in the files that nobody else has.
+    fn own_positions(&mut self) -> Result<Positions> {
+        let mut positions = Positions::new();
+        for (file, reached) in self.finished.drain(..) {
+            let position = Position::new(&file, &reached).json()?;
+            positions.insert(position::range_name(&file, reached.start), position);
+        }
+        let Some(reader) = &mut self.current else { return Ok(positions) };
+        let reached = reader.reached(false)?;
+        if self.told.as_ref() != Some(&reached) {
+            let file = &reader.split().file;
+            let name = match self.scan.monitor {
+                Some(_) => position::followed_name(file),
+                None => position::range_name(file, reached.start),
+            };
+            positions.insert(name, Position::new(file, &reached).json()?);
+            self.told = Some(reached);
+        }
+        Ok(positions)
+    }
 }
 
 impl Reader for FilesystemReader {
@@ -336,14 +341,16 @@ impl Reader for FilesystemReader {
                     self.current = Some(reader);
                     return Ok(Read::rows(batch, kinds));
                 }
-                self.consumed += reader.consumed();
-                self.skipped += reader.skipped();
-                self.scan.done(reader);
+                self.put_back(reader, true)?;
             }
-            match self.scan.take()? {
-                Some(reader) => self.current = Some(reader),
-                None if self.scan.monitor.is_some() => return Ok(Read::Pending),
-                None => return Ok(Read::End),
+            match self.scan.take(self.passed)? {
+                Taken::Split(reader) => self.current = Some(reader),
+                Taken::Held => {
+                    self.held = true;
+                    return Ok(Read::Pending);
+                }
+                Taken::Nothing if self.scan.monitor.is_some() => return Ok(Read::Pending),
+                Taken::Nothing => return Ok(Read::End),
             }
         }
     }
@@ -358,5 +365,28 @@ impl Reader for FilesystemReader {
 
     fn skipped(&self) -> u64 {
         self.skipped + self.current.as_ref().map_or(0, SplitReader::skipped)
+    }
+
+    fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {
+        let leaves = epoch == u64::MAX;
+        if leaves && let Some(reader) = self.current.take() {
+            // A file that is followed is left to the others.
+            self.put_back(reader, false)?;
+        }
+        let mut positions = self.own_positions()?;
+        let mut state = self.scan.state.lock();
+        if leaves {
+            state.left.insert(self.task);
+            if state.left.len() >= state.readers {
+                positions.extend(state.following.changed(epoch)?);
+            }
+            return Ok(Some(positions));
+        }
+        positions.extend(state.following.changed(epoch)?);
+        self.passed = epoch;
+        if std::mem::take(&mut self.held) {
+            self.waker.wake();
+        }
+        Ok(Some(positions))
     }
 }

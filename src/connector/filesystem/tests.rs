@@ -10,6 +10,8 @@ use arrow::datatypes::{Field, Int64Type, Schema};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+mod replay;
+
 use super::source::FilesystemSource;
 use super::*;
 use crate::catalog::Column;
@@ -41,6 +43,7 @@ fn table(columns: Vec<Column>, partitioned_by: &[&str], path: &Path, pairs: &[(&
         comment: None,
         options,
         temporary: false,
+        embedded: None,
     })
 }
 

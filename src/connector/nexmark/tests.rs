@@ -83,6 +83,7 @@ fn table(pairs: &[(&str, &str)]) -> Table {
         comment: None,
         options,
         temporary: false,
+        embedded: None,
     }
 }
 
@@ -276,7 +277,7 @@ fn paced_events_come_when_they_happen() {
     let table = table(&[("rate.limited", "true"), ("first-event.rate", "10"), ("events.num", "7")]);
     let plan = Plan::new(&table.options).unwrap();
     let model = Model::new(plan.settings.clone());
-    let mut counter = Counter { next: 0, start: None };
+    let mut counter = Counter::default();
     let start = Instant::now();
     let after = |ms: u64| start + Duration::from_millis(ms);
     assert_eq!(counter.take(&plan, &model, 100, after(0)), Due::Events(0..1));
@@ -304,4 +305,35 @@ fn mistakes_are_told() {
     other.columns[1].source =
         ColumnSource::Physical { data_type: SqlType::Row(vec![("id".into(), SqlType::Int)]), nullable: true };
     assert_eq!(Nexmark.check(&other).unwrap_err().message(), "field 'id' of column 'person' is BIGINT");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(40))]
+    #[test]
+    fn any_schedule_of_cuts_and_crashes_gives_every_event_once(
+        script in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+    ) {
+        let make = || {
+            let request = request(table(&[("events.num", "500")]), vec![0, 3], 11);
+            vec![Nexmark.source(&request).unwrap()]
+        };
+        let mut replay = crate::connector::replay::Replay::new(make(), 2);
+        replay.play(&script, &make);
+        let request = request(table(&[("events.num", "500")]), vec![0, 3], 500);
+        let mut whole = crate::connector::replay::Replay::new(vec![Nexmark.source(&request).unwrap()], 1);
+        whole.play(&[], &make);
+        proptest::prop_assert_eq!(replay.sorted(0), whole.sorted(0));
+    }
+}
+
+#[test]
+fn a_paced_stream_goes_on_at_its_pace() {
+    let plan = Plan::new(&table(&[("rate.limited", "true"), ("first-event.rate", "10")]).options).unwrap();
+    let model = Model::new(plan.settings.clone());
+    let mut counter = Counter { next: 40, ..Counter::default() };
+    let start = Instant::now();
+    let after = |millis| start + Duration::from_millis(millis);
+    assert_eq!(counter.take(&plan, &model, 100, after(0)), Due::Events(40..41));
+    assert_eq!(counter.take(&plan, &model, 100, after(50)), Due::At(after(100)));
+    assert_eq!(counter.take(&plan, &model, 100, after(200)), Due::Events(41..43));
 }

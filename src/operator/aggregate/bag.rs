@@ -14,10 +14,13 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::DataType;
+use arrow::array::{
+    Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray,
+};
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::encoded::{Encoding, nulls};
+use super::state::{StateColumn, column, lists, malformed, unlisted};
 use super::{Accumulator, Rows, each_row, only_arg, same_state};
 use crate::error::{Error, Result};
 
@@ -83,6 +86,29 @@ impl<K: Ord> Bag<K> {
         }
     }
 
+    /// Values with numbers, in any order.
+    fn of(mut entries: Vec<(K, i64)>) -> Self {
+        if entries.len() > FEW {
+            return Bag::Many(entries.into_iter().collect());
+        }
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Bag::Few(entries)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Bag::Few(entries) => entries.len(),
+            Bag::Many(tree) => tree.len(),
+        }
+    }
+
+    fn each<'a>(&'a self, mut f: impl FnMut(&'a K, i64)) {
+        match self {
+            Bag::Few(entries) => entries.iter().for_each(|(k, n)| f(k, *n)),
+            Bag::Many(tree) => tree.iter().for_each(|(k, n)| f(k, *n)),
+        }
+    }
+
     fn entries(&self) -> Vec<(K, i64)>
     where
         K: Clone,
@@ -139,6 +165,48 @@ fn merge<K: Ord + Clone>(into: &mut Bag<K>, from: &Bag<K>) {
     for (key, count) in from.entries() {
         into.change(key, count);
     }
+}
+
+fn bag_columns(data_type: &DataType) -> Vec<StateColumn> {
+    vec![StateColumn::list("values", data_type.clone()), StateColumn::list("counts", DataType::Int64)]
+}
+
+/// The numbers of the values of bags, and the values by `value`.
+fn bag_state<'a, K: Ord>(
+    bags: &'a [Bag<K>],
+    groups: &[u32],
+    mut value: impl FnMut(&'a K),
+) -> Result<(ArrayRef, Vec<usize>)> {
+    let lengths: Vec<usize> = groups.iter().map(|&g| bags[g as usize].len()).collect();
+    let mut counts = Vec::with_capacity(lengths.iter().sum());
+    for &group in groups {
+        bags[group as usize].each(|key, count| {
+            value(key);
+            counts.push(count);
+        });
+    }
+    Ok((lists(Arc::new(Int64Array::from(counts)), lengths.iter().copied())?, lengths))
+}
+
+/// Fills bags: `key(i)` is value `i` of those of all lists.
+fn restore_bags<K: Ord>(
+    bags: &mut [Bag<K>],
+    groups: &[u32],
+    (lengths, counts): (&[usize], &ArrayRef),
+    key: impl Fn(usize) -> K,
+) -> Result<()> {
+    let (counts, of_counts) = unlisted(counts)?;
+    let counts = counts.as_primitive_opt::<Int64Type>().ok_or_else(malformed)?;
+    if of_counts != lengths {
+        return Err(malformed());
+    }
+    let mut next = 0;
+    for (&group, &length) in groups.iter().zip(lengths) {
+        let entries = (next..next + length).map(|i| (key(i), counts.value(i)));
+        bags[group as usize] = Bag::of(entries.collect());
+        next += length;
+    }
+    Ok(())
 }
 
 fn signed(back: bool) -> i64 {
@@ -200,6 +268,23 @@ impl<T: ArrowPrimitiveType> Accumulator for Primitive<T> {
         self.bags[group as usize] = Bag::Few(Vec::new());
     }
 
+    fn state_columns(&self) -> Vec<StateColumn> {
+        bag_columns(&self.data_type)
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut values = Vec::new();
+        let (counts, lengths) = bag_state(&self.bags, groups, |key| values.push(key.0))?;
+        let values = PrimitiveArray::<T>::from_iter_values(values).with_data_type(self.data_type.clone());
+        Ok(vec![lists(Arc::new(values), lengths.into_iter())?, counts])
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (values, lengths) = unlisted(column(state, 0)?)?;
+        let values = values.as_primitive_opt::<T>().ok_or_else(malformed)?;
+        restore_bags(&mut self.bags, groups, (&lengths, column(state, 1)?), |i| Total(values.value(i)))
+    }
+
     fn memory(&self) -> usize {
         let bags: usize = self.bags.iter().map(|b| b.memory(|_| 0)).sum();
         bags + self.bags.capacity() * size_of::<Bag<Total<T::Native>>>()
@@ -256,6 +341,23 @@ impl Accumulator for Bytes {
 
     fn reset(&mut self, group: u32) {
         self.bags[group as usize] = Bag::Few(Vec::new());
+    }
+
+    fn state_columns(&self) -> Vec<StateColumn> {
+        bag_columns(&self.data_type)
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut values: Vec<Option<&[u8]>> = Vec::new();
+        let (counts, lengths) = bag_state(&self.bags, groups, |key| values.push(Some(key)))?;
+        let values = self.encoding.decode(&self.data_type, values.into_iter())?;
+        Ok(vec![lists(values, lengths.into_iter())?, counts])
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (values, lengths) = unlisted(column(state, 0)?)?;
+        let encoded = self.encoding.encode(&values)?;
+        restore_bags(&mut self.bags, groups, (&lengths, column(state, 1)?), |i| encoded.get(i).into())
     }
 
     fn memory(&self) -> usize {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Int64Type};
 
+use super::state::{StateColumn, primitive};
 use super::{Accumulator, Rows, each_row, nulls_of, same_state};
 use crate::error::Result;
 
@@ -53,6 +55,20 @@ impl Accumulator for Count {
 
     fn reset(&mut self, group: u32) {
         self.counts[group as usize] = 0;
+    }
+
+    fn state_columns(&self) -> Vec<StateColumn> {
+        vec![StateColumn::new("", DataType::Int64)]
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.values(groups)?])
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let counts = primitive::<Int64Type>(state, 0)?;
+        groups.iter().zip(counts.values()).for_each(|(&g, &count)| self.counts[g as usize] = count);
+        Ok(())
     }
 
     fn memory(&self) -> usize {

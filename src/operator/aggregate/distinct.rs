@@ -10,11 +10,12 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::take;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Int64Type};
 
+use super::state::{StateColumn, column, lists, malformed, numbered, unlisted};
 use super::{Accumulator, Rows, each_row, nulls_of, same_state};
 use crate::error::Result;
 use crate::state::KeyTable;
@@ -35,6 +36,8 @@ struct Value {
 #[derive(Debug)]
 pub(super) struct Distinct {
     inner: Box<dyn Accumulator>,
+    /// Types of the arguments.
+    types: Vec<DataType>,
     /// Group, then arguments.
     keys: KeyTable,
     values: Vec<Value>,
@@ -47,10 +50,11 @@ pub(super) struct Distinct {
 impl Distinct {
     /// `types`: those of the arguments.
     pub fn new(inner: Box<dyn Accumulator>, types: &[DataType], skips_nulls: bool) -> Result<Self> {
-        let types: Vec<DataType> = std::iter::once(DataType::UInt32).chain(types.iter().cloned()).collect();
+        let keys: Vec<DataType> = std::iter::once(DataType::UInt32).chain(types.iter().cloned()).collect();
         Ok(Self {
             inner,
-            keys: KeyTable::new(&types)?,
+            types: types.to_vec(),
+            keys: KeyTable::new(&keys)?,
             values: Vec::new(),
             youngest: Vec::new(),
             skips_nulls,
@@ -89,14 +93,8 @@ impl Distinct {
         slots
     }
 
-    /// Adds row `i` of `args` `times(i)` times to `groups[i]`, or takes one back.
-    fn apply(
-        &mut self,
-        groups: &[u32],
-        args: &[ArrayRef],
-        retracted: Option<&[bool]>,
-        times: impl Fn(usize) -> u32,
-    ) -> Result<()> {
+    /// The slots of values of groups, which are made if they are new.
+    fn intern(&mut self, groups: &[u32], args: &[ArrayRef]) -> Result<Vec<u32>> {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(groups.to_vec()))];
         columns.extend(args.iter().cloned());
         let mut slots = Vec::new();
@@ -105,6 +103,18 @@ impl Distinct {
         if self.keys.capacity() > self.values.len() {
             self.values.resize(self.keys.capacity(), empty);
         }
+        Ok(slots)
+    }
+
+    /// Adds row `i` of `args` `times(i)` times to `groups[i]`, or takes one back.
+    fn apply(
+        &mut self,
+        groups: &[u32],
+        args: &[ArrayRef],
+        retracted: Option<&[bool]>,
+        times: impl Fn(usize) -> u32,
+    ) -> Result<()> {
+        let slots = self.intern(groups, args)?;
         let mut changed = vec![false; groups.len()];
         let mut any = false;
         let mut gone = Vec::new();
@@ -198,6 +208,54 @@ impl Accumulator for Distinct {
         }
         self.youngest[group as usize] = NONE;
         self.inner.reset(group);
+    }
+
+    fn state_columns(&self) -> Vec<StateColumn> {
+        let mut columns = self.inner.state_columns();
+        let names = numbered("values", self.types.len());
+        columns.extend(names.zip(&self.types).map(|(name, t)| StateColumn::list(name, t.clone())));
+        columns.push(StateColumn::list("counts", DataType::Int64));
+        columns
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.inner.state(groups)?;
+        let (mut slots, mut lengths) = (Vec::new(), Vec::with_capacity(groups.len()));
+        for &group in groups {
+            let of_group = self.of_group(group);
+            lengths.push(of_group.len());
+            slots.extend(of_group);
+        }
+        for values in self.keys.take(&slots)?.into_iter().skip(1) {
+            columns.push(lists(values, lengths.iter().copied())?);
+        }
+        let counts = slots.iter().map(|&s| i64::from(self.values[s as usize].count));
+        columns.push(lists(Arc::new(Int64Array::from_iter_values(counts)), lengths.into_iter())?);
+        Ok(columns)
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let inner = self.inner.state_columns().len();
+        let (inner, state) = state.split_at_checked(inner).ok_or_else(malformed)?;
+        self.inner.restore(groups, inner)?;
+        let (counts, lengths) = unlisted(column(state, self.types.len())?)?;
+        let counts = counts.as_primitive_opt::<Int64Type>().ok_or_else(malformed)?;
+        let mut args = Vec::with_capacity(self.types.len());
+        for list in &state[..self.types.len()] {
+            let (values, of_list) = unlisted(list)?;
+            if of_list != lengths {
+                return Err(malformed());
+            }
+            args.push(values);
+        }
+        let repeated = groups.iter().zip(&lengths).flat_map(|(&g, &n)| std::iter::repeat_n(g, n));
+        let repeated: Vec<u32> = repeated.collect();
+        let slots = self.intern(&repeated, &args)?;
+        for ((&slot, &group), &count) in slots.iter().zip(&repeated).zip(counts.values()) {
+            self.link(slot, group);
+            self.values[slot as usize].count = u32::try_from(count).map_err(|_| malformed())?;
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {

@@ -9,16 +9,17 @@ use std::cell::RefCell;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, UInt32Array, new_empty_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, new_empty_array};
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::ScalarValue;
-use datafusion_expr::function::AccumulatorArgs;
+use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{Accumulator as DataFusion, AggregateUDF};
 use datafusion_physical_expr::expressions::{Column, Literal};
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use super::sequence::Sequence;
+use super::state::{StateColumn, flags, malformed};
 use super::{Accumulator, AggregateCall, Rows, each_row, same_state};
 use crate::error::Result;
 
@@ -88,12 +89,27 @@ impl Factory {
     }
 
     fn collect(&self, values: Vec<ScalarValue>) -> Result<ArrayRef> {
-        if values.is_empty() {
-            return Ok(new_empty_array(self.result.data_type()));
-        }
-        let array = ScalarValue::iter_to_array(values)?;
-        Ok(arrow::compute::cast(&array, self.result.data_type())?)
+        collected(values, self.result.data_type())
     }
+
+    /// What its accumulators keep.
+    fn state_fields(&self) -> Result<Vec<FieldRef>> {
+        Ok(self.function.state_fields(StateFieldsArgs {
+            name: &self.display,
+            input_fields: &self.fields,
+            return_field: self.result.clone(),
+            ordering_fields: &[],
+            is_distinct: false,
+        })?)
+    }
+}
+
+fn collected(values: Vec<ScalarValue>, t: &DataType) -> Result<ArrayRef> {
+    if values.is_empty() {
+        return Ok(new_empty_array(t));
+    }
+    let array = ScalarValue::iter_to_array(values)?;
+    Ok(if array.data_type() == t { array } else { arrow::compute::cast(&array, t)? })
 }
 
 /// State of a call to a function of DataFusion.
@@ -109,12 +125,15 @@ pub(super) fn foreign(
     if retracting || !order.is_empty() {
         return Ok(Box::new(Kept { rows: Sequence::new(arguments, order)?, factory }));
     }
-    Ok(Box::new(Running { factory, groups: Vec::new() }))
+    let fields = factory.state_fields()?;
+    Ok(Box::new(Running { factory, fields, groups: Vec::new() }))
 }
 
 /// One accumulator a group.
 struct Running {
     factory: Factory,
+    /// What an accumulator keeps.
+    fields: Vec<FieldRef>,
     /// `None`: no row yet. A result is asked for by `&self`, which its accumulator does not know.
     groups: Vec<RefCell<Option<Box<dyn DataFusion>>>>,
 }
@@ -127,15 +146,18 @@ impl Debug for Running {
 
 impl Running {
     /// The state of a group, which stays as it is.
-    fn state(&self, group: u32) -> Result<Option<Vec<ArrayRef>>> {
+    fn scalars(&self, group: u32) -> Result<Option<Vec<ScalarValue>>> {
         let mut held = self.groups[group as usize].borrow_mut();
         let Some(accumulator) = held.as_mut() else { return Ok(None) };
         let state = accumulator.state()?;
-        let state = state.iter().map(|s| Ok(s.to_array()?)).collect::<Result<Vec<_>>>()?;
         let mut again = self.factory.make()?;
-        again.merge_batch(&state)?;
+        again.merge_batch(&arrays(&state)?)?;
         *held = Some(again);
         Ok(Some(state))
+    }
+
+    fn state_of(&self, group: u32) -> Result<Option<Vec<ArrayRef>>> {
+        self.scalars(group)?.map(|state| arrays(&state)).transpose()
     }
 
     fn add(&mut self, group: u32, state: &[ArrayRef]) -> Result<()> {
@@ -146,6 +168,10 @@ impl Running {
         };
         Ok(accumulator.merge_batch(state)?)
     }
+}
+
+fn arrays(state: &[ScalarValue]) -> Result<Vec<ArrayRef>> {
+    state.iter().map(|s| Ok(s.to_array()?)).collect()
 }
 
 /// Rows of each group that count: the group and a range of the indices.
@@ -190,7 +216,7 @@ impl Accumulator for Running {
     fn merge(&mut self, groups: &[u32], other: &dyn Accumulator, from: &[u32]) -> Result<()> {
         let other = same_state::<Self>(other)?;
         for (&group, &from) in groups.iter().zip(from) {
-            if let Some(state) = other.state(from)? {
+            if let Some(state) = other.state_of(from)? {
                 self.add(group, &state)?;
             }
         }
@@ -198,7 +224,7 @@ impl Accumulator for Running {
     }
 
     fn merge_within(&mut self, into: u32, from: u32) -> Result<()> {
-        match self.state(from)? {
+        match self.state_of(from)? {
             Some(state) => self.add(into, &state),
             None => Ok(()),
         }
@@ -208,7 +234,7 @@ impl Accumulator for Running {
         let mut values = Vec::with_capacity(groups.len());
         for &group in groups {
             let mut accumulator = self.factory.make()?;
-            if let Some(state) = self.state(group)? {
+            if let Some(state) = self.state_of(group)? {
                 accumulator.merge_batch(&state)?;
             }
             values.push(accumulator.evaluate()?);
@@ -218,6 +244,56 @@ impl Accumulator for Running {
 
     fn reset(&mut self, group: u32) {
         *self.groups[group as usize].get_mut() = None;
+    }
+
+    fn state_columns(&self) -> Vec<StateColumn> {
+        let part = |f: &FieldRef| {
+            let part = f.name().strip_prefix(&self.factory.display).unwrap_or(f.name());
+            part.trim_matches(|c: char| !c.is_alphanumeric()).to_string()
+        };
+        let held = StateColumn::new("seen", DataType::Boolean);
+        let fields = self.fields.iter().map(|f| {
+            let part = Some(part(f)).filter(|p| !p.is_empty());
+            StateColumn::new(part.unwrap_or_else(|| "state".into()), f.data_type().clone())
+        });
+        std::iter::once(held).chain(fields).collect()
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut columns: Vec<Vec<ScalarValue>> =
+            self.fields.iter().map(|_| Vec::with_capacity(groups.len())).collect();
+        let mut seen = Vec::with_capacity(groups.len());
+        for &group in groups {
+            let state = self.scalars(group)?;
+            seen.push(state.is_some());
+            let state = match state {
+                Some(state) => state,
+                None => self
+                    .fields
+                    .iter()
+                    .map(|f| ScalarValue::try_from(f.data_type()))
+                    .collect::<Result<_, _>>()?,
+            };
+            if state.len() != columns.len() {
+                return Err(crate::error::Error::internal("an aggregate has another state than it says"));
+            }
+            columns.iter_mut().zip(state).for_each(|(column, value)| column.push(value));
+        }
+        let seen: ArrayRef = Arc::new(BooleanArray::from(seen));
+        let columns = columns.into_iter().zip(&self.fields).map(|(c, f)| collected(c, f.data_type()));
+        std::iter::once(Ok(seen)).chain(columns).collect()
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let seen = flags(state, 0)?;
+        if state.len() != self.fields.len() + 1 {
+            return Err(malformed());
+        }
+        for (i, &group) in groups.iter().enumerate().filter(|(i, _)| seen.is_valid(*i) && seen.value(*i)) {
+            let row: Vec<ArrayRef> = state[1..].iter().map(|c| c.slice(i, 1)).collect();
+            self.add(group, &row)?;
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {
@@ -272,6 +348,18 @@ impl Accumulator for Kept {
 
     fn reset(&mut self, group: u32) {
         self.rows.reset(group);
+    }
+
+    fn state_columns(&self) -> Vec<StateColumn> {
+        self.rows.state_columns()
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.rows.state(groups)
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        self.rows.restore(groups, state)
     }
 
     fn memory(&self) -> usize {

@@ -4,7 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, StringViewBuilder};
+use arrow::datatypes::DataType;
 
+use super::state::{StateColumn, column};
 use super::{Accumulator, Rows, each_row, nulls_of, only_arg, same_state};
 use crate::error::{Error, Result};
 
@@ -84,6 +86,26 @@ impl Accumulator for Joined {
 
     fn reset(&mut self, group: u32) {
         self.texts[group as usize] = None;
+    }
+
+    fn state_columns(&self) -> Vec<StateColumn> {
+        vec![StateColumn::new("", DataType::Utf8View), StateColumn::new("separator", DataType::Utf8View)]
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let separators = groups.iter().map(|_| self.separator.as_deref());
+        Ok(vec![self.values(groups)?, Arc::new(separators.collect::<StringViewArray>())])
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (texts, separators) = (strings(column(state, 0)?)?, strings(column(state, 1)?)?);
+        for (&group, text) in groups.iter().zip(texts) {
+            self.texts[group as usize] = text.map(str::to_string);
+        }
+        if let Some(separator) = separators.iter().flatten().next() {
+            self.separator = Some(separator.to_string());
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {

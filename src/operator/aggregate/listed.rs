@@ -11,12 +11,13 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int32Array, ListArray, MapArray, StringViewBuilder, StructArray,
     UInt32Array,
 };
-use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use hashbrown::HashMap;
 
 use super::sequence::{Listed, Sequence};
+use super::state::{StateColumn, offsets};
 use super::{Accumulator, Rows, nulls_of, same_state};
 use crate::error::{Error, Result};
 use crate::function::json::{json as json_writer, push_quoted, raw_writer};
@@ -123,6 +124,18 @@ impl Accumulator for Lists {
         self.rows.reset(group);
     }
 
+    fn state_columns(&self) -> Vec<StateColumn> {
+        self.rows.state_columns()
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.rows.state(groups)
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        self.rows.restore(groups, state)
+    }
+
     fn memory(&self) -> usize {
         self.rows.memory()
     }
@@ -136,17 +149,6 @@ impl Accumulator for Lists {
 fn filled(listed: &Listed, count: usize) -> Option<NullBuffer> {
     let nulls: NullBuffer = (0..count).map(|i| !listed.range(i).is_empty()).collect();
     (nulls.null_count() > 0).then_some(nulls)
-}
-
-fn offsets(lengths: impl Iterator<Item = usize>) -> Result<OffsetBuffer<i32>> {
-    let (mut ends, mut end) = (vec![0i32], 0usize);
-    for length in lengths {
-        end += length;
-        ends.push(
-            i32::try_from(end).map_err(|_| Error::execution("the collections of a chunk are too long"))?,
-        );
-    }
-    Ok(OffsetBuffer::new(ends.into()))
 }
 
 fn texts(listed: &Listed, count: usize) -> Result<ArrayRef> {

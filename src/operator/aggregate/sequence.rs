@@ -7,12 +7,15 @@
 //! ```
 //! Taking a row back removes its oldest occurrence. What was never added cannot be taken back.
 
-use arrow::array::{ArrayRef, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{SortOptions, take};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::row::{RowConverter, SortField};
 
+use super::state::{StateColumn, column, lists, malformed, numbered, primitive, unlisted};
 use super::{Rows, each_row};
 use crate::error::Result;
 use crate::state::KeyTable;
@@ -20,6 +23,8 @@ use crate::state::KeyTable;
 /// Rows by group.
 #[derive(Debug)]
 pub(super) struct Sequence {
+    /// Types of the columns.
+    types: Vec<DataType>,
     values: KeyTable,
     uses: Vec<u32>,
     groups: Vec<Vec<u32>>,
@@ -61,7 +66,8 @@ impl Sequence {
                 Some(Order { first: arguments.len(), converter: RowConverter::new(fields.collect())? })
             }
         };
-        Ok(Self { values: KeyTable::new(&types)?, uses: Vec::new(), groups: Vec::new(), order })
+        let values = KeyTable::new(&types)?;
+        Ok(Self { types, values, uses: Vec::new(), groups: Vec::new(), order })
     }
 
     pub fn resize(&mut self, groups: usize) {
@@ -190,6 +196,52 @@ impl Sequence {
             numbers = sorted.into_iter().map(|i| numbers[i as usize]).collect();
         }
         Ok((numbers, offsets))
+    }
+
+    /// The rows of a group as lists, a column each, in order of arrival.
+    pub fn state_columns(&self) -> Vec<StateColumn> {
+        let arguments = self.order.as_ref().map_or(self.types.len(), |o| o.first);
+        if self.types.is_empty() {
+            return vec![StateColumn::new("rows", DataType::Int64)];
+        }
+        let names = numbered("values", arguments).chain(numbered("order", self.types.len() - arguments));
+        names.zip(&self.types).map(|(name, t)| StateColumn::list(name, t.clone())).collect()
+    }
+
+    pub fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let rows = || groups.iter().map(|&g| &self.groups[g as usize]);
+        if self.types.is_empty() {
+            return Ok(vec![Arc::new(Int64Array::from_iter_values(rows().map(|r| r.len() as i64)))]);
+        }
+        let numbers: Vec<u32> = rows().flatten().copied().collect();
+        let columns = self.values.take(&numbers)?.into_iter();
+        columns.map(|values| lists(values, rows().map(Vec::len))).collect()
+    }
+
+    pub fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let mut columns = Vec::with_capacity(state.len());
+        let lengths: Vec<usize> = if self.types.is_empty() {
+            primitive::<Int64Type>(state, 0)?.values().iter().map(|&n| n as usize).collect()
+        } else {
+            let (_, lengths) = unlisted(column(state, 0)?)?;
+            for list in state {
+                let (values, of_list) = unlisted(list)?;
+                if of_list != lengths {
+                    return Err(malformed());
+                }
+                columns.push(values);
+            }
+            lengths
+        };
+        let mut numbers = Vec::new();
+        self.values.intern(&columns, lengths.iter().sum(), &mut numbers)?;
+        self.grow();
+        numbers.iter().for_each(|&n| self.uses[n as usize] += 1);
+        let mut numbers = numbers.into_iter();
+        for (&group, &length) in groups.iter().zip(&lengths) {
+            self.groups[group as usize] = numbers.by_ref().take(length).collect();
+        }
+        Ok(())
     }
 
     pub fn memory(&self) -> usize {

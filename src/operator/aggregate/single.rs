@@ -7,10 +7,13 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::DataType;
+use arrow::array::{
+    Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, BooleanArray, Int64Array, PrimitiveArray,
+};
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::encoded::{Encoding, nulls};
+use super::state::{StateColumn, column, flags, malformed, primitive};
 use super::{Accumulator, Rows, each_row, only_arg, same_state};
 use crate::error::{Error, Result};
 
@@ -69,6 +72,59 @@ impl Arrivals {
         let (a, b) = (self.at[a as usize], self.at[b as usize]);
         if matches!(rule, Rule::First(_)) { b < a } else { b > a }
     }
+}
+
+/// What is known of a group beside its value.
+fn columns(rule: Rule, data_type: &DataType) -> Vec<StateColumn> {
+    let mut columns = vec![StateColumn::new("", data_type.clone())];
+    if rule.keeps_nulls() {
+        columns.push(StateColumn::new("seen", DataType::Boolean));
+    }
+    if rule.needs_order() {
+        columns.push(StateColumn::new("arrival", DataType::Int64));
+    }
+    columns
+}
+
+/// The columns behind the value.
+fn notes(rule: Rule, groups: &[u32], held: &[Held], arrivals: &Arrivals) -> Vec<ArrayRef> {
+    let mut notes: Vec<ArrayRef> = Vec::new();
+    if rule.keeps_nulls() {
+        let seen = groups.iter().map(|&g| Some(held[g as usize] != Held::Nothing));
+        notes.push(Arc::new(seen.collect::<BooleanArray>()));
+    }
+    if rule.needs_order() {
+        let at = groups.iter().map(|&g| arrivals.at[g as usize] as i64);
+        notes.push(Arc::new(Int64Array::from_iter_values(at)));
+    }
+    notes
+}
+
+/// Takes the columns behind the value back, and whether there is a value.
+fn take_notes(
+    rule: Rule,
+    groups: &[u32],
+    state: &[ArrayRef],
+    (held, arrivals): (&mut [Held], &mut Arrivals),
+) -> Result<()> {
+    let values = column(state, 0)?;
+    let nulls = nulls(values);
+    let seen = if rule.keeps_nulls() { Some(flags(state, 1)?) } else { None };
+    for (i, &group) in groups.iter().enumerate() {
+        held[group as usize] = match nulls.as_ref().is_none_or(|n| n.is_valid(i)) {
+            true => Held::Value,
+            false if seen.is_some_and(|s| s.value(i)) => Held::Null,
+            false => Held::Nothing,
+        };
+    }
+    if rule.needs_order() {
+        let at = primitive::<Int64Type>(state, 1 + usize::from(rule.keeps_nulls()))?;
+        for (&group, &at) in groups.iter().zip(at.values()) {
+            arrivals.at[group as usize] = at as u64;
+            arrivals.now = arrivals.now.max(at as u64 + 1);
+        }
+    }
+    Ok(())
 }
 
 /// Values of a primitive type.
@@ -213,6 +269,25 @@ impl<T: ArrowPrimitiveType> Accumulator for Primitive<T> {
         self.held[group as usize] = Held::Nothing;
     }
 
+    fn state_columns(&self) -> Vec<StateColumn> {
+        columns(self.rule, &self.data_type)
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut state = vec![self.values(groups)?];
+        state.extend(notes(self.rule, groups, &self.held, &self.arrivals));
+        Ok(state)
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        take_notes(self.rule, groups, state, (&mut self.held, &mut self.arrivals))?;
+        let values = column(state, 0)?.as_primitive_opt::<T>().ok_or_else(malformed)?;
+        for (i, &group) in groups.iter().enumerate().filter(|(i, _)| values.is_valid(*i)) {
+            self.values[group as usize] = values.value(i);
+        }
+        Ok(())
+    }
+
     fn memory(&self) -> usize {
         self.values.capacity() * size_of::<T::Native>()
             + self.held.capacity()
@@ -335,6 +410,27 @@ impl Accumulator for Bytes {
     fn reset(&mut self, group: u32) {
         self.values[group as usize] = Vec::new();
         self.held[group as usize] = Held::Nothing;
+    }
+
+    fn state_columns(&self) -> Vec<StateColumn> {
+        columns(self.rule, &self.data_type)
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut state = vec![self.values(groups)?];
+        state.extend(notes(self.rule, groups, &self.held, &self.arrivals));
+        Ok(state)
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        take_notes(self.rule, groups, state, (&mut self.held, &mut self.arrivals))?;
+        let encoded = self.encoding.encode(column(state, 0)?)?;
+        for (i, &group) in groups.iter().enumerate() {
+            if self.held[group as usize] == Held::Value {
+                self.values[group as usize] = encoded.get(i).to_vec();
+            }
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {

@@ -15,23 +15,28 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray};
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    ArrowNativeType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type,
 };
 
+use super::state::{StateColumn, primitive};
 use super::{Accumulator, Rows, each_row, only_arg, same_state};
 use crate::error::{Error, Result};
 
 /// A total that values are added to and taken from; `true` when it left its range.
-pub(super) trait Total: Copy + Default + Debug + Send + 'static {
+pub(super) trait Total: ArrowNativeType {
+    /// How a column holds it.
+    type Arrow: ArrowPrimitiveType<Native = Self>;
     fn plus(self, other: Self) -> (Self, bool);
     fn minus(self, other: Self) -> (Self, bool);
 }
 
 macro_rules! integer_total {
-    ($($t:ty),*) => {$(
+    ($($t:ty => $arrow:ty),*) => {$(
         impl Total for $t {
+            type Arrow = $arrow;
             #[inline(always)]
             fn plus(self, other: Self) -> (Self, bool) {
                 self.overflowing_add(other)
@@ -44,8 +49,9 @@ macro_rules! integer_total {
     )*};
 }
 macro_rules! float_total {
-    ($($t:ty),*) => {$(
+    ($($t:ty => $arrow:ty),*) => {$(
         impl Total for $t {
+            type Arrow = $arrow;
             #[inline(always)]
             fn plus(self, other: Self) -> (Self, bool) {
                 (self + other, false)
@@ -57,8 +63,8 @@ macro_rules! float_total {
         }
     )*};
 }
-integer_total!(i64, i128);
-float_total!(f32, f64);
+integer_total!(i64 => Int64Type, i128 => Decimal128Type);
+float_total!(f32 => Float32Type, f64 => Float64Type);
 
 /// Makes a result of a total, a count that is not 0, and the scale that a DECIMAL gains.
 type Finish<S, N> = fn(S, i64, u32) -> Option<N>;
@@ -223,6 +229,25 @@ where
         self.state[group as usize] = (S::default(), 0);
     }
 
+    fn state_columns(&self) -> Vec<StateColumn> {
+        vec![StateColumn::new("total", self.total_type()), StateColumn::new("count", DataType::Int64)]
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let held = || groups.iter().map(|&g| self.state[g as usize]);
+        let totals = PrimitiveArray::<S::Arrow>::from_iter_values(held().map(|s| s.0));
+        let counts = Int64Array::from_iter_values(held().map(|s| s.1));
+        Ok(vec![Arc::new(totals.with_data_type(self.total_type())), Arc::new(counts)])
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let (totals, counts) = (primitive::<S::Arrow>(state, 0)?, primitive::<Int64Type>(state, 1)?);
+        for ((&group, &total), &count) in groups.iter().zip(totals.values()).zip(counts.values()) {
+            self.state[group as usize] = (total, count);
+        }
+        Ok(())
+    }
+
     fn memory(&self) -> usize {
         self.state.capacity() * size_of::<(S, i64)>()
     }
@@ -233,6 +258,17 @@ where
 }
 
 impl<T: ArrowPrimitiveType, S: Total> Sum<T, S> {
+    /// The type of totals in a column; a decimal has the scale of the argument.
+    fn total_type(&self) -> DataType {
+        match (S::Arrow::DATA_TYPE, &self.result) {
+            (DataType::Decimal128(..), DataType::Decimal128(_, scale)) => {
+                DataType::Decimal128(38, *scale - self.gain as i8)
+            }
+            (DataType::Decimal128(..), _) => DataType::Decimal128(38, 0),
+            (t, _) => t,
+        }
+    }
+
     fn add(&mut self, group: u32, (total, count): (S, i64)) -> Result<()> {
         let slot = &mut self.state[group as usize];
         let (sum, over) = slot.0.plus(total);

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
-    Int64Array,
+    Int64Array, PrimitiveArray,
 };
 use arrow::datatypes::{
     DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
 
+use super::state::{StateColumn, primitive};
 use super::{Accumulator, Rows, each_row, only_arg, same_state};
 use crate::error::{Error, Result};
 
@@ -99,6 +100,25 @@ trait Moments: Copy + Default + Send + std::fmt::Debug + 'static {
     fn add(self, value: Self::Value, back: bool) -> Option<Self>;
     fn merge(self, other: Self) -> Option<Self>;
     fn count(self) -> i64;
+    /// Names and types of what it is made of.
+    fn columns() -> Vec<StateColumn>;
+    fn write(all: &[Self]) -> Vec<ArrayRef>;
+    fn read(state: &[ArrayRef]) -> Result<Vec<Self>>;
+}
+
+/// Sums that may need all of 128 bits.
+const WIDE: DataType = DataType::Decimal128(38, 0);
+
+fn wide(values: impl Iterator<Item = i128>) -> ArrayRef {
+    Arc::new(Decimal128Array::from_iter_values(values).with_data_type(WIDE))
+}
+
+fn floats(values: impl Iterator<Item = f64>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(values))
+}
+
+fn counts(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values))
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -124,6 +144,21 @@ impl Moments for Whole {
     }
     fn count(self) -> i64 {
         self.count
+    }
+    fn columns() -> Vec<StateColumn> {
+        let column = StateColumn::new;
+        vec![column("count", DataType::Int64), column("sum", WIDE), column("squares", WIDE)]
+    }
+    fn write(all: &[Self]) -> Vec<ArrayRef> {
+        let each = || all.iter();
+        vec![counts(each().map(|m| m.count)), wide(each().map(|m| m.sum)), wide(each().map(|m| m.squares))]
+    }
+    fn read(state: &[ArrayRef]) -> Result<Vec<Self>> {
+        let counts = primitive::<Int64Type>(state, 0)?.values().iter();
+        let sums = primitive::<Decimal128Type>(state, 1)?.values().iter();
+        let squares = primitive::<Decimal128Type>(state, 2)?.values().iter();
+        let all = counts.zip(sums).zip(squares);
+        Ok(all.map(|((&count, &sum), &squares)| Self { count, sum, squares }).collect())
     }
 }
 
@@ -175,6 +210,32 @@ impl Moments for Real {
     }
     fn count(self) -> i64 {
         self.count
+    }
+    fn columns() -> Vec<StateColumn> {
+        let parts = ["sum", "sum rest", "squares", "squares rest"];
+        let parts = parts.map(|part| StateColumn::new(part, DataType::Float64));
+        std::iter::once(StateColumn::new("count", DataType::Int64)).chain(parts).collect()
+    }
+    fn write(all: &[Self]) -> Vec<ArrayRef> {
+        let each = || all.iter();
+        vec![
+            counts(each().map(|m| m.count)),
+            floats(each().map(|m| m.sum.high)),
+            floats(each().map(|m| m.sum.low)),
+            floats(each().map(|m| m.squares.high)),
+            floats(each().map(|m| m.squares.low)),
+        ]
+    }
+    fn read(state: &[ArrayRef]) -> Result<Vec<Self>> {
+        let counts = primitive::<Int64Type>(state, 0)?;
+        let part = |i: usize| primitive::<Float64Type>(state, i).map(PrimitiveArray::values);
+        let (sum, sum_rest, squares, squares_rest) = (part(1)?, part(2)?, part(3)?, part(4)?);
+        let moments = |(i, &count): (usize, &i64)| Self {
+            count,
+            sum: Double { high: sum[i], low: sum_rest[i] },
+            squares: Double { high: squares[i], low: squares_rest[i] },
+        };
+        Ok(counts.values().iter().enumerate().map(moments).collect())
     }
 }
 
@@ -368,6 +429,21 @@ where
 
     fn reset(&mut self, group: u32) {
         self.groups[group as usize] = M::default();
+    }
+
+    fn state_columns(&self) -> Vec<StateColumn> {
+        M::columns()
+    }
+
+    fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let held: Vec<M> = groups.iter().map(|&g| self.groups[g as usize]).collect();
+        Ok(M::write(&held))
+    }
+
+    fn restore(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
+        let held = M::read(state)?;
+        groups.iter().zip(held).for_each(|(&g, moments)| self.groups[g as usize] = moments);
+        Ok(())
     }
 
     fn memory(&self) -> usize {

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::Message;
+use crate::operator::picture::{self, Event, Rig, Tasks, cuts};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -107,4 +108,55 @@ proptest! {
             prop_assert_eq!(&found, &wanted);
         }
     }
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let rows = prop::collection::vec((any::<bool>(), 0i64..4, 0i64..3), 1..6);
+    let chunk = rows.prop_map(|rows| {
+        let row = |(delete, k, v): &(bool, i64, i64)| {
+            if *delete { format!("-D {k} NULL") } else { format!("+I {k} {v}") }
+        };
+        Event::Rows(rows.iter().map(row).collect::<Vec<_>>().join(", "))
+    });
+    prop::collection::vec(chunk, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_crash_gives_the_same_changes(events in events(), cuts in cuts()) {
+        let input = picture::schema("k n v n");
+        let wanted = Rig::durable(|| operator(true), &input).run(&events, &[]);
+        let mut rig = Rig::durable(|| operator(true), &input);
+        prop_assert_eq!(rig.run(&events, &cuts), wanted);
+        rig.checkpoint();
+        prop_assert_eq!(rig.ledger.rows(ROWS), rig.operator.rows.len());
+    }
+
+    #[test]
+    fn any_number_of_tasks_gives_the_same_changes(events in events(), scales in prop::collection::vec(1usize..4, 1..8)) {
+        let input = picture::schema("k n v n");
+        let wanted = Tasks::new(|| operator(true), &input, &[0]).run(&events, &[1]);
+        prop_assert_eq!(Tasks::new(|| operator(true), &input, &[0]).run(&events, &scales), wanted);
+    }
+}
+
+#[test]
+fn keys_are_new_again_when_they_would_have_been_without_a_crash() {
+    let make = || {
+        let state_ttl = Some(Duration::from_millis(100));
+        let spec = ChangelogNormalizeSpec { keys: vec![0], schema: schema(), emit_before: true, state_ttl };
+        ChangelogNormalize::new(spec).unwrap()
+    };
+    let mut rig = Rig::durable(make, &picture::schema("k n v n"));
+    rig.send("1 1, 2 1");
+    rig.checkpoint();
+    rig.clock.advance(60);
+    // The same row again: nothing changes but when it was written.
+    assert_eq!(rig.sent("2 1"), "");
+    rig.checkpoint();
+    rig.clock.advance(60);
+    rig.crash();
+    assert_eq!(rig.sent("1 2, 2 2"), "+I 1 2, -U 2 1, +U 2 2");
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::operator::cuts;
 use crate::operator::picture::{Rig, apply, schema};
 
 fn rig(keep: Keep, by_time: bool) -> Rig<Deduplicate> {
@@ -122,5 +123,23 @@ proptest! {
         table.sort();
         expected.sort();
         prop_assert_eq!(table, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_cut_changes_nothing(
+        events in cuts::events(0..9, false),
+        cuts in cuts::cuts(),
+        (first, by_time, expires, alone) in any::<(bool, bool, bool, bool)>(),
+    ) {
+        let keep = if first { Keep::First } else { Keep::Last };
+        let spec = DeduplicateSpec {
+            state_ttl: expires.then_some(Duration::from_millis(80)),
+            keys: if alone { vec![] } else { vec![0] },
+            ..spec(keep, by_time)
+        };
+        let (input, keys) = (spec.schema.clone(), spec.keys.clone());
+        cuts::check(&|| Deduplicate::new(spec.clone()).unwrap(), (&input, &keys), &events, &cuts);
     }
 }

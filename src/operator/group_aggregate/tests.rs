@@ -14,6 +14,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::flow::{Mailbox, Message};
 use crate::operator::aggregate::tests::call;
+use crate::operator::picture::{self, Event, Tasks, cuts};
 
 /// Calls over columns `k STRING, n BIGINT`.
 fn over_n(name: &str) -> AggregateCall {
@@ -302,4 +303,106 @@ fn appended_rows_keep_little_state() {
     // Key 8, count 8, sum 16.
     let memory = rig.operator.memory() / 50_000;
     assert!(memory <= 2 * 32 + 64, "{memory} bytes a key");
+}
+
+/// A changelog cut into chunks.
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    (changelog(), prop::collection::vec(1usize..6, 30)).prop_map(|(log, cuts)| {
+        let text: Vec<String> =
+            log.iter().map(|(kind, k, n)| format!("{} k{k} {n}", kind.as_str())).collect();
+        let (mut rest, mut events) = (&text[..], Vec::new());
+        let mut cuts = cuts.into_iter().cycle();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+            events.push(Event::Rows(now.join(", ")));
+            rest = later;
+        }
+        events
+    })
+}
+
+const CALLS: [&str; 6] = ["count", "sum", "min", "array_agg", "first_value", "avg"];
+
+fn make() -> GroupAggregate {
+    let mut spec = spec(&CALLS);
+    spec.calls.push(AggregateCall { distinct: true, display: "DISTINCT".into(), ..over_n("count") });
+    let mut fields = spec.schema.fields().to_vec();
+    fields.push(Arc::new(Field::new("distinct", DataType::Int64, true)));
+    spec.schema = Arc::new(Schema::new(fields));
+    GroupAggregate::new(spec).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_crash_gives_the_same_changes(events in events(), cuts in cuts()) {
+        let input = picture::schema("k s n n");
+        let wanted = picture::Rig::durable(make, &input).run(&events, &[]);
+        let mut rig = picture::Rig::durable(make, &input);
+        prop_assert_eq!(rig.run(&events, &cuts), wanted);
+        rig.checkpoint();
+        prop_assert_eq!(rig.ledger.rows(GROUPS), rig.operator.len());
+    }
+
+    #[test]
+    fn any_number_of_tasks_gives_the_same_changes(events in events(), scales in prop::collection::vec(1usize..4, 1..8)) {
+        let input = picture::schema("k s n n");
+        let wanted = Tasks::new(make, &input, &[0]).run(&events, &[1]);
+        prop_assert_eq!(Tasks::new(make, &input, &[0]).run(&events, &scales), wanted);
+    }
+}
+
+#[test]
+fn a_checkpoint_has_the_keys_that_changed() {
+    let mut rig = picture::Rig::durable(make, &picture::schema("k s n n"));
+    rig.send("a 1, b 2, c 3");
+    rig.checkpoint();
+    rig.send("b 4, -D c 3");
+    let mut snapshot = Snapshot::new(false);
+    rig.operator.snapshot(&mut snapshot).unwrap();
+    let delta = snapshot.into_parts().0.remove(0);
+    assert_eq!((delta.ids, delta.removed), (vec![1], vec![2..3]));
+    let names: Vec<&str> = delta.rows.schema_ref().fields().iter().map(|f| f.name().as_str()).collect();
+    assert_eq!(names[..5], ["k", "rows", "COUNT", "SUM total", "SUM count"]);
+    let cells = delta.rows.columns().iter().map(|c| array_value_to_string(c, 0).unwrap());
+    assert_eq!(cells.take(7).collect::<Vec<_>>().join(" "), "b 2 2 6 2 [2, 4] [1, 1]");
+}
+
+#[test]
+fn one_group_without_keys_comes_back_in_one_task() {
+    let make = || {
+        let mut spec = spec(&["count"]);
+        spec.keys = vec![];
+        spec.schema = Arc::new(Schema::new(vec![Field::new("c", DataType::Int64, true)]));
+        GroupAggregate::new(spec).unwrap()
+    };
+    let mut tasks = Tasks::new(make, &picture::schema("k s n n"), &[]);
+    tasks.event(&Event::Rows("a 1, b 2".into()));
+    tasks.rescale(3);
+    assert_eq!(tasks.event(&Event::Rows("a 1".into())), ["+U 3", "-U 2"]);
+}
+
+#[test]
+fn keys_expire_when_they_would_have_without_a_crash() {
+    let make = || {
+        let state_ttl = Some(Duration::from_millis(100));
+        GroupAggregate::new(GroupAggregateSpec { state_ttl, ..spec(&["count"]) }).unwrap()
+    };
+    let mut rig = picture::Rig::durable(make, &picture::schema("k s n n"));
+    rig.send("a 1, b 1");
+    rig.clock.advance(60);
+    rig.send("b 1");
+    rig.checkpoint();
+    rig.clock.advance(60);
+    rig.crash();
+    assert_eq!(rig.sent("a 1, b 1"), "+I a 1, -U b 2, +U b 3");
+    rig.checkpoint();
+    rig.clock.advance(100);
+    rig.crash();
+    // All others are swept.
+    assert_eq!(rig.sent("c 1"), "+I c 1");
+    assert_eq!(rig.operator.len(), 1);
+    rig.checkpoint();
+    assert_eq!(rig.ledger.rows(GROUPS), 1);
 }

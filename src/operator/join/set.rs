@@ -14,14 +14,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
 
 use super::emit::PIECE;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
-use crate::state::KeyTable;
+use crate::state::{Changed, KeyTable, Restored, Scope, Snapshot, columns};
+
+/// The table of a checkpoint.
+const TABLE: &str = "rows";
 
 /// Which operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd)]
@@ -93,6 +96,7 @@ pub struct SetOperation {
     /// By slot: the chunk that last touched it.
     stamps: Vec<u32>,
     stamp: u32,
+    changed: Changed,
 }
 
 impl SetOperation {
@@ -112,7 +116,29 @@ impl SetOperation {
             touched: Vec::new(),
             stamps: Vec::new(),
             stamp: 0,
+            changed: Changed::default(),
         })
+    }
+
+    /// Columns of the table of a checkpoint: the row, how often it stands left and right, and when it last came.
+    fn table(&self) -> SchemaRef {
+        let row = self.spec.schema.fields().iter().map(|f| f.as_ref().clone());
+        let counts = ["left_count", "right_count"].map(|name| Field::new(name, DataType::Int64, true));
+        let written = self.ttl.map(|_| Field::new("written_at", columns::time_type(), true));
+        columns::schema(row.chain(counts).chain(written))
+    }
+
+    /// Makes room for all slots.
+    fn resize(&mut self, now: i64) {
+        let capacity = self.keys.capacity();
+        if self.counts.len() < capacity {
+            self.counts.resize(capacity, [0; 2]);
+            self.stamps.resize(capacity, 0);
+            if self.ttl.is_some() {
+                self.written.resize(capacity, now);
+                self.queued.resize(capacity, i64::MIN);
+            }
+        }
     }
 
     fn is_expired(&self, slot: u32, now: i64) -> bool {
@@ -136,6 +162,7 @@ impl SetOperation {
                 self.queued[slot as usize] = i64::MIN;
                 self.counts[slot as usize] = [0; 2];
                 self.keys.remove(slot);
+                self.changed.remove(slot);
             }
         }
     }
@@ -170,7 +197,58 @@ impl Operator for SetOperation {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
+        self.changed = Changed::new(context.checkpointed);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let (changed, removed) = self.changed.take();
+        let (slots, removed) = match snapshot.is_full() {
+            true => (self.keys.slots(), Vec::new()),
+            false => (changed, removed),
+        };
+        let mut row = self.keys.take(&slots)?;
+        let width = row.len();
+        for side in 0..2 {
+            let counts = slots.iter().map(|&slot| self.counts[slot as usize][side]);
+            row.push(Arc::new(Int64Array::from_iter_values(counts)) as ArrayRef);
+        }
+        if self.ttl.is_some() {
+            row.push(columns::times(slots.iter().map(|&slot| self.written[slot as usize])));
+        }
+        let rows = RecordBatch::try_new(self.table(), row)?;
+        let ids = slots.into_iter().map(u64::from).collect();
+        snapshot.table(TABLE, Scope::Keyed((0..width).collect()), ids, rows, removed)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let (table, width) = (self.table(), self.spec.schema.fields().len());
+        let mut slots = Vec::new();
+        for piece in state.table(TABLE)? {
+            columns::check(&piece.rows, &table, TABLE)?;
+            let row = piece.rows.columns();
+            self.keys.intern(&row[..width], piece.rows.num_rows(), &mut slots)?;
+            self.resize(0);
+            let left = columns::numbers::<Int64Type>(&row[width])?;
+            let right = columns::numbers::<Int64Type>(&row[width + 1])?;
+            for (row, &slot) in slots.iter().enumerate() {
+                self.counts[slot as usize] = [left[row], right[row]];
+            }
+            if self.ttl.is_some() {
+                for (&slot, &written) in slots.iter().zip(columns::millis(&row[width + 2])?) {
+                    (self.written[slot as usize], self.queued[slot as usize]) = (written, written);
+                    self.queue.push_back((written, slot));
+                }
+            }
+        }
+        self.queue.make_contiguous().sort_unstable();
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        let slots = self.counts.capacity() * 16 + self.stamps.capacity() * 4;
+        let times = (self.written.capacity() + self.queued.capacity()) * 8 + self.queue.capacity() * 16;
+        self.keys.memory() + slots + times + self.changed.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -182,15 +260,7 @@ impl Operator for SetOperation {
         self.sweep(now, chunk.len() + 64);
         let mut slots = std::mem::take(&mut self.slots);
         self.keys.intern(chunk.batch.columns(), chunk.len(), &mut slots)?;
-        let capacity = self.keys.capacity();
-        if self.counts.len() < capacity {
-            self.counts.resize(capacity, [0; 2]);
-            self.stamps.resize(capacity, 0);
-            if self.ttl.is_some() {
-                self.written.resize(capacity, now);
-                self.queued.resize(capacity, i64::MIN);
-            }
-        }
+        self.resize(now);
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 {
             self.stamps.fill(0);
@@ -204,6 +274,7 @@ impl Operator for SetOperation {
                     self.counts[at] = [0; 2];
                 }
                 let [left, right] = self.counts[at];
+                self.changed.mark(slot);
                 self.touched.push((slot, self.spec.kind.times(left, right)));
                 if self.ttl.is_some() {
                     self.written[at] = now;
@@ -233,6 +304,7 @@ impl Operator for SetOperation {
         for &(slot, _) in &self.touched {
             if self.counts[slot as usize] == [0; 2] {
                 self.keys.remove(slot);
+                self.changed.remove(slot);
             }
         }
         Ok(())

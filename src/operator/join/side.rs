@@ -6,19 +6,21 @@
 //! ```
 //! Rows stay in the order in which they came. A row is a number here; its columns are in a
 //! [`RowStore`], and only those that are given out or compared are kept.
+//!
+//! In a checkpoint a side is a table of its rows with their keys, `row_hash`, `matches` and `written_at`, as far as
+//! the side has them. Lists and indices are made again from the rows in the order in which they came.
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
-use arrow::row::{RowConverter, SortField};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array, new_empty_array};
+use arrow::datatypes::{DataType, Field, SchemaRef, UInt32Type, UInt64Type};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::error::{Error, Result};
-use crate::state::RowStore;
+use crate::state::{KeyTable, Restored, RowStore, RowTable, Snapshot, columns, hash_rows};
 
 /// No row, no slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -26,10 +28,10 @@ pub(super) const NONE: u32 = u32::MAX;
 /// Finds a row that equals one that is taken back.
 ///
 /// Rows are compared by a hash of 64 bits over all columns of the input (NULL equals NULL): two different
-/// rows that are alive at the same time share one with a probability of about n² / 2⁶⁵.
+/// rows that are alive at the same time share one with a probability of about n² / 2⁶⁵. The hash is the same in
+/// every process and version, so that it can be kept with the row.
 #[derive(Debug)]
 struct Equality {
-    converter: RowConverter,
     /// By row id.
     hashes: Vec<u64>,
     /// By row id: the next row that equals it.
@@ -40,22 +42,12 @@ struct Equality {
 
 impl Equality {
     fn new(schema: &SchemaRef) -> Result<Self> {
-        let fields = schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
-        let converter = RowConverter::new(fields).map_err(|e| {
+        let none: Vec<ArrayRef> = schema.fields().iter().map(|f| new_empty_array(f.data_type())).collect();
+        hash_rows(&none, 0, &mut Vec::new()).map_err(|e| {
             Error::unsupported("a column of this type cannot stand in a changing input of a join")
-                .with_detail(e.to_string())
+                .with_detail(e.message().to_string())
         })?;
-        Ok(Self { converter, hashes: Vec::new(), same: Vec::new(), table: HashTable::new() })
-    }
-
-    /// The same value in every process, so that it can be kept with the row.
-    fn hash(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
-        if columns.is_empty() {
-            return Ok(vec![0; rows]);
-        }
-        let encoded = self.converter.convert_columns(columns)?;
-        let hasher = foldhash::quality::FixedState::default();
-        Ok(encoded.iter().map(|row| hasher.hash_one(row.data())).collect())
+        Ok(Self { hashes: Vec::new(), same: Vec::new(), table: HashTable::new() })
     }
 
     fn insert(&mut self, id: u32, hash: u64) {
@@ -132,12 +124,20 @@ struct Associations {
 struct Ages {
     ttl: i64,
     written: Vec<i64>,
-    /// The slot of a row; [`NONE`] where the row is gone.
-    slot: Vec<u32>,
     /// Rows by the time at which they were queued. A row that was written since then is queued again when
     /// its turn comes.
     queue: VecDeque<(i64, u32)>,
     queued: Vec<i64>,
+}
+
+/// How a side is written into checkpoints.
+#[derive(Debug)]
+struct Checkpointed {
+    table: RowTable,
+    /// Where each key column is: in the rows, or else among the columns beside them.
+    keys: Vec<Result<usize, usize>>,
+    /// Keys that are not among the kept columns, as positions in the key.
+    extra: Vec<usize>,
 }
 
 /// How an input of a join keeps its rows.
@@ -152,11 +152,14 @@ pub(super) struct Side {
     /// Empty where rows never go.
     prev: Vec<u32>,
     removable: bool,
+    /// By row id, where something needs it: the slot of a row; [`NONE`] where the row is gone.
+    slot_of: Option<Vec<u32>>,
     equality: Option<Equality>,
     associations: Option<Associations>,
     ages: Option<Ages>,
     /// Rows that are gone, but keep their ids until the chunk is done.
     dead: Vec<u32>,
+    checkpointed: Option<Checkpointed>,
 }
 
 /// What a side has to be able to do.
@@ -180,7 +183,6 @@ impl Side {
         let ages = spec.ttl.map(|ttl| Ages {
             ttl: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX),
             written: Vec::new(),
-            slot: Vec::new(),
             queue: VecDeque::new(),
             queued: Vec::new(),
         });
@@ -192,11 +194,112 @@ impl Side {
             next: Vec::new(),
             prev: Vec::new(),
             removable: spec.changes || ages.is_some(),
+            slot_of: ages.is_some().then(Vec::new),
             equality: spec.changes.then(|| Equality::new(&spec.schema)).transpose()?,
             associations: spec.counts.then(Associations::default),
             ages,
             dead: Vec::new(),
+            checkpointed: None,
         })
+    }
+
+    /// Notes from now on what changes, for checkpoints: the side is a table of this name, for an input with
+    /// these columns, the keys among them. `keyed`: the input is exchanged by the keys.
+    pub(super) fn track(&mut self, name: &'static str, schema: &SchemaRef, keys: &[usize], keyed: bool) {
+        self.rows.track();
+        self.slot_of.get_or_insert_default();
+        let width = self.stored.len();
+        let (mut extra, mut beside, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, &key) in keys.iter().enumerate() {
+            places.push(match self.position(key) {
+                Some(at) => Ok(at),
+                None => {
+                    extra.push(number);
+                    beside.push(schema.field(key).clone());
+                    Err(extra.len() - 1)
+                }
+            });
+        }
+        if self.equality.is_some() {
+            beside.push(Field::new("row_hash", DataType::UInt64, true));
+        }
+        if self.associations.is_some() {
+            beside.push(Field::new("matches", DataType::UInt32, true));
+        }
+        if self.ages.is_some() {
+            beside.push(Field::new("written_at", columns::time_type(), true));
+        }
+        let scope = places.iter().map(|place| place.unwrap_or_else(|extra| width + extra));
+        let scope = if keyed { scope.collect() } else { Vec::new() };
+        let table = RowTable::new(name, self.rows.schema(), beside, scope);
+        self.checkpointed = Some(Checkpointed { table, keys: places, extra });
+    }
+
+    /// Adds rows to a snapshot.
+    pub(super) fn snapshot(&mut self, keys: &KeyTable, snapshot: &mut Snapshot) -> Result<()> {
+        let Some(checkpointed) = &self.checkpointed else { return Ok(()) };
+        let slots = self.slot_of.as_deref().unwrap_or_default();
+        let (equality, associations, ages) = (&self.equality, &self.associations, &self.ages);
+        checkpointed.table.write(&mut self.rows, snapshot, |ids| {
+            let mut beside: Vec<ArrayRef> = Vec::new();
+            if !checkpointed.extra.is_empty() {
+                let slots: Vec<u32> = ids.iter().map(|&id| slots[id as usize]).collect();
+                let parts = keys.take(&slots)?;
+                beside.extend(checkpointed.extra.iter().map(|&part| parts[part].clone()));
+            }
+            if let Some(e) = equality {
+                let hashes = ids.iter().map(|&id| e.hashes[id as usize]);
+                beside.push(Arc::new(UInt64Array::from_iter_values(hashes)));
+            }
+            if let Some(a) = associations {
+                let counts = ids.iter().map(|&id| a.count[id as usize]);
+                beside.push(Arc::new(UInt32Array::from_iter_values(counts)));
+            }
+            if let Some(a) = ages {
+                beside.push(columns::times(ids.iter().map(|&id| a.written[id as usize])));
+            }
+            Ok(beside)
+        })
+    }
+
+    /// Takes rows back. `each` is told the key columns and slots of rows.
+    pub(super) fn restore(
+        &mut self,
+        keys: &mut KeyTable,
+        restored: &mut Restored,
+        mut each: impl FnMut(&[ArrayRef], &[u32]),
+    ) -> Result<()> {
+        let Some(checkpointed) = self.checkpointed.take() else { return Ok(()) };
+        let (mut slots, mut ids) = (Vec::new(), Vec::new());
+        for taken in checkpointed.table.read(restored)? {
+            let taken = taken?;
+            let parts = checkpointed.keys.iter().map(|place| match *place {
+                Ok(at) => taken.rows.column(at).clone(),
+                Err(extra) => taken.beside[extra].clone(),
+            });
+            let parts: Vec<ArrayRef> = parts.collect();
+            keys.intern(&parts, taken.rows.num_rows(), &mut slots)?;
+            self.resize(keys.capacity());
+            each(&parts, &slots);
+            let mut beside = taken.beside[checkpointed.extra.len()..].iter();
+            let mut next = |wanted: bool| if wanted { beside.next() } else { None };
+            let hashes = next(self.equality.is_some()).map(columns::numbers::<UInt64Type>).transpose()?;
+            let counts = next(self.associations.is_some()).map(columns::numbers::<UInt32Type>).transpose()?;
+            let written = next(self.ages.is_some()).map(columns::millis).transpose()?;
+            ids.clear();
+            self.push_stored(&taken.rows, &mut ids)?;
+            for (row, &id) in ids.iter().enumerate() {
+                self.link(id, slots[row], hashes.map(|h| h[row]), written.map_or(0, |w| w[row]));
+                if let Some(counts) = counts {
+                    self.set_count(id, counts[row]);
+                }
+            }
+        }
+        if let Some(ages) = &mut self.ages {
+            ages.queue.make_contiguous().sort_by_key(|(queued, _)| *queued);
+        }
+        self.checkpointed = Some(checkpointed);
+        Ok(())
     }
 
     /// The kept rows.
@@ -253,13 +356,22 @@ impl Side {
 
     /// Hashes of rows of the input, if rows may be taken back.
     pub(super) fn hashes(&self, batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
-        self.equality.as_ref().map(|e| e.hash(batch.columns(), batch.num_rows())).transpose()
+        if self.equality.is_none() {
+            return Ok(None);
+        }
+        let mut hashes = Vec::new();
+        hash_rows(batch.columns(), batch.num_rows(), &mut hashes)?;
+        Ok(Some(hashes))
     }
 
     /// Keeps rows; they belong to no key yet.
     pub(super) fn push(&mut self, batch: &RecordBatch, ids: &mut Vec<u32>) -> Result<()> {
+        self.push_stored(&batch.project(&self.stored)?, ids)
+    }
+
+    fn push_stored(&mut self, batch: &RecordBatch, ids: &mut Vec<u32>) -> Result<()> {
         let first = ids.len();
-        self.rows.push(&batch.project(&self.stored)?, ids)?;
+        self.rows.push(batch, ids)?;
         let most = ids[first..].iter().max().map_or(0, |&m| m as usize + 1);
         if self.next.len() < most {
             self.next.resize(most, NONE);
@@ -273,7 +385,9 @@ impl Side {
             if let Some(a) = &mut self.ages {
                 a.written.resize(most, 0);
                 a.queued.resize(most, 0);
-                a.slot.resize(most, NONE);
+            }
+            if let Some(slots) = &mut self.slot_of {
+                slots.resize(most, NONE);
             }
         }
         Ok(())
@@ -301,8 +415,10 @@ impl Side {
         if let Some(a) = &mut self.ages {
             a.written[row as usize] = now;
             a.queued[row as usize] = now;
-            a.slot[row as usize] = slot;
             a.queue.push_back((now, row));
+        }
+        if let Some(slots) = &mut self.slot_of {
+            slots[row as usize] = slot;
         }
     }
 
@@ -324,8 +440,8 @@ impl Side {
             NONE => self.tails[slot as usize] = before,
             after => self.prev[after as usize] = before,
         }
-        if let Some(a) = &mut self.ages {
-            a.slot[row as usize] = NONE;
+        if let Some(slots) = &mut self.slot_of {
+            slots[row as usize] = NONE;
         }
         self.dead.push(row);
     }
@@ -347,7 +463,7 @@ impl Side {
                 return;
             }
             ages.queue.pop_front();
-            let slot = ages.slot[row as usize];
+            let slot = self.slot_of.as_ref().map_or(NONE, |slots| slots[row as usize]);
             if slot == NONE || ages.queued[row as usize] != queued {
                 continue;
             }
@@ -397,8 +513,10 @@ impl Side {
     pub(super) fn associate(&mut self, row: u32, more: bool, now: i64) -> Option<u32> {
         if let Some(a) = &mut self.ages {
             a.written[row as usize] = now;
+            self.rows.touch(row);
         }
         let a = self.associations.as_mut()?;
+        self.rows.touch(row);
         let count = &mut a.count[row as usize];
         let before = *count;
         *count = if more { before.saturating_add(1) } else { before.saturating_sub(1) };
@@ -418,11 +536,12 @@ impl Side {
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        let numbers = self.heads.capacity() * 2 + self.next.capacity() + self.prev.capacity();
+        let slots = self.slot_of.as_ref().map_or(0, Vec::capacity);
+        let numbers = self.heads.capacity() * 2 + self.next.capacity() + self.prev.capacity() + slots;
         let equality =
             self.equality.as_ref().map_or(0, |e| e.hashes.capacity() * 12 + e.table.capacity() * 5);
         let counts = self.associations.as_ref().map_or(0, |a| a.count.capacity() * 8);
-        let ages = self.ages.as_ref().map_or(0, |a| a.written.capacity() * 20 + a.queue.capacity() * 16);
+        let ages = self.ages.as_ref().map_or(0, |a| a.written.capacity() * 16 + a.queue.capacity() * 16);
         self.rows.memory() + numbers * 4 + equality + counts + ages
     }
 }

@@ -6,19 +6,24 @@
 //!  right ──> [12:00, 12:05) rows         ┘ ──> join once, append, forget
 //! ```
 //! Nothing that comes out is ever taken back. A row whose window has ended is late and dropped.
+//!
+//! Windows have numbers, and rows of a side of a window have theirs in the order of arrival: both make the id of a
+//! row in a checkpoint. A snapshot takes what has come since the last one from the end of each window.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{JoinSpec, RegularJoin};
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Kinds, Message, Operator, Output, Watermark};
+use crate::flow::{Chunk, Kinds, Message, Operator, OperatorContext, Output, Watermark};
 use crate::operator::window::WindowSpec;
 use crate::operator::window::zone::WindowClock;
+use crate::state::{Piece, Restored, Scope, Snapshot, columns, in_order, with_schema};
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 /// Rows of a piece that is not worth another copy.
 const PIECE_ROWS: usize = 8192;
@@ -34,11 +39,43 @@ pub struct WindowJoinSpec {
     pub window: WindowSpec,
 }
 
+/// Tables of a checkpoint, by input.
+const TABLES: [&str; 2] = ["left", "right"];
+
+/// The watermark up to which windows were given out.
+const WATERMARK: &str = "watermark";
+
 /// Rows of one window.
 #[derive(Debug)]
 struct Window {
+    number: u64,
     sides: [Vec<RecordBatch>; 2],
+    /// How many rows of each side are in a snapshot.
+    saved: [usize; 2],
     ingest: Instant,
+}
+
+impl Window {
+    /// Id of the first row in a checkpoint.
+    fn first(&self) -> u64 {
+        self.number << 32
+    }
+
+    /// Rows of a side that are not in a snapshot, or all; from now on they are.
+    fn save(&mut self, input: usize, full: bool, rows: &mut Vec<RecordBatch>, ids: &mut Vec<u64>) {
+        let from = if full { 0 } else { self.saved[input] };
+        let mut skip = from;
+        for piece in &self.sides[input] {
+            let skipped = skip.min(piece.num_rows());
+            skip -= skipped;
+            if skipped < piece.num_rows() {
+                rows.push(piece.slice(skipped, piece.num_rows() - skipped));
+            }
+        }
+        let count = self.sides[input].iter().map(RecordBatch::num_rows).sum();
+        ids.extend((from..count).map(|row| self.first() + row as u64));
+        self.saved[input] = count;
+    }
 }
 
 /// Joins the rows of two inputs that have a window in common.
@@ -50,6 +87,11 @@ pub struct WindowJoin {
     windows: BTreeMap<(i64, i64), Window>,
     watermark: i64,
     late: u64,
+    /// Windows there have been.
+    opened: u64,
+    /// By input: ids of rows in a snapshot whose windows have come out since.
+    gone: [Vec<Range<u64>>; 2],
+    checkpointed: bool,
 }
 
 impl WindowJoin {
@@ -61,7 +103,28 @@ impl WindowJoin {
         // Faults of the specification show here, not with the first window.
         RegularJoin::new(spec.join.clone())?;
         let clock = WindowClock::new(&spec.window)?;
-        Ok(Self { spec, clock, windows: BTreeMap::new(), watermark: i64::MIN, late: 0 })
+        Ok(Self {
+            spec,
+            clock,
+            windows: BTreeMap::new(),
+            watermark: i64::MIN,
+            late: 0,
+            opened: 0,
+            gone: [Vec::new(), Vec::new()],
+            checkpointed: false,
+        })
+    }
+
+    fn input(&self, input: usize) -> &SchemaRef {
+        if input == 0 { &self.spec.join.left.schema } else { &self.spec.join.right.schema }
+    }
+
+    /// Columns by which an input is exchanged.
+    fn exchanged(&self, input: usize) -> Vec<usize> {
+        let join = &self.spec.join;
+        let keys = if input == 0 { &join.left.keys } else { &join.right.keys };
+        let keys: &[usize] = if join.null_aware { &[] } else { keys };
+        [keys, &[self.spec.window_end[input]]].concat()
     }
 
     /// The ends of the windows of rows.
@@ -80,16 +143,33 @@ impl WindowJoin {
         Ok(column.as_primitive::<TimestampMillisecondType>().values().to_vec())
     }
 
+    /// Adds rows to their windows.
+    fn add_all(&mut self, input: usize, batch: RecordBatch, ingest: Instant) -> Result<()> {
+        let ends = self.ends(input, &batch)?;
+        if ends.iter().all(|e| *e == ends[0]) {
+            return self.add(input, ends[0], batch, ingest);
+        }
+        let mut rows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for (row, end) in ends.iter().enumerate() {
+            rows.entry(*end).or_default().push(row as u32);
+        }
+        for (end, rows) in rows {
+            self.add(input, end, take_record_batch(&batch, &UInt32Array::from(rows))?, ingest)?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, input: usize, end: i64, batch: RecordBatch, ingest: Instant) -> Result<()> {
         let closes = self.clock.completed(end.saturating_sub(1));
         if closes <= self.watermark {
             self.late += batch.num_rows() as u64;
             return Ok(());
         }
-        let window = self
-            .windows
-            .entry((closes, end))
-            .or_insert_with(|| Window { sides: [Vec::new(), Vec::new()], ingest });
+        let opened = &mut self.opened;
+        let window = self.windows.entry((closes, end)).or_insert_with(|| {
+            *opened += 1;
+            Window { number: *opened - 1, sides: [Vec::new(), Vec::new()], saved: [0; 2], ingest }
+        });
         window.ingest = window.ingest.min(ingest);
         let pieces = &mut window.sides[input];
         pieces.push(batch);
@@ -111,6 +191,11 @@ impl WindowJoin {
                 break;
             }
             let window = entry.remove();
+            for (gone, saved) in self.gone.iter_mut().zip(window.saved) {
+                if self.checkpointed && saved > 0 {
+                    gone.push(window.first()..window.first() + saved as u64);
+                }
+            }
             let mut join = RegularJoin::new(self.spec.join.clone())?;
             join.batch = true;
             join.join_once(&window.sides[0], &window.sides[1], window.ingest, out)?;
@@ -128,6 +213,53 @@ impl Operator for WindowJoin {
         self.late
     }
 
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.checkpointed = context.checkpointed;
+        Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let full = snapshot.is_full();
+        for (input, table) in TABLES.into_iter().enumerate() {
+            let (mut rows, mut ids) = (Vec::new(), Vec::new());
+            for window in self.windows.values_mut() {
+                window.save(input, full, &mut rows, &mut ids);
+            }
+            let mut removed = std::mem::take(&mut self.gone[input]);
+            if full {
+                removed.clear();
+            }
+            removed.sort_unstable_by_key(|range| range.start);
+            let schema = self.input(input);
+            let rows = concat_batches(schema, &rows)?;
+            let names = columns::schema(schema.fields().iter().map(|f| f.as_ref().clone()));
+            let rows = with_schema(&names, rows.columns(), rows.num_rows())?;
+            snapshot.table(table, Scope::Keyed(self.exchanged(input)), ids, rows, removed)?;
+        }
+        snapshot.value(WATERMARK, self.watermark)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let ingest = Instant::now();
+        for (input, table) in TABLES.into_iter().enumerate() {
+            let schema = self.input(input).clone();
+            let order = |piece: &Piece| Ok(piece.ids.iter().map(|&id| (piece.origin, id)).collect());
+            for rows in in_order(table, state, &schema, order)? {
+                let rows = rows?;
+                self.add_all(input, with_schema(&schema, rows.columns(), rows.num_rows())?, ingest)?;
+            }
+        }
+        // The rows are none that would be late.
+        let watermarks = state.values::<i64>(WATERMARK)?;
+        self.watermark = watermarks.into_iter().fold(self.watermark, i64::max);
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        let pieces = self.windows.values().flat_map(|w| w.sides.iter().flatten());
+        pieces.map(RecordBatch::get_array_memory_size).sum()
+    }
+
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
         self.chunk_at(0, chunk, out)
     }
@@ -141,19 +273,7 @@ impl Operator for WindowJoin {
         {
             return Err(Error::internal("an update reached a window join"));
         }
-        let ends = self.ends(input, &chunk.batch)?;
-        if ends.iter().all(|e| *e == ends[0]) {
-            return self.add(input, ends[0], chunk.batch, chunk.ingest);
-        }
-        let mut rows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        for (row, end) in ends.iter().enumerate() {
-            rows.entry(*end).or_default().push(row as u32);
-        }
-        for (end, rows) in rows {
-            let batch = take_record_batch(&chunk.batch, &UInt32Array::from(rows))?;
-            self.add(input, end, batch, chunk.ingest)?;
-        }
-        Ok(())
+        self.add_all(input, chunk.batch, chunk.ingest)
     }
 
     fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Rows that wait for answers, with the signals that came between them.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -17,6 +18,15 @@ pub(super) struct RowRef {
     pub(super) seq: u64,
     /// Row in its chunk.
     pub(super) row: u32,
+}
+
+/// When the rows of a chunk came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    /// Number of the first row; the others follow it.
+    pub(super) position: u64,
+    /// The last watermark before them.
+    pub(super) watermark: Option<i64>,
 }
 
 /// What is known about one held row.
@@ -46,6 +56,7 @@ pub(super) struct Held {
     pub(super) cells: Vec<Cell>,
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) taken_in: Instant,
+    pub(super) arrival: Arrival,
     /// All rows before it are gone.
     head: usize,
     /// Rows that are not gone.
@@ -59,15 +70,50 @@ impl Held {
         cells: Vec<Cell>,
         snapshot: Option<Arc<Snapshot>>,
         taken_in: Instant,
+        arrival: Arrival,
     ) -> Self {
         let left = cells.len();
-        Self { chunk, keys, cells, snapshot, taken_in, head: 0, left }
+        Self { chunk, keys, cells, snapshot, taken_in, arrival, head: 0, left }
+    }
+
+    /// Rows that are not gone, ascending.
+    pub(super) fn rows(&self) -> Rows<'_> {
+        let after = self.cells.len() - self.head;
+        if after == self.left {
+            return Rows::Range(self.head..self.cells.len());
+        }
+        Rows::Some { cells: &self.cells, head: self.head }
     }
 
     /// Rows without an answer.
     pub(super) fn waiting(&self) -> impl Iterator<Item = u32> + '_ {
         let waiting = self.cells.iter().enumerate().filter(|(_, c)| matches!(c, Cell::Waiting));
         waiting.map(|(row, _)| row as u32)
+    }
+}
+
+/// Rows of a chunk that are not gone.
+pub(super) enum Rows<'a> {
+    /// Next to each other.
+    Range(Range<usize>),
+    Some {
+        cells: &'a [Cell],
+        head: usize,
+    },
+}
+
+impl Rows<'_> {
+    pub(super) fn for_each(&self, mut f: impl FnMut(usize)) {
+        match self {
+            Rows::Range(range) => range.clone().for_each(f),
+            Rows::Some { cells, head } => {
+                for (row, cell) in cells.iter().enumerate().skip(*head) {
+                    if !matches!(cell, Cell::Emitted) {
+                        f(row);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -107,6 +153,14 @@ impl Queue {
             Item::Rows(held) => Some(held),
             _ => None,
         }
+    }
+
+    /// Held chunks in order.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = &Held> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Rows(held) => Some(held.as_ref()),
+            _ => None,
+        })
     }
 
     /// Whether rows may be emitted as soon as they are resolved: nothing is held that they must not overtake.

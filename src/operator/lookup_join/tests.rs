@@ -71,6 +71,7 @@ fn spec(lookup: Arc<Lookup>) -> LookupJoinSpec {
         left_outer: false,
         left_projection: vec![0, 1],
         schema: Arc::new(schema),
+        left: chunk(&["a 1"]).batch.schema(),
         memory: None,
     }
 }

@@ -12,19 +12,19 @@ use crate::error::{Error, Result};
 
 /// Counters for ROW_NUMBER, RANK and DENSE_RANK of one partition.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counter {
-    rows: i64,
-    instants: i64,
+pub(super) struct Counter {
+    pub(super) rows: i64,
+    pub(super) instants: i64,
 }
 
 /// All calls of an OVER, with their state by slot.
 #[derive(Debug)]
 pub(super) struct Calls {
     calls: Vec<OverCall>,
-    frames: Frames,
-    lags: Vec<Lag>,
-    counters: Vec<Counter>,
-    counts: bool,
+    pub(super) frames: Frames,
+    pub(super) lags: Vec<Lag>,
+    pub(super) counters: Vec<Counter>,
+    pub(super) counts: bool,
     layout: Layout,
 }
 

@@ -18,28 +18,28 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::Frame;
 use super::layout::Layout;
+use super::trail::Trail;
 use crate::error::{Error, Result};
-use crate::operator::aggregate::{Accumulator, AggregateCall, Rows};
-use crate::state::RowStore;
+use crate::operator::aggregate::{Accumulator, AggregateCall, Rows, StateColumn};
 
 /// An aggregate and its state by slot.
 #[derive(Debug)]
-struct Aggregate {
-    call: AggregateCall,
-    state: Box<dyn Accumulator>,
+pub(super) struct Aggregate {
+    pub(super) call: AggregateCall,
+    pub(super) state: Box<dyn Accumulator>,
+    /// It holds as much as its frame, and is made anew from the rows in it.
+    pub(super) follows: bool,
 }
 
 /// All aggregates of an OVER.
 #[derive(Debug)]
 pub(super) struct Frames {
     frame: Frame,
-    aggregates: Vec<Aggregate>,
+    pub(super) aggregates: Vec<Aggregate>,
     /// Sliding frames: the arguments of the rows in them, then the filters.
-    store: Option<RowStore>,
+    pub(super) trail: Option<Trail>,
     /// Rows in the frame of each partition, with their times.
-    inside: Vec<VecDeque<(i64, u32)>>,
-    /// Rows that a reset let go.
-    free: Vec<u32>,
+    pub(super) inside: Vec<VecDeque<(i64, u32)>>,
 }
 
 /// The arguments of all calls over some rows.
@@ -108,21 +108,24 @@ impl Frames {
         let slides = matches!(frame, Frame::Rows(_) | Frame::Range(_));
         let mut aggregates = Vec::with_capacity(calls.len());
         for call in calls {
-            aggregates.push(Aggregate { state: call.accumulator(slides)?, call });
+            let state = call.accumulator(slides)?;
+            let is_list = |c: &StateColumn| matches!(c.data_type, DataType::List(_));
+            let follows = slides && state.state_columns().iter().any(is_list);
+            aggregates.push(Aggregate { call, state, follows });
         }
         let arguments = aggregates.iter().flat_map(|a| &a.call.arg_types).cloned();
         let filters = aggregates.iter().filter(|a| a.call.filter.is_some()).map(|_| DataType::Boolean);
         let fields = arguments.chain(filters).enumerate();
         let schema = Schema::new(fields.map(|(i, t)| Field::new(i.to_string(), t, true)).collect::<Vec<_>>());
-        let store = (slides && !aggregates.is_empty()).then(|| RowStore::new(Arc::new(schema)));
-        Ok(Self { frame, aggregates, store, inside: Vec::new(), free: Vec::new() })
+        let trail = (slides && !aggregates.is_empty()).then(|| Trail::new(Arc::new(schema)));
+        Ok(Self { frame, aggregates, trail, inside: Vec::new() })
     }
 
     pub(super) fn resize(&mut self, slots: usize) {
         for aggregate in &mut self.aggregates {
             aggregate.state.resize(slots);
         }
-        if self.store.is_some() {
+        if self.trail.is_some() {
             self.inside.resize_with(slots, VecDeque::new);
         }
     }
@@ -132,15 +135,34 @@ impl Frames {
         for aggregate in &mut self.aggregates {
             aggregate.state.reset(slot);
         }
-        if let Some(inside) = self.inside.get_mut(slot as usize) {
-            self.free.extend(inside.drain(..).map(|r| r.1));
+        if let (Some(inside), Some(trail)) = (self.inside.get_mut(slot as usize), &mut self.trail) {
+            inside.drain(..).for_each(|row| trail.leave(row.1));
         }
     }
 
     pub(super) fn memory(&self) -> usize {
         let states: usize = self.aggregates.iter().map(|a| a.state.memory()).sum();
         let inside: usize = self.inside.iter().map(|q| q.capacity() * size_of::<(i64, u32)>()).sum();
-        states + inside + self.store.as_ref().map_or(0, RowStore::memory)
+        states + inside + self.trail.as_ref().map_or(0, Trail::memory)
+    }
+
+    /// Adds the arguments of rows that are in their frames again to the aggregates that follow from them.
+    pub(super) fn follow(&mut self, slots: &[u32], rows: &RecordBatch) -> Result<()> {
+        let mut columns = rows.columns().iter();
+        let counts: Vec<usize> = self.aggregates.iter().map(|a| a.call.arg_types.len()).collect();
+        let args: Vec<Vec<ArrayRef>> =
+            counts.iter().map(|&count| columns.by_ref().take(count).cloned().collect()).collect();
+        for (aggregate, args) in self.aggregates.iter_mut().zip(args) {
+            let selected = match &aggregate.call.filter {
+                Some(_) => columns.next().map(flags).transpose()?,
+                None => None,
+            };
+            if aggregate.follows {
+                let rows = Rows { selected: selected.as_deref(), retracted: None };
+                aggregate.state.update(slots, &args, rows)?;
+            }
+        }
+        Ok(())
     }
 
     /// One column a call, with one result a row of the batch.
@@ -223,8 +245,8 @@ impl Frames {
                 _ => concat(&parts)?,
             });
         }
-        if let Some(store) = &mut self.store {
-            leaving.ids.iter().try_for_each(|&id| store.free(id))?;
+        if let Some(trail) = &mut self.trail {
+            leaving.ids.iter().try_for_each(|&id| trail.free(id))?;
         }
         // Back into the order of the batch, peers with the result of their unit.
         let mut back = vec![0u32; order.len()];
@@ -243,12 +265,10 @@ impl Frames {
         times: &[i64],
         starts: &[usize],
     ) -> Result<(Leaving, Option<RecordBatch>)> {
-        let Some(store) = &mut self.store else { return Ok((Leaving::default(), None)) };
-        for id in std::mem::take(&mut self.free) {
-            store.free(id)?;
-        }
+        let Some(trail) = &mut self.trail else { return Ok((Leaving::default(), None)) };
+        trail.free_left()?;
         let mut ids = Vec::with_capacity(slots.len());
-        store.push(&arguments.batch(slots.len(), store.schema())?, &mut ids)?;
+        trail.push(&arguments.batch(slots.len(), trail.store().schema())?, &mut ids)?;
         let mut leaving = Leaving::default();
         leaving.starts.push(0);
         for round in starts.windows(2) {
@@ -274,7 +294,7 @@ impl Frames {
             }
             leaving.starts.push(leaving.ids.len());
         }
-        let kept = store.take(&leaving.ids)?;
+        let kept = trail.store().take(&leaving.ids)?;
         Ok((leaving, Some(kept)))
     }
 }

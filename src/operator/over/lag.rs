@@ -12,8 +12,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::layout::Layout;
+use super::trail::Trail;
 use crate::error::Result;
-use crate::state::RowStore;
 
 /// One LAG call over all partitions.
 #[derive(Debug)]
@@ -21,12 +21,10 @@ pub(super) struct Lag {
     value: Arc<dyn PhysicalExpr>,
     offset: usize,
     default: Option<Arc<dyn PhysicalExpr>>,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     /// The last values of each partition, at most `offset`.
-    store: RowStore,
-    history: Vec<VecDeque<u32>>,
-    /// Values that a reset let go.
-    free: Vec<u32>,
+    pub(super) trail: Trail,
+    pub(super) history: Vec<VecDeque<u32>>,
 }
 
 impl Lag {
@@ -37,8 +35,8 @@ impl Lag {
         input: &SchemaRef,
     ) -> Result<Self> {
         let schema = Arc::new(Schema::new(vec![Field::new("value", value.data_type(input)?, true)]));
-        let store = RowStore::new(schema.clone());
-        Ok(Self { value, offset, default, schema, store, history: Vec::new(), free: Vec::new() })
+        let trail = Trail::new(schema.clone());
+        Ok(Self { value, offset, default, schema, trail, history: Vec::new() })
     }
 
     pub(super) fn resize(&mut self, slots: usize) {
@@ -46,14 +44,12 @@ impl Lag {
     }
 
     pub(super) fn reset(&mut self, slot: u32) {
-        self.free.extend(self.history[slot as usize].drain(..));
+        self.history[slot as usize].drain(..).for_each(|id| self.trail.leave(id));
     }
 
     /// One value a row of the batch.
     pub(super) fn compute(&mut self, batch: &RecordBatch, layout: &Layout) -> Result<ArrayRef> {
-        for id in std::mem::take(&mut self.free) {
-            self.store.free(id)?;
-        }
+        self.trail.free_left()?;
         let rows = batch.num_rows();
         let values = self.value.evaluate(batch)?.into_array(rows)?;
         let defaults = match &self.default {
@@ -93,14 +89,12 @@ impl Lag {
             remembered.extend(&run.rows[run.rows.len() - fresh..]);
             owners.extend(std::iter::repeat_n(run.slot, fresh));
         }
-        let before = self.store.take(&kept)?;
+        let before = self.trail.store().take(&kept)?;
         let result = interleave(&[before.column(0).as_ref(), values.as_ref(), defaults.as_ref()], &found)?;
-        for id in dropped {
-            self.store.free(id)?;
-        }
+        dropped.into_iter().try_for_each(|id| self.trail.free(id))?;
         let fresh = take(&values, &UInt32Array::from(remembered), None)?;
         let mut ids = Vec::with_capacity(fresh.len());
-        self.store.push(&RecordBatch::try_new(self.schema.clone(), vec![fresh])?, &mut ids)?;
+        self.trail.push(&RecordBatch::try_new(self.schema.clone(), vec![fresh])?, &mut ids)?;
         for (slot, id) in owners.into_iter().zip(ids) {
             self.history[slot as usize].push_back(id);
         }
@@ -108,6 +102,6 @@ impl Lag {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.store.memory() + self.history.capacity() * size_of::<VecDeque<u32>>()
+        self.trail.memory() + self.history.capacity() * size_of::<VecDeque<u32>>()
     }
 }

@@ -7,6 +7,9 @@
 //! ```
 //! The rows of a partition are kept in their order with the results that were emitted. A partition that a
 //! chunk touches is computed anew, once a chunk, and what differs is emitted.
+//!
+//! In a checkpoint each row has the results that were emitted with it: they are what has to be taken back, even by a
+//! job whose functions compute something else.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,8 +23,9 @@ use super::{Frame, OverOrder, OverSpec};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
-use crate::operator::ranking::{RankFunction, Ranking, SortKeys, key_of};
-use crate::state::{Expiry, KeyTable, RowStore};
+use crate::operator::partitions::Partitions;
+use crate::operator::ranking::{PutBack, RankFunction, Ranking, SortKeys, key_of};
+use crate::state::{Expiry, KeyTable, Restored, RowStore, Snapshot};
 
 /// No result yet.
 const NONE: u32 = u32::MAX;
@@ -39,6 +43,8 @@ pub struct OrderedOver {
     result_of: Vec<u32>,
     whole: RowConverter,
     expiry: Option<Expiry>,
+    /// When partitions were written.
+    written: Partitions,
     clock: Option<Arc<dyn Clock>>,
     slots: Vec<u32>,
     is_touched: Vec<bool>,
@@ -85,6 +91,7 @@ impl OrderedOver {
             results: RowStore::new(added),
             result_of: Vec::new(),
             expiry: Expiry::new(spec.state_ttl),
+            written: Partitions::new(&spec.input, &spec.partition),
             clock: None,
             slots: Vec::new(),
             is_touched: Vec::new(),
@@ -107,10 +114,12 @@ impl OrderedOver {
         }
         for &slot in &self.slots {
             expiry.touch(slot, now);
+            self.written.changed.mark(slot);
         }
         for slot in expiry.sweep(now) {
             self.ranking.clear(slot);
             self.keys.remove(slot);
+            self.written.changed.remove(slot);
         }
         self.free_results()?;
         self.ranking.forget()
@@ -172,6 +181,7 @@ impl OrderedOver {
         for (&i, &id) in fresh.iter().zip(&ids) {
             let (entry, row) = (entries[i as usize], rows[i as usize]);
             let old = std::mem::replace(&mut self.result_of[entry as usize], id);
+            self.ranking.mark(entry);
             if old == NONE {
                 changes.push(Kind::Insert, row, id);
                 continue;
@@ -203,8 +213,47 @@ impl Operator for OrderedOver {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.ranking.note_changes(context.checkpointed);
+        self.written.note_changes(context.checkpointed && self.expiry.is_some());
         self.clock = Some(context.clock);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let (results, result_of) = (&self.results, &self.result_of);
+        self.ranking.snapshot(snapshot, &self.spec.partition, |_, entries| {
+            let rows: Vec<u32> = entries.iter().map(|&entry| result_of[entry as usize]).collect();
+            let names = results.schema().fields().iter().map(|f| f.name().clone());
+            Ok(names.zip(results.take(&rows)?.columns().iter().cloned()).collect())
+        })?;
+        match &self.expiry {
+            Some(expiry) => self.written.snapshot(snapshot, &self.keys, expiry),
+            None => Ok(()),
+        }
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let added = self.results.schema().clone();
+        let (keys, partition) = (&mut self.keys, &self.spec.partition);
+        let back = self.ranking.restore(state, &mut self.sort, added.fields().len(), |rows| {
+            let columns: Vec<_> = partition.iter().map(|&c| rows.column(c).clone()).collect();
+            let mut slots = Vec::new();
+            keys.intern(&columns, rows.num_rows(), &mut slots)?;
+            Ok(slots)
+        })?;
+        self.result_of.resize(self.ranking.capacity(), NONE);
+        for PutBack { rows, entries } in back {
+            let results = rows.columns()[1..=added.fields().len()].to_vec();
+            let mut ids = Vec::with_capacity(entries.len());
+            self.results.push(&RecordBatch::try_new(added.clone(), results)?, &mut ids)?;
+            entries.iter().zip(ids).for_each(|(&entry, id)| self.result_of[entry as usize] = id);
+        }
+        let now = self.clock.as_ref().map_or(0, |clock| clock.now_millis());
+        self.written.restore(state, &mut self.keys, self.expiry.as_mut(), now)
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
@@ -228,7 +277,9 @@ impl Operator for OrderedOver {
                 touched.push(slot);
             }
             match chunk.kinds.get(row) {
-                Kind::Insert | Kind::UpdateAfter => self.ranking.insert(slot, key, row, hash),
+                Kind::Insert | Kind::UpdateAfter => {
+                    self.ranking.insert(slot, key, row, hash);
+                }
                 Kind::UpdateBefore | Kind::Delete => {
                     self.ranking.remove(slot, key, hash);
                 }
@@ -253,6 +304,7 @@ impl Operator for OrderedOver {
                 self.keys.remove(slot);
                 if let Some(expiry) = &mut self.expiry {
                     expiry.forget(slot);
+                    self.written.changed.remove(slot);
                 }
             }
         }

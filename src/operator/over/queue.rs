@@ -44,6 +44,11 @@ impl TimeQueue {
         self.rows.drain(..end).collect()
     }
 
+    /// The rows that wait, in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.rows.iter().map(|row| row.1)
+    }
+
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
         self.rows.capacity() * size_of::<(i64, u32)>()

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::function::aggregate::aggregate;
+use crate::operator::cuts;
 use crate::operator::picture::{Rig, apply, schema};
 
 fn call(name: &str) -> OverCall {
@@ -276,5 +277,48 @@ proptest! {
             table.sort();
             prop_assert_eq!(&table, &naive(&all, frame));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_cut_changes_nothing(
+        events in cuts::events(0..12, false),
+        cuts in cuts::cuts(),
+        frame in frames(),
+        (by_time, expires, alone) in any::<(bool, bool, bool)>(),
+    ) {
+        let unbounded = matches!(frame, Frame::UnboundedRows | Frame::UnboundedRange);
+        let mut calls = vec![call("sum"), call("max"), call("count"), call("avg")];
+        if unbounded {
+            calls.extend([lag(1, None), lag(2, Some(7)), OverCall::RowNumber, OverCall::Rank, OverCall::DenseRank]);
+        }
+        let order = if by_time { TIME } else { OverOrder::ProcessingTime };
+        let spec = OverSpec {
+            state_ttl: expires.then_some(Duration::from_millis(80)),
+            partition: if alone { vec![] } else { vec![0] },
+            ..spec(order, frame, calls)
+        };
+        let (input, keys) = (spec.input.clone(), spec.partition.clone());
+        cuts::check(&|| OverAggregate::new(spec.clone()).unwrap(), (&input, &keys), &events, &cuts);
+    }
+
+    #[test]
+    fn any_cut_changes_nothing_in_any_order(
+        events in cuts::events(0..6, true),
+        cuts in cuts::cuts(),
+        (by_rows, expires, alone) in any::<(bool, bool, bool)>(),
+    ) {
+        let frame = if by_rows { Frame::UnboundedRows } else { Frame::UnboundedRange };
+        let column = SortColumn { column: 1, descending: false, nulls_first: true };
+        let calls = vec![call("sum"), call("count"), lag(1, None), OverCall::RowNumber];
+        let spec = OverSpec {
+            input_changes: true,
+            state_ttl: expires.then_some(Duration::from_millis(80)),
+            partition: if alone { vec![] } else { vec![0] },
+            ..spec(OverOrder::Columns(vec![column]), frame, calls)
+        };
+        let (input, keys) = (spec.input.clone(), spec.partition.clone());
+        cuts::check(&|| OrderedOver::new(spec.clone()).unwrap(), (&input, &keys), &events, &cuts);
     }
 }

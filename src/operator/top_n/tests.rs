@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::operator::cuts;
 use crate::operator::picture::{Rig, apply, schema};
 
 fn spec(rank_output: bool, to: u64) -> TopNSpec {
@@ -181,5 +182,30 @@ proptest! {
             table.sort();
             prop_assert_eq!(&table, &naive(&rows, &spec));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_cut_changes_nothing(
+        (changing, events) in any::<bool>().prop_flat_map(|c| (Just(c), cuts::events(0..6, c))),
+        cuts in cuts::cuts(),
+        (rank_output, expires, alone) in any::<(bool, bool, bool)>(),
+        function in 0usize..3,
+        from in 1u64..3,
+        more in 0u64..3,
+    ) {
+        let function = [RankFunction::RowNumber, RankFunction::Rank, RankFunction::DenseRank][function];
+        let spec = TopNSpec {
+            function,
+            from,
+            to: from + more,
+            input_changes: changing,
+            state_ttl: expires.then_some(Duration::from_millis(80)),
+            partition: if alone { vec![] } else { vec![0] },
+            ..spec(rank_output, 1)
+        };
+        let (input, keys) = (spec.input.clone(), spec.partition.clone());
+        cuts::check(&|| TopN::new(spec.clone()).unwrap(), (&input, &keys), &events, &cuts);
     }
 }

@@ -12,15 +12,15 @@
 //! the watermark goes on. A row that comes later counts for those of its windows that are still open; if
 //! none is, it is dropped and counted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
 
 use super::assign::Slicing;
-use super::pane::{Evaluated, Pane, ResultColumns};
+use super::pane::{Evaluated, ResultColumns};
+use super::panes::{PaneLayout, Panes};
 use super::session_aggregate::{alarm, now_of};
 use super::times::{millis, span, window_times, without_nulls};
 use super::zone::WindowClock;
@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
 use crate::operator::aggregate::AggregateCall;
+use crate::state::{Restored, Snapshot};
 
 /// Where the windows of a row come from.
 #[derive(Debug, Clone)]
@@ -101,17 +102,17 @@ enum Assignment {
 pub struct WindowAggregate {
     spec: WindowAggregateSpec,
     assignment: Assignment,
-    key_types: Vec<DataType>,
+    layout: PaneLayout,
     clock: WindowClock,
     result: ResultColumns,
     /// Windows that end here or before have been given out.
     done: i64,
     /// Slices by start.
-    slices: BTreeMap<i64, Pane>,
+    slices: Panes<i64>,
     /// What periods of CUMULATE have so far, by start of the period.
-    running: BTreeMap<i64, Pane>,
+    running: Panes<i64>,
     /// Windows that rows name, by end and start.
-    attached: BTreeMap<(i64, i64), Pane>,
+    attached: Panes<(i64, i64)>,
     groups: Vec<u32>,
     processing_time: Option<Arc<dyn Clock>>,
     deadline: Option<Instant>,
@@ -135,15 +136,18 @@ impl WindowAggregate {
         let result =
             ResultColumns::new(spec.schema.clone(), spec.window.clone(), windows, spec.order.clone())?;
         let key_types = result.types(spec.keys.len());
+        let names = result.names(spec.keys.len()).into_iter();
+        let keys: Vec<_> = names.zip(key_types.iter().cloned()).collect();
+        let panes = |table, times| Panes::new(table, times, &keys, &spec);
         Ok(Self {
+            slices: panes("slices", ["slice_start", "slice_end"])?,
+            running: panes("periods", ["period_start", "period_end"])?,
+            attached: Panes::new("windows", ["window_start", "window_end"], &keys, &spec)?,
+            layout: PaneLayout::new(key_types, matches!(assignment, Assignment::Columns { .. })),
             assignment,
-            key_types,
             clock: WindowClock::new(windows)?,
             result,
             done: i64::MIN,
-            slices: BTreeMap::new(),
-            running: BTreeMap::new(),
-            attached: BTreeMap::new(),
             groups: Vec::new(),
             processing_time: None,
             deadline: None,
@@ -153,25 +157,7 @@ impl WindowAggregate {
 
     /// Bytes of all windows that are open.
     pub fn memory(&self) -> usize {
-        let panes = self.slices.values().chain(self.running.values()).chain(self.attached.values());
-        panes.map(Pane::memory).sum()
-    }
-
-    /// Adds rows to the pane with this key, which may be new.
-    fn add_to<K: Ord>(
-        panes: &mut BTreeMap<K, Pane>,
-        key: K,
-        rows: &Evaluated,
-        (types, spec): (&[DataType], &WindowAggregateSpec),
-        groups: &mut Vec<u32>,
-    ) -> Result<()> {
-        let pane = match panes.entry(key) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(Pane::new(types, &spec.calls, spec.input_changes, rows.ingest)?)
-            }
-        };
-        pane.add(rows, groups)
+        self.slices.memory() + self.running.memory() + self.attached.memory()
     }
 
     /// Adds rows that are all of one slice.
@@ -182,12 +168,12 @@ impl WindowAggregate {
             self.spec.metrics.add_late(rows.rows);
             return Ok(());
         }
-        let made_of = (self.key_types.as_slice(), &self.spec);
+        let made_of = (&self.layout, &self.spec);
         if slicing.cumulates() && first <= self.done {
             let period = slicing.period(slice).0;
-            return Self::add_to(&mut self.running, period, rows, made_of, &mut self.groups);
+            return self.running.add(period, rows, made_of, &mut self.groups);
         }
-        Self::add_to(&mut self.slices, slice, rows, made_of, &mut self.groups)
+        self.slices.add(slice, rows, made_of, &mut self.groups)
     }
 
     /// Adds rows to the slices of their times.
@@ -248,8 +234,7 @@ impl WindowAggregate {
                 some = rows.subset(&indices)?;
                 &some
             };
-            let made_of = (self.key_types.as_slice(), &self.spec);
-            Self::add_to(&mut self.attached, window, rows, made_of, &mut self.groups)?;
+            self.attached.add(window, rows, (&self.layout, &self.spec), &mut self.groups)?;
         }
         Ok(())
     }
@@ -257,11 +242,11 @@ impl WindowAggregate {
     /// The end of the window that closes next.
     fn next_end(&self) -> Option<i64> {
         let Assignment::Slices(slicing) = &self.assignment else {
-            return self.attached.first_key_value().map(|(&(end, _), _)| end);
+            return self.attached.first().map(|(end, _)| end);
         };
         // Windows of later slices do not end before those of earlier ones.
-        let slice = self.slices.first_key_value().and_then(|(&s, _)| slicing.next_end(s, self.done));
-        let running = self.running.first_key_value().and_then(|(&p, _)| slicing.next_end(p, self.done));
+        let slice = self.slices.first().and_then(|s| slicing.next_end(s, self.done));
+        let running = self.running.first().and_then(|p| slicing.next_end(p, self.done));
         match (slice, running) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -273,7 +258,8 @@ impl WindowAggregate {
         while let Some(end) = self.next_end().filter(|&end| end <= bound) {
             match self.assignment {
                 Assignment::Columns { .. } => {
-                    let Some(((end, start), pane)) = self.attached.pop_first() else { break };
+                    let Some((end, start)) = self.attached.first() else { break };
+                    let Some(pane) = self.attached.remove(&(end, start)) else { break };
                     pane.emit((start, end), &self.result, out)?;
                 }
                 Assignment::Slices(slicing) if slicing.cumulates() => self.close_step(slicing, end, out)?,
@@ -288,14 +274,12 @@ impl WindowAggregate {
     /// Gives out a window of TUMBLE or HOP.
     fn close_window(&mut self, slicing: Slicing, end: i64, out: &mut Output) -> Result<()> {
         let window = (slicing.start(end), end);
-        let mut panes = self.slices.range(window.0..end).map(|(_, pane)| pane);
+        let mut panes = self.slices.range(window.0..end);
         if let (Some(first), second) = (panes.next(), panes.next()) {
             match second {
                 None => first.emit(window, &self.result, out)?,
                 Some(second) => {
-                    let spec = &self.spec;
-                    let mut sum =
-                        Pane::new(&self.key_types, &spec.calls, spec.input_changes, Instant::now())?;
+                    let mut sum = self.layout.pane(&self.spec, Instant::now())?;
                     sum.merge(first)?;
                     sum.merge(second)?;
                     panes.try_for_each(|pane| sum.merge(pane))?;
@@ -303,11 +287,12 @@ impl WindowAggregate {
                 }
             }
         }
-        while let Some(slice) = self.slices.first_entry() {
-            if slicing.ends(*slice.key()).is_some_and(|(_, last)| last > end) {
+        drop(panes);
+        while let Some(slice) = self.slices.first() {
+            if slicing.ends(slice).is_some_and(|(_, last)| last > end) {
                 break;
             }
-            slice.remove();
+            self.slices.remove(&slice);
         }
         Ok(())
     }
@@ -318,9 +303,7 @@ impl WindowAggregate {
         if let Some(pane) = self.slices.remove(&(end - slicing.width())) {
             match self.running.get_mut(&period) {
                 Some(sum) => sum.merge(&pane)?,
-                None => {
-                    self.running.insert(period, pane);
-                }
+                None => self.running.insert(period, pane),
             }
         }
         if let Some(sum) = self.running.get(&period) {
@@ -353,7 +336,53 @@ impl Operator for WindowAggregate {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.processing_time = Some(context.clock);
+        self.layout.track(context.checkpointed);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        snapshot.value("done", self.done)?;
+        let layout = &self.layout;
+        let Assignment::Slices(slicing) = self.assignment else {
+            return self.attached.snapshot(snapshot, layout, |(end, start)| (start, end));
+        };
+        self.slices.snapshot(snapshot, layout, |start| (start, start.saturating_add(slicing.width())))?;
+        if slicing.cumulates() {
+            self.running.snapshot(snapshot, layout, |start| slicing.period(start))?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let made_of = (&self.layout, &self.spec);
+        self.attached.restore(state, made_of, |start, end| (end, start))?;
+        self.slices.restore(state, made_of, |start, _| start)?;
+        self.running.restore(state, made_of, |start, _| start)?;
+        let done = state.values::<i64>("done")?.into_iter();
+        if self.spec.is_processing() {
+            // Clocks of former tasks need not have been read at the same moment.
+            self.done = done.min().unwrap_or(i64::MIN);
+        } else {
+            self.done = done.max().unwrap_or(i64::MIN);
+        }
+        // What is open was not given out, whatever another task says.
+        let open = match &self.assignment {
+            Assignment::Columns { .. } => self.attached.first().map(|(end, _)| end),
+            Assignment::Slices(slicing) => {
+                let first = [self.slices.first(), self.running.first()].into_iter().flatten();
+                first.filter_map(|slice| slicing.ends(slice)).map(|(_, last)| last).min()
+            }
+        };
+        self.done = self.done.min(open.map_or(i64::MAX, |end| end.saturating_sub(1)));
+        if self.spec.is_processing() {
+            let now = now_of(&self.processing_time)?;
+            self.deadline = alarm(self.next_end(), &self.clock, now);
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {

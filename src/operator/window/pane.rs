@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, PrimitiveArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, PrimitiveArray, RecordBatch, TimestampMillisecondArray, UInt32Array,
+};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 
 use super::zone::WindowClock;
 use super::{WindowColumn, WindowSpec};
 use crate::error::Result;
 use crate::flow::{Chunk, Kind, Kinds, Output};
+use crate::operator::aggregate::state::{append_state, restore_state, state_batch};
 use crate::operator::aggregate::{Accumulator, AggregateCall, Rows};
 use crate::state::KeyTable;
 
@@ -95,9 +98,61 @@ pub(super) fn accumulators(calls: &[AggregateCall], retracting: bool) -> Result<
     calls.iter().map(|call| call.accumulator(retracting)).collect()
 }
 
+/// Which groups of a pane differ from the last checkpoint. Groups are never taken out of a pane, so that a byte
+/// for each will do, and a row costs one store without a question.
+#[derive(Debug)]
+struct Touched {
+    on: bool,
+    /// All of them.
+    all: bool,
+    groups: Vec<u8>,
+}
+
+/// From so many rows a group on, all groups of a pane count as touched.
+const DENSE: usize = 8;
+
+impl Touched {
+    /// Of a pane that is new.
+    fn new(on: bool) -> Self {
+        Self { on, all: true, groups: Vec::new() }
+    }
+
+    /// Rows of these groups came, to a pane that has `capacity` of them.
+    fn add(&mut self, groups: &[u32], capacity: usize) {
+        if !self.on || self.all {
+            return;
+        }
+        if groups.len() >= capacity * DENSE {
+            self.all = true;
+            return;
+        }
+        self.groups.resize(capacity, 0);
+        groups.iter().for_each(|&group| self.groups[group as usize] = 1);
+    }
+
+    /// The groups since the last call; all of them if `full`.
+    fn take(&mut self, full: bool, capacity: usize) -> Vec<u32> {
+        let all = std::mem::replace(&mut self.all, !self.on) || full;
+        let groups = 0..capacity as u32;
+        let touched = match all {
+            true => groups.collect(),
+            false => groups.filter(|&g| self.groups.get(g as usize) == Some(&1)).collect(),
+        };
+        self.groups.fill(0);
+        touched
+    }
+}
+
 /// The groups of a slice of time.
 #[derive(Debug)]
 pub(super) struct Pane {
+    /// See [`super::panes::Panes`].
+    number: u32,
+    /// A checkpoint has rows of it.
+    written: bool,
+    touched: Touched,
+    /// Columns of a key.
+    width: usize,
     keys: KeyTable,
     state: Vec<Box<dyn Accumulator>>,
     /// Rows by group, kept where rows may be taken back.
@@ -111,8 +166,13 @@ impl Pane {
         calls: &[AggregateCall],
         retracting: bool,
         ingest: Instant,
+        tracked: bool,
     ) -> Result<Self> {
         Ok(Self {
+            number: 0,
+            written: false,
+            touched: Touched::new(tracked),
+            width: key_types.len(),
             keys: KeyTable::new(key_types)?,
             state: accumulators(calls, retracting)?,
             counts: retracting.then(Vec::new),
@@ -132,6 +192,7 @@ impl Pane {
     pub(super) fn add(&mut self, rows: &Evaluated, groups: &mut Vec<u32>) -> Result<()> {
         self.keys.intern(&rows.keys, rows.rows, groups)?;
         self.make_room();
+        self.touched.add(groups, self.keys.capacity());
         self.ingest = self.ingest.min(rows.ingest);
         if let Some(counts) = &mut self.counts {
             rows.count(groups, counts);
@@ -146,6 +207,7 @@ impl Pane {
         for piece in from.chunks(PIECE) {
             self.keys.intern(&other.keys.take(piece)?, piece.len(), &mut groups)?;
             self.make_room();
+            self.touched.add(&groups, self.keys.capacity());
             for (into, from) in self.state.iter_mut().zip(&other.state) {
                 into.merge(&groups, from.as_ref(), piece)?;
             }
@@ -175,10 +237,64 @@ impl Pane {
         Ok(())
     }
 
+    /// Its number, by which a checkpoint knows its groups.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Gives it a number that no checkpoint has rows of.
+    pub(super) fn renumber(&mut self, number: u32) {
+        (self.number, self.written, self.touched.all) = (number, false, true);
+    }
+
+    /// A checkpoint has rows of it.
+    pub(super) fn is_written(&self) -> bool {
+        self.written
+    }
+
+    /// Groups that are to be written, which they are from then on.
+    pub(super) fn take_touched(&mut self, full: bool) -> Vec<u32> {
+        let groups = self.touched.take(full, self.keys.capacity());
+        self.written |= !groups.is_empty();
+        groups
+    }
+
+    /// Groups as rows of a checkpoint, behind columns that are there already.
+    pub(super) fn state_of(
+        &self,
+        schema: &SchemaRef,
+        mut columns: Vec<ArrayRef>,
+        groups: &[u32],
+    ) -> Result<RecordBatch> {
+        columns.extend(self.keys.take(groups)?);
+        if let Some(counts) = &self.counts {
+            columns.push(Arc::new(Int64Array::from_iter_values(groups.iter().map(|&g| counts[g as usize]))));
+        }
+        append_state(&self.state, groups, &mut columns)?;
+        state_batch(schema, columns, groups.len())
+    }
+
+    /// Takes groups back that it does not have; their keys begin at column `own`.
+    pub(super) fn put_back(&mut self, rows: &RecordBatch, mut own: usize) -> Result<()> {
+        let (keys, mut groups) = (self.width, Vec::new());
+        self.keys.intern(&rows.columns()[own..own + keys], rows.num_rows(), &mut groups)?;
+        own += keys;
+        self.make_room();
+        if let Some(counts) = &mut self.counts {
+            let rows = rows.column(own).as_primitive::<Int64Type>();
+            groups.iter().zip(rows.values()).for_each(|(&g, &n)| counts[g as usize] = n);
+            own += 1;
+        }
+        restore_state(&mut self.state, &groups, rows, own)
+    }
+
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
         let counts = self.counts.as_ref().map_or(0, |c| c.capacity() * 8);
-        self.keys.memory() + counts + self.state.iter().map(|a| a.memory()).sum::<usize>()
+        self.keys.memory()
+            + self.touched.groups.capacity()
+            + counts
+            + self.state.iter().map(|a| a.memory()).sum::<usize>()
     }
 }
 
@@ -213,10 +329,19 @@ impl ResultColumns {
         Ok(Self { schema, window, clock, order, zone })
     }
 
+    /// Where in the output a column stands that is not put in order yet.
+    fn position(&self, column: usize) -> usize {
+        self.order.iter().position(|&from| from == column).unwrap_or(column)
+    }
+
     /// The types of the first columns before they are put in order.
     pub(super) fn types(&self, columns: usize) -> Vec<DataType> {
-        let position = |i: usize| self.order.iter().position(|&from| from == i).unwrap_or(i);
-        (0..columns).map(|i| self.schema.field(position(i)).data_type().clone()).collect()
+        (0..columns).map(|i| self.schema.field(self.position(i)).data_type().clone()).collect()
+    }
+
+    /// The names of the first columns before they are put in order.
+    pub(super) fn names(&self, columns: usize) -> Vec<String> {
+        (0..columns).map(|i| self.schema.field(self.position(i)).name().clone()).collect()
     }
 
     /// Appends the requested columns of one window a row. Equal windows stand together.

@@ -88,17 +88,7 @@ impl Sessions {
                 return Ok(None);
             }
             let session = Session { start: t, end, due: Some(end), slot, next: at };
-            let number = self.free.pop().unwrap_or(self.sessions.len() as u32);
-            match self.sessions.get_mut(number as usize) {
-                Some(place) => *place = session,
-                None => self.sessions.push(session),
-            }
-            match before {
-                NONE => self.first[slot as usize] = number,
-                before => self.sessions[before as usize].next = number,
-            }
-            self.heap.push(Reverse((end, number)));
-            return Ok(Some(number));
+            return Ok(Some(self.link(before, session)));
         }
         let mut session = self.sessions[at as usize];
         session.start = session.start.min(t);
@@ -114,6 +104,42 @@ impl Sessions {
         }
         self.sessions[at as usize] = session;
         Ok(Some(at))
+    }
+
+    /// A session that begins and ends when it did in an earlier run; its number.
+    pub(super) fn insert(&mut self, slot: u32, start: i64, end: i64) -> u32 {
+        let (mut before, mut at) = (NONE, self.first[slot as usize]);
+        while at != NONE && self.sessions[at as usize].start < start {
+            (before, at) = (at, self.sessions[at as usize].next);
+        }
+        self.link(before, Session { start, end, due: Some(end), slot, next: at })
+    }
+
+    /// Puts a new session behind another one of its key, or at the front; its number.
+    fn link(&mut self, before: u32, session: Session) -> u32 {
+        let number = self.free.pop().unwrap_or(self.sessions.len() as u32);
+        match self.sessions.get_mut(number as usize) {
+            Some(place) => *place = session,
+            None => self.sessions.push(session),
+        }
+        match before {
+            NONE => self.first[session.slot as usize] = number,
+            before => self.sessions[before as usize].next = number,
+        }
+        self.heap.push(Reverse((session.end, number)));
+        number
+    }
+
+    /// Numbers of the sessions that are open, ascending.
+    pub(super) fn open(&self) -> Vec<u32> {
+        let numbers = 0..self.sessions.len() as u32;
+        numbers.filter(|&n| self.sessions[n as usize].due.is_some()).collect()
+    }
+
+    /// The slot of a session's key, its start and its end so far.
+    pub(super) fn get(&self, session: u32) -> (u32, i64, i64) {
+        let Session { slot, start, end, .. } = self.sessions[session as usize];
+        (slot, start, end)
     }
 
     /// Lets the number of a session be used again.

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 use super::pane::{Evaluated, ResultColumns, accumulators};
 use super::session::{Over, Sessions};
@@ -16,8 +17,14 @@ use super::{WindowColumn, WindowKind, WindowMetrics, WindowSpec, WindowTime};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
+use crate::operator::aggregate::state::{
+    append_state, check_state, restore_state, state_batch, state_schema,
+};
 use crate::operator::aggregate::{Accumulator, AggregateCall};
-use crate::state::KeyTable;
+use crate::state::{Changed, KeyTable, Restored, Scope, Snapshot};
+
+/// The table of a checkpoint: `session_start, session_end, keys, [rows], state of the calls`.
+const SESSIONS: &str = "sessions";
 
 /// Sessions that are given out at once.
 const PIECE: usize = 8192;
@@ -56,6 +63,11 @@ pub struct SessionAggregate {
     state: Vec<Box<dyn Accumulator>>,
     /// Rows by session, where rows may be taken back.
     counts: Vec<i64>,
+    /// Sessions that differ from the last checkpoint.
+    changed: Changed,
+    /// Columns of [`SESSIONS`].
+    schema: SchemaRef,
+    /// Sessions that end here or before have been given out.
     done: i64,
     slots: Vec<u32>,
     ingest: Option<Instant>,
@@ -98,13 +110,24 @@ impl SessionAggregate {
         spec.metrics = Arc::default();
         let (window, order) = (spec.window.clone(), spec.order.clone());
         let result = ResultColumns::new(spec.schema.clone(), window, &spec.windows, order)?;
+        let state = accumulators(&spec.calls, spec.input_changes)?;
+        let keys = spec.keys.len();
+        let time = DataType::Timestamp(TimeUnit::Millisecond, None);
+        let mut columns: Vec<(String, DataType)> =
+            ["session_start", "session_end"].map(|name| (name.to_string(), time.clone())).into();
+        columns.extend(result.names(keys).into_iter().zip(result.types(keys)));
+        if spec.input_changes {
+            columns.push(("rows".into(), DataType::Int64));
+        }
         Ok(Self {
             clock: WindowClock::new(&spec.windows)?,
-            keys: KeyTable::new(&result.types(spec.keys.len()))?,
+            keys: KeyTable::new(&result.types(keys))?,
             result,
             sessions: Sessions::new(gap_of(&spec.windows)?),
-            state: accumulators(&spec.calls, spec.input_changes)?,
+            schema: state_schema(columns, &spec.calls, &state),
+            state,
             counts: Vec::new(),
+            changed: Changed::default(),
             done: i64::MIN,
             slots: Vec::new(),
             ingest: None,
@@ -151,6 +174,9 @@ impl SessionAggregate {
             rows.count(&groups, &mut self.counts);
         }
         rows.update(&groups, &mut self.state)?;
+        if self.changed.is_on() {
+            groups.iter().for_each(|&session| self.changed.mark(session));
+        }
         // Rows were added where they belonged when they came; numbers are reused from the next chunk on.
         for (into, from) in merged {
             for accumulator in &mut self.state {
@@ -160,6 +186,8 @@ impl SessionAggregate {
             if self.spec.input_changes {
                 self.counts[into as usize] += std::mem::take(&mut self.counts[from as usize]);
             }
+            self.changed.remove(from);
+            self.changed.mark(into);
             self.sessions.release(from);
         }
         Ok(())
@@ -189,6 +217,7 @@ impl SessionAggregate {
             if self.spec.input_changes {
                 self.counts[o.session as usize] = 0;
             }
+            self.changed.remove(o.session);
             self.sessions.release(o.session);
             if self.sessions.is_idle(o.slot) {
                 self.keys.remove(o.slot);
@@ -217,7 +246,75 @@ impl Operator for SessionAggregate {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.processing_time = Some(context.clock);
+        self.changed = Changed::new(context.checkpointed);
         Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        snapshot.value("done", self.done)?;
+        let (changed, removed) = self.changed.take();
+        let sessions = if snapshot.is_full() { self.sessions.open() } else { changed };
+        let (mut slots, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        for &session in &sessions {
+            let (slot, start, end) = self.sessions.get(session);
+            slots.push(slot);
+            starts.push(start);
+            ends.push(end);
+        }
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMillisecondArray::from(starts)),
+            Arc::new(TimestampMillisecondArray::from(ends)),
+        ];
+        columns.extend(self.keys.take(&slots)?);
+        if self.spec.input_changes {
+            let counts = sessions.iter().map(|&s| self.counts[s as usize]);
+            columns.push(Arc::new(Int64Array::from_iter_values(counts)));
+        }
+        append_state(&self.state, &sessions, &mut columns)?;
+        let rows = state_batch(&self.schema, columns, sessions.len())?;
+        let scope = Scope::Keyed((2..2 + self.spec.keys.len()).collect());
+        snapshot.table(SESSIONS, scope, sessions.into_iter().map(u64::from).collect(), rows, removed)
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        for piece in state.table(SESSIONS)? {
+            check_state(&self.schema, &piece.rows)?;
+            let columns = piece.rows.columns();
+            let mut own = 2 + self.spec.keys.len();
+            self.keys.intern(&columns[2..own], piece.rows.num_rows(), &mut self.slots)?;
+            self.sessions.resize(self.keys.capacity());
+            let times = |i: usize| columns[i].as_primitive::<TimestampMillisecondType>().values().iter();
+            let spans = times(0).zip(times(1));
+            let sessions: Vec<u32> = self
+                .slots
+                .iter()
+                .zip(spans)
+                .map(|(&slot, (&start, &end))| self.sessions.insert(slot, start, end))
+                .collect();
+            let room = self.sessions.capacity();
+            self.state.iter_mut().for_each(|a| a.resize(room));
+            if self.spec.input_changes {
+                self.counts.resize(room, 0);
+                let counts = columns[own].as_primitive::<Int64Type>().values();
+                sessions.iter().zip(counts).for_each(|(&s, &count)| self.counts[s as usize] = count);
+                own += 1;
+            }
+            restore_state(&mut self.state, &sessions, &piece.rows, own)?;
+        }
+        let done = state.values::<i64>("done")?.into_iter();
+        if self.spec.time == WindowTime::Processing {
+            // Clocks of former tasks need not have been read at the same moment.
+            self.done = done.min().unwrap_or(i64::MIN);
+            let now = now_of(&self.processing_time)?;
+            self.deadline = alarm(self.sessions.next_due(), &self.clock, now);
+        } else {
+            self.done = done.max().unwrap_or(i64::MIN);
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {

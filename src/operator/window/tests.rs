@@ -11,6 +11,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, 
 use datafusion_physical_expr::expressions::Column;
 use proptest::prelude::*;
 
+mod recovery;
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::flow::mailbox::Mailbox;

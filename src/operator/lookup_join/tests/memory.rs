@@ -3,8 +3,7 @@
 use super::*;
 
 fn remembering(spec: LookupJoinSpec) -> LookupJoinSpec {
-    let left = chunk(&["a 1"]).batch.schema();
-    LookupJoinSpec { memory: Some(MemorySpec { left, state_ttl: None }), ..spec }
+    LookupJoinSpec { memory: Some(MemorySpec { state_ttl: None }), ..spec }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,272 @@
+//! Positions in files, as checkpoints hold them.
+//!
+//! ```text
+//! "logs/a.jsonl@0":        { "path": "logs/a.jsonl", "start": 0, "end": 16777216, "offset": 1048501, "aligned": true,
+//!                            "rows": 8192, "done": false, "read": 1048501, "size": 40000000, "identity": "9f...",
+//!                            "checksum": "1c291ca3" }
+//! "logs/a.jsonl@16777216": { ... "done": true }
+//! ```
+//! A position names a range of bytes of a file, so that it does not matter how another run cuts the file: of
+//! a range that was begun the rest is read, and what no position names is read whole. All rows before `offset`
+//! were handed over, and `rows` rows behind it. A followed file has one position, under its identity
+//! (inode and birth, if they are known), because it may be renamed.
+//!
+//! Files may be copied, replaced and cut short while no job runs. A file is the same one if its first `read` bytes
+//! have the same checksum.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::files::{Compression, FileInfo, compression};
+use super::input::{Split, changed, checksum};
+use super::layout::{Place, Reached};
+use crate::connector::{Positions, position::not_understood};
+use crate::error::{Error, Result};
+
+/// A position in a range of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    pub(super) path: String,
+    pub(super) start: u64,
+    pub(super) end: Option<u64>,
+    pub(super) offset: u64,
+    pub(super) aligned: bool,
+    pub(super) rows: u64,
+    pub(super) done: bool,
+    pub(super) read: u64,
+    pub(super) size: u64,
+    /// Hexadecimal, as many readers of JSON know no numbers of 64 bits.
+    identity: String,
+    /// Empty: what was read was gone from the file when the checkpoint was taken.
+    checksum: String,
+}
+
+/// The path of a file in positions.
+pub(super) fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The name of the position of a followed file.
+pub(super) fn followed_name(file: &FileInfo) -> String {
+    match file.identity {
+        0 => text(&file.path),
+        identity => format!("{identity:016x}"),
+    }
+}
+
+/// The name of the position of a range of a file.
+pub(super) fn range_name(file: &FileInfo, start: u64) -> String {
+    format!("{}@{start}", file.path.display())
+}
+
+impl Position {
+    /// Of a file where it is now.
+    pub(super) fn new(file: &FileInfo, reached: &Reached) -> Self {
+        let Reached { start, end, place, done, checksum } = *reached;
+        Self {
+            path: text(&file.path),
+            start,
+            end,
+            offset: place.offset,
+            aligned: place.aligned,
+            rows: place.rows,
+            done,
+            read: place.read,
+            size: file.size,
+            identity: format!("{:016x}", file.identity),
+            checksum: checksum.map_or_else(String::new, |sum| format!("{sum:08x}")),
+        }
+    }
+
+    /// As a checkpoint holds it.
+    pub(super) fn json(&self) -> Result<Value> {
+        serde_json::to_value(self).map_err(|e| Error::internal(format!("a position in a file: {e}")))
+    }
+
+    /// All positions; without those that are to be forgotten.
+    pub(super) fn all(positions: &Positions) -> Result<Vec<Self>> {
+        let known = positions.iter().filter(|(_, position)| !position.is_null());
+        let parse = |(name, position): (&String, &Value)| -> Result<Self> {
+            let parsed: Self =
+                serde_json::from_value(position.clone()).map_err(|_| not_understood(name, position))?;
+            let ordered = parsed.end.is_none_or(|end| end > parsed.start);
+            let hexadecimal = u64::from_str_radix(&parsed.identity, 16).is_ok();
+            if ordered && hexadecimal { Ok(parsed) } else { Err(not_understood(name, position)) }
+        };
+        known.map(parse).collect()
+    }
+
+    pub(super) fn identity(&self) -> u64 {
+        u64::from_str_radix(&self.identity, 16).unwrap_or(0)
+    }
+
+    pub(super) fn reached(&self) -> Reached {
+        let Self { start, end, offset, aligned, rows, done, read, .. } = *self;
+        let place = Place { offset, aligned, rows, read };
+        Reached { start, end, place, done, checksum: u32::from_str_radix(&self.checksum, 16).ok() }
+    }
+
+    /// Whether the file still begins with what was read.
+    pub(super) fn holds(&self, file: &FileInfo) -> bool {
+        let packed = file.compression != Compression::None;
+        if file.size < if packed { self.size } else { self.read } {
+            return false;
+        }
+        let sum = File::open(&file.path).and_then(|mut f| checksum(&mut f, self.read));
+        sum.is_ok_and(|sum| u32::from_str_radix(&self.checksum, 16) == Ok(sum))
+    }
+
+    /// What is known of the file.
+    pub(super) fn file(&self) -> Result<FileInfo> {
+        let path = Path::new(&self.path);
+        Ok(FileInfo {
+            path: path.to_path_buf(),
+            size: self.size,
+            modified_millis: 0,
+            compression: compression(path)?,
+            partition: Vec::new(),
+            identity: self.identity(),
+        })
+    }
+
+    /// What is left of the range.
+    fn rest(&self, file: &Arc<FileInfo>) -> Split {
+        Split {
+            file: file.clone(),
+            start: self.offset,
+            end: self.end,
+            aligned: self.aligned,
+            skip: self.rows,
+            range: self.start,
+        }
+    }
+}
+
+/// Whether all of a file was read.
+fn all_read(ranges: &[Position]) -> bool {
+    let mut next = Some(0);
+    for range in ranges {
+        if !range.done || next != Some(range.start) {
+            return false;
+        }
+        next = range.end;
+    }
+    next.is_none()
+}
+
+/// What is left to be read of files that are read once, in the order of their paths. `cuts` says for which files
+/// ranges make sense.
+pub(super) fn remaining(
+    files: Vec<Arc<FileInfo>>,
+    positions: Vec<Position>,
+    split_size: u64,
+    cuts: impl Fn(&FileInfo) -> bool,
+) -> Result<Vec<Split>> {
+    let mut known: BTreeMap<String, Vec<Position>> = BTreeMap::new();
+    for position in positions {
+        known.entry(position.path.clone()).or_default().push(position);
+    }
+    let mut splits = Vec::new();
+    for file in files {
+        let Some(mut ranges) = known.remove(&text(&file.path)) else {
+            splits.extend(whole(&file, split_size, &cuts));
+            continue;
+        };
+        ranges.sort_by_key(|r| r.start);
+        // The one that saw most of the file speaks for all.
+        let furthest = ranges.iter().max_by_key(|r| r.read);
+        let same = furthest.is_none_or(|f| f.holds(&file));
+        if all_read(&ranges) {
+            let read = furthest.map_or(0, |f| f.size.max(f.read));
+            if !same || (file.size > read && file.compression == Compression::None) {
+                log::warn!(
+                    "file {} was changed after it had been read: what is new in it is not read",
+                    file.path.display()
+                );
+            }
+            continue;
+        }
+        if !same {
+            return Err(changed(&file.path, furthest.map_or(0, |f| f.read)));
+        }
+        let mut next = Some(0);
+        for range in &ranges {
+            match next {
+                Some(next) if next == range.start => {}
+                Some(next) if next < range.start && cuts(&file) => {
+                    splits.extend(Split::cut(&file, next..range.start, split_size));
+                }
+                _ => return Err(not_understood(&range.path, &range.json()?)),
+            }
+            if !range.done && range.end.is_none_or(|end| range.offset <= end) {
+                splits.push(range.rest(&file));
+            }
+            next = range.end;
+        }
+        if let Some(next) = next {
+            if !cuts(&file) {
+                let last = ranges.last().map(Position::json).transpose()?.unwrap_or_default();
+                return Err(not_understood(&range_name(&file, next), &last));
+            }
+            splits.extend(Split::cut(&file, next..u64::MAX, split_size));
+        }
+    }
+    match known.into_iter().find(|(_, ranges)| !all_read(ranges)) {
+        Some((path, _)) => Err(Error::io(format!("file {path} is gone, it was not read to its end"))
+            .with_hint("put the file back, or start the job without its checkpoints")),
+        None => Ok(splits),
+    }
+}
+
+/// All of a file.
+pub(super) fn whole(file: &Arc<FileInfo>, split_size: u64, cuts: &impl Fn(&FileInfo) -> bool) -> Vec<Split> {
+    if cuts(file) { Split::cut(file, 0..u64::MAX, split_size) } else { vec![Split::whole(file.clone())] }
+}
+
+/// Where followed files are found again. The others are gone, or other files now; what is lost with them is told.
+pub(super) fn find(
+    positions: Vec<Position>,
+    files: &[FileInfo],
+) -> (HashMap<String, Position>, Vec<Position>) {
+    let by_identity: HashMap<u64, &FileInfo> =
+        files.iter().filter(|f| f.identity != 0).map(|f| (f.identity, f)).collect();
+    let by_path: HashMap<String, &FileInfo> = files.iter().map(|f| (text(&f.path), f)).collect();
+    let (mut found, mut gone) = (HashMap::new(), Vec::new());
+    let mut unsure = Vec::new();
+    for position in positions {
+        match by_identity.get(&position.identity()) {
+            Some(file) if position.holds(file) => drop(found.insert(text(&file.path), position)),
+            _ => unsure.push(position),
+        }
+    }
+    for position in unsure {
+        // Copied, as a whole disk is.
+        match by_path.get(&position.path) {
+            Some(file) if !found.contains_key(&position.path) && position.holds(file) => {
+                found.insert(position.path.clone(), position);
+            }
+            now => {
+                let unread = position.size.saturating_sub(position.read);
+                let packed = position.file().is_ok_and(|f| f.compression != Compression::None);
+                let lost = if packed { !position.done } else { unread > 0 };
+                let what = match now {
+                    Some(_) => "was replaced or cut short, it is read from its start",
+                    None => "was removed",
+                };
+                if lost {
+                    log::warn!(
+                        "file {} {what}; of what it held when the checkpoint was taken, not all was read",
+                        position.path
+                    );
+                }
+                gone.push(position);
+            }
+        }
+    }
+    (found, gone)
+}

@@ -1,0 +1,204 @@
+//! HTML that is safe to put into a notebook.
+//!
+//! What a stream sends is text and stays text. Three things could make more of it: markup, so `<`, `>`, `&` and
+//! quotes are escaped; control characters and those that reorder their neighbours, so they are made
+//! visible as on a terminal; and formulas, because JupyterLab sets `$...$` in HTML with MathJax, whose macros
+//! can hold links. MathJax does not look for the end of a formula beyond an element, so every `$` and `\` stands
+//! in one of its own.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+
+use crate::cli::render::text::TextColumn;
+use crate::cli::render::visible;
+use crate::error::Result;
+use crate::flow::Kind;
+
+/// Columns of a table that are shown.
+pub const COLUMNS: usize = 60;
+
+/// Characters of a value that are shown.
+const VALUE: usize = 300;
+
+/// Appends text as HTML.
+pub fn push_escaped(text: &str, out: &mut String) {
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '$' => out.push_str("<span>$</span>"),
+            '\\' => out.push_str("<span>\\</span>"),
+            c => out.push(c),
+        }
+    }
+}
+
+/// Appends a value: unsafe characters visible, cut where it is long, escaped.
+fn push_value(raw: &str, scratch: &mut String, out: &mut String) {
+    scratch.clear();
+    let cut = raw.char_indices().nth(VALUE).map(|(i, _)| i);
+    visible::push_text(&raw[..cut.unwrap_or(raw.len())], scratch);
+    push_escaped(scratch, out);
+    if cut.is_some() {
+        out.push('…');
+    }
+}
+
+/// Text of one or several lines as HTML.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    push_escaped(&visible::lines(text), &mut out);
+    out
+}
+
+/// What stands around the rows of a table.
+#[derive(Debug, Clone, Default)]
+pub struct Around<'a> {
+    /// The kind of each row, as a first column.
+    pub kinds: Option<&'a [Kind]>,
+    /// A line above the rows.
+    pub above: Option<String>,
+    /// A line below them.
+    pub below: Option<String>,
+}
+
+/// A table; numbers to the right, all else to the left.
+pub fn table(batch: &RecordBatch, around: &Around<'_>) -> Result<String> {
+    let schema = batch.schema();
+    let all = schema.fields().len();
+    let shown = all.min(COLUMNS);
+    let columns = batch.columns()[..shown].iter().map(|c| TextColumn::new(&**c)).collect::<Result<Vec<_>>>()?;
+    let numeric: Vec<bool> = schema.fields()[..shown].iter().map(|f| f.data_type().is_numeric()).collect();
+    let (mut raw, mut scratch) = (String::new(), String::new());
+    let mut out = String::from("<table class=\"dataframe tex2jax_ignore mathjax_ignore\"><thead><tr>");
+    if around.kinds.is_some() {
+        out.push_str("<th style=\"text-align:left\">op</th>");
+    }
+    for (field, numeric) in schema.fields().iter().zip(&numeric) {
+        out.push_str("<th dir=\"auto\" style=\"text-align:");
+        out.push_str(if *numeric { "right\">" } else { "left\">" });
+        push_value(field.name(), &mut scratch, &mut out);
+        out.push_str("</th>");
+    }
+    if shown < all {
+        out.push_str(&format!("<th>… {} more columns</th>", all - shown));
+    }
+    out.push_str("</tr></thead><tbody>");
+    let width = shown + usize::from(shown < all) + usize::from(around.kinds.is_some());
+    let line = |text: &Option<String>, out: &mut String| {
+        if let Some(text) = text {
+            out.push_str(&format!("<tr><td colspan=\"{}\" style=\"text-align:left\"><i>", width.max(1)));
+            push_escaped(text, out);
+            out.push_str("</i></td></tr>");
+        }
+    };
+    line(&around.above, &mut out);
+    for row in 0..batch.num_rows() {
+        out.push_str("<tr>");
+        if let Some(kinds) = around.kinds {
+            let kind = kinds.get(row).map_or("", |k| k.as_str());
+            out.push_str(&format!("<td style=\"text-align:left\">{kind}</td>"));
+        }
+        for (column, numeric) in columns.iter().zip(&numeric) {
+            if column.is_null(row) {
+                let side = if *numeric { "right" } else { "left" };
+                out.push_str(&format!("<td style=\"text-align:{side}\"><i>NULL</i></td>"));
+                continue;
+            }
+            out.push_str(if *numeric {
+                "<td style=\"text-align:right\">"
+            } else {
+                "<td dir=\"auto\" style=\"text-align:left\">"
+            });
+            raw.clear();
+            column.write(row, &mut raw)?;
+            push_value(&raw, &mut scratch, &mut out);
+            out.push_str("</td>");
+        }
+        if shown < all {
+            out.push_str("<td>…</td>");
+        }
+        out.push_str("</tr>");
+    }
+    line(&around.below, &mut out);
+    out.push_str("</tbody></table>");
+    Ok(out)
+}
+
+/// A line of small print.
+pub fn line(text: &str) -> String {
+    format!("<div class=\"tex2jax_ignore mathjax_ignore\" style=\"font-size:90%\">{}</div>", escaped(text))
+}
+
+/// Text of a message in a box of its own.
+pub fn message(text: &str) -> String {
+    format!("<pre class=\"tex2jax_ignore mathjax_ignore\">{}</pre>", escaped(text))
+}
+
+/// The columns of a batch that are shown as text: those that [`table`] shows.
+pub fn first_columns(batch: &RecordBatch) -> Result<RecordBatch> {
+    let shown: Vec<usize> = (0..batch.num_columns().min(COLUMNS)).collect();
+    Ok(batch.project(&shown)?)
+}
+
+/// Whether values of a type are numbers.
+pub fn is_number(data_type: &DataType) -> bool {
+    data_type.is_numeric()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap()
+    }
+
+    #[test]
+    fn values_stay_text() {
+        let bad = "<script>alert(1)</script>&\"'\u{1b}[31m\n$\\href{javascript:alert(1)}{x}$\u{202e}";
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some(bad), None, Some("NULL"), Some("שלום")]));
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(-2), None, Some(4)]));
+        let html = table(&batch(vec![("id", ids), ("<b>name", names)]), &Around::default()).unwrap();
+        assert!(!html.contains("<script") && !html.contains("<b>") && !html.contains('\u{1b}'), "{html}");
+        assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#39;␛[31m↵"), "{html}");
+        assert!(html.contains("<span>$</span><span>\\</span>href{"), "{html}");
+        assert!(html.contains("<span>\\</span>u{202e}"), "{html}");
+        assert!(html.contains("<td dir=\"auto\" style=\"text-align:left\">NULL</td>"), "{html}");
+        assert!(html.contains("<td style=\"text-align:left\"><i>NULL</i></td>"), "{html}");
+        assert!(html.contains("<td dir=\"auto\" style=\"text-align:left\">שלום</td>"), "{html}");
+        assert!(html.contains("<td style=\"text-align:right\">-2</td>"), "{html}");
+    }
+
+    #[test]
+    fn many_columns_and_long_values_are_cut() {
+        let value: ArrayRef = Arc::new(StringArray::from(vec!["é".repeat(5000)]));
+        let names: Vec<String> = (0..500).map(|i| format!("c{i}")).collect();
+        let wide = batch(names.iter().map(|n| (n.as_str(), value.clone())).collect());
+        let html = table(&wide, &Around::default()).unwrap();
+        assert!(html.contains(">c59</th><th>… 440 more columns</th>") && !html.contains("c60"), "{html}");
+        assert!(html.contains(&format!(">{}…</td>", "é".repeat(300))));
+        assert!(html.len() < 100_000, "{}", html.len());
+        assert_eq!(first_columns(&wide).unwrap().num_columns(), COLUMNS);
+    }
+
+    #[test]
+    fn lines_around_the_rows() {
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let kinds = [Kind::UpdateAfter];
+        let around = Around { kinds: Some(&kinds), above: Some("3 before".into()), below: Some("<2>".into()) };
+        let html = table(&batch(vec![("id", ids)]), &around).unwrap();
+        assert!(html.contains("<td style=\"text-align:left\">+U</td>"), "{html}");
+        assert!(html.contains("colspan=\"2\" style=\"text-align:left\"><i>3 before</i>"), "{html}");
+        assert!(html.contains("<i>&lt;2&gt;</i>"), "{html}");
+        assert_eq!(escaped("a\n\u{7}<"), "a\n␇&lt;");
+    }
+}

@@ -1,0 +1,291 @@
+//! OVER by time in a checkpoint.
+//!
+//! ```text
+//!  waiting:     arrival │ the row                               rows that the watermark has not passed
+//!  partitions:  last  rows  ranks │ key │ state of the calls    one row a partition
+//!  frames:      arrival  time     │ key │ arguments             what is in sliding frames
+//!  lags:        call  arrival     │ key │ one value a call      what LAG looks back at
+//! ```
+//! Rows carry their key, by which they find their partition and their task; `arrival` is the order in which they
+//! came. An aggregate that holds all that is in a sliding frame (MAX, which has to know the next one) is not
+//! written: it follows from the frame. Others are, because a sum of DOUBLE has its history.
+
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{concat, take};
+
+use super::calls::{Calls, Counter};
+use super::{Frame, OverAggregate, OverOrder, idle_from};
+use crate::error::{Error, Result};
+use crate::operator::event_time::millis;
+use crate::operator::pieces::{
+    self, Own, by_origin, in_order, instants, numbers, read_instants, read_numbers, read_written,
+};
+use crate::state::{Restored, Scope, Snapshot};
+
+const WAITING: &str = "waiting";
+const PARTITIONS: &str = "partitions";
+const FRAMES: &str = "frames";
+const LAGS: &str = "lags";
+const WATERMARK: &str = "watermark";
+
+impl Calls {
+    /// There will be snapshots, or not.
+    pub(super) fn note_changes(&mut self, on: bool) {
+        self.frames.trail.iter_mut().for_each(|trail| trail.note_changes(on));
+        self.lags.iter_mut().for_each(|lag| lag.trail.note_changes(on));
+    }
+
+    /// The state of partitions, with what its columns are called.
+    fn state(&self, slots: &[u32]) -> Result<Vec<Own>> {
+        let mut columns = Vec::new();
+        for aggregate in self.frames.aggregates.iter().filter(|a| !a.follows) {
+            let names = aggregate.state.state_columns().into_iter().map(|c| c.part);
+            for (part, column) in names.zip(aggregate.state.state(slots)?) {
+                let call = match aggregate.call.display.as_str() {
+                    "" => aggregate.call.function.name().to_uppercase(),
+                    display => display.to_string(),
+                };
+                columns.push((if part.is_empty() { call } else { format!("{call} {part}") }, column));
+            }
+        }
+        Ok(columns)
+    }
+
+    /// How many columns that has.
+    fn state_columns(&self) -> usize {
+        let written = self.frames.aggregates.iter().filter(|a| !a.follows);
+        written.map(|a| a.state.state_columns().len()).sum()
+    }
+
+    /// Puts the state of partitions back.
+    fn restore(&mut self, slots: &[u32], mut columns: &[ArrayRef]) -> Result<()> {
+        for aggregate in self.frames.aggregates.iter_mut().filter(|a| !a.follows) {
+            let count = aggregate.state.state_columns().len();
+            let (state, others) = columns.split_at_checked(count).ok_or_else(broken)?;
+            aggregate.state.restore(slots, state)?;
+            columns = others;
+        }
+        if columns.is_empty() { Ok(()) } else { Err(broken()) }
+    }
+}
+
+#[cold]
+fn broken() -> Error {
+    Error::decode("partitions of the checkpoint have other columns than the operator")
+}
+
+impl OverAggregate {
+    fn is_by_time(&self) -> bool {
+        matches!(self.spec.order, OverOrder::EventTime(_))
+    }
+
+    /// Key columns of slots, with their names.
+    fn key_columns(&self, slots: &[u32]) -> Result<Vec<Own>> {
+        let names = self.spec.partition.iter().map(|&c| self.spec.input.field(c).name().clone());
+        Ok(names.zip(self.keys.take(slots)?).collect())
+    }
+
+    /// Key columns behind `own` others.
+    fn keyed(&self, own: usize) -> Scope {
+        Scope::Keyed((own..own + self.spec.partition.len()).collect())
+    }
+
+    /// The partitions of rows whose keys stand behind `own` columns.
+    fn slots_of(&mut self, rows: &RecordBatch, own: usize) -> Result<Vec<u32>> {
+        let keys = rows.columns().get(own..own + self.spec.partition.len()).ok_or_else(broken)?;
+        let mut slots = Vec::new();
+        self.keys.intern(keys, rows.num_rows(), &mut slots)?;
+        self.resize();
+        Ok(slots)
+    }
+
+    pub(super) fn write(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let (mut slots, gone) = self.changed.take();
+        if snapshot.is_full() {
+            slots = self.keys.slots();
+        }
+        if self.is_by_time() {
+            self.write_waiting(snapshot)?;
+            snapshot.value(WATERMARK, self.watermark)?;
+        }
+        self.write_frames(snapshot, &slots)?;
+        self.write_lags(snapshot, &slots)?;
+        let last = slots.iter().map(|&slot| Some(self.last[slot as usize]).filter(|&t| t != i64::MIN));
+        let mut columns = vec![instants("last", last)];
+        columns.extend(pieces::written(self.expiry.as_ref(), &slots));
+        if self.calls.counts {
+            let counters = || slots.iter().map(|&slot| self.calls.counters[slot as usize]);
+            columns.push(numbers("rows", counters().map(|c| c.rows)));
+            columns.push(numbers("ranks", counters().map(|c| c.instants)));
+        }
+        let scope = self.keyed(columns.len());
+        columns.extend(self.key_columns(&slots)?);
+        columns.extend(self.calls.state(&slots)?);
+        let table = pieces::table(columns, [], Vec::new(), slots.len())?;
+        snapshot.table(PARTITIONS, scope, pieces::ids(&slots), table, gone)
+    }
+
+    fn write_waiting(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let (mut ids, gone) = self.changed_rows.take();
+        if snapshot.is_full() {
+            ids = self.queue.ids().collect();
+        }
+        let rows = self.rows.take(&ids)?;
+        let own = [numbers("arrival", ids.iter().map(|&id| self.arrived[id as usize]))];
+        let fields = self.spec.input.fields().iter().cloned();
+        let table = pieces::table(own, fields, rows.columns().to_vec(), ids.len())?;
+        let scope = Scope::Keyed(pieces::behind(1, &self.spec.partition));
+        snapshot.table(WAITING, scope, pieces::ids(&ids), table, gone)
+    }
+
+    fn write_frames(&mut self, snapshot: &mut Snapshot, slots: &[u32]) -> Result<()> {
+        let frames = &mut self.calls.frames;
+        let Some(trail) = &mut frames.trail else { return Ok(()) };
+        let (gone, from) = trail.cut(snapshot.is_full());
+        let (mut ids, mut owners, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        for &slot in slots {
+            let inside = frames.inside[slot as usize].iter().rev();
+            for &(time, id) in inside.take_while(|row| trail.arrival(row.1) >= from) {
+                ids.push(id);
+                owners.push(slot);
+                times.push(Some(time));
+            }
+        }
+        let arrivals: Vec<i64> = ids.iter().map(|&id| trail.arrival(id)).collect();
+        let rows = trail.store().take(&ids)?;
+        let mut columns = vec![numbers("arrival", arrivals), instants("time", times)];
+        columns.extend(self.key_columns(&owners)?);
+        let names = (1..=rows.num_columns()).map(|number| format!("argument {number}"));
+        columns.extend(names.zip(rows.columns().iter().cloned()));
+        let table = pieces::table(columns, [], Vec::new(), ids.len())?;
+        snapshot.table(FRAMES, self.keyed(2), pieces::ids(&ids), table, gone)
+    }
+
+    fn write_lags(&mut self, snapshot: &mut Snapshot, slots: &[u32]) -> Result<()> {
+        if self.calls.lags.is_empty() {
+            return Ok(());
+        }
+        let (mut ids, mut owners, mut calls, mut arrivals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut all_gone, mut values) = (Vec::new(), Vec::new());
+        for (call, lag) in self.calls.lags.iter_mut().enumerate() {
+            let (gone, from) = lag.trail.cut(snapshot.is_full());
+            let place = |id: u64| (call as u64) << 32 | id;
+            all_gone.extend(gone.into_iter().map(|range| place(range.start)..place(range.end)));
+            let mut of_call = Vec::new();
+            for &slot in slots {
+                let history = lag.history[slot as usize].iter().rev().copied();
+                for id in history.take_while(|&id| lag.trail.arrival(id) >= from) {
+                    of_call.push(id);
+                    owners.push(slot);
+                    arrivals.push(lag.trail.arrival(id));
+                }
+            }
+            calls.resize(calls.len() + of_call.len(), call as i64);
+            ids.extend(of_call.iter().map(|&id| place(u64::from(id))));
+            values.push(lag.trail.store().take(&of_call)?.column(0).clone());
+        }
+        let mut columns = vec![numbers("call", calls), numbers("arrival", arrivals)];
+        columns.extend(self.key_columns(&owners)?);
+        let mut before = 0;
+        for (call, values) in values.into_iter().enumerate() {
+            // The values of other calls stand before and behind.
+            let none = |rows: usize| new_null_array(values.data_type(), rows);
+            let (start, end) = (none(before), none(ids.len() - before - values.len()));
+            before += values.len();
+            columns.push((format!("value {}", call + 1), concat(&[start.as_ref(), values.as_ref(), end.as_ref()])?));
+        }
+        let table = pieces::table(columns, [], Vec::new(), ids.len())?;
+        snapshot.table(LAGS, self.keyed(2), ids, table, all_gone)
+    }
+
+    pub(super) fn read(&mut self, state: &mut Restored) -> Result<()> {
+        self.watermark = state.values::<Option<i64>>(WATERMARK)?.into_iter().max().flatten();
+        self.read_partitions(state)?;
+        self.read_frames(state)?;
+        self.read_lags(state)?;
+        let OverOrder::EventTime(column) = self.spec.order else { return Ok(()) };
+        for piece in in_order(state.table(WAITING)?, 0)? {
+            let rows = pieces::rest(&piece.rows, 1, &self.spec.input)?;
+            let times = millis(rows.column(column), "OVER (ORDER BY ...)")?;
+            self.wait(&rows, times)?;
+        }
+        Ok(())
+    }
+
+    fn read_partitions(&mut self, state: &mut Restored) -> Result<()> {
+        let now = self.clock.as_ref().map_or(0, |clock| clock.now_millis());
+        for piece in by_origin(state.table(PARTITIONS)?)? {
+            let rows = &piece.rows;
+            let counted = if self.calls.counts { 2 } else { 0 };
+            let others = 1 + counted + self.spec.partition.len() + self.calls.state_columns();
+            let expires = rows.num_columns() > others;
+            let own = 1 + usize::from(expires) + counted;
+            let counters = self.calls.counts.then(|| (own - 2, own - 1));
+            let slots = self.slots_of(rows, own)?;
+            let last = read_instants(rows, 0)?;
+            for (row, &slot) in slots.iter().enumerate() {
+                self.last[slot as usize] = if last.is_valid(row) { last.value(row) } else { i64::MIN };
+            }
+            let written = if expires { Some(read_instants(rows, 1)?) } else { None };
+            read_written(self.expiry.as_mut(), &slots, written, now);
+            if let Some((numbers, ranks)) = counters {
+                let counts = read_numbers(rows, numbers)?.iter().zip(read_numbers(rows, ranks)?);
+                for (&slot, (&rows, &instants)) in slots.iter().zip(counts) {
+                    self.calls.counters[slot as usize] = Counter { rows, instants };
+                }
+            }
+            self.calls.restore(&slots, &rows.columns()[own + self.spec.partition.len()..])?;
+            if let (Frame::Range(range), true) = (self.spec.frame, self.is_by_time()) {
+                for slot in slots {
+                    self.is_scheduled[slot as usize] = true;
+                    let end = idle_from(self.last[slot as usize], range);
+                    self.idle.entry(end).or_default().push(slot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_frames(&mut self, state: &mut Restored) -> Result<()> {
+        if self.calls.frames.trail.is_none() {
+            return Ok(());
+        }
+        for piece in in_order(state.table(FRAMES)?, 0)? {
+            let slots = self.slots_of(&piece.rows, 2)?;
+            let times = read_instants(&piece.rows, 1)?;
+            let frames = &mut self.calls.frames;
+            let Some(trail) = &mut frames.trail else { continue };
+            let rows = pieces::rest(&piece.rows, 2 + self.spec.partition.len(), trail.store().schema())?;
+            let mut ids = Vec::with_capacity(slots.len());
+            trail.push(&rows, &mut ids)?;
+            for (row, (&slot, id)) in slots.iter().zip(ids).enumerate() {
+                frames.inside[slot as usize].push_back((times.value(row), id));
+            }
+            frames.follow(&slots, &rows)?;
+        }
+        Ok(())
+    }
+
+    fn read_lags(&mut self, state: &mut Restored) -> Result<()> {
+        if self.calls.lags.is_empty() {
+            return Ok(());
+        }
+        for piece in in_order(state.table(LAGS)?, 1)? {
+            let slots = self.slots_of(&piece.rows, 2)?;
+            let calls = read_numbers(&piece.rows, 0)?;
+            let first = 2 + self.spec.partition.len();
+            for (call, lag) in self.calls.lags.iter_mut().enumerate() {
+                let rows = (0..slots.len() as u32).filter(|&row| calls[row as usize] == call as i64);
+                let rows: UInt32Array = rows.collect();
+                let values = piece.rows.columns().get(first + call).ok_or_else(broken)?;
+                let batch = RecordBatch::try_new(lag.schema.clone(), vec![take(values, &rows, None)?])?;
+                let mut ids = Vec::with_capacity(rows.len());
+                lag.trail.push(&batch, &mut ids)?;
+                for (&row, id) in rows.values().iter().zip(ids) {
+                    lag.history[slots[row as usize] as usize].push_back(id);
+                }
+            }
+        }
+        Ok(())
+    }
+}

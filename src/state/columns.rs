@@ -1,0 +1,90 @@
+//! Columns of state tables that stand beside rows: numbers, flags and times that an operator keeps of them.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+
+use crate::error::{Error, Result};
+
+/// Zone of times of the clock.
+const ZONE: &str = "+00:00";
+
+/// The type of [`times`].
+pub fn time_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, Some(ZONE.into()))
+}
+
+/// Moments of processing time, in milliseconds since the epoch.
+pub fn times(values: impl IntoIterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::from_iter_values(values).with_timezone(ZONE))
+}
+
+/// What [`times`] made.
+pub fn millis(column: &ArrayRef) -> Result<&[i64]> {
+    numbers::<TimestampMillisecondType>(column)
+}
+
+/// Numbers of a column without NULLs.
+pub fn numbers<T: ArrowPrimitiveType>(column: &ArrayRef) -> Result<&[T::Native]> {
+    match column.as_primitive_opt::<T>() {
+        Some(values) if values.null_count() == 0 => Ok(values.values()),
+        _ => Err(damaged(column)),
+    }
+}
+
+/// Flags of a column without NULLs.
+pub fn flags(column: &ArrayRef) -> Result<&BooleanArray> {
+    column.as_boolean_opt().filter(|c| c.null_count() == 0).ok_or_else(|| damaged(column))
+}
+
+fn damaged(column: &ArrayRef) -> Error {
+    Error::decode(format!(
+        "a column of the checkpoint has type {} and {} NULLs, which is not what was written",
+        column.data_type(),
+        column.null_count()
+    ))
+}
+
+/// A schema of these columns, all nullable, whose names differ: a name that is there already gets a number, so that a
+/// checkpoint can be queried.
+pub fn schema(fields: impl IntoIterator<Item = Field>) -> SchemaRef {
+    let mut known: Vec<Field> = Vec::new();
+    for field in fields {
+        let taken = |name: &str| known.iter().any(|f| f.name().eq_ignore_ascii_case(name));
+        let mut name = field.name().clone();
+        let mut number = 1;
+        while taken(&name) {
+            name = format!("{}_{number}", field.name());
+            number += 1;
+        }
+        known.push(field.with_name(name).with_nullable(true));
+    }
+    Arc::new(Schema::new(known))
+}
+
+/// Refuses rows that do not have the types of a schema.
+pub fn check(rows: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<()> {
+    let types = |s: &Schema| s.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+    let (found, wanted) = (types(rows.schema_ref()), types(schema));
+    if found == wanted {
+        return Ok(());
+    }
+    let show = |types: Vec<DataType>| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Err(Error::decode(format!("table '{table}' of the checkpoint does not have the columns of the query"))
+        .with_detail(format!("it has {}, the query needs {}", show(found), show(wanted))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_differ() {
+        let fields = ["a", "arrival", "A", "arrival", "a_1"].map(|n| Field::new(n, DataType::Int64, false));
+        let names: Vec<String> = schema(fields).fields().iter().map(|f| f.name().clone()).collect();
+        assert_eq!(names, ["a", "arrival", "A_1", "arrival_1", "a_1_1"]);
+    }
+}

@@ -1,0 +1,244 @@
+//! An object store in the network.
+//!
+//! Requests run on the runtime; whoever called waits on its own thread. Large objects go up and come down in parts,
+//! a few at a time. An object store writes whole objects and keeps checksums of its own, so that nothing here
+//! has to be renamed or read again.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetRange, ObjectStore as Backend, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
+    WriteMultipart,
+};
+use tokio::runtime::Handle;
+
+use super::Store;
+use crate::error::{Error, Result};
+
+/// Bytes of one request for a part of an object.
+const PART: u64 = 8 << 20;
+/// Parts on their way at a time.
+const PARTS: usize = 4;
+
+/// Objects in a bucket, below a path.
+pub struct ObjectStore {
+    backend: Arc<dyn Backend>,
+    runtime: Handle,
+    /// The bucket's URL, without secrets.
+    bucket: String,
+    /// Path in the bucket; ends with `/` unless it is empty.
+    prefix: String,
+}
+
+impl fmt::Debug for ObjectStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectStore({})", self.describe())
+    }
+}
+
+impl ObjectStore {
+    /// The store of `s3://bucket/path`, with credentials, region and endpoint from the environment.
+    pub fn s3(url: &str, runtime: &Handle) -> Result<Self> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+
+        let wrong = |why: &str| Error::option(format!("the URL of the S3 store {why}"));
+        let parsed = url::Url::parse(url)
+            .map_err(|e| wrong(&format!("is not one: {e}")).with_hint("s3://bucket/path"))?;
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(wrong("has credentials in it").with_hint(
+                "leave them out and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+            ));
+        }
+        if parsed.query().is_some() || parsed.fragment().is_some() || parsed.port().is_some() {
+            return Err(wrong("has more than a bucket and a path").with_hint(
+                "endpoint and region come from the environment: AWS_ENDPOINT_URL, AWS_REGION",
+            ));
+        }
+        let bucket = parsed.host_str().filter(|b| !b.is_empty());
+        let bucket = bucket.ok_or_else(|| wrong("has no bucket").with_hint("s3://bucket/path"))?;
+        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RetryConfig {
+            max_retries: 8,
+            retry_timeout: Duration::from_secs(60),
+            ..RetryConfig::default()
+        });
+        let endpoints = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+        let endpoint = endpoints.iter().find_map(|key| builder.get_config_value(key));
+        // Requests are signed, not secret: a store in the same network is often without TLS.
+        if endpoint.is_some_and(|e| e.starts_with("http://")) {
+            builder = builder.with_allow_http(true);
+        }
+        // Built within the runtime, as its HTTP client may look for it.
+        let _entered = runtime.enter();
+        let backend = builder.build().map_err(|e| {
+            Error::option(format!("the S3 store could not be set up: {}", first_line(&e)))
+                .with_hint("set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for other providers, AWS_ENDPOINT_URL")
+        })?;
+        let path = percent_encoding::percent_decode_str(parsed.path()).decode_utf8_lossy().into_owned();
+        Ok(Self::new(Arc::new(backend), runtime, format!("s3://{bucket}"), &path))
+    }
+
+    pub(super) fn new(backend: Arc<dyn Backend>, runtime: &Handle, bucket: String, path: &str) -> Self {
+        let prefix = match path.trim_matches('/') {
+            "" => String::new(),
+            path => format!("{path}/"),
+        };
+        Self { backend, runtime: runtime.clone(), bucket, prefix }
+    }
+
+    fn path(&self, path: &str) -> Result<Path> {
+        Path::parse(format!("{}{path}", self.prefix))
+            .map_err(|e| Error::option(format!("'{path}' cannot be a path in a store of checkpoints: {e}")))
+    }
+
+    /// Runs a request on the runtime and waits for it.
+    fn wait<T: Send + 'static>(
+        &self,
+        what: &str,
+        request: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Result<Option<T>> {
+        let (sender, answer) = crossbeam_channel::bounded(1);
+        self.runtime.spawn(async move {
+            // Nobody waits any more only if this process ends.
+            let _ = sender.send(request.await);
+        });
+        match answer.recv() {
+            Ok(Ok(value)) => Ok(Some(value)),
+            Ok(Err(object_store::Error::NotFound { .. })) => Ok(None),
+            Ok(Err(e)) => Err(self.failed(what, &e)),
+            Err(_) => Err(Error::cancelled()),
+        }
+    }
+
+    fn failed(&self, what: &str, e: &object_store::Error) -> Error {
+        let error = Error::io(format!("could not {what} '{}': {}", self.describe(), first_line(e)));
+        match e {
+            object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
+                error.with_hint("look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of their owner")
+            }
+            _ => error,
+        }
+    }
+}
+
+/// The error without what a server sent along, which may be long and repeat the request.
+fn first_line(e: &object_store::Error) -> String {
+    let text = e.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    // Signed URLs end with their signature.
+    let mut words = line.split(' ').map(|word| match word.split_once('?') {
+        Some((before, _)) if before.contains("://") => before,
+        _ => word,
+    });
+    let first = words.next().unwrap_or_default().to_string();
+    words.fold(first, |text, word| text + " " + word)
+}
+
+impl Store for ObjectStore {
+    fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
+        let (backend, target) = (self.backend.clone(), self.path(path)?);
+        let done = self.wait("write to", async move {
+            if bytes.len() as u64 <= PART * 2 {
+                backend.put(&target, PutPayload::from(bytes)).await?;
+                return Ok(());
+            }
+            let upload = backend.put_multipart(&target).await?;
+            let mut upload = WriteMultipart::new_with_chunk_size(upload, PART as usize);
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                upload.wait_for_capacity(PARTS).await?;
+                upload.put(rest.split_to(rest.len().min(PART as usize)));
+            }
+            upload.finish().await.map(drop)
+        })?;
+        done.ok_or_else(|| Error::io(format!("could not write to '{}': there is no such bucket", self.describe())))
+    }
+
+    fn create(&self, path: &str, bytes: Bytes) -> Result<bool> {
+        let (backend, target, body) = (self.backend.clone(), self.path(path)?, bytes.clone());
+        let created = self.wait("write to", async move {
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            match backend.put_opts(&target, PutPayload::from(body), options).await {
+                Ok(_) => Ok(true),
+                Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+                Err(e) => Err(e),
+            }
+        })?;
+        match created {
+            // An answer that was lost, and a second try that found what the first one had written.
+            Some(false) => Ok(self.get(path)?.is_some_and(|there| there == bytes)),
+            Some(true) => Ok(true),
+            None => Err(Error::io(format!("could not write to '{}': there is no such bucket", self.describe()))),
+        }
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Bytes>> {
+        let (backend, target) = (self.backend.clone(), self.path(path)?);
+        self.wait("read from", async move { backend.get(&target).await?.bytes().await })
+    }
+
+    fn read(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        if range.is_empty() {
+            return Ok(Some(Bytes::new()));
+        }
+        let (backend, target) = (self.backend.clone(), self.path(path)?);
+        let starts: Vec<u64> = (range.start..range.end).step_by(PART as usize).collect();
+        let parts = self.wait("read from", async move {
+            let part = |start: u64| {
+                let (backend, target) = (backend.clone(), target.clone());
+                let bounded = GetRange::Bounded(start..(start + PART).min(range.end));
+                let options = GetOptions { range: Some(bounded), ..GetOptions::default() };
+                async move { backend.get_opts(&target, options).await?.bytes().await }
+            };
+            futures::stream::iter(starts).map(part).buffered(PARTS).try_collect::<Vec<Bytes>>().await
+        })?;
+        Ok(parts.map(|mut parts| match parts.len() {
+            1 => parts.swap_remove(0),
+            _ => parts.concat().into(),
+        }))
+    }
+
+    fn sizes(&self, prefix: &str) -> Result<BTreeMap<String, u64>> {
+        // Object stores list whole parts of paths.
+        let within = prefix.rfind('/').map_or("", |at| &prefix[..at]);
+        let (backend, folder) = (self.backend.clone(), Path::from(format!("{}{within}", self.prefix)));
+        let found = self.wait("list", async move {
+            backend.list(Some(&folder)).map_ok(|o| (o.location.to_string(), o.size)).try_collect::<Vec<_>>().await
+        })?;
+        let found = found.unwrap_or_default().into_iter();
+        let relative = found.filter_map(|(path, size)| Some((path.strip_prefix(&self.prefix)?.to_string(), size)));
+        Ok(relative.filter(|(path, _)| path.starts_with(prefix)).collect())
+    }
+
+    fn delete(&self, path: &str) -> Result<()> {
+        let (backend, target) = (self.backend.clone(), self.path(path)?);
+        self.wait("delete from", async move { backend.delete(&target).await }).map(drop)
+    }
+
+    fn describe(&self) -> String {
+        format!("{}/{}", self.bucket, self.prefix.trim_end_matches('/'))
+    }
+
+    fn under(&self, path: &str) -> Arc<dyn Store> {
+        let path = format!("{}{}", self.prefix, path.trim_matches('/'));
+        Arc::new(Self::new(self.backend.clone(), &self.runtime, self.bucket.clone(), &path))
+    }
+
+    /// There is no lock that a process loses when it dies: who creates a manifest first, wins.
+    fn lock(&self) -> Result<Box<dyn Any + Send + Sync>> {
+        Ok(Box::new(()))
+    }
+
+    fn guards_content(&self) -> bool {
+        true
+    }
+}
