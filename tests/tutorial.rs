@@ -36,7 +36,8 @@ fn the_tutorial_runs() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let options = SensorApiOptions { port: 0, latency: Duration::from_millis(1), ..SensorApiOptions::default() };
+    let options =
+        SensorApiOptions { port: 0, latency: Duration::from_millis(1), ..SensorApiOptions::default() };
     let api = SensorApi::start(options, runtime.handle()).expect("the service");
     let folder = tempfile::tempdir().expect("a folder");
     let text = std::fs::read_to_string("sql/tutorial.md").expect("the tutorial");
