@@ -46,7 +46,8 @@ impl Api {
         let mut line = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         stderr.read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_string();
+        let address =
+            line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_string();
         // Nobody else reads it, and it must not fill up.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         Self { child, address }
@@ -179,7 +180,8 @@ impl Place {
             command.arg("--var").arg(format!("{name}={value}"));
         }
         command.env("TZ", "UTC").stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(fs::OpenOptions::new().create(true).append(true).open(self.path("stderr.txt")).unwrap());
+        command
+            .stderr(fs::OpenOptions::new().create(true).append(true).open(self.path("stderr.txt")).unwrap());
         command
     }
 
@@ -280,11 +282,21 @@ fn truth(place: &Place, script: &str, format: &str) -> Vec<String> {
 fn differences(expected: &[String], found: &[String]) -> String {
     let lost: Vec<_> = expected.iter().filter(|row| found.binary_search(row).is_err()).take(5).collect();
     let more: Vec<_> = found.iter().filter(|row| expected.binary_search(row).is_err()).take(5).collect();
-    format!("{} rows, {} expected; not there: {lost:#?}; not expected: {more:#?}", found.len(), expected.len())
+    format!(
+        "{} rows, {} expected; not there: {lost:#?}; not expected: {more:#?}",
+        found.len(),
+        expected.len()
+    )
 }
 
 /// Kills one pipeline until it has finished; how often.
-fn torture(pipeline: &Pipeline, place: &Place, random: &mut StdRng, kills: &AtomicUsize, wanted: usize) -> usize {
+fn torture(
+    pipeline: &Pipeline,
+    place: &Place,
+    random: &mut StdRng,
+    kills: &AtomicUsize,
+    wanted: usize,
+) -> usize {
     let script = "pipeline.sql";
     fs::write(place.path(script), pipeline.script()).unwrap();
     let expected = truth(place, script, pipeline.format);
@@ -481,7 +493,9 @@ fn an_edited_pipeline_keeps_what_still_means_the_same() {
     let place = &scene.place;
     let set = |text: String| {
         let (tables, insert) = text.split_once("INSERT INTO").unwrap();
-        format!("{tables}SET 'pipeline.name' = 'enrich';\nEXECUTE STATEMENT SET BEGIN\nINSERT INTO{insert}END;\n")
+        format!(
+            "{tables}SET 'pipeline.name' = 'enrich';\nEXECUTE STATEMENT SET BEGIN\nINSERT INTO{insert}END;\n"
+        )
     };
     let script = set(pipeline.script());
     fs::write(place.path("p.sql"), &script).unwrap();
