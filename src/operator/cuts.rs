@@ -55,12 +55,8 @@ impl<O: Operator> Job<'_, O> {
                 parallelism: tasks,
                 waker: Mailbox::new().waker(0),
                 clock: self.clock.clone(),
-<<<<<<< HEAD
                 checkpointed: true,
                 memory: crate::state::Memory::unlimited(),
-=======
-                checkpointed: true, memory: crate::state::Memory::unlimited()
->>>>>>> main
             };
             operator.open(context).unwrap();
             if let Some(ledger) = restored {
