@@ -193,7 +193,10 @@ impl OverAggregate {
             let none = |rows: usize| new_null_array(values.data_type(), rows);
             let (start, end) = (none(before), none(ids.len() - before - values.len()));
             before += values.len();
-            columns.push((format!("value {}", call + 1), concat(&[start.as_ref(), values.as_ref(), end.as_ref()])?));
+            columns.push((
+                format!("value {}", call + 1),
+                concat(&[start.as_ref(), values.as_ref(), end.as_ref()])?,
+            ));
         }
         let table = pieces::table(columns, [], Vec::new(), ids.len())?;
         snapshot.table(LAGS, self.keyed(2), ids, table, all_gone)
