@@ -35,7 +35,7 @@ use variables::Variables;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments::gathered(std::env::args_os().collect())) {
         Ok(cli) => cli,
         Err(e) => {
             let status = e.exit_code();

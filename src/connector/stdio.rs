@@ -5,6 +5,10 @@
 //! that only one query can read it.
 //!
 //! When the reader of stdout goes away (`affluent ... | head`), the job ends as if the user had stopped it.
+//!
+//! stdin cannot be read again: a new process that comes back from a checkpoint goes on with what arrives then, and
+//! what had arrived behind the checkpoint is lost; the same process does not read it a second time. stdout is at-least-once: what is written behind the last checkpoint is
+//! written again. All that came before a barrier is handed over when it passes.
 
 use std::io::{Read as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,13 +76,16 @@ struct StreamSource {
     declared: arrow::datatypes::SchemaRef,
     request: ScanRequest,
     open: OpenStream,
+    /// A reader was made.
+    opened: AtomicBool,
 }
 
 impl StreamSource {
     fn new(request: &ScanRequest, open: OpenStream) -> Result<Self> {
         let format = Format::from_options_or(&request.table.options, "json")?;
+        let declared = record_schema(&request.table, "UTC");
         let source =
-            Self { format, declared: record_schema(&request.table, "UTC"), request: request.clone(), open };
+            Self { format, declared, request: request.clone(), open, opened: AtomicBool::new(false) };
         source.decoder()?;
         Ok(source)
     }
@@ -100,6 +107,11 @@ impl Source for StreamSource {
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
         let decoder = self.decoder()?;
+        if self.opened.swap(true, Ordering::SeqCst) {
+            // What the reader before had taken in is gone, to the middle of a record.
+            return Err(Error::io("standard input cannot be read again after a failure")
+                .with_hint("start the program again; connector 'filesystem' can be read again"));
+        }
         let stream = (self.open)()?;
         // Two blocks wait, one is being read: enough to keep both sides busy.
         let (sender, blocks) = crossbeam_channel::bounded(2);
