@@ -1,9 +1,10 @@
 //! The arguments of the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::render::OutputFormat;
 
@@ -53,6 +54,40 @@ pub struct Cli {
     /// What to do; without it, an interactive shell.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// The arguments with the flags of all commands behind the command: the parser forgets those in front of it when
+/// the same flag stands behind it too.
+pub fn gathered(arguments: Vec<OsString>) -> Vec<OsString> {
+    let root = Cli::command();
+    let flag = |text: &str| -> Option<(bool, bool)> {
+        let long = text.strip_prefix("--").map(|t| t.split_once('=').map_or(t, |(name, _)| name));
+        let found = root.get_arguments().find(|a| match long {
+            Some(name) => a.get_long() == Some(name),
+            None => text.chars().nth(1).is_some_and(|c| a.get_short() == Some(c)),
+        })?;
+        // Whether it may be moved, and whether its value is the next argument.
+        let whole = text.contains('=') || (long.is_none() && text.chars().count() > 2);
+        Some((found.is_global_set(), found.get_action().takes_values() && !whole))
+    };
+    let mut moved = Vec::new();
+    let mut kept = Vec::new();
+    let mut at = 1;
+    while let Some(text) = arguments.get(at).and_then(|a| a.to_str()) {
+        if !text.starts_with('-') {
+            if root.find_subcommand(text).is_none() {
+                break;
+            }
+            let (first, rest) = (arguments[..1].iter().chain(&kept), &arguments[at + 1..]);
+            return first.chain([&arguments[at]]).chain(&moved).chain(rest).cloned().collect();
+        }
+        let Some((is_global, takes_next)) = flag(text) else { break };
+        let end = at + 1 + usize::from(takes_next);
+        let Some(parts) = arguments.get(at..end) else { break };
+        if is_global { &mut moved } else { &mut kept }.extend(parts.iter().cloned());
+        at = end;
+    }
+    arguments
 }
 
 /// Flags of all commands.
@@ -123,7 +158,7 @@ Examples:
 #[cfg(feature = "kernel")]
 #[derive(Debug, Subcommand)]
 pub enum KernelCommand {
-    /// Let JupyterLab offer Affluent SQL; settings given with --set hold for every notebook
+    /// Let JupyterLab offer Affluent SQL; --set and --var hold for every notebook
     #[command(after_help = KERNEL_EXAMPLES)]
     Install {
         /// For this user (the default)
@@ -271,12 +306,10 @@ fn variable(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::iter::once(&"affluent").chain(args))
+        Cli::try_parse_from(gathered(std::iter::once(&"affluent").chain(args).map(OsString::from).collect()))
     }
 
     #[test]
@@ -296,6 +329,19 @@ mod tests {
         assert_eq!(files, [PathBuf::from("a.sql"), PathBuf::from("-")]);
         assert_eq!(parse(&["-c", "SELECT 1"]).unwrap().statements.as_deref(), Some("SELECT 1"));
         assert!(parse(&[]).unwrap().command.is_none());
+    }
+
+    #[test]
+    fn flags_on_both_sides_of_the_command_add_up() {
+        let args =
+            ["--set", "a=1", "-i", "x.sql", "--var=V=1", "-q", "run", "p.sql", "--set", "b=2", "-i", "y.sql"];
+        let cli = parse(&args).unwrap();
+        assert_eq!(cli.common.set.len(), 2);
+        assert_eq!(cli.common.init, [PathBuf::from("x.sql"), PathBuf::from("y.sql")]);
+        assert!(cli.common.quiet && cli.common.var.len() == 1);
+        assert_eq!(parse(&["-ojson", "run", "p.sql"]).unwrap().common.output, Some(OutputFormat::Json));
+        assert!(parse(&["-c", "SELECT 1", "run", "p.sql"]).unwrap().statements.is_some(), "stays in front");
+        assert!(parse(&["--set"]).is_err() && parse(&["--nonsense", "run", "p.sql"]).is_err());
     }
 
     #[test]

@@ -109,6 +109,8 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::print::Print,
     &super::blackhole::Blackhole,
     &super::checkpoint::CheckpointTables,
+    #[cfg(test)]
+    &crate::flow::simulation::world::Scripted,
 ];
 
 /// The connector of that name.

@@ -88,6 +88,9 @@ impl Cells {
 
     /// Runs a cell; what it shows goes to `output`. `name` is the cell's name in messages.
     pub fn run(&self, name: &str, code: &str, output: &CellOutput) -> Outcome {
+        // An interruption of an earlier cell is not one of this.
+        self.interrupts.statement();
+        self.interrupts.idle();
         let written = SourceText::new(name, code);
         let script = match self.variables.expand(written.clone()) {
             Ok(script) => Arc::new(script),

@@ -21,9 +21,6 @@ use crate::cli::render::text::TextColumn;
 use crate::cli::render::visible;
 use crate::error::{Error, Result};
 
-/// The type of the specification in a notebook.
-pub const MIME: &str = "application/vnd.vegalite.v5+json";
-
 /// Characters of a label.
 const LABEL: usize = 80;
 
@@ -103,7 +100,12 @@ impl Chart {
         }
         let mut encoding = Map::new();
         for channel in &self.channels {
-            encoding.insert(channel.role.to_string(), self.encoding(channel));
+            let mut one = self.encoding(channel);
+            let clock = matches!(rows.column(channel.column).data_type(), DataType::Timestamp(_, _));
+            if clock && let Some(format) = clock_format(channel.role, &values) {
+                one["axis"] = json!({"format": format});
+            }
+            encoding.insert(channel.role.to_string(), one);
         }
         if self.request.mark == Mark::Histogram {
             encoding
@@ -242,6 +244,17 @@ fn fill(channel: &Channel, rows: &RecordBatch, values: &mut [Map<String, Value>]
     Ok(())
 }
 
+/// How times are written along an axis: Vega's own way shows seconds alone where a chart spans some.
+fn clock_format(role: &str, values: &[Map<String, Value>]) -> Option<&'static str> {
+    let millis = || values.iter().filter_map(|row| row.get(role)?.as_i64());
+    match (millis().min()?, millis().max()?) {
+        _ if role == "color" => None,
+        (first, last) if last.saturating_sub(first) < 10_000 => Some("%H:%M:%S.%L"),
+        (first, last) if last.saturating_sub(first) < 86_400_000 => Some("%H:%M:%S"),
+        _ => None,
+    }
+}
+
 /// What the clock shows in a zone, as if it were UTC.
 fn wall_clock(millis: i64, zone: Option<&Tz>) -> i64 {
     let (Some(zone), Some(utc)) = (zone, DateTime::from_timestamp_millis(millis)) else { return millis };
@@ -310,6 +323,7 @@ mod tests {
             (&json!("-y"), &json!("ordinal"))
         );
         assert_eq!(spec("point x=day y=n color=n")["encoding"]["color"]["type"], "quantitative");
+        assert_eq!(spec("point x=day y=n")["encoding"]["x"]["axis"], Value::Null);
         assert_eq!(spec("point x=day y=n")["data"]["values"][0]["x"], 86_400_000);
         let histogram = spec("histogram x=n bins=7");
         assert_eq!(histogram["encoding"]["x"]["bin"], json!({"maxbins": 7}));

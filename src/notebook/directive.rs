@@ -296,9 +296,7 @@ impl ChartRequest {
             _ => {}
         }
         match (&request.sort, mark) {
-            (Some(_), Mark::Line | Mark::Point | Mark::Histogram) => {
-                return Err(Error::syntax("sort is for bars"));
-            }
+            (Some(_), Mark::Line | Mark::Point | Mark::Histogram) => Err(Error::syntax("sort is for bars")),
             _ => Ok(request),
         }
     }

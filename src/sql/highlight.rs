@@ -27,6 +27,7 @@ pub enum TokenClass {
 /// Keywords, for completion and colours; in order.
 pub const KEYWORDS: &[&str] = &[
     "ALL",
+    "ANALYZE",
     "AND",
     "ARRAY",
     "AS",

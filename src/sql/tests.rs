@@ -503,7 +503,6 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("SHOW USER FUNCTIONS", "SHOW USER FUNCTIONS is not supported"),
         ("SHOW CREATE CATALOG c", "SHOW CREATE CATALOG is not supported"),
         ("DESCRIBE EXTENDED t", "DESCRIBE EXTENDED is not supported"),
-        ("STOP JOB '1' WITH SAVEPOINT", "STOP JOB WITH SAVEPOINT is not supported"),
         ("INSERT INTO t PARTITION (a='b') SELECT 1", "INSERT with PARTITION is not supported"),
         ("INSERT INTO t SELECT 1 ON CONFLICT DO NOTHING", "INSERT with ON CONFLICT is not supported"),
         ("CREATE TABLE t (a INT) DISTRIBUTED BY (a) WITH ('a'='b')", "DISTRIBUTED BY is not supported"),

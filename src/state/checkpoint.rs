@@ -52,7 +52,7 @@
 //! Rows are not compressed: they can be used where they were read.
 //!
 //! # Runs
-//! What a checkpoint wrote of a table is a *run*; [`merge`] says how a chain of them is read, and when the newest are
+//! What a checkpoint wrote of a table is a *run*; `merge.rs` says how a chain of them is read, and when the newest are
 //! written again as one (each row about as often as the logarithm of the table's size). Rows that were replaced or
 //! removed vanish then. A segment of which less than half is still referred to is left: what is used of it is
 //! copied into the next one.
@@ -153,7 +153,7 @@ pub struct Checkpoints {
     /// What was written and is durable, though perhaps in no manifest yet.
     state: State,
     /// What cuts brought and is not written yet, the oldest first.
-    pending: BTreeMap<(String, usize), BTreeMap<&'static str, (Scope, Vec<Part>)>>,
+    pending: BTreeMap<(String, usize), BTreeMap<&'static str, Pending>>,
     /// Segments that are, or may be, in the store.
     segments: BTreeMap<Arc<str>, u64>,
     /// Manifests that are, or may be, in the store, with the segments of those that can be read and count.
@@ -163,6 +163,9 @@ pub struct Checkpoints {
     recent: Recent,
     fenced: bool,
 }
+
+/// Changes of a table that are not written yet.
+type Pending = (Scope, Vec<Part>);
 
 /// Bytes that are copied out of old segments for one checkpoint at most.
 const COPIED_BYTES: u64 = 64 << 20;

@@ -245,8 +245,8 @@ impl Store for LocalStore {
         let path = self.root.join(LOCK);
         let lock = self.disk.lock(&path).map_err(|e| failed("lock", &path, e))?;
         let lock = lock.ok_or_else(|| {
-            Error::io(format!("the checkpoints in '{}' are in use by another process", self.root.display()))
-                .with_detail("the job runs already, here or elsewhere")
+            Error::io(format!("the checkpoints in '{}' are in use by another job", self.root.display()))
+                .with_detail("it runs already, here or in another process")
                 .with_hint("stop it, or give this one another directory or name")
         })?;
         let mut leftovers = Vec::new();

@@ -288,7 +288,10 @@ impl Job {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    // PROPTEST_CASES makes it thousands.
+    #![proptest_config(ProptestConfig::with_cases(
+        std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(64)
+    ))]
     #[test]
     fn any_schedule_of_cuts_and_failures(
         tasks in 1..4_usize,
