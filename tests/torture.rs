@@ -46,7 +46,8 @@ impl Api {
         let mut line = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         stderr.read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_string();
+        let address =
+            line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_string();
         // Nobody else reads it, and it must not fill up.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         Self { child, address }
@@ -179,7 +180,8 @@ impl Place {
             command.arg("--var").arg(format!("{name}={value}"));
         }
         command.env("TZ", "UTC").stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(fs::OpenOptions::new().create(true).append(true).open(self.path("stderr.txt")).unwrap());
+        command
+            .stderr(fs::OpenOptions::new().create(true).append(true).open(self.path("stderr.txt")).unwrap());
         command
     }
 
@@ -280,11 +282,21 @@ fn truth(place: &Place, script: &str, format: &str) -> Vec<String> {
 fn differences(expected: &[String], found: &[String]) -> String {
     let lost: Vec<_> = expected.iter().filter(|row| found.binary_search(row).is_err()).take(5).collect();
     let more: Vec<_> = found.iter().filter(|row| expected.binary_search(row).is_err()).take(5).collect();
-    format!("{} rows, {} expected; not there: {lost:#?}; not expected: {more:#?}", found.len(), expected.len())
+    format!(
+        "{} rows, {} expected; not there: {lost:#?}; not expected: {more:#?}",
+        found.len(),
+        expected.len()
+    )
 }
 
 /// Kills one pipeline until it has finished; how often.
-fn torture(pipeline: &Pipeline, place: &Place, random: &mut StdRng, kills: &AtomicUsize, wanted: usize) -> usize {
+fn torture(
+    pipeline: &Pipeline,
+    place: &Place,
+    random: &mut StdRng,
+    kills: &AtomicUsize,
+    wanted: usize,
+) -> usize {
     let script = "pipeline.sql";
     fs::write(place.path(script), pipeline.script()).unwrap();
     let expected = truth(place, script, pipeline.format);
@@ -417,6 +429,59 @@ fn finish(place: &Place, pipeline: &Pipeline, script: &str, tasks: usize, expect
     assert!(found == expected, "{}", differences(expected, &found));
 }
 
+/// Rows that are still being written while the program reads them, and is killed.
+#[test]
+fn an_endless_pipeline_shows_each_row_once() {
+    let mut random = StdRng::seed_from_u64(seed());
+    let scene = Scene::new(None, &mut random, 600);
+    let place = &scene.place;
+    let pipeline = &PIPELINES[0];
+    let script = pipeline.script();
+    fs::write(place.path("truth.sql"), &script).unwrap();
+    let expected = truth(place, "truth.sql", pipeline.format);
+    let followed = script
+        .replace("${DATA}/readings', 'format' = 'json'", "${DATA}/growing', 'format' = 'json', 'source.monitor-interval' = '10 ms'")
+        .replace("'path' = '${OUT}',", "'path' = '${OUT}', 'sink.rolling-policy.rollover-interval' = '50 ms', 'sink.rolling-policy.check-interval' = '10 ms',");
+    fs::write(place.path("p.sql"), followed).unwrap();
+    let growing = place.path("data/growing");
+    fs::create_dir_all(&growing).unwrap();
+    let mut left: Vec<(PathBuf, Vec<u8>)> = (0..3)
+        .map(|file| format!("{file}.jsonl"))
+        .map(|name| (growing.join(&name), fs::read(place.path("data/readings").join(&name)).unwrap()))
+        .collect();
+    let kills = variable("TORTURE_KILLS", 200) / 10;
+    for kill in 0.. {
+        let mut child = place.command("p.sql", "out", random.random_range(1..4), "20 ms").spawn().unwrap();
+        // Pieces that end anywhere, also in the middle of a row.
+        for (path, rest) in &mut left {
+            let most = if kill + 1 < kills { 1 + rest.len() / 4 } else { rest.len() };
+            let piece: Vec<u8> = rest.drain(..most.min(rest.len())).collect();
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+            std::io::Write::write_all(&mut file, &piece).unwrap();
+        }
+        if kill < kills {
+            assert!(
+                wait(&mut child, Duration::from_millis(random.random_range(50..700))).is_none(),
+                "{}",
+                place.said()
+            );
+            child.kill().unwrap();
+            child.wait().unwrap();
+            continue;
+        }
+        // Everything is written: what it has shown when it is stopped is all, sooner or later.
+        assert!(wait(&mut child, Duration::from_secs(3)).is_none(), "{}", place.said());
+        signal(&child, "TERM");
+        wait(&mut child, PATIENCE).expect("it hangs");
+        let found = essence(pipeline.format, place.rows("out"));
+        if found == expected {
+            return;
+        }
+        let more = found.iter().any(|row| expected.binary_search(row).is_err());
+        assert!(!more && kill < kills + 10, "{}\n{}", differences(&expected, &found), place.said());
+    }
+}
+
 #[test]
 fn a_signal_stops_behind_a_checkpoint_and_the_next_run_goes_on_with_other_tasks() {
     let mut random = StdRng::seed_from_u64(seed());
@@ -465,12 +530,7 @@ fn a_damaged_checkpoint_is_passed_over_loudly() {
     let name = newest.file_name().unwrap().to_string_lossy().trim_start_matches('0').to_string();
     assert!(said.contains(&name) && said.to_lowercase().contains("damaged"), "it says so: {said}");
     let found = essence(pipeline.format, place.rows("out"));
-    let lost: Vec<_> = expected
-        .iter()
-        .map(|row| row.split_once(" × ").unwrap().1)
-        .filter(|row| !found.iter().any(|f| f.ends_with(row)))
-        .collect();
-    assert!(lost.is_empty(), "lost: {lost:#?}");
+    assert!(found == expected, "{}", differences(&expected, &found));
 }
 
 #[test]
@@ -481,7 +541,9 @@ fn an_edited_pipeline_keeps_what_still_means_the_same() {
     let place = &scene.place;
     let set = |text: String| {
         let (tables, insert) = text.split_once("INSERT INTO").unwrap();
-        format!("{tables}SET 'pipeline.name' = 'enrich';\nEXECUTE STATEMENT SET BEGIN\nINSERT INTO{insert}END;\n")
+        format!(
+            "{tables}SET 'pipeline.name' = 'enrich';\nEXECUTE STATEMENT SET BEGIN\nINSERT INTO{insert}END;\n"
+        )
     };
     let script = set(pipeline.script());
     fs::write(place.path("p.sql"), &script).unwrap();

@@ -309,7 +309,8 @@ impl Simulation {
         self.checkpoints.write(&run.plan, cut)?;
         self.history.push((epoch, self.store.content(), self.world.sinks.lock().clone()));
         self.written = Some(sinks);
-        self.trace.push(format!("checkpoint {epoch} is written{}", if ended { ", the last one" } else { "" }));
+        self.trace
+            .push(format!("checkpoint {epoch} is written{}", if ended { ", the last one" } else { "" }));
         Ok(())
     }
 
@@ -388,7 +389,8 @@ fn reference(case: &Case, data: &Data) -> Result<BTreeMap<String, Vec<String>>, 
         let (session, outputs) = plan(case, 1, &clock).map_err(|e| format!("{e:?}"))?;
         let guard = session.runtime().enter();
         let handle = session.runtime().handle();
-        let mut run = Incarnation::open(&outputs, 1, false, None, &clock, handle).map_err(|e| format!("{e:?}"))?;
+        let mut run =
+            Incarnation::open(&outputs, 1, false, None, &clock, handle).map_err(|e| format!("{e:?}"))?;
         for turn in 0..EVENTS {
             for index in 0..run.tasks() {
                 run.step(index).map_err(|e| format!("{e:?}"))?;
@@ -418,7 +420,12 @@ fn reference(case: &Case, data: &Data) -> Result<BTreeMap<String, Vec<String>>, 
 }
 
 /// Runs one schedule; what is wrong with it, and what happened.
-fn schedule(case: Case, data: &Data, expected: &BTreeMap<String, Vec<String>>, seed: u64) -> (Option<String>, Vec<String>) {
+fn schedule(
+    case: Case,
+    data: &Data,
+    expected: &BTreeMap<String, Vec<String>>,
+    seed: u64,
+) -> (Option<String>, Vec<String>) {
     let mut trace = Vec::new();
     let played = std::panic::catch_unwind(AssertUnwindSafe(|| -> Result<(), String> {
         let mut simulation = Simulation::new(case, data.clone(), seed).map_err(|e| format!("{e:?}"))?;
@@ -471,7 +478,9 @@ fn schedule(case: Case, data: &Data, expected: &BTreeMap<String, Vec<String>>, s
 
 /// The number in a variable of the environment.
 fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
 }
 
 /// Runs the cases on a thread with more stack than tests have: a debug build nests deeply.
@@ -523,7 +532,11 @@ fn run_all(cases: &[Case]) {
             }
         }
         if let Some((_, text)) = shortest {
-            let _ = writeln!(report, "{}: {failed} of {schedules} schedules fail, the shortest of them:\n{text}\n", case.name);
+            let _ = writeln!(
+                report,
+                "{}: {failed} of {schedules} schedules fail, the shortest of them:\n{text}\n",
+                case.name
+            );
         }
     }
     assert!(report.is_empty(), "\n{report}");

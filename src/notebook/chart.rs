@@ -21,9 +21,6 @@ use crate::cli::render::text::TextColumn;
 use crate::cli::render::visible;
 use crate::error::{Error, Result};
 
-/// The type of the specification in a notebook.
-pub const MIME: &str = "application/vnd.vegalite.v5+json";
-
 /// Characters of a label.
 const LABEL: usize = 80;
 

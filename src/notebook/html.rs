@@ -7,7 +7,6 @@
 //! in one of its own.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
 
 use crate::cli::render::text::TextColumn;
 use crate::cli::render::visible;
@@ -143,11 +142,6 @@ pub fn message(text: &str) -> String {
 pub fn first_columns(batch: &RecordBatch) -> Result<RecordBatch> {
     let shown: Vec<usize> = (0..batch.num_columns().min(COLUMNS)).collect();
     Ok(batch.project(&shown)?)
-}
-
-/// Whether values of a type are numbers.
-pub fn is_number(data_type: &DataType) -> bool {
-    data_type.is_numeric()
 }
 
 #[cfg(test)]

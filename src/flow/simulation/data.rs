@@ -91,7 +91,8 @@ impl Data {
     pub(super) fn splits(&self, table: &str, splits: usize) -> Splits {
         let mut parts = vec![Vec::new(); splits.max(1)];
         for (key, line) in self.tables.get(table).into_iter().flatten() {
-            let hash = key.bytes().fold(7usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte as usize));
+            let hash =
+                key.bytes().fold(7usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte as usize));
             parts[hash % splits.max(1)].push(line.clone());
         }
         parts
@@ -111,8 +112,7 @@ fn events(random: &mut StdRng, rows: usize, late: i64, number: &str) -> Vec<(Str
         let d = format!("{}.{:02}", random.random_range(-9..99), random.random_range(0..100));
         let s = format!("\"{}\"", ["x", "yy", "z z", ""][random.random_range(0..4)]);
         let s = or_null(random, s);
-        let text =
-            format!("{{\"id\":{id},\"k\":{k},\"{number}\":{v},\"d\":{d},\"s\":{s},\"ts\":{ts}}}\n");
+        let text = format!("{{\"id\":{id},\"k\":{k},\"{number}\":{v},\"d\":{d},\"s\":{s},\"ts\":{ts}}}\n");
         lines.push((k, Line { kind: Kind::Insert, text }));
     }
     lines

@@ -64,7 +64,8 @@ fn stages(fragment: &Fragment, number: usize) -> Vec<Arc<StageMetrics>> {
 }
 
 fn operators(fragments: &[Fragment]) -> impl Iterator<Item = OperatorPlan> {
-    let named = |id: &String, name: &str| OperatorPlan { id: id.clone(), name: name.into(), ..Default::default() };
+    let named =
+        |id: &String, name: &str| OperatorPlan { id: id.clone(), name: name.into(), ..Default::default() };
     fragments.iter().flat_map(move |fragment| {
         let heads = fragment.heads.iter().filter_map(|(head, _)| match head {
             Head::Source(_, id) => Some(named(id, "Source")),

@@ -72,7 +72,11 @@ impl Check {
                 for line in lines {
                     let (adds, row) = change(line);
                     let key: Vec<String> = columns.iter().map(|name| row[*name].to_string()).collect();
-                    if adds { rows.insert(key, text(&row)) } else { rows.remove(&key) };
+                    if adds {
+                        rows.insert(key, text(&row))
+                    } else {
+                        rows.remove(&key)
+                    };
                 }
                 rows.into_values().collect()
             }

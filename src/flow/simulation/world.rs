@@ -53,7 +53,8 @@ impl Log {
             let part = part.as_u64().expect("a number of a part");
             if self.committed.insert(part) {
                 let rows = self.parts.remove(&part);
-                self.visible.extend(rows.unwrap_or_else(|| panic!("part {part} is to be committed and gone")));
+                self.visible
+                    .extend(rows.unwrap_or_else(|| panic!("part {part} is to be committed and gone")));
             }
         }
     }
@@ -433,7 +434,10 @@ struct ScriptLookup {
 fn rows_of(key: &str, call: u64) -> Vec<String> {
     let number = key.bytes().fold(0u64, |sum, byte| sum * 7 + u64::from(byte));
     let row = |n: u64| {
-        format!("{{\"id\":\"{key}\",\"name\":\"n-{key}-{n}\",\"weight\":{},\"call\":{call}}}\n", number % 9 + n)
+        format!(
+            "{{\"id\":\"{key}\",\"name\":\"n-{key}-{n}\",\"weight\":{},\"call\":{call}}}\n",
+            number % 9 + n
+        )
     };
     match number % 5 {
         0 => Vec::new(),

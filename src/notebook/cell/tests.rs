@@ -47,8 +47,11 @@ impl Notebook {
                     shown.push((d.transient.and_then(|t| t.display_id), plain(&d.data)));
                 }
                 Content::UpdateDisplayData(d) => {
-                    let place = shown.iter_mut().find(|s| s.0 == d.transient.display_id).unwrap();
-                    place.1 = plain(&d.data);
+                    // A job of an earlier cell may be told of, too.
+                    match shown.iter_mut().find(|s| s.0 == d.transient.display_id) {
+                        Some(place) => place.1 = plain(&d.data),
+                        None => shown.push((d.transient.display_id, plain(&d.data))),
+                    }
                 }
                 Content::StreamContent(s) => {
                     let name = if matches!(s.name, Stdio::Stdout) { "out" } else { "err" };
