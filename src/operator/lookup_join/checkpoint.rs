@@ -21,6 +21,7 @@
 //! Rows of input that only grows may go to any task. Where rows are updated their order matters, and the key
 //! that brought them together may be gone from them: they stay with their task.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -144,14 +145,16 @@ impl LookupJoin {
 
     /// The left columns of rows.
     fn columns(&self, chunks: &[(&Chunk, Rows<'_>)]) -> Result<Vec<ArrayRef>> {
-        let mut batches: Vec<RecordBatch> = Vec::with_capacity(chunks.len());
+        // Chunks of one row may be very many: what is whole is not sliced.
+        let mut batches: Vec<Cow<'_, RecordBatch>> = Vec::with_capacity(chunks.len());
         for (chunk, rows) in chunks {
             batches.push(match rows {
-                Rows::Range(range) => chunk.batch.slice(range.start, range.len()),
+                Rows::Range(range) if range.len() == chunk.len() => Cow::Borrowed(&chunk.batch),
+                Rows::Range(range) => Cow::Owned(chunk.batch.slice(range.start, range.len())),
                 some => {
                     let mut taken = Vec::new();
                     some.for_each(|row| taken.push(row as u32));
-                    pieces::taken(&chunk.batch, taken)?
+                    Cow::Owned(pieces::taken(&chunk.batch, taken)?)
                 }
             });
         }
