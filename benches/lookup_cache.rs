@@ -108,6 +108,7 @@ impl Bench {
             comment: None,
             options: Options::default(),
             temporary: true,
+            embedded: None,
         };
         let request = LookupRequest { table: Arc::new(table), keys: vec![0], schema: schema.clone() };
         let config = LookupConfig {
@@ -131,6 +132,7 @@ impl Bench {
         let column = |name: &str, i| Arc::new(Column::new(name, i)) as Arc<dyn PhysicalExpr>;
         let mut fields =
             vec![Field::new("k", kind.data_type(), true), Field::new("n", DataType::Int64, true)];
+        let left = Arc::new(Schema::new(fields.clone()));
         fields.extend(schema.fields().iter().skip(1).map(|f| f.as_ref().clone()));
         let mut join = LookupJoin::new(LookupJoinSpec {
             lookup: lookup.expect("a lookup"),
@@ -142,6 +144,7 @@ impl Bench {
             left_outer: true,
             left_projection: vec![0, 1],
             schema: Arc::new(Schema::new(fields)),
+            left,
             memory: None,
         })
         .expect("a join");

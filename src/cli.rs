@@ -127,8 +127,11 @@ fn kernel(common: &Common, mut output: Output, command: arguments::KernelCommand
             };
             let program = std::env::current_exe()?;
             let kernels = place.kernels()?;
-            let folder =
-                notebook::install::install(&kernels, &name, &display_name, &program, &common.set)?;
+            let flags = common.set.iter().map(|pair| ("--set", pair));
+            let flags = flags.chain(common.var.iter().map(|pair| ("--var", pair)));
+            let arguments: Vec<String> =
+                flags.flat_map(|(flag, (key, value))| [flag.to_string(), format!("{key}={value}")]).collect();
+            let folder = notebook::install::install(&kernels, &name, &display_name, &program, &arguments)?;
             match output.line(&format!("Installed '{display_name}' in {}", folder.display())) {
                 Ok(()) | Err(Fault::Closed) => Ok(0),
                 Err(Fault::Error(e)) => Err(e),

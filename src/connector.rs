@@ -1,6 +1,7 @@
 //! Sources and sinks, and the registry that finds them by name.
 
 pub mod blackhole;
+pub mod checkpoint;
 mod common_cut;
 pub mod datagen;
 pub mod embedded;

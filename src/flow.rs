@@ -10,6 +10,8 @@ pub mod message;
 pub mod metrics;
 pub mod operator;
 pub mod restart;
+#[cfg(test)]
+pub(crate) mod simulation;
 pub mod task;
 
 pub use job::{CheckpointMetrics, Job, JobMetrics, JobState, StageRates};

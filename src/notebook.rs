@@ -14,16 +14,16 @@
 //! - When the kernel ends, its jobs end: it cancels them when it is told to shut down, and when the program that
 //!   started it is gone.
 //!
-//! [`directive`] has the comments that ask for charts and files, [`html`] what keeps a stream's text from
+//! `directive` has the comments that ask for charts and files, `html` what keeps a stream's text from
 //! becoming markup, [`install`] how JupyterLab finds the kernel.
 
 mod arrow_file;
 mod assist;
 mod cell;
-pub mod chart;
-pub mod directive;
+mod chart;
+mod directive;
 mod figures;
-pub mod html;
+mod html;
 pub mod install;
 mod jobs;
 mod kernel;

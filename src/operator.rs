@@ -8,6 +8,7 @@ pub mod current_watermark;
 #[cfg(test)]
 mod cuts;
 pub mod deduplicate;
+mod equal_rows;
 mod event_time;
 pub mod expand;
 pub mod group_aggregate;

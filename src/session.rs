@@ -6,6 +6,8 @@ mod collect;
 pub(crate) mod figures;
 mod materialized;
 mod recovery;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod start;
 mod statements;
 

@@ -3,9 +3,11 @@
 
 pub mod changed;
 pub mod checkpoint;
+pub mod cold;
 pub mod columns;
 pub mod expiry;
 mod hash;
+pub mod inspect;
 pub mod key_group;
 pub mod key_times;
 pub mod keys;
@@ -18,6 +20,7 @@ pub mod snapshot;
 pub mod store;
 
 pub use changed::Changed;
+pub use cold::ColdRows;
 pub use expiry::Expiry;
 pub use hash::hash_rows;
 pub use key_group::{KEY_GROUPS, groups_of_task, key_group, task_of_group};

@@ -158,7 +158,7 @@ Examples:
 #[cfg(feature = "kernel")]
 #[derive(Debug, Subcommand)]
 pub enum KernelCommand {
-    /// Let JupyterLab offer Affluent SQL; settings given with --set hold for every notebook
+    /// Let JupyterLab offer Affluent SQL; --set and --var hold for every notebook
     #[command(after_help = KERNEL_EXAMPLES)]
     Install {
         /// For this user (the default)

@@ -14,10 +14,18 @@
 //! before, INSERT OVERWRITE replaces it. Jobs that
 //! never end show their files as they are rolled.
 //!
+//! # Checkpoints
+//! Exactly-once. The source goes back to where it was in each file; files that were changed, cut short or taken away
+//! in the meantime fail the job if they were to be read on, and are warned about otherwise. The sink shows rows
+//! when they are in a durable checkpoint: a job that never ends shows files that are rolled with the next
+//! checkpoint (and one file for all with every one), a bounded job shows everything when it is through.
+//! Hidden files of a job that is never resumed stay.
+//!
 //! # Metadata
 //! `file.path`, `file.name` (STRING), `file.size` (BIGINT), `file.modification-time` (TIMESTAMP_LTZ(3)), all
 //! read only.
 
+mod commit;
 mod files;
 mod followed;
 mod input;
@@ -30,6 +38,7 @@ mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::sync::Arc;
 

@@ -2,6 +2,8 @@
 //!
 //! With `print-identifier` a line starts with `identifier> `, and with `identifier:task> ` when several
 //! tasks write; without it, several tasks give `task> `. Tasks are counted from 1, as in Flink.
+//!
+//! At-least-once: what was shown cannot be taken back, so that rows behind the last checkpoint are shown again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

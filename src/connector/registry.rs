@@ -108,6 +108,9 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::nexmark::Nexmark,
     &super::print::Print,
     &super::blackhole::Blackhole,
+    &super::checkpoint::CheckpointTables,
+    #[cfg(test)]
+    &crate::flow::simulation::world::Scripted,
 ];
 
 /// The connector of that name.

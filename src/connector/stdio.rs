@@ -5,14 +5,17 @@
 //! that only one query can read it.
 //!
 //! When the reader of stdout goes away (`affluent ... | head`), the job ends as if the user had stopped it.
+//!
+//! stdin cannot be read again: a new process that comes back from a checkpoint goes on with what arrives then, and
+//! what had arrived behind the checkpoint is lost; the same process does not read it a second time. stdout is at-least-once: what is written behind the last checkpoint is
+//! written again. All that came before a barrier is handed over when it passes.
 
 use std::io::{Read as _, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-#[cfg(test)]
 use parking_lot::Mutex;
 
 use super::filesystem::record_schema;
@@ -73,13 +76,16 @@ struct StreamSource {
     declared: arrow::datatypes::SchemaRef,
     request: ScanRequest,
     open: OpenStream,
+    /// A reader was made.
+    opened: AtomicBool,
 }
 
 impl StreamSource {
     fn new(request: &ScanRequest, open: OpenStream) -> Result<Self> {
         let format = Format::from_options_or(&request.table.options, "json")?;
+        let declared = record_schema(&request.table, "UTC");
         let source =
-            Self { format, declared: record_schema(&request.table, "UTC"), request: request.clone(), open };
+            Self { format, declared, request: request.clone(), open, opened: AtomicBool::new(false) };
         source.decoder()?;
         Ok(source)
     }
@@ -101,6 +107,11 @@ impl Source for StreamSource {
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
         let decoder = self.decoder()?;
+        if self.opened.swap(true, Ordering::SeqCst) {
+            // What the reader before had taken in is gone, to the middle of a record.
+            return Err(Error::io("standard input cannot be read again after a failure")
+                .with_hint("start the program again; connector 'filesystem' can be read again"));
+        }
         let stream = (self.open)()?;
         // Two blocks wait, one is being read: enough to keep both sides busy.
         let (sender, blocks) = crossbeam_channel::bounded(2);
@@ -202,6 +213,16 @@ impl Reader for StreamReader {
     }
 }
 
+/// What stands for standard output in a process whose own nobody sees.
+static INSTEAD: OnceLock<Mutex<Box<dyn Write + Send>>> = OnceLock::new();
+
+/// Sends what tables write to standard output elsewhere, for the rest of the process. A notebook's kernel does,
+/// once: the process and its output are the notebook's alone.
+#[cfg(feature = "kernel")]
+pub(crate) fn redirect_stdout(to: Box<dyn Write + Send>) -> Result<()> {
+    INSTEAD.set(Mutex::new(to)).map_err(|_| Error::internal("standard output is redirected already"))
+}
+
 /// An output of the process that tasks share, a whole buffer of lines at a time.
 #[derive(Clone)]
 pub(super) enum Stream {
@@ -223,7 +244,10 @@ impl Stream {
         }
         let write = |out: &mut dyn Write| out.write_all(buffer).and_then(|()| out.flush());
         let (name, written) = match self {
-            Self::Stdout => ("stdout", write(&mut std::io::stdout().lock())),
+            Self::Stdout => match INSTEAD.get() {
+                None => ("stdout", write(&mut std::io::stdout().lock())),
+                Some(instead) => ("stdout", write(&mut **instead.lock())),
+            },
             Self::Stderr => ("stderr", write(&mut std::io::stderr().lock())),
             #[cfg(test)]
             Self::Other(other) => ("the stream", write(&mut *other.lock())),

@@ -282,7 +282,10 @@ impl Coordinator {
     fn absorb(&mut self, report: Report) {
         self.cuts.push(report.cut);
         for (source, positions) in report.positions {
-            self.sources.entry(source).or_default().extend(positions);
+            let known = self.sources.entry(source).or_default();
+            known.extend(positions);
+            // Splits that are to be forgotten.
+            known.retain(|_, position| !position.is_null());
         }
         if let Some(pending) = report.pending {
             self.pending.insert(report.index, pending);

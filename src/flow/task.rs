@@ -53,6 +53,9 @@ use crate::state::{Memory, Snapshot};
 const TAIL: usize = usize::MAX;
 const HEADS: usize = usize::MAX / 2;
 
+/// The sizes of states are told at most so often, beside checkpoints.
+const WEIGHED: Duration = Duration::from_millis(250);
+
 /// Makes an operator for one task.
 pub type BuildOperator = Arc<dyn Fn() -> Result<Box<dyn Operator>> + Send + Sync>;
 
@@ -240,6 +243,8 @@ pub struct Task {
     stopped: bool,
     /// Positions that were not reported yet.
     left: Vec<(String, Positions)>,
+    /// When the sizes of states were told.
+    weighed: Option<Instant>,
 }
 
 impl std::fmt::Debug for Task {
@@ -394,6 +399,7 @@ impl Task {
             full: true,
             stopped: false,
             left: Vec::new(),
+            weighed: None,
         })
     }
 
@@ -467,12 +473,24 @@ impl Task {
             writer.flush()?;
         }
         self.report_late();
+        if self.weighed.is_none_or(|at| at.elapsed() >= WEIGHED) {
+            self.weigh();
+        }
         Ok(Stepped::Parked(deadline))
+    }
+
+    /// Tells how much state the operators have.
+    fn weigh(&mut self) {
+        for step in &self.steps {
+            step.metrics.note_state(self.task, step.operator.state_bytes() as u64);
+        }
+        self.weighed = Some(Instant::now());
     }
 
     /// Tells what is left of a task that has nothing to do any more.
     fn finish(&mut self) -> Result<Stepped> {
         self.report_late();
+        self.weigh();
         for index in 0..self.heads.len() {
             self.leave(index)?;
         }
@@ -851,6 +869,7 @@ impl Task {
             }
         }
         self.full = false;
+        self.weigh();
         let pending = match &mut self.tail {
             TailState::Writer(writer, id) => {
                 Some((id.clone(), writer.pre_commit(epoch.unwrap_or(u64::MAX), last)?))

@@ -71,11 +71,13 @@ fn complete_directive(text: &str, line: usize) -> (usize, Vec<String>) {
 pub fn inspect(code: &str, cursor: usize, session: &Session) -> Option<(String, Option<String>)> {
     let at = byte_of(code, cursor);
     let pieces = pieces(code);
-    let named = |kind| matches!(kind, PieceKind::Word | PieceKind::Quoted | PieceKind::String | PieceKind::Comment);
+    let named =
+        |kind| matches!(kind, PieceKind::Word | PieceKind::Quoted | PieceKind::String | PieceKind::Comment);
     // The word that the cursor is in, or just behind of.
-    let piece = pieces.iter().find(|p| named(p.kind) && p.range.start <= at && at < p.range.end).or_else(|| {
-        pieces.iter().rev().find(|p| named(p.kind) && p.range.start <= at && at <= p.range.end)
-    })?;
+    let piece =
+        pieces.iter().find(|p| named(p.kind) && p.range.start <= at && at < p.range.end).or_else(|| {
+            pieces.iter().rev().find(|p| named(p.kind) && p.range.start <= at && at <= p.range.end)
+        })?;
     let text = &code[piece.range.clone()];
     match piece.kind {
         PieceKind::Comment => {
@@ -96,7 +98,8 @@ pub fn inspect(code: &str, cursor: usize, session: &Session) -> Option<(String, 
 /// What a setting or an option of a table means.
 fn option_help(key: &str) -> Option<String> {
     let line = |what: &str, option: &OptionDef| {
-        let default = if option.default.is_empty() { String::new() } else { format!(", default {}", option.default) };
+        let default =
+            if option.default.is_empty() { String::new() } else { format!(", default {}", option.default) };
         format!("{} ({what}{default})\n{}", option.key, option.doc)
     };
     if let Some(setting) = SETTINGS.iter().find(|s| s.key.eq_ignore_ascii_case(key)) {
@@ -123,8 +126,11 @@ fn name_help(name: &str, session: &Session) -> Option<(String, Option<String>)> 
     if let Some(help) = session.function_help(name) {
         return Some((help, None));
     }
-    let tables: Vec<String> =
-        session.table_names().into_iter().filter(|t| session.column_names(t).iter().any(|c| c == name)).collect();
+    let tables: Vec<String> = session
+        .table_names()
+        .into_iter()
+        .filter(|t| session.column_names(t).iter().any(|c| c == name))
+        .collect();
     (!tables.is_empty()).then(|| (format!("{name}: column of {}", tables.join(", ")), None))
 }
 

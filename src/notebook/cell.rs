@@ -88,6 +88,9 @@ impl Cells {
 
     /// Runs a cell; what it shows goes to `output`. `name` is the cell's name in messages.
     pub fn run(&self, name: &str, code: &str, output: &CellOutput) -> Outcome {
+        // An interruption of an earlier cell is not one of this.
+        self.interrupts.statement();
+        self.interrupts.idle();
         let written = SourceText::new(name, code);
         let script = match self.variables.expand(written.clone()) {
             Ok(script) => Arc::new(script),
@@ -135,7 +138,9 @@ impl Cell<'_> {
     fn statement(&self, statement: &Statement, directives: &Directives) -> Result<Step> {
         let session = &self.cells.session;
         if let (Some(span), false) = (directives.span, matches!(statement.kind, StatementKind::Query(_))) {
-            return Err(Error::plan("directives are for queries: this statement has no rows to show").at(span));
+            return Err(
+                Error::plan("directives are for queries: this statement has no rows to show").at(span)
+            );
         }
         let starts_job = match &statement.kind {
             StatementKind::Insert(_) | StatementKind::StatementSet(_) => true,
@@ -237,7 +242,8 @@ fn report(errors: &[Error], script: &Script) -> ErrorOutput {
         let text = diagnostic::text(e, script, true);
         text.lines().map(str::to_string).collect::<Vec<_>>()
     });
-    let first = errors.first().map_or(("Error", String::new()), |e| (name(e.kind()), e.message().to_string()));
+    let first =
+        errors.first().map_or(("Error", String::new()), |e| (name(e.kind()), e.message().to_string()));
     ErrorOutput {
         ename: first.0.to_string(),
         evalue: visible::lines(&first.1),

@@ -21,9 +21,6 @@ use crate::cli::render::text::TextColumn;
 use crate::cli::render::visible;
 use crate::error::{Error, Result};
 
-/// The type of the specification in a notebook.
-pub const MIME: &str = "application/vnd.vegalite.v5+json";
-
 /// Characters of a label.
 const LABEL: usize = 80;
 
@@ -103,10 +100,16 @@ impl Chart {
         }
         let mut encoding = Map::new();
         for channel in &self.channels {
-            encoding.insert(channel.role.to_string(), self.encoding(channel));
+            let mut one = self.encoding(channel);
+            let clock = matches!(rows.column(channel.column).data_type(), DataType::Timestamp(_, _));
+            if clock && let Some(format) = clock_format(channel.role, &values) {
+                one["axis"] = json!({"format": format});
+            }
+            encoding.insert(channel.role.to_string(), one);
         }
         if self.request.mark == Mark::Histogram {
-            encoding.insert("y".into(), json!({"aggregate": "count", "type": "quantitative", "title": "rows"}));
+            encoding
+                .insert("y".into(), json!({"aggregate": "count", "type": "quantitative", "title": "rows"}));
         }
         let mark = match self.request.mark {
             Mark::Line => "line",
@@ -241,6 +244,17 @@ fn fill(channel: &Channel, rows: &RecordBatch, values: &mut [Map<String, Value>]
     Ok(())
 }
 
+/// How times are written along an axis: Vega's own way shows seconds alone where a chart spans some.
+fn clock_format(role: &str, values: &[Map<String, Value>]) -> Option<&'static str> {
+    let millis = || values.iter().filter_map(|row| row.get(role)?.as_i64());
+    match (millis().min()?, millis().max()?) {
+        _ if role == "color" => None,
+        (first, last) if last.saturating_sub(first) < 10_000 => Some("%H:%M:%S.%L"),
+        (first, last) if last.saturating_sub(first) < 86_400_000 => Some("%H:%M:%S"),
+        _ => None,
+    }
+}
+
 /// What the clock shows in a zone, as if it were UTC.
 fn wall_clock(millis: i64, zone: Option<&Tz>) -> i64 {
     let (Some(zone), Some(utc)) = (zone, DateTime::from_timestamp_millis(millis)) else { return millis };
@@ -253,7 +267,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
+    use arrow::array::{
+        ArrayRef, Date32Array, Float64Array, Int64Array, StringArray, TimestampMillisecondArray,
+    };
 
     use super::*;
     use crate::notebook::directive::{POINTS, read};
@@ -289,7 +305,10 @@ mod tests {
             spec["data"]["values"],
             json!([{"x": 3_600_000, "y": 1.5, "color": "a␛<b>"}, {"x": 1_751_371_200_000_i64, "y": null, "color": null}])
         );
-        assert_eq!(spec["encoding"]["x"], json!({"field": "x", "type": "temporal", "title": "ts", "scale": {"type": "utc"}}));
+        assert_eq!(
+            spec["encoding"]["x"],
+            json!({"field": "x", "type": "temporal", "title": "ts", "scale": {"type": "utc"}})
+        );
         assert_eq!(spec["encoding"]["y"]["title"], "temp.c[0]");
         assert_eq!(spec["encoding"]["color"]["type"], "nominal");
         assert_eq!((&spec["mark"]["type"], &spec["title"]), (&json!("line"), &json!("T")));
@@ -299,8 +318,12 @@ mod tests {
     fn bars_points_and_histograms() {
         let bars = spec("bar x=n y=n color=n sort=-y");
         assert_eq!(bars["encoding"]["x"]["type"], "ordinal");
-        assert_eq!((&bars["encoding"]["x"]["sort"], &bars["encoding"]["color"]["type"]), (&json!("-y"), &json!("ordinal")));
+        assert_eq!(
+            (&bars["encoding"]["x"]["sort"], &bars["encoding"]["color"]["type"]),
+            (&json!("-y"), &json!("ordinal"))
+        );
         assert_eq!(spec("point x=day y=n color=n")["encoding"]["color"]["type"], "quantitative");
+        assert_eq!(spec("point x=day y=n")["encoding"]["x"]["axis"], Value::Null);
         assert_eq!(spec("point x=day y=n")["data"]["values"][0]["x"], 86_400_000);
         let histogram = spec("histogram x=n bins=7");
         assert_eq!(histogram["encoding"]["x"]["bin"], json!({"maxbins": 7}));
@@ -317,6 +340,9 @@ mod tests {
         assert!(message("line x=ts y=brand").starts_with("y=brand is no number"));
         assert!(message("histogram x=ts").starts_with("x=ts is no number"));
         let chart = Chart::new(&request("line x=TS y=n"), &batch().schema()).unwrap();
-        assert_eq!((chart.points(), chart.words(2)), (POINTS, "line chart of 2 rows, x: ts, y: n".to_string()));
+        assert_eq!(
+            (chart.points(), chart.words(2)),
+            (POINTS, "line chart of 2 rows, x: ts, y: n".to_string())
+        );
     }
 }

@@ -127,8 +127,9 @@ pub fn read(text: &str, statements: &[Statement]) -> Result<Vec<Directives>> {
                 all[i].add(&line).map_err(|e| if e.span().is_some() { e } else { e.at(line.span) })?;
             }
             Some(_) => {
-                return Err(Error::syntax("a directive stands before its statement, not inside of it")
-                    .at(line.span));
+                return Err(
+                    Error::syntax("a directive stands before its statement, not inside of it").at(line.span)
+                );
             }
             None => return Err(Error::syntax("no statement follows this directive").at(line.span)),
         }
@@ -249,8 +250,9 @@ impl ChartRequest {
         let mut given: Vec<String> = Vec::new();
         for word in words {
             let Some(key) = word.key else {
-                return Err(Error::syntax(format!("expected key=value, found '{}'", word.value))
-                    .with_hint(EXAMPLE));
+                return Err(
+                    Error::syntax(format!("expected key=value, found '{}'", word.value)).with_hint(EXAMPLE)
+                );
             };
             if given.contains(&key) {
                 return Err(Error::syntax(format!("'{key}' is given twice")));
@@ -294,9 +296,7 @@ impl ChartRequest {
             _ => {}
         }
         match (&request.sort, mark) {
-            (Some(_), Mark::Line | Mark::Point | Mark::Histogram) => {
-                return Err(Error::syntax("sort is for bars"));
-            }
+            (Some(_), Mark::Line | Mark::Point | Mark::Histogram) => Err(Error::syntax("sort is for bars")),
             _ => Ok(request),
         }
     }

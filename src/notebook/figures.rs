@@ -89,7 +89,9 @@ impl Figures {
         parts.extend(rate.map(|rate| format!("{}/s", thousands(rate as u64))));
         parts.extend(self.lookups(phase));
         let metrics = &self.job.metrics;
-        for (count, what) in [(&metrics.records_skipped, "records skipped"), (&metrics.late_rows, "late rows")] {
+        for (count, what) in
+            [(&metrics.records_skipped, "records skipped"), (&metrics.late_rows, "late rows")]
+        {
             let count = count.load(Ordering::Relaxed);
             if count > 0 {
                 parts.push(format!("{} {what}", thousands(count)));
@@ -102,9 +104,9 @@ impl Figures {
         if self.job.lookups.is_empty() {
             return Vec::new();
         }
-        let sum = |get: &dyn Fn(&LookupMetrics) -> u64| self.job.lookups.iter().map(|(_, l)| get(l)).sum::<u64>();
-        let (hits, misses) =
-            (sum(&|l| LookupMetrics::get(&l.hits)), sum(&|l| LookupMetrics::get(&l.misses)));
+        let sum =
+            |get: &dyn Fn(&LookupMetrics) -> u64| self.job.lookups.iter().map(|(_, l)| get(l)).sum::<u64>();
+        let (hits, misses) = (sum(&|l| LookupMetrics::get(&l.hits)), sum(&|l| LookupMetrics::get(&l.misses)));
         let mut parts = vec![match phase {
             Phase::Running => {
                 format!("{} lookups in flight", thousands(sum(&|l| LookupMetrics::get(&l.in_flight))))
@@ -158,6 +160,9 @@ mod tests {
         JobMetrics::add(&job.metrics.late_rows, 2);
         let line = figures.line(Phase::Stopped, None);
         assert!(line.starts_with("stopped after 0 ms · 12,345 rows read · "), "{line}");
-        assert!(line.ends_with(" · 1 lookup calls · cache hits 75.0 % · 1 keys failed · 2 late rows"), "{line}");
+        assert!(
+            line.ends_with(" · 1 lookup calls · cache hits 75.0 % · 1 keys failed · 2 late rows"),
+            "{line}"
+        );
     }
 }

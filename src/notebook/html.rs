@@ -7,7 +7,6 @@
 //! in one of its own.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
 
 use crate::cli::render::text::TextColumn;
 use crate::cli::render::visible;
@@ -70,7 +69,8 @@ pub fn table(batch: &RecordBatch, around: &Around<'_>) -> Result<String> {
     let schema = batch.schema();
     let all = schema.fields().len();
     let shown = all.min(COLUMNS);
-    let columns = batch.columns()[..shown].iter().map(|c| TextColumn::new(&**c)).collect::<Result<Vec<_>>>()?;
+    let columns =
+        batch.columns()[..shown].iter().map(|c| TextColumn::new(&**c)).collect::<Result<Vec<_>>>()?;
     let numeric: Vec<bool> = schema.fields()[..shown].iter().map(|f| f.data_type().is_numeric()).collect();
     let (mut raw, mut scratch) = (String::new(), String::new());
     let mut out = String::from("<table class=\"dataframe tex2jax_ignore mathjax_ignore\"><thead><tr>");
@@ -144,11 +144,6 @@ pub fn first_columns(batch: &RecordBatch) -> Result<RecordBatch> {
     Ok(batch.project(&shown)?)
 }
 
-/// Whether values of a type are numbers.
-pub fn is_number(data_type: &DataType) -> bool {
-    data_type.is_numeric()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -194,7 +189,8 @@ mod tests {
     fn lines_around_the_rows() {
         let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
         let kinds = [Kind::UpdateAfter];
-        let around = Around { kinds: Some(&kinds), above: Some("3 before".into()), below: Some("<2>".into()) };
+        let around =
+            Around { kinds: Some(&kinds), above: Some("3 before".into()), below: Some("<2>".into()) };
         let html = table(&batch(vec![("id", ids)]), &around).unwrap();
         assert!(html.contains("<td style=\"text-align:left\">+U</td>"), "{html}");
         assert!(html.contains("colspan=\"2\" style=\"text-align:left\"><i>3 before</i>"), "{html}");

@@ -89,13 +89,13 @@ fn sys_prefix() -> Result<PathBuf> {
     }
 }
 
-/// Writes the folder and gives its path. `settings` are given to the kernel when it is started.
+/// Writes the folder and gives its path. `arguments` are given to the program before its command.
 pub fn install(
     kernels: &Path,
     name: &str,
     display_name: &str,
     program: &Path,
-    settings: &[(String, String)],
+    arguments: &[String],
 ) -> Result<PathBuf> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || !name.chars().all(allowed) || name.chars().all(|c| c == '.') {
@@ -117,9 +117,7 @@ pub fn install(
             .with_hint("without --prefix, the kernel is installed for the user alone")
     })?;
     let mut argv = vec![program.to_string()];
-    for (key, value) in settings {
-        argv.extend(["--set".to_string(), format!("{key}={value}")]);
-    }
+    argv.extend(arguments.iter().cloned());
     argv.extend(["kernel", "run", "--connection-file", "{connection_file}"].map(String::from));
     let spec = json!({
         "argv": argv,
@@ -145,12 +143,20 @@ mod tests {
     fn the_folder_is_whole() {
         let prefix = tempfile::tempdir().unwrap();
         let kernels = Place::Prefix(prefix.path().to_path_buf()).kernels().unwrap();
-        let settings = [("parallelism.default".to_string(), "2".to_string())];
+        let settings = ["--set".to_string(), "parallelism.default=2".to_string()];
         let folder = install(&kernels, "a.b-1", "A", Path::new("/bin/affluent"), &settings).unwrap();
         assert_eq!(folder, prefix.path().join("share/jupyter/kernels/a.b-1"));
         let spec: serde_json::Value =
             serde_json::from_slice(&std::fs::read(folder.join("kernel.json")).unwrap()).unwrap();
-        let argv = ["/bin/affluent", "--set", "parallelism.default=2", "kernel", "run", "--connection-file", "{connection_file}"];
+        let argv = [
+            "/bin/affluent",
+            "--set",
+            "parallelism.default=2",
+            "kernel",
+            "run",
+            "--connection-file",
+            "{connection_file}",
+        ];
         assert_eq!(spec["argv"], json!(argv));
         assert_eq!((&spec["language"], &spec["interrupt_mode"]), (&json!("sql"), &json!("message")));
         assert!(std::fs::read(folder.join("logo-64x64.png")).unwrap().starts_with(b"\x89PNG"));
@@ -168,7 +174,10 @@ mod tests {
         };
         assert_eq!(folder(&[("JUPYTER_DATA_DIR", "/j"), ("HOME", "/h")]).unwrap(), PathBuf::from("/j"));
         if !cfg!(target_os = "macos") {
-            assert_eq!(folder(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]).unwrap(), PathBuf::from("/x/jupyter"));
+            assert_eq!(
+                folder(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]).unwrap(),
+                PathBuf::from("/x/jupyter")
+            );
             assert_eq!(folder(&[("HOME", "/h")]).unwrap(), PathBuf::from("/h/.local/share/jupyter"));
         }
         assert!(folder(&[]).is_err());

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use jupyter_protocol::{
     CodeMirrorMode, CommClose, CommInfoReply, CompleteReply, ConnectionInfo, ErrorOutput, ExecuteReply,
-    ExecuteRequest, ExecutionCount, ExpressionResult, Header, HistoryReply, UnknownMessage, InspectReply, InterruptReply, IsCompleteReply,
-    JupyterMessage, JupyterMessageContent as Content, KernelInfoReply, LanguageInfo, Media, MediaType, ReplyError,
-    ReplyStatus, ShutdownReply, Status,
+    ExecuteRequest, ExecutionCount, ExpressionResult, Header, HistoryReply, InspectReply, InterruptReply,
+    IsCompleteReply, JupyterMessage, JupyterMessageContent as Content, KernelInfoReply, LanguageInfo, Media,
+    MediaType, ReplyError, ReplyStatus, ShutdownReply, Status, UnknownMessage,
 };
 use jupyter_zmq_client::{
-    RawMessage, RuntimeError,    RouterRecvConnection, RouterSendConnection, create_kernel_control_connection,
+    RawMessage, RouterRecvConnection, RouterSendConnection, RuntimeError, create_kernel_control_connection,
     create_kernel_heartbeat_connection, create_kernel_iopub_connection, create_kernel_shell_connection,
     create_kernel_stdin_connection,
 };
 use parking_lot::Mutex;
 use serde_json::json;
-use zeromq::SocketRecv;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use zeromq::SocketRecv;
 
 use super::assist;
 use super::cell::{self, Cells, Outcome};
@@ -72,8 +72,11 @@ fn connection(path: &Path) -> Result<ConnectionInfo> {
         Error::option(format!("'{name}' is no connection file of Jupyter")).with_detail(e.to_string())
     })?;
     if info.signature_scheme != "hmac-sha256" && !info.key.is_empty() {
-        return Err(Error::unsupported(format!("signature scheme '{}' is not supported", info.signature_scheme))
-            .with_hint("hmac-sha256 is what Jupyter uses"));
+        return Err(Error::unsupported(format!(
+            "signature scheme '{}' is not supported",
+            info.signature_scheme
+        ))
+        .with_hint("hmac-sha256 is what Jupyter uses"));
     }
     Ok(info)
 }
@@ -84,9 +87,8 @@ async fn serve(
     interrupts: Arc<Interrupts>,
     variables: Variables,
 ) -> Result<()> {
-    let failed = |e: RuntimeError| {
-        Error::io("a socket of the kernel could not be opened").with_detail(e.to_string())
-    };
+    let failed =
+        |e: RuntimeError| Error::io("a socket of the kernel could not be opened").with_detail(e.to_string());
     let own = uuid::Uuid::new_v4().to_string();
     let shell = create_kernel_shell_connection(&info, &own).await.map_err(failed)?;
     let control = create_kernel_control_connection(&info, &own).await.map_err(failed)?;
@@ -112,7 +114,14 @@ async fn serve(
     });
 
     let (cells, requests) = crossbeam_channel::unbounded();
-    let kernel = Arc::new(Kernel { session, interrupts, publisher, running: Mutex::default(), last: Mutex::default(), cells });
+    let kernel = Arc::new(Kernel {
+        session,
+        interrupts,
+        publisher,
+        running: Mutex::default(),
+        last: Mutex::default(),
+        cells,
+    });
     let shown = kernel.clone();
     super::stdout::capture(Arc::new(move |text: &str| {
         if let Some(cell) = &*shown.last.lock() {
@@ -343,7 +352,10 @@ fn kernel_info() -> KernelInfoReply {
             codemirror_mode: Some(CodeMirrorMode::Simple("sql".into())),
             nbconvert_exporter: None,
         },
-        banner: format!("Affluent {}: SQL over streams. HELP; shows what there is.", env!("CARGO_PKG_VERSION")),
+        banner: format!(
+            "Affluent {}: SQL over streams. HELP; shows what there is.",
+            env!("CARGO_PKG_VERSION")
+        ),
         help_links: Vec::new(),
         debugger: false,
         error: None,

@@ -69,9 +69,7 @@ impl Live {
     ) -> Result<Self> {
         let chart = directives.chart.as_ref().map(|c| Chart::new(c, query.schema())).transpose()?;
         let file = match &directives.arrow {
-            Some((path, span)) => {
-                Some(ArrowFile::create(path, query.schema()).map_err(|e| e.at(*span))?)
-            }
+            Some((path, span)) => Some(ArrowFile::create(path, query.schema()).map_err(|e| e.at(*span))?),
             None => None,
         };
         let limit = directives.rows.unwrap_or(ROWS);
@@ -196,11 +194,8 @@ impl Live {
             Some(chart) => {
                 let shown = self.rows.shown(chart.points())?;
                 let rows = shown.batch();
-                let text = format!(
-                    "{}\n{}",
-                    chart.words(rows.num_rows()),
-                    self.rows.shown(FALLBACK)?.text()?
-                );
+                let text =
+                    format!("{}\n{}", chart.words(rows.num_rows()), self.rows.shown(FALLBACK)?.text()?);
                 let picture = Picture { text, html: None, chart: Some(chart.spec(rows)?) };
                 self.put(first, &self.id, picture);
                 let below = Picture::html(line.clone(), html::line(&line));

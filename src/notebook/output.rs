@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jupyter_protocol::{
-    ClearOutput, DisplayData, ErrorOutput, ExecuteInput, ExecutionCount, JupyterMessage, JupyterMessageContent,
-    Media, MediaType, Status, StreamContent, Transient, UpdateDisplayData,
+    ClearOutput, DisplayData, ErrorOutput, ExecuteInput, ExecutionCount, JupyterMessage,
+    JupyterMessageContent, Media, MediaType, Status, StreamContent, Transient, UpdateDisplayData,
 };
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -31,10 +31,7 @@ pub struct Published {
 pub fn channel() -> (Publisher, Published) {
     let (sender, receiver) = unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    (
-        Publisher { messages: sender, waiting: waiting.clone() },
-        Published { messages: receiver, waiting },
-    )
+    (Publisher { messages: sender, waiting: waiting.clone() }, Published { messages: receiver, waiting })
 }
 
 impl Published {

@@ -240,7 +240,8 @@ mod tests {
             rows.apply(&chunk(&[(Insert, Some(2 * i), None), (Insert, Some(2 * i + 1), Some("x"))])).unwrap();
         }
         let shown = rows.shown(3).unwrap();
-        let expected = [(Insert, Some(17), Some("x")), (Insert, Some(18), None), (Insert, Some(19), Some("x"))];
+        let expected =
+            [(Insert, Some(17), Some("x")), (Insert, Some(18), None), (Insert, Some(19), Some("x"))];
         assert_eq!(shown.batch, chunk(&expected).batch);
         assert_eq!(rows.count(), "20 rows");
         let Rows::Newest(newest) = &rows else { panic!() };
@@ -272,7 +273,8 @@ mod tests {
         assert!(matches!(Rows::new(&changing, 5, true), Rows::Changes(_)));
         assert!(matches!(Rows::new(&query("SELECT 1"), 5, false), Rows::Newest(_)));
         let mut rows = Rows::State(Box::new(Materialized::new(schema()).unwrap()));
-        rows.apply(&chunk(&[(Insert, Some(1), None), (Insert, Some(2), None), (Insert, Some(3), None)])).unwrap();
+        rows.apply(&chunk(&[(Insert, Some(1), None), (Insert, Some(2), None), (Insert, Some(3), None)]))
+            .unwrap();
         rows.apply(&chunk(&[(UpdateBefore, Some(1), None), (UpdateAfter, Some(9), None)])).unwrap();
         let shown = rows.shown(2).unwrap();
         assert_eq!(shown.batch, chunk(&[(Insert, Some(9), None), (Insert, Some(2), None)]).batch);

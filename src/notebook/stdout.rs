@@ -1,7 +1,7 @@
 //! What tables write to standard output, as `'connector' = 'print'` does, is shown below the cell that ran
 //! last: in a notebook nobody sees the terminal.
 //!
-//! Standard output becomes a pipe. Its reader never waits, so that a job is as fast as it is elsewhere; of
+//! They write into a pipe instead. Its reader never waits, so that a job is as fast as it is elsewhere; of
 //! what comes faster than anyone reads, the last lines of each tenth of a second are shown and the others
 //! are counted.
 
@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::cli::progress::thousands;
 use crate::cli::render::visible;
+use crate::connector::stdio::redirect_stdout;
 use crate::error::Result;
 
 /// Least time between two messages.
@@ -30,10 +31,10 @@ const PIECE: usize = 64 * 1024;
 /// Where the text goes.
 pub type Show = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Takes standard output from now on.
+/// Takes what tables write to standard output from now on.
 pub fn capture(show: Show) -> Result<()> {
     let (reader, writer) = std::io::pipe()?;
-    rustix::stdio::dup2_stdout(&writer).map_err(std::io::Error::from)?;
+    redirect_stdout(Box::new(writer))?;
     let (pieces, received) = crossbeam_channel::bounded(4);
     let read = move || {
         let mut reader = reader;

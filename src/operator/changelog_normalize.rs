@@ -157,6 +157,7 @@ impl Operator for ChangelogNormalize {
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = Some(context.clock);
         self.changed = Changed::new(context.checkpointed);
+        self.rows.limit(&context.memory);
         Ok(())
     }
 

@@ -55,7 +55,8 @@ impl<O: Operator> Job<'_, O> {
                 parallelism: tasks,
                 waker: Mailbox::new().waker(0),
                 clock: self.clock.clone(),
-                checkpointed: true, memory: crate::state::Memory::unlimited()
+                checkpointed: true,
+                memory: crate::state::Memory::unlimited(),
             };
             operator.open(context).unwrap();
             if let Some(ledger) = restored {
@@ -84,7 +85,8 @@ impl<O: Operator> Job<'_, O> {
         let mut hashes = Vec::new();
         hash_rows(&keys, chunk.len(), &mut hashes).unwrap();
         let of_task = |task: usize| {
-            let is_own = |row: &u32| task_of_group(key_group(hashes[*row as usize]), self.tasks.len()) == task;
+            let is_own =
+                |row: &u32| task_of_group(key_group(hashes[*row as usize]), self.tasks.len()) == task;
             let rows: UInt32Array = (0..chunk.len() as u32).filter(is_own).collect();
             chunk.take(&rows).unwrap()
         };
@@ -191,37 +193,40 @@ pub(crate) fn events(numbers: std::ops::Range<i64>, changing: bool) -> impl Stra
         4 => prop::collection::vec(row, 1..9).prop_map(Some),
         2 => Just(None),
     ];
-    prop::collection::vec((step, numbers.start - 2..numbers.end + 2, 0i64..60), 1..20).prop_map(move |steps| {
-        let mut there: Vec<Row> = Vec::new();
-        let mut sent = |(key, number, value, back): (u8, i64, Option<i64>, Option<prop::sample::Index>)| {
-            let (kind, row) = match back.filter(|_| changing && !there.is_empty()) {
-                Some(at) => {
-                    let row = there[at.index(there.len())];
-                    let first = there.iter().position(|r| *r == row).unwrap();
-                    ("-D", there.remove(first))
+    prop::collection::vec((step, numbers.start - 2..numbers.end + 2, 0i64..60), 1..20).prop_map(
+        move |steps| {
+            let mut there: Vec<Row> = Vec::new();
+            let mut sent =
+                |(key, number, value, back): (u8, i64, Option<i64>, Option<prop::sample::Index>)| {
+                    let (kind, row) = match back.filter(|_| changing && !there.is_empty()) {
+                        Some(at) => {
+                            let row = there[at.index(there.len())];
+                            let first = there.iter().position(|r| *r == row).unwrap();
+                            ("-D", there.remove(first))
+                        }
+                        None => {
+                            there.push((key, number, value));
+                            ("+I", (key, number, value))
+                        }
+                    };
+                    let value = row.2.map_or("NULL".to_string(), |v| v.to_string());
+                    format!("{kind} k{} {} {value}", row.0, row.1)
+                };
+            let mut events = Vec::new();
+            for (rows, mark, pass) in steps {
+                match rows {
+                    Some(rows) => {
+                        let rows: Vec<String> = rows.into_iter().map(&mut sent).collect();
+                        events.push(Event::Rows(rows.join(", ")));
+                        events.push(Event::Pass(pass));
+                    }
+                    None => events.push(Event::Mark(mark)),
                 }
-                None => {
-                    there.push((key, number, value));
-                    ("+I", (key, number, value))
-                }
-            };
-            let value = row.2.map_or("NULL".to_string(), |v| v.to_string());
-            format!("{kind} k{} {} {value}", row.0, row.1)
-        };
-        let mut events = Vec::new();
-        for (rows, mark, pass) in steps {
-            match rows {
-                Some(rows) => {
-                    let rows: Vec<String> = rows.into_iter().map(&mut sent).collect();
-                    events.push(Event::Rows(rows.join(", ")));
-                    events.push(Event::Pass(pass));
-                }
-                None => events.push(Event::Mark(mark)),
             }
-        }
-        events.push(Event::Mark(i64::MAX));
-        events
-    })
+            events.push(Event::Mark(i64::MAX));
+            events
+        },
+    )
 }
 
 /// What is cut behind which event.

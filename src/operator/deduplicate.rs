@@ -387,6 +387,7 @@ impl Operator for Deduplicate {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.changed = Changed::new(context.checkpointed);
+        self.rows.limit(&context.memory);
         self.clock = Some(context.clock);
         Ok(())
     }

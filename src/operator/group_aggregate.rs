@@ -17,11 +17,12 @@
 //! As in Flink, a row that is taken back from a key without rows is ignored, the one group of an aggregation
 //! without keys comes into being with the first row, and with a time-to-live equal results are emitted too,
 //! so that those downstream who forget in time are refreshed. `SELECT DISTINCT` is an aggregation without
-//! calls.
+//! calls. Beyond the memory of the job, keys that were not used for longest go to disk (module `spill`).
 
-use std::time::Duration;
+mod spill;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{
     ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
@@ -38,6 +39,13 @@ use crate::error::{Error, Result};
 use crate::flow::message::{Chunk, Kind, Kinds};
 use crate::flow::operator::{Operator, OperatorContext, Output};
 use crate::state::{Changed, Expiry, KeyTable, Restored, Scope, Snapshot};
+use spill::{Ids, Spill};
+
+/// Keys that are used before memory is looked at, at least.
+const PATIENCE: usize = 8192;
+
+/// Rows of a checkpoint that are taken in at once.
+const PIECE: usize = 1 << 16;
 
 /// The table of a checkpoint: `keys, rows, [written], state of the calls`.
 const GROUPS: &str = "groups";
@@ -86,8 +94,13 @@ pub struct GroupAggregate {
     accumulators: Vec<Box<dyn Accumulator>>,
     slots: Vec<Slot>,
     expiry: Option<Expiry>,
-    /// Slots that differ from the last checkpoint.
+    /// What a checkpoint knows keys by.
+    ids: Ids,
+    /// Ids of keys that differ from the last checkpoint.
     changed: Changed,
+    spill: Option<Spill>,
+    /// See [`PATIENCE`].
+    patience: usize,
     /// Columns of [`GROUPS`].
     state: SchemaRef,
     chunk: u32,
@@ -121,7 +134,10 @@ impl GroupAggregate {
             slots: Vec::new(),
             state: state_schema(columns, &spec.calls, &accumulators),
             expiry,
+            ids: Ids::default(),
             changed: Changed::default(),
+            spill: None,
+            patience: PATIENCE,
             chunk: 0,
             clock: None,
             ignored: 0,
@@ -139,18 +155,19 @@ impl GroupAggregate {
 
     /// Keys with state.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.len() + self.spill.as_ref().map_or(0, Spill::len)
     }
 
     /// No key has state.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len() == 0
     }
 
     /// Bytes of state.
     pub fn memory(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(|a| a.memory()).sum();
-        self.keys.memory() + accumulators + self.slots.capacity() * size_of::<Slot>()
+        let spill = self.spill.as_ref().map_or(0, Spill::memory) + self.ids.memory();
+        self.keys.memory() + accumulators + self.slots.capacity() * size_of::<Slot>() + spill
     }
 
     fn now(&self) -> i64 {
@@ -162,7 +179,8 @@ impl GroupAggregate {
         self.slots[slot as usize].rows = 0;
         self.accumulators.iter_mut().for_each(|a| a.reset(slot));
         self.keys.remove(slot);
-        self.changed.remove(slot);
+        let id = self.ids.release(slot);
+        self.changed.remove(id);
     }
 
     /// Makes room for all slots that there are.
@@ -188,8 +206,8 @@ impl GroupAggregate {
         state_batch(&self.state, columns, slots.len())
     }
 
-    /// Takes rows of [`GROUPS`] in, whose keys have no slot.
-    fn put_back(&mut self, rows: &RecordBatch) -> Result<()> {
+    /// Takes rows of [`GROUPS`] in, whose keys have no slot; the slots that they get.
+    fn put_back(&mut self, rows: &RecordBatch) -> Result<Vec<u32>> {
         check_state(&self.state, rows)?;
         let (mut own, mut slots) = (self.spec.keys.len(), Vec::new());
         self.keys.intern(&rows.columns()[..own], rows.num_rows(), &mut slots)?;
@@ -202,7 +220,8 @@ impl GroupAggregate {
             slots.iter().zip(written.values()).for_each(|(&s, &at)| expiry.touch(s, at));
             own += 1;
         }
-        restore_state(&mut self.accumulators, &slots, rows, own)
+        restore_state(&mut self.accumulators, &slots, rows, own)?;
+        Ok(slots)
     }
 
     /// Finds the slots of the rows and the keys that are touched; counts the rows of each key. Gives which
@@ -232,7 +251,7 @@ impl GroupAggregate {
                     }
                     expiry.touch(slot, now);
                 }
-                self.changed.mark(slot);
+                self.changed.mark(self.ids.of(slot));
                 self.touched.push(Touched { slot, row: row as u32, before: entry.rows });
             }
             match chunk.kinds.get(row) {
@@ -314,19 +333,26 @@ impl Operator for GroupAggregate {
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = Some(context.clock);
         self.changed = Changed::new(context.checkpointed);
+        self.spill = self.spill_to(&context.memory);
         Ok(())
     }
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        let (changed, removed) = self.changed.take();
-        let slots = if snapshot.is_full() { self.keys.slots() } else { changed };
-        let rows = self.state_of(&slots)?;
+        let (ids, rows, removed) = self.changes(snapshot.is_full())?;
         let scope = Scope::Keyed((0..self.spec.keys.len()).collect());
-        snapshot.table(GROUPS, scope, slots.into_iter().map(u64::from).collect(), rows, removed)
+        snapshot.table(GROUPS, scope, ids, rows, removed)
     }
 
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
-        state.table(GROUPS)?.iter().try_for_each(|piece| self.put_back(&piece.rows))
+        for piece in state.table(GROUPS)? {
+            let rows = piece.rows.num_rows();
+            for start in (0..rows).step_by(PIECE) {
+                let rows = piece.rows.slice(start, PIECE.min(rows - start));
+                self.put_back(&rows)?;
+                self.make_room(rows.num_rows())?;
+            }
+        }
+        Ok(())
     }
 
     fn state_bytes(&self) -> usize {
@@ -338,6 +364,7 @@ impl Operator for GroupAggregate {
             return Ok(());
         }
         let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|&k| chunk.batch.column(k).clone()).collect();
+        self.fetch(&keys, chunk.len())?;
         let ignored = self.ignored;
         let selected = self.count_rows(&chunk, &keys)?;
         if ignored == 0 && self.ignored > 0 {
@@ -377,7 +404,7 @@ impl Operator for GroupAggregate {
         let now = self.now();
         let expired = self.expiry.as_mut().map(|e| e.sweep(now));
         expired.into_iter().flatten().for_each(|slot| self.clear(slot));
-        Ok(())
+        self.make_room(self.touched.len())
     }
 }
 

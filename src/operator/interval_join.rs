@@ -18,8 +18,8 @@
 //! Output rows are as old as what is kept, so that the watermark is held back by the longer bound: both time
 //! attributes stay usable behind the join.
 //!
-//! In a checkpoint each side is a table of its rows: whether they are `matched`, and by processing time when they
-//! `came_at`. The time up to which rows were let go is kept with them: it decides who is late.
+//! In a checkpoint each side is a table of its rows: whether they are `matched` where that counts, and by processing
+//! time when they `came_at`. The time up to which rows were let go is kept with them: it decides who is late.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -162,10 +162,13 @@ impl Side {
     }
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        let (kept, by_clock) = (&self.kept, self.time.is_none());
+        let (kept, by_clock, minds_matches) = (&self.kept, self.time.is_none(), self.minds_matches);
         self.table.write(&mut self.rows, snapshot, |ids| {
-            let matched = ids.iter().map(|&id| Some(kept[id as usize].matched));
-            let mut beside: Vec<ArrayRef> = vec![Arc::new(matched.collect::<BooleanArray>())];
+            let mut beside: Vec<ArrayRef> = Vec::new();
+            if minds_matches {
+                let matched = ids.iter().map(|&id| Some(kept[id as usize].matched));
+                beside.push(Arc::new(matched.collect::<BooleanArray>()));
+            }
             if by_clock {
                 beside.push(columns::times(ids.iter().map(|&id| kept[id as usize].time)));
             }
@@ -202,10 +205,13 @@ impl IntervalJoin {
     pub fn new(spec: IntervalJoinSpec) -> Result<Self> {
         let left = &spec.inputs[0];
         let types: Vec<_> = spec.keys[0].iter().map(|&c| left.field(c).data_type().clone()).collect();
-        let flags = |input: usize| {
+        let minds_matches =
+            |input: usize| spec.kind.is_outer(input) || (spec.kind.is_left_only() && input == 0);
+        let table = |input: usize| {
             let matched = Field::new("matched", DataType::Boolean, true);
             let came = Field::new("came_at", columns::time_type(), true);
-            let beside = std::iter::once(matched).chain(spec.times.is_none().then_some(came));
+            let beside = minds_matches(input).then_some(matched).into_iter();
+            let beside = beside.chain(spec.times.is_none().then_some(came));
             RowTable::new(TABLES[input], &spec.inputs[input], beside, spec.keys[input].clone())
         };
         let side = |input: usize, from: i64, to: i64| Side {
@@ -214,8 +220,8 @@ impl IntervalJoin {
             from,
             to,
             outer: spec.kind.is_outer(input),
-            minds_matches: spec.kind.is_outer(input) || (spec.kind.is_left_only() && input == 0),
-            table: flags(input),
+            minds_matches: minds_matches(input),
+            table: table(input),
             arrivals: 0,
             rows: RowStore::new(spec.inputs[input].clone()),
             kept: Vec::new(),
@@ -436,8 +442,11 @@ impl Operator for IntervalJoin {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
-        if context.checkpointed {
-            self.sides.iter_mut().for_each(|side| side.rows.track());
+        for side in &mut self.sides {
+            side.rows.limit(&context.memory);
+            if context.checkpointed {
+                side.rows.track();
+            }
         }
         Ok(())
     }
@@ -453,18 +462,19 @@ impl Operator for IntervalJoin {
             let batches = self.sides[input].table.read(state)?.collect::<Result<Vec<_>>>()?;
             for taken in batches {
                 let rows = taken.rows;
-                let times = match taken.beside.get(1) {
+                let times = match taken.beside.last().filter(|_| !self.by_event_time) {
                     Some(came) => columns::millis(came)?.to_vec(),
                     None => self.times(input, &rows)?,
                 };
-                let matched = columns::flags(&taken.beside[0])?;
                 let side = &mut self.sides[input];
+                let matched = taken.beside.first().filter(|_| side.minds_matches);
+                let matched = matched.map(columns::flags).transpose()?;
                 self.keys.intern(&columns_at(&rows, &side.keys), rows.num_rows(), &mut slots)?;
                 side.by_key.resize_with(self.keys.capacity(), VecDeque::new);
                 ids.clear();
                 side.rows.push(&rows, &mut ids)?;
                 for (row, &id) in ids.iter().enumerate() {
-                    side.insert(times[row], slots[row], id, matched.value(row));
+                    side.insert(times[row], slots[row], id, matched.is_some_and(|m| m.value(row)));
                 }
             }
         }

@@ -313,6 +313,7 @@ impl Operator for RegularJoin {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
+        self.sides.iter_mut().for_each(|side| side.limit(&context.memory));
         if context.checkpointed {
             let inputs = [("left", &self.spec.left), ("right", &self.spec.right)];
             for (side, (name, input)) in self.sides.iter_mut().zip(inputs) {

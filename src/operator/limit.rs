@@ -207,7 +207,8 @@ mod tests {
                 parallelism: tasks,
                 waker: mailbox.waker(0),
                 clock: ManualClock::new(0),
-                checkpointed: true, memory: crate::state::Memory::unlimited()
+                checkpointed: true,
+                memory: crate::state::Memory::unlimited(),
             };
             limit.open(context).unwrap();
             if let Some(ledger) = ledger {

@@ -489,10 +489,10 @@ impl Operator for LookupJoin {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        self.clock = context.clock;
         if let Some(memory) = &mut self.memory {
-            memory.note_changes(context.checkpointed);
+            memory.open(&context);
         }
+        self.clock = context.clock;
         let completions = Completions::new(context.waker);
         self.completions = Some(completions.clone());
         // Starts the first load of a FULL cache.

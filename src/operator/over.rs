@@ -388,7 +388,8 @@ impl Operator for OverAggregate {
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.changed = Changed::new(context.checkpointed);
         self.changed_rows = Changed::new(context.checkpointed);
-        self.calls.note_changes(context.checkpointed);
+        self.calls.open(&context);
+        self.rows.limit(&context.memory);
         self.clock = Some(context.clock);
         Ok(())
     }

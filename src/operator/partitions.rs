@@ -36,7 +36,12 @@ impl Partitions {
     }
 
     /// Adds the times of slots in use to a snapshot.
-    pub(super) fn snapshot(&mut self, snapshot: &mut Snapshot, keys: &KeyTable, expiry: &Expiry) -> Result<()> {
+    pub(super) fn snapshot(
+        &mut self,
+        snapshot: &mut Snapshot,
+        keys: &KeyTable,
+        expiry: &Expiry,
+    ) -> Result<()> {
         let (mut slots, gone) = self.changed.take();
         if snapshot.is_full() {
             slots = keys.slots();

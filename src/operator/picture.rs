@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::flow::message::WatermarkClock;
 use crate::flow::{Chunk, Kind, Kinds, Mailbox, Message, Operator, OperatorContext, Output};
 use crate::state::ledger::Ledger;
-use crate::state::{Snapshot, hash_rows, key_group, task_of_group};
+use crate::state::{Memory, Snapshot, hash_rows, key_group, task_of_group};
 
 /// A schema of `name type` pairs; `s`: STRING, `n`: BIGINT, `t`: TIMESTAMP(3).
 pub(crate) fn schema(columns: &str) -> SchemaRef {
@@ -99,6 +99,8 @@ pub(crate) struct Rig<O: Operator> {
     marks: WatermarkClock,
     make: Option<Box<dyn Fn() -> O>>,
     pub(crate) ledger: Ledger,
+    /// What state may take.
+    memory: Arc<Memory>,
     /// The next snapshot is a full one.
     full: bool,
 }
@@ -114,9 +116,20 @@ impl<O: Operator> Rig<O> {
     }
 
     fn open(operator: O, input: &SchemaRef, make: Option<Box<dyn Fn() -> O>>) -> Self {
+        Self::limited(operator, input, make, Memory::unlimited())
+    }
+
+    /// One whose state may take so much.
+    pub(crate) fn limited(
+        operator: O,
+        input: &SchemaRef,
+        make: Option<Box<dyn Fn() -> O>>,
+        memory: Arc<Memory>,
+    ) -> Self {
         let clock = ManualClock::new(1_000_000);
         let (input, marks) = (input.clone(), WatermarkClock::default());
-        let mut rig = Self { operator, input, clock, marks, make, ledger: Ledger::default(), full: true };
+        let mut rig =
+            Self { operator, input, clock, marks, make, ledger: Ledger::default(), memory, full: true };
         let context = rig.context();
         rig.operator.open(context).unwrap();
         rig
@@ -128,7 +141,8 @@ impl<O: Operator> Rig<O> {
             parallelism: 1,
             waker: Mailbox::new().waker(0),
             clock: self.clock.clone(),
-            checkpointed: self.make.is_some(), memory: crate::state::Memory::unlimited()
+            checkpointed: self.make.is_some(),
+            memory: self.memory.clone(),
         }
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray,
+    UInt32Array,
 };
 use arrow::compute::{SortOptions, concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
@@ -28,7 +29,10 @@ pub(super) fn instants(name: &str, values: impl IntoIterator<Item = Option<i64>>
 /// The column `written` of slots whose state expires; none if it does not.
 pub(super) fn written(expiry: Option<&Expiry>, slots: &[u32]) -> Option<Own> {
     let expiry = expiry?;
-    Some(instants("written", slots.iter().map(|&slot| Some(expiry.written(slot)).filter(|&time| time != i64::MAX))))
+    Some(instants(
+        "written",
+        slots.iter().map(|&slot| Some(expiry.written(slot)).filter(|&time| time != i64::MAX)),
+    ))
 }
 
 /// Rows of a state table: own columns, then `columns`, which are called as `fields` says. Names that occur twice

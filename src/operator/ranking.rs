@@ -18,6 +18,7 @@
 mod list;
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{SortOptions, take_record_batch};
@@ -28,7 +29,7 @@ use hashbrown::HashTable;
 use self::list::List;
 use super::pieces::{self, Own, in_order, numbers};
 use crate::error::{Error, Result};
-use crate::state::{Changed, Restored, RowStore, Scope, Snapshot};
+use crate::state::{Changed, Memory, Restored, RowStore, Scope, Snapshot};
 
 /// What numbers the rows of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +185,11 @@ impl Ranking {
     /// There will be snapshots, or not.
     pub(super) fn note_changes(&mut self, on: bool) {
         self.changed = Changed::new(on);
+    }
+
+    /// What rows may take in memory.
+    pub(super) fn limit(&mut self, memory: &Arc<Memory>) {
+        self.store.limit(memory);
     }
 
     /// Makes room for slots below this.

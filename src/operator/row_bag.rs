@@ -5,9 +5,10 @@ use std::hash::BuildHasher;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
-use hashbrown::HashTable;
 
+use super::equal_rows::EqualRows;
 use crate::error::{Error, Result};
+use crate::flow::OperatorContext;
 use crate::state::RowStore;
 
 /// Rows with stable ids. Without `searchable`, rows cost nothing more than in a [`RowStore`] and cannot be taken
@@ -23,9 +24,7 @@ pub(super) struct RowBag {
 struct Index {
     converter: RowConverter,
     hasher: foldhash::fast::RandomState,
-    /// By row id.
-    hashes: Vec<u64>,
-    ids: HashTable<u32>,
+    rows: EqualRows,
 }
 
 impl RowBag {
@@ -38,12 +37,8 @@ impl RowBag {
                 )
                 .with_detail(e.to_string())
             })?;
-            Some(Index {
-                converter,
-                hasher: foldhash::fast::RandomState::default(),
-                hashes: Vec::new(),
-                ids: HashTable::new(),
-            })
+            let hasher = foldhash::fast::RandomState::default();
+            Some(Index { converter, hasher, rows: EqualRows::default() })
         } else {
             None
         };
@@ -54,6 +49,14 @@ impl RowBag {
         &self.rows
     }
 
+    /// Before the first row: its memory, and whether it goes into checkpoints.
+    pub(super) fn open(&mut self, context: &OperatorContext) {
+        self.rows.limit(&context.memory);
+        if context.checkpointed {
+            self.rows.track();
+        }
+    }
+
     /// The kept rows, to write them into a checkpoint. They come back by [`RowBag::insert`].
     pub(super) fn rows_mut(&mut self) -> &mut RowStore {
         &mut self.rows
@@ -61,8 +64,7 @@ impl RowBag {
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        let index = self.index.as_ref().map_or(0, |i| i.hashes.capacity() * 8 + i.ids.capacity() * 5);
-        self.rows.memory() + index
+        self.rows.memory() + self.index.as_ref().map_or(0, |index| index.rows.memory())
     }
 
     /// Keeps rows; their ids are appended.
@@ -73,17 +75,12 @@ impl RowBag {
         let encoded = index.converter.convert_columns(batch.columns())?;
         for (row, &id) in ids[first..].iter().enumerate() {
             let hash = index.hash(encoded_row(&encoded, row));
-            if index.hashes.len() <= id as usize {
-                index.hashes.resize(id as usize + 1, 0);
-            }
-            index.hashes[id as usize] = hash;
-            let hashes = &index.hashes;
-            index.ids.insert_unique(hash, id, |&id| hashes[id as usize]);
+            index.rows.insert(id, hash);
         }
         Ok(())
     }
 
-    /// Finds a kept row for each row, a different one for each, and takes them out of the index; `None` where
+    /// Finds a kept row for each row, a different one for each, of equal ones the newest, and takes them out of the index; `None` where
     /// there is none. The rows themselves stay until they are [freed](RowBag::free).
     pub(super) fn take_back(&mut self, batch: &RecordBatch, found: &mut Vec<Option<u32>>) -> Result<()> {
         found.clear();
@@ -96,11 +93,7 @@ impl RowBag {
         let encoded = index.converter.convert_columns(batch.columns())?;
         for row in 0..batch.num_rows() {
             let hash = index.hash(encoded_row(&encoded, row));
-            let (hashes, ids) = (&index.hashes, &mut index.ids);
-            match ids.find_entry(hash, |&id| hashes[id as usize] == hash) {
-                Ok(entry) => found.push(Some(entry.remove().0)),
-                Err(_) => found.push(None),
-            }
+            found.push(index.rows.pop(hash));
         }
         // Equal hashes mean equal rows but for once in a lifetime; that is what the rest is for.
         let candidates: Vec<u32> = found.iter().copied().flatten().collect();
@@ -117,20 +110,17 @@ impl RowBag {
             next += 1;
         }
         for &(_, id) in &wrong {
-            let hashes = &index.hashes;
-            index.ids.insert_unique(hashes[id as usize], id, |&id| hashes[id as usize]);
+            let hash = index.rows.hash(id);
+            index.rows.insert(id, hash);
         }
         for (row, _) in wrong {
             let value = encoded_row(&encoded, row);
             let hash = index.hash(value);
-            let same: Vec<u32> =
-                index.ids.iter_hash(hash).copied().filter(|&id| index.hashes[id as usize] == hash).collect();
+            let same: Vec<u32> = index.rows.of(hash).collect();
             let kept = index.converter.convert_columns(self.rows.take(&same)?.columns())?;
             if let Some(at) = (0..same.len()).find(|&i| encoded_row(&kept, i) == value) {
                 found[row] = Some(same[at]);
-                if let Ok(entry) = index.ids.find_entry(hash, |&id| id == same[at]) {
-                    entry.remove();
-                }
+                index.rows.remove(same[at]);
             }
         }
         Ok(())
@@ -139,10 +129,7 @@ impl RowBag {
     /// Lets a row go that was taken back, or (`expired`) that still is in the index.
     pub(super) fn free(&mut self, id: u32, expired: bool) -> Result<()> {
         if expired && let Some(index) = &mut self.index {
-            let hash = index.hashes[id as usize];
-            if let Ok(entry) = index.ids.find_entry(hash, |&other| other == id) {
-                entry.remove();
-            }
+            index.rows.remove(id);
         }
         self.rows.free(id)
     }

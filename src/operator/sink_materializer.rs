@@ -121,6 +121,7 @@ impl Operator for SinkMaterializer {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = Some(context.clock);
+        self.rows.limit(&context.memory);
         if context.checkpointed {
             self.rows.track();
             self.expiry.iter_mut().for_each(KeyTimes::track);
@@ -206,6 +207,29 @@ mod tests {
     use super::*;
     use crate::cli::render::tests::chunk;
     use Kind::{Delete, Insert, UpdateAfter, UpdateBefore};
+
+    proptest::proptest! {
+        #[test]
+        fn it_survives(
+            ttl in proptest::option::of(1u64..150),
+            (most, steps) in (1usize..4, crate::operator::two_inputs::stories()),
+        ) {
+            use crate::operator::{picture, two_inputs};
+            let schema = picture::schema("k n v n");
+            let state_ttl = ttl.map(Duration::from_millis);
+            let spec = SinkMaterializerSpec { keys: vec![0], schema: schema.clone(), state_ttl };
+            let (events, faults) = two_inputs::told(&steps, most, 0, |_, acts, _| {
+                let row = |&(act, k, v, _): &(u8, u8, u8, u8)| {
+                    format!("{} {k} {v}", ["+I", "+U", "+I", "+I", "+I", "-U", "-D", "-D"][usize::from(act)])
+                };
+                let rows: Vec<String> = acts.iter().map(row).collect();
+                picture::chunk(&schema, &rows.join(", "))
+            });
+            let events: Vec<_> = events.into_iter().map(two_inputs::Event::first).collect();
+            let make = move || SinkMaterializer::new(spec.clone()).unwrap();
+            two_inputs::survive(make, &[schema.clone(), schema], &[vec![0], vec![0]], &events, &faults);
+        }
+    }
 
     type Row<'a> = (Kind, Option<i64>, Option<&'a str>);
 

@@ -265,11 +265,9 @@ impl Operator for SnapshotJoin {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.build.open(&context);
         self.clock = context.clock;
         self.last_build = Instant::now();
-        if context.checkpointed {
-            self.build.rows_mut().track();
-        }
         Ok(())
     }
 

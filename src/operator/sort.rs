@@ -115,9 +115,7 @@ impl Operator for Sort {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        if context.checkpointed {
-            self.rows.rows_mut().track();
-        }
+        self.rows.open(&context);
         Ok(())
     }
 
@@ -170,6 +168,26 @@ mod tests {
 
     fn key(name: &str, index: usize, descending: bool) -> SortKey {
         SortKey { expression: Arc::new(Column::new(name, index)), descending, nulls_first: !descending }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn it_survives((most, steps) in (1usize..3, crate::operator::two_inputs::stories())) {
+            use crate::operator::two_inputs;
+            let schema = schema("k n n n");
+            let spec =
+                SortSpec { keys: vec![key("n", 1, true)], input_changes: true, schema: schema.clone() };
+            let (events, faults) = two_inputs::told(&steps, most, 0, |_, acts, _| {
+                let row = |&(act, k, v, _): &(u8, u8, u8, u8)| {
+                    format!("{} {k} {v}", ["+I", "+U", "+I", "+I", "+I", "-U", "-D", "-D"][usize::from(act)])
+                };
+                let rows: Vec<String> = acts.iter().map(row).collect();
+                chunk(&schema, &rows.join(", "))
+            });
+            let events: Vec<_> = events.into_iter().map(two_inputs::Event::first).collect();
+            let make = move || Sort::new(spec.clone()).unwrap();
+            two_inputs::survive(make, &[schema.clone(), schema], &[vec![], vec![]], &events, &faults);
+        }
     }
 
     #[test]

@@ -328,11 +328,19 @@ impl TemporalJoin {
     /// Emits the left rows that the watermark has passed, in the order they came.
     fn settle(&mut self, out: &mut Output) -> Result<()> {
         let mut due: Vec<(u64, i64, u32)> = Vec::new();
+        let clock = self.clock.now_millis();
         while let Some(Reverse((time, arrival, id))) = self.queue.peek().copied() {
             if time > self.now {
                 break;
             }
             self.queue.pop();
+            // What has outlived its time counts as forgotten, whether somebody has come to do it or not.
+            let slot = self.waiting[id as usize].slot;
+            if slot != NO_KEY && self.retention.as_ref().is_some_and(|r| r.is_expired(slot, clock)) {
+                self.waiters[slot as usize] -= 1;
+                self.left.free(id)?;
+                continue;
+            }
             due.push((arrival, time, id));
         }
         due.sort_unstable();
@@ -444,8 +452,13 @@ impl Operator for TemporalJoin {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = context.clock;
+        for rows in [&mut self.left, &mut self.right, &mut self.deletions] {
+            rows.limit(&context.memory);
+            if context.checkpointed {
+                rows.track();
+            }
+        }
         if context.checkpointed {
-            [&mut self.left, &mut self.right, &mut self.deletions].into_iter().for_each(RowStore::track);
             self.retention.iter_mut().for_each(KeyTimes::track);
         }
         Ok(())

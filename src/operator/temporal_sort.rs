@@ -43,12 +43,15 @@ pub struct TemporalSort {
     arrivals: u64,
     /// Time of the last row that has left.
     last: Option<i64>,
+    /// The last watermark: one that is told again lets nobody go.
+    watermark: Option<i64>,
     late: u64,
     table: RowTable,
 }
 
-/// The value of a checkpoint: time of the last row that has left.
+/// Values of a checkpoint: the time of the last row that has left, and the last watermark.
 const LAST: &str = "last_time";
+const WATERMARK: &str = "watermark";
 
 impl TemporalSort {
     /// An operator for one task.
@@ -61,6 +64,7 @@ impl TemporalSort {
             queue: BinaryHeap::new(),
             arrivals: 0,
             last: None,
+            watermark: None,
             late: 0,
         }
     }
@@ -87,6 +91,7 @@ impl Operator for TemporalSort {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.rows.limit(&context.memory);
         if context.checkpointed {
             self.rows.track();
         }
@@ -98,6 +103,7 @@ impl Operator for TemporalSort {
             return Ok(());
         }
         snapshot.value(LAST, self.last)?;
+        snapshot.value(WATERMARK, self.watermark)?;
         self.table.write(&mut self.rows, snapshot, |_| Ok(Vec::new()))
     }
 
@@ -109,6 +115,7 @@ impl Operator for TemporalSort {
             self.keep(&taken.rows, times.into_iter())?;
         }
         self.last = state.values::<Option<i64>>(LAST)?.into_iter().flatten().max();
+        self.watermark = state.values::<Option<i64>>(WATERMARK)?.into_iter().flatten().max();
         Ok(())
     }
 
@@ -138,6 +145,11 @@ impl Operator for TemporalSort {
     }
 
     fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
+        if self.watermark >= Some(watermark.millis()) {
+            out.push(Message::Watermark(watermark));
+            return Ok(());
+        }
+        self.watermark = Some(watermark.millis());
         let (mut times, mut ids) = (Vec::new(), Vec::new());
         while let Some(Reverse((time, _, id))) = self.queue.peek().copied() {
             if time > watermark.millis() {
@@ -199,6 +211,21 @@ mod tests {
         assert_eq!(rig.marked(4), "+I 3 1, +I 4 1");
         assert_eq!(rig.marked(i64::MAX), "+I 5 1");
         assert!(rig.sent("NULL 1").contains("event time of ORDER BY is NULL"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn it_survives((most, steps) in (1usize..3, crate::operator::two_inputs::stories())) {
+            use crate::operator::{picture, two_inputs};
+            let (events, faults) = two_inputs::told(&steps, most, 15, |_, acts, base| {
+                let row = |&(_, _, v, which): &(u8, u8, u8, u8)| format!("{} {v}", base + i64::from(which % 60) - 20);
+                let rows: Vec<String> = acts.iter().map(row).collect();
+                picture::chunk(&schema("t t n n"), &rows.join(", "))
+            });
+            let events: Vec<_> = events.into_iter().map(two_inputs::Event::first).collect();
+            let inputs = [schema("t t n n"), schema("t t n n")];
+            two_inputs::survive(|| rig(Some(0)).operator, &inputs, &[vec![], vec![]], &events, &faults);
+        }
     }
 
     #[test]

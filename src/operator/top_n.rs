@@ -273,6 +273,7 @@ impl Operator for TopN {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.ranking.note_changes(context.checkpointed);
+        self.ranking.limit(&context.memory);
         self.written.note_changes(context.checkpointed && self.expiry.is_some());
         self.clock = Some(context.clock);
         Ok(())

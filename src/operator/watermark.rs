@@ -305,6 +305,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::flow::Mailbox;
+    use crate::state::ledger::Ledger;
 
     fn assigner(idle_timeout: Option<Duration>) -> WatermarkAssigner {
         let expression = Arc::new(Column::new("mark", 1));
@@ -409,6 +412,90 @@ mod tests {
         assert_eq!((shown(&mut out).as_str(), a.deadline()), ("Status(Idle)", None));
         assert_eq!(fed(&mut a, times(&[10])), "Status(Active) | 10 | @7");
         assert!(a.deadline().is_some());
+    }
+
+    /// A task with what the last one told.
+    fn restored(ledger: &Ledger, task: usize, tasks: usize) -> (WatermarkAssigner, Mailbox) {
+        let (mut a, mailbox) = (assigner(None), Mailbox::new());
+        let clock = ManualClock::new(0);
+        let waker = mailbox.waker(0);
+        let memory = crate::state::Memory::unlimited();
+        a.open(OperatorContext { task, parallelism: tasks, waker, clock, checkpointed: true, memory })
+            .unwrap();
+        a.restore(&mut ledger.restore(task, tasks)).unwrap();
+        (a, mailbox)
+    }
+
+    fn cut(a: &mut WatermarkAssigner) -> Snapshot {
+        let mut snapshot = Snapshot::new(true);
+        a.snapshot(&mut snapshot).unwrap();
+        snapshot
+    }
+
+    fn woken(a: &mut WatermarkAssigner, mailbox: &Mailbox) -> String {
+        let mut out = Output::default();
+        if mailbox.take().woken == [0] {
+            a.wake(&mut out).unwrap();
+        }
+        shown(&mut out)
+    }
+
+    #[test]
+    fn what_was_told_is_told_before_the_first_row() {
+        let mut a = assigner(None);
+        assert_eq!(fed(&mut a, times(&[7, 12, 10])), "7 12 10 | @9");
+        let mut ledger = Ledger::default();
+        ledger.add(0, cut(&mut a));
+        let (mut a, mailbox) = restored(&ledger, 0, 1);
+        assert_eq!(woken(&mut a, &mailbox), "@9");
+        assert_eq!(fed(&mut a, times(&[9, 11, 14])), "9 11 14 | @11");
+        // A row that is faster than the call.
+        let (mut a, mailbox) = restored(&ledger, 0, 1);
+        assert_eq!(fed(&mut a, times(&[9])), "@9 | 9");
+        assert_eq!(woken(&mut a, &mailbox), "");
+        let (mut a, mailbox) = restored(&Ledger::default(), 0, 1);
+        assert_eq!((woken(&mut a, &mailbox), fed(&mut a, times(&[9]))), ("".into(), "9 | @6".into()));
+    }
+
+    #[test]
+    fn a_split_goes_on_where_it_was_in_any_task() {
+        let mut ledger = Ledger::default();
+        for (task, rows) in [(0, [20, 12]), (1, [30, 31])] {
+            let mut a = assigner(None);
+            a.split(Split { id: 10 + task as u64, others_pending: true });
+            fed(&mut a, times(&rows));
+            ledger.add(task, cut(&mut a));
+        }
+        for (split, late) in [(10, "12 | @17 | 13"), (11, "12 | @28 | 13")] {
+            for tasks in [1, 2] {
+                let (mut a, mailbox) = restored(&ledger, 0, tasks);
+                assert_eq!(woken(&mut a, &mailbox), "");
+                a.split(Split { id: split, others_pending: false });
+                // The first row is late too, and the watermark stands before it.
+                let expected = late.replace("12 | @", "@").replace("| 13", "| 12 13");
+                assert_eq!(fed(&mut a, times(&[12, 13])), expected);
+                a.split(Split { id: 99, others_pending: false });
+                assert_eq!(fed(&mut a, times(&[12, 50])), "12 50 | @47");
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_that_was_told_is_told_by_all() {
+        let mut ledger = Ledger::default();
+        for (task, time) in [(0, 20), (1, 10), (2, 5)] {
+            let mut a = assigner(None);
+            fed(&mut a, times(&[time]));
+            ledger.add(task, cut(&mut a));
+        }
+        // Task 2 had nothing more to read.
+        ledger.finish(2);
+        for (task, tasks) in [(0, 1), (1, 2), (0, 3), (1, 3)] {
+            let (mut a, mailbox) = restored(&ledger, task, tasks);
+            assert_eq!(woken(&mut a, &mailbox), "@7", "{task} of {tasks}");
+        }
+        let own = fed(&mut restored(&ledger, 0, 3).0, times(&[1, 2]));
+        assert_eq!(own, "@7 | @17 | 1 2", "the largest value of its own stream");
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
+use hashbrown::HashSet;
 
 use super::event_time::millis;
 use super::ranking::{RankFunction, Ranking, SortColumn, SortKeys, key_of};
@@ -19,8 +20,8 @@ use super::top_n::with_rank;
 use super::window::WindowSpec;
 use super::window::zone::WindowClock;
 use crate::error::Result;
-use crate::flow::{Chunk, Message, Operator, Output, Watermark};
-use crate::state::KeyTable;
+use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
+use crate::state::{KeyTable, Restored, Snapshot};
 
 /// Rows in a chunk that comes out.
 const CHUNK_ROWS: usize = 8192;
@@ -135,6 +136,40 @@ impl Operator for WindowRank {
 
     fn late_rows(&self) -> u64 {
         self.late
+    }
+
+    fn open(&mut self, context: OperatorContext) -> Result<()> {
+        self.ranking.note_changes(context.checkpointed);
+        Ok(())
+    }
+
+    fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        snapshot.value("done", self.closed)?;
+        self.ranking.snapshot(snapshot, &self.spec.partition, |_, _| Ok(Vec::new()))
+    }
+
+    fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let (spec, keys, windows) = (&self.spec, &mut self.keys, &mut self.windows);
+        let mut known: HashSet<u32> = HashSet::new();
+        self.ranking.restore(state, &mut self.sort, 0, |rows| {
+            let partition: Vec<_> = spec.partition.iter().map(|&c| rows.column(c).clone()).collect();
+            let mut slots = Vec::new();
+            keys.intern(&partition, rows.num_rows(), &mut slots)?;
+            let ends = millis(rows.column(spec.window_end), "a window")?;
+            for (&slot, &end) in slots.iter().zip(ends.iter()) {
+                if known.insert(slot) {
+                    windows.entry(end).or_default().push(slot);
+                }
+            }
+            Ok(slots)
+        })?;
+        let done: Vec<Option<i64>> = state.values("done")?;
+        self.closed = done.into_iter().max().flatten();
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.memory()
     }
 
     fn chunk(&mut self, mut chunk: Chunk, _out: &mut Output) -> Result<()> {

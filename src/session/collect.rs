@@ -1,4 +1,5 @@
-//! The sink behind SELECT: chunks go over a bounded channel to whoever reads the result.
+//! The sink behind SELECT: chunks go over a bounded channel to whoever reads the result. At-least-once: rows behind
+//! the last checkpoint are shown again.
 
 use std::sync::Arc;
 

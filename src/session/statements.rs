@@ -587,9 +587,10 @@ impl Session {
         let parallelism = self.state.lock().config.parallelism();
         let planned = self.plan_inserts(planner, inserts)?.into_iter().zip(inserts);
         let texts = planned.map(|((node, table, logical), insert)| {
-            let Output { node, before, .. } = self.output(planner, insert, &table, node)?;
+            let Output { node, before, sink, .. } = self.output(planner, insert, &table, node)?;
             let connector = table.options.text("connector").unwrap_or_default();
-            let sink = format!("Sink: {} ({connector})", table.name);
+            // What it promises with checkpoints.
+            let sink = format!("Sink: {} ({connector}, {})", table.name, sink.guarantee().as_str());
             let plan = Explained { logical: &logical, node: &node, sink: &sink, before };
             Ok(explain(plan, parallelism, details))
         });

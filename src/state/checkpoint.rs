@@ -4,8 +4,11 @@
 //! ```text
 //!  <folder of the job>/LOCK                            held by the process that writes (directories only)
 //!                      manifests/00000000000000000017  one a checkpoint, by its number; written last
-//!                      segments/17-5f0c22a1-0          rows of state, of all tasks; shared by checkpoints
+//!                      segments/17-5f0c22a1-9-0        rows of state, of all tasks; shared by checkpoints
 //! ```
+//! The name of a segment is the number of the checkpoint, a random one of the writer, how often that had tried to
+//! write a checkpoint, and how many segments it wrote before for this one: no name is used twice.
+//!
 //! A checkpoint writes one segment (another one each 64 MiB) with what has changed, and then its manifest, which
 //! refers to that and to what earlier ones wrote. Objects are never changed, and only deleted when no manifest that
 //! is kept refers to them. A savepoint is such a folder with one manifest, its own segments and no lock.
@@ -18,7 +21,7 @@
 //!   "plan":{"name":..,"parallelism":2,"operators":[{"id":..,"name":..,"detail":..}]},
 //!   "sources":{"<id>":{"<split>":<position>}},          what sources gave
 //!   "sinks":{"<id>":[..]},                              what sinks gave
-//!   "segments":[{"name":"17-5f0c22a1-0","bytes":88000}],
+//!   "segments":[{"name":"17-5f0c22a1-9-0","bytes":88000}],
 //!   "state":[{"operator":"<id>","task":0,"tasks":2,"finished":false,"values":{..},
 //!             "tables":[{"table":"keys","scope":{"Keyed":[0]},
 //!                        "runs":[{"whole":false,        newest first; behind a whole one nothing counts
@@ -49,7 +52,7 @@
 //! Rows are not compressed: they can be used where they were read.
 //!
 //! # Runs
-//! What a checkpoint wrote of a table is a *run*; [`merge`] says how a chain of them is read, and when the newest are
+//! What a checkpoint wrote of a table is a *run*; `merge.rs` says how a chain of them is read, and when the newest are
 //! written again as one (each row about as often as the logarithm of the table's size). Rows that were replaced or
 //! removed vanish then. A segment of which less than half is still referred to is left: what is used of it is
 //! copied into the next one.
@@ -150,7 +153,7 @@ pub struct Checkpoints {
     /// What was written and is durable, though perhaps in no manifest yet.
     state: State,
     /// What cuts brought and is not written yet, the oldest first.
-    pending: BTreeMap<(String, usize), BTreeMap<&'static str, (Scope, Vec<Part>)>>,
+    pending: BTreeMap<(String, usize), BTreeMap<&'static str, Pending>>,
     /// Segments that are, or may be, in the store.
     segments: BTreeMap<Arc<str>, u64>,
     /// Manifests that are, or may be, in the store, with the segments of those that can be read and count.
@@ -160,6 +163,9 @@ pub struct Checkpoints {
     recent: Recent,
     fenced: bool,
 }
+
+/// Changes of a table that are not written yet.
+type Pending = (Scope, Vec<Part>);
 
 /// Bytes that are copied out of old segments for one checkpoint at most.
 const COPIED_BYTES: u64 = 64 << 20;
@@ -196,22 +202,22 @@ impl Checkpoints {
         })
     }
 
-    /// The highest number of any checkpoint that was ever tried here and left something; 0 if none. The
-    /// next one must be higher: one with a number that is taken replaces it and all behind it.
-    pub fn last_epoch(&self) -> u64 {
+    /// The largest number that a checkpoint in the store has, whole or damaged; 0 without any. The next one is to
+    /// be larger: one whose number is taken replaces that and all behind it.
+    pub fn newest_epoch(&self) -> u64 {
         self.manifests.last_key_value().map_or(0, |(epoch, _)| *epoch)
     }
 
-    /// The newest checkpoint that is whole. Damaged ones are passed over, with a warning each.
+    /// The newest checkpoint that is whole. Damaged ones are passed over, with a warning each; it is an error if
+    /// there is no other.
     pub fn latest(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
         let (found, warnings, passed) = newest(&self.store)?;
+        if found.is_none() && !warnings.is_empty() {
+            return Err(all_damaged(&*self.store, &warnings)
+                .with_hint("to start without state, run with --fresh or delete them"));
+        }
         *self.passed.lock() = passed;
         Ok((found, warnings))
-    }
-
-    /// The largest number that a checkpoint in the store has, whole or damaged; 0 without any.
-    pub fn newest_epoch(&self) -> u64 {
-        0
     }
 
     /// Tasks were started (again): the next cut of each is full, and nothing written before belongs to it.
@@ -304,10 +310,7 @@ impl Checkpoints {
     /// Writes what is pending, durably; the chains have it then.
     fn write_segments(&mut self, epoch: u64) -> Result<u64> {
         self.attempts += 1;
-        let name = format!("{epoch}-{}{}", self.writer, match self.attempts {
-            1 => String::new(),
-            n => format!("-{n}"),
-        });
+        let name = format!("{epoch}-{}-{}", self.writer, self.attempts);
         let mut writer = SegmentWriter::new(&*self.store, name, &self.recent);
         let from = Blocks { store: &*self.store, recent: Some(&self.recent) };
         let mut write = || -> Result<Vec<_>> {
@@ -373,16 +376,20 @@ impl Checkpoints {
 
     /// Copies the newest checkpoint to another store, where it stands for itself (a savepoint).
     pub fn export(&self, to: &dyn Store) -> Result<()> {
-        let (found, _, _) = newest(&self.store)?;
-        let checkpoint = found.ok_or_else(|| none(&*self.store))?;
+        let newest = self.manifests.iter().rev().find(|(_, segments)| segments.is_some());
+        let manifest = newest.map(|(epoch, _)| load(&*self.store, *epoch)).transpose();
+        let mut manifest = match manifest {
+            Ok(manifest) => manifest.flatten().ok_or_else(|| none(&*self.store))?,
+            Err(Unusable::Error(e)) => return Err(e),
+            Err(Unusable::Flaw(_)) => return Err(none(&*self.store)),
+        };
         if let Some(epoch) = epochs(to)?.last() {
             return Err(Error::option(format!("there is a savepoint in '{}' already", to.describe()))
                 .with_detail(format!("it has the number {epoch}"))
                 .with_hint("give another directory"));
         }
-        let mut manifest = Manifest::clone(&checkpoint.manifest);
         let recent = Recent::default();
-        let mut writer = SegmentWriter::new(to, format!("{}-{}", manifest.epoch, self.writer), &recent);
+        let mut writer = SegmentWriter::new(to, format!("{}-{}-0", manifest.epoch, self.writer), &recent);
         let from = Blocks { store: &*self.store, recent: None };
         copy(&mut manifest.state, from, &mut writer, &mut |_| true)?;
         writer.finish()?;
@@ -467,7 +474,9 @@ fn copy(
 }
 
 fn encode(manifest: &Manifest) -> Result<bytes::Bytes> {
-    manifest.encode().map_err(|e| Error::internal(format!("a checkpoint's manifest could not be written: {e}")))
+    manifest
+        .encode()
+        .map_err(|e| Error::internal(format!("a checkpoint's manifest could not be written: {e}")))
 }
 
 /// Why there is no manifest.
@@ -484,6 +493,11 @@ fn newer(store: &dyn Store, format: u32) -> Error {
 
 fn none(store: &dyn Store) -> Error {
     Error::option(format!("there is no checkpoint or savepoint in '{}'", store.describe()))
+}
+
+fn all_damaged(store: &dyn Store, warnings: &[String]) -> Error {
+    Error::decode(format!("no checkpoint in '{}' can be used", store.describe()))
+        .with_detail(warnings.join("; "))
 }
 
 /// Numbers of the manifests there are, ascending.
@@ -551,12 +565,13 @@ fn check(store: &dyn Store, manifest: &Manifest, sizes: &BTreeMap<String, u64>) 
     blocks.sort_unstable_by(|a, b| (&a.segment, a.offset).cmp(&(&b.segment, b.offset)));
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).clamp(1, 8);
     let shares = blocks.chunks(blocks.len().div_ceil(threads).max(16));
-    let verify = |share: &[&BlockRef]| read_blocks(store, None, share.iter().copied(), |b, bytes| verify(b, &bytes));
+    let verify =
+        |share: &[&BlockRef]| read_blocks(store, None, share.iter().copied(), |b, bytes| verify(b, &bytes));
     let results: Vec<Result<()>> = std::thread::scope(|scope| {
         let handles: Vec<_> = shares.map(|share| scope.spawn(move || verify(share))).collect();
-        let joined = handles.into_iter().map(|h| {
-            h.join().unwrap_or_else(|_| Err(Error::internal("a check of a checkpoint has failed")))
-        });
+        let joined = handles
+            .into_iter()
+            .map(|h| h.join().unwrap_or_else(|_| Err(Error::internal("a check of a checkpoint has failed"))));
         joined.collect()
     });
     match results.into_iter().find_map(Result::err) {
@@ -591,11 +606,18 @@ pub struct StateTable {
 impl Checkpoint {
     /// Opens a savepoint, or the newest whole checkpoint of a job's folder.
     pub fn open(store: Arc<dyn Store>) -> Result<Self> {
-        let (found, warnings, _) = newest(&store)?;
+        let (mut found, mut warnings, mut passed) = newest(&store)?;
+        // The job may run, and delete what it does not need any more: a newer one is there then.
+        for _ in 0..8 {
+            if passed.is_empty() || epochs(&*store)?.last() == passed.last() {
+                break;
+            }
+            (found, warnings, passed) = newest(&store)?;
+        }
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        found.ok_or_else(|| match warnings.into_iter().next() {
-            Some(warning) => Error::decode(warning),
-            None => none(&*store),
+        found.ok_or_else(|| match warnings.is_empty() {
+            true => none(&*store),
+            false => all_damaged(&*store, &warnings),
         })
     }
 
@@ -693,6 +715,17 @@ impl Checkpoint {
         let state = self.tasks_of(id).find(|(number, _)| **number == task);
         let table = state.and_then(|(_, state)| state.tables.get(table));
         table.map_or_else(|| Ok(Vec::new()), |table| self.rows(table, &|piece| Ok(piece), task))
+    }
+
+    /// How many rows one table of an operator has in one former task.
+    pub fn rows_of(&self, id: &str, task: usize, table: &str) -> Result<u64> {
+        let state = self.tasks_of(id).find(|(number, _)| **number == task);
+        match state.and_then(|(_, state)| state.tables.get(table)).map(|table| &table.chain[..]) {
+            None => Ok(0),
+            // Nothing was replaced: they need not be read.
+            Some([run]) => Ok(run.rows()),
+            Some(_) => Ok(self.table(id, task, table)?.iter().map(|(ids, _)| ids.len() as u64).sum()),
+        }
     }
 
     /// The columns of a table of an operator, as any of its tasks wrote it.

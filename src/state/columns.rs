@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray,
 };
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 use crate::error::{Error, Result};
@@ -48,7 +49,28 @@ fn damaged(column: &ArrayRef) -> Error {
     ))
 }
 
-/// A schema of these columns, all nullable, whose names differ: a name that is there already gets a number, so that a
+/// The type in which a column is written: text and bytes as views, of which there can be any number in one
+/// array.
+fn written_type(kept: &DataType) -> DataType {
+    match kept {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        other => other.clone(),
+    }
+}
+
+/// Columns in the types of a schema of the same columns.
+pub fn cast_to(schema: &SchemaRef, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    let fields = schema.fields().iter().zip(columns);
+    fields
+        .map(|(field, column)| match field.data_type() == column.data_type() {
+            true => Ok(column.clone()),
+            false => Ok(cast(column, field.data_type())?),
+        })
+        .collect()
+}
+
+/// A schema of these columns as they are written, all nullable, whose names differ: a name that is there already gets a number, so that a
 /// checkpoint can be queried.
 pub fn schema(fields: impl IntoIterator<Item = Field>) -> SchemaRef {
     let mut known: Vec<Field> = Vec::new();
@@ -60,7 +82,8 @@ pub fn schema(fields: impl IntoIterator<Item = Field>) -> SchemaRef {
             name = format!("{}_{number}", field.name());
             number += 1;
         }
-        known.push(field.with_name(name).with_nullable(true));
+        let data_type = written_type(field.data_type());
+        known.push(field.with_name(name).with_data_type(data_type).with_nullable(true));
     }
     Arc::new(Schema::new(known))
 }

@@ -26,6 +26,11 @@ impl Expiry {
         Some(Self { ttl, written: Vec::new(), cursor: 0 })
     }
 
+    /// The time to live, in milliseconds.
+    pub fn ttl(&self) -> i64 {
+        self.ttl
+    }
+
     /// The slot is written now.
     pub fn touch(&mut self, slot: u32, now: i64) {
         let slot = slot as usize;

@@ -1,15 +1,16 @@
 //! When keys were last written, for operators that keep more than one row a key: a table of its own, so that a
 //! key that is written does not write its rows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::changed::Changed;
 use super::columns;
 use super::expiry::Expiry;
 use super::keys::KeyTable;
+use super::row_table::with_schema;
 use super::snapshot::{Restored, Scope, Snapshot};
 use crate::error::Result;
 
@@ -21,6 +22,7 @@ const TABLE: &str = "keys";
 pub struct KeyTimes {
     expiry: Expiry,
     changed: Changed,
+    keys: SchemaRef,
     table: SchemaRef,
 }
 
@@ -28,8 +30,9 @@ impl KeyTimes {
     /// `None` where state is kept for ever. `keys`: the key columns.
     pub fn new(ttl: Option<Duration>, keys: impl IntoIterator<Item = Field>) -> Option<Self> {
         let written = Field::new("written_at", columns::time_type(), true);
-        let table = columns::schema(keys.into_iter().chain([written]));
-        Some(Self { expiry: Expiry::new(ttl)?, changed: Changed::default(), table })
+        let keys: SchemaRef = Arc::new(Schema::new(keys.into_iter().collect::<Vec<_>>()));
+        let table = columns::schema(keys.fields().iter().map(|f| f.as_ref().clone()).chain([written]));
+        Some(Self { expiry: Expiry::new(ttl)?, changed: Changed::default(), keys, table })
     }
 
     /// Notes from now on what changes, for checkpoints.
@@ -85,7 +88,7 @@ impl KeyTimes {
         let mut rows = keys.take(&slots)?;
         let parts = if keyed { rows.len() } else { 0 };
         rows.push(columns::times(slots.iter().map(|&slot| self.expiry.written(slot))));
-        let rows = RecordBatch::try_new(self.table.clone(), rows)?;
+        let rows = with_schema(&self.table, &rows, slots.len())?;
         let ids = slots.into_iter().map(u64::from).collect();
         snapshot.table(TABLE, Scope::Keyed((0..parts).collect()), ids, rows, removed)
     }
@@ -96,7 +99,8 @@ impl KeyTimes {
         for piece in restored.table(TABLE)? {
             columns::check(&piece.rows, &self.table, TABLE)?;
             let parts = self.table.fields().len() - 1;
-            keys.intern(&piece.rows.columns()[..parts], piece.rows.num_rows(), &mut slots)?;
+            let columns = columns::cast_to(&self.keys, &piece.rows.columns()[..parts])?;
+            keys.intern(&columns, piece.rows.num_rows(), &mut slots)?;
             let times = columns::millis(piece.rows.column(parts))?;
             slots.iter().zip(times).for_each(|(&slot, &time)| self.touch(slot, time));
         }

@@ -84,6 +84,25 @@ impl Memory {
         Ok(folder.insert(path).clone())
     }
 
+    /// Whether there is a limit at all.
+    pub fn is_limited(&self) -> bool {
+        self.limit != usize::MAX
+    }
+
+    /// A new file in the folder.
+    pub(super) fn create(&self, extension: &str) -> Result<(PathBuf, File)> {
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder()?.join(format!("{number}.{extension}"));
+        let options = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = options.map_err(|e| failed(&path, &e))?;
+        Ok((path, file))
+    }
+
+    /// So many bytes more (or less) are on disk.
+    pub(super) fn add_spilled(&self, bytes: i64) {
+        self.spilled.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Writes a batch to a file of its own.
     pub fn spill(self: &Arc<Self>, batch: &RecordBatch) -> Result<Spilled> {
         let number = self.files.fetch_add(1, Ordering::Relaxed);
@@ -118,9 +137,36 @@ impl Drop for Memory {
     }
 }
 
-fn failed(path: &std::path::Path, e: &std::io::Error) -> Error {
+pub(super) fn failed(path: &std::path::Path, e: &std::io::Error) -> Error {
     Error::io(format!("state could not be moved to disk: '{}': {e}", path.display()))
         .with_hint("TMPDIR names the place; 'affluent.state.memory-limit' says how much stays in memory")
+}
+
+/// What one owner of state has of the memory; all of it is given back when this goes.
+#[derive(Debug)]
+pub struct Share {
+    memory: Arc<Memory>,
+    bytes: usize,
+}
+
+impl Share {
+    /// Nothing yet.
+    pub fn new(memory: &Arc<Memory>) -> Self {
+        Self { memory: memory.clone(), bytes: 0 }
+    }
+
+    /// The owner's state takes so many bytes now. Gives whether all together are too many.
+    pub fn set(&mut self, bytes: usize) -> bool {
+        self.memory.grow(bytes);
+        self.memory.shrink(std::mem::replace(&mut self.bytes, bytes));
+        self.memory.is_exceeded()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.memory.shrink(self.bytes);
+    }
 }
 
 /// A batch in a file, which goes when this goes.

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::interleave;
+use arrow::compute::{concat, interleave};
 use arrow::datatypes::{DataType, Field, SchemaRef, UInt64Type};
 
 use super::columns;
@@ -62,13 +62,30 @@ impl RowTable {
         beside: impl FnOnce(&[u32]) -> Result<Vec<ArrayRef>>,
     ) -> Result<()> {
         let (ids, removed) = store.changes(snapshot.is_full());
-        let rows = store.take(&ids)?;
-        let mut columns = rows.columns().to_vec();
+        let mut columns = self.take(store, &ids)?;
         columns.extend(beside(&ids)?);
         columns.push(Arc::new(store.arrivals(&ids)));
-        let rows = RecordBatch::try_new(self.table.clone(), columns)?;
+        let rows = with_schema(&self.table, &columns, ids.len())?;
         let ids = ids.into_iter().map(u64::from).collect();
         snapshot.table(self.name, self.scope.clone(), ids, rows, removed)
+    }
+
+    /// The columns of rows, in the types in which they are written.
+    fn take(&self, store: &RowStore, ids: &[u32]) -> Result<Vec<ArrayRef>> {
+        let kept = self.rows.fields().iter().map(|f| f.data_type());
+        if ids.len() <= SEGMENT_ROWS
+            || kept.eq(self.table.fields().iter().map(|f| f.data_type()).take(self.rows.fields().len()))
+        {
+            return columns::cast_to(&self.table, store.take(ids)?.columns());
+        }
+        let parts =
+            ids.chunks(SEGMENT_ROWS).map(|ids| columns::cast_to(&self.table, store.take(ids)?.columns()));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let column = |at: usize| -> Result<ArrayRef> {
+            let arrays: Vec<&dyn Array> = parts.iter().map(|part| part[at].as_ref()).collect();
+            Ok(concat(&arrays)?)
+        };
+        (0..self.rows.fields().len()).map(column).collect()
     }
 
     /// The rows of this task, in the order in which they came, some thousand at a time.
@@ -121,17 +138,17 @@ pub fn in_order<K: Ord + Copy>(
     })))
 }
 
-/// Columns as rows of a schema of the same types.
+/// Columns as rows of a schema of the same columns, which may have them in the types in which they are written, or back.
 pub fn with_schema(schema: &SchemaRef, columns: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns.to_vec(), &options)?)
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns::cast_to(schema, columns)?, &options)?)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use arrow::array::{AsArray, Int64Array};
+    use arrow::array::{AsArray, Int64Array, StringArray};
     use arrow::datatypes::{Int64Type, Schema};
     use proptest::prelude::*;
 
@@ -174,6 +191,45 @@ mod tests {
             seen.extend(values);
         }
         (store, seen)
+    }
+
+    #[test]
+    fn text_of_all_layouts_comes_back_as_it_was() {
+        let fields = [DataType::Utf8, DataType::LargeBinary].map(|t| Field::new("v", t, true));
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        let texts: ArrayRef = Arc::new((0..20_000).map(|i| Some(i.to_string())).collect::<StringArray>());
+        let bytes = arrow::compute::cast(&texts, &DataType::LargeBinary).unwrap();
+        let rows = RecordBatch::try_new(schema.clone(), vec![texts, bytes]).unwrap();
+        let mut store = RowStore::new(schema.clone());
+        store.track();
+        store.push(&rows, &mut Vec::new()).unwrap();
+        let (table, mut snapshot) = (RowTable::new("rows", &schema, [], vec![1]), Snapshot::new(true));
+        table.write(&mut store, &mut snapshot, |_| Ok(Vec::new())).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.add(0, snapshot);
+        let taken = table.read(&mut ledger.restore(0, 1)).unwrap();
+        let taken: Vec<RecordBatch> = taken.map(|t| t.unwrap().rows).collect();
+        assert_eq!(arrow::compute::concat_batches(&schema, &taken).unwrap(), rows);
+    }
+
+    #[test]
+    fn other_columns_are_refused() {
+        let mut store = RowStore::new(batch(&[]).schema());
+        store.track();
+        let mut snapshot = Snapshot::new(true);
+        table().write(&mut store, &mut snapshot, |_| Ok(vec![batch(&[]).column(0).clone()])).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.add(0, snapshot);
+        store.push(&batch(&[1]), &mut Vec::new()).unwrap();
+        let mut snapshot = Snapshot::new(false);
+        table().write(&mut store, &mut snapshot, |_| Ok(vec![batch(&[2]).column(0).clone()])).unwrap();
+        ledger.add(0, snapshot);
+        let other = RowTable::new("rows", &batch(&[]).schema(), [], vec![0]);
+        let refused = other.read(&mut ledger.restore(0, 1)).map(|_| ()).unwrap_err();
+        assert_eq!(
+            refused.message(),
+            "table 'rows' of the checkpoint does not have the columns of the query"
+        );
     }
 
     proptest! {

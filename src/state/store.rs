@@ -53,7 +53,7 @@ pub trait Store: Debug + Send + Sync {
         Ok(self.sizes(prefix)?.into_keys().collect())
     }
 
-    /// Deletes an object, if it is there.
+    /// Deletes an object, if it is there. When this returns well it does not come back.
     fn delete(&self, path: &str) -> Result<()>;
 
     /// As people name it: a directory or URL, without secrets.
@@ -94,6 +94,15 @@ pub fn open(url: &str, runtime: &tokio::runtime::Handle) -> Result<Arc<dyn Store
             Err(Error::unsupported(format!("checkpoints cannot be kept in a store of the kind '{scheme}'"))
                 .with_hint("a directory, file:///path, s3://bucket/path"))
         }
+    }
+}
+
+/// Refuses what is no path of an object.
+fn check_path(path: &str) -> Result<()> {
+    let wrong = |part: &str| matches!(part, "" | "." | "..") || part.contains(['\\', '\0']);
+    match path.split('/').any(wrong) {
+        true => Err(Error::option(format!("'{path}' cannot be a path in a store of checkpoints"))),
+        false => Ok(()),
     }
 }
 

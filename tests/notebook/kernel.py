@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import nbformat
 import pyarrow.ipc
@@ -81,7 +81,7 @@ def a_table_follows_its_stream(kernel):
     (text,) = cell.shown()
     assert "\nstopped after " in text and " earlier\n" in text and "/s" in text, text
     # At most ten times a second, by the kernel's own clock; the last one comes when it must.
-    sent = [m["header"]["date"] for m in cell.messages if m["msg_type"] == "update_display_data"][:-1]
+    sent = [datetime.fromisoformat(m["header"]["date"].rstrip("Z")[:26]) for m in cell.messages if m["msg_type"] == "update_display_data"][:-1]
     gaps = [b - a for a, b in zip(sent, sent[1:])]
     assert min(gaps) > timedelta(milliseconds=80), gaps
 

@@ -7,7 +7,47 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::commit::directory_of;
 use crate::error::{Error, Result};
+
+/// Where rows go.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// One file for all tasks.
+    File(PathBuf),
+    /// A file a task, and partition.
+    Directory(PathBuf),
+}
+
+impl Target {
+    /// The hidden file of a part of this name, of this sink.
+    pub(super) fn hidden(&self, name: &str, sink: &str) -> PathBuf {
+        match self {
+            Self::File(path) => directory_of(path).join(format!(".{name}-{sink}.inprogress")),
+            Self::Directory(root) => {
+                let path = root.join(name);
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                path.with_file_name(format!(".{name}-{sink}.inprogress"))
+            }
+        }
+    }
+
+    /// A hidden file of a sink that is no part.
+    pub(super) fn hidden_beside(&self, sink: &str, ending: &str) -> PathBuf {
+        let (Self::File(path) | Self::Directory(path)) = self;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        directory_of(path).join(format!(".{name}-{sink}.{ending}"))
+    }
+}
+
+/// Makes the names in a directory safe.
+pub(super) fn sync_directory(directory: &Path) -> Result<()> {
+    // Elsewhere directories cannot be opened, and names are safe with their files.
+    if cfg!(unix) {
+        File::open(directory).and_then(|d| d.sync_all()).map_err(|e| failed("written", directory, &e))?;
+    }
+    Ok(())
+}
 
 /// Where a part is in its life. It goes one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +69,16 @@ pub(super) struct Part {
     /// Length of the header line at its start.
     header: u64,
     written: u64,
+    /// So many bytes are safe.
+    synced: u64,
     opened: Instant,
     stage: Stage,
 }
 
 /// Adding to a file that exists is done by one job at a time.
-static APPENDING: Mutex<()> = Mutex::new(());
+pub(super) static APPENDING: Mutex<()> = Mutex::new(());
 
-fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
+pub(super) fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
     Error::io(format!("'{}' could not be {what}: {e}", path.display()))
 }
 
@@ -53,6 +95,7 @@ impl Part {
             hidden,
             header: 0,
             written: 0,
+            synced: 0,
             opened: Instant::now(),
             stage: Stage::Open,
         };
@@ -67,6 +110,24 @@ impl Part {
 
     pub(super) fn written(&self) -> u64 {
         self.written
+    }
+
+    pub(super) fn header(&self) -> u64 {
+        self.header
+    }
+
+    /// Makes what was written safe.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        if self.synced == self.written {
+            return Ok(());
+        }
+        let synced = match &self.file {
+            Some(file) => file.sync_data(),
+            None => OpenOptions::new().append(true).open(&self.hidden).and_then(|f| f.sync_data()),
+        };
+        synced.map_err(|e| failed("written", &self.target, &e))?;
+        self.synced = self.written;
+        Ok(())
     }
 
     pub(super) fn opened(&self) -> Instant {

@@ -7,31 +7,27 @@
 //! A bounded job shows all of its files at its end, or none. The renames are not one atomic step: a machine
 //! that stops between two of them leaves the first ones visible. A job that never ends shows a file when it
 //! is rolled, by size or age.
+//!
+//! With checkpoints, files become visible when a checkpoint is durable, each row once: see [`super::commit`].
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
+use super::commit::{Attempt, Committer, Fuse, directory_of};
 use super::files::{Compression, DEFAULT_PARTITION, compression, local_path};
 use super::layout::record_schema;
-use super::part::{Part, Stage};
+use super::part::{Part, Stage, Target};
+use super::writer::{FilesystemWriter, Open};
 use crate::catalog::{ColumnSource, Table};
-use crate::connector::{Sink, SinkChangelog, Writer};
+use crate::connector::{Guarantee, Sink, SinkChangelog, Writer};
 use crate::error::{Error, Result};
-use crate::flow::Chunk;
-use crate::format::text::{Cells, Style, plain};
-use crate::format::{Encoder, Format};
-
-/// A writer hands bytes to its part when it has so many.
-const BUFFER: usize = 1 << 20;
-/// A writer with more parts than this keeps their files closed between writes.
-const OPEN_FILES: usize = 64;
+use crate::format::Format;
 
 /// Checks the options about complete partitions.
 pub(super) fn check_partition_commit(table: &Table) -> Result<()> {
@@ -67,31 +63,23 @@ pub(super) fn check_partition_commit(table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// Where rows go.
-#[derive(Debug)]
-enum Target {
-    /// One file for all tasks.
-    File(PathBuf),
-    /// A file a task, and partition.
-    Directory(PathBuf),
-}
-
-struct Shared {
+/// What the writers of a table share.
+pub(super) struct Shared {
     table: String,
-    target: Target,
-    format: Format,
+    pub(super) target: Target,
+    pub(super) format: Format,
     /// Columns of a record, and where they stand in the rows.
-    schema: SchemaRef,
-    columns: Vec<usize>,
+    pub(super) schema: SchemaRef,
+    pub(super) columns: Vec<usize>,
     /// Partition columns: names, and where they stand in the rows.
-    partitions: Vec<(String, usize)>,
-    partition_default: String,
+    pub(super) partitions: Vec<(String, usize)>,
+    pub(super) partition_default: String,
     success_file: Option<String>,
-    uuid: uuid::Uuid,
-    roll_size: u64,
-    roll_interval: Duration,
+    pub(super) uuid: uuid::Uuid,
+    pub(super) roll_size: u64,
+    pub(super) roll_interval: Duration,
     check_interval: Duration,
-    unbounded: AtomicBool,
+    pub(super) unbounded: AtomicBool,
     overwrite: AtomicBool,
     counter: AtomicUsize,
     /// All parts that are not visible yet, with their directories.
@@ -102,6 +90,9 @@ struct Shared {
     publishing: Mutex<()>,
     /// Ends the thread that rolls old parts, by being dropped.
     roller: Mutex<Option<crossbeam_channel::Sender<()>>>,
+    /// For a job with checkpoints.
+    attempt: Mutex<Option<Arc<Attempt>>>,
+    fuse: Fuse,
 }
 
 /// A planned sink.
@@ -188,8 +179,18 @@ impl FilesystemSink {
                 single: Mutex::default(),
                 publishing: Mutex::default(),
                 roller: Mutex::default(),
+                attempt: Mutex::default(),
+                fuse: Fuse::default(),
             }),
         })
+    }
+}
+
+#[cfg(test)]
+impl FilesystemSink {
+    /// Stops after so many steps of a commit.
+    pub(super) fn crash_after(&self, steps: usize) {
+        self.shared.fuse.set(steps);
     }
 }
 
@@ -200,7 +201,7 @@ impl Shared {
         let (directory, target, hidden) = match &self.target {
             Target::File(path) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+                let directory = directory_of(path);
                 let hidden = directory.join(format!(".{name}-{}-{n}.inprogress", self.uuid));
                 (directory, path.clone(), hidden)
             }
@@ -211,20 +212,37 @@ impl Shared {
                 (directory.clone(), directory.join(name), hidden)
             }
         };
-        let mut header = Vec::new();
-        self.format.encoder(&self.schema)?.header(&mut header)?;
-        let part = Part::create(target, hidden, &header).map_err(|e| self.failed(e))?;
+        let part = Part::create(target, hidden, &self.header()?).map_err(|e| self.failed(e))?;
         let part = Arc::new(Mutex::new(part));
         self.parts.lock().push((directory, part.clone()));
         Ok(part)
     }
 
-    fn failed(&self, e: Error) -> Error {
+    /// What stands at the start of a file.
+    pub(super) fn header(&self) -> Result<Vec<u8>> {
+        let mut header = Vec::new();
+        self.format.encoder(&self.schema)?.header(&mut header)?;
+        Ok(header)
+    }
+
+    /// Shows what checkpoints hold.
+    fn committer(&self) -> Result<Committer<'_>> {
+        Ok(Committer {
+            target: &self.target,
+            partitioned: !self.partitions.is_empty(),
+            overwrite: self.overwrite.load(Ordering::Relaxed),
+            success_file: self.success_file.as_deref(),
+            header: self.header()?,
+            fuse: &self.fuse,
+        })
+    }
+
+    pub(super) fn failed(&self, e: Error) -> Error {
         e.context(format!("table '{}'", self.table))
     }
 
     /// Appends a writer's bytes to its part, or to a new one where it has none that is open.
-    fn append(&self, task: usize, open: &mut Open, partition: &str, release: bool) -> Result<()> {
+    pub(super) fn append(&self, task: usize, open: &mut Open, partition: &str, release: bool) -> Result<()> {
         if open.buffer.is_empty() {
             return Ok(());
         }
@@ -363,17 +381,38 @@ impl Sink for FilesystemSink {
         Ok(())
     }
 
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::ExactlyOnce
+    }
+
+    fn recover(&self, pending: &[serde_json::Value]) -> Result<()> {
+        let shared = &self.shared;
+        let mut attempt = shared.attempt.lock();
+        let former = attempt.as_ref().map(|a| a.sink.clone());
+        let recovered = shared.committer()?.recover(pending, former.as_deref());
+        *attempt = Some(Arc::new(recovered.map_err(|e| shared.failed(e))?));
+        Ok(())
+    }
+
+    fn commit_epoch(&self, pending: &[serde_json::Value]) -> Result<()> {
+        let shared = &self.shared;
+        let Some(attempt) = shared.attempt.lock().clone() else {
+            return Err(Error::internal("a checkpoint is committed by a sink without checkpoints"));
+        };
+        shared.committer()?.commit(&attempt, pending).map_err(|e| shared.failed(e))
+    }
+
     fn writer(&self, task: usize) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(FilesystemWriter {
-            encoder: self.shared.format.encoder(&self.shared.schema)?,
-            shared: self.shared.clone(),
-            task,
-            open: HashMap::new(),
-        }))
+        let attempt = self.shared.attempt.lock().clone();
+        Ok(Box::new(FilesystemWriter::new(self.shared.clone(), task, attempt)?))
     }
 
     fn commit(&self) -> Result<()> {
         let shared = &self.shared;
+        if shared.attempt.lock().is_some() {
+            // The last checkpoint has done it.
+            return Ok(());
+        }
         let overwrite = shared.overwrite.load(Ordering::Relaxed);
         // A file that was asked for is there, even when no row came.
         if let Target::File(path) = &shared.target
@@ -394,141 +433,5 @@ impl Sink for FilesystemSink {
 
     fn abort(&self) {
         self.shared.discard();
-    }
-}
-
-/// A part of a writer, and the bytes that are not in it yet.
-#[derive(Default)]
-struct Open {
-    part: Option<Arc<Mutex<Part>>>,
-    buffer: Vec<u8>,
-}
-
-struct FilesystemWriter {
-    shared: Arc<Shared>,
-    task: usize,
-    encoder: Box<dyn Encoder>,
-    /// By directory of the partition.
-    open: HashMap<String, Open>,
-}
-
-impl FilesystemWriter {
-    fn encode(&mut self, partition: &str, chunk: &Chunk) -> Result<()> {
-        let release = self.open.len() > OPEN_FILES;
-        let open = match self.open.get_mut(partition) {
-            Some(open) => open,
-            None => self.open.entry(partition.to_string()).or_default(),
-        };
-        let rows = chunk.with_batch(chunk.batch.project(&self.shared.columns)?);
-        self.encoder.encode(&rows, &mut open.buffer)?;
-        if open.buffer.len() >= BUFFER {
-            self.shared.append(self.task, open, partition, release)?;
-        }
-        Ok(())
-    }
-
-    /// The rows of each partition.
-    fn group(&self, chunk: &Chunk) -> Result<Vec<(String, Vec<u32>)>> {
-        let style = Style::Csv { element_separator: ";".into(), null: String::new() };
-        let arrays: Vec<ArrayRef> = self
-            .shared
-            .partitions
-            .iter()
-            .map(|(_, place)| plain(chunk.batch.column(*place)))
-            .collect::<Result<_>>()?;
-        let cells = arrays.iter().map(|a| Cells::new(a.as_ref())).collect::<Result<Vec<_>>>()?;
-        let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
-        let mut index: HashMap<Vec<u8>, usize> = HashMap::new();
-        let mut key = Vec::new();
-        for row in 0..chunk.len() {
-            key.clear();
-            for cells in &cells {
-                // NULL and the empty text share a directory, as in Flink.
-                cells.write_or_null(row, &style, &mut key);
-                key.push(0);
-            }
-            let group = match index.get(key.as_slice()) {
-                Some(&group) => group,
-                None => {
-                    index.insert(key.clone(), groups.len());
-                    groups.push((self.directory(&cells, row, &style), Vec::new()));
-                    groups.len() - 1
-                }
-            };
-            groups[group].1.push(row as u32);
-        }
-        Ok(groups)
-    }
-
-    fn directory(&self, cells: &[Cells<'_>], row: usize, style: &Style) -> String {
-        let mut directory = String::new();
-        for ((name, _), cells) in self.shared.partitions.iter().zip(cells) {
-            if !directory.is_empty() {
-                directory.push(std::path::MAIN_SEPARATOR);
-            }
-            let mut value = Vec::new();
-            cells.write_or_null(row, style, &mut value);
-            escape(name.as_bytes(), &mut directory);
-            directory.push('=');
-            match value.as_slice() {
-                [] => directory.push_str(&self.shared.partition_default),
-                value => escape(value, &mut directory),
-            }
-        }
-        directory
-    }
-}
-
-/// Hive's escaping of names and values in directories.
-fn escape(text: &[u8], out: &mut String) {
-    for character in String::from_utf8_lossy(text).chars() {
-        if character.is_control() || "\"#%'*/:=?\\{[]^".contains(character) {
-            let mut bytes = [0; 4];
-            for byte in character.encode_utf8(&mut bytes).bytes() {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        } else {
-            out.push(character);
-        }
-    }
-}
-
-impl Writer for FilesystemWriter {
-    fn write(&mut self, chunk: &Chunk) -> Result<()> {
-        if self.shared.partitions.is_empty() {
-            return self.encode("", chunk);
-        }
-        let mut groups = self.group(chunk)?;
-        if let [(partition, _)] = groups.as_slice() {
-            return self.encode(partition, chunk);
-        }
-        for (partition, rows) in groups.drain(..) {
-            self.encode(&partition, &chunk.take(&UInt32Array::from(rows))?)?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let release = self.open.len() > OPEN_FILES;
-        for (partition, open) in &mut self.open {
-            self.shared.append(self.task, open, partition, release)?;
-        }
-        // Partitions whose part was rolled are forgotten until a row comes.
-        let only_one = self.shared.partitions.is_empty();
-        self.open.retain(|_, o| only_one || o.part.as_ref().is_some_and(|p| p.lock().stage() == Stage::Open));
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        self.flush()?;
-        for open in self.open.values() {
-            if let Some(part) = &open.part {
-                let mut part = part.lock();
-                part.close();
-                part.release();
-            }
-        }
-        self.open.clear();
-        Ok(())
     }
 }

@@ -207,7 +207,7 @@ async fn watch(scan: Weak<Scan>, interval: Duration) {
 
 /// What the queue has for a reader.
 enum Taken {
-    Split(SplitReader),
+    Split(Box<SplitReader>),
     /// Only files that others read behind a barrier that it has not passed.
     Held,
     Nothing,
@@ -243,7 +243,7 @@ impl Scan {
             let Some(split) = queue.remove(at) else { return Ok(Taken::Nothing) };
             if self.monitor.is_none() {
                 drop(state);
-                return SplitReader::open(&self.layout, &split).map(Taken::Split);
+                return SplitReader::open(&self.layout, &split).map(|r| Taken::Split(Box::new(r)));
             }
             let kept = following.take(&split.file);
             drop(state);
@@ -252,7 +252,7 @@ impl Scan {
                 Compression::Gzip => SplitReader::open(&self.layout, &split),
             };
             match reader {
-                Ok(reader) => return Ok(Taken::Split(reader)),
+                Ok(reader) => return Ok(Taken::Split(Box::new(reader))),
                 Err(e) if split.file.path.exists() => return Err(e),
                 // Removed since it was listed.
                 Err(_) => self.state.lock().following.remove(&split.file),
@@ -278,7 +278,7 @@ struct FilesystemReader {
     scan: Arc<Scan>,
     task: usize,
     waker: Waker,
-    current: Option<SplitReader>,
+    current: Option<Box<SplitReader>>,
     consumed: u64,
     total: Option<u64>,
     skipped: u64,
@@ -295,13 +295,13 @@ struct FilesystemReader {
 
 impl FilesystemReader {
     /// A split is read no more, for now.
-    fn put_back(&mut self, mut reader: SplitReader, ended: bool) -> Result<()> {
+    fn put_back(&mut self, mut reader: Box<SplitReader>, ended: bool) -> Result<()> {
         self.consumed += reader.consumed();
         self.skipped += reader.skipped();
         self.told = None;
         let reached = reader.reached(ended)?;
         if self.scan.monitor.is_some() {
-            self.scan.state.lock().following.done(reader, reached, self.passed);
+            self.scan.state.lock().following.done(*reader, reached, self.passed);
         } else {
             self.finished.push((reader.split().file.clone(), reached));
         }
@@ -356,7 +356,7 @@ impl Reader for FilesystemReader {
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
-        (self.consumed + self.current.as_ref().map_or(0, SplitReader::consumed), self.total)
+        (self.consumed + self.current.as_deref().map_or(0, SplitReader::consumed), self.total)
     }
 
     fn split(&self) -> flow::Split {
@@ -364,7 +364,7 @@ impl Reader for FilesystemReader {
     }
 
     fn skipped(&self) -> u64 {
-        self.skipped + self.current.as_ref().map_or(0, SplitReader::skipped)
+        self.skipped + self.current.as_deref().map_or(0, SplitReader::skipped)
     }
 
     fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {

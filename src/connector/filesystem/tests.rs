@@ -10,6 +10,7 @@ use arrow::datatypes::{Field, Int64Type, Schema};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+mod exactly_once;
 mod replay;
 
 use super::source::FilesystemSource;

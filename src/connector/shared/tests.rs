@@ -41,6 +41,7 @@ fn numbers(single: bool) -> Arc<dyn Source> {
         comment: None,
         options,
         temporary: false,
+        embedded: None,
     };
     let field = arrow::datatypes::Field::new("n", arrow::datatypes::DataType::Int64, false);
     let request = ScanRequest {

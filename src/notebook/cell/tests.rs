@@ -47,8 +47,11 @@ impl Notebook {
                     shown.push((d.transient.and_then(|t| t.display_id), plain(&d.data)));
                 }
                 Content::UpdateDisplayData(d) => {
-                    let place = shown.iter_mut().find(|s| s.0 == d.transient.display_id).unwrap();
-                    place.1 = plain(&d.data);
+                    // A job of an earlier cell may be told of, too.
+                    match shown.iter_mut().find(|s| s.0 == d.transient.display_id) {
+                        Some(place) => place.1 = plain(&d.data),
+                        None => shown.push((d.transient.display_id, plain(&d.data))),
+                    }
                 }
                 Content::StreamContent(s) => {
                     let name = if matches!(s.name, Stdio::Stdout) { "out" } else { "err" };
@@ -80,13 +83,15 @@ const NUMBERS: &str = "CREATE TABLE n (id BIGINT) WITH ('connector' = 'datagen',
 #[test]
 fn statements_one_after_the_other() {
     let mut notebook = Notebook::new();
-    let shown = notebook.shown(&format!("{NUMBERS} --%rows 2\nSELECT id FROM n WHERE id > ${{N}}; SHOW TABLES;"));
+    let shown =
+        notebook.shown(&format!("{NUMBERS} --%rows 2\nSELECT id FROM n WHERE id > ${{N}}; SHOW TABLES;"));
     assert_eq!(shown.len(), 2, "{shown:?}");
     let expected = "... 95 earlier\n+-----+\n| id  |\n+-----+\n|  99 |\n| 100 |\n+-----+\nfinished after ";
     assert!(shown[0].starts_with(expected), "{}", shown[0]);
     assert!(shown[0].contains(" · 97 rows · 100 rows read"), "{}", shown[0]);
     assert!(shown[1].contains("| n "), "{}", shown[1]);
-    let state = notebook.shown("SELECT MOD(id, 2) AS k, COUNT(*) AS c FROM n GROUP BY MOD(id, 2)").pop().unwrap();
+    let state =
+        notebook.shown("SELECT MOD(id, 2) AS k, COUNT(*) AS c FROM n GROUP BY MOD(id, 2)").pop().unwrap();
     assert!(state.contains("| 1 | 50 |") && state.contains("| 0 | 50 |"), "{state}");
     let changes = notebook.shown(
         "SET 'sql-client.execution.result-mode' = 'changelog'; SELECT COUNT(*) AS c FROM n HAVING COUNT(*) > 99",
@@ -121,14 +126,18 @@ fn a_failure_while_rows_flow_is_told_with_what_came_before() {
     assert_eq!(name, "ExecutionError");
     assert!(text.contains("division by zero"), "{text}");
     let shown = notebook.pictures();
-    assert!(shown[0].contains("\nfailed after ") || shown[0].starts_with("Empty set\nfailed after "), "{shown:?}");
+    assert!(
+        shown[0].contains("\nfailed after ") || shown[0].starts_with("Empty set\nfailed after "),
+        "{shown:?}"
+    );
 }
 
 #[test]
 fn jobs_go_on_or_are_waited_for() {
     let mut notebook = Notebook::new();
     let sink = "CREATE TABLE s WITH ('connector' = 'blackhole') LIKE n (EXCLUDING OPTIONS);";
-    let shown = notebook.shown(&format!("{NUMBERS} {sink} SET 'table.dml-sync' = 'true'; INSERT INTO s SELECT * FROM n"));
+    let shown = notebook
+        .shown(&format!("{NUMBERS} {sink} SET 'table.dml-sync' = 'true'; INSERT INTO s SELECT * FROM n"));
     assert!(shown[0].starts_with("job 1 (insert-into_s) finished after "), "{shown:?}");
     assert!(shown[0].contains(" · 100 rows written · 100 rows read"), "{shown:?}");
     assert_eq!(notebook.cells.session.setting(DML_SYNC), "true");
@@ -139,7 +148,8 @@ fn jobs_go_on_or_are_waited_for() {
     let jobs = notebook.shown("SHOW JOBS");
     assert!(jobs.iter().any(|j| j.contains("RUNNING")), "{jobs:?}");
     assert!(notebook.shown("STOP JOB '2'").iter().any(|line| line == "out: job 2 stopped\n"));
-    let (name, _) = notebook.error("SET 'table.dml-sync' = 'true'; INSERT INTO s SELECT 1 / (id - id) FROM g");
+    let (name, _) =
+        notebook.error("SET 'table.dml-sync' = 'true'; INSERT INTO s SELECT 1 / (id - id) FROM g");
     assert_eq!(name, "ExecutionError");
 }
 
@@ -167,8 +177,13 @@ fn an_interrupt_ends_the_query_and_what_follows() {
     assert!(notebook.cells.was_interrupted());
     let shown = notebook.pictures();
     assert!(shown[0].contains("\nstopped after "), "{shown:?}");
-    let Outcome::Failed(e) = interrupt("SELECT * FROM g; SELECT 1; SELECT 2", &mut notebook) else { panic!() };
-    assert_eq!((e.ename.as_str(), e.evalue.as_str()), ("Interrupted", "2 statements of the cell were not executed"));
+    let Outcome::Failed(e) = interrupt("SELECT * FROM g; SELECT 1; SELECT 2", &mut notebook) else {
+        panic!()
+    };
+    assert_eq!(
+        (e.ename.as_str(), e.evalue.as_str()),
+        ("Interrupted", "2 statements of the cell were not executed")
+    );
     assert_eq!(notebook.pictures().len(), 1);
     // A cell that comes later is not concerned.
     assert_eq!(notebook.shown("SELECT 1").len(), 1);
@@ -192,10 +207,13 @@ fn a_result_goes_to_a_file() {
     let quoted = path.display().to_string().replace('\'', "''");
     let mut notebook = Notebook::new();
     notebook.shown(NUMBERS);
-    for (query, rows) in [("SELECT * FROM n", 100), ("SELECT MOD(id, 7) AS k, SUM(id) AS s FROM n GROUP BY MOD(id, 7)", 7)] {
+    for (query, rows) in
+        [("SELECT * FROM n", 100), ("SELECT MOD(id, 7) AS k, SUM(id) AS s FROM n GROUP BY MOD(id, 7)", 7)]
+    {
         let shown = notebook.shown(&format!("--%arrow '{quoted}'\n{query}"));
         assert!(shown.last().unwrap().contains(&format!(" · {rows} rows written to ")), "{shown:?}");
-        let reader = arrow::ipc::reader::FileReader::try_new(std::fs::File::open(&path).unwrap(), None).unwrap();
+        let reader =
+            arrow::ipc::reader::FileReader::try_new(std::fs::File::open(&path).unwrap(), None).unwrap();
         assert_eq!(reader.map(|b| b.unwrap().num_rows()).sum::<usize>(), rows);
     }
     let before = std::fs::read(&path).unwrap();

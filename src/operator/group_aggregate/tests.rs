@@ -15,6 +15,7 @@ use crate::clock::ManualClock;
 use crate::flow::{Mailbox, Message};
 use crate::operator::aggregate::tests::call;
 use crate::operator::picture::{self, Event, Tasks, cuts};
+use crate::state::Memory;
 
 /// Calls over columns `k STRING, n BIGINT`.
 fn over_n(name: &str) -> AggregateCall {
@@ -350,6 +351,83 @@ proptest! {
         let input = picture::schema("k s n n");
         let wanted = Tasks::new(make, &input, &[0]).run(&events, &[1]);
         prop_assert_eq!(Tasks::new(make, &input, &[0]).run(&events, &scales), wanted);
+    }
+}
+
+/// An operator whose keys go to disk as soon as they can.
+fn tight(state_ttl: Option<Duration>) -> GroupAggregate {
+    let mut operator = make();
+    operator.spec.state_ttl = state_ttl;
+    let mut operator = GroupAggregate::new(operator.spec).unwrap();
+    operator.patience = 1;
+    operator
+}
+
+/// Chunks of a few keys out of many, so that some wait on disk for long.
+fn many_keys() -> impl Strategy<Value = Vec<Event>> {
+    let row = (0u32..40, 0i64..4, any::<prop::sample::Index>(), 0u8..3);
+    prop::collection::vec(prop::collection::vec(row, 1..6), 1..40).prop_map(|chunks| {
+        let mut there: Vec<String> = Vec::new();
+        let mut events = Vec::new();
+        for rows in chunks {
+            let mut lines = Vec::new();
+            for (k, n, index, choice) in rows {
+                if choice == 0 && !there.is_empty() {
+                    lines.push(format!("-D {}", there.swap_remove(index.index(there.len()))));
+                } else {
+                    there.push(format!("k{k} {n}"));
+                    lines.push(format!("+I k{k} {n}"));
+                }
+            }
+            events.push(Event::Rows(lines.join(", ")));
+        }
+        events
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn state_on_disk_changes_nothing(events in many_keys(), cuts in cuts(), limit in prop::sample::select(vec![0usize, 6_000, 1 << 30])) {
+        let input = picture::schema("k s n n");
+        let wanted = picture::Rig::new(make(), &input).run(&events, &[]);
+        let memory = Memory::new(limit);
+        {
+            let make: Box<dyn Fn() -> GroupAggregate> = Box::new(|| tight(None));
+            let mut rig = picture::Rig::limited(tight(None), &input, Some(make), memory.clone());
+            prop_assert_eq!(rig.run(&events, &cuts), wanted);
+            rig.checkpoint();
+            prop_assert_eq!(rig.ledger.rows(GROUPS), rig.operator.len());
+            rig.crash();
+            rig.checkpoint();
+            prop_assert_eq!(rig.ledger.rows(GROUPS), rig.operator.len());
+        }
+        prop_assert_eq!((memory.used(), memory.spilled()), (0, 0));
+    }
+
+    #[test]
+    fn keys_on_disk_expire(events in many_keys(), steps in prop::collection::vec(0i64..60, 1..10)) {
+        let input = picture::schema("k s n n");
+        let run = |memory| {
+            let ttl = Some(Duration::from_millis(100));
+            let make: Box<dyn Fn() -> GroupAggregate> = Box::new(move || tight(ttl));
+            let mut rig = picture::Rig::limited(tight(ttl), &input, Some(make), memory);
+            let mut steps = steps.iter().cycle();
+            let mut given = Vec::new();
+            for event in &events {
+                given.extend(rig.run(std::slice::from_ref(event), &[]));
+                rig.clock.advance(*steps.next().unwrap());
+                rig.checkpoint();
+            }
+            rig.clock.advance(100);
+            given.push(rig.send("+I z 1"));
+            given.push(rig.send("+I z 1"));
+            rig.checkpoint();
+            assert_eq!((rig.ledger.rows(GROUPS), rig.operator.len()), (1, 1));
+            given
+        };
+        prop_assert_eq!(run(Memory::new(0)), run(Memory::unlimited()));
     }
 }
 

@@ -256,3 +256,51 @@ proptest! {
         }
     }
 }
+
+use crate::operator::two_inputs::{stories, survive, told};
+
+#[test]
+fn a_crash_is_not_seen() {
+    let spec = spec(IntervalJoinKind::Full, -5, 10);
+    let mut rig = rig(spec.clone());
+    let make = || IntervalJoin::new(spec.clone()).unwrap();
+    assert_eq!(rig.sent(0, "a 1 100, b 2 100"), "");
+    rig.checkpoint();
+    assert_eq!(rig.sent(1, "a 1 95, a 2 94"), "+I a 1 100 a 1 95");
+    assert_eq!(rig.crash(make()), [""; 0]);
+    assert_eq!(rig.marked(100), "+I NULL NULL NULL a 2 94, w89");
+    assert_eq!(rig.crash(make()), [""; 0]);
+    // What is late stays late, also before the first watermark.
+    assert_eq!(rig.sent(0, "a 8 50"), "+I a 8 50 NULL NULL NULL");
+    assert_eq!(rig.marked(111), "+I b 2 100 NULL NULL NULL, w100");
+}
+
+proptest! {
+    #[test]
+    fn it_survives(
+        kind in prop::sample::select(vec![
+            IntervalJoinKind::Inner, IntervalJoinKind::Left, IntervalJoinKind::Right,
+            IntervalJoinKind::Full, IntervalJoinKind::Semi, IntervalJoinKind::Anti,
+        ]),
+        (lower, width) in (-15i64..5, 0i64..20),
+        (filter, by_clock) in any::<(bool, bool)>(),
+        (most, steps) in (1usize..4, stories()),
+    ) {
+        let mut spec = spec(kind, lower, lower + width);
+        spec.residual = filter.then(residual);
+        if by_clock {
+            (spec.times, spec.lower, spec.upper) = (None, lower * 5, (lower + width) * 5);
+        }
+        let inputs = spec.inputs.clone();
+        let (events, faults) = told(&steps, most, 15, |input, acts, base| {
+            let row = |&(_, k, v, which): &(u8, u8, u8, u8)| {
+                let key = ["NULL", "a", "b", "c"][usize::from(k)];
+                format!("{key} {v} {}", base + i64::from(which % 40) - 20)
+            };
+            let rows: Vec<String> = acts.iter().map(row).collect();
+            crate::operator::picture::chunk(&inputs[input], &rows.join(", "))
+        });
+        let (inputs, keys) = (spec.inputs.clone(), spec.keys.clone());
+        survive(move || IntervalJoin::new(spec.clone()).unwrap(), &inputs, &keys, &events, &faults);
+    }
+}

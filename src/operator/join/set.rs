@@ -21,7 +21,7 @@ use super::emit::PIECE;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
-use crate::state::{Changed, KeyTable, Restored, Scope, Snapshot, columns};
+use crate::state::{Changed, KeyTable, Restored, Scope, Snapshot, columns, with_schema};
 
 /// The table of a checkpoint.
 const TABLE: &str = "rows";
@@ -216,7 +216,7 @@ impl Operator for SetOperation {
         if self.ttl.is_some() {
             row.push(columns::times(slots.iter().map(|&slot| self.written[slot as usize])));
         }
-        let rows = RecordBatch::try_new(self.table(), row)?;
+        let rows = with_schema(&self.table(), &row, slots.len())?;
         let ids = slots.into_iter().map(u64::from).collect();
         snapshot.table(TABLE, Scope::Keyed((0..width).collect()), ids, rows, removed)
     }
@@ -227,7 +227,8 @@ impl Operator for SetOperation {
         for piece in state.table(TABLE)? {
             columns::check(&piece.rows, &table, TABLE)?;
             let row = piece.rows.columns();
-            self.keys.intern(&row[..width], piece.rows.num_rows(), &mut slots)?;
+            let keys = columns::cast_to(&self.spec.schema, &row[..width])?;
+            self.keys.intern(&keys, piece.rows.num_rows(), &mut slots)?;
             self.resize(0);
             let left = columns::numbers::<Int64Type>(&row[width])?;
             let right = columns::numbers::<Int64Type>(&row[width + 1])?;

@@ -15,100 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array, new_empty_array};
-use arrow::datatypes::{DataType, Field, SchemaRef, UInt32Type, UInt64Type};
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
 
 use crate::error::{Error, Result};
-use crate::state::{KeyTable, Restored, RowStore, RowTable, Snapshot, columns, hash_rows};
+use crate::operator::equal_rows::EqualRows;
+use crate::state::{KeyTable, Memory, Restored, RowStore, RowTable, Snapshot, columns, hash_rows};
 
 /// No row, no slot.
 pub(super) const NONE: u32 = u32::MAX;
-
-/// Finds a row that equals one that is taken back.
-///
-/// Rows are compared by a hash of 64 bits over all columns of the input (NULL equals NULL): two different
-/// rows that are alive at the same time share one with a probability of about n² / 2⁶⁵. The hash is the same in
-/// every process and version, so that it can be kept with the row.
-#[derive(Debug)]
-struct Equality {
-    /// By row id.
-    hashes: Vec<u64>,
-    /// By row id: the next row that equals it.
-    same: Vec<u32>,
-    /// The newest of equal rows.
-    table: HashTable<u32>,
-}
-
-impl Equality {
-    fn new(schema: &SchemaRef) -> Result<Self> {
-        let none: Vec<ArrayRef> = schema.fields().iter().map(|f| new_empty_array(f.data_type())).collect();
-        hash_rows(&none, 0, &mut Vec::new()).map_err(|e| {
-            Error::unsupported("a column of this type cannot stand in a changing input of a join")
-                .with_detail(e.message().to_string())
-        })?;
-        Ok(Self { hashes: Vec::new(), same: Vec::new(), table: HashTable::new() })
-    }
-
-    fn insert(&mut self, id: u32, hash: u64) {
-        if self.hashes.len() <= id as usize {
-            self.hashes.resize(id as usize + 1, 0);
-            self.same.resize(id as usize + 1, NONE);
-        }
-        self.hashes[id as usize] = hash;
-        let hashes = &self.hashes;
-        match self.table.entry(hash, |&r| hashes[r as usize] == hash, |&r| hashes[r as usize]) {
-            Entry::Occupied(mut entry) => {
-                self.same[id as usize] = *entry.get();
-                *entry.get_mut() = id;
-            }
-            Entry::Vacant(entry) => {
-                self.same[id as usize] = NONE;
-                entry.insert(id);
-            }
-        }
-    }
-
-    /// Takes one row with this hash out.
-    fn pop(&mut self, hash: u64) -> Option<u32> {
-        let hashes = &self.hashes;
-        let mut entry = self.table.find_entry(hash, |&r| hashes[r as usize] == hash).ok()?;
-        let top = *entry.get();
-        match self.same[top as usize] {
-            NONE => {
-                entry.remove();
-            }
-            below => *entry.get_mut() = below,
-        }
-        Some(top)
-    }
-
-    /// Takes a certain row out.
-    fn remove(&mut self, id: u32) {
-        let hash = self.hashes[id as usize];
-        let hashes = &self.hashes;
-        let Ok(mut entry) = self.table.find_entry(hash, |&r| hashes[r as usize] == hash) else { return };
-        let mut at = *entry.get();
-        let below = self.same[id as usize];
-        if at == id {
-            match below {
-                NONE => {
-                    entry.remove();
-                }
-                below => *entry.get_mut() = below,
-            }
-            return;
-        }
-        while at != NONE {
-            let next = self.same[at as usize];
-            if next == id {
-                self.same[at as usize] = below;
-                return;
-            }
-            at = next;
-        }
-    }
-}
 
 /// How many rows of the other side each row meets.
 #[derive(Debug, Default)]
@@ -130,12 +44,23 @@ struct Ages {
     queued: Vec<i64>,
 }
 
+/// Where a key column stands in the table of a checkpoint.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Among the kept columns.
+    Row(usize),
+    /// Among the columns beside them.
+    Beside(usize),
+}
+
 /// How a side is written into checkpoints.
 #[derive(Debug)]
 struct Checkpointed {
     table: RowTable,
-    /// Where each key column is: in the rows, or else among the columns beside them.
-    keys: Vec<Result<usize, usize>>,
+    /// The key columns.
+    keys: Vec<Place>,
+    /// Their types in the input.
+    types: SchemaRef,
     /// Keys that are not among the kept columns, as positions in the key.
     extra: Vec<usize>,
 }
@@ -154,7 +79,12 @@ pub(super) struct Side {
     removable: bool,
     /// By row id, where something needs it: the slot of a row; [`NONE`] where the row is gone.
     slot_of: Option<Vec<u32>>,
-    equality: Option<Equality>,
+    /// Finds a row that equals one that is taken back, where rows may be.
+    ///
+    /// Rows are compared by a hash of 64 bits over all columns of the input (NULL equals NULL): two different
+    /// rows that are alive at the same time share one with a probability of about n² / 2⁶⁵. The hash is the same
+    /// in every process and version, so that it can be kept with the row.
+    equality: Option<EqualRows>,
     associations: Option<Associations>,
     ages: Option<Ages>,
     /// Rows that are gone, but keep their ids until the chunk is done.
@@ -186,6 +116,13 @@ impl Side {
             queue: VecDeque::new(),
             queued: Vec::new(),
         });
+        if spec.changes {
+            let none = spec.schema.fields().iter().map(|f| new_empty_array(f.data_type()));
+            hash_rows(&none.collect::<Vec<_>>(), 0, &mut Vec::new()).map_err(|e| {
+                Error::unsupported("a column of this type cannot stand in a changing input of a join")
+                    .with_detail(e.message().to_string())
+            })?;
+        }
         Ok(Self {
             rows: RowStore::new(schema),
             stored: spec.stored.clone(),
@@ -195,12 +132,17 @@ impl Side {
             prev: Vec::new(),
             removable: spec.changes || ages.is_some(),
             slot_of: ages.is_some().then(Vec::new),
-            equality: spec.changes.then(|| Equality::new(&spec.schema)).transpose()?,
+            equality: spec.changes.then(EqualRows::default),
             associations: spec.counts.then(Associations::default),
             ages,
             dead: Vec::new(),
             checkpointed: None,
         })
+    }
+
+    /// Rows go to disk when the memory is exceeded; before the first row.
+    pub(super) fn limit(&mut self, memory: &Arc<Memory>) {
+        self.rows.limit(memory);
     }
 
     /// Notes from now on what changes, for checkpoints: the side is a table of this name, for an input with
@@ -212,11 +154,11 @@ impl Side {
         let (mut extra, mut beside, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (number, &key) in keys.iter().enumerate() {
             places.push(match self.position(key) {
-                Some(at) => Ok(at),
+                Some(at) => Place::Row(at),
                 None => {
                     extra.push(number);
                     beside.push(schema.field(key).clone());
-                    Err(extra.len() - 1)
+                    Place::Beside(extra.len() - 1)
                 }
             });
         }
@@ -229,10 +171,15 @@ impl Side {
         if self.ages.is_some() {
             beside.push(Field::new("written_at", columns::time_type(), true));
         }
-        let scope = places.iter().map(|place| place.unwrap_or_else(|extra| width + extra));
+        let scope = places.iter().map(|place| match *place {
+            Place::Row(at) => at,
+            Place::Beside(at) => width + at,
+        });
         let scope = if keyed { scope.collect() } else { Vec::new() };
         let table = RowTable::new(name, self.rows.schema(), beside, scope);
-        self.checkpointed = Some(Checkpointed { table, keys: places, extra });
+        let types: Vec<Field> = keys.iter().map(|&key| schema.field(key).clone()).collect();
+        let types = Arc::new(Schema::new(types));
+        self.checkpointed = Some(Checkpointed { table, keys: places, types, extra });
     }
 
     /// Adds rows to a snapshot.
@@ -248,7 +195,7 @@ impl Side {
                 beside.extend(checkpointed.extra.iter().map(|&part| parts[part].clone()));
             }
             if let Some(e) = equality {
-                let hashes = ids.iter().map(|&id| e.hashes[id as usize]);
+                let hashes = ids.iter().map(|&id| e.hash(id));
                 beside.push(Arc::new(UInt64Array::from_iter_values(hashes)));
             }
             if let Some(a) = associations {
@@ -274,10 +221,10 @@ impl Side {
         for taken in checkpointed.table.read(restored)? {
             let taken = taken?;
             let parts = checkpointed.keys.iter().map(|place| match *place {
-                Ok(at) => taken.rows.column(at).clone(),
-                Err(extra) => taken.beside[extra].clone(),
+                Place::Row(at) => taken.rows.column(at).clone(),
+                Place::Beside(at) => taken.beside[at].clone(),
             });
-            let parts: Vec<ArrayRef> = parts.collect();
+            let parts = columns::cast_to(&checkpointed.types, &parts.collect::<Vec<_>>())?;
             keys.intern(&parts, taken.rows.num_rows(), &mut slots)?;
             self.resize(keys.capacity());
             each(&parts, &slots);
@@ -538,8 +485,7 @@ impl Side {
     pub(super) fn memory(&self) -> usize {
         let slots = self.slot_of.as_ref().map_or(0, Vec::capacity);
         let numbers = self.heads.capacity() * 2 + self.next.capacity() + self.prev.capacity() + slots;
-        let equality =
-            self.equality.as_ref().map_or(0, |e| e.hashes.capacity() * 12 + e.table.capacity() * 5);
+        let equality = self.equality.as_ref().map_or(0, EqualRows::memory);
         let counts = self.associations.as_ref().map_or(0, |a| a.count.capacity() * 8);
         let ages = self.ages.as_ref().map_or(0, |a| a.written.capacity() * 16 + a.queue.capacity() * 16);
         self.rows.memory() + numbers * 4 + equality + counts + ages

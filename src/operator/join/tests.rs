@@ -17,6 +17,8 @@ use crate::flow::message::WatermarkClock;
 use crate::flow::{Kind, Kinds, Mailbox, Message};
 use crate::operator::window::{WindowKind, WindowSpec};
 
+mod recovery;
+
 /// A row of numbers; `None` is NULL.
 type Row = Vec<Option<i64>>;
 

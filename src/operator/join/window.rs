@@ -78,6 +78,11 @@ impl Window {
     }
 }
 
+/// The columns of an input as they are written.
+fn written(schema: &SchemaRef) -> SchemaRef {
+    columns::schema(schema.fields().iter().map(|f| f.as_ref().clone()))
+}
+
 /// Joins the rows of two inputs that have a window in common.
 #[derive(Debug)]
 pub struct WindowJoin {
@@ -232,8 +237,7 @@ impl Operator for WindowJoin {
             removed.sort_unstable_by_key(|range| range.start);
             let schema = self.input(input);
             let rows = concat_batches(schema, &rows)?;
-            let names = columns::schema(schema.fields().iter().map(|f| f.as_ref().clone()));
-            let rows = with_schema(&names, rows.columns(), rows.num_rows())?;
+            let rows = with_schema(&written(schema), rows.columns(), rows.num_rows())?;
             snapshot.table(table, Scope::Keyed(self.exchanged(input)), ids, rows, removed)?;
         }
         snapshot.value(WATERMARK, self.watermark)
@@ -244,7 +248,7 @@ impl Operator for WindowJoin {
         for (input, table) in TABLES.into_iter().enumerate() {
             let schema = self.input(input).clone();
             let order = |piece: &Piece| Ok(piece.ids.iter().map(|&id| (piece.origin, id)).collect());
-            for rows in in_order(table, state, &schema, order)? {
+            for rows in in_order(table, state, &written(&schema), order)? {
                 let rows = rows?;
                 self.add_all(input, with_schema(&schema, rows.columns(), rows.num_rows())?, ingest)?;
             }

@@ -126,7 +126,10 @@ impl LookupJoin {
         let rows = positions.len();
         let own = [
             numbers("position", positions),
-            ("kind".to_string(), Arc::new(kinds.into_iter().map(Some).collect::<StringViewArray>()) as ArrayRef),
+            (
+                "kind".to_string(),
+                Arc::new(kinds.into_iter().map(Some).collect::<StringViewArray>()) as ArrayRef,
+            ),
             instants(WATERMARK, watermarks),
         ];
         let columns = self.columns(&chunks)?;

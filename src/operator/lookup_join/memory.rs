@@ -24,6 +24,7 @@ use arrow::array::{ArrayRef, AsArray, Int32Builder, ListBuilder, RecordBatch, Re
 use arrow::datatypes::{Int32Type, SchemaRef};
 
 use crate::error::{Error, Result};
+use crate::flow::OperatorContext;
 use crate::operator::pieces::{self, by_origin, numbers, read_instants, read_numbers, read_written};
 use crate::state::{Changed, Expiry, KeyTable, Restored, RowStore, Scope, Snapshot};
 
@@ -67,9 +68,11 @@ impl Memory {
         })
     }
 
-    /// There will be snapshots, or not.
-    pub(super) fn note_changes(&mut self, on: bool) {
+    /// Before rows come: whether there will be snapshots, and what answers may take in memory.
+    pub(super) fn open(&mut self, context: &OperatorContext) {
+        let on = context.checkpointed;
         (self.changed, self.changed_right) = (Changed::new(on), Changed::new(on));
+        self.right.limit(&context.memory);
     }
 
     /// Rows that are remembered.
@@ -192,7 +195,8 @@ impl Memory {
             counts.append(true);
         }
         let counts: ArrayRef = Arc::new(counts.finish());
-        let own = std::iter::once(("counts".to_string(), counts)).chain(pieces::written(self.retention.as_ref(), &slots));
+        let own = std::iter::once(("counts".to_string(), counts))
+            .chain(pieces::written(self.retention.as_ref(), &slots));
         let left = self.left.take(&slots)?;
         let left = pieces::table(own, self.schema.fields().iter().cloned(), left, slots.len())?;
         snapshot.table("emitted", Scope::Pinned, pieces::ids(&slots), left, gone)?;

@@ -1,6 +1,7 @@
 //! The operator with a backend that answers when the test says so.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod checkpoint;
 mod memory;
 
 use std::time::Duration;
@@ -104,6 +105,10 @@ fn chunk(lines: &[&str]) -> Chunk {
 
 impl Rig {
     fn new(spec: LookupJoinSpec) -> Self {
+        Self::restored(spec, None)
+    }
+
+    fn restored(spec: LookupJoinSpec, state: Option<&mut Restored>) -> Self {
         let mailbox = Mailbox::new();
         let mut operator = LookupJoin::new(spec).unwrap();
         let context = OperatorContext {
@@ -111,10 +116,13 @@ impl Rig {
             parallelism: 1,
             waker: mailbox.waker(0),
             clock: ManualClock::new(0),
-            checkpointed: false,
+            checkpointed: true,
             memory: crate::state::Memory::unlimited(),
         };
         operator.open(context).unwrap();
+        if let Some(state) = state {
+            operator.restore(state).unwrap();
+        }
         Self { operator, mailbox, seen: vec![], failed: None, marks: WatermarkClock::default() }
     }
 

@@ -16,6 +16,7 @@ use arrow::compute::{concat, take};
 use super::calls::{Calls, Counter};
 use super::{Frame, OverAggregate, OverOrder, idle_from};
 use crate::error::{Error, Result};
+use crate::flow::OperatorContext;
 use crate::operator::event_time::millis;
 use crate::operator::pieces::{
     self, Own, by_origin, in_order, instants, numbers, read_instants, read_numbers, read_written,
@@ -29,10 +30,10 @@ const LAGS: &str = "lags";
 const WATERMARK: &str = "watermark";
 
 impl Calls {
-    /// There will be snapshots, or not.
-    pub(super) fn note_changes(&mut self, on: bool) {
-        self.frames.trail.iter_mut().for_each(|trail| trail.note_changes(on));
-        self.lags.iter_mut().for_each(|lag| lag.trail.note_changes(on));
+    /// Before rows come.
+    pub(super) fn open(&mut self, context: &OperatorContext) {
+        self.frames.trail.iter_mut().for_each(|trail| trail.open(context));
+        self.lags.iter_mut().for_each(|lag| lag.trail.open(context));
     }
 
     /// The state of partitions, with what its columns are called.
@@ -192,7 +193,10 @@ impl OverAggregate {
             let none = |rows: usize| new_null_array(values.data_type(), rows);
             let (start, end) = (none(before), none(ids.len() - before - values.len()));
             before += values.len();
-            columns.push((format!("value {}", call + 1), concat(&[start.as_ref(), values.as_ref(), end.as_ref()])?));
+            columns.push((
+                format!("value {}", call + 1),
+                concat(&[start.as_ref(), values.as_ref(), end.as_ref()])?,
+            ));
         }
         let table = pieces::table(columns, [], Vec::new(), ids.len())?;
         snapshot.table(LAGS, self.keyed(2), ids, table, all_gone)

@@ -214,6 +214,8 @@ impl Operator for OrderedOver {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.ranking.note_changes(context.checkpointed);
+        self.ranking.limit(&context.memory);
+        self.results.limit(&context.memory);
         self.written.note_changes(context.checkpointed && self.expiry.is_some());
         self.clock = Some(context.clock);
         Ok(())

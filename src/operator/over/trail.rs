@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
+use crate::flow::OperatorContext;
 use crate::state::{Changed, RowStore};
 
 /// Kept rows with the numbers of their arrival.
@@ -37,9 +38,10 @@ impl Trail {
         }
     }
 
-    /// There will be snapshots, or not.
-    pub(super) fn note_changes(&mut self, on: bool) {
-        self.gone = Changed::new(on);
+    /// Before rows come: whether there will be snapshots, and what rows may take in memory.
+    pub(super) fn open(&mut self, context: &OperatorContext) {
+        self.gone = Changed::new(context.checkpointed);
+        self.store.limit(&context.memory);
     }
 
     pub(super) fn store(&self) -> &RowStore {

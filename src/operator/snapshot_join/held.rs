@@ -32,6 +32,8 @@ pub(super) struct Held {
     /// There is something to wait for at all.
     waits: bool,
     messages: Option<VecDeque<Message>>,
+    /// The last watermark that is held: one that is told again is not new.
+    mark: Option<Watermark>,
     /// Rows held.
     rows: usize,
     /// Rows that are in a snapshot.
@@ -44,7 +46,7 @@ impl Held {
     /// For probe rows of this schema, which are exchanged by `keys`.
     pub(super) fn new(schema: SchemaRef, keys: Vec<usize>, waits: bool) -> Self {
         let messages = waits.then(VecDeque::new);
-        Self { schema, keys, waits, messages, rows: 0, saved: 0, gone: None }
+        Self { schema, keys, waits, messages, mark: None, rows: 0, saved: 0, gone: None }
     }
 
     /// Rows and watermarks have to wait.
@@ -63,6 +65,10 @@ impl Held {
     /// Holds a watermark; false when there is nothing to wait for any more.
     pub(super) fn watermark(&mut self, watermark: Watermark) -> bool {
         let Some(messages) = &mut self.messages else { return false };
+        if self.mark >= Some(watermark) {
+            return true;
+        }
+        self.mark = Some(watermark);
         match messages.back_mut() {
             // Of several in a row the last one says it all.
             Some(Message::Watermark(last)) => *last = watermark,

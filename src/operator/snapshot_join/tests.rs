@@ -99,3 +99,67 @@ fn old_rows_are_forgotten() {
     assert_eq!(rig.sent(1, "b 1, -D a 5"), "");
     assert_eq!(rig.operator.build.rows().len(), 2);
 }
+
+use proptest::prelude::*;
+
+use crate::operator::two_inputs::{stories, survive, told};
+
+#[test]
+fn what_is_held_survives() {
+    let spec = spec(LoadUntil::Watermark(100));
+    let mut rig = rig(spec.clone());
+    let make = || SnapshotJoin::new(spec.clone()).unwrap();
+    assert_eq!(rig.sent(0, "a 1, b 2"), "");
+    rig.checkpoint();
+    assert_eq!(rig.mark(0, 7), [""; 0]);
+    assert_eq!(rig.sent(0, "a 3"), "");
+    assert_eq!(rig.sent(1, "+I a 10, +I a 11, +I b 1, -D b 1"), "");
+    assert_eq!(rig.mark(0, 9), [""; 0]);
+    assert_eq!(rig.crash(make()), [""; 0]);
+    assert!(rig.operator.is_loading());
+    assert_eq!(
+        rig.mark(1, 100).join(", "),
+        "+I a 1 10, +I a 1 11, +I b 2 NULL, w7, +I a 3 10, +I a 3 11, w9"
+    );
+    // Loading is over for good.
+    assert_eq!(rig.crash(make()), [""; 0]);
+    assert_eq!(rig.sent(0, "a 4"), "+I a 4 10, +I a 4 11");
+}
+
+proptest! {
+    #[test]
+    fn it_survives(
+        load in prop::sample::select(vec![LoadUntil::End, LoadUntil::Start, LoadUntil::Watermark(60)]),
+        (outer, cross) in any::<(bool, bool)>(),
+        ttl in prop::option::of(1u64..150),
+        (most, steps) in (1usize..4, stories()),
+    ) {
+        let mut spec = spec(load);
+        spec.left_outer = outer;
+        spec.state_ttl = ttl.map(Duration::from_millis);
+        if cross {
+            spec.keys = [vec![], vec![]];
+        }
+        let inputs = spec.inputs.clone();
+        let mut there: Vec<String> = Vec::new();
+        let mut number = 0;
+        let (events, faults) = told(&steps, most, 15, |input, acts, _| {
+            let row = |&(act, k, v, which): &(u8, u8, u8, u8)| {
+                let key = ["NULL", "a", "b", "c"][usize::from(k)];
+                if input == 0 {
+                    return format!("{key} {v}");
+                }
+                if act < 5 || there.is_empty() {
+                    number += 1;
+                    there.push(format!("{key} {number}"));
+                    return format!("+I {key} {number}");
+                }
+                format!("-D {}", there.swap_remove(usize::from(which) % there.len()))
+            };
+            let rows: Vec<String> = acts.iter().map(row).collect();
+            crate::operator::picture::chunk(&inputs[input], &rows.join(", "))
+        });
+        let (inputs, keys) = (spec.inputs.clone(), spec.keys.clone());
+        survive(move || SnapshotJoin::new(spec.clone()).unwrap(), &inputs, &keys, &events, &faults);
+    }
+}

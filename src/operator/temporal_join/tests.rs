@@ -159,3 +159,50 @@ proptest! {
         prop_assert!(rig.operator.versions.iter().all(|v| v.len() <= 1));
     }
 }
+
+use crate::operator::two_inputs::{stories, survive, told};
+
+#[test]
+fn a_crash_is_not_seen() {
+    let spec = spec(true);
+    let mut rig = rig(spec.clone());
+    let make = || TemporalJoin::new(spec.clone()).unwrap();
+    assert_eq!(rig.sent(1, "+I a 10 10, +U a 20 20, -D a 20 30"), "");
+    assert_eq!(rig.sent(0, "a 1 15, a 2 25, -D a 2 25, a 3 35, NULL 4 35"), "");
+    rig.checkpoint();
+    assert_eq!(rig.marked(15), "+I a 1 15 10, w15");
+    assert_eq!(rig.crash(make()), [""; 0]);
+    assert_eq!(rig.sent(0, "a 9 15"), "");
+    assert_eq!(rig.operator.late_rows(), 1);
+    assert_eq!(rig.marked(40), "+I a 2 25 20, -D a 2 25 20, +I a 3 35 NULL, +I NULL 4 35 NULL, w40");
+    assert_eq!(rig.crash(make()), [""; 0]);
+    // A deletion stays a deletion.
+    assert_eq!(rig.sent(1, "a 5 25"), "");
+    assert_eq!(rig.sent(0, "a 6 41"), "");
+    assert_eq!(rig.marked(41), "+I a 6 41 NULL, w41");
+}
+
+proptest! {
+    #[test]
+    fn it_survives(
+        (outer, filter) in any::<(bool, bool)>(),
+        ttl in prop::option::of(1u64..150),
+        (most, steps) in (1usize..4, stories()),
+    ) {
+        let mut spec = spec(outer);
+        spec.residual = filter.then(residual);
+        spec.state_ttl = ttl.map(Duration::from_millis);
+        let inputs = spec.inputs.clone();
+        let (events, faults) = told(&steps, most, 15, |input, acts, base| {
+            let row = |&(act, k, v, which): &(u8, u8, u8, u8)| {
+                let kind = ["+I", "+I", "+I", "+U", "+U", "-U", "-D", "-D"][usize::from(act)];
+                let key = ["NULL", "a", "b", "c"][usize::from(k)];
+                format!("{kind} {key} {v} {}", base + i64::from(which % 60) - 20)
+            };
+            let rows: Vec<String> = acts.iter().map(row).collect();
+            crate::operator::picture::chunk(&inputs[input], &rows.join(", "))
+        });
+        let (inputs, keys) = (spec.inputs.clone(), spec.keys.clone());
+        survive(move || TemporalJoin::new(spec.clone()).unwrap(), &inputs, &keys, &events, &faults);
+    }
+}

@@ -276,6 +276,7 @@ impl Operator for SessionTableFunction {
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.processing_time = Some(context.clock);
         self.changed = Changed::new(context.checkpointed);
+        self.rows.limit(&context.memory);
         Ok(())
     }
 

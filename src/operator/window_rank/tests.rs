@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::operator::picture::{Rig, schema};
+use crate::operator::picture::{Event, Rig, Tasks, cuts, schema};
 use crate::operator::window::WindowKind;
 
 fn rig(function: RankFunction, to: u64, latest_first: bool, rank_output: bool) -> Rig<WindowRank> {
@@ -78,4 +80,54 @@ fn ends_in_local_time() {
     assert_eq!(top.marked(1_704_067_199_999), "+I 0 1704070800000 a 1");
     assert_eq!(top.sent("0 1704070800000 a 1"), "");
     assert_eq!(top.operator.late_rows(), 1);
+}
+
+fn make(function: RankFunction, to: u64, latest_first: bool) -> impl Fn() -> WindowRank + Clone + 'static {
+    move || rig(function, to, latest_first, true).operator
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let row = (0i64..4, 0u8..3, 0i64..4);
+    let chunk = (prop::collection::vec(row, 1..7), 0i64..9);
+    prop::collection::vec(chunk, 1..20).prop_map(|chunks| {
+        let (mut now, mut events) = (0i64, Vec::new());
+        for (rows, progress) in chunks {
+            let row = |(ahead, k, v): &(i64, u8, i64)| {
+                let start = (now / 10 + ahead - 1) * 10;
+                format!("{start} {} k{k} {v}", start + 10)
+            };
+            events.push(Event::Rows(rows.iter().map(row).collect::<Vec<_>>().join(", ")));
+            now += progress;
+            events.push(Event::Watermark(now));
+        }
+        events.push(Event::Watermark(i64::MAX));
+        events
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_crash_gives_the_same_ranks(
+        events in events(),
+        cuts in cuts(),
+        scales in prop::collection::vec(1usize..4, 1..6),
+        function in prop::sample::select(vec![RankFunction::RowNumber, RankFunction::Rank, RankFunction::DenseRank]),
+        to in 1u64..4,
+        latest_first: bool,
+    ) {
+        let (make, input) = (make(function, to, latest_first), schema("start t end t k s v n"));
+        let sorted = |mut given: Vec<Vec<String>>| {
+            given.iter_mut().for_each(|rows| rows.sort());
+            given
+        };
+        let wanted = sorted(Rig::durable(make.clone(), &input).run(&events, &[]));
+        let mut rig = Rig::durable(make.clone(), &input);
+        prop_assert_eq!(sorted(rig.run(&events, &cuts)), wanted.clone());
+        rig.checkpoint();
+        prop_assert_eq!(rig.ledger.rows("rows"), 0);
+        let given = Tasks::new(make, &input, &[0, 1, 2]).run(&events, &scales);
+        prop_assert_eq!(&given, &wanted[..events.len()]);
+    }
 }

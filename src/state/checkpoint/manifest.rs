@@ -160,7 +160,8 @@ impl Manifest {
             values: state.values.clone(),
             tables: state.tables.iter().map(table).collect(),
         });
-        let segment = |(name, bytes): (&Arc<str>, &u64)| SegmentEntry { name: name.to_string(), bytes: *bytes };
+        let segment =
+            |(name, bytes): (&Arc<str>, &u64)| SegmentEntry { name: name.to_string(), bytes: *bytes };
         let body = serde_json::to_vec(&Body {
             epoch: self.epoch,
             ended: self.ended,

@@ -177,11 +177,11 @@ fn encode(buffer: &mut Vec<u8>, ids: &[u64], rows: &RecordBatch, removed: &[Rang
     let kind = match () {
         () if consecutive => CONSECUTIVE,
         () if narrow() => {
-            buffer.extend(ids.iter().flat_map(|&id| ((id - base) as u32).to_le_bytes()));
+            ids.iter().for_each(|&id| buffer.extend_from_slice(&((id - base) as u32).to_le_bytes()));
             NARROW
         }
         () => {
-            buffer.extend(ids.iter().flat_map(|&id| id.to_le_bytes()));
+            ids.iter().for_each(|&id| buffer.extend_from_slice(&id.to_le_bytes()));
             WIDE
         }
     };
@@ -352,7 +352,11 @@ pub(super) fn read_blocks<'b>(
             blocks.next();
         }
         let bytes = store.read(&path(&first.segment), first.offset..end)?;
-        let bytes = bytes.ok_or_else(|| damaged(first, "is gone"))?;
+        let bytes = bytes.ok_or_else(|| {
+            damaged(first, "is gone").with_hint(
+                "a job that runs deletes old checkpoints: let it keep more of them, or make a savepoint to read from",
+            )
+        })?;
         for block in group {
             with(block, part(&bytes, block.offset - first.offset, block.bytes))?;
         }

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::Store;
 use super::disk::{Disk, SystemDisk};
+use super::{Store, check_path};
 use crate::error::{Error, Result};
 
 /// The file that a process holds locked while it writes checkpoints.
@@ -48,10 +48,7 @@ impl LocalStore {
     }
 
     fn path(&self, path: &str) -> Result<PathBuf> {
-        let wrong = |part: &str| matches!(part, "" | "." | "..") || part.contains(['\\', '\0']);
-        if path.split('/').any(wrong) {
-            return Err(Error::option(format!("'{path}' cannot be a path in a store of checkpoints")));
-        }
+        check_path(path)?;
         Ok(self.root.join(path))
     }
 
@@ -229,8 +226,9 @@ impl Store for LocalStore {
     fn delete(&self, path: &str) -> Result<()> {
         let target = self.path(path)?;
         match self.disk.remove(&target) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("remove", &target, e)),
-            _ => Ok(()),
+            Ok(()) => self.sync_folder_of(&target),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(failed("remove", &target, e)),
         }
     }
 
@@ -247,8 +245,8 @@ impl Store for LocalStore {
         let path = self.root.join(LOCK);
         let lock = self.disk.lock(&path).map_err(|e| failed("lock", &path, e))?;
         let lock = lock.ok_or_else(|| {
-            Error::io(format!("the checkpoints in '{}' are in use by another process", self.root.display()))
-                .with_detail("the job runs already, here or elsewhere")
+            Error::io(format!("the checkpoints in '{}' are in use by another job", self.root.display()))
+                .with_detail("it runs already, here or in another process")
                 .with_hint("stop it, or give this one another directory or name")
         })?;
         let mut leftovers = Vec::new();

@@ -16,12 +16,12 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetRange, ObjectStore as Backend, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
-    WriteMultipart,
+    GetOptions, GetRange, ObjectStore as Backend, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    RetryConfig, WriteMultipart,
 };
 use tokio::runtime::Handle;
 
-use super::Store;
+use super::{Store, check_path};
 use crate::error::{Error, Result};
 
 /// Bytes of one request for a part of an object.
@@ -48,6 +48,10 @@ impl fmt::Debug for ObjectStore {
 impl ObjectStore {
     /// The store of `s3://bucket/path`, with credentials, region and endpoint from the environment.
     pub fn s3(url: &str, runtime: &Handle) -> Result<Self> {
+        Self::with(AmazonS3Builder::from_env(), url, runtime)
+    }
+
+    pub(super) fn with(builder: AmazonS3Builder, url: &str, runtime: &Handle) -> Result<Self> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 
@@ -60,17 +64,15 @@ impl ObjectStore {
             ));
         }
         if parsed.query().is_some() || parsed.fragment().is_some() || parsed.port().is_some() {
-            return Err(wrong("has more than a bucket and a path").with_hint(
-                "endpoint and region come from the environment: AWS_ENDPOINT_URL, AWS_REGION",
-            ));
+            return Err(wrong("has more than a bucket and a path")
+                .with_hint("endpoint and region come from the environment: AWS_ENDPOINT_URL, AWS_REGION"));
         }
         let bucket = parsed.host_str().filter(|b| !b.is_empty());
         let bucket = bucket.ok_or_else(|| wrong("has no bucket").with_hint("s3://bucket/path"))?;
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RetryConfig {
-            max_retries: 8,
-            retry_timeout: Duration::from_secs(60),
-            ..RetryConfig::default()
-        });
+        let retry =
+            RetryConfig { max_retries: 8, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() };
+        // One object at a time: not all stores can delete several.
+        let mut builder = builder.with_bucket_name(bucket).with_retry(retry).with_disable_bulk_delete(true);
         let endpoints = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
         let endpoint = endpoints.iter().find_map(|key| builder.get_config_value(key));
         // Requests are signed, not secret: a store in the same network is often without TLS.
@@ -96,6 +98,7 @@ impl ObjectStore {
     }
 
     fn path(&self, path: &str) -> Result<Path> {
+        check_path(path)?;
         Path::parse(format!("{}{path}", self.prefix))
             .map_err(|e| Error::option(format!("'{path}' cannot be a path in a store of checkpoints: {e}")))
     }
@@ -123,7 +126,9 @@ impl ObjectStore {
         let error = Error::io(format!("could not {what} '{}': {}", self.describe(), first_line(e)));
         match e {
             object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
-                error.with_hint("look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of their owner")
+                error.with_hint(
+                    "look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of their owner",
+                )
             }
             _ => error,
         }
@@ -160,7 +165,9 @@ impl Store for ObjectStore {
             }
             upload.finish().await.map(drop)
         })?;
-        done.ok_or_else(|| Error::io(format!("could not write to '{}': there is no such bucket", self.describe())))
+        done.ok_or_else(|| {
+            Error::io(format!("could not write to '{}': there is no such bucket", self.describe()))
+        })
     }
 
     fn create(&self, path: &str, bytes: Bytes) -> Result<bool> {
@@ -177,7 +184,9 @@ impl Store for ObjectStore {
             // An answer that was lost, and a second try that found what the first one had written.
             Some(false) => Ok(self.get(path)?.is_some_and(|there| there == bytes)),
             Some(true) => Ok(true),
-            None => Err(Error::io(format!("could not write to '{}': there is no such bucket", self.describe()))),
+            None => {
+                Err(Error::io(format!("could not write to '{}': there is no such bucket", self.describe())))
+            }
         }
     }
 
@@ -212,10 +221,15 @@ impl Store for ObjectStore {
         let within = prefix.rfind('/').map_or("", |at| &prefix[..at]);
         let (backend, folder) = (self.backend.clone(), Path::from(format!("{}{within}", self.prefix)));
         let found = self.wait("list", async move {
-            backend.list(Some(&folder)).map_ok(|o| (o.location.to_string(), o.size)).try_collect::<Vec<_>>().await
+            backend
+                .list(Some(&folder))
+                .map_ok(|o| (o.location.to_string(), o.size))
+                .try_collect::<Vec<_>>()
+                .await
         })?;
         let found = found.unwrap_or_default().into_iter();
-        let relative = found.filter_map(|(path, size)| Some((path.strip_prefix(&self.prefix)?.to_string(), size)));
+        let relative =
+            found.filter_map(|(path, size)| Some((path.strip_prefix(&self.prefix)?.to_string(), size)));
         Ok(relative.filter(|(path, _)| path.starts_with(prefix)).collect())
     }
 

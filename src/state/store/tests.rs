@@ -5,6 +5,9 @@ use std::path::Path;
 use super::faults::{Fault, FaultyDisk};
 use super::*;
 
+#[cfg(feature = "s3")]
+mod s3;
+
 fn text(store: &dyn Store, path: &str) -> Option<String> {
     store.get(path).unwrap().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
@@ -31,10 +34,10 @@ fn behaves(store: &dyn Store) {
     store.delete("a/c").unwrap();
     store.delete("a/c").unwrap();
     assert_eq!(store.list("a/").unwrap(), ["a/b"]);
-    let large = Bytes::from((0..40_000_000_u32).map(|i| i as u8).collect::<Vec<_>>());
+    let large = Bytes::from((0..20_000_000_u32).map(|i| i as u8).collect::<Vec<_>>());
     store.put("large", large.clone()).unwrap();
     assert_eq!(store.get("large").unwrap().unwrap(), large);
-    assert_eq!(store.read("large", 3..20_000_000).unwrap().unwrap(), large[3..20_000_000]);
+    assert_eq!(store.read("large", 3..18_000_000).unwrap().unwrap(), large[3..18_000_000]);
     for path in ["", "/a", "a//b", "a/../b"] {
         assert!(store.put(path, "".into()).is_err(), "{path}");
     }
@@ -67,7 +70,7 @@ fn one_process_has_the_lock() {
     let first = store();
     let lock = first.lock().unwrap();
     let e = store().lock().unwrap_err();
-    assert!(e.message().ends_with("are in use by another process"), "{e}");
+    assert!(e.message().ends_with("are in use by another job"), "{e}");
     std::fs::write(folder.path().join(".x.17.0.tmp"), "half").unwrap();
     std::fs::write(folder.path().join(".hidden"), "not ours").unwrap();
     drop(lock);
