@@ -858,6 +858,7 @@ impl Task {
 
     /// Reports the state that everything so far has left.
     fn report(&mut self, epoch: Option<u64>, last: bool, aligned: Duration) -> Result<()> {
+        self.weigh();
         let Some(Reporter { index, reports }) = &self.reporter else { return Ok(()) };
         let started = Instant::now();
         let mut operators = Vec::with_capacity(self.steps.len());
@@ -869,7 +870,6 @@ impl Task {
             }
         }
         self.full = false;
-        self.weigh();
         let pending = match &mut self.tail {
             TailState::Writer(writer, id) => {
                 Some((id.clone(), writer.pre_commit(epoch.unwrap_or(u64::MAX), last)?))
