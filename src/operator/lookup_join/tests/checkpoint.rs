@@ -55,7 +55,8 @@ fn waiting(snapshot: Snapshot) -> (Delta, Vec<String>) {
     let marks = columns[2].as_any().downcast_ref::<TimestampMillisecondArray>().unwrap().clone();
     let line = |row: usize| {
         let mark = if marks.is_null(row) { "-".into() } else { marks.value(row).to_string() };
-        let (position, number) = (columns[0].as_primitive::<Int64Type>(), columns[4].as_primitive::<Int64Type>());
+        let (position, number) =
+            (columns[0].as_primitive::<Int64Type>(), columns[4].as_primitive::<Int64Type>());
         let (kind, key) = (columns[1].as_string_view(), columns[3].as_string_view());
         let (position, number) = (position.value(row), number.value(row));
         format!("{position} {} {mark} {} {number}", kind.value(row), key.value(row))
@@ -356,7 +357,8 @@ async fn play(shape: Shape, changing: bool, acts: Vec<Act>) -> (Vec<Vec<String>>
             Act::Checkpoint => {
                 job.checkpoint();
                 committed.extend(job.rig.take());
-                let marks = since.drain(..).filter_map(|s| if let Sent::Mark(m) = s { Some(m) } else { None });
+                let marks =
+                    since.drain(..).filter_map(|s| if let Sent::Mark(m) = s { Some(m) } else { None });
                 last_mark = marks.max().or(last_mark);
             }
             Act::Crash => {
