@@ -245,7 +245,9 @@ fn essence(format: &str, rows: Vec<String>) -> Vec<String> {
         }
     }
     counts.retain(|_, count| *count != 0);
-    counts.into_iter().map(|(row, count)| format!("{count} × {row}")).collect()
+    let mut rows: Vec<String> = counts.into_iter().map(|(row, count)| format!("{count} × {row}")).collect();
+    rows.sort();
+    rows
 }
 
 /// Waits for the end; a program that hangs is a failure.
@@ -289,22 +291,23 @@ fn differences(expected: &[String], found: &[String]) -> String {
     )
 }
 
-/// Kills one pipeline until it has finished; how often.
+/// Kills one pipeline until it has finished; how often, and how often it came back from a checkpoint.
 fn torture(
     pipeline: &Pipeline,
     place: &Place,
     random: &mut StdRng,
     kills: &AtomicUsize,
     wanted: usize,
-) -> usize {
+) -> (usize, usize) {
     let script = "pipeline.sql";
     fs::write(place.path(script), pipeline.script()).unwrap();
     let expected = truth(place, script, pipeline.format);
     let rescales = random.random_bool(0.5);
     let longest = [150, 400, 900][random.random_range(0..3)];
-    let (mut own, mut tasks) = (0, random.random_range(1..4));
+    let (mut own, mut returns, mut tasks) = (0, 0, random.random_range(1..4));
     loop {
         let interval = format!("{} ms", random.random_range(10..60));
+        returns += usize::from(place.has_checkpoint("out"));
         let mut child = place.command(script, "out", tasks, &interval).spawn().unwrap();
         let spared = own >= KILLS || kills.load(Ordering::Relaxed) >= wanted;
         let moment = if spared { PATIENCE } else { Duration::from_millis(random.random_range(20..longest)) };
@@ -340,7 +343,7 @@ fn torture(
         place.folder.display(),
         differences(&expected, &found)
     );
-    own
+    (own, returns)
 }
 
 /// A place for one test; it stays if the test fails.
@@ -382,7 +385,7 @@ fn killed_at_any_moment_no_row_is_lost_or_doubled() {
     let only = std::env::var("TORTURE_ONLY").unwrap_or_default();
     let pipelines: Vec<&Pipeline> = PIPELINES.iter().filter(|p| p.name.contains(&only)).collect();
     let api = Api::start();
-    let (kills, turn) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (kills, turn, all_returns) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let work = || {
             while kills.load(Ordering::Relaxed) < wanted {
@@ -390,8 +393,12 @@ fn killed_at_any_moment_no_row_is_lost_or_doubled() {
                 let mut random = StdRng::seed_from_u64(seed().wrapping_mul(1000) + number as u64);
                 let scene = Scene::new(Some(&api.address), &mut random, 1200);
                 let pipeline = pipelines[number % pipelines.len()];
-                let own = torture(pipeline, &scene.place, &mut random, &kills, wanted);
-                println!("{}: right behind {own} kills", pipeline.name);
+                let (own, returns) = torture(pipeline, &scene.place, &mut random, &kills, wanted);
+                all_returns.fetch_add(returns, Ordering::Relaxed);
+                println!(
+                    "{}: right behind {own} kills and {returns} returns from a checkpoint",
+                    pipeline.name
+                );
             }
         };
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
@@ -401,6 +408,8 @@ fn killed_at_any_moment_no_row_is_lost_or_doubled() {
             }
         }
     });
+    let returns = all_returns.into_inner();
+    assert!(returns * 2 >= wanted, "only {returns} of {wanted} kills were behind a checkpoint");
 }
 
 /// Lets it run until it has so many checkpoints, or ends.

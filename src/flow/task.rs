@@ -482,7 +482,10 @@ impl Task {
     /// Tells how much state the operators have.
     fn weigh(&mut self) {
         for step in &self.steps {
-            step.metrics.note_state(self.task, step.operator.state_bytes() as u64);
+            let bytes = step.operator.state_bytes() as u64;
+            if bytes > 0 || step.metrics.state_bytes().is_some() {
+                step.metrics.note_state(self.task, bytes);
+            }
         }
         self.weighed = Some(Instant::now());
     }
@@ -858,6 +861,7 @@ impl Task {
 
     /// Reports the state that everything so far has left.
     fn report(&mut self, epoch: Option<u64>, last: bool, aligned: Duration) -> Result<()> {
+        self.weigh();
         let Some(Reporter { index, reports }) = &self.reporter else { return Ok(()) };
         let started = Instant::now();
         let mut operators = Vec::with_capacity(self.steps.len());
@@ -869,7 +873,6 @@ impl Task {
             }
         }
         self.full = false;
-        self.weigh();
         let pending = match &mut self.tail {
             TailState::Writer(writer, id) => {
                 Some((id.clone(), writer.pre_commit(epoch.unwrap_or(u64::MAX), last)?))

@@ -174,6 +174,7 @@ impl Checkpoints {
     /// Opens the folder of a job, alone; the newest `retained` (at least one) checkpoints are kept.
     pub fn open(store: Arc<dyn Store>, retained: usize) -> Result<Self> {
         let lock = store.lock()?;
+        store.settle()?;
         let mut manifests = BTreeMap::new();
         for epoch in epochs(&*store)? {
             let found = match load(&*store, epoch) {
@@ -215,6 +216,10 @@ impl Checkpoints {
         if found.is_none() && !warnings.is_empty() {
             return Err(all_damaged(&*self.store, &warnings)
                 .with_hint("to start without state, run with --fresh or delete them"));
+        }
+        // One whose last step has failed may still be lost: not once somebody goes on from it.
+        if found.as_ref().is_some_and(|found| !matches!(self.manifests.get(&found.epoch()), Some(Some(_)))) {
+            self.store.settle()?;
         }
         *self.passed.lock() = passed;
         Ok((found, warnings))

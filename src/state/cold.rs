@@ -355,7 +355,7 @@ mod tests {
                         let hashes: Vec<u64> = keys.iter().map(|&k| hash(k)).collect();
                         let ids: Vec<u32> = keys.iter().map(|&k| k as u32 + 7).collect();
                         cold.put(&hashes, &ids, &columns(&keys), now as i64).unwrap();
-                        keys.iter().for_each(|&k| drop(there.insert(k, now as i64)));
+                        there.extend(keys.iter().map(|&k| (k, now as i64)));
                     }
                     4..6 => {
                         let (ids, rows) = cold.take(&hashes).unwrap();
@@ -366,7 +366,7 @@ mod tests {
                         found.sort_unstable();
                         let wanted: Vec<i64> = there.keys().copied().filter(|&k| hashes.contains(&hash(k))).collect();
                         prop_assert_eq!(&found, &wanted);
-                        found.iter().for_each(|k| drop(there.remove(k)));
+                        there.retain(|k, _| !found.contains(k));
                     }
                     6 => {
                         let wanted: Vec<(u64, u32)> = keys.iter().map(|&k| (hash(k), k as u32 + 7)).collect();

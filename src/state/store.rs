@@ -66,6 +66,12 @@ pub trait Store: Debug + Send + Sync {
     /// does. Where there is nothing to lock, [`Store::create`] alone tells writers from each other.
     fn lock(&self) -> Result<Box<dyn Any + Send + Sync>>;
 
+    /// Makes durable what can be seen. A process that was killed between a write and its last step leaves
+    /// objects that are there and can still be lost with the power: nobody is to build on them before.
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// What was written well is guarded by the store itself: reading it only to see whether it is still right
     /// is a waste.
     fn guards_content(&self) -> bool {

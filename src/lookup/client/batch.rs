@@ -53,8 +53,11 @@ impl Batcher {
         queue.running += start;
         drop(queue);
         for _ in 0..start {
-            let running = Running(shared.clone());
+            let worker = shared.clone();
             shared.spawn(async move {
+                // Made here, so that a worker that is dropped before it has begun, because everything is going
+                // away, asks for no other one.
+                let running = Running(worker);
                 while let Some(batch) = running.0.batcher.as_ref().and_then(Batcher::next) {
                     travel(&running.0, batch).await;
                 }

@@ -145,6 +145,19 @@ impl LocalStore {
         Ok(())
     }
 
+    /// Syncs a folder and those in it. Files are synced before they get their names.
+    fn settle_folder(&self, folder: &Path) -> Result<()> {
+        let entries = match self.disk.list(folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(failed("list", folder, e)),
+        };
+        for entry in entries.iter().filter(|entry| entry.folder) {
+            self.settle_folder(&folder.join(&entry.name))?;
+        }
+        self.disk.sync_folder(folder).map_err(|e| failed("sync the directory", folder, e))
+    }
+
     fn read_file(&self, path: &str, range: Option<Range<u64>>) -> Result<Option<Bytes>> {
         let path = self.path(path)?;
         match self.disk.read(&path, range) {
@@ -238,6 +251,10 @@ impl Store for LocalStore {
 
     fn under(&self, path: &str) -> Arc<dyn Store> {
         Arc::new(Self::on(self.disk.clone(), self.root.join(path.trim_matches('/'))))
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.settle_folder(&self.root)
     }
 
     fn lock(&self) -> Result<Box<dyn Any + Send + Sync>> {

@@ -238,7 +238,7 @@ impl Job {
 
     /// What is found now is one of those that may be.
     fn check(&self) -> Option<(Checkpoint, Model)> {
-        let (found, warnings) = self.checkpoints.as_ref().unwrap().latest().unwrap();
+        let (found, warnings, _) = newest(&self.disk.store("/jobs/one")).unwrap();
         assert_eq!(warnings, Vec::<String>::new());
         let Some(found) = found else {
             assert!(!self.good, "a checkpoint that was written well is gone");
@@ -269,6 +269,8 @@ impl Job {
     }
 
     fn recover(&mut self, tasks: usize) {
+        let found = latest_epoch(self.checkpoints.as_ref().unwrap());
+        assert_eq!(found, self.check().map(|(found, _)| found.epoch()));
         match self.check() {
             Some((found, model)) => {
                 self.model = model.rescaled(&found, tasks);
@@ -285,6 +287,10 @@ impl Job {
         self.epoch = checkpoints.newest_epoch();
         self.full = true;
     }
+}
+
+fn latest_epoch(checkpoints: &Checkpoints) -> Option<u64> {
+    checkpoints.latest().unwrap().0.map(|found| found.epoch())
 }
 
 proptest! {
