@@ -577,10 +577,11 @@ fn an_edited_pipeline_keeps_what_still_means_the_same() {
     let more = script
         .replace(
             "SET 'pipeline.name'",
-            "CREATE TABLE copy (id BIGINT, w BIGINT) WITH ('connector' = 'filesystem', 'path' = '${OUT}-copy', 'format' = 'json');\n\
+            "CREATE TABLE more (id BIGINT, w BIGINT) WITH ('connector' = 'filesystem', 'path' = '${DATA}/orders', 'format' = 'json');\n\
+             CREATE TABLE copy (id BIGINT, w BIGINT) WITH ('connector' = 'filesystem', 'path' = '${OUT}-copy', 'format' = 'json');\n\
              SET 'pipeline.name'",
         )
-        .replace("END;", "INSERT INTO copy SELECT id, w FROM orders;\nEND;");
+        .replace("END;", "INSERT INTO copy SELECT id, w FROM more;\nEND;");
     fs::write(place.path("p.sql"), &more).unwrap();
     finish(place, pipeline, "p.sql", 2, &expected);
 }

@@ -63,7 +63,7 @@ impl Followed {
     fn split(&self) -> Split {
         let (start, skip) =
             if self.kept.is_some() { (self.seen, 0) } else { (self.place.offset, self.place.rows) };
-        Split { file: self.file.clone(), start, end: None, aligned: true, skip, range: 0 }
+        Split { file: self.file.clone(), start, end: None, aligned: true, skip, range: 0, owner: None }
     }
 }
 
