@@ -262,8 +262,7 @@ impl Scan {
             match reader {
                 Ok(reader) => return Ok(Taken::Split(Box::new(reader))),
                 Err(e) if split.file.path.exists() => return Err(e),
-                // Removed since it was listed.
-                Err(_) => self.state.lock().following.remove(&split.file),
+                Err(_) => self.state.lock().following.miss(&split.file),
             }
         }
     }
