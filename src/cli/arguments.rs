@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn flags_on_both_sides_of_the_command_add_up() {
-        let args = ["--set", "a=1", "-i", "x.sql", "--var=V=1", "-q", "run", "p.sql", "--set", "b=2", "-i", "y.sql"];
+        let args =
+            ["--set", "a=1", "-i", "x.sql", "--var=V=1", "-q", "run", "p.sql", "--set", "b=2", "-i", "y.sql"];
         let cli = parse(&args).unwrap();
         assert_eq!(cli.common.set.len(), 2);
         assert_eq!(cli.common.init, [PathBuf::from("x.sql"), PathBuf::from("y.sql")]);

@@ -503,10 +503,10 @@ fn run_all(cases: &[Case]) {
         let seeds = replayed.map_or(0..schedules, |seed| seed..seed + 1);
         for seed in seeds {
             let number = seed % DATA;
-            if !references.contains_key(&number) {
+            if let std::collections::btree_map::Entry::Vacant(place) = references.entry(number) {
                 let data = Data::new(number);
                 match reference(case, &data) {
-                    Ok(expected) => drop(references.insert(number, (data, expected))),
+                    Ok(expected) => drop(place.insert((data, expected))),
                     Err(wrong) => {
                         let _ = writeln!(report, "{}: no reference: {wrong}\n", case.name);
                         break;

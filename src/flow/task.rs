@@ -482,7 +482,10 @@ impl Task {
     /// Tells how much state the operators have.
     fn weigh(&mut self) {
         for step in &self.steps {
-            step.metrics.note_state(self.task, step.operator.state_bytes() as u64);
+            let bytes = step.operator.state_bytes() as u64;
+            if bytes > 0 || step.metrics.state_bytes().is_some() {
+                step.metrics.note_state(self.task, bytes);
+            }
         }
         self.weighed = Some(Instant::now());
     }

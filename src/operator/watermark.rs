@@ -420,7 +420,8 @@ mod tests {
         let clock = ManualClock::new(0);
         let waker = mailbox.waker(0);
         let memory = crate::state::Memory::unlimited();
-        a.open(OperatorContext { task, parallelism: tasks, waker, clock, checkpointed: true, memory }).unwrap();
+        a.open(OperatorContext { task, parallelism: tasks, waker, clock, checkpointed: true, memory })
+            .unwrap();
         a.restore(&mut ledger.restore(task, tasks)).unwrap();
         (a, mailbox)
     }

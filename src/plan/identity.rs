@@ -4,7 +4,8 @@
 //! The identity of a node is its name, what EXPLAIN says of it, the columns it gives, and the identities of
 //! its inputs. A source is its table, wherever that lies and whichever columns are read. Since columns that
 //! nobody needs are pruned before, a column more or less in the result of a query does not touch what lies
-//! below, and neither does whatever comes behind an operator.
+//! below, and neither does whatever comes behind an operator. A table that somebody else reads as well gives more
+//! columns, which are picked from: watermarks have no columns of their own, and picking is no step.
 
 use std::collections::HashMap;
 
@@ -21,7 +22,20 @@ pub fn identity(node: &Node) -> String {
     format!("{}-{hash}", node.name)
 }
 
+/// Whether a Calc does nothing but to pick columns, which whoever comes behind it names.
+fn only_picks(node: &Node) -> bool {
+    let picked = node.detail.strip_prefix("select=[").and_then(|d| d.strip_suffix(']'));
+    let is_column = |item: &str| {
+        item.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '`'))
+            && item.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '`' | '.' | '$'))
+    };
+    node.name == "Calc" && picked.is_some_and(|items| items.split(", ").all(is_column))
+}
+
 fn add(node: &Node, hasher: &mut Sha256) {
+    if let ([input], true) = (&node.inputs[..], only_picks(node)) {
+        return add(&input.node, hasher);
+    }
     let mut text = |text: &str| {
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text);
@@ -32,7 +46,8 @@ fn add(node: &Node, hasher: &mut Sha256) {
         Body::Source(_) => text(node.detail.split([':', ')']).next().unwrap_or_default()),
         Body::Operator(_) | Body::Union => {
             text(&node.detail);
-            for field in node.arrow.fields() {
+            let forwards = matches!(node.name, "WatermarkAssigner" | "Calc");
+            for field in node.arrow.fields().iter().filter(|_| !forwards) {
                 text(field.name());
                 text(&field.data_type().to_string());
             }

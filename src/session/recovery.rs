@@ -110,7 +110,7 @@ impl Durability {
             }
             None => {
                 checkpoints.clear()?;
-                self.from_savepoint()?.map(|checkpoint| Found { checkpoint, ended: false })
+                self.named_savepoint()?.map(|checkpoint| Found { checkpoint, ended: false })
             }
         };
         if let Some(found) = &found
@@ -122,7 +122,7 @@ impl Durability {
     }
 
     /// The savepoint that the user names.
-    pub fn from_savepoint(&self) -> Result<Option<Checkpoint>> {
+    pub fn named_savepoint(&self) -> Result<Option<Checkpoint>> {
         let Some((path, store)) = &self.savepoint else { return Ok(None) };
         let checkpoint = Checkpoint::open(store.clone())
             .map_err(|e| e.context(format!("savepoint '{path}' cannot be used")))?;

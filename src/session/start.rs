@@ -256,7 +256,7 @@ impl Blueprint {
         // An endless stream is ended like this: what was written stays.
         let (kept, left): (Vec<_>, Vec<_>) = self.targets.iter().partition(|t| t.unbounded);
         left.iter().for_each(|t| t.sink.abort());
-        kept.into_iter().map(|t| t.sink.commit()).collect()
+        kept.into_iter().try_for_each(|t| t.sink.commit())
     }
 
     /// Runs the job to its end, however often that takes.
@@ -322,7 +322,7 @@ impl Blueprint {
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));
                 match latest {
                     Some(latest) => Some(Arc::new(latest)),
-                    None => durable.durability.from_savepoint()?.map(Arc::new),
+                    None => durable.durability.named_savepoint()?.map(Arc::new),
                 }
             }
             None => None,

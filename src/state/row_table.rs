@@ -73,10 +73,13 @@ impl RowTable {
     /// The columns of rows, in the types in which they are written.
     fn take(&self, store: &RowStore, ids: &[u32]) -> Result<Vec<ArrayRef>> {
         let kept = self.rows.fields().iter().map(|f| f.data_type());
-        if ids.len() <= SEGMENT_ROWS || kept.eq(self.table.fields().iter().map(|f| f.data_type()).take(self.rows.fields().len())) {
+        if ids.len() <= SEGMENT_ROWS
+            || kept.eq(self.table.fields().iter().map(|f| f.data_type()).take(self.rows.fields().len()))
+        {
             return columns::cast_to(&self.table, store.take(ids)?.columns());
         }
-        let parts = ids.chunks(SEGMENT_ROWS).map(|ids| columns::cast_to(&self.table, store.take(ids)?.columns()));
+        let parts =
+            ids.chunks(SEGMENT_ROWS).map(|ids| columns::cast_to(&self.table, store.take(ids)?.columns()));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let column = |at: usize| -> Result<ArrayRef> {
             let arrays: Vec<&dyn Array> = parts.iter().map(|part| part[at].as_ref()).collect();
@@ -223,7 +226,10 @@ mod tests {
         ledger.add(0, snapshot);
         let other = RowTable::new("rows", &batch(&[]).schema(), [], vec![0]);
         let refused = other.read(&mut ledger.restore(0, 1)).map(|_| ()).unwrap_err();
-        assert_eq!(refused.message(), "table 'rows' of the checkpoint does not have the columns of the query");
+        assert_eq!(
+            refused.message(),
+            "table 'rows' of the checkpoint does not have the columns of the query"
+        );
     }
 
     proptest! {

@@ -133,6 +133,9 @@ pub struct Piece {
     pub rows: RecordBatch,
 }
 
+/// Rows of a table with the id of each.
+pub type Batches = Vec<(Vec<u64>, RecordBatch)>;
+
 /// The state of an operator as one former task left it.
 #[derive(Debug, Default)]
 pub struct Former {
@@ -145,7 +148,7 @@ pub struct Former {
     /// Its values.
     pub values: BTreeMap<String, Value>,
     /// Its tables: name, scope, batches with their ids.
-    pub tables: Vec<(String, Scope, Vec<(Vec<u64>, RecordBatch)>)>,
+    pub tables: Vec<(String, Scope, Batches)>,
 }
 
 /// What an operator of one task gets back.

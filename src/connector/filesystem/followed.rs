@@ -63,7 +63,7 @@ impl Followed {
     fn split(&self) -> Split {
         let (start, skip) =
             if self.kept.is_some() { (self.seen, 0) } else { (self.place.offset, self.place.rows) };
-        Split { file: self.file.clone(), start, end: None, aligned: true, skip, range: 0 }
+        Split { file: self.file.clone(), start, end: None, aligned: true, skip, range: 0, owner: None }
     }
 }
 
@@ -188,10 +188,11 @@ impl Following {
         followed.kept.take()
     }
 
-    /// A file is gone.
-    pub(super) fn remove(&mut self, file: &FileInfo) {
-        if self.files.remove(&file.path).is_some() {
-            self.gone.insert(followed_name(file));
+    /// A file is not where it was listed: renamed or removed, which the next look tells.
+    pub(super) fn miss(&mut self, file: &FileInfo) {
+        if let Some(followed) = self.files.get_mut(&file.path) {
+            (followed.busy, followed.in_hand) = (false, false);
+            (followed.seen, followed.kept) = (followed.place.offset, None);
         }
     }
 

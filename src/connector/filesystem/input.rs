@@ -37,12 +37,14 @@ pub(super) struct Split {
     pub(super) skip: u64,
     /// Where the range began of which this is the rest: names its position in checkpoints.
     pub(super) range: u64,
+    /// The task that had begun it, and of how many: event time goes on where it was.
+    pub(super) owner: Option<(usize, usize)>,
 }
 
 impl Split {
     /// A whole file.
     pub(super) fn whole(file: Arc<FileInfo>) -> Self {
-        Self { file, start: 0, end: None, aligned: true, skip: 0, range: 0 }
+        Self { file, start: 0, end: None, aligned: true, skip: 0, range: 0, owner: None }
     }
 
     /// Pieces of a range of a file that nothing was read of, each about `size` bytes.
@@ -55,6 +57,7 @@ impl Split {
             aligned: start == 0,
             skip: 0,
             range: start,
+            owner: None,
         };
         let mut splits = Vec::new();
         let mut start = range.start;

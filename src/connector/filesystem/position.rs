@@ -44,6 +44,10 @@ pub(super) struct Position {
     identity: String,
     /// Empty: what was read was gone from the file when the checkpoint was taken.
     checksum: String,
+    /// Which task read it, and of how many: it reads on if there are as many. Else a range with older rows could
+    /// go to a task whose event time is ahead of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<(usize, usize)>,
 }
 
 /// The path of a file in positions.
@@ -80,7 +84,13 @@ impl Position {
             size: file.size,
             identity: format!("{:016x}", file.identity),
             checksum: checksum.map_or_else(String::new, |sum| format!("{sum:08x}")),
+            task: None,
         }
+    }
+
+    /// Read by this task of so many.
+    pub(super) fn by(self, task: usize, tasks: usize) -> Self {
+        Self { task: Some((task, tasks)), ..self }
     }
 
     /// As a checkpoint holds it.
@@ -143,6 +153,7 @@ impl Position {
             aligned: self.aligned,
             skip: self.rows,
             range: self.start,
+            owner: self.task,
         }
     }
 }

@@ -140,6 +140,7 @@ impl Source for FilesystemSource {
         Ok(Box::new(FilesystemReader {
             scan,
             task: context.task,
+            tasks: context.parallelism,
             waker: context.waker,
             current: None,
             consumed: 0,
@@ -229,16 +230,23 @@ impl Scan {
     }
 
     /// The next split, opened, for a reader that has passed this barrier.
-    fn take(&self, passed: u64) -> Result<Taken> {
+    fn take(&self, passed: u64, task: (usize, usize)) -> Result<Taken> {
+        let is_own = |split: &Split| split.owner == Some(task);
+        let is_others =
+            |split: &Split| split.owner.is_some_and(|(_, tasks)| tasks == task.1) && !is_own(split);
         loop {
             let mut state = self.state.lock();
             let State { queue, following, failure, .. } = &mut *state;
             if let Some(failure) = failure {
                 return Err(failure.clone());
             }
-            let free = |split: &Split| self.monitor.is_none() || following.is_free(&split.file, passed);
-            let Some(at) = queue.iter().position(free) else {
-                return Ok(if queue.is_empty() { Taken::Nothing } else { Taken::Held });
+            let free = |split: &Split| match self.monitor {
+                None => !is_others(split),
+                Some(_) => following.is_free(&split.file, passed),
+            };
+            let Some(at) = queue.iter().position(is_own).or_else(|| queue.iter().position(free)) else {
+                let held = self.monitor.is_some() && !queue.is_empty();
+                return Ok(if held { Taken::Held } else { Taken::Nothing });
             };
             let Some(split) = queue.remove(at) else { return Ok(Taken::Nothing) };
             if self.monitor.is_none() {
@@ -254,8 +262,7 @@ impl Scan {
             match reader {
                 Ok(reader) => return Ok(Taken::Split(Box::new(reader))),
                 Err(e) if split.file.path.exists() => return Err(e),
-                // Removed since it was listed.
-                Err(_) => self.state.lock().following.remove(&split.file),
+                Err(_) => self.state.lock().following.miss(&split.file),
             }
         }
     }
@@ -277,6 +284,7 @@ fn file_id(file: &FileInfo) -> u64 {
 struct FilesystemReader {
     scan: Arc<Scan>,
     task: usize,
+    tasks: usize,
     waker: Waker,
     current: Option<Box<SplitReader>>,
     consumed: u64,
@@ -312,8 +320,8 @@ impl FilesystemReader {
     fn own_positions(&mut self) -> Result<Positions> {
         let mut positions = Positions::new();
         for (file, reached) in self.finished.drain(..) {
-            let position = Position::new(&file, &reached).json()?;
-            positions.insert(position::range_name(&file, reached.start), position);
+            let position = Position::new(&file, &reached).by(self.task, self.tasks);
+            positions.insert(position::range_name(&file, reached.start), position.json()?);
         }
         let Some(reader) = &mut self.current else { return Ok(positions) };
         let reached = reader.reached(false)?;
@@ -323,7 +331,7 @@ impl FilesystemReader {
                 Some(_) => position::followed_name(file),
                 None => position::range_name(file, reached.start),
             };
-            positions.insert(name, Position::new(file, &reached).json()?);
+            positions.insert(name, Position::new(file, &reached).by(self.task, self.tasks).json()?);
             self.told = Some(reached);
         }
         Ok(positions)
@@ -343,7 +351,7 @@ impl Reader for FilesystemReader {
                 }
                 self.put_back(reader, true)?;
             }
-            match self.scan.take(self.passed)? {
+            match self.scan.take(self.passed, (self.task, self.tasks))? {
                 Taken::Split(reader) => self.current = Some(reader),
                 Taken::Held => {
                     self.held = true;

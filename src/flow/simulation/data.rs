@@ -118,8 +118,11 @@ fn events(random: &mut StdRng, rows: usize, late: i64, number: &str) -> Vec<(Str
     lines
 }
 
+/// Lines, each with its key.
+type Keyed = Vec<(String, Line)>;
+
 /// A changelog by id, and the same as upserts.
-fn changes(random: &mut StdRng, steps: usize) -> (Vec<(String, Line)>, Vec<(String, Line)>) {
+fn changes(random: &mut StdRng, steps: usize) -> (Keyed, Keyed) {
     let mut rows: BTreeMap<u32, String> = BTreeMap::new();
     let (mut all, mut upserts) = (Vec::new(), Vec::new());
     let ids = random.random_range(2..30);

@@ -131,12 +131,12 @@ impl Job {
     /// Comes back from the last checkpoint; `steps` of the first try.
     fn crash(&mut self, choice: usize, steps: usize) {
         let writers = std::mem::take(&mut self.writers);
-        if choice % 2 == 0 {
+        if choice.is_multiple_of(2) {
             // Killed: nothing is cleaned up.
             std::mem::forget(writers);
         }
         self.fresh.clear();
-        if choice % 3 == 0 {
+        if choice.is_multiple_of(3) {
             self.litter |= self.pending.is_empty();
             self.sink = Self::sink(&self.table, self.kind);
         }

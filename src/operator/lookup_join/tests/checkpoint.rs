@@ -1,5 +1,7 @@
 //! What waits when a barrier passes comes back.
 
+#![allow(clippy::single_range_in_vec_init)]
+
 use arrow::array::{AsArray, TimestampMillisecondArray};
 use arrow::datatypes::Int64Type;
 
@@ -7,10 +9,12 @@ use super::*;
 use crate::state::ledger::Ledger;
 use crate::state::{Delta, Scope};
 
+type Make = Box<dyn Fn(&Arc<Script>) -> LookupJoinSpec>;
+
 /// A job of one task that crashes and comes back.
 struct Job {
     script: Arc<Script>,
-    make: Box<dyn Fn(&Arc<Script>) -> LookupJoinSpec>,
+    make: Make,
     rig: Rig,
     ledger: Ledger,
     full: bool,
@@ -55,7 +59,8 @@ fn waiting(snapshot: Snapshot) -> (Delta, Vec<String>) {
     let marks = columns[2].as_any().downcast_ref::<TimestampMillisecondArray>().unwrap().clone();
     let line = |row: usize| {
         let mark = if marks.is_null(row) { "-".into() } else { marks.value(row).to_string() };
-        let (position, number) = (columns[0].as_primitive::<Int64Type>(), columns[4].as_primitive::<Int64Type>());
+        let (position, number) =
+            (columns[0].as_primitive::<Int64Type>(), columns[4].as_primitive::<Int64Type>());
         let (kind, key) = (columns[1].as_string_view(), columns[3].as_string_view());
         let (position, number) = (position.value(row), number.value(row));
         format!("{position} {} {mark} {} {number}", kind.value(row), key.value(row))
@@ -107,7 +112,7 @@ async fn a_snapshot_has_what_came_and_what_went() {
     job.rig.send(&["d 4"]);
     let (delta, lines) = waiting(job.snapshot());
     assert_eq!(lines, ["3 +I 7 d 4"]);
-    assert_eq!((delta.ids, delta.removed), (vec![3], vec![1..2]));
+    assert_eq!((delta.ids, delta.removed), (vec![3], Vec::from([1..2])));
     // Nothing has changed, and then all is gone.
     assert_eq!(waiting(job.snapshot()).1, nothing());
     for key in ["a", "c", "d"] {
@@ -116,7 +121,7 @@ async fn a_snapshot_has_what_came_and_what_went() {
     }
     job.rig.settle().await;
     let (delta, lines) = waiting(job.snapshot());
-    assert_eq!((delta.removed, lines), (vec![0..4], nothing()));
+    assert_eq!((delta.removed, lines), (Vec::from([0..4]), nothing()));
     let (delta, _) = waiting(job.snapshot());
     assert_eq!(delta.removed, vec![]);
 }
@@ -356,7 +361,8 @@ async fn play(shape: Shape, changing: bool, acts: Vec<Act>) -> (Vec<Vec<String>>
             Act::Checkpoint => {
                 job.checkpoint();
                 committed.extend(job.rig.take());
-                let marks = since.drain(..).filter_map(|s| if let Sent::Mark(m) = s { Some(m) } else { None });
+                let marks =
+                    since.drain(..).filter_map(|s| if let Sent::Mark(m) = s { Some(m) } else { None });
                 last_mark = marks.max().or(last_mark);
             }
             Act::Crash => {
