@@ -316,8 +316,12 @@ impl Deduplicate {
         times.dedup();
         let mut places = HashMap::new();
         for time in times {
-            let waiting = self.waiting.get(&time).into_iter().flatten().enumerate();
-            places.extend(waiting.map(|(place, &slot)| (slot, place as i64)));
+            for (place, &slot) in self.waiting.get(&time).into_iter().flatten().enumerate() {
+                // An entry that stayed behind is no place.
+                if self.kept[slot as usize].time == time {
+                    places.entry(slot).or_insert(place as i64);
+                }
+            }
         }
         places
     }

@@ -15,7 +15,7 @@
 //!   back exactly that, without a call, even if the table gives another answer by then.
 //! - The capacity bounds what is asked and not answered: rows without a cache, distinct keys with one,
 //!   because rows that wait for the same request cost nothing.
-//! - A barrier overtakes the queue: it is forwarded at once, and what waits goes [into the snapshot](checkpoint).
+//! - A barrier overtakes the queue: it is forwarded at once, and what waits goes into the snapshot.
 //! - All that has arrived when the operator is woken goes out as one chunk.
 
 mod assemble;

@@ -15,7 +15,7 @@
 //!
 //! LAG keeps its last n values, ROW_NUMBER and RANK a counter.
 //!
-//! [Checkpoints](checkpoint) have the partitions, the rows in frames and those that wait.
+//! Checkpoints have the partitions, the rows in frames and those that wait.
 //!
 //! A row is late when its partition's result can no longer take it in: for unbounded frames at or before the
 //! watermark, for bounded ones at or before the last row of its partition that was emitted (as in Flink).

@@ -96,8 +96,12 @@ fn an_interrupt_at_once() {
         terminal.line("SELECT * FROM wide;");
         terminal.signal("INT");
     }
-    terminal.line("SELECT 6 AS six;");
-    terminal.expect("six |");
+    // A signal that is taken in late takes the line that is being typed: then it is typed again.
+    let answered = (0..4).any(|_| {
+        terminal.line("SELECT 6 AS six;");
+        terminal.sees("six |")
+    });
+    assert!(answered, "the shell does not answer any more");
     terminal.expect("Received a total of 1 row");
     terminal.quit();
 }

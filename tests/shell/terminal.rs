@@ -69,6 +69,11 @@ impl Terminal {
         self.before(text);
     }
 
+    /// Whether a text comes.
+    pub fn sees(&mut self, text: &str) -> bool {
+        self.session.expect(text).is_ok()
+    }
+
     /// Waits for a text; what came before it.
     pub fn before(&mut self, text: &str) -> String {
         match self.session.expect(text) {

@@ -308,7 +308,7 @@ fn millis(time: SystemTime) -> i64 {
 
 /// Inode and time of birth: an inode alone is soon given to another file. 0 where that is not known.
 #[cfg(unix)]
-fn identity(metadata: &fs::Metadata) -> u64 {
+pub(super) fn identity(metadata: &fs::Metadata) -> u64 {
     use std::hash::BuildHasher;
     use std::os::unix::fs::MetadataExt;
     let Ok(born) = metadata.created() else { return 0 };
@@ -317,6 +317,6 @@ fn identity(metadata: &fs::Metadata) -> u64 {
 }
 
 #[cfg(not(unix))]
-fn identity(_metadata: &fs::Metadata) -> u64 {
+pub(super) fn identity(_metadata: &fs::Metadata) -> u64 {
     0
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 
-use super::files::{Compression, FileInfo, unreadable};
+use super::files::{Compression, FileInfo, identity, unreadable};
 use crate::error::{Error, Result};
 
 /// Bytes taken from a file at once. Each block is an allocation of its own, because batches may keep it
@@ -153,6 +153,15 @@ impl Input {
         };
         input.unpack_start()?;
         Ok(input)
+    }
+
+    /// The file that was opened is the one that was listed: another one may have taken its name.
+    pub(super) fn is_listed(&self) -> bool {
+        let file = match &self.bits {
+            Bits::Plain(file) => file,
+            Bits::Gzip(gzip) => &gzip.get_ref().get_ref().0,
+        };
+        file.metadata().is_ok_and(|metadata| identity(&metadata) == self.split.file.identity)
     }
 
     /// Packed: leaves out what lies before the split.

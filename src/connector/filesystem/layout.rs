@@ -279,6 +279,11 @@ impl SplitReader {
         &self.split
     }
 
+    /// It reads the file that was listed, and not another one of its name.
+    pub(super) fn is_listed(&self) -> bool {
+        self.input.is_listed()
+    }
+
     /// How far it is.
     pub(super) fn place(&self) -> Place {
         let read = match self.layout.format.splittable() {

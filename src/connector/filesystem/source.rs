@@ -260,7 +260,8 @@ impl Scan {
                 Compression::Gzip => SplitReader::open(&self.layout, &split),
             };
             match reader {
-                Ok(reader) => return Ok(Taken::Split(Box::new(reader))),
+                Ok(reader) if reader.is_listed() => return Ok(Taken::Split(Box::new(reader))),
+                Ok(_) => self.state.lock().following.miss(&split.file),
                 Err(e) if split.file.path.exists() => return Err(e),
                 Err(_) => self.state.lock().following.miss(&split.file),
             }
