@@ -101,19 +101,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # What is public
+//! A program needs [`Session`], what its statements give ([`Response`], [`QueryResult`], [`Job`]), [`Error`], and, for
+//! tables of its own, [`connector::embedded`] and [`lookup::Backend`]. A session has its own catalog, settings and
+//! jobs; there is nothing global, and two sessions do not see each other. Rooms that the documentation leaves
+//! out are open for the binary, tests and benchmarks, and may change with every version.
+//!
 //! | room | what lives in it |
 //! |---|---|
 //! | [`sql`] | text → statements |
-//! | [`catalog`] | tables, views, validated options |
-//! | [`plan`] | statements → continuous plan, by way of DataFusion's logical plans |
-//! | [`function`] | Flink's scalar functions |
-//! | [`flow`] | messages, the operator contract, tasks, jobs |
-//! | [`operator`] | one file each: calc, lookup join, unnest, watermark, limit |
-//! | [`state`] | keyed state: keys to slots, rows as columns |
+//! | [`catalog`], [`config`] | tables, views, validated options; settings |
+//! | `plan` | statements → continuous plan, by way of DataFusion's logical plans |
+//! | `function` | Flink's functions |
+//! | [`flow`] | messages, the operator contract, tasks, checkpoints' coordinator, jobs |
+//! | `operator` | one file each: calc, lookup join, aggregates, windows, joins, ... |
+//! | [`state`] | keyed state; checkpoints: their format and where they are kept |
 //! | [`lookup`] | the lookup engine: client, cache, retry, outcomes, HTTP |
-//! | [`connector`], [`format`](mod@format) | sources and sinks; bytes ↔ record batches |
-//! | [`session`] | the public API |
-//! | [`cli`], [`shell`], [`demo`], `notebook` | the binary |
+//! | [`connector`], `format` | sources and sinks; bytes ↔ record batches |
+//! | [`session`] | executes statements, starts jobs and starts them again |
+//! | `cli`, `shell`, `notebook`, `demo` | the binary |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, rust_2018_idioms, clippy::unwrap_used, clippy::panic, clippy::todo)]
@@ -122,22 +128,34 @@
 pub use arrow;
 pub use datafusion_expr;
 
+pub use crate::error::{Error, Result};
+pub use crate::flow::{Chunk, Job, JobState, Kind, Kinds};
+pub use crate::session::{Next, QueryResult, Response, Session};
+
 pub mod catalog;
+#[doc(hidden)]
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connector;
+#[doc(hidden)]
 pub mod demo;
 pub mod error;
 pub mod flow;
+#[doc(hidden)]
 pub mod format;
+#[doc(hidden)]
 pub mod function;
 pub mod lookup;
 #[cfg(feature = "kernel")]
+#[doc(hidden)]
 pub mod notebook;
+#[doc(hidden)]
 pub mod operator;
+#[doc(hidden)]
 pub mod plan;
 pub mod session;
+#[doc(hidden)]
 pub mod shell;
 pub mod sql;
 pub mod state;

@@ -303,7 +303,12 @@ pub fn summary(job: &Arc<Job>, took: Duration) -> String {
     };
     let mut name = String::new();
     visible::push_text(&job.name, &mut name);
-    format!("job {} ({name}) {state}: {}", job.id, Figures::of(std::slice::from_ref(job)).summary(took))
+    let figures = Figures::of(std::slice::from_ref(job)).summary(took);
+    let last = job.checkpoints.last().filter(|_| job.state() == JobState::Cancelled);
+    let goes_on = last.map_or_else(String::new, |c| {
+        format!("; it goes on from checkpoint {} when it is run again", c.epoch)
+    });
+    format!("job {} ({name}) {state}: {figures}{goes_on}", job.id)
 }
 
 #[cfg(test)]

@@ -140,6 +140,7 @@ impl Operator for WindowRank {
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.ranking.note_changes(context.checkpointed);
+        self.ranking.limit(&context.memory);
         Ok(())
     }
 

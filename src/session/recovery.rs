@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use crate::catalog::options::{parse_bool, parse_duration, parse_integer};
 use crate::config::Config;
 use crate::connector::Positions;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::coordinator::CheckpointSettings;
 use crate::flow::fragment::{Fragment, Head, Tail};
 use crate::flow::restart::RestartStrategy;
@@ -93,7 +93,7 @@ impl Durability {
 
     /// Opens the job's folder, and finds what the job comes back from.
     pub fn open(&self, plan: &JobPlan) -> Result<(Checkpoints, Option<Found>)> {
-        let mut checkpoints = Checkpoints::open(self.store.clone(), self.retained)?;
+        let mut checkpoints = self.folder()?;
         if !self.automatic {
             checkpoints.clear()?;
         }
@@ -119,6 +119,19 @@ impl Durability {
             check_claimed(&found.checkpoint, plan, &self.store.describe())?;
         }
         Ok((checkpoints, found))
+    }
+
+    /// The job's folder. A process that was killed a moment ago may hold it still.
+    fn folder(&self) -> Result<Checkpoints> {
+        let patience = Instant::now() + LOCKED;
+        loop {
+            match Checkpoints::open(self.store.clone(), self.retained) {
+                Err(e) if e.kind() == ErrorKind::Io && Instant::now() < patience => {
+                    std::thread::sleep(LOCKED / 20);
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// The savepoint that the user names.
@@ -298,6 +311,9 @@ fn check_claimed(checkpoint: &Checkpoint, plan: &JobPlan, place: &str) -> Result
              SET 'affluent.state-recovery.automatic' = 'false'; starts from the beginning",
     ))
 }
+
+/// How long a folder may be in use before that is an error.
+const LOCKED: Duration = Duration::from_secs(1);
 
 /// How long a session that is dropped waits for the last checkpoints of its jobs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
