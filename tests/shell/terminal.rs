@@ -39,7 +39,7 @@ impl Terminal {
             .env_remove("NO_COLOR");
         let mut session = Session::spawn(command).expect("the shell starts");
         session.get_process_mut().set_window_size(columns, 40).expect("a size");
-        session.set_expect_timeout(Some(Duration::from_secs(20)));
+        session.set_expect_timeout(Some(Duration::from_secs(90)));
         Self { session, state }
     }
 
