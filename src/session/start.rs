@@ -116,7 +116,7 @@ impl Blueprint {
             self.targets.iter().for_each(|t| t.sink.abort());
         }
         if self.durable.is_some() {
-            let pending = from.as_ref().map(|c| c.sinks());
+            let pending = restored.as_ref().map(|c| c.sinks());
             for Target { id, sink, .. } in &self.targets {
                 sink.recover(pending.and_then(|p| p.get(id)).map_or(&[], Vec::as_slice))?;
             }
@@ -287,7 +287,7 @@ impl Blueprint {
                     n => e.context(format!("after {n} restarts")),
                 });
             };
-            log::warn!("job {} ({}) failed: {e}; it starts again in {pause:.1?}", self.job.id, self.job.name);
+            log::warn!("job {} ({}) failed and starts again in {pause:.1?}: {e}", self.job.id, self.job.name);
             if self.wait(pause) {
                 return JobState::Cancelled;
             }
