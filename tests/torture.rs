@@ -122,6 +122,12 @@ const PIPELINES: &[Pipeline] = &[
 ];
 
 impl Pipeline {
+    /// Whether its state can be given to another number of tasks. A lookup join on a changing input cannot: its rows
+    /// have lost the key that they are dealt by.
+    fn moves(&self) -> bool {
+        self.name != "changes"
+    }
+
     fn script(&self) -> String {
         format!(
             "{TABLES}CREATE TABLE enriched ({}) WITH ('connector' = 'filesystem', 'path' = '${{OUT}}', 'format' = '{}');\n\
@@ -303,7 +309,7 @@ fn torture(
     let script = "pipeline.sql";
     fs::write(place.path(script), pipeline.script()).unwrap();
     let expected = truth(place, script, pipeline.format);
-    let rescales = random.random_bool(0.5);
+    let rescales = random.random_bool(0.5) && pipeline.moves();
     let longest = [150, 400, 900][random.random_range(0..3)];
     let (mut own, mut returns, mut tasks) = (0, 0, random.random_range(1..4));
     loop {
@@ -502,7 +508,7 @@ fn a_signal_stops_behind_a_checkpoint_and_the_next_run_goes_on_with_other_tasks(
         let expected = truth(place, "p.sql", pipeline.format);
         let (mut stops, mut finished) = (0, false);
         // Checkpoints are so far apart that the last one is the signal's.
-        for tasks in [1, 3, 2, 1] {
+        for tasks in if pipeline.moves() { [1, 3, 2, 1] } else { [3; 4] } {
             let mut child = place.command("p.sql", "out", tasks, "1 h").spawn().unwrap();
             let moment = Duration::from_millis(random.random_range(200..800));
             let status = wait(&mut child, moment).unwrap_or_else(|| {
