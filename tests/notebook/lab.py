@@ -87,7 +87,8 @@ def check(place, url):
 
         outputs = until("the saved notebook", saved)
         assert "stopped after" in outputs[3][-1]["text/html"], outputs[3]
-        assert len(outputs[1][0]["application/vnd.vegalite.v5+json"]["data"]["values"]) == 200
+        drawn = len(outputs[1][0]["application/vnd.vegalite.v5+json"]["data"]["values"])
+        assert 0 < drawn <= 200, drawn
         page.get_by_role("menuitem", name="Kernel", exact=True).click()
         page.get_by_text("Restart Kernel…", exact=True).click()
         page.get_by_role("button", name="Confirm Kernel Restart").click()
