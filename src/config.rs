@@ -168,7 +168,7 @@ pub const SETTINGS: &[OptionDef] = &[
         "execution.state-recovery.path",
         Text,
         "",
-        "savepoint that the jobs that follow start from",
+        "savepoint that the jobs that follow start from; given without an interval, they make a checkpoint when they are stopped",
     ),
     OptionDef::new(
         "execution.state-recovery.ignore-unclaimed-state",

@@ -68,3 +68,18 @@ fn a_stopped_job_goes_on_from_its_savepoint() {
 fn behind_a_drained_one_the_sources_go_on() {
     goes_on(" WITH DRAIN");
 }
+
+#[test]
+fn a_savepoint_that_is_not_there_is_an_error_whatever_else_is_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("plain.sql");
+    let sql = "CREATE TABLE numbers (n INT) WITH ('connector' = 'datagen', 'number-of-rows' = '1');
+        CREATE TABLE gone (n INT) WITH ('connector' = 'blackhole');
+        INSERT INTO gone SELECT n FROM numbers;";
+    fs::write(&script, sql).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_affluent"));
+    command.env("XDG_STATE_HOME", folder.path()).arg("run").arg(&script);
+    let output = command.args(["--from-savepoint", "/there/is/none"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("'/there/is/none' cannot be used"), "{said}");
+}

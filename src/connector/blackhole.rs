@@ -27,20 +27,21 @@ impl Connector for Blackhole {
     }
 
     fn sink(&self, _table: &Arc<Table>, _zone: &str) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(Nothing))
+        // As in Flink, nobody has to make `-U` for it.
+        Ok(Arc::new(Nothing(SinkChangelog::Upsert)))
     }
 }
 
-struct Nothing;
+/// Takes these kinds of change, and drops them.
+pub(crate) struct Nothing(pub(crate) SinkChangelog);
 
 impl Sink for Nothing {
-    /// As in Flink, nobody has to make `-U` for it.
     fn changelog(&self) -> SinkChangelog {
-        SinkChangelog::Upsert
+        self.0
     }
 
     fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(Nothing))
+        Ok(Box::new(Nothing(self.0)))
     }
 }
 

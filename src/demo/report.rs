@@ -1,5 +1,6 @@
 //! What the demonstration shows: a comparison of the strategies, and rows as a small table. Pure text.
 
+use crate::session::figures::thousands;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -123,19 +124,6 @@ pub fn grid(header: &[String], rows: &[Vec<String>]) -> String {
         }
         out.push_str(line.trim_end());
         out.push('\n');
-    }
-    out
-}
-
-/// `12,345`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
     }
     out
 }

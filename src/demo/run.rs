@@ -13,11 +13,12 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::events::{EventOptions, write_temperatures};
-use super::report::{Figures, comparison, grid, thousands};
+use super::report::{Figures, comparison, grid};
 use super::sensor_api::{SensorApi, SensorApiOptions};
 use crate::catalog::options::parse_duration;
 use crate::error::{Error, Result};
 use crate::flow::JobState;
+use crate::session::figures::thousands;
 use crate::session::{Next, Response, Session};
 
 const STRATEGIES: [&str; 3] = ["SYNC", "ASYNC", "CACHED"];

@@ -178,6 +178,11 @@ impl CheckpointMetrics {
         self.completed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// There is none any more.
+    pub(crate) fn forget(&self) {
+        self.last.lock().take();
+    }
+
     /// The newest one that is durable.
     pub fn last(&self) -> Option<LastCheckpoint> {
         *self.last.lock()

@@ -28,6 +28,7 @@
 //! waits for nobody; and while one is on its way the task reads up to it even if an operator has no room.
 //! A task that has ended reports what is left of it, once, and is not asked again.
 
+mod barrier;
 #[cfg(test)]
 mod tests;
 
@@ -46,8 +47,8 @@ use super::operator::{Operator, OperatorContext, Output, Split};
 use crate::clock::Clock;
 use crate::connector::{Positions, Read, Reader, ReaderContext, Writer};
 use crate::error::{Error, Result};
+use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, TaskCut};
-use crate::state::{Memory, Snapshot};
 
 /// The mailbox token of the tail. Operators have their index, heads theirs behind [`HEADS`].
 const TAIL: usize = usize::MAX;
@@ -479,90 +480,6 @@ impl Task {
         Ok(Stepped::Parked(deadline))
     }
 
-    /// Tells how much state the operators have.
-    fn weigh(&mut self) {
-        for step in &self.steps {
-            let bytes = step.operator.state_bytes() as u64;
-            if bytes > 0 || step.metrics.state_bytes().is_some() {
-                step.metrics.note_state(self.task, bytes);
-            }
-        }
-        self.weighed = Some(Instant::now());
-    }
-
-    /// Tells what is left of a task that has nothing to do any more.
-    fn finish(&mut self) -> Result<Stepped> {
-        self.report_late();
-        self.weigh();
-        for index in 0..self.heads.len() {
-            self.leave(index)?;
-        }
-        self.report(None, true, Duration::ZERO)?;
-        Ok(Stepped::Ended)
-    }
-
-    /// Nothing is read from a head any more.
-    fn leave(&mut self, index: usize) -> Result<()> {
-        let head = &mut self.heads[index];
-        let input = std::mem::replace(&mut head.input, Input::Done);
-        if let (Input::Reader { id, mut reader, .. }, true) = (input, self.reporter.is_some())
-            && let Some(positions) = reader.cut(u64::MAX)?
-        {
-            // Told with the next report, whichever that is.
-            self.left.push((id, positions));
-        }
-        Ok(())
-    }
-
-    /// A checkpoint begins. Where there are readers it begins here; exchanges bring it themselves, unless all who
-    /// send have ended.
-    fn announce(&mut self, barrier: Barrier) -> Result<()> {
-        if barrier.epoch <= self.passed {
-            return Ok(());
-        }
-        self.announced = Some(barrier);
-        for head in &mut self.heads {
-            if matches!(head.input, Input::Reader { .. }) {
-                head.cutting = Some(barrier);
-            }
-        }
-        self.line_up()
-    }
-
-    /// Cuts the readers for which a barrier has come.
-    fn cut_readers(&mut self) -> Result<()> {
-        let mut cut_one = false;
-        for head in &mut self.heads {
-            let Some(barrier) = head.cutting else { continue };
-            let Input::Reader { reader, .. } = &mut head.input else {
-                head.cutting = None;
-                continue;
-            };
-            if let Some(positions) = reader.cut(barrier.epoch)? {
-                head.cutting = None;
-                head.barrier = Some(barrier);
-                head.positions = positions;
-                cut_one = true;
-            }
-        }
-        if cut_one { self.line_up() } else { Ok(()) }
-    }
-
-    /// Ends the readers where they are.
-    fn drain(&mut self) -> Result<()> {
-        for index in 0..self.heads.len() {
-            if matches!(self.heads[index].input, Input::Reader { .. }) {
-                self.head_ended(index)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A checkpoint is on its way to this task.
-    fn is_expecting_barrier(&self) -> bool {
-        self.announced.is_some_and(|b| b.epoch > self.passed)
-    }
-
     /// What leads to the tail takes rows.
     fn has_room(&self, path: &[usize]) -> bool {
         path.iter().all(|&o| self.steps[o].ended || self.steps[o].operator.room() > 0)
@@ -834,58 +751,6 @@ impl Task {
             }
             if all.idle { operator.status(Status::Idle, out) } else { Ok(()) }
         })
-    }
-
-    /// Passes a barrier on when all heads that have not ended have it.
-    fn line_up(&mut self) -> Result<()> {
-        let live = self.heads.iter().filter(|h| !h.is_done()).count();
-        let barrier = self.heads.iter().find_map(|h| h.barrier);
-        let barrier = barrier.or(self.announced.filter(|b| live == 0 && b.epoch > self.passed));
-        let Some(barrier) = barrier else { return Ok(()) };
-        let first = *self.lining_up.get_or_insert_with(Instant::now);
-        if self.heads.iter().any(|h| !h.is_done() && h.barrier.is_none()) {
-            return Ok(());
-        }
-        self.heads.iter_mut().for_each(|h| h.barrier = None);
-        self.lining_up = None;
-        self.passed = barrier.epoch;
-        self.stopped = barrier.last;
-        self.tail_signal(Message::Barrier(barrier))?;
-        for head in &mut self.heads {
-            if let Input::Reader { id, .. } = &head.input {
-                self.left.push((id.clone(), std::mem::take(&mut head.positions)));
-            }
-        }
-        self.report(Some(barrier.epoch), barrier.last, first.elapsed())
-    }
-
-    /// Reports the state that everything so far has left.
-    fn report(&mut self, epoch: Option<u64>, last: bool, aligned: Duration) -> Result<()> {
-        self.weigh();
-        let Some(Reporter { index, reports }) = &self.reporter else { return Ok(()) };
-        let started = Instant::now();
-        let mut operators = Vec::with_capacity(self.steps.len());
-        for step in &mut self.steps {
-            let mut snapshot = Snapshot::new(self.full);
-            step.operator.snapshot(&mut snapshot)?;
-            if !snapshot.is_empty() {
-                operators.push((step.id.clone(), snapshot));
-            }
-        }
-        self.full = false;
-        let pending = match &mut self.tail {
-            TailState::Writer(writer, id) => {
-                Some((id.clone(), writer.pre_commit(epoch.unwrap_or(u64::MAX), last)?))
-            }
-            TailState::Sender(_) => None,
-        };
-        let cut = TaskCut { task: self.task, tasks: self.tasks, finished: epoch.is_none(), operators };
-        let positions = std::mem::take(&mut self.left);
-        let took = started.elapsed();
-        let report = Report { index: *index, epoch, cut, positions, pending, aligned, took };
-        // Nobody listens any more: the job is at its end.
-        let _ = reports.send(report);
-        Ok(())
     }
 
     fn write(&mut self, chunk: Chunk) -> Result<()> {

@@ -10,35 +10,12 @@ use std::time::Duration;
 use super::figures::{Step, duration_text, steps, thousands};
 use super::start::Output;
 use super::{Response, Session};
-use crate::connector::{Sink, SinkChangelog, Writer};
+use crate::connector::SinkChangelog;
+use crate::connector::blackhole::Nothing;
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Job, JobState};
+use crate::flow::{Job, JobState};
 use crate::lookup::LookupMetrics;
 use crate::sql::StatementKind;
-
-/// Takes rows as SELECT does, and drops them.
-struct Dropped;
-
-impl Sink for Dropped {
-    fn changelog(&self) -> SinkChangelog {
-        SinkChangelog::All
-    }
-    fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(Dropped))
-    }
-}
-
-impl Writer for Dropped {
-    fn write(&mut self, _chunk: &Chunk) -> Result<()> {
-        Ok(())
-    }
-    fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
 
 impl Session {
     pub(super) fn analyze(&self, statement: &StatementKind) -> Result<Response> {
@@ -48,7 +25,12 @@ impl Session {
                 let node = planner.lower(&planner.shared_query(query)?)?;
                 (
                     "explain-analyze".to_string(),
-                    vec![Output { node, sink: Arc::new(Dropped), id: "Sink".to_string(), before: true }],
+                    vec![Output {
+                        node,
+                        sink: Arc::new(Nothing(SinkChangelog::All)),
+                        id: "Sink".to_string(),
+                        before: true,
+                    }],
                 )
             }
             StatementKind::Insert(insert) => self.insert_outputs(&planner, std::slice::from_ref(insert))?,

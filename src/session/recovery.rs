@@ -59,10 +59,11 @@ impl Durability {
         let interval = parse_duration(config.get("execution.checkpointing.interval"))?;
         let interval = Some(interval).filter(|i| !i.is_zero());
         let directory = config.get("execution.checkpointing.dir");
-        if interval.is_none() && directory.is_empty() {
+        let savepoint_path = config.get("execution.state-recovery.path");
+        if interval.is_none() && directory.is_empty() && savepoint_path.is_empty() {
             return Ok(None);
         }
-        let savepoint = match config.get("execution.state-recovery.path") {
+        let savepoint = match savepoint_path {
             "" => None,
             path => Some((path.to_string(), store::open(path, runtime)?)),
         };

@@ -251,7 +251,11 @@ impl Blueprint {
     /// The user has stopped the job.
     fn cancelled(&self) -> Result<()> {
         if let Some(durable) = &self.durable {
-            return if durable.durability.keep { Ok(()) } else { durable.checkpoints.lock().clear() };
+            if durable.durability.keep {
+                return Ok(());
+            }
+            self.job.checkpoints.forget();
+            return durable.checkpoints.lock().clear();
         }
         // An endless stream is ended like this: what was written stays.
         let (kept, left): (Vec<_>, Vec<_>) = self.targets.iter().partition(|t| t.unbounded);
