@@ -38,6 +38,7 @@ mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod writer;
 
 use std::sync::Arc;

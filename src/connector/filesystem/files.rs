@@ -1,12 +1,17 @@
 //! Which files a path stands for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::walk::{Found, Walk};
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
+
+/// A folder whose entries change is listed again so often.
+const QUIET_TRIES: usize = 10;
 
 /// What stands for NULL in the name of a partition's directory.
 pub(super) const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";
@@ -31,6 +36,17 @@ pub(super) struct FileInfo {
     pub(super) identity: u64,
 }
 
+impl FileInfo {
+    /// What a file is followed by, whatever its name is.
+    pub(super) fn key(&self) -> u64 {
+        use std::hash::BuildHasher;
+        match self.identity {
+            0 => foldhash::quality::FixedState::default().hash_one(&self.path).max(1),
+            identity => identity,
+        }
+    }
+}
+
 /// What `path` says.
 #[derive(Debug, Clone)]
 enum Place {
@@ -45,7 +61,7 @@ enum Place {
 pub(super) struct Location {
     text: String,
     place: Place,
-    regex: Option<regex::Regex>,
+    pub(super) regex: Option<regex::Regex>,
     partitioned_by: Vec<String>,
     partition_default: String,
 }
@@ -113,19 +129,61 @@ impl Location {
         &self.text
     }
 
+    /// Whether directories hold values of columns.
+    pub(super) fn is_partitioned(&self) -> bool {
+        !self.partitioned_by.is_empty()
+    }
+
     /// Whether it is one file.
     pub(super) fn is_single_file(&self) -> bool {
         matches!(&self.place, Place::Path(path) if path.is_file())
     }
 
+    /// Whether the path is of one file, which may be gone.
+    pub(super) fn is_single_file_path(&self) -> bool {
+        matches!(&self.place, Place::Path(path) if !path.is_dir())
+    }
+
     /// The files there are now, in order of their paths. With `may_be_none`, a pattern may match nothing.
     pub(super) fn list(&self, may_be_none: bool) -> Result<Vec<FileInfo>> {
-        let mut walk = Walk { location: self, found: Vec::new(), seen: HashSet::new() };
+        // A file that is renamed while its folder is read may be left out.
+        for _ in 0..QUIET_TRIES {
+            let found = self.look(may_be_none)?;
+            if !found.unrest {
+                return Ok(found.files);
+            }
+        }
+        log::warn!(
+            "'{}' changes while it is listed: files that are renamed in the meantime may be left out",
+            self.text
+        );
+        Ok(self.look(may_be_none)?.files)
+    }
+
+    /// The files there are now: what is followed may be away for a moment.
+    pub(super) fn look_again(&self) -> Result<Vec<FileInfo>> {
+        match self.look(true) {
+            Ok(found) => Ok(found.files),
+            Err(_) if !self.root().exists() => Ok(Vec::new()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn root(&self) -> &Path {
+        match &self.place {
+            Place::Path(path) => path,
+            Place::Glob { base, .. } if base.as_os_str().is_empty() => Path::new("."),
+            Place::Glob { base, .. } => base,
+        }
+    }
+
+    fn look(&self, may_be_none: bool) -> Result<Found> {
+        let mut walk = Walk::new(self);
         match &self.place {
             Place::Path(path) => {
                 let metadata = fs::metadata(path).map_err(|e| self.missing(path, &e))?;
                 if metadata.is_dir() {
-                    walk.directory(path, path)?;
+                    walk.directory(path, path, &metadata)?;
                 } else if metadata.is_file() {
                     walk.file(path, Path::new(""), &metadata)?;
                 } else {
@@ -134,31 +192,56 @@ impl Location {
                 }
             }
             Place::Glob { pattern, base } => {
-                let root = if base.as_os_str().is_empty() { Path::new(".") } else { base.as_path() };
+                let root = self.root();
                 fs::metadata(root).map_err(|e| self.missing(root, &e))?;
                 let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
                 let paths = glob::glob_with(pattern, options)
                     .map_err(|e| Error::option(format!("'{pattern}' is not a pattern: {e}")))?;
                 let mut matched = false;
                 for path in paths {
-                    let path = path.map_err(|e| unreadable(e.path(), e.error()))?;
+                    let path = match path {
+                        Ok(path) => path,
+                        Err(e) if e.error().kind() == ErrorKind::NotFound => {
+                            walk.unrest = true;
+                            continue;
+                        }
+                        Err(e) => return Err(unreadable(e.path(), e.error())),
+                    };
                     matched = true;
-                    let metadata = fs::metadata(&path).map_err(|e| unreadable(&path, &e))?;
-                    if metadata.is_dir() {
-                        walk.directory(&path, base)?;
-                    } else if metadata.is_file() && !hidden(&path) {
-                        walk.file(&path, base, &metadata)?;
-                    }
+                    walk.entry(path, base)?;
                 }
                 if !matched && !may_be_none {
                     return Err(Error::io(format!("no file matches '{}'", self.text)));
                 }
             }
         }
-        let mut files = walk.found;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        files.dedup_by(|a, b| a.path == b.path);
-        Ok(files)
+        walk.finish()
+    }
+
+    /// Files that are looked for by their identity, in the folders where they were last: a followed file may get
+    /// a name that the path does not cover.
+    pub(super) fn relatives(&self, lost: &HashMap<u64, PathBuf>) -> Vec<FileInfo> {
+        let folder = |path: &PathBuf| path.parent().map(Path::to_path_buf);
+        let folders: HashSet<PathBuf> = lost.values().filter_map(folder).collect();
+        let mut found = Vec::new();
+        for folder in folders {
+            let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            for entry in entries.flatten() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                let known = metadata.is_file().then(|| identity(&metadata)).filter(|i| lost.contains_key(i));
+                let (Some(identity), Ok(compression)) = (known, compression(&entry.path())) else { continue };
+                found.push(FileInfo {
+                    compression,
+                    size: metadata.len(),
+                    modified_millis: metadata.modified().map_or(0, millis),
+                    partition: Vec::new(),
+                    identity,
+                    path: entry.path(),
+                });
+            }
+        }
+        found
     }
 
     fn missing(&self, path: &Path, e: &std::io::Error) -> Error {
@@ -174,7 +257,7 @@ impl Location {
     }
 
     /// Values of the partition columns in the directories between `root` and the file.
-    fn partition_of(&self, path: &Path, root: &Path) -> Result<Vec<Option<String>>> {
+    pub(super) fn partition_of(&self, path: &Path, root: &Path) -> Result<Vec<Option<String>>> {
         if self.partitioned_by.is_empty() {
             return Ok(Vec::new());
         }
@@ -236,55 +319,8 @@ pub(super) fn data_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Hidden files and those that start with `_` are not data: in-progress files, `_SUCCESS`.
-fn hidden(path: &Path) -> bool {
+pub(super) fn hidden(path: &Path) -> bool {
     path.file_name().is_none_or(|n| matches!(n.as_encoded_bytes().first(), Some(b'.' | b'_')))
-}
-
-struct Walk<'a> {
-    location: &'a Location,
-    found: Vec<FileInfo>,
-    /// Directories that were reached through a link, so that a circle of links ends.
-    seen: HashSet<PathBuf>,
-}
-
-impl Walk<'_> {
-    fn directory(&mut self, directory: &Path, root: &Path) -> Result<()> {
-        for entry in fs::read_dir(directory).map_err(|e| unreadable(directory, &e))? {
-            let entry = entry.map_err(|e| unreadable(directory, &e))?;
-            let path = entry.path();
-            if hidden(&path) {
-                continue;
-            }
-            // What vanishes between listing and looking is not there.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
-            if metadata.is_dir() {
-                let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
-                let real = if is_link { fs::canonicalize(&path).ok() } else { None };
-                if real.is_none_or(|real| self.seen.insert(real)) {
-                    self.directory(&path, root)?;
-                }
-            } else if metadata.is_file() {
-                self.file(&path, root, &metadata)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, path: &Path, root: &Path, metadata: &fs::Metadata) -> Result<()> {
-        let name = path.to_string_lossy();
-        if self.location.regex.as_ref().is_some_and(|r| !r.is_match(&name)) {
-            return Ok(());
-        }
-        self.found.push(FileInfo {
-            compression: compression(path)?,
-            size: metadata.len(),
-            modified_millis: metadata.modified().map_or(0, millis),
-            partition: self.location.partition_of(path, root)?,
-            identity: identity(metadata),
-            path: path.to_path_buf(),
-        });
-        Ok(())
-    }
 }
 
 pub(super) fn compression(path: &Path) -> Result<Compression> {
@@ -299,20 +335,20 @@ pub(super) fn compression(path: &Path) -> Result<Compression> {
     }
 }
 
-fn millis(time: SystemTime) -> i64 {
+pub(super) fn millis(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(d) => i64::try_from(d.as_millis()).unwrap_or(i64::MAX),
         Err(e) => i64::try_from(e.duration().as_millis()).map_or(i64::MIN, |m| -m),
     }
 }
 
-/// Inode and time of birth: an inode alone is soon given to another file. 0 where that is not known.
+/// Inode, and where it is known the time of birth: an inode alone is soon given to another file, which is then
+/// told by what it holds. 0 where files have no identity.
 #[cfg(unix)]
 pub(super) fn identity(metadata: &fs::Metadata) -> u64 {
     use std::hash::BuildHasher;
     use std::os::unix::fs::MetadataExt;
-    let Ok(born) = metadata.created() else { return 0 };
-    let inode = (metadata.dev(), metadata.ino(), born);
+    let inode = (metadata.dev(), metadata.ino(), metadata.created().ok());
     foldhash::quality::FixedState::default().hash_one(inode).max(1)
 }
 

@@ -1,12 +1,17 @@
 //! Files that are followed as they grow, as `tail -F` does: what is appended is read, a line counts when its
 //! newline has come, a file that was replaced or cut short is read from its start, and one that was renamed
 //! is not read again. Packed files are read once, when they have stopped growing.
+//!
+//! A file is known by its identity, not by its name. A listing may miss one that is renamed at that moment, so it
+//! is forgotten only when several looks in a row did not find it, also not under another name in the directory
+//! where it was last. Whether it still holds what was read of it is tested whenever reading goes on: it may have
+//! been cut short and have grown beyond the old place since (`copytruncate`).
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::files::{Compression, FileInfo};
+use super::files::{Compression, FileInfo, Location};
 use super::input::Split;
 use super::layout::{Kept, Place, Reached, SplitReader};
 use super::position::{Position, find, followed_name, text};
@@ -20,6 +25,12 @@ struct Followed {
     place: Place,
     /// How much of the file was looked at: up to `place`, and the line that had no end yet.
     seen: u64,
+    /// The checksum of what was read, up to `place.read`.
+    checksum: Option<u32>,
+    /// When the file had been modified last by the time it was read.
+    read_at: i64,
+    /// So many looks in a row have not found it.
+    missing: u8,
     /// The decoder that holds an unfinished record, for formats whose records are not lines.
     kept: Option<Kept>,
     /// In the queue, or being read.
@@ -35,16 +46,39 @@ struct Followed {
 /// All files that are followed.
 #[derive(Default)]
 pub(super) struct Following {
-    files: HashMap<PathBuf, Followed>,
+    files: HashMap<u64, Followed>,
     /// Names of positions of files that are gone, to be told, by the barrier behind which they went.
     gone: BTreeSet<String>,
 }
+
+/// So many looks must miss a file until it is forgotten.
+const GONE_AFTER: u8 = 3;
 
 const START: Place = Place { offset: 0, aligned: true, rows: 0, read: 0 };
 
 impl Followed {
     fn new(file: Arc<FileInfo>) -> Self {
-        Self { file, place: START, seen: 0, kept: None, busy: false, in_hand: false, changed: None, epoch: 0 }
+        Self {
+            read_at: file.modified_millis,
+            file,
+            place: START,
+            seen: 0,
+            checksum: None,
+            missing: 0,
+            kept: None,
+            busy: false,
+            in_hand: false,
+            changed: None,
+            epoch: 0,
+        }
+    }
+
+    /// It holds something else than what was read: everything is new.
+    fn begin_again(&mut self) {
+        self.given_up("was cut short or written anew");
+        (self.place, self.seen, self.kept, self.checksum) = (START, 0, None, None);
+        // The checksum of nothing is 0.
+        self.changed = Some(Reached { start: 0, end: None, place: START, done: false, checksum: Some(0) });
     }
 
     /// Says so when the end of a file is lost.
@@ -77,62 +111,73 @@ impl Following {
             queue.push_back(followed.split());
         }
         self.gone.remove(&followed_name(&file));
-        self.files.insert(file.path.clone(), followed);
+        self.files.insert(file.key(), followed);
     }
 
     /// Compares what is followed with the files there are now.
-    pub(super) fn compare(&mut self, files: Vec<FileInfo>, queue: &mut VecDeque<Split>) {
-        let listed: HashMap<_, _> = files.iter().map(|f| (f.path.clone(), f.identity)).collect();
-        // Files that are not where they were: renamed (logs are rotated), replaced or removed.
-        let mut displaced: HashMap<u64, Followed> = HashMap::new();
-        let moved = |path: &PathBuf, f: &mut Followed| !f.busy && listed.get(path) != Some(&f.file.identity);
-        for (_, followed) in self.files.extract_if(moved) {
-            match followed.file.identity {
-                0 => {
-                    followed.given_up("was removed");
-                    self.gone.insert(followed_name(&followed.file));
-                }
-                identity => drop(displaced.insert(identity, followed)),
-            }
-        }
-        let busy: HashSet<_> = self.files.values().filter(|f| f.busy).map(|f| f.file.identity).collect();
+    pub(super) fn compare(&mut self, files: Vec<FileInfo>, location: &Location, queue: &mut VecDeque<Split>) {
+        self.files.values_mut().for_each(|f| f.missing = f.missing.saturating_add(1));
+        let mut renamed = false;
         for file in files {
-            let file = Arc::new(file);
-            let Some(followed) = self.files.get_mut(&file.path) else {
-                let known = displaced.remove(&file.identity).filter(|k| file.size >= k.seen);
-                match known {
-                    Some(known) => drop(self.files.insert(file.path.clone(), known)),
-                    // It is being read under its old name: next time.
-                    None if file.identity != 0 && busy.contains(&file.identity) => continue,
-                    None => {
-                        self.add(file, queue);
-                        continue;
-                    }
+            renamed |= self.meet(file, queue);
+        }
+        let lost = self.files.iter().filter(|(_, f)| f.missing > 0 && f.file.identity != 0);
+        let lost: HashMap<_, _> = lost.map(|(key, f)| (*key, f.file.path.clone())).collect();
+        if !lost.is_empty() {
+            for mut file in location.relatives(&lost) {
+                if let Some(known) = self.files.get(&file.key()) {
+                    file.partition = known.file.partition.clone();
+                    renamed |= self.meet(file, queue);
                 }
-                self.refresh(&file, queue);
-                continue;
-            };
-            if !followed.busy && file.size < followed.seen {
-                followed.given_up("was cut short");
-                (followed.place, followed.seen, followed.kept) = (START, 0, None);
             }
-            self.refresh(&file, queue);
         }
-        for followed in displaced.values() {
-            followed.given_up("was removed or replaced");
+        if renamed {
+            for split in queue.iter_mut() {
+                if let Some(followed) = self.files.get(&split.file.key()) {
+                    split.file = followed.file.clone();
+                }
+            }
+        }
+        let gone = |_: &u64, f: &mut Followed| f.missing >= GONE_AFTER && !f.in_hand;
+        for (_, followed) in self.files.extract_if(gone) {
+            followed.given_up("was removed");
             self.gone.insert(followed_name(&followed.file));
+            if followed.busy {
+                queue.retain(|split| split.file.key() != followed.file.key());
+            }
         }
+    }
+
+    /// A file was found; says whether it has another name now.
+    fn meet(&mut self, file: FileInfo, queue: &mut VecDeque<Split>) -> bool {
+        let file = Arc::new(file);
+        let Some(followed) = self.files.get_mut(&file.key()) else {
+            self.add(file, queue);
+            return false;
+        };
+        if followed.missing == 0 {
+            // It has several names.
+            return false;
+        }
+        followed.missing = 0;
+        let renamed = followed.file.path != file.path;
+        if !followed.busy && file.size < followed.seen && file.compression == Compression::None {
+            followed.begin_again();
+        }
+        self.refresh(&file, queue);
+        renamed
     }
 
     /// Puts what a file has grown by into the queue.
     fn refresh(&mut self, file: &Arc<FileInfo>, queue: &mut VecDeque<Split>) {
-        let Some(followed) = self.files.get_mut(&file.path).filter(|f| !f.busy) else { return };
+        let Some(followed) = self.files.get_mut(&file.key()) else { return };
         let before = std::mem::replace(&mut followed.file, file.clone());
         let ready = match file.compression {
-            Compression::None => file.size > followed.seen,
+            // One that was written anew may have the same size.
+            Compression::None => file.size > followed.seen || file.modified_millis != followed.read_at,
             Compression::Gzip => followed.seen == 0 && file.size > 0 && file.size == before.size,
         };
-        if ready {
+        if ready && !followed.busy {
             followed.busy = true;
             queue.push_back(followed.split());
         }
@@ -142,9 +187,16 @@ impl Following {
     pub(super) fn restore(
         &mut self,
         positions: Vec<Position>,
-        files: Vec<FileInfo>,
+        mut files: Vec<FileInfo>,
+        location: &Location,
         queue: &mut VecDeque<Split>,
     ) -> Result<()> {
+        let listed: HashSet<u64> = files.iter().map(FileInfo::key).collect();
+        let lost = positions.iter().filter(|p| p.identity() != 0 && !listed.contains(&p.identity()));
+        let lost = lost.map(|p| (p.identity(), PathBuf::from(&p.path))).collect();
+        if !location.is_partitioned() {
+            files.extend(location.relatives(&lost));
+        }
         let (mut found, gone) = find(positions, &files);
         for position in gone {
             self.gone.insert(followed_name(&position.file()?));
@@ -152,12 +204,15 @@ impl Following {
         for file in files {
             let file = Arc::new(file);
             let Some(position) = found.remove(&text(&file.path)) else {
-                self.add(file, queue);
+                // What is only looked for does not begin anew.
+                if listed.contains(&file.key()) && !self.files.contains_key(&file.key()) {
+                    self.add(file, queue);
+                }
                 continue;
             };
             let mut followed = Followed::new(file.clone());
             let reached = position.reached();
-            followed.place = reached.place;
+            (followed.place, followed.checksum) = (reached.place, reached.checksum);
             // Whether there is more is found out by looking from there.
             followed.seen = match file.compression {
                 Compression::Gzip if position.done => file.size,
@@ -170,7 +225,7 @@ impl Following {
                 followed.changed = Some(reached);
             }
             self.gone.remove(&followed_name(&file));
-            self.files.insert(file.path.clone(), followed);
+            self.files.insert(file.key(), followed);
             self.refresh(&file, queue);
         }
         Ok(())
@@ -178,29 +233,45 @@ impl Following {
 
     /// Whether a file may be read by one who has passed this barrier.
     pub(super) fn is_free(&self, file: &FileInfo, passed: u64) -> bool {
-        self.files.get(&file.path).is_none_or(|f| f.epoch <= passed)
+        self.files.get(&file.key()).is_none_or(|f| f.epoch <= passed)
     }
 
-    /// A file of the queue is being read.
-    pub(super) fn take(&mut self, file: &FileInfo) -> Option<Kept> {
-        let followed = self.files.get_mut(&file.path)?;
+    /// A file of the queue is being read: what was kept of it, and the checksum of what was read.
+    pub(super) fn take(&mut self, file: &FileInfo) -> (Option<Kept>, Option<(u64, u32)>) {
+        let Some(followed) = self.files.get_mut(&file.key()) else { return (None, None) };
         followed.in_hand = true;
-        followed.kept.take()
+        (followed.kept.take(), followed.checksum.map(|sum| (followed.place.read, sum)))
     }
 
     /// A file is not where it was listed: renamed or removed, which the next look tells.
     pub(super) fn miss(&mut self, file: &FileInfo) {
-        if let Some(followed) = self.files.get_mut(&file.path) {
+        if let Some(followed) = self.files.get_mut(&file.key()) {
             (followed.busy, followed.in_hand) = (false, false);
             (followed.seen, followed.kept) = (followed.place.offset, None);
         }
     }
 
+    /// A file does not hold what was read of it.
+    pub(super) fn written_anew(&mut self, file: &FileInfo, queue: &mut VecDeque<Split>) {
+        if let Some(followed) = self.files.get_mut(&file.key()) {
+            followed.begin_again();
+            (followed.busy, followed.in_hand) = (true, false);
+            queue.push_back(followed.split());
+        }
+    }
+
     /// A file waits for more, or for another reader; whoever read it has passed this barrier.
-    pub(super) fn done(&mut self, reader: SplitReader, reached: Reached, passed: u64) {
+    pub(super) fn done(
+        &mut self,
+        reader: SplitReader,
+        reached: Reached,
+        passed: u64,
+        queue: &mut VecDeque<Split>,
+    ) {
         let file = reader.split().file.clone();
+        let torn = reader.torn();
         let (place, seen, kept) = reader.park();
-        let Some(followed) = self.files.get_mut(&file.path) else { return };
+        let Some(followed) = self.files.get_mut(&file.key()) else { return };
         (followed.busy, followed.in_hand) = (false, false);
         followed.epoch = followed.epoch.max(passed);
         let seen = match file.compression {
@@ -209,7 +280,11 @@ impl Following {
             Compression::Gzip => 0,
         };
         (followed.place, followed.seen, followed.kept) = (place, seen, kept);
+        (followed.checksum, followed.read_at) = (reached.checksum, file.modified_millis);
         followed.changed = Some(reached);
+        if torn {
+            self.written_anew(&file, queue);
+        }
     }
 
     /// Positions of files that nobody has in hand, and that were not read behind this barrier. Before it

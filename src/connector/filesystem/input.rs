@@ -104,6 +104,46 @@ impl Read for Counted {
     }
 }
 
+/// What was read of a file that others may write anew while it is read: its first bytes and the last ones.
+#[derive(Default)]
+struct Mark {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Mark {
+    /// Of the bytes before an offset.
+    fn before(file: &mut File, offset: u64) -> std::io::Result<Self> {
+        let size = offset.min(MARKED) as usize;
+        let mut mark = Self { head: vec![0; size], tail: vec![0; size] };
+        file.seek(SeekFrom::Start(0))?;
+        file.read_exact(&mut mark.head)?;
+        file.seek(SeekFrom::Start(offset - size as u64))?;
+        file.read_exact(&mut mark.tail)?;
+        Ok(mark)
+    }
+
+    fn add(&mut self, block: &[u8]) {
+        let most = MARKED as usize;
+        let wanted = most - self.head.len().min(most);
+        self.head.extend_from_slice(&block[..block.len().min(wanted)]);
+        self.tail.extend_from_slice(&block[block.len().saturating_sub(most)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(most));
+    }
+
+    /// Whether the file holds it still, before an offset. Leaves the file at that offset.
+    fn holds(&self, file: &mut File, offset: u64) -> std::io::Result<bool> {
+        if offset == 0 {
+            return Ok(true);
+        }
+        match Self::before(file, offset) {
+            Ok(now) => Ok(now.head == self.head && now.tail == self.tail),
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
 /// The bytes of a split.
 pub(super) struct Input {
     bits: Bits,
@@ -118,6 +158,9 @@ pub(super) struct Input {
     seeking: bool,
     done: bool,
     packed: Arc<AtomicU64>,
+    /// Of a file that is followed.
+    mark: Option<Mark>,
+    torn: bool,
 }
 
 impl Input {
@@ -149,6 +192,8 @@ impl Input {
             seeking: !split.aligned,
             done: false,
             packed,
+            mark: None,
+            torn: false,
             split: split.clone(),
         };
         input.unpack_start()?;
@@ -175,14 +220,51 @@ impl Input {
         }
     }
 
+    /// Watches whether the file is written anew while it is read.
+    pub(super) fn watch(&mut self) -> Result<()> {
+        if let Bits::Plain(file) = &mut self.bits {
+            let mark = Mark::before(file, self.position);
+            self.torn = mark.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::UnexpectedEof);
+            self.done |= self.torn;
+            self.mark = match mark {
+                Err(_) if self.torn => Some(Mark::default()),
+                mark => Some(mark.map_err(|e| unreadable(&self.split.file.path, &e))?),
+            };
+        }
+        Ok(())
+    }
+
+    /// It was: what it holds does not continue what was read.
+    pub(super) fn torn(&self) -> bool {
+        self.torn
+    }
+
+    /// Looks whether the file still holds what was read before `offset`.
+    fn verify(&mut self, offset: u64) -> Result<()> {
+        if let (Bits::Plain(file), Some(mark)) = (&mut self.bits, &self.mark) {
+            let here = file.stream_position();
+            let held = here.and_then(|here| {
+                let held = mark.holds(file, offset)?;
+                file.seek(SeekFrom::Start(here))?;
+                Ok(held)
+            });
+            self.torn |= !held.map_err(|e| unreadable(&self.split.file.path, &e))?;
+        }
+        Ok(())
+    }
+
     /// The next block of the split's lines; `None` at its end.
     pub(super) fn block(&mut self) -> Result<Option<Bytes>> {
         while !self.done {
             let before = self.position;
             let mut block = self.read_block()?;
-            if block.is_empty() {
+            self.verify(before)?;
+            if block.is_empty() || self.torn {
                 self.done = true;
                 break;
+            }
+            if let Some(mark) = &mut self.mark {
+                mark.add(&block);
             }
             self.position += block.len() as u64;
             let mut offset = before;
@@ -242,6 +324,12 @@ impl Input {
 
     /// The checksum of the first so many bytes; of a packed file, of its start. `None`: they are gone.
     pub(super) fn checksum(&mut self, read: u64) -> Result<Option<u32>> {
+        let sum = self.checksum_now(read)?;
+        self.verify(self.position)?;
+        Ok(sum.filter(|_| !self.torn))
+    }
+
+    fn checksum_now(&mut self, read: u64) -> Result<Option<u32>> {
         let Bits::Plain(file) = &mut self.bits else { return Ok(Some(self.checksum)) };
         let sum = file.stream_position().and_then(|here| {
             let sum = checksum(file, read);

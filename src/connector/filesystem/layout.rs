@@ -267,6 +267,7 @@ impl SplitReader {
     pub(super) fn follow(layout: &Arc<Layout>, split: &Split, kept: Option<Kept>) -> Result<Self> {
         let mut reader = Self::open(layout, split)?;
         reader.follow = true;
+        reader.input.watch()?;
         if let Some(kept) = kept {
             reader.skipped_before = kept.decoder.skipped();
             reader.decoder = kept.decoder;
@@ -282,6 +283,20 @@ impl SplitReader {
     /// It reads the file that was listed, and not another one of its name.
     pub(super) fn is_listed(&self) -> bool {
         self.input.is_listed()
+    }
+
+    /// The file was written anew while it was read.
+    pub(super) fn torn(&self) -> bool {
+        self.input.torn()
+    }
+
+    /// The file still begins with what was read of it: so many bytes with this checksum.
+    pub(super) fn holds(&mut self, read: Option<(u64, u32)>) -> Result<bool> {
+        match read {
+            _ if self.torn() => Ok(false),
+            Some((read, sum)) if read > 0 => Ok(self.input.checksum(read)? == Some(sum)),
+            _ => Ok(true),
+        }
     }
 
     /// How far it is.

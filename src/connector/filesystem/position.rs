@@ -179,8 +179,12 @@ pub(super) fn remaining(
     cuts: impl Fn(&FileInfo) -> bool,
 ) -> Result<Vec<Split>> {
     let mut known: BTreeMap<String, Vec<Position>> = BTreeMap::new();
+    let by_identity: HashMap<u64, &Arc<FileInfo>> =
+        files.iter().filter(|f| f.identity != 0).map(|f| (f.identity, f)).collect();
     for position in positions {
-        known.entry(position.path.clone()).or_default().push(position);
+        // The file may have been renamed; without its identity, what has its name is it.
+        let path = by_identity.get(&position.identity()).map_or(position.path.clone(), |f| text(&f.path));
+        known.entry(path).or_default().push(position);
     }
     let mut splits = Vec::new();
     for file in files {
@@ -188,7 +192,9 @@ pub(super) fn remaining(
             splits.extend(whole(&file, split_size, &cuts));
             continue;
         };
-        ranges.sort_by_key(|r| r.start);
+        // A range that was read on under another name has two positions.
+        ranges.sort_by_key(|r| (r.start, std::cmp::Reverse((r.done, r.offset, r.rows))));
+        ranges.dedup_by_key(|r| r.start);
         // The one that saw most of the file speaks for all.
         let furthest = ranges.iter().max_by_key(|r| r.read);
         let same = furthest.is_none_or(|f| f.holds(&file));

@@ -13,8 +13,7 @@
 //! followed file goes from reader to reader. What a reader that has passed a barrier read of it belongs to the next
 //! checkpoint, so one that has not passed it leaves the file in the queue.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -31,6 +30,9 @@ use crate::flow::{self, Waker};
 
 /// Files are cut into pieces of this size.
 pub(super) const SPLIT_SIZE: u64 = 16 << 20;
+
+/// A file that was renamed is looked for so often before it counts as removed.
+const RENAMED_TRIES: usize = 5;
 
 #[derive(Default)]
 struct State {
@@ -185,7 +187,7 @@ impl Source for FilesystemSource {
         let files = location.list(monitor.is_some())?;
         let mut state = State::default();
         if monitor.is_some() {
-            state.following.restore(positions, files, &mut state.queue)?;
+            state.following.restore(positions, files, &location, &mut state.queue)?;
         } else {
             let files = files.into_iter().map(Arc::new).collect();
             let splits = position::remaining(files, positions, self.split_size, |f| cuts(&layout, f))?;
@@ -217,11 +219,11 @@ enum Taken {
 impl Scan {
     /// Looks for new and grown files.
     fn look(&self) {
-        let listed = self.location.list(true);
+        let listed = self.location.look_again();
         let mut state = self.state.lock();
         let State { queue, following, failure, wakers, .. } = &mut *state;
         match listed {
-            Ok(files) => following.compare(files, queue),
+            Ok(files) => following.compare(files, &self.location, queue),
             Err(e) => *failure = Some(e),
         }
         if failure.is_some() || !queue.is_empty() {
@@ -251,16 +253,26 @@ impl Scan {
             let Some(split) = queue.remove(at) else { return Ok(Taken::Nothing) };
             if self.monitor.is_none() {
                 drop(state);
-                return SplitReader::open(&self.layout, &split).map(|r| Taken::Split(Box::new(r)));
+                match self.open(split)? {
+                    Some(reader) => return Ok(Taken::Split(reader)),
+                    None => continue,
+                }
             }
-            let kept = following.take(&split.file);
+            let (kept, read) = following.take(&split.file);
             drop(state);
             let reader = match split.file.compression {
                 Compression::None => SplitReader::follow(&self.layout, &split, kept),
                 Compression::Gzip => SplitReader::open(&self.layout, &split),
             };
             match reader {
-                Ok(reader) if reader.is_listed() => return Ok(Taken::Split(Box::new(reader))),
+                Ok(mut reader) if reader.is_listed() => {
+                    if split.file.compression != Compression::None || reader.holds(read)? {
+                        return Ok(Taken::Split(Box::new(reader)));
+                    }
+                    let mut state = self.state.lock();
+                    let State { queue, following, .. } = &mut *state;
+                    following.written_anew(&split.file, queue);
+                }
                 Ok(_) => self.state.lock().following.miss(&split.file),
                 Err(e) if split.file.path.exists() => return Err(e),
                 Err(_) => self.state.lock().following.miss(&split.file),
@@ -268,18 +280,41 @@ impl Scan {
         }
     }
 
+    /// Opens a file that is read once, also when it was renamed since it was listed. One that was removed before
+    /// anything was read of it is not there: `None`.
+    fn open(&self, mut split: Split) -> Result<Option<Box<SplitReader>>> {
+        for _ in 0..RENAMED_TRIES {
+            match SplitReader::open(&self.layout, &split) {
+                Ok(reader) if reader.is_listed() => return Ok(Some(Box::new(reader))),
+                Err(e) if split.file.path.exists() => return Err(e),
+                _ => {}
+            }
+            let listed = self.location.look_again()?.into_iter();
+            let lost = HashMap::from([(split.file.identity, split.file.path.clone())]);
+            let found = listed.chain(self.location.relatives(&lost)).find(|f| f.key() == split.file.key());
+            let Some(found) = found else { break };
+            split.file = Arc::new(FileInfo {
+                partition: split.file.partition.clone(),
+                size: split.file.size,
+                ..found
+            });
+        }
+        let path = split.file.path.display();
+        if self.location.is_single_file_path() || split.start > 0 || split.end.is_some() || split.skip > 0 {
+            return Err(Error::io(format!(
+                "file {path} was removed or replaced before it was read to its end"
+            ))
+            .with_hint("start the job again: it reads the files that are there then"));
+        }
+        log::warn!("file {path} was removed before it was read");
+        Ok(None)
+    }
+
     /// Whether there is more to be begun than the rest of a file.
     fn has_others(&self, file: &Arc<FileInfo>) -> bool {
-        let other = |split: &Split| !Arc::ptr_eq(&split.file, file) && split.file.path != file.path;
+        let other = |split: &Split| !Arc::ptr_eq(&split.file, file) && split.file.key() != file.key();
         self.state.lock().queue.iter().any(other)
     }
-}
-
-/// Tells files apart.
-fn file_id(file: &FileInfo) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    file.path.hash(&mut hasher);
-    hasher.finish()
 }
 
 struct FilesystemReader {
@@ -310,7 +345,9 @@ impl FilesystemReader {
         self.told = None;
         let reached = reader.reached(ended)?;
         if self.scan.monitor.is_some() {
-            self.scan.state.lock().following.done(*reader, reached, self.passed);
+            let mut state = self.scan.state.lock();
+            let State { queue, following, .. } = &mut *state;
+            following.done(*reader, reached, self.passed, queue);
         } else {
             self.finished.push((reader.split().file.clone(), reached));
         }
@@ -345,8 +382,7 @@ impl Reader for FilesystemReader {
             if let Some(mut reader) = self.current.take() {
                 if let Some((batch, kinds)) = reader.next()? {
                     let file = &reader.split().file;
-                    self.split =
-                        flow::Split { id: file_id(file), others_pending: self.scan.has_others(file) };
+                    self.split = flow::Split { id: file.key(), others_pending: self.scan.has_others(file) };
                     self.current = Some(reader);
                     return Ok(Read::rows(batch, kinds));
                 }

@@ -1,0 +1,149 @@
+//! The files below a directory, while others rename, add and remove some.
+//!
+//! A listing is no snapshot: an entry may be gone when it is looked at, come twice because it was renamed
+//! between two looks at its directory, or not at all. So a file that is met under a second name counts once,
+//! and whoever needs all files of a moment asks again when the directory was not at rest.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::files::{FileInfo, Location, compression, hidden, identity, millis, unreadable};
+use crate::error::Result;
+
+/// What a walk has found.
+pub(super) struct Found {
+    /// In order of their paths.
+    pub(super) files: Vec<FileInfo>,
+    /// Entries came or went in the meantime.
+    pub(super) unrest: bool,
+}
+
+/// A walk through directories. Links are looked at last, so that a file has its own name when a link to it is in
+/// the same directories.
+pub(super) struct Walk<'a> {
+    location: &'a Location,
+    found: Vec<FileInfo>,
+    /// Where in `found` a file is, by its identity.
+    known: HashMap<u64, usize>,
+    /// Directories that were walked.
+    directories: HashSet<PathBuf>,
+    /// Links that were met, each with the directory that partitions are counted from.
+    links: Vec<(PathBuf, PathBuf)>,
+    /// Links are being looked at.
+    by_link: bool,
+    pub(super) unrest: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(location: &'a Location) -> Self {
+        Self {
+            location,
+            found: Vec::new(),
+            known: HashMap::new(),
+            directories: HashSet::new(),
+            links: Vec::new(),
+            by_link: false,
+            unrest: false,
+        }
+    }
+
+    /// All files below a directory.
+    pub(super) fn directory(&mut self, directory: &Path, root: &Path, before: &Metadata) -> Result<()> {
+        let real = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_path_buf());
+        if !self.directories.insert(real) {
+            return Ok(());
+        }
+        let entries = match fs::read_dir(directory) {
+            Err(e) if e.kind() == ErrorKind::NotFound && directory != root => {
+                self.unrest = true;
+                return Ok(());
+            }
+            entries => entries.map_err(|e| unreadable(directory, &e))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| unreadable(directory, &e))?;
+            let path = entry.path();
+            if !hidden(&path) {
+                self.entry(path, root)?;
+            }
+        }
+        let after = fs::metadata(directory).and_then(|m| m.modified());
+        self.unrest |= after.ok() != before.modified().ok();
+        Ok(())
+    }
+
+    /// An entry of a directory, or what matches a pattern. What has vanished since is not there.
+    pub(super) fn entry(&mut self, path: PathBuf, root: &Path) -> Result<()> {
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() => self.links.push((path, root.to_path_buf())),
+            Ok(metadata) if metadata.is_dir() => self.directory(&path, root, &metadata)?,
+            Ok(metadata) if metadata.is_file() && !hidden(&path) => self.file(&path, root, &metadata)?,
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => self.unrest = true,
+            Err(e) => return Err(unreadable(&path, &e)),
+        }
+        Ok(())
+    }
+
+    /// A file.
+    pub(super) fn file(&mut self, path: &Path, root: &Path, metadata: &Metadata) -> Result<()> {
+        let name = path.to_string_lossy();
+        if self.location.regex.as_ref().is_some_and(|r| !r.is_match(&name)) {
+            return Ok(());
+        }
+        let file = FileInfo {
+            compression: compression(path)?,
+            size: metadata.len(),
+            modified_millis: metadata.modified().map_or(0, millis),
+            partition: self.location.partition_of(path, root)?,
+            identity: identity(metadata),
+            path: path.to_path_buf(),
+        };
+        let known = self.known.get(&file.key()).copied().and_then(|at| self.found.get_mut(at));
+        match known {
+            Some(known) if self.by_link && known.partition == file.partition => {}
+            // Renamed since it was met: the newer name holds.
+            Some(known) if !self.by_link && has_one_name(metadata) => {
+                self.unrest = true;
+                *known = file;
+            }
+            _ => {
+                self.known.insert(file.key(), self.found.len());
+                self.found.push(file);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the links, and puts all in order.
+    pub(super) fn finish(mut self) -> Result<Found> {
+        self.by_link = true;
+        if self.location.is_partitioned() {
+            // The same files may be another partition by another name.
+            self.directories.clear();
+        }
+        while let Some((path, root)) = self.links.pop() {
+            // A link to nothing is not there.
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => self.directory(&path, &root, &metadata)?,
+                Ok(metadata) if metadata.is_file() && !hidden(&path) => self.file(&path, &root, &metadata)?,
+                _ => {}
+            }
+        }
+        self.found.sort_by(|a, b| a.path.cmp(&b.path));
+        self.found.dedup_by(|a, b| a.path == b.path);
+        Ok(Found { files: self.found, unrest: self.unrest })
+    }
+}
+
+#[cfg(unix)]
+fn has_one_name(metadata: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(metadata) == 1
+}
+
+#[cfg(not(unix))]
+fn has_one_name(_metadata: &Metadata) -> bool {
+    true
+}
