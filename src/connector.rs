@@ -26,8 +26,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::catalog::Table;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Kinds, Split, Waker};
+use crate::flow::{Chunk, Kinds, Splits, StageMetrics, Waker};
 
 /// What a query wants from a table.
 #[derive(Debug, Clone)]
@@ -94,18 +95,39 @@ pub trait Source: Send + Sync {
         false
     }
 
-    /// Goes back to positions that its readers reported with [`Reader::cut`], of every split that was begun by
-    /// then; the others are read from their beginning. Called before readers are made, on a new source or on
-    /// one whose readers are gone. Without positions everything is read again.
-    fn restore(&self, _positions: &Positions) -> Result<()> {
+    /// Goes back to positions that its readers reported with [`Reader::cut`] and [`Reader::leave`], of every split
+    /// that was begun by then; the others are read from their beginning. Without positions everything is read again.
+    ///
+    /// Called before readers are made, on a new source or on one whose readers are gone, on the thread of the
+    /// job: it may wait (`runtime.block_on`) for what it has to ask. An error of a kind that may pass is tried again
+    /// as the job's restart strategy says.
+    fn restore(&self, _positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {
         Ok(())
+    }
+
+    /// The checkpoint with these positions is durable: what lies before them will not be read again, and may be
+    /// acknowledged to the outside. Called for every checkpoint in order, and for the one that a job is restored
+    /// from, on the thread that coordinates checkpoints: it starts what it has to send and does not wait for it. A
+    /// failure is for the log, because the checkpoint stands.
+    fn committed(&self, _epoch: u64, _positions: &Positions) -> Result<()> {
+        Ok(())
+    }
+
+    /// [`Source::restore`], from positions as a checkpoint has them: for the engine.
+    fn resume(&self, stored: &Positions, runtime: &tokio::runtime::Handle) -> Result<()> {
+        self.restore(&shared::unmarked(stored), runtime)
+    }
+
+    /// [`Source::committed`], with positions as a checkpoint has them: for the engine.
+    fn durable(&self, epoch: u64, stored: &Positions) -> Result<()> {
+        self.committed(epoch, &shared::unmarked(stored))
     }
 }
 
 /// Where the readers of a source are: a position for each split that was begun, by the split's name. Names and
-/// positions are the source's own; a split that was read to its end keeps a position that says so. `null` in
-/// what a reader tells: the split is to be forgotten. A job that comes back has the positions it was given, until its
-/// readers tell others.
+/// positions are the source's own, any JSON that it understands; a split that was read to its end keeps a position
+/// that says so. `null` in what a reader reports: the split is to be forgotten. A restored job has the positions
+/// that it was restored with, until its readers report others.
 pub type Positions = BTreeMap<String, serde_json::Value>;
 
 /// What a reader gets from its task.
@@ -119,6 +141,10 @@ pub struct ReaderContext {
     pub waker: Waker,
     /// The runtime for what waits.
     pub runtime: tokio::runtime::Handle,
+    /// Processing time.
+    pub clock: Arc<dyn Clock>,
+    /// The counters of the source.
+    pub metrics: Arc<StageMetrics>,
 }
 
 /// What a reader has.
@@ -155,10 +181,10 @@ pub trait Reader: Send {
         (0, None)
     }
 
-    /// The split that the rows of the last [`Reader::read`] came from. Readers whose rows are one stream
-    /// have one split.
-    fn split(&self) -> Split {
-        Split::default()
+    /// Which splits the rows of the last [`Reader::read`] came from, and which of them have begun and ended; asked once
+    /// after every read, with or without rows. Readers whose rows are one stream have one split.
+    fn splits(&mut self) -> Splits {
+        Splits::default()
     }
 
     /// Records left out so far because they could not be decoded and the table says so.
@@ -166,12 +192,18 @@ pub trait Reader: Send {
         0
     }
 
-    /// The barrier of a checkpoint comes behind the last row that was handed over: the positions of the splits
-    /// that have changed since the last call. `None` when rows have to come before it still (readers
-    /// that share what they read stop at the same row): it is asked again behind the next
+    /// The barrier of a checkpoint comes after the last row that was returned: the positions of the splits
+    /// that have changed since the last call. `None` when other rows have to come before it (readers
+    /// that share what they read stop at the same row): it is asked again after the next
     /// [`Reader::read`], or when the reader is woken.
     fn cut(&mut self, _epoch: u64) -> Result<Option<Positions>> {
         Ok(Some(Positions::new()))
+    }
+
+    /// The reader is left for good: it has ended, or is to end here. The positions of the splits that have changed
+    /// since the last cut; they belong to the next checkpoint. Neither [`Reader::read`] nor [`Reader::cut`] follows.
+    fn leave(&mut self) -> Result<Positions> {
+        Ok(Positions::new())
     }
 }
 

@@ -18,4 +18,4 @@ pub use job::{CheckpointMetrics, Job, JobMetrics, JobState, StageRates};
 pub use mailbox::{Mailbox, Waker};
 pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};
 pub use metrics::StageMetrics;
-pub use operator::{Operator, OperatorContext, Output, Split};
+pub use operator::{OpenSplits, Operator, OperatorContext, Output, Split, Splits};

@@ -46,13 +46,8 @@ impl CommonCut {
         !held
     }
 
-    /// Cuts a reader where `next` is what comes next: the number at which all are cut. `u64::MAX`: it
-    /// takes no more; the last one to leave says where the counter stands, the others need not.
-    pub(super) fn cut(&mut self, task: usize, epoch: u64, next: u64) -> Option<u64> {
-        if epoch == u64::MAX {
-            self.leave(task);
-            return self.readers.iter().all(|p| p.left).then_some(next);
-        }
+    /// Cuts a reader where `next` is what comes next: the number at which all are cut.
+    pub(super) fn cut(&mut self, task: usize, epoch: u64, next: u64) -> u64 {
         let line = *self.lines.entry(epoch).or_insert(next);
         if let Some(place) = self.readers.get_mut(task) {
             place.passed = place.passed.max(epoch);
@@ -61,15 +56,16 @@ impl CommonCut {
             }
         }
         self.forget();
-        Some(line)
+        line
     }
 
-    /// The reader is gone.
-    pub(super) fn leave(&mut self, task: usize) {
+    /// The reader takes no more: whether it is the last one, which says where the counter stands; the others need not.
+    pub(super) fn leave(&mut self, task: usize) -> bool {
         if let Some(place) = self.readers.get_mut(task) {
             place.left = true;
         }
         self.forget();
+        self.readers.iter().all(|place| place.left)
     }
 
     fn forget(&mut self) {

@@ -227,7 +227,7 @@ impl Source for DatagenSource {
         true
     }
 
-    fn restore(&self, positions: &Positions) -> Result<()> {
+    fn restore(&self, positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {
         let position = position::only(positions, ROWS)?;
         let next = position.map_or(Ok(0), |p| position::number(ROWS, p, "next"))?;
         let seed = match (self.request.table.options.integer("affluent.datagen.seed")?, position) {
@@ -250,6 +250,10 @@ struct DatagenReader {
 }
 
 impl DatagenReader {
+    fn position(&self, next: u64) -> Positions {
+        [(ROWS.to_string(), json!({ "next": next, "seed": self.run.seed }))].into()
+    }
+
     fn wake_at(&mut self, at: Instant) {
         // An alarm that has rung may not have ended yet: it cannot stand in for the next one.
         if let Some(rung) = self.alarm.take() {
@@ -306,8 +310,14 @@ impl Reader for DatagenReader {
         let mut counter = self.run.counter.lock();
         let next = counter.pace.taken;
         let line = counter.cut.cut(self.context.task, epoch, next);
-        let position = |next| (ROWS.to_string(), json!({ "next": next, "seed": self.run.seed }));
-        Ok(Some(line.map(position).into_iter().collect()))
+        Ok(Some(self.position(line)))
+    }
+
+    fn leave(&mut self) -> Result<Positions> {
+        let mut counter = self.run.counter.lock();
+        let next = counter.pace.taken;
+        let last = counter.cut.leave(self.context.task);
+        Ok(if last { self.position(next) } else { Positions::new() })
     }
 }
 

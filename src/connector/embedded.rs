@@ -17,7 +17,7 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::{Condvar, Mutex};
 
 use super::registry::Connector;
-use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
+use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source, position};
 use crate::catalog::{OptionDef, Options};
 use crate::error::{Error, Result};
 use crate::flow::Waker;
@@ -25,6 +25,9 @@ use crate::lookup::{Backend, LookupRequest};
 
 /// Batches that may wait in a channel before its [`Feeder`] does.
 const WAITING: usize = 16;
+
+/// The only split of a table of rows: the number of the next batch.
+const ROWS: &str = "rows";
 
 /// A table of a program.
 #[derive(Clone)]
@@ -198,9 +201,12 @@ impl Source for EmbeddedSource {
         matches!(self.kind, Kind::Rows(_))
     }
 
-    fn restore(&self, positions: &Positions) -> Result<()> {
-        let batch = positions.get("rows").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        *self.from.lock() = batch as usize;
+    fn restore(&self, positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {
+        let batch = match position::only(positions, ROWS)? {
+            None => 0,
+            Some(position) => position.as_u64().ok_or_else(|| position::not_understood(ROWS, position))?,
+        };
+        *self.from.lock() = usize::try_from(batch).unwrap_or(usize::MAX);
         Ok(())
     }
 }
@@ -240,7 +246,11 @@ impl Reader for RowsReader {
     }
 
     fn cut(&mut self, _epoch: u64) -> Result<Option<Positions>> {
-        Ok(Some([("rows".to_string(), self.next.into())].into()))
+        self.leave().map(Some)
+    }
+
+    fn leave(&mut self) -> Result<Positions> {
+        Ok([(ROWS.to_string(), self.next.into())].into())
     }
 }
 

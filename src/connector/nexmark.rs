@@ -350,7 +350,7 @@ impl Source for NexmarkSource {
         true
     }
 
-    fn restore(&self, positions: &Positions) -> Result<()> {
+    fn restore(&self, positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {
         let position = position::only(positions, EVENT_NUMBERS)?;
         let next = position.map_or(Ok(0), |p| position::number(EVENT_NUMBERS, p, "next"))?;
         *self.counter.lock() = Arc::new(Mutex::new(Counter { next, ..Counter::default() }));
@@ -381,6 +381,10 @@ impl Drop for NexmarkReader {
         self.silence();
         self.counter.lock().cut.leave(self.context.task);
     }
+}
+
+fn line_position(next: u64) -> Positions {
+    [(EVENT_NUMBERS.to_string(), json!({ "next": next }))].into()
 }
 
 impl Reader for NexmarkReader {
@@ -415,8 +419,14 @@ impl Reader for NexmarkReader {
         let mut counter = self.counter.lock();
         let next = counter.next;
         let line = counter.cut.cut(self.context.task, epoch, next);
-        let position = |next| (EVENT_NUMBERS.to_string(), json!({ "next": next }));
-        Ok(Some(line.map(position).into_iter().collect()))
+        Ok(Some(line_position(line)))
+    }
+
+    fn leave(&mut self) -> Result<Positions> {
+        let mut counter = self.counter.lock();
+        let next = counter.next;
+        let last = counter.cut.leave(self.context.task);
+        Ok(if last { line_position(next) } else { Positions::new() })
     }
 }
 

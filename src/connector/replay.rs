@@ -9,7 +9,19 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Positions, Read, Reader, ReaderContext, Source};
-use crate::flow::Mailbox;
+use crate::clock::SystemClock;
+use crate::flow::{Mailbox, StageMetrics, Waker};
+
+/// The context of a reader without a job.
+pub(super) fn context(
+    task: usize,
+    parallelism: usize,
+    waker: Waker,
+    runtime: tokio::runtime::Handle,
+) -> ReaderContext {
+    let metrics = Arc::new(StageMetrics::new(0, "Source", String::new(), parallelism));
+    ReaderContext { task, parallelism, waker, runtime, clock: Arc::new(SystemClock), metrics }
+}
 
 /// Rows as text, columns between bars.
 pub(super) fn rows(batch: &RecordBatch) -> Vec<String> {
@@ -73,14 +85,14 @@ impl Replay {
         self.mailbox = Mailbox::new();
         for (source, positions) in self.sources.iter().zip(&self.positions) {
             assert!(source.replays());
-            source.restore(positions).unwrap();
+            source.resume(positions, self.runtime.handle()).unwrap();
         }
         for (part, source) in self.sources.iter().enumerate() {
             let parallelism = tasks.min(source.max_parallelism());
             for task in 0..parallelism {
                 let waker = self.mailbox.waker(self.heads.len());
                 let runtime = self.runtime.handle().clone();
-                let reader = source.reader(ReaderContext { task, parallelism, waker, runtime }).unwrap();
+                let reader = source.reader(context(task, parallelism, waker, runtime)).unwrap();
                 self.heads.push(Head {
                     part,
                     reader: Some(reader),
@@ -115,7 +127,7 @@ impl Replay {
     /// One reader reads no more.
     pub(super) fn leave(&mut self, index: usize) {
         if let Some(mut reader) = self.heads[index].reader.take() {
-            self.heads[index].left.extend(reader.cut(u64::MAX).unwrap().unwrap());
+            self.heads[index].left.extend(reader.leave().unwrap());
         }
     }
 

@@ -10,19 +10,23 @@
 //!
 //! # Checkpoints
 //! The first reader that is to be cut cuts the source where it stands, and a mark goes into each queue; each
-//! reader is at the barrier when it has handed over what lies before its mark. All of them tell the same
-//! positions, under the number of the checkpoint (`cut`). One that leaves before the others says nothing,
-//! because what they say holds for it too: coming back, the newest position of a split counts.
+//! reader is at the barrier when it has returned what lies before its mark. All of them report the same
+//! positions. One that leaves before the others reports nothing, because what they report holds for it too.
+//!
+//! After a restart the newest position of a split counts, so each is stored with the number of the checkpoint that it
+//! was reported for: `{"@cut": 7, "@at": ...}`, around whatever the source has for a position. A source that is not
+//! shared any more gets what is inside.
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Positions, Read, Reader, ReaderContext, Source, SourceChangelog, Split};
+use super::{Positions, Read, Reader, ReaderContext, Source, SourceChangelog};
 use crate::error::{Error, Result};
-use crate::flow::{Kinds, Waker};
+use crate::flow::{Kinds, OpenSplits, Splits, Waker};
 
 /// Pieces that may wait for one reader before the others stop.
 const AHEAD: usize = 32;
@@ -36,8 +40,25 @@ pub fn share(source: Arc<dyn Source>, readers: usize) -> Vec<Arc<dyn Source>> {
     (0..readers).map(part).collect()
 }
 
-/// The field of a position that says which checkpoint it was told for.
-const CUT: &str = "cut";
+/// The fields of a stored position: which checkpoint it was reported for, and the source's own position.
+const CUT: &str = "@cut";
+const AT: &str = "@at";
+/// Checkpoints of earlier releases have the number among the fields of the position itself.
+const FORMER_CUT: &str = "cut";
+
+/// A source's own positions, of those that are stored.
+pub(super) fn unmarked(stored: &Positions) -> Cow<'_, Positions> {
+    if !stored.values().any(|position| inner(position).is_some()) {
+        return Cow::Borrowed(stored);
+    }
+    let own = |position: &Value| inner(position).unwrap_or(position).clone();
+    Cow::Owned(stored.iter().map(|(split, position)| (split.clone(), own(position))).collect())
+}
+
+/// What is inside of a position that was marked.
+fn inner(position: &Value) -> Option<&Value> {
+    position.as_object().filter(|fields| fields.len() == 2 && fields.contains_key(CUT))?.get(AT)
+}
 
 /// What the parts of a source share.
 #[derive(Default)]
@@ -47,10 +68,12 @@ struct Run {
     /// Where they begin, and the parts that told so.
     restored: Positions,
     told: HashSet<usize>,
+    /// The newest cut that was said to be durable.
+    committed: u64,
 }
 
 fn epoch_of(position: &Value) -> u64 {
-    position.get(CUT).and_then(Value::as_u64).unwrap_or(0)
+    position.get(CUT).or_else(|| position.get(FORMER_CUT)).and_then(Value::as_u64).unwrap_or(0)
 }
 
 struct SharedSource {
@@ -72,7 +95,9 @@ struct Group {
 }
 
 enum Waiting {
-    Rows(arrow::array::RecordBatch, Kinds, Split),
+    Rows(arrow::array::RecordBatch, Kinds, Splits),
+    /// Splits have begun or ended, without rows.
+    Splits(OpenSplits),
     /// The source was cut here.
     Mark(u64, Positions),
 }
@@ -111,7 +136,7 @@ struct SharedReader {
     group: Arc<Mutex<Group>>,
     waker: Waker,
     index: usize,
-    split: Split,
+    splits: Splits,
     /// This one read, so this one reports.
     progress: (u64, Option<u64>),
     skipped: u64,
@@ -138,8 +163,8 @@ impl Source for SharedSource {
         self.source.replays()
     }
 
-    /// Each part has the positions that its readers told; those that left early told older ones.
-    fn restore(&self, positions: &Positions) -> Result<()> {
+    /// Each part has the positions that its readers reported; those that left early reported older ones.
+    fn resume(&self, positions: &Positions, runtime: &tokio::runtime::Handle) -> Result<()> {
         let mut run = self.run.lock();
         if !run.told.insert(self.index) || !run.groups.is_empty() {
             // Readers were made since: this is another run.
@@ -151,7 +176,18 @@ impl Source for SharedSource {
                 run.restored.insert(split.clone(), position.clone());
             }
         }
-        self.source.restore(&run.restored)
+        self.source.resume(&run.restored, runtime)
+    }
+
+    /// All parts hear of each checkpoint; the first that is as new as can be speaks for the others.
+    fn durable(&self, epoch: u64, stored: &Positions) -> Result<()> {
+        let mut run = self.run.lock();
+        let newest = stored.values().map(epoch_of).max().unwrap_or(0);
+        if newest <= run.committed {
+            return Ok(());
+        }
+        run.committed = newest;
+        self.source.committed(epoch, &unmarked(stored))
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
@@ -181,7 +217,7 @@ impl Source for SharedSource {
             group,
             waker,
             index: self.index,
-            split: Split::default(),
+            splits: Splits::default(),
             progress: (0, None),
             skipped: 0,
         }))
@@ -219,8 +255,8 @@ impl Group {
                 changed.extend(positions);
             }
         }
-        let last = self.reader.cut(u64::MAX)?.unwrap_or_default();
-        // Nobody of this group is asked for a later checkpoint.
+        let last = self.reader.leave()?;
+        // No member of this group is asked for a later checkpoint.
         changed.extend(marked(last, self.cut + 1));
         Ok(changed)
     }
@@ -230,14 +266,34 @@ impl Group {
     }
 }
 
-/// Positions with the checkpoint that they were told for.
+/// Positions with the checkpoint that they were reported for. `null` stays what it is: the split is forgotten.
 fn marked(mut positions: Positions, epoch: u64) -> Positions {
-    for position in positions.values_mut() {
-        if let Value::Object(fields) = position {
-            fields.insert(CUT.to_string(), epoch.into());
-        }
+    for position in positions.values_mut().filter(|position| !position.is_null()) {
+        *position = json!({ CUT: epoch, AT: position.take() });
     }
     positions
+}
+
+impl Group {
+    /// Gives the other members what one has read.
+    fn hand_out(&mut self, reader: usize, waiting: impl Fn() -> Waiting) {
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if index != reader && !member.gone {
+                let waiting = waiting();
+                member.pieces += usize::from(matches!(waiting, Waiting::Rows(..)));
+                member.waiting.push_back(waiting);
+            }
+        }
+        self.wake_all();
+    }
+}
+
+/// Adds splits of what is returned next to those that were not asked for yet.
+fn note(known: &mut Splits, splits: Splits) {
+    match (known, splits) {
+        (Splits::Many(known), Splits::Many(changes)) => known.append(changes),
+        (known, splits) => *known = splits,
+    }
 }
 
 impl Reader for SharedReader {
@@ -247,18 +303,26 @@ impl Reader for SharedReader {
         let member = &mut group.members[self.index];
         // Marks of checkpoints that were given up do not hold it.
         member.pass_marks(member.cutting.saturating_sub(1));
+        let mut changes = Vec::new();
+        while let Some(Waiting::Splits(_)) = member.waiting.front() {
+            if let Some(Waiting::Splits(splits)) = member.waiting.pop_front() {
+                changes.push(Splits::Many(splits));
+            }
+        }
         if matches!(member.waiting.front(), Some(Waiting::Mark(..))) {
             member.held = true;
+            changes.into_iter().for_each(|splits| note(&mut self.splits, splits));
             return Ok(Read::Pending);
         }
-        if let Some(Waiting::Rows(batch, kinds, split)) = member.waiting.pop_front() {
-            self.split = split;
+        if let Some(Waiting::Rows(batch, kinds, splits)) = member.waiting.pop_front() {
             member.pieces -= 1;
             if member.pieces + 1 == AHEAD {
                 group.wake_all();
             }
+            changes.into_iter().chain([splits]).for_each(|splits| note(&mut self.splits, splits));
             return Ok(Read::rows(batch, kinds));
         }
+        changes.into_iter().for_each(|splits| note(&mut self.splits, splits));
         if let Some(e) = &group.failed {
             return Err(e.clone());
         }
@@ -275,7 +339,15 @@ impl Reader for SharedReader {
         let (batch, kinds) = match read {
             Ok(Read::Batch(batch)) => (batch, Kinds::Append),
             Ok(Read::Changes(batch, kinds)) => (batch, kinds),
-            Ok(Read::Pending) => return Ok(Read::Pending),
+            Ok(Read::Pending) => {
+                if let Splits::Many(changes) = group.reader.splits() {
+                    if !changes.is_empty() {
+                        group.hand_out(self.index, || Waiting::Splits(changes.clone()));
+                    }
+                    note(&mut self.splits, Splits::Many(changes));
+                }
+                return Ok(Read::Pending);
+            }
             Ok(Read::End) => {
                 group.ended = true;
                 group.wake_all();
@@ -287,14 +359,9 @@ impl Reader for SharedReader {
                 return Err(e);
             }
         };
-        self.split = group.reader.split();
-        for (index, member) in group.members.iter_mut().enumerate() {
-            if index != self.index && !member.gone {
-                member.waiting.push_back(Waiting::Rows(batch.clone(), kinds.clone(), self.split));
-                member.pieces += 1;
-            }
-        }
-        group.wake_all();
+        let splits = group.reader.splits();
+        group.hand_out(self.index, || Waiting::Rows(batch.clone(), kinds.clone(), splits.clone()));
+        note(&mut self.splits, splits);
         Ok(Read::rows(batch, kinds))
     }
 
@@ -302,8 +369,15 @@ impl Reader for SharedReader {
         self.progress
     }
 
-    fn split(&self) -> Split {
-        self.split
+    fn splits(&mut self) -> Splits {
+        match &mut self.splits {
+            Splits::One(split) => Splits::One(*split),
+            Splits::Many(changes) => {
+                let pending = changes.pending;
+                let rest = OpenSplits { pending, ..OpenSplits::default() };
+                Splits::Many(std::mem::replace(changes, rest))
+            }
+        }
     }
 
     fn skipped(&self) -> u64 {
@@ -313,9 +387,6 @@ impl Reader for SharedReader {
     fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {
         let mut group = self.group.lock();
         let group = &mut *group;
-        if epoch == u64::MAX {
-            return group.leave(self.index).map(Some);
-        }
         if group.members[self.index].passed >= epoch {
             return Ok(Some(Positions::new()));
         }
@@ -329,6 +400,10 @@ impl Reader for SharedReader {
         }
         member.pass_marks(epoch);
         Ok((member.passed >= epoch).then(|| std::mem::take(&mut member.changed)))
+    }
+
+    fn leave(&mut self) -> Result<Positions> {
+        self.group.lock().leave(self.index)
     }
 }
 

@@ -391,12 +391,7 @@ mod tests {
         let source = StreamSource::new(&request, open).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mailbox = Mailbox::new();
-        let context = ReaderContext {
-            task: 0,
-            parallelism: 1,
-            waker: mailbox.waker(0),
-            runtime: runtime.handle().clone(),
-        };
+        let context = crate::connector::replay::context(0, 1, mailbox.waker(0), runtime.handle().clone());
         let mut reader = source.reader(context).unwrap();
         let mut next = || loop {
             match reader.read().unwrap() {

@@ -49,7 +49,7 @@ impl Source for ValuesSource {
         true
     }
 
-    fn restore(&self, positions: &Positions) -> Result<()> {
+    fn restore(&self, positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {
         let position = position::only(positions, BATCHES)?;
         let next = position.map_or(Ok(0), |p| position::number(BATCHES, p, "next"))?;
         *self.start.lock() = usize::try_from(next).unwrap_or(usize::MAX);
@@ -69,6 +69,10 @@ impl Reader for ValuesReader {
     }
 
     fn cut(&mut self, _epoch: u64) -> Result<Option<Positions>> {
-        Ok(Some([(BATCHES.to_string(), json!({ "next": self.next }))].into()))
+        self.leave().map(Some)
+    }
+
+    fn leave(&mut self) -> Result<Positions> {
+        Ok([(BATCHES.to_string(), json!({ "next": self.next }))].into())
     }
 }

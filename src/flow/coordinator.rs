@@ -24,7 +24,7 @@ use super::job::{CheckpointMetrics, Job};
 use super::mailbox::Mailbox;
 use super::message::Barrier;
 use super::task::Report;
-use crate::connector::{Positions, Sink};
+use crate::connector::{Positions, Sink, Source};
 use crate::error::{Error, Result};
 use crate::state::checkpoint::{Checkpoints, Cut, JobPlan, TaskCut};
 use crate::state::store::Store;
@@ -95,6 +95,7 @@ pub struct Coordinator {
     plan: JobPlan,
     settings: CheckpointSettings,
     sinks: Vec<(String, Arc<dyn Sink>)>,
+    readable: Vec<(String, Arc<dyn Source>)>,
     mailboxes: Vec<Mailbox>,
     metrics: Arc<CheckpointMetrics>,
     /// The last epoch that was begun.
@@ -127,6 +128,8 @@ pub struct Coordination {
     pub settings: CheckpointSettings,
     /// Its sinks by identity.
     pub sinks: Vec<(String, Arc<dyn Sink>)>,
+    /// Its sources by identity.
+    pub readable: Vec<(String, Arc<dyn Source>)>,
     /// One a task.
     pub mailboxes: Vec<Mailbox>,
     /// Positions that the tasks start from.
@@ -145,6 +148,7 @@ impl Coordinator {
             plan: of.plan,
             settings: of.settings,
             sinks: of.sinks,
+            readable: of.readable,
             mailboxes: of.mailboxes,
             epoch: of.epoch,
             in_flight: None,
@@ -324,6 +328,7 @@ impl Coordinator {
         for (id, sink) in &self.sinks {
             sink.commit_epoch(sinks.get(id).map_or(&[], Vec::as_slice))?;
         }
+        self.acknowledge(flight.epoch);
         match flight.request {
             Some(Request::Stop) => self.stopped = true,
             Some(Request::Savepoint { to, then, reply }) => {
@@ -340,6 +345,16 @@ impl Coordinator {
             None => {}
         }
         Ok(())
+    }
+
+    /// Sources hear what is durable. What they make of it changes nothing about the checkpoint.
+    fn acknowledge(&self, epoch: u64) {
+        for (id, source) in &self.readable {
+            let Some(positions) = self.sources.get(id) else { continue };
+            if let Err(e) = source.durable(epoch, positions) {
+                log::warn!("job {} ({}): checkpoint {epoch}: {e}", self.job.id, self.job.name);
+            }
+        }
     }
 
     /// A checkpoint could not be written. What it held is kept for the next one.

@@ -43,15 +43,58 @@ impl Output {
     }
 }
 
-/// Which part of a source rows come from, for watermarks: see [`Operator::split`].
+/// Which part of a source rows come from, for watermarks. Event time runs in each split for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Split {
-    /// Tells it from others of the same source: event time runs in each split for itself. A reader comes back to no
-    /// split that it has left.
+    /// Tells it from others of the same source.
     pub id: u64,
-    /// Other splits have not been begun by anybody: their rows may be older than any that was read, so that
-    /// nothing can be said about event time yet.
+    /// Other splits have not been begun by any reader: their rows may be older than any that was read, so that
+    /// nothing is known about event time yet.
     pub others_pending: bool,
+}
+
+/// Which splits the rows of the next chunk come from: see [`Operator::splits`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Splits {
+    /// One split at a time: all rows come from this one, and the one before it has ended.
+    One(Split),
+    /// Several splits at the same time, such as the partitions of a topic.
+    Many(OpenSplits),
+}
+
+impl Default for Splits {
+    fn default() -> Self {
+        Self::One(Split::default())
+    }
+}
+
+/// What changes in the set of splits that a reader reads at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpenSplits {
+    /// The reader does not know yet which splits it is to read: nothing is known about event time.
+    pub pending: bool,
+    /// Splits that are read from now on. Event time waits for each of them, whether it has rows or not, until it is
+    /// idle or ends.
+    pub begun: Vec<u64>,
+    /// The rows of the chunk, in order: a split, and how many rows of it. Empty when there is no chunk.
+    pub rows: Vec<(u64, usize)>,
+    /// Splits without any row after those.
+    pub ended: Vec<u64>,
+}
+
+impl OpenSplits {
+    /// Adds what happened after it.
+    pub fn append(&mut self, later: Self) {
+        self.pending = later.pending;
+        self.begun.extend(later.begun);
+        self.rows.extend(later.rows);
+        self.ended.extend(later.ended);
+    }
+
+    /// Nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.begun.is_empty() && self.rows.is_empty() && self.ended.is_empty()
+    }
 }
 
 /// What an operator gets when its task starts.
@@ -100,10 +143,11 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The rows that follow come from another split of the source. Told to the operators behind a source,
-    /// up to the first that answers true: the one that assigns watermarks.
-    fn split(&mut self, _split: Split) -> bool {
-        false
+    /// Which splits of the source the rows of the next chunk come from, or what has changed when no chunk follows.
+    /// Called on the operators after a source, up to the first that returns true: the one that assigns watermarks.
+    /// Those before it keep the number and the order of the rows.
+    fn splits(&mut self, _splits: &Splits, _out: &mut Output) -> Result<bool> {
+        Ok(false)
     }
 
     /// Progress of event time over all inputs; operators that hold rows back hold it back behind them.
@@ -151,9 +195,10 @@ pub trait Operator: Send {
         None
     }
 
-    /// The deadline has passed, but there may be input that was not read yet. An operator that waits for its
-    /// input to stay away moves its deadline and answers true; others are called by [`Operator::timer`].
-    fn postpone(&mut self, _now: Instant) -> bool {
+    /// The deadline has passed, but there may be input that was not read yet; `blocked`: it cannot be read, because an
+    /// operator after this one has no room. An operator that waits for its input to stay away moves its deadline and
+    /// returns true; others are called by [`Operator::timer`].
+    fn postpone(&mut self, _now: Instant, _blocked: bool) -> bool {
         false
     }
 

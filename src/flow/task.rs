@@ -43,7 +43,7 @@ use super::mailbox::Mailbox;
 use super::merge::{Merge, Merged};
 use super::message::{Barrier, Chunk, Message, Status};
 use super::metrics::StageMetrics;
-use super::operator::{Operator, OperatorContext, Output, Split};
+use super::operator::{Operator, OperatorContext, Output, Splits};
 use crate::clock::Clock;
 use crate::connector::{Positions, Read, Reader, ReaderContext, Writer};
 use crate::error::{Error, Result};
@@ -153,7 +153,7 @@ enum Input {
         id: String,
         reader: Box<dyn Reader>,
         progress: Progress,
-        split: Split,
+        splits: Splits,
     },
     Receiver(Receiver),
     /// It has ended, or nobody wants its rows.
@@ -179,6 +179,11 @@ struct HeadState {
 impl HeadState {
     fn is_done(&self) -> bool {
         matches!(self.input, Input::Done)
+    }
+
+    /// It may have something.
+    fn is_readable(&self) -> bool {
+        self.readable && !self.is_done()
     }
 }
 
@@ -335,9 +340,11 @@ impl Task {
                         parallelism,
                         waker,
                         runtime: context.runtime.clone(),
+                        clock: context.clock.clone(),
+                        metrics: stages[i].clone(),
                     })?,
                     progress: Progress::default(),
-                    split: Split::default(),
+                    splits: Splits::default(),
                 },
                 Head::Exchange(number) => Input::Receiver(exchange(*number)?.receiver(task, waker)),
             };
@@ -508,8 +515,15 @@ impl Task {
             let deadline = |step: &Step| step.operator.deadline().filter(|_| !step.ended);
             let Some(due) = deadline(&self.steps[i]) else { continue };
             let now = Instant::now();
-            let unread = self.heads.iter().any(|h| h.readable && !h.is_done() && h.path.contains(&i));
-            if due <= now && !(unread && self.steps[i].operator.postpone(now)) {
+            let (mut unread, mut blocked) = (false, false);
+            if due <= now {
+                let leads = |h: &usize| self.heads[*h].is_readable() && self.heads[*h].path.contains(&i);
+                for head in (0..self.heads.len()).filter(leads) {
+                    unread = true;
+                    blocked |= self.is_blocked(head);
+                }
+            }
+            if due <= now && !(unread && self.steps[i].operator.postpone(now, blocked)) {
                 self.call(i, 0, |operator, out| operator.timer(now, out))?;
             }
             if let Some(due) = deadline(&self.steps[i]) {
@@ -558,7 +572,7 @@ impl Task {
                     Read::Changes(batch, kinds) => Chunk { batch, kinds, ingest: now },
                     Read::Pending => {
                         head.readable = false;
-                        return Ok(());
+                        return self.tell_splits(index);
                     }
                     Read::End => {
                         self.report_progress(index);
@@ -568,7 +582,7 @@ impl Task {
                 head.metrics.add(0, chunk.len(), now - started);
                 JobMetrics::add(&self.metrics.rows_in, chunk.len() as u64);
                 self.report_progress(index);
-                self.tell_split(index);
+                self.tell_splits(index)?;
                 Message::Data(chunk)
             }
             Input::Receiver(receiver) => match receiver.receive()? {
@@ -620,19 +634,27 @@ impl Task {
         }
     }
 
-    /// Tells the operator that assigns watermarks, if there is one, which split the next rows are from.
-    fn tell_split(&mut self, index: usize) {
-        let head = &mut self.heads[index];
-        let Input::Reader { reader, split, .. } = &mut head.input else { return };
-        let now = reader.split();
-        if std::mem::replace(split, now) == now {
-            return;
+    /// Tells the operator that assigns watermarks, if there is one, which splits the next rows are from.
+    fn tell_splits(&mut self, index: usize) -> Result<()> {
+        let Input::Reader { reader, splits, .. } = &mut self.heads[index].input else { return Ok(()) };
+        let now = reader.splits();
+        if *splits == now && !matches!(&now, Splits::Many(changes) if !changes.is_empty()) {
+            return Ok(());
         }
-        for &operator in &head.path {
-            if self.steps[operator].operator.split(now) {
-                return;
+        for at in 0..self.heads[index].path.len() {
+            let operator = self.heads[index].path[at];
+            let mut taken = false;
+            self.call(operator, 0, |operator, out| {
+                operator.splits(&now, out).map(|is_taken| taken = is_taken)
+            })?;
+            if taken {
+                break;
             }
         }
+        if let Input::Reader { splits, .. } = &mut self.heads[index].input {
+            *splits = now;
+        }
+        Ok(())
     }
 
     /// Calls one operator and delivers what it emits.

@@ -15,11 +15,15 @@
 //!
 //! # Splits
 //! A file that is read after another one may hold older rows, which are not late for that: event time runs
-//! in each split for itself. A split that was left counts as ended, so what remains is the one that is being
-//! read, and those that nobody has begun. Of these nothing is known: while there are any, no watermark is told. Hence
-//! the rows of several files are late or not whatever the order of the files, and with one task everything
-//! is the same in every run. The price is state: what waits for the watermark is kept until the last
-//! file has been begun.
+//! in each split for itself. Of the splits that are read, the one that is least far decides: the watermark is the
+//! least of their largest values, and there is none before each has a row. A split that has ended does not count.
+//!
+//! - One split at a time (files): the split that was left has ended. While there are splits that no reader has begun,
+//!   nothing is known of the times in them, and no watermark is emitted. Hence the rows of several files are late or
+//!   not whatever the order of the files, and with one task everything is the same in every run. The price is
+//!   state: what waits for the watermark is kept until the last file has been begun.
+//! - Several at the same time (partitions): they begin and end while the job runs, and a chunk may hold rows of
+//!   several. One that is idle does not count until its next row.
 //!
 //! # Checkpoints
 //! What was told goes into a snapshot, and the largest value of the split that is being read. A restored job tells
@@ -27,11 +31,12 @@
 //! with its largest value, whichever task reads the rest of it.
 //!
 //! # Idleness
-//! A source that has had nothing to read for `table.exec.source.idle-timeout` says so, and operators with other
-//! inputs go on without it, until its next row. Rows that are there but cannot be read, because something
-//! behind has no room, do not make it idle.
+//! A split that has had nothing to read for `table.exec.source.idle-timeout` is idle; when all are, the source says
+//! so, and operators with other inputs go on without it, until its next row. Rows that are there but cannot be
+//! read, because something after it has no room, do not make it idle.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,7 +51,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::flow::message::WatermarkClock;
 use crate::flow::{
-    Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Split, Status, Waker, Watermark,
+    Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Split, Splits, Status, Waker, Watermark,
 };
 use crate::state::{Restored, Snapshot};
 
@@ -69,6 +74,16 @@ struct SplitState {
     largest: Option<i64>,
 }
 
+/// A split that is being read.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    /// The largest value in it.
+    largest: Option<i64>,
+    idle: bool,
+    /// The last time that there was a row; `None` before the operator is open.
+    active: Option<Instant>,
+}
+
 /// Emits the largest value of the watermark expression: before a row that it makes late, else behind the
 /// chunk.
 #[derive(Debug)]
@@ -76,12 +91,17 @@ pub struct WatermarkAssigner {
     spec: WatermarkSpec,
     /// What was emitted.
     clock: WatermarkClock,
-    /// The largest value in the current split.
-    largest: Option<i64>,
-    split: Split,
+    /// Splits that are being read, by id.
+    open: BTreeMap<u64, Open>,
+    /// Several splits are read at the same time.
+    many: bool,
+    /// The rows of the next chunk: a split, and how many rows of it.
+    runs: Vec<(u64, usize)>,
+    /// Splits that end with the next chunk.
+    ending: Vec<u64>,
+    /// Nothing is known about event time: there are splits that no reader has begun.
+    held: bool,
     idle: bool,
-    /// The last time that there was a row.
-    active: Option<Instant>,
     /// Largest values of splits that were being read when the job was restored.
     begun: HashMap<u64, i64>,
     /// The job was restored, and what was told before is not told yet.
@@ -92,13 +112,16 @@ pub struct WatermarkAssigner {
 impl WatermarkAssigner {
     /// For one task.
     pub fn new(spec: WatermarkSpec) -> Self {
+        let only = Open { largest: None, idle: false, active: None };
         Self {
             spec,
             clock: WatermarkClock::default(),
-            largest: None,
-            split: Split::default(),
+            open: [(Split::default().id, only)].into(),
+            many: false,
+            runs: Vec::new(),
+            ending: Vec::new(),
+            held: false,
             idle: false,
-            active: None,
             begun: HashMap::new(),
             untold: None,
             waker: None,
@@ -112,12 +135,79 @@ impl WatermarkAssigner {
         }
     }
 
-    /// Emits the largest watermark, if it has grown and may be told.
-    fn tell(&mut self, out: &mut Output) {
-        if let Some(watermark) = self.largest.and_then(|millis| self.clock.advance(millis)) {
+    /// Emits a watermark, if it has grown and may be told.
+    fn tell(&mut self, mark: Option<i64>, out: &mut Output) {
+        if let Some(watermark) = mark.filter(|_| !self.held).and_then(|millis| self.clock.advance(millis)) {
             out.push(Message::Watermark(watermark));
         }
     }
+
+    /// The least of the largest values of the splits that count, but for one: `None` while one of them has no row,
+    /// [`i64::MAX`] when there are none.
+    fn least_but(&self, split: Option<u64>) -> Option<i64> {
+        let others = self.open.iter().filter(|(id, open)| Some(**id) != split && !open.idle);
+        others.map(|(_, open)| open.largest).min().unwrap_or(Some(i64::MAX))
+    }
+
+    /// The watermark that all splits agree on.
+    fn least(&self) -> Option<i64> {
+        self.least_but(None).filter(|&mark| mark != i64::MAX)
+    }
+
+    /// Begins to read a split.
+    fn begin(&mut self, id: u64) {
+        let largest = self.begun.remove(&id);
+        self.open.entry(id).or_insert(Open { largest, idle: false, active: Some(Instant::now()) });
+    }
+
+    /// Says whether the source is idle, where that has changed.
+    fn tell_status(&mut self, out: &mut Output) {
+        let idle = !(self.many && self.held) && self.open.values().all(|open| open.idle);
+        if std::mem::replace(&mut self.idle, idle) != idle {
+            out.push(Message::Status(if idle { Status::Idle } else { Status::Active }));
+        }
+    }
+
+    /// The rows of a chunk that belong to one split.
+    fn run(&mut self, rows: &Rows<'_>, run: Range<usize>, start: &mut usize, out: &mut Output) -> Result<()> {
+        let Rows { chunk, times, marks, values, id } = rows;
+        let others = self.least_but(Some(*id));
+        let mut largest = self.open.get(id).and_then(|open| open.largest);
+        let combined = |largest: Option<i64>| match (largest, others) {
+            (Some(largest), Some(others)) => Some(largest.min(others)),
+            _ => None,
+        };
+        for row in run {
+            let time = match update(&chunk.kinds, row, times.len()) {
+                Update::None => times[row],
+                Update::Before => times[row].min(times[row + 1]),
+                Update::After => i64::MAX,
+            };
+            let mark = combined(largest);
+            let late = mark.is_some_and(|mark| time <= mark);
+            if late && !self.held && mark > self.clock.current().map(Watermark::millis) {
+                out.chunk(chunk.slice(*start, row - *start));
+                self.tell(mark, out);
+                *start = row;
+            }
+            if values.is_valid(row) {
+                largest = largest.max(Some(marks[row]));
+            }
+        }
+        let open = Open { largest, idle: false, active: Some(Instant::now()) };
+        self.open.insert(*id, open);
+        Ok(())
+    }
+}
+
+/// What is needed of a chunk to find its late rows.
+struct Rows<'a> {
+    chunk: &'a Chunk,
+    times: &'a [i64],
+    marks: &'a [i64],
+    values: &'a ArrayRef,
+    /// The split.
+    id: u64,
 }
 
 /// Timestamps in milliseconds since the epoch, rounded down. The end of time is kept for
@@ -172,14 +262,24 @@ impl Operator for WatermarkAssigner {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        self.active = Some(Instant::now());
+        self.open.values_mut().for_each(|open| open.active = Some(Instant::now()));
         self.waker = Some(context.waker);
         Ok(())
     }
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
         snapshot.value("watermark", self.clock.current().map(Watermark::millis))?;
-        snapshot.value("split", SplitState { id: self.split.id, largest: self.largest })
+        let state = |(id, open): (&u64, &Open)| SplitState { id: *id, largest: open.largest };
+        if self.many {
+            // Splits that were read before the job was restored, and are not again so far, keep their values.
+            let unread = self.begun.iter().map(|(&id, &largest)| SplitState { id, largest: Some(largest) });
+            let open = self.open.iter().map(state);
+            return snapshot.value("splits", open.chain(unread).collect::<Vec<_>>());
+        }
+        match self.open.iter().next() {
+            Some(only) => snapshot.value("split", state(only)),
+            None => Ok(()),
+        }
     }
 
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
@@ -189,8 +289,9 @@ impl Operator for WatermarkAssigner {
         let least = told.iter().filter(|t| reading(t.1)).map(|t| t.2).min().flatten();
         self.untold = least.and_then(|millis| self.clock.advance(millis));
         let own: Vec<SplitState> = state.values("split")?;
-        let splits = state.all_values::<SplitState>("split")?;
-        for split in splits.into_iter().filter(|s| !s.1).map(|s| s.2) {
+        let splits = state.all_values::<SplitState>("split")?.into_iter().filter(|s| !s.1).map(|s| s.2);
+        let many = state.all_values::<Vec<SplitState>>("splits")?;
+        for split in splits.chain(many.into_iter().flat_map(|s| s.2)) {
             let Some(largest) = split.largest else { continue };
             let least = self.begun.entry(split.id).or_insert(largest);
             *least = largest.min(*least);
@@ -202,7 +303,9 @@ impl Operator for WatermarkAssigner {
                 None => self.begun.remove(&own.id),
             };
         }
-        self.largest = self.begun.remove(&self.split.id);
+        for (id, open) in &mut self.open {
+            open.largest = self.begun.remove(id);
+        }
         if let (Some(_), Some(waker)) = (&self.untold, &self.waker) {
             waker.wake();
         }
@@ -219,12 +322,6 @@ impl Operator for WatermarkAssigner {
             return Ok(());
         }
         self.tell_again(out);
-        if self.spec.idle_timeout.is_some() {
-            self.active = Some(Instant::now());
-            if std::mem::take(&mut self.idle) {
-                out.push(Message::Status(Status::Active));
-            }
-        }
         let times = chunk.batch.column(self.spec.rowtime);
         if times.null_count() > 0 {
             let name = chunk.batch.schema_ref().field(self.spec.rowtime).name().clone();
@@ -237,55 +334,90 @@ impl Operator for WatermarkAssigner {
         let times = millis(times)?;
         let values = self.spec.expression.evaluate(&chunk.batch)?.into_array(chunk.len())?;
         let marks = millis(&values)?;
-        let held = self.split.others_pending;
-        let mut start = 0;
-        for row in 0..chunk.len() {
-            let time = match update(&chunk.kinds, row, times.len()) {
-                Update::None => times[row],
-                Update::Before => times[row].min(times[row + 1]),
-                Update::After => i64::MAX,
-            };
-            let late = self.largest.is_some_and(|largest| time <= largest);
-            if late && !held && self.largest > self.clock.current().map(Watermark::millis) {
-                out.chunk(chunk.slice(start, row - start));
-                self.tell(out);
-                start = row;
-            }
-            if values.is_valid(row) {
-                self.largest = self.largest.max(Some(marks[row]));
-            }
+        let mut runs = std::mem::take(&mut self.runs);
+        if !self.many {
+            runs.extend(self.open.keys().next().map(|&id| (id, chunk.len())));
+        }
+        if runs.iter().map(|run| run.1).sum::<usize>() != chunk.len() {
+            return Err(Error::internal("the rows of a chunk do not belong to the splits that were read"));
+        }
+        // The source is active before its rows, which may belong to splits that were idle.
+        if std::mem::take(&mut self.idle) {
+            out.push(Message::Status(Status::Active));
+        }
+        let (mut start, mut from) = (0, 0);
+        for (id, rows) in runs {
+            let of = Rows { chunk: &chunk, times: &times, marks: &marks, values: &values, id };
+            self.run(&of, from..from + rows, &mut start, out)?;
+            from += rows;
         }
         match start {
             0 => out.chunk(chunk),
             _ => out.chunk(chunk.slice(start, chunk.len() - start)),
         }
-        if !held {
-            self.tell(out);
-        }
+        let ending = std::mem::take(&mut self.ending);
+        self.open.retain(|id, _| !ending.contains(id));
+        self.tell(self.least(), out);
+        self.tell_status(out);
         Ok(())
     }
 
-    fn split(&mut self, split: Split) -> bool {
-        if split.id != self.split.id {
-            self.largest = self.begun.remove(&split.id);
+    fn splits(&mut self, splits: &Splits, out: &mut Output) -> Result<bool> {
+        match splits {
+            Splits::One(split) => {
+                if !self.open.contains_key(&split.id) {
+                    self.open.clear();
+                    self.begin(split.id);
+                }
+                self.held = split.others_pending;
+            }
+            Splits::Many(changes) => {
+                if !std::mem::replace(&mut self.many, true) {
+                    self.open.clear();
+                }
+                self.held = changes.pending;
+                changes.begun.iter().for_each(|&id| self.begin(id));
+                self.runs.clone_from(&changes.rows);
+                if self.runs.is_empty() {
+                    self.open.retain(|id, _| !changes.ended.contains(id));
+                    self.tell_again(out);
+                    self.tell(self.least(), out);
+                    self.tell_status(out);
+                } else {
+                    self.ending.extend(&changes.ended);
+                }
+            }
         }
-        self.split = split;
-        true
+        Ok(true)
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let timeout = self.spec.idle_timeout.filter(|_| !self.idle)?;
-        self.active.and_then(|active| active.checked_add(timeout))
+        let timeout = self.spec.idle_timeout?;
+        let waiting = self.open.values().filter(|open| !open.idle);
+        waiting.filter_map(|open| open.active?.checked_add(timeout)).min()
     }
 
-    fn timer(&mut self, _now: Instant, out: &mut Output) -> Result<()> {
-        self.idle = true;
-        out.push(Message::Status(Status::Idle));
+    fn timer(&mut self, now: Instant, out: &mut Output) -> Result<()> {
+        let Some(timeout) = self.spec.idle_timeout else { return Ok(()) };
+        for open in self.open.values_mut() {
+            open.idle |= open.active.is_some_and(|active| now.saturating_duration_since(active) >= timeout);
+        }
+        self.tell_again(out);
+        // Those that are left may be further.
+        self.tell(self.least(), out);
+        self.tell_status(out);
         Ok(())
     }
 
-    fn postpone(&mut self, now: Instant) -> bool {
-        self.active = Some(now);
+    /// While other splits have rows, one without any is idle: what is read next is not of it. When nothing can be
+    /// read, or nothing was for as long, all wait anew.
+    fn postpone(&mut self, now: Instant, blocked: bool) -> bool {
+        let Some(timeout) = self.spec.idle_timeout else { return false };
+        let fresh = |open: &Open| open.active.is_some_and(|at| now.saturating_duration_since(at) < timeout);
+        if !blocked && self.many && self.open.values().any(|open| !open.idle && fresh(open)) {
+            return false;
+        }
+        self.open.values_mut().filter(|open| !open.idle).for_each(|open| open.active = Some(now));
         true
     }
 
@@ -306,7 +438,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::flow::Mailbox;
+    use crate::flow::{Mailbox, OpenSplits};
     use crate::state::ledger::Ledger;
 
     fn assigner(idle_timeout: Option<Duration>) -> WatermarkAssigner {
@@ -338,6 +470,10 @@ mod tests {
             other => format!("{other:?}"),
         };
         out.drain().map(show).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn one(assigner: &mut WatermarkAssigner, split: Split) {
+        assert!(assigner.splits(&Splits::One(split), &mut Output::default()).unwrap());
     }
 
     fn fed(assigner: &mut WatermarkAssigner, chunk: Chunk) -> String {
@@ -385,18 +521,87 @@ mod tests {
     #[test]
     fn nothing_is_told_before_all_splits_are_begun() {
         let mut a = assigner(None);
-        a.split(Split { id: 1, others_pending: true });
+        one(&mut a, Split { id: 1, others_pending: true });
         assert_eq!(fed(&mut a, times(&[10, 20, 5])), "10 20 5");
-        a.split(Split { id: 2, others_pending: true });
+        one(&mut a, Split { id: 2, others_pending: true });
         assert_eq!(fed(&mut a, times(&[8])), "8");
-        a.split(Split { id: 3, others_pending: false });
+        one(&mut a, Split { id: 3, others_pending: false });
         assert_eq!(fed(&mut a, times(&[4, 9, 6])), "4 9 | @6 | 6");
         // Others have begun the last one while this task was in the middle of its own.
         let mut a = assigner(None);
-        a.split(Split { id: 1, others_pending: true });
+        one(&mut a, Split { id: 1, others_pending: true });
         assert_eq!(fed(&mut a, times(&[10])), "10");
-        a.split(Split { id: 1, others_pending: false });
+        one(&mut a, Split { id: 1, others_pending: false });
         assert_eq!(fed(&mut a, times(&[5])), "@7 | 5");
+    }
+
+    fn many(a: &mut WatermarkAssigner, begun: &[u64], rows: &[(u64, usize)], ended: &[u64]) -> String {
+        let mut out = Output::default();
+        let (begun, rows, ended) = (begun.to_vec(), rows.to_vec(), ended.to_vec());
+        let changes = OpenSplits { pending: false, begun, rows, ended };
+        assert!(a.splits(&Splits::Many(changes), &mut out).unwrap());
+        shown(&mut out)
+    }
+
+    #[test]
+    fn the_partition_that_is_least_far_decides() {
+        let mut a = assigner(None);
+        let pending = Splits::Many(OpenSplits { pending: true, ..OpenSplits::default() });
+        a.splits(&pending, &mut Output::default()).unwrap();
+        assert_eq!(many(&mut a, &[1, 2], &[], &[]), "");
+        many(&mut a, &[], &[(1, 2)], &[]);
+        assert_eq!(fed(&mut a, times(&[10, 20])), "10 20", "partition 2 has no row");
+        // Rows of both in one chunk: 12 of partition 2 makes 9 the watermark, 30 of partition 1 changes nothing.
+        many(&mut a, &[], &[(2, 1), (1, 1), (2, 2)], &[]);
+        assert_eq!(fed(&mut a, times(&[12, 30, 9, 11])), "12 30 | @9 | 9 11");
+        // One that begins later holds the others until it has a row; one that ends does not count.
+        assert_eq!(many(&mut a, &[3], &[], &[]), "");
+        many(&mut a, &[], &[(2, 1)], &[]);
+        assert_eq!(fed(&mut a, times(&[40])), "40");
+        assert_eq!(many(&mut a, &[], &[], &[3]), "@27");
+        many(&mut a, &[], &[(2, 1)], &[1]);
+        assert_eq!(fed(&mut a, times(&[41])), "41 | @38");
+        assert_eq!(many(&mut a, &[], &[], &[2]), "Status(Idle)");
+        assert!(a.chunk(times(&[1]), &mut Output::default()).is_err(), "whose row is it?");
+    }
+
+    #[test]
+    fn a_partition_without_rows_becomes_idle_while_others_have_some() {
+        let timeout = Duration::from_secs(5);
+        let mut a = assigner(Some(timeout));
+        many(&mut a, &[1, 2], &[(1, 1)], &[]);
+        assert_eq!(fed(&mut a, times(&[10])), "10");
+        let later = Instant::now() + timeout * 2;
+        assert!(a.postpone(later, true), "nothing could be read: both wait anew");
+        assert_eq!(a.deadline(), Some(later + timeout));
+        let mut out = Output::default();
+        for (id, open) in &mut a.open {
+            open.active = Some(if *id == 1 { later + timeout / 2 } else { later });
+        }
+        assert!(!a.postpone(later + timeout, false), "partition 1 has rows");
+        a.timer(later + timeout, &mut out).unwrap();
+        assert_eq!(shown(&mut out), "@7");
+        a.timer(later + timeout * 2, &mut out).unwrap();
+        assert_eq!((shown(&mut out).as_str(), a.deadline()), ("Status(Idle)", None));
+        // Its rows are late or not by the watermark that there is.
+        many(&mut a, &[], &[(2, 1)], &[]);
+        assert_eq!(fed(&mut a, times(&[9])), "Status(Active) | 9");
+    }
+
+    #[test]
+    fn partitions_keep_their_values_over_a_restart_in_any_task() {
+        let mut ledger = Ledger::default();
+        for (task, partition, time) in [(0, 1, 20), (1, 2, 30)] {
+            let mut a = assigner(None);
+            many(&mut a, &[partition], &[(partition, 1)], &[]);
+            fed(&mut a, times(&[time]));
+            ledger.add(task, cut(&mut a));
+        }
+        let (mut a, mailbox) = restored(&ledger, 0, 1);
+        assert_eq!(woken(&mut a, &mailbox), "@17");
+        assert_eq!(many(&mut a, &[1, 2], &[], &[]), "");
+        many(&mut a, &[], &[(1, 1)], &[]);
+        assert_eq!(fed(&mut a, times(&[40])), "40 | @27", "partition 2 goes on at 27");
     }
 
     #[test]
@@ -405,7 +610,7 @@ mod tests {
         let mut a = assigner(Some(timeout));
         assert_eq!(a.deadline(), None, "it is not open yet");
         let start = Instant::now();
-        assert!(a.postpone(start));
+        assert!(a.postpone(start, false));
         assert_eq!(a.deadline(), Some(start + timeout));
         let mut out = Output::default();
         a.timer(start + timeout, &mut out).unwrap();
@@ -462,7 +667,7 @@ mod tests {
         let mut ledger = Ledger::default();
         for (task, rows) in [(0, [20, 12]), (1, [30, 31])] {
             let mut a = assigner(None);
-            a.split(Split { id: 10 + task as u64, others_pending: true });
+            one(&mut a, Split { id: 10 + task as u64, others_pending: true });
             fed(&mut a, times(&rows));
             ledger.add(task, cut(&mut a));
         }
@@ -470,11 +675,11 @@ mod tests {
             for tasks in [1, 2] {
                 let (mut a, mailbox) = restored(&ledger, 0, tasks);
                 assert_eq!(woken(&mut a, &mailbox), "");
-                a.split(Split { id: split, others_pending: false });
+                one(&mut a, Split { id: split, others_pending: false });
                 // The first row is late too, and the watermark stands before it.
                 let expected = late.replace("12 | @", "@").replace("| 13", "| 12 13");
                 assert_eq!(fed(&mut a, times(&[12, 13])), expected);
-                a.split(Split { id: 99, others_pending: false });
+                one(&mut a, Split { id: 99, others_pending: false });
                 assert_eq!(fed(&mut a, times(&[12, 50])), "12 50 | @47");
             }
         }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use super::recovery::{self, Durability};
 use crate::clock::Clock;
-use crate::connector::{Positions, Sink};
+use crate::connector::{Positions, Sink, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::coordinator::{Coordinated, Coordination, Coordinator, Request};
 use crate::flow::exchange::Exchange;
@@ -178,6 +178,7 @@ impl Blueprint {
                 plan: durable.plan.clone(),
                 settings: durable.durability.settings.clone(),
                 sinks: self.targets.iter().map(|t| (t.id.clone(), t.sink.clone())).collect(),
+                readable: self.sources().map(|(source, id)| (id.clone(), source.clone())).collect(),
                 mailboxes,
                 sources,
                 epoch: durable.checkpoints.lock().newest_epoch().max(from.as_ref().map_or(0, |c| c.epoch())),
@@ -187,16 +188,28 @@ impl Blueprint {
         Ok(Attempt { tasks, coordinator })
     }
 
+    /// Sources with their identities.
+    fn sources(&self) -> impl Iterator<Item = (&Arc<dyn Source>, &String)> {
+        let heads = self.outputs.iter().flatten().flat_map(|fragment| &fragment.heads);
+        heads.filter_map(|(head, _)| match head {
+            Head::Source(source, id) => Some((source, id)),
+            Head::Exchange(_) => None,
+        })
+    }
+
     /// Puts all sources to where a checkpoint has them, or to their beginning.
     fn restore_sources(&self, from: Option<&Checkpoint>) -> Result<BTreeMap<String, Positions>> {
         let mut all = BTreeMap::new();
-        for fragment in self.outputs.iter().flatten() {
-            for (head, _) in &fragment.heads {
-                let Head::Source(source, id) = head else { continue };
-                let positions = from.map(|c| recovery::positions(c, id)).unwrap_or_default();
-                source.restore(&positions)?;
-                all.insert(id.clone(), positions);
+        for (source, id) in self.sources() {
+            let positions = from.map(|c| recovery::positions(c, id)).unwrap_or_default();
+            source.resume(&positions, &self.runtime)?;
+            if let Some(from) = from {
+                // Also in the checkpoint that the job is restored from: the process may have ended before it could say so.
+                if let Err(e) = source.durable(from.epoch(), &positions) {
+                    log::warn!("job {} ({}): {e}", self.job.id, self.job.name);
+                }
             }
+            all.insert(id.clone(), positions);
         }
         Ok(all)
     }
@@ -264,9 +277,9 @@ impl Blueprint {
     }
 
     /// Runs the job to its end, however often that takes.
-    fn supervise(&self, first: Attempt, restart: RestartStrategy) -> JobState {
+    fn supervise(&self, from: Option<Arc<Checkpoint>>, restart: RestartStrategy) -> JobState {
         let mut restarts = Restarts::new(restart);
-        let mut attempt = Ok(first);
+        let mut attempt = self.attempt(from, false);
         loop {
             let end = attempt.and_then(|attempt| self.run(attempt));
             let end = match end {
@@ -415,12 +428,12 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
     };
     let blueprint =
         Blueprint { job: job.clone(), outputs: fragments, targets, stages, clock, runtime, memory, durable };
-    // A job that had ended needs nothing but its last commit.
-    let first = if ended { None } else { Some(blueprint.attempt(from.clone(), false)?) };
+    // Sources and sinks may have to wait for what they ask: on the job's own thread, not on the caller's.
     thread::Builder::new().name(format!("affluent-job-{id}")).spawn(move || {
-        let state = match (first, from) {
-            (Some(first), _) => blueprint.supervise(first, restart),
-            (None, from) => match blueprint.commit_ended(from.as_deref()) {
+        // A job that had ended needs nothing but its last commit.
+        let state = match ended {
+            false => blueprint.supervise(from, restart),
+            true => match blueprint.commit_ended(from.as_deref()) {
                 Ok(()) => JobState::Finished,
                 Err(e) => JobState::Failed(e),
             },

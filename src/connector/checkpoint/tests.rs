@@ -7,6 +7,7 @@ use arrow::datatypes::{Decimal128Type, Field, Int32Type, Int64Type, Schema};
 
 use super::*;
 use crate::catalog::Column as TableColumn;
+use crate::connector::replay::context;
 use crate::flow::Mailbox;
 use crate::state::checkpoint::{Checkpoints, Cut, JobPlan, OperatorPlan, TaskCut};
 use crate::state::store::local::LocalStore;
@@ -90,12 +91,7 @@ fn read(options: Options) -> Result<Vec<RecordBatch>> {
     let runtime = Builder::new_current_thread().build().unwrap();
     let mut batches = Vec::new();
     for task in 0..source.max_parallelism() {
-        let context = ReaderContext {
-            task,
-            parallelism: 2,
-            waker: Mailbox::default().waker(0),
-            runtime: runtime.handle().clone(),
-        };
+        let context = context(task, 2, Mailbox::default().waker(0), runtime.handle().clone());
         let mut reader = source.reader(context)?;
         while let Read::Batch(batch) = reader.read()? {
             assert!((1..=4096).contains(&batch.num_rows()));

@@ -6,6 +6,7 @@ use arrow::datatypes::{Field, Int32Type, Int64Type, Schema};
 
 use super::*;
 use crate::catalog::{Column, Options};
+use crate::connector::replay::context;
 use crate::flow::Mailbox;
 use crate::sql::SqlType;
 
@@ -54,12 +55,7 @@ fn readers(source: &DatagenSource, tasks: usize) -> (tokio::runtime::Runtime, Ma
     let mailbox = Mailbox::new();
     let readers = (0..tasks)
         .map(|task| {
-            let context = ReaderContext {
-                task,
-                parallelism: tasks,
-                waker: mailbox.waker(task),
-                runtime: runtime.handle().clone(),
-            };
+            let context = context(task, tasks, mailbox.waker(task), runtime.handle().clone());
             source.reader(context).unwrap()
         })
         .collect();
@@ -268,8 +264,10 @@ proptest::proptest! {
 #[test]
 fn a_position_of_another_source_is_refused() {
     let source = source(table(&[("i", SqlType::BigInt)], &[FAST]), 7).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for (name, position) in [("rows", json!({ "next": -1, "seed": 1 })), ("a.txt@0", json!({}))] {
-        let e = source.restore(&[(name.to_string(), position)].into()).unwrap_err();
+        let positions = [(name.to_string(), position)].into();
+        let e = source.restore(&positions, runtime.handle()).unwrap_err();
         assert!(e.message().contains("is not one of this source"), "{e}");
     }
 }

@@ -180,7 +180,7 @@ impl Source for FilesystemSource {
         true
     }
 
-    fn restore(&self, positions: &Positions) -> Result<()> {
+    fn restore(&self, positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {
         let mut scan = self.scan.lock();
         let (layout, location, monitor) = (scan.layout.clone(), scan.location.clone(), scan.monitor);
         let positions = Position::all(positions)?;
@@ -404,8 +404,8 @@ impl Reader for FilesystemReader {
         (self.consumed + self.current.as_deref().map_or(0, SplitReader::consumed), self.total)
     }
 
-    fn split(&self) -> flow::Split {
-        self.split
+    fn splits(&mut self) -> flow::Splits {
+        flow::Splits::One(self.split)
     }
 
     fn skipped(&self) -> u64 {
@@ -413,25 +413,28 @@ impl Reader for FilesystemReader {
     }
 
     fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {
-        let leaves = epoch == u64::MAX;
-        if leaves && let Some(reader) = self.current.take() {
-            // A file that is followed is left to the others.
-            self.put_back(reader, false)?;
-        }
         let mut positions = self.own_positions()?;
         let mut state = self.scan.state.lock();
-        if leaves {
-            state.left.insert(self.task);
-            if state.left.len() >= state.readers {
-                positions.extend(state.following.changed(epoch)?);
-            }
-            return Ok(Some(positions));
-        }
         positions.extend(state.following.changed(epoch)?);
         self.passed = epoch;
         if std::mem::take(&mut self.held) {
             self.waker.wake();
         }
         Ok(Some(positions))
+    }
+
+    fn leave(&mut self) -> Result<Positions> {
+        if let Some(reader) = self.current.take() {
+            // A file that is followed is left to the others.
+            self.put_back(reader, false)?;
+        }
+        let mut positions = self.own_positions()?;
+        let mut state = self.scan.state.lock();
+        state.left.insert(self.task);
+        if state.left.len() >= state.readers {
+            // Whatever barrier they passed: nothing of this run follows.
+            positions.extend(state.following.changed(u64::MAX)?);
+        }
+        Ok(positions)
     }
 }

@@ -17,7 +17,9 @@ use super::source::FilesystemSource;
 use super::*;
 use crate::catalog::Column;
 use crate::connector::registry::validate;
-use crate::connector::{Read, Reader, ReaderContext};
+use crate::connector::replay::context;
+use crate::connector::{Read, Reader};
+use crate::flow::Splits;
 use crate::flow::{Chunk, Mailbox};
 use crate::sql::SqlType;
 
@@ -84,7 +86,7 @@ impl Tasks {
     fn reader(&self, source: &dyn Source, task: usize, parallelism: usize) -> Box<dyn Reader> {
         let waker = self.mailbox.waker(task);
         let runtime = self.runtime.handle().clone();
-        source.reader(ReaderContext { task, parallelism, waker, runtime }).unwrap()
+        source.reader(context(task, parallelism, waker, runtime)).unwrap()
     }
 
     /// Reads until `n` rows came, waiting for the waker in between.
@@ -723,7 +725,7 @@ fn readers_say_which_files_are_not_begun() {
     let mut readers: Vec<_> = (0..2).map(|t| tasks.reader(&source, t, 2)).collect();
     let mut next = |task: usize| {
         let Read::Batch(batch) = readers[task].read().unwrap() else { panic!("no rows") };
-        let split = readers[task].split();
+        let Splits::One(split) = readers[task].splits() else { panic!("several splits at a time") };
         (texts(&batch, 0)[0][..1].to_string(), split.id, split.others_pending)
     };
     let (a, first, pending) = next(0);

@@ -7,6 +7,7 @@ use arrow::datatypes::{Field, Int32Type, Int64Type, Schema, TimestampMillisecond
 
 use super::*;
 use crate::catalog::Column as TableColumn;
+use crate::connector::replay::context;
 use crate::flow::Mailbox;
 use crate::sql::SqlType;
 
@@ -106,14 +107,9 @@ fn all(pairs: &[(&str, &str)], batch_rows: usize) -> RecordBatch {
     let request = request(table, vec![0, 1, 2, 3], batch_rows);
     let source = Nexmark.source(&request).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let context = |task| ReaderContext {
-        task,
-        parallelism: 2,
-        waker: Mailbox::new().waker(0),
-        runtime: runtime.handle().clone(),
-    };
+    let of = |task| context(task, 2, Mailbox::new().waker(0), runtime.handle().clone());
     // Two tasks take turns.
-    let mut readers = [source.reader(context(0)).unwrap(), source.reader(context(1)).unwrap()];
+    let mut readers = [source.reader(of(0)).unwrap(), source.reader(of(1)).unwrap()];
     let mut batches = Vec::new();
     loop {
         let turn = batches.len() % 2;
@@ -223,12 +219,7 @@ fn events_are_the_same_in_every_run() {
 fn what_is_not_wanted_is_not_made() {
     let source = Nexmark.source(&request(table(&[("events.num", "10")]), vec![], 100)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let context = ReaderContext {
-        task: 0,
-        parallelism: 1,
-        waker: Mailbox::new().waker(0),
-        runtime: runtime.handle().clone(),
-    };
+    let context = context(0, 1, Mailbox::new().waker(0), runtime.handle().clone());
     let Read::Batch(batch) = source.reader(context).unwrap().read().unwrap() else { panic!() };
     assert_eq!((batch.num_columns(), batch.num_rows()), (0, 10));
 }

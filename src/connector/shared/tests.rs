@@ -11,6 +11,21 @@ use crate::sql::SqlType;
 
 const ROWS: i64 = 400;
 
+fn table(options: Options) -> Table {
+    let source = ColumnSource::Physical { data_type: SqlType::BigInt, nullable: false };
+    Table {
+        name: "t".into(),
+        columns: vec![Column { name: "n".into(), source, comment: None }],
+        watermark: None,
+        primary_key: vec![],
+        partitioned_by: vec![],
+        comment: None,
+        options,
+        temporary: false,
+        embedded: None,
+    }
+}
+
 /// Numbers from 10,000 on, from several tasks or from one.
 fn numbers(single: bool) -> Arc<dyn Source> {
     if single {
@@ -31,18 +46,7 @@ fn numbers(single: bool) -> Arc<dyn Source> {
     ] {
         options.set(key, value, Default::default());
     }
-    let source = ColumnSource::Physical { data_type: SqlType::BigInt, nullable: false };
-    let table = Table {
-        name: "t".into(),
-        columns: vec![Column { name: "n".into(), source, comment: None }],
-        watermark: None,
-        primary_key: vec![],
-        partitioned_by: vec![],
-        comment: None,
-        options,
-        temporary: false,
-        embedded: None,
-    };
+    let table = table(options);
     let field = arrow::datatypes::Field::new("n", arrow::datatypes::DataType::Int64, false);
     let request = ScanRequest {
         table: Arc::new(table),
@@ -55,6 +59,43 @@ fn numbers(single: bool) -> Arc<dyn Source> {
 
 fn all() -> Vec<String> {
     (10_000..10_000 + ROWS).map(|n| n.to_string()).collect()
+}
+
+#[test]
+fn positions_that_are_no_objects_come_back_as_they_were() {
+    let own: Positions = [("rows".to_string(), json!(3)), ("gone".to_string(), Value::Null)].into();
+    let stored = marked(own.clone(), 7);
+    assert_eq!(stored["rows"], json!({ "@cut": 7, "@at": 3 }));
+    assert_eq!((unmarked(&stored).into_owned(), epoch_of(&stored["rows"])), (own.clone(), 7));
+    assert_eq!(*unmarked(&own), own);
+}
+
+/// One table of a program that two parts read: the newest position counts for both.
+#[test]
+fn a_table_of_rows_that_two_queries_read_is_restored_once() {
+    let batch = |n: i64| {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![n]));
+        RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+    };
+    let make = || {
+        let rows = crate::connector::embedded::rows((0..6).map(batch).collect()).unwrap();
+        let table = Table { embedded: None, ..table(Options::default()) };
+        let field = arrow::datatypes::Field::new("n", arrow::datatypes::DataType::Int64, false);
+        let schema = Arc::new(arrow::datatypes::Schema::new(vec![field]));
+        let request = ScanRequest { table: Arc::new(table), projection: vec![0], schema, batch_rows: 5 };
+        share(crate::connector::Connector::source(&rows, &request).unwrap(), 2)
+    };
+    let mut replay = Replay::new(make(), 1);
+    replay.read(0);
+    replay.read(0);
+    replay.checkpoint(|| 0);
+    replay.leave(0);
+    replay.read(1);
+    replay.checkpoint(|| 0);
+    replay.restart(Some(make()), 1);
+    replay.read_until(usize::MAX);
+    replay.checkpoint(|| 0);
+    assert_eq!(replay.sorted(1), ["0", "1", "2", "3", "4", "5"]);
 }
 
 proptest! {

@@ -105,7 +105,7 @@ impl Incarnation {
             plan.operators.extend(operators(fragments));
             for (head, _) in fragments.iter().flat_map(|fragment| &fragment.heads) {
                 if let Head::Source(source, id) = head {
-                    source.restore(positions.get(id).unwrap_or(&BTreeMap::new()))?;
+                    source.resume(positions.get(id).unwrap_or(&BTreeMap::new()), runtime)?;
                 }
             }
         }

@@ -24,7 +24,7 @@ use crate::connector::{
     SourceChangelog, Writer,
 };
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Kind, Kinds, Split, Waker};
+use crate::flow::{self, Chunk, Kind, Kinds, Split, Waker};
 use crate::format::json::{JsonDecoder, JsonEncoder, JsonOptions};
 use crate::format::{Decoder, Encoder};
 use crate::lookup::{Backend, BoxFuture, Failure, FailureKind, LookupRequest};
@@ -256,7 +256,7 @@ impl Source for ScriptSource {
         }))
     }
 
-    fn restore(&self, positions: &Positions) -> Result<()> {
+    fn restore(&self, positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {
         let position = |split: &usize| {
             let at = positions.get(&split.to_string()).and_then(Value::as_u64).unwrap_or(0);
             (*split, at as usize)
@@ -322,13 +322,17 @@ impl Reader for ScriptReader {
         }
     }
 
-    fn split(&self) -> Split {
+    fn splits(&mut self) -> flow::Splits {
         let id = self.at.map_or(0, |(split, _)| split as u64);
-        Split { id, others_pending: !self.queue.lock().is_empty() }
+        flow::Splits::One(Split { id, others_pending: !self.queue.lock().is_empty() })
     }
 
     fn cut(&mut self, _epoch: u64) -> Result<Option<Positions>> {
-        Ok(Some(std::mem::take(&mut self.changed)))
+        self.leave().map(Some)
+    }
+
+    fn leave(&mut self) -> Result<Positions> {
+        Ok(std::mem::take(&mut self.changed))
     }
 }
 

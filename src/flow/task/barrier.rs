@@ -35,11 +35,9 @@ impl Task {
     pub(super) fn leave(&mut self, index: usize) -> Result<()> {
         let head = &mut self.heads[index];
         let input = std::mem::replace(&mut head.input, Input::Done);
-        if let (Input::Reader { id, mut reader, .. }, true) = (input, self.reporter.is_some())
-            && let Some(positions) = reader.cut(u64::MAX)?
-        {
+        if let (Input::Reader { id, mut reader, .. }, true) = (input, self.reporter.is_some()) {
             // Told with the next report, whichever that is.
-            self.left.push((id, positions));
+            self.left.push((id, reader.leave()?));
         }
         Ok(())
     }
