@@ -8,6 +8,7 @@ use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use crate::secret::redacted;
 use crate::sql::SourceText;
 
 /// Result with [`Error`].
@@ -90,14 +91,15 @@ struct Inner {
     span: Option<Span>,
 }
 
-/// An error as it is shown to people. Cheap to move (one pointer).
+/// An error as it is shown to people, without the values of variables (see [`crate::secret`]). Cheap to move (one
+/// pointer).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error(Box<Inner>);
 
 impl Error {
     /// An error of a kind with its primary line.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let message = message.into();
+        let message = redacted(message.into());
         Self(Box::new(Inner { kind, message, detail: None, hint: None, span: None }))
     }
 
@@ -144,12 +146,12 @@ impl Error {
 
     /// Adds what was seen (replaces an earlier detail).
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.0.detail = Some(detail.into());
+        self.0.detail = Some(redacted(detail.into()));
         self
     }
     /// Adds what to do next (replaces an earlier hint).
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(redacted(hint.into()));
         self
     }
     /// Adds the place in the SQL text, unless one is known already or the span is empty.
@@ -161,7 +163,7 @@ impl Error {
     }
     /// Puts words in front of the primary line: `context: message`.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.0.message = format!("{context}: {}", self.0.message);
+        self.0.message = redacted(format!("{context}: {}", self.0.message));
         self
     }
 
@@ -283,7 +285,7 @@ impl From<datafusion_common::DataFusionError> for Error {
                         None => error,
                     };
                 }
-                error.0.message = diagnostic.message.clone();
+                error.0.message = redacted(diagnostic.message.clone());
                 if let Some(span) = diagnostic.span {
                     error = error.at(convert_span(span));
                 }

@@ -154,6 +154,8 @@ pub mod notebook;
 pub mod operator;
 #[doc(hidden)]
 pub mod plan;
+#[doc(hidden)]
+pub mod secret;
 pub mod session;
 #[doc(hidden)]
 pub mod shell;

@@ -16,7 +16,7 @@ pub use materialized::Materialized;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use datafusion_expr::ScalarUDF;
 use parking_lot::Mutex;
@@ -30,7 +30,8 @@ use crate::flow::{Chunk, Job};
 use crate::function::{FunctionContext, Functions};
 use crate::plan::Planner;
 use crate::plan::provider::PlannerState;
-use crate::sql::{SourceText, Statement};
+use crate::secret::{redact, redacted};
+use crate::sql::{SourceText, Statement, StatementKind};
 
 /// What a statement gives.
 #[derive(Debug)]
@@ -51,6 +52,30 @@ pub enum Response {
     Clear,
     /// HELP.
     Help,
+}
+
+impl Response {
+    /// The same, with `${NAME}` in place of the values of variables. Rows of a query are data and stay.
+    fn without_secrets(self) -> Result<Self> {
+        Ok(match self {
+            Self::Text(text) => Self::Text(redacted(text)),
+            Self::Done(text) => Self::Done(redacted(text)),
+            Self::Table(batch) => {
+                let shown = |column: &ArrayRef| match column.as_string_opt::<i32>() {
+                    Some(texts) => {
+                        let shown = texts.iter().map(|text| text.map(redact));
+                        Arc::new(shown.collect::<StringArray>()) as ArrayRef
+                    }
+                    None => column.clone(),
+                };
+                Self::Table(RecordBatch::try_new(
+                    batch.schema(),
+                    batch.columns().iter().map(shown).collect(),
+                )?)
+            }
+            other => other,
+        })
+    }
 }
 
 /// The rows of a SELECT as they come. Dropping it cancels the job.
@@ -180,10 +205,13 @@ impl Session {
 
     /// Executes one statement. A query or job is started, not awaited (but see `table.dml-sync`).
     pub fn execute(&self, statement: &Statement) -> Result<Response> {
-        self.execute_kind(&statement.kind).map_err(|e| match e.kind().is_usage() {
+        let response = self.execute_kind(&statement.kind).map_err(|e| match e.kind().is_usage() {
             true => e.at(statement.span),
             false => e,
-        })
+        })?;
+        // The place of a savepoint is for programs.
+        let is_place = matches!(statement.kind, StatementKind::StopJob { .. });
+        if is_place { Ok(response) } else { response.without_secrets() }
     }
 
     /// Parses and executes statements one after the other; what the last one gives.

@@ -22,7 +22,7 @@ mod utility;
 
 pub use highlight::{KEYWORDS, TokenClass, highlight, is_complete};
 pub use hints::{TableHints, take_hints};
-pub use parse::{parse_expression, parse_script, parse_script_lossy};
+pub use parse::{Reading, parse_expression, parse_script, parse_script_lossy, read_script};
 pub use source::SourceText;
 pub use statement::*;
 pub use type_parser::{cast_type, parse_type};

@@ -126,9 +126,9 @@ impl Table {
         match mode(like, LikeFeature::Options) {
             LikeMode::Excluding => {}
             options => {
-                for (key, value) in model.options.iter() {
+                for (key, _) in model.options.iter() {
                     if !self.options.contains(key) {
-                        self.options.set(key, value, span);
+                        self.options.take(key, &model.options, span);
                     } else if options == LikeMode::Including {
                         return Err(twice(&format!("option '{key}'")));
                     }
@@ -239,7 +239,7 @@ impl Table {
         }
         let options: Vec<_> = self
             .options
-            .iter()
+            .written()
             .map(|(k, v)| format!("  {} = {}", literal(k), literal(&redacted(k, v))))
             .collect();
         let _ = write!(text, "\nWITH (\n{}\n)", options.join(",\n"));
@@ -319,7 +319,7 @@ fn redacted_url(url: &str) -> String {
     };
     if let Some(query) = query {
         let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, value)) if is_sensitive_name(name) && !value.starts_with('{') => {
+            Some((name, value)) if is_sensitive_name(name) && !value.starts_with(['{', '$']) => {
                 format!("{name}={HIDDEN}")
             }
             _ => pair.to_string(),

@@ -58,7 +58,15 @@ impl OptionDef {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Value {
     text: String,
+    /// With `${NAME}` where variables were.
+    written: Option<String>,
     span: Span,
+}
+
+impl From<&OptionEntry> for Value {
+    fn from(e: &OptionEntry) -> Self {
+        Self { text: e.value.value.clone(), written: e.written.clone(), span: e.value.span }
+    }
 }
 
 /// The options of one table, by key.
@@ -72,8 +80,7 @@ impl Options {
     pub fn from_entries(entries: &[OptionEntry]) -> Result<Self> {
         let mut options = Self::default();
         for e in entries {
-            let value = Value { text: e.value.value.clone(), span: e.value.span };
-            if options.values.insert(e.key.value.clone(), value).is_some() {
+            if options.values.insert(e.key.value.clone(), e.into()).is_some() {
                 return Err(Error::option(format!("option '{}' is given twice", e.key.value)).at(e.key.span));
             }
         }
@@ -84,14 +91,26 @@ impl Options {
     pub fn overlaid(&self, entries: &[OptionEntry]) -> Self {
         let mut merged = self.clone();
         for e in entries {
-            merged.set(&e.key.value, &e.value.value, e.value.span);
+            merged.values.insert(e.key.value.clone(), e.into());
         }
         merged
     }
 
     /// Sets one.
     pub fn set(&mut self, key: &str, text: &str, span: Span) {
-        self.values.insert(key.to_string(), Value { text: text.to_string(), span });
+        self.values.insert(key.to_string(), Value { text: text.to_string(), written: None, span });
+    }
+
+    /// Takes one over from other options, with how it was written.
+    pub fn take(&mut self, key: &str, from: &Options, span: Span) {
+        if let Some(value) = from.values.get(key) {
+            self.values.insert(key.to_string(), Value { span, ..value.clone() });
+        }
+    }
+
+    /// Keys and values as they were written, `${NAME}` for the value of a variable.
+    pub fn written(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(k, v)| (k.as_str(), v.written.as_deref().unwrap_or(&v.text)))
     }
 
     /// Keys and values in order of the keys.

@@ -18,7 +18,7 @@ Examples:
   affluent run p.sql --set enrichment.strategy=CACHED --var INPUT=data.jsonl
   cat p.sql | affluent run -                 statements from standard input
 
-Exit status: 0 done, 1 the pipeline failed, 2 wrong SQL or arguments, 130 interrupted.";
+Exit status: 0 done, 1 the pipeline failed, 2 wrong SQL or arguments, 130 interrupted (SIGINT), 143 stopped by SIGTERM.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

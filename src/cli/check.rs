@@ -1,14 +1,17 @@
 //! `affluent check`: what is wrong with scripts, without running them.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use serde_json::json;
 
 use super::diagnostic::{self, USAGE};
 use super::output::{Fault, Output};
 use super::render::OutputFormat;
 use super::variables::{Script, Variables};
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, Result};
 use crate::session::Session;
-use crate::sql::{SourceText, parse_script_lossy};
+use crate::sql::{Reading, SourceText, StatementKind, read_script};
 
 /// Checks scripts one after the other; the exit status.
 pub fn check(
@@ -17,7 +20,7 @@ pub fn check(
     variables: &Variables,
     sources: Vec<SourceText>,
 ) -> Result<u8> {
-    let mut report = Report { output, errors: 0, warnings: 0 };
+    let mut report = Report { output, errors: 0, warnings: 0, broken: BTreeMap::new(), written: Vec::new() };
     let files = sources.len();
     let checked = sources.into_iter().try_for_each(|source| report.script(session, variables, source));
     match checked.and_then(|()| report.summary(files)) {
@@ -30,25 +33,106 @@ struct Report {
     output: Output,
     errors: usize,
     warnings: usize,
+    /// Tables and views whose definition could not be checked, and why.
+    broken: BTreeMap<String, String>,
+    /// Paths that earlier statements write.
+    written: Vec<String>,
 }
 
 impl Report {
     fn script(&mut self, session: &Session, variables: &Variables, source: SourceText) -> Result<(), Fault> {
-        let script = match variables.expand(source.clone()) {
+        let script = match variables.expand_known(source.clone()) {
             Ok(script) => script,
             Err(e) => return self.error(&e, &Script::plain(source)),
         };
-        for statement in parse_script_lossy(&script.expanded) {
-            match statement.and_then(|s| Ok((s.span, session.check(&s)?))) {
-                Ok((span, warnings)) => {
-                    for warning in warnings {
-                        self.warning(&warning, span, &script)?;
-                    }
-                }
-                Err(e) => self.error(&e, &script)?,
-            }
+        let mut named = BTreeSet::new();
+        for missing in script.missing().iter().filter(|m| named.insert(m.name.clone())) {
+            let text = format!(
+                "variable '{}' has no value here: give it with --var {0}=... or in the environment to run this",
+                missing.name
+            );
+            self.tell("note", &Error::option(text).at(missing.span), &script)?;
+        }
+        for reading in read_script(&script.expanded) {
+            self.statement(session, &reading, &script)?;
         }
         Ok(())
+    }
+
+    fn statement(&mut self, session: &Session, reading: &Reading, script: &Script) -> Result<(), Fault> {
+        let checked = match &reading.parsed {
+            Ok(statement) => {
+                let checked = session.check(statement);
+                if checked.is_ok() {
+                    self.note_written(session, &statement.kind);
+                }
+                checked
+            }
+            Err(e) => Err(e.clone()),
+        };
+        let error = match checked {
+            Ok(warnings) => {
+                if let Some(name) = &reading.defines {
+                    self.broken.remove(name);
+                }
+                for warning in warnings {
+                    self.warnings += 1;
+                    self.tell("warning", &Error::plan(warning).at(reading.span), script)?;
+                }
+                return Ok(());
+            }
+            Err(e) => e,
+        };
+        let cause = self.cause(reading, script, &error);
+        if let Some(name) = &reading.defines {
+            let why = cause.clone().unwrap_or_else(|| format!("the definition of '{name}' has an error"));
+            self.broken.insert(name.clone(), why);
+        }
+        match cause {
+            Some(cause) if reading.parsed.is_ok() => {
+                let error = Error::plan(format!("not checked: {cause}")).at(reading.span);
+                self.tell("note", &error, script)
+            }
+            _ => self.error(&error, script),
+        }
+    }
+
+    /// What is not there yet, and so no error of the statement itself.
+    fn cause(&self, reading: &Reading, script: &Script, error: &Error) -> Option<String> {
+        if let Some(why) = reading.words.iter().find_map(|word| self.broken.get(word)) {
+            return Some(why.clone());
+        }
+        // An error beside the variable's place is one whatever the value is.
+        let span = script.relocate(error.clone().at(reading.span)).span().unwrap_or_default();
+        let missing = script.missing().iter().find(|m| m.span.start >= span.start && m.span.end <= span.end);
+        if let Some(missing) = missing {
+            return Some(format!("variable '{}' has no value here", missing.name));
+        }
+        let reads = |path: &&String| {
+            let folder = path.trim_end_matches('/');
+            let inside = |s: &String| {
+                s.strip_prefix(folder)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '*', '?']))
+            };
+            reading.strings.iter().any(inside) && !has_files(Path::new(folder))
+        };
+        let written = self.written.iter().find(reads)?;
+        Some(format!("'{written}' is written by a statement before this one and is not there yet"))
+    }
+
+    /// Remembers where a checked statement writes.
+    fn note_written(&mut self, session: &Session, kind: &StatementKind) {
+        let mut add = |table: &crate::sql::TableName| {
+            let name = table.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
+            let options = session.options_of(name);
+            self.written.extend(options.into_iter().filter(|(key, _)| key == "path").map(|(_, path)| path));
+        };
+        match kind {
+            StatementKind::Insert(insert) => add(&insert.table),
+            StatementKind::StatementSet(inserts) => inserts.iter().for_each(|insert| add(&insert.table)),
+            StatementKind::CreateTable(table) if table.query.is_some() => add(&table.name),
+            _ => {}
+        }
     }
 
     fn error(&mut self, error: &Error, script: &Script) -> Result<(), Fault> {
@@ -60,14 +144,22 @@ impl Report {
         Ok(())
     }
 
-    fn warning(&mut self, warning: &str, span: Span, script: &Script) -> Result<(), Fault> {
-        self.warnings += 1;
-        let place = script.relocate(Error::plan(warning).at(span));
+    /// A line that is no error.
+    fn tell(&mut self, severity: &str, what: &Error, script: &Script) -> Result<(), Fault> {
+        // What is missing stands in the text as it was written.
+        let is_moved = script.missing().iter().any(|m| what.span() == Some(m.span));
+        let place = if is_moved { what.clone() } else { script.relocate(what.clone()) };
         if self.is_json() {
-            return self.json("warning", &place, script);
+            return self.json(severity, &place, script);
         }
-        let line = place.span().map_or(0, |s| s.start.line);
-        self.output.note(format_args!("warning: {}:{line}: {warning}", script.written.name));
+        let start = place.span().unwrap_or_default().start;
+        self.output.note(format_args!(
+            "{severity}: {}:{}:{}: {}",
+            script.written.name,
+            start.line,
+            start.column,
+            place.message()
+        ));
         Ok(())
     }
 
@@ -98,5 +190,15 @@ impl Report {
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let text = format!("{}: no errors, {}", plural(files, "file"), plural(self.warnings, "warning"));
         self.output.line(&text)
+    }
+}
+
+/// Whether a folder, or a file, is there and holds something.
+fn has_files(path: &Path) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(mut entries) => {
+            entries.any(|e| e.is_ok_and(|e| !e.file_name().to_string_lossy().starts_with('.')))
+        }
+        Err(_) => path.is_file(),
     }
 }

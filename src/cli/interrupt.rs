@@ -4,7 +4,7 @@
 //! whole, and a second signal ends the process at once. The shell lives on: only what the current
 //! statement started is cancelled.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,8 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::flow::Job;
 use crate::session::Session;
 
-/// Exit status after an interruption.
+/// Exit status after an interruption by SIGINT.
 pub const INTERRUPTED: u8 = 130;
+
+/// Exit status after a clean stop by SIGTERM: what a shell says of a process that SIGTERM ended. Not 0, which means
+/// that all input was read: whoever starts jobs would take a stopped one for one that is done.
+pub const TERMINATED: u8 = 143;
 
 /// So long a shell that is told to end waits for its jobs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +39,8 @@ pub struct Interrupts {
     session: Arc<Session>,
     scope: Scope,
     count: AtomicU32,
+    /// The first signal was SIGTERM.
+    terminated: AtomicBool,
     /// In a shell: jobs with a higher number belong to the current statement.
     before: AtomicU64,
     /// The query in the foreground.
@@ -52,6 +58,7 @@ impl Interrupts {
             session,
             scope,
             count: AtomicU32::new(0),
+            terminated: AtomicBool::new(false),
             before: AtomicU64::new(u64::MAX),
             query: Mutex::new(Weak::new()),
             arrived: Default::default(),
@@ -71,6 +78,16 @@ impl Interrupts {
     /// Whether the user asked to stop.
     pub fn requested(&self) -> bool {
         self.count() > 0
+    }
+
+    /// Exit status after the stop that was asked for.
+    pub fn status(&self) -> u8 {
+        if self.terminated.load(Ordering::SeqCst) { TERMINATED } else { INTERRUPTED }
+    }
+
+    /// The signal that asked for the stop.
+    pub fn signal(&self) -> &'static str {
+        if self.terminated.load(Ordering::SeqCst) { "SIGTERM" } else { "SIGINT" }
     }
 
     /// Waits until the user asks to stop, at most so long; whether that was asked.
@@ -159,12 +176,15 @@ impl Interrupts {
         drop(self.arrived.0.lock());
         self.arrived.1.notify_all();
         if self.scope == Scope::Script && count > 1 {
-            std::process::exit(INTERRUPTED.into());
+            std::process::exit(self.status().into());
         }
         self.cancel();
     }
 
     fn terminated(self: Arc<Self>, count: u32) {
+        if !self.requested() {
+            self.terminated.store(true, Ordering::SeqCst);
+        }
         if self.scope == Scope::Script {
             return self.interrupted();
         }
@@ -194,6 +214,6 @@ impl Interrupts {
             let _ =
                 rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, terminal);
         }
-        std::process::exit(INTERRUPTED.into());
+        std::process::exit(self.status().into());
     }
 }

@@ -1,16 +1,21 @@
-//! Log lines on standard error: warnings, or more with `AFFLUENT_LOG=debug`.
+//! Log lines on standard error: warnings, or more with `AFFLUENT_LOG=debug`. Off a terminal they are logfmt, as the
+//! figures of jobs are: one format for what collects logs.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::output::complain;
+use super::progress::logfmt;
 use super::render::visible;
 
 struct StderrLogger {
     started: Instant,
     level: LevelFilter,
+    /// Standard error is read by people, not by what collects logs.
+    terminal: bool,
 }
 
 impl Log for StderrLogger {
@@ -23,9 +28,14 @@ impl Log for StderrLogger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let seconds = self.started.elapsed().as_secs_f64();
             let level = record.level().as_str().to_ascii_lowercase();
-            let text = visible::lines(&record.args().to_string());
+            if !self.terminal {
+                let time = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.3fZ");
+                let text = logfmt(&crate::secret::redact(&record.args().to_string()));
+                return complain(format_args!("ts={time} level={level} msg={text}"));
+            }
+            let seconds = self.started.elapsed().as_secs_f64();
+            let text = visible::lines(&crate::secret::redacted(record.args().to_string()));
             complain(format_args!("{level}: [{seconds:.3}] {text}"));
         }
     }
@@ -39,7 +49,11 @@ pub fn install() {
     let parsed = if wanted.is_empty() { Ok(LevelFilter::Warn) } else { wanted.parse() };
     let level = *parsed.as_ref().unwrap_or(&LevelFilter::Warn);
     static LOGGER: OnceLock<StderrLogger> = OnceLock::new();
-    let logger = LOGGER.get_or_init(|| StderrLogger { started: Instant::now(), level });
+    let logger = LOGGER.get_or_init(|| StderrLogger {
+        started: Instant::now(),
+        level,
+        terminal: std::io::stderr().is_terminal(),
+    });
     if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
     }

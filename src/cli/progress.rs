@@ -11,6 +11,7 @@ use super::output::{self, Output, terminal_width};
 use super::render::visible;
 use crate::flow::{Job, JobState};
 use crate::lookup::LookupMetrics;
+use crate::secret::redact;
 pub use crate::session::figures::thousands;
 
 /// At most so often the line is drawn.
@@ -18,6 +19,15 @@ pub const INTERVAL: Duration = Duration::from_millis(200);
 
 /// What is over sooner needs no progress.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a job had done at an instant.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    rows_in: u64,
+    rows_out: u64,
+    latencies: hdrhistogram::Histogram<u64>,
+}
 
 /// The progress line.
 #[derive(Debug)]
@@ -36,8 +46,8 @@ pub struct Progress {
 struct Reports {
     every: Duration,
     last: Instant,
-    /// Rows read and written by each job at its last line.
-    rows: HashMap<u64, (Instant, u64, u64)>,
+    /// What each job had done at its last line.
+    looks: HashMap<u64, Look>,
 }
 
 impl Progress {
@@ -46,7 +56,7 @@ impl Progress {
         let now = Instant::now();
         let shown = output.stderr_terminal && !output.quiet && !rows_on_terminal;
         let reported = !output.stderr_terminal && !output.quiet && !output.report_every.is_zero();
-        let reports = || Reports { every: output.report_every, last: now, rows: HashMap::new() };
+        let reports = || Reports { every: output.report_every, last: now, looks: HashMap::new() };
         Self {
             shown,
             started: now,
@@ -109,14 +119,23 @@ impl Progress {
 impl Reports {
     fn line(&mut self, job: &Arc<Job>, now: Instant) -> String {
         let figures = Figures::of(std::slice::from_ref(job));
-        let (last, rows_in, rows_out) = self.rows.get(&job.id).copied().unwrap_or((job.started, 0, 0));
+        let all = job.metrics.latencies();
+        let mut recent = all.clone();
+        let (last, rows_in, rows_out) = match self.looks.get(&job.id) {
+            Some(look) => {
+                // A histogram of the same bounds that only grew: the difference is there.
+                let _ = recent.subtract(&look.latencies);
+                (look.at, look.rows_in, look.rows_out)
+            }
+            None => (job.started, 0, 0),
+        };
         let seconds = (now - last).as_secs_f64().max(1e-3);
         let rates = [figures.rows_in.saturating_sub(rows_in), figures.rows_out.saturating_sub(rows_out)]
             .map(|rows| (rows as f64 / seconds) as u64);
-        self.rows.insert(job.id, (now, figures.rows_in, figures.rows_out));
-        let time = chrono::Utc::now();
-        let latency = job.metrics.latency_micros(0.99);
-        figures.report(&job.name, job.id, rates, latency, time)
+        let look = Look { at: now, rows_in: figures.rows_in, rows_out: figures.rows_out, latencies: all };
+        self.looks.insert(job.id, look);
+        let latency = recent.value_at_quantile(0.99);
+        figures.report(&job.name, job.id, rates, latency, chrono::Utc::now())
     }
 }
 
@@ -135,6 +154,19 @@ struct Figures {
     hits: u64,
     misses: u64,
     errors: u64,
+    /// Keys that the other side has nothing for.
+    not_found: u64,
+    retries: u64,
+    /// Bytes of state, where operators tell.
+    state: u64,
+    /// Bytes of memory of the process.
+    memory: Option<u64>,
+    /// Each INSERT's table and the rows it has written, where there are several.
+    sinks: Vec<(String, u64)>,
+    /// The newest checkpoint: number, age, how long it took, bytes.
+    checkpoint: Option<(u64, Duration, Duration, u64)>,
+    checkpoints_failed: u64,
+    restarts: u64,
     /// The last of all jobs' watermarks, in milliseconds since the epoch.
     watermark: Option<i64>,
 }
@@ -159,8 +191,21 @@ impl Figures {
                 sum.hits += LookupMetrics::get(&lookup.hits);
                 sum.misses += LookupMetrics::get(&lookup.misses);
                 sum.errors += LookupMetrics::get(&lookup.errors);
+                sum.not_found += LookupMetrics::get(&lookup.not_found);
+                sum.retries += LookupMetrics::get(&lookup.retries);
             }
+            sum.state += job.stages().iter().filter_map(|stage| stage.state_bytes()).sum::<u64>();
+            let sinks = job.stages().iter().filter(|stage| stage.name == "Sink" && !stage.detail.is_empty());
+            sum.sinks.extend(sinks.map(|stage| (stage.detail.clone(), stage.rows_in())));
+            sum.checkpoint = job
+                .checkpoints
+                .last()
+                .map(|last| (last.epoch, last.at.elapsed(), last.duration, last.total_bytes))
+                .or(sum.checkpoint);
+            sum.checkpoints_failed += job.checkpoints.failed.load(Ordering::Relaxed);
+            sum.restarts += job.checkpoints.restarts.load(Ordering::Relaxed);
         }
+        sum.memory = resident();
         sum
     }
 
@@ -186,7 +231,7 @@ impl Figures {
         let mut line = format!(
             "ts={} level=info job={id} name={} rows_in={} rows_out={} in_per_s={rate_in} out_per_s={rate_out}",
             now.format(iso),
-            logfmt(name),
+            logfmt(&redact(name)),
             self.rows_in,
             self.rows_out,
         );
@@ -201,7 +246,11 @@ impl Figures {
         if self.lookups {
             put("lookups_in_flight", self.in_flight.to_string());
             put("lookup_calls", self.calls.to_string());
+            put("lookup_misses", self.not_found.to_string());
             put("lookup_errors", self.errors.to_string());
+            if self.retries > 0 {
+                put("lookup_retries", self.retries.to_string());
+            }
         }
         if let Some(percent) = self.hit_percent() {
             put("cache_hit_percent", format!("{percent:.1}"));
@@ -219,6 +268,29 @@ impl Figures {
         }
         if latency_micros > 0 {
             put("latency_p99_ms", format!("{:.1}", latency_micros as f64 / 1e3));
+        }
+        if let Some((epoch, age, took, bytes)) = self.checkpoint {
+            put("checkpoint", epoch.to_string());
+            put("checkpoint_age_s", format!("{:.1}", age.as_secs_f64()));
+            put("checkpoint_ms", took.as_millis().to_string());
+            put("checkpoint_bytes", bytes.to_string());
+        }
+        if self.checkpoints_failed > 0 {
+            put("checkpoints_failed", self.checkpoints_failed.to_string());
+        }
+        if self.restarts > 0 {
+            put("restarts", self.restarts.to_string());
+        }
+        if self.state > 0 {
+            put("state_bytes", self.state.to_string());
+        }
+        if let Some(memory) = self.memory {
+            put("memory_bytes", memory.to_string());
+        }
+        if self.sinks.len() > 1 {
+            for (name, rows) in &self.sinks {
+                put(&format!("rows_out.{}", key(&redact(name))), rows.to_string());
+            }
         }
         line
     }
@@ -269,6 +341,9 @@ impl Figures {
         if let Some(percent) = self.hit_percent() {
             line.push_str(&format!(", {percent:.1}% from the cache"));
         }
+        if self.not_found > 0 {
+            line.push_str(&format!(", {} not found", thousands(self.not_found)));
+        }
         if self.errors > 0 {
             line.push_str(&format!(", {} keys failed", thousands(self.errors)));
         }
@@ -282,8 +357,54 @@ impl Figures {
     }
 }
 
+/// A name as a part of a log line's key.
+fn key(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+}
+
+/// Memory of this process that is in use, in bytes; `None` where the system does not tell.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// What happens to a job, as a line for logs.
+pub fn event(job: &Job, what: &str, more: &[(&str, String)]) -> String {
+    let time = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.3fZ");
+    let mut line =
+        format!("ts={time} level=info job={} name={} event={what}", job.id, logfmt(&redact(&job.name)));
+    more.iter().for_each(|(key, value)| {
+        // Writing into a string does not fail.
+        let _ = write!(line, " {key}={}", logfmt(value));
+    });
+    line
+}
+
+/// The end of a job as a line for logs: what it did, and where it goes on.
+pub fn ended(job: &Arc<Job>) -> String {
+    let figures = Figures::of(std::slice::from_ref(job));
+    let mut more = vec![("rows_in", figures.rows_in.to_string()), ("rows_out", figures.rows_out.to_string())];
+    let what = match job.state() {
+        JobState::Running => "runs",
+        JobState::Finished => "finished",
+        JobState::Cancelled => {
+            more.push((
+                "goes_on_from",
+                match job.checkpoints.last() {
+                    Some(last) => format!("checkpoint {}", last.epoch),
+                    None => "the beginning".to_string(),
+                },
+            ));
+            "stopped"
+        }
+        JobState::Failed(_) => "failed",
+    };
+    event(job, what, &more)
+}
+
 /// A value of a log line: quoted where it must be.
-fn logfmt(text: &str) -> String {
+pub fn logfmt(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_string();
@@ -302,7 +423,7 @@ pub fn summary(job: &Arc<Job>, took: Duration) -> String {
         JobState::Failed(_) => "failed",
     };
     let mut name = String::new();
-    visible::push_text(&job.name, &mut name);
+    visible::push_text(&redact(&job.name), &mut name);
     let figures = Figures::of(std::slice::from_ref(job)).summary(took);
     let last = job.checkpoints.last().filter(|_| job.state() == JobState::Cancelled);
     let goes_on = last.map_or_else(String::new, |c| {
@@ -328,6 +449,12 @@ mod tests {
             hits: 930,
             misses: 70,
             errors: 2,
+            not_found: 3,
+            state: 4096,
+            memory: Some(1 << 20),
+            checkpoint: Some((17, Duration::from_millis(2_500), Duration::from_millis(30), 512)),
+            checkpoints_failed: 1,
+            sinks: vec![("a".into(), 1), ("b c".into(), 2)],
             skipped: 1,
             bytes_in: 45,
             bytes_total: 100,
@@ -343,13 +470,14 @@ mod tests {
             figures.report("insert into \"x\"\n", 7, [5, 4], 1_500, now),
             "ts=2020-01-01T12:00:03.200Z level=info job=7 name=\"insert into \\\"x\\\"↵\" rows_in=12345 \
              rows_out=12000 in_per_s=5 out_per_s=4 read_percent=45.0 lookups_in_flight=12 lookup_calls=700 \
-             lookup_errors=2 cache_hit_percent=93.0 skipped=1 watermark=2020-01-01T12:00:00.000Z \
-             watermark_lag_ms=3200 latency_p99_ms=1.5"
+             lookup_misses=3 lookup_errors=2 cache_hit_percent=93.0 skipped=1 watermark=2020-01-01T12:00:00.000Z \
+             watermark_lag_ms=3200 latency_p99_ms=1.5 checkpoint=17 checkpoint_age_s=2.5 checkpoint_ms=30 \
+             checkpoint_bytes=512 checkpoints_failed=1 state_bytes=4096 memory_bytes=1048576 rows_out.a=1 rows_out.b_c=2"
         );
         assert_eq!(
             figures.summary(Duration::from_secs(2)),
             "12,345 rows in, 12,000 out, 2.0 s, 6,172/s, 700 lookup calls, 93.0% from the cache, \
-             2 keys failed, 1 records skipped"
+             3 not found, 2 keys failed, 1 records skipped"
         );
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostic::{self, FAILED};
-use super::interrupt::{INTERRUPTED, Interrupts, Scope};
+use super::interrupt::{Interrupts, Scope};
 use super::output::{Fault, Output, reader_gone};
 use super::progress::{self, Progress};
 use super::stream::{self, Shown, rekind};
@@ -63,6 +63,8 @@ pub struct Runner {
     /// A table prints to this terminal: no progress line between its rows.
     prints: bool,
     status: u8,
+    /// It was told that the jobs stop.
+    stop_told: bool,
 }
 
 /// A job of the script.
@@ -86,7 +88,16 @@ impl Runner {
     pub fn new(session: Session, output: Output, variables: Variables) -> Self {
         let session = Arc::new(session);
         let interrupts = Interrupts::listen(session.clone(), Scope::Script);
-        Self { session, output, interrupts, variables, jobs: Vec::new(), prints: false, status: 0 }
+        Self {
+            session,
+            output,
+            interrupts,
+            variables,
+            jobs: Vec::new(),
+            prints: false,
+            status: 0,
+            stop_told: false,
+        }
     }
 
     /// Runs scripts one after the other and gives the exit status. All are parsed before the first
@@ -132,7 +143,12 @@ impl Runner {
             }
         }
         self.wait();
-        if self.interrupts.requested() { INTERRUPTED } else { self.status }
+        match (self.interrupts.requested(), self.status) {
+            // A stop that lost something is no clean stop.
+            (true, FAILED) => FAILED,
+            (true, _) => self.interrupts.status(),
+            (false, status) => status,
+        }
     }
 
     fn statement(&mut self, statement: &Statement, script: &Arc<Script>) -> Result<Step, Fault> {
@@ -210,6 +226,8 @@ impl Runner {
         loop {
             if self.interrupts.requested() {
                 self.interrupts.cancel();
+                progress.clear();
+                self.tell_stop();
             }
             let running: Vec<Arc<Job>> =
                 self.jobs.iter().filter(|r| !r.told).map(|r| r.job.clone()).collect();
@@ -224,6 +242,25 @@ impl Runner {
         }
     }
 
+    /// Tells that the jobs stop, and why.
+    fn tell_stop(&mut self) {
+        if std::mem::replace(&mut self.stop_told, true) {
+            return;
+        }
+        let signal = self.interrupts.signal();
+        for running in self.jobs.iter().filter(|r| !r.told) {
+            let job = &running.job;
+            let how = if job.is_durable() { "last-checkpoint" } else { "at-once" };
+            if self.output.stderr_terminal {
+                let last = if job.is_durable() { " after a last checkpoint" } else { "" };
+                self.output.note(format_args!("{signal}: job {} stops{last}", job.id));
+            } else {
+                let more = [("signal", signal.to_string()), ("how", how.to_string())];
+                self.output.note(progress::event(job, "stopping", &more));
+            }
+        }
+    }
+
     fn tell_failures(&mut self) {
         if self.jobs.iter().any(|r| !r.told && matches!(r.job.state(), JobState::Failed(_))) {
             self.tell_ended();
@@ -232,6 +269,9 @@ impl Runner {
 
     /// Tells of the jobs that have ended.
     fn tell_ended(&mut self) {
+        if self.interrupts.requested() {
+            self.tell_stop();
+        }
         let tell = (self.output.stderr_terminal || self.output.verbose) && !self.output.quiet;
         for running in self.jobs.iter_mut().filter(|r| !r.told) {
             let state = running.job.state();
@@ -250,6 +290,8 @@ impl Runner {
             }
             if tell {
                 self.output.note(progress::summary(&running.job, running.job.started.elapsed()));
+            } else if self.interrupts.requested() {
+                self.output.note(progress::ended(&running.job));
             }
         }
     }

@@ -1,13 +1,14 @@
 //! `${NAME}` in scripts, from `--var` and the environment.
 //!
 //! Values are put in before the text is parsed. Errors point to the text as it was written: columns
-//! stay true, and a value that came from the environment never shows up in an excerpt.
+//! stay true, and a value never shows up in an excerpt. Each value is noted in [`crate::secret`], and the
+//! parser keeps what was written beside it, so that SHOW CREATE TABLE, EXPLAIN, messages and checkpoints show
+//! `${NAME}`.
 //!
-//! Not replaced: anything in comments, and the values of options whose key contains `.header.`; there
-//! the connector itself takes `${NAME}` from the environment, so that a secret never becomes part of
-//! a text that SHOW CREATE TABLE or a message could print.
+//! Not replaced: anything in comments, and headers and body templates (keys with `.header.`, `body-template`) unless
+//! `--var` gives the values; there the connector itself takes `${NAME}` from the environment, and escapes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::scan::{PieceKind, pieces, variable};
 use crate::error::{Error, Position, Result, Span};
@@ -22,6 +23,17 @@ pub struct Script {
     pub expanded: SourceText,
     /// Where the two differ, in order.
     replaced: Vec<Replacement>,
+    /// Names without a value, in `check`.
+    missing: Vec<Missing>,
+}
+
+/// A variable without a value, and where it stands in the written text.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// Characters `expanded` of the expanded text stand for characters `written` of the written one.
@@ -49,22 +61,42 @@ impl Variables {
 
     /// Puts values in; a name without a value is an error.
     pub fn expand(&self, written: SourceText) -> Result<Script> {
-        self.expand_with(written, &|name| self.value(name))
+        self.expand_with(written, &|name| self.value(name), false)
     }
 
-    fn expand_with(&self, written: SourceText, value: &dyn Fn(&str) -> Option<String>) -> Result<Script> {
+    /// Puts values in for `check`: a name without a value that stands in quotes is itself in its place, and is one of
+    /// [`Script::missing`].
+    pub fn expand_known(&self, written: SourceText) -> Result<Script> {
+        self.expand_with(written, &|name| self.value(name), true)
+    }
+
+    fn expand_with(
+        &self,
+        written: SourceText,
+        value: &dyn Fn(&str) -> Option<String>,
+        lenient: bool,
+    ) -> Result<Script> {
         let text = &*written.text;
         if !text.contains("${") {
-            return Ok(Script { expanded: written.clone(), written, replaced: Vec::new() });
+            return Ok(Script::plain(written));
         }
-        let mut expansion = Expansion { text, out: String::with_capacity(text.len()), marks: Vec::new() };
+        let mut expansion = Expansion {
+            text,
+            out: String::with_capacity(text.len()),
+            marks: Vec::new(),
+            lenient,
+            missing: Vec::new(),
+        };
         let mut header = HeaderValues::default();
         for piece in pieces(text) {
             let part = &text[piece.range.clone()];
             let is_header_value = header.next(piece.kind, part);
+            // From the environment the connector takes it.
+            let given = |name: &str| self.given.get(name).cloned();
             match piece.kind {
+                PieceKind::String if is_header_value => expansion.header(piece.range.start, part, &given)?,
                 PieceKind::Variable => expansion.replace(piece.range.start, part, None, value)?,
-                PieceKind::String if !is_header_value => {
+                PieceKind::String => {
                     expansion.replace(piece.range.start, part, Some('\''), value)?;
                 }
                 PieceKind::Quoted => {
@@ -74,12 +106,14 @@ impl Variables {
             }
         }
         let replaced = expansion.char_marks();
-        let expanded = SourceText::new(&written.name, &expansion.out);
-        Ok(Script { written, expanded, replaced })
+        let Expansion { out, marks, missing, .. } = expansion;
+        let names = marks.into_iter().map(|mark| (mark.expanded.0..mark.expanded.1, mark.name));
+        let expanded = SourceText::new(&written.name, &out).with_variables(names.collect());
+        Ok(Script { written, expanded, replaced, missing })
     }
 }
 
-/// Recognises the value in `'... .header. ...' = 'value'`.
+/// Recognises the value in `'... .header. ...' = 'value'` and its like.
 #[derive(Default)]
 struct HeaderValues {
     key: bool,
@@ -95,7 +129,8 @@ impl HeaderValues {
                 true
             }
             PieceKind::String => {
-                *self = Self { key: part.contains(".header."), equals: false };
+                let own = part.contains(".header.") || part.contains("body-template");
+                *self = Self { key: own, equals: false };
                 false
             }
             PieceKind::Symbol if part == "=" => {
@@ -113,8 +148,17 @@ impl HeaderValues {
 struct Expansion<'a> {
     text: &'a str,
     out: String,
-    /// Byte ranges, written and expanded.
-    marks: Vec<((usize, usize), (usize, usize))>,
+    marks: Vec<Mark>,
+    /// A name without a value is no error.
+    lenient: bool,
+    missing: Vec<Missing>,
+}
+
+/// A variable that was replaced: byte ranges, written and expanded.
+struct Mark {
+    name: String,
+    written: (usize, usize),
+    expanded: (usize, usize),
 }
 
 impl Expansion<'_> {
@@ -138,25 +182,71 @@ impl Expansion<'_> {
             };
             let length = name.len() + 3;
             let from = start + here;
-            let value = value(name).ok_or_else(|| self.undefined(name, from, length))?;
             let begin = self.out.len();
+            let value = match value(name) {
+                Some(value) => {
+                    crate::secret::note(name, &value);
+                    value
+                }
+                None if self.lenient && quote.is_some() => {
+                    let span = self.span(from, length);
+                    self.missing.push(Missing { name: name.to_string(), span });
+                    name.to_string()
+                }
+                None => return Err(self.undefined(name, from, length)),
+            };
             match quote {
                 Some(q) => self.out.push_str(&value.replace(q, &format!("{q}{q}"))),
                 None => self.out.push_str(&value),
             }
-            self.marks.push(((from, from + length), (begin, self.out.len())));
+            self.marks.push(Mark {
+                name: name.to_string(),
+                written: (from, from + length),
+                expanded: (begin, self.out.len()),
+            });
             at = here + length;
         }
         self.out.push_str(&part[at..]);
         Ok(())
     }
 
-    fn undefined(&self, name: &str, from: usize, length: usize) -> Error {
+    /// A header's value: what is given is put in, the rest stays for the connector.
+    fn header(&mut self, start: usize, part: &str, given: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+        let mut names = BTreeSet::new();
+        let mut rest = part;
+        while let Some(at) = rest.find("${") {
+            rest = &rest[at..];
+            let Some(name) = variable(rest) else { break };
+            names.insert(name);
+            rest = &rest[name.len() + 3..];
+        }
+        let known = |name: &str| given(name).or_else(|| std::env::var(name).ok());
+        match names.iter().all(|name| given(name).is_some()) {
+            true => self.replace(start, part, Some('\''), given),
+            // A value that stands beside one of the environment.
+            false if names.iter().any(|name| given(name).is_some()) => {
+                self.replace(start, part, Some('\''), &known)
+            }
+            false if self.lenient && names.iter().any(|name| known(name).is_none()) => {
+                self.replace(start, part, Some('\''), &known)
+            }
+            false => {
+                self.out.push_str(part);
+                Ok(())
+            }
+        }
+    }
+
+    fn span(&self, from: usize, length: usize) -> Span {
         let start = position_at(self.text, self.text[..from].chars().count());
         let end = Position { line: start.line, column: start.column + length as u32 };
+        Span { start, end }
+    }
+
+    fn undefined(&self, name: &str, from: usize, length: usize) -> Error {
         Error::option(format!("variable '{name}' has no value"))
             .with_hint(format!("give it with --var {name}=... or in the environment"))
-            .at(Span { start, end })
+            .at(self.span(from, length))
     }
 
     /// The marks counted in characters.
@@ -167,7 +257,10 @@ impl Expansion<'_> {
         };
         self.marks
             .iter()
-            .map(|(w, e)| Replacement { written: count(self.text, *w), expanded: count(&self.out, *e) })
+            .map(|m| Replacement {
+                written: count(self.text, m.written),
+                expanded: count(&self.out, m.expanded),
+            })
             .collect()
     }
 }
@@ -175,7 +268,12 @@ impl Expansion<'_> {
 impl Script {
     /// A script without variables.
     pub fn plain(written: SourceText) -> Self {
-        Self { expanded: written.clone(), written, replaced: Vec::new() }
+        Self { expanded: written.clone(), written, replaced: Vec::new(), missing: Vec::new() }
+    }
+
+    /// Variables without a value, of [`Variables::expand_known`].
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// The same error, pointing into the text as written.
@@ -248,12 +346,13 @@ mod tests {
 
     fn expand(text: &str) -> Result<Script> {
         let variables = Variables::default();
-        variables.expand_with(SourceText::new("t.sql", text), &|name| match name {
+        let value = |name: &str| match name {
             "A" => Some("alpha".into()),
             "Q" => Some("it's `".into()),
             "N" => Some("1\n2".into()),
             _ => None,
-        })
+        };
+        variables.expand_with(SourceText::new("t.sql", text), &value, false)
     }
 
     fn text(input: &str) -> String {
@@ -286,6 +385,26 @@ mod tests {
         assert_eq!(text(with), with.replace("${A}", "alpha"));
         assert_eq!(text("'x.header.y' /* c */ = '${NOPE}'"), "'x.header.y' /* c */ = '${NOPE}'");
         assert_eq!(text("'x.header.y', '${A}'"), "'x.header.y', 'alpha'");
+    }
+
+    #[test]
+    fn headers_take_what_is_given() {
+        let given = Variables::new([("TOKEN_OF_TEST".to_string(), "tk-given-1".to_string())]);
+        let text = "'x.header.y' = 'Bearer ${TOKEN_OF_TEST}'";
+        let script = given.expand(SourceText::new("t.sql", text)).unwrap();
+        assert_eq!(&*script.expanded.text, "'x.header.y' = 'Bearer tk-given-1'");
+        assert_eq!(crate::secret::redact("tk-given-1"), "${TOKEN_OF_TEST}");
+    }
+
+    #[test]
+    fn what_is_missing_is_noted_for_check() {
+        let text = "SELECT '${NOT_SET_A}/x', 'b.header.c' = '${NOT_SET_B}'";
+        let script = Variables::default().expand_known(SourceText::new("t.sql", text)).unwrap();
+        let names: Vec<_> = script.missing().iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(names, ["NOT_SET_A", "NOT_SET_B"]);
+        assert_eq!(script.missing()[0].span, Span::new((1, 9), (1, 21)));
+        let e = Variables::default().expand_known(SourceText::new("t.sql", "LIMIT ${NOT_SET_A}"));
+        assert!(e.is_err(), "a statement without it cannot be read");
     }
 
     #[test]

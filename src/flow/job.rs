@@ -71,6 +71,11 @@ impl JobMetrics {
         self.latency.lock().value_at_quantile(quantile)
     }
 
+    /// All latencies so far, in microseconds: what a later look has more is of the time between.
+    pub fn latencies(&self) -> hdrhistogram::Histogram<u64> {
+        self.latency.lock().clone()
+    }
+
     pub(crate) fn note_watermark(&self, watermark: Watermark) {
         self.watermark.fetch_max(watermark.millis(), Ordering::Relaxed);
     }
@@ -164,6 +169,8 @@ pub struct LastCheckpoint {
     pub bytes: u64,
     /// Bytes of state that it refers to.
     pub total_bytes: u64,
+    /// When it became durable.
+    pub at: std::time::Instant,
 }
 
 impl CheckpointMetrics {
@@ -174,7 +181,8 @@ impl CheckpointMetrics {
 
     pub(crate) fn note_completed(&self, epoch: u64, duration: Duration, written: Written) {
         let Written { bytes, total_bytes } = written;
-        *self.last.lock() = Some(LastCheckpoint { epoch, duration, bytes, total_bytes });
+        *self.last.lock() =
+            Some(LastCheckpoint { epoch, duration, bytes, total_bytes, at: std::time::Instant::now() });
         self.completed.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -24,7 +24,7 @@ fn table(options: &[(&str, &str)]) -> Table {
 
 fn hint(entries: &[(&str, &str)]) -> Vec<OptionEntry> {
     let name = |value: &str| Name { value: value.into(), span: Span::default() };
-    entries.iter().map(|(k, v)| OptionEntry { key: name(k), value: name(v) }).collect()
+    entries.iter().map(|(k, v)| OptionEntry { key: name(k), value: name(v), written: None }).collect()
 }
 
 fn settings(entries: &[(&str, &str)]) -> Config {

@@ -29,7 +29,7 @@ pub fn with_columns(statement: &CreateTable) -> Result<Option<CreateTable>> {
     }
     let known = |key: &str| options.contains(key);
     let added = inferred.options.iter().filter(|(key, _)| !known(key));
-    let added = added.map(|(key, value)| OptionEntry { key: name(key), value: name(value) });
+    let added = added.map(|(key, value)| OptionEntry { key: name(key), value: name(value), written: None });
     statement.options.extend(added);
     Ok(Some(statement))
 }
@@ -65,7 +65,10 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
         primary_key: None,
         comment: None,
         partitioned_by: Vec::new(),
-        options: options.iter().map(|(k, v)| OptionEntry { key: name(k), value: name(v) }).collect(),
+        options: options
+            .iter()
+            .map(|(k, v)| OptionEntry { key: name(k), value: name(v), written: None })
+            .collect(),
         like: None,
         query: None,
     };

@@ -7,13 +7,21 @@ use crate::catalog::ddl::plain_name;
 use crate::catalog::{Entry, Table};
 use crate::config::SETTINGS;
 use crate::error::Result;
+use crate::plan::Node;
 use crate::plan::advice::advice as warnings;
+use crate::plan::graph::Body;
 use crate::sql::{CreateTable, Insert, Statement, StatementKind};
 
 impl Session {
     /// Plans a statement without running it; what is risky about it. Statements that define something
     /// (CREATE, SET, DROP) take effect in this session, so that what follows is checked against them.
     pub fn check(&self, statement: &Statement) -> Result<Vec<String>> {
+        let mut found = self.check_kind(statement).map_err(|e| e.at(statement.span))?;
+        found.extend(doubtful(&statement.kind));
+        Ok(found)
+    }
+
+    fn check_kind(&self, statement: &Statement) -> Result<Vec<String>> {
         match &statement.kind {
             StatementKind::Query(query) => {
                 let planner = self.planner();
@@ -48,7 +56,9 @@ impl Session {
         let planner = self.planner();
         let mut found = Vec::new();
         for ((node, table, _), insert) in self.plan_inserts(&planner, inserts)?.into_iter().zip(inserts) {
-            found.extend(warnings(&self.output(&planner, insert, &table, node)?.node));
+            let node = self.output(&planner, insert, &table, node)?.node;
+            found.extend(overwrites_source(insert, &node, &table));
+            found.extend(warnings(&node));
         }
         Ok(found)
     }
@@ -60,6 +70,78 @@ impl Session {
         self.create_table(&table)?;
         if existed { Ok(Vec::new()) } else { self.check_inserts(&[insert]) }
     }
+}
+
+/// What is doubtful in a query.
+pub(super) fn doubtful_query(query: &sqlparser::ast::Query) -> Vec<String> {
+    let mut found = Vec::new();
+    null_comparisons(query, &mut found);
+    found
+}
+
+/// What is doubtful in the query of an INSERT.
+pub(super) fn doubtful_insert(insert: &Insert) -> Vec<String> {
+    doubtful_query(&insert.query)
+}
+
+/// What SQL allows and nobody means.
+fn doubtful(kind: &StatementKind) -> Vec<String> {
+    let mut found = Vec::new();
+    match kind {
+        StatementKind::Query(query) => null_comparisons(query, &mut found),
+        StatementKind::Insert(insert) => null_comparisons(&insert.query, &mut found),
+        StatementKind::StatementSet(inserts) => {
+            inserts.iter().for_each(|insert| null_comparisons(&insert.query, &mut found));
+        }
+        StatementKind::CreateView(view) => null_comparisons(&view.query, &mut found),
+        StatementKind::CreateTable(table) => {
+            if let Some(query) = &table.query {
+                null_comparisons(query, &mut found);
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// Comparisons with NULL, which are never TRUE.
+fn null_comparisons(query: &sqlparser::ast::Query, found: &mut Vec<String>) {
+    use sqlparser::ast::{BinaryOperator as Op, Value};
+    let null = |e: &Expr| matches!(e, Expr::Value(v) if v.value == Value::Null);
+    let _: std::ops::ControlFlow<()> = visit_expressions(query, |e: &Expr| {
+        if let Expr::BinaryOp { left, op, right } = e
+            && matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq)
+            && (null(left) || null(right))
+        {
+            let other = if null(left) { right } else { left };
+            let not = if *op == Op::NotEq { "NOT " } else { "" };
+            found.push(format!("'{e}' is never TRUE, whatever the value is: write {other} IS {not}NULL"));
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+}
+
+/// INSERT OVERWRITE of files that the query reads.
+fn overwrites_source(insert: &Insert, node: &Node, table: &Table) -> Option<String> {
+    if !insert.overwrite {
+        return None;
+    }
+    let path = table.options.text("path")?.trim_end_matches('/');
+    let mut reads = false;
+    node.walk(&mut |node| {
+        if let Body::Source(source) = &node.body {
+            let text = source.describe();
+            let read = text.strip_prefix("path=").and_then(|rest| rest.split(", ").next());
+            reads |= read.is_some_and(|read| read.trim_end_matches('/') == path);
+        }
+    });
+    reads.then(|| {
+        format!(
+            "INSERT OVERWRITE replaces the files of '{}' that its own query reads: when the rows read are fewer than \
+             the rows kept, the others are gone; write into another table",
+            table.name
+        )
+    })
 }
 
 /// Options that the parser takes and that change nothing, and a watermark that stands still.

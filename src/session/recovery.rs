@@ -20,6 +20,7 @@ use crate::flow::fragment::{Fragment, Head, Tail};
 use crate::flow::restart::RestartStrategy;
 use crate::plan::Node;
 use crate::plan::graph::Body;
+use crate::secret::{redact, redacted};
 use crate::state::checkpoint::{Checkpoint, Checkpoints, JobPlan, OperatorPlan};
 use crate::state::store::{self, Store};
 
@@ -204,7 +205,7 @@ fn folder(job: &str, origin: Option<&str>) -> String {
     hasher.update(job);
     let digest = hasher.finalize();
     let hash = digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    format!("{}-{hash}", plain(job))
+    format!("{}-{hash}", plain(&redact(job)))
 }
 
 /// A name as a part of a path.
@@ -219,7 +220,11 @@ pub fn plan(name: &str, parallelism: usize, outputs: &[Vec<Arc<Fragment>>]) -> J
     let mut seen = HashSet::new();
     let mut add = |id: &str, name: &str, detail: String| {
         if seen.insert(id.to_string()) {
-            operators.push(OperatorPlan { id: id.to_string(), name: name.to_string(), detail });
+            operators.push(OperatorPlan {
+                id: id.to_string(),
+                name: name.to_string(),
+                detail: redacted(detail),
+            });
         }
     };
     for fragment in outputs.iter().flatten() {
@@ -233,7 +238,7 @@ pub fn plan(name: &str, parallelism: usize, outputs: &[Vec<Arc<Fragment>>]) -> J
             add(id, "Sink", String::new());
         }
     }
-    JobPlan { name: name.to_string(), parallelism, operators, origin: None }
+    JobPlan { name: redact(name).into_owned(), parallelism, operators, origin: None }
 }
 
 /// Where a source goes on. A table that is read once more than before goes on where the others do.
@@ -262,7 +267,7 @@ pub fn savepoint_store(
         (savepoints, _) => savepoints.to_string(),
     };
     let id = uuid::Uuid::new_v4().simple().to_string();
-    Ok(store::open(&root, runtime)?.under(&format!("savepoint-{}-{}", plain(job), &id[..12])))
+    Ok(store::open(&root, runtime)?.under(&format!("savepoint-{}-{}", plain(&redact(job)), &id[..12])))
 }
 
 /// A warning for each source that cannot read its rows again.

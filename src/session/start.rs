@@ -381,7 +381,7 @@ fn stages(fragment: &Fragment, number: usize) -> Vec<Arc<StageMetrics>> {
     });
     let operators = fragment.operators.iter().map(|stage| (stage.name, stage.detail.clone()));
     let tail = match &fragment.tail {
-        Tail::Sink(..) => ("Sink", String::new()),
+        Tail::Sink(_, id) => ("Sink", id.strip_prefix("Sink-").unwrap_or_default().to_string()),
         Tail::Exchange { keys, .. } if keys.is_empty() => ("Exchange", "single".to_string()),
         Tail::Exchange { keys, .. } => ("Exchange", format!("hash{keys:?}")),
     };

@@ -469,6 +469,7 @@ impl Session {
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
+        inserts.iter().flat_map(super::check::doubtful_insert).for_each(|w| log::warn!("{w}"));
         let (name, outputs) = self.insert_outputs(&self.planner(), inserts)?;
         let (cancel, _) = crossbeam_channel::bounded(0);
         let job = self.start_job(name, outputs, cancel, true)?;
@@ -529,6 +530,7 @@ impl Session {
     }
 
     fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
+        super::check::doubtful_query(query).iter().for_each(|w| log::warn!("{w}"));
         let planner = self.planner();
         let node = planner.lower(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();

@@ -270,7 +270,7 @@ impl<'a> Cursor<'a> {
             let key = self.string("an option's key")?;
             self.expect(&Token::Eq)?;
             let value = self.string("an option's value")?;
-            entries.push(OptionEntry { key, value });
+            entries.push(OptionEntry { key, value, written: None });
             if !self.eat(&Token::Comma) {
                 self.close_list()?;
                 return Ok(entries);

@@ -192,7 +192,10 @@ fn unpack(entries: Vec<(String, Place, String, Place)>) -> Vec<OptionEntry> {
         value,
         span: Span { start: Position { line: a, column: b }, end: Position { line: c, column: d } },
     };
-    entries.into_iter().map(|(k, ks, v, vs)| OptionEntry { key: name(k, ks), value: name(v, vs) }).collect()
+    entries
+        .into_iter()
+        .map(|(k, ks, v, vs)| OptionEntry { key: name(k, ks), value: name(v, vs), written: None })
+        .collect()
 }
 
 /// Takes the hints off a table's name. Without any, the span of the reference alone.

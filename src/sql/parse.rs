@@ -24,7 +24,85 @@ pub fn parse_script_lossy(source: &SourceText) -> Vec<Result<Statement>> {
         .into_iter()
         .filter(|piece| !piece.range.is_empty())
         .map(|piece| parse_statement(&source.text, &lexemes[piece.range]))
+        .map(|parsed| parsed.map(|statement| with_written(statement, source)))
         .collect()
+}
+
+/// A statement or its error, with the names that its text holds: what depends on it can be told even when it is wrong.
+#[derive(Debug)]
+pub struct Reading {
+    /// The statement, or its error.
+    pub parsed: Result<Statement>,
+    /// The table or view that it defines.
+    pub defines: Option<String>,
+    /// Names and keywords in it.
+    pub words: Vec<String>,
+    /// String literals in it.
+    pub strings: Vec<String>,
+    /// From its first character to its last.
+    pub span: crate::error::Span,
+}
+
+/// As [`parse_script_lossy`], with the names in each statement.
+pub fn read_script(source: &SourceText) -> Vec<Reading> {
+    let lexemes = significant(&source.text);
+    let pieces = cut(&lexemes).into_iter().filter(|piece| !piece.range.is_empty());
+    let reading = |piece: Piece| {
+        let part = &lexemes[piece.range];
+        let parsed = parse_statement(&source.text, part).map(|statement| with_written(statement, source));
+        let word = |l: &Lexeme| match (&l.class, &l.token) {
+            (Class::Word | Class::Quoted, Token::Word(w)) => Some(w.value.clone()),
+            _ => None,
+        };
+        let string = |l: &Lexeme| match &l.token {
+            Token::SingleQuotedString(s) => Some(s.clone()),
+            _ => None,
+        };
+        Reading {
+            parsed,
+            defines: defined(part),
+            words: part.iter().filter_map(word).collect(),
+            strings: part.iter().filter_map(string).collect(),
+            span: span_of(part).unwrap_or_default(),
+        }
+    };
+    pieces.map(reading).collect()
+}
+
+/// The last part of the name behind CREATE [OR REPLACE] [TEMPORARY] TABLE | VIEW [IF NOT EXISTS].
+fn defined(lexemes: &[Lexeme]) -> Option<String> {
+    let mut cursor = Cursor::new("", lexemes);
+    if !cursor.eat_word("CREATE") {
+        return None;
+    }
+    cursor.eat_words(&["OR", "REPLACE"]);
+    cursor.eat_word("TEMPORARY");
+    if !cursor.eat_word("TABLE") && !cursor.eat_word("VIEW") {
+        return None;
+    }
+    cursor.eat_words(&["IF", "NOT", "EXISTS"]);
+    let mut name = None;
+    while let Some(Lexeme { token: Token::Word(word), .. }) = cursor.next() {
+        name = Some(word.value.clone());
+        if !cursor.eat(&Token::Period) {
+            break;
+        }
+    }
+    name
+}
+
+/// Notes in the options of a table where variables were.
+fn with_written(mut statement: Statement, source: &SourceText) -> Statement {
+    if source.has_variables()
+        && let StatementKind::CreateTable(table) = &mut statement.kind
+    {
+        for option in &mut table.options {
+            let quoted = source.written(option.value.span);
+            option.written =
+                quoted.and_then(|q| Some(q.strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "'")));
+        }
+    }
+    statement
 }
 
 /// Parses one scalar expression.

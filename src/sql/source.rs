@@ -12,12 +12,43 @@ pub struct SourceText {
     pub name: Arc<str>,
     /// The text.
     pub text: Arc<str>,
+    /// Bytes that are the values of variables, with their names, in order.
+    variables: Arc<[(Range<usize>, String)]>,
 }
 
 impl SourceText {
     /// A named text.
     pub fn new(name: &str, text: &str) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self { name: name.into(), text: text.into(), variables: Arc::default() }
+    }
+
+    /// The same text, of which these bytes are the values of variables.
+    pub(crate) fn with_variables(self, variables: Vec<(Range<usize>, String)>) -> Self {
+        Self { variables: variables.into(), ..self }
+    }
+
+    /// Whether it holds values of variables.
+    pub(crate) fn has_variables(&self) -> bool {
+        !self.variables.is_empty()
+    }
+
+    /// A place as it was written, `${NAME}` for the value of a variable; `None` when there is none in it.
+    pub(crate) fn written(&self, span: Span) -> Option<String> {
+        let range = self.range(span);
+        let (mut out, mut copied) = (String::new(), range.start);
+        let inside = |r: &Range<usize>| r.start >= range.start && r.end <= range.end;
+        for (value, name) in self.variables.iter().filter(|(r, _)| inside(r)) {
+            out.push_str(self.text.get(copied..value.start)?);
+            out.push_str("${");
+            out.push_str(name);
+            out.push('}');
+            copied = value.end;
+        }
+        if copied == range.start && out.is_empty() {
+            return None;
+        }
+        out.push_str(self.text.get(copied..range.end)?);
+        Some(out)
     }
 
     /// The bytes of a place. What lies outside of the text is moved to its nearest edge.

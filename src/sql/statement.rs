@@ -114,6 +114,8 @@ pub struct OptionEntry {
     pub key: Name,
     /// Value.
     pub value: Name,
+    /// The value as it was written, where variables are part of it: `${NAME}`.
+    pub written: Option<String>,
 }
 
 /// `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (...) ... WITH (...) [LIKE ...]`.

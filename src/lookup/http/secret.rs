@@ -35,7 +35,7 @@ impl Secrets {
 
     /// The text without secrets.
     pub(super) fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut text = Cow::Borrowed(text);
+        let mut text = crate::secret::redact(text);
         for secret in &self.0 {
             if text.contains(secret.as_str()) {
                 text = Cow::Owned(text.replace(secret.as_str(), MASK));
@@ -74,6 +74,7 @@ pub(super) fn expand(text: &str, environment: Environment<'_>) -> Result<Vec<Pie
             Error::option(format!("environment variable '{name}' is not set"))
                 .with_hint(format!("export {name}=... before the start"))
         })?;
+        crate::secret::note(name, &value);
         pieces.push(Piece::Environment(value));
         rest = &rest[at + 3 + length..];
     }
@@ -113,7 +114,7 @@ mod tests {
         let mut secrets = Secrets::default();
         let text = expand_secret("Bearer ${API_KEY}!", &environment, &mut secrets).unwrap();
         assert_eq!(text, "Bearer s3cr3t-value!");
-        assert_eq!(secrets.redact("echo s3cr3t-value"), "echo ***");
+        assert_eq!(secrets.redact("echo s3cr3t-value"), "echo ${API_KEY}");
         assert_eq!(format!("{secrets:?}"), "Secrets(1)");
         let e = expand("${NOT_THERE}", &environment).unwrap_err();
         assert_eq!(e.message(), "environment variable 'NOT_THERE' is not set");
