@@ -98,6 +98,18 @@ pub const SETTINGS: &[OptionDef] = &[
     ),
     OptionDef::new("table.dml-sync", Bool, "false", "INSERT waits until its job has ended"),
     OptionDef::new(
+        "table.exec.sink.not-null-enforcer",
+        Choice(&["ERROR", "DROP"]),
+        "ERROR",
+        "NULL for a NOT NULL column of a sink fails the job, or its row is dropped and counted",
+    ),
+    OptionDef::new(
+        "table.exec.sink.type-length-enforcer",
+        Choice(&["IGNORE", "TRIM_PAD", "ERROR"]),
+        "IGNORE",
+        "values for CHAR(n), VARCHAR(n), BINARY(n), VARBINARY(n) of a sink that have another length",
+    ),
+    OptionDef::new(
         "table.exec.async-lookup.output-mode",
         Choice(&["ORDERED", "ALLOW_UNORDERED"]),
         "ORDERED",

@@ -146,6 +146,7 @@ struct Figures {
     rows_out: u64,
     skipped: u64,
     late: u64,
+    dropped: u64,
     bytes_in: u64,
     bytes_total: u64,
     lookups: bool,
@@ -180,6 +181,7 @@ impl Figures {
             sum.rows_out += metrics.rows_out.load(Ordering::Relaxed);
             sum.skipped += metrics.records_skipped.load(Ordering::Relaxed);
             sum.late += metrics.late_rows.load(Ordering::Relaxed);
+            sum.dropped += metrics.dropped_rows.load(Ordering::Relaxed);
             sum.bytes_in += metrics.bytes_in.load(Ordering::Relaxed);
             sum.bytes_total += metrics.bytes_total.load(Ordering::Relaxed);
             let watermark = metrics.watermark_millis().filter(|&w| w != i64::MAX);
@@ -261,6 +263,9 @@ impl Figures {
         if self.late > 0 {
             put("late", self.late.to_string());
         }
+        if self.dropped > 0 {
+            put("dropped", self.dropped.to_string());
+        }
         let watermark = self.watermark.and_then(chrono::DateTime::from_timestamp_millis);
         if let (Some(watermark), Some(lag)) = (watermark, self.lag(now)) {
             put("watermark", watermark.format(iso).to_string());
@@ -312,6 +317,11 @@ impl Figures {
             let percent = 100.0 * self.bytes_in as f64 / self.bytes_total as f64;
             line.push_str(&format!(" · {:.0}% read", percent.min(100.0)));
         }
+        for (n, what) in [(self.skipped, "skipped"), (self.late, "late"), (self.dropped, "dropped")] {
+            if n > 0 {
+                line.push_str(&format!(" · {} {what}", thousands(n)));
+            }
+        }
         let watermark = self.watermark.and_then(chrono::DateTime::from_timestamp_millis);
         if let (Some(watermark), Some(lag)) = (watermark, self.lag(now)) {
             let behind = match lag {
@@ -352,6 +362,9 @@ impl Figures {
         }
         if self.late > 0 {
             line.push_str(&format!(", {} late rows left out", thousands(self.late)));
+        }
+        if self.dropped > 0 {
+            line.push_str(&format!(", {} rows with NULL dropped", thousands(self.dropped)));
         }
         line
     }

@@ -40,6 +40,8 @@ pub struct JobMetrics {
     pub records_skipped: AtomicU64,
     /// Rows that operators left out because they came too late.
     pub late_rows: AtomicU64,
+    /// Rows that were left out because their target does not take NULL.
+    pub dropped_rows: AtomicU64,
     watermark: AtomicI64,
     latency: Mutex<hdrhistogram::Histogram<u64>>,
 }
@@ -54,6 +56,7 @@ impl Default for JobMetrics {
             bytes_total: zero(),
             records_skipped: zero(),
             late_rows: zero(),
+            dropped_rows: zero(),
             watermark: AtomicI64::new(i64::MIN),
             latency: Mutex::new(crate::lookup::metrics::micros_histogram()),
         }

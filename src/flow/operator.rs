@@ -219,6 +219,11 @@ pub trait Operator: Send {
         0
     }
 
+    /// Rows that it has left out so far because their table does not take them.
+    fn dropped_rows(&self) -> u64 {
+        0
+    }
+
     /// How many more rows it takes before it pushes back. 0: the task stops reading until the operator
     /// was woken. A chunk may hold more rows than this; the operator then keeps the rest and answers 0.
     fn room(&self) -> usize {

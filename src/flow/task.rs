@@ -201,6 +201,8 @@ struct Step {
     ended: bool,
     /// Its late rows that were reported.
     late: u64,
+    /// Its dropped rows that were reported.
+    dropped: u64,
     metrics: Arc<StageMetrics>,
 }
 
@@ -384,6 +386,7 @@ impl Task {
                 woken: false,
                 ended: false,
                 late: 0,
+                dropped: 0,
                 metrics: stages[heads + i].clone(),
             });
         }
@@ -625,12 +628,15 @@ impl Task {
         *progress = now;
     }
 
-    /// Adds the late rows since the last time.
+    /// Adds the late and dropped rows since the last time.
     fn report_late(&mut self) {
         for step in &mut self.steps {
             let late = step.operator.late_rows();
             JobMetrics::add(&self.metrics.late_rows, late.saturating_sub(step.late));
             step.late = late;
+            let dropped = step.operator.dropped_rows();
+            JobMetrics::add(&self.metrics.dropped_rows, dropped.saturating_sub(step.dropped));
+            step.dropped = dropped;
         }
     }
 

@@ -8,7 +8,10 @@ use super::provider::Planner;
 use crate::catalog::Table;
 use crate::connector::{Sink, SinkChangelog};
 use crate::error::{Error, Result};
+use crate::flow::task::BuildOperator;
+use crate::operator::constraint_enforcer::{Constraint, ConstraintEnforcer, Constraints, Length};
 use crate::operator::sink_materializer::{SinkMaterializer, SinkMaterializerSpec};
+use crate::sql::SqlType;
 
 /// The first node whose rows change although those of its inputs do not.
 pub(super) fn originator(node: &Node) -> &Node {
@@ -19,6 +22,58 @@ pub(super) fn originator(node: &Node) -> &Node {
 }
 
 impl Planner {
+    /// The query with what its target's declaration demands: no NULL where the column is NOT NULL and the query may
+    /// give one, and lengths if they are enforced.
+    pub fn enforce(&self, node: Node, table: &Table) -> Node {
+        let config = &self.state.config;
+        let is = |key: &str, word: &str| config.get(key).eq_ignore_ascii_case(word);
+        let lengths = !is("table.exec.sink.type-length-enforcer", "IGNORE");
+        let persisted = table.columns.iter().filter(|c| c.is_persisted());
+        let mut columns = Vec::new();
+        for (index, column) in persisted.enumerate() {
+            let Some((declared, nullable)) = column.declared() else { continue };
+            let may_be_null = node.schema.fields().get(index).is_none_or(|f| f.is_nullable());
+            let length = match declared {
+                SqlType::Char(n) | SqlType::Binary(n) => Some(Length { most: *n as usize, fixed: true }),
+                SqlType::Varchar(n) | SqlType::Varbinary(n) => {
+                    Some(Length { most: *n as usize, fixed: false })
+                }
+                _ => None,
+            };
+            let constraint = Constraint {
+                column: index,
+                name: column.name.clone(),
+                declared: declared.to_string(),
+                not_null: !nullable && may_be_null,
+                length: length.filter(|_| lengths),
+            };
+            if constraint.not_null || constraint.length.is_some() {
+                columns.push(constraint);
+            }
+        }
+        if columns.is_empty() {
+            return node;
+        }
+        let names = |wanted: &dyn Fn(&Constraint) -> bool| {
+            let names: Vec<&str> = columns.iter().filter(|c| wanted(c)).map(|c| c.name.as_str()).collect();
+            (!names.is_empty()).then(|| format!("fields=[{}]", names.join(", ")))
+        };
+        let not_null = names(&|c| c.not_null).map(|fields| format!("NotNullEnforcer({fields})"));
+        let length = names(&|c| c.length.is_some()).map(|fields| format!("LengthEnforcer({fields})"));
+        let detail = not_null.into_iter().chain(length).collect::<Vec<_>>().join(", ");
+        let constraints = Arc::new(Constraints {
+            table: table.name.clone(),
+            columns,
+            drop_nulls: is("table.exec.sink.not-null-enforcer", "DROP"),
+            trim_and_pad: is("table.exec.sink.type-length-enforcer", "TRIM_PAD"),
+        });
+        let build: BuildOperator =
+            Arc::new(move || Ok(Box::new(ConstraintEnforcer::new(constraints.clone()))));
+        let shape = (node.schema.clone(), node.arrow.clone());
+        let properties = node.properties.clone();
+        Node::forward("ConstraintEnforcer", detail, build, node, shape, properties)
+    }
+
     /// Checks a query against the sink of a table. Gives the query as the sink can take it, and whether the
     /// sink needs `-U`.
     pub fn check_sink(&self, node: Node, sink: &dyn Sink, table: &Table) -> Result<(Node, bool)> {

@@ -463,6 +463,7 @@ impl Session {
             }
             sink.overwrite().map_err(|e| e.at(insert.span))?;
         }
+        let node = planner.enforce(node, table);
         let (node, before) = planner.check_sink(node, sink.as_ref(), table).map_err(|e| e.at(insert.span))?;
         let id = format!("Sink-{}", table.name);
         Ok(Output { node, sink, id, before })
