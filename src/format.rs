@@ -40,6 +40,12 @@ pub trait Decoder: Send {
     /// The stream has ended: an unfinished last record is now complete (or an error).
     fn finish(&mut self) -> Result<()>;
 
+    /// Whether part of a record that is more than a line is inside: reading cannot go on behind what was fed
+    /// without this decoder.
+    fn holds_record(&self) -> bool {
+        false
+    }
+
     /// Records left out so far because they could not be decoded and the table says so.
     fn skipped(&self) -> u64 {
         0

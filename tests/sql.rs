@@ -22,7 +22,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use affluent::catalog::Options;
 use affluent::error::Error;
 use affluent::format::Encoder;
 use affluent::format::json::{JsonEncoder, JsonOptions};
@@ -90,7 +89,7 @@ fn run(session: &Session, statement: &affluent::sql::Statement) -> Outcome {
     let outcome = || -> Result<Outcome, Error> {
         match session.execute(statement)? {
             Response::Query(mut rows) => {
-                let options = JsonOptions::from_options(&Options::default())?;
+                let options = JsonOptions::default();
                 let mut encoder = JsonEncoder::with_op(options, rows.schema().clone())?;
                 let mut bytes = Vec::new();
                 while let Some(chunk) = rows.next_chunk()? {
@@ -102,7 +101,7 @@ fn run(session: &Session, statement: &affluent::sql::Statement) -> Outcome {
             Response::Job(job) => job.result().map(|()| Outcome::Rows(Vec::new())),
             Response::Text(text) | Response::Done(text) => Ok(Outcome::Text(text)),
             Response::Table(batch) => {
-                let options = JsonOptions::from_options(&Options::default())?;
+                let options = JsonOptions::default();
                 let mut encoder = JsonEncoder::new(options, batch.schema())?;
                 let mut bytes = Vec::new();
                 encoder

@@ -46,6 +46,7 @@ use std::sync::Arc;
 use self::files::Location;
 pub(super) use self::layout::record_schema;
 use self::layout::{Layout, METADATA};
+pub(super) use self::sample::{by_name, recognise};
 use super::registry::Connector;
 use super::{ScanRequest, Sink, Source, SourceChangelog};
 use crate::catalog::options::{OptionDef, OptionKind, Options};

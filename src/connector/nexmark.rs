@@ -42,7 +42,6 @@ use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::table::nearest;
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Options, Table};
 use crate::error::{Error, Result};
-use crate::format::json::TimestampFormat;
 use crate::format::json::convert::timestamp;
 
 /// `'connector' = 'nexmark'`.
@@ -219,13 +218,11 @@ impl Plan {
         };
         let base_millis = match options.text(BASE_TIME) {
             None => 1_436_918_400_000,
-            Some(text) => {
-                timestamp(text, TimeUnit::Millisecond, false, TimestampFormat::Sql).ok_or_else(|| {
-                    Error::option(format!("option '{BASE_TIME}': '{text}' is not a timestamp"))
-                        .with_hint("write it as 2015-07-15 00:00:00")
-                        .at(options.span(BASE_TIME))
-                })?
-            }
+            Some(text) => timestamp(text, TimeUnit::Millisecond, false).ok_or_else(|| {
+                Error::option(format!("option '{BASE_TIME}': '{text}' is not a timestamp"))
+                    .with_hint("write it as 2015-07-15 00:00:00")
+                    .at(options.span(BASE_TIME))
+            })?,
         };
         let settings = Settings {
             persons: integer("person.proportion", 1, 0)?,

@@ -98,6 +98,14 @@ pub trait Connector: Send + Sync {
     }
 }
 
+/// The format of a file that a query names: what the end of its name says, or else what is in it.
+pub fn format_of_file(path: &str) -> Result<Option<&'static str>> {
+    match super::filesystem::by_name(path) {
+        Some(format) => Ok(Some(format)),
+        None => super::filesystem::recognise(path),
+    }
+}
+
 /// The connectors there are.
 const CONNECTORS: &[&dyn Connector] = &[
     &super::filesystem::Filesystem,

@@ -82,7 +82,7 @@ struct StreamSource {
 
 impl StreamSource {
     fn new(request: &ScanRequest, open: OpenStream) -> Result<Self> {
-        let format = Format::from_options_or(&request.table.options, "json")?;
+        let format = Format::from_options_or(&request.table.options, "json")?.with_documents();
         let declared = record_schema(&request.table, "UTC");
         let source =
             Self { format, declared, request: request.clone(), open, opened: AtomicBool::new(false) };

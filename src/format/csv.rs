@@ -17,6 +17,8 @@ pub(crate) mod value;
 pub use decode::CsvDecoder;
 pub use encode::CsvEncoder;
 
+use encoding_rs::Encoding;
+
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::error::{Error, Result};
 
@@ -41,7 +43,7 @@ pub const OPTIONS: &[OptionDef] = &[
         "csv.ignore-parse-errors",
         OptionKind::Bool,
         "false",
-        "a field that does not fit its type is NULL, a line with too few or too many fields is left out",
+        "a field that does not fit its type is NULL, a line with too few fields is filled up with NULL, one with too many is left out",
     ),
     OptionDef::new(
         "csv.array-element-delimiter",
@@ -50,6 +52,12 @@ pub const OPTIONS: &[OptionDef] = &[
         "between elements of an ARRAY or ROW",
     ),
     OptionDef::new("csv.null-literal", OptionKind::Text, "", "the text that means NULL"),
+    OptionDef::new(
+        "csv.charset",
+        OptionKind::Text,
+        "UTF-8",
+        "reading: the characters of the file, such as UTF-16LE or ISO-8859-1",
+    ),
     OptionDef::new(
         "csv.skip-header",
         OptionKind::Bool,
@@ -74,8 +82,11 @@ pub struct CsvOptions {
     pub(crate) lenient: bool,
     pub(crate) element_delimiter: String,
     pub(crate) null_literal: Option<String>,
+    pub(crate) charset: &'static Encoding,
     pub(crate) skip_header: bool,
     pub(crate) write_header: bool,
+    /// Quotes and decimals as Flink writes them.
+    pub(crate) as_flink: bool,
 }
 
 impl CsvOptions {
@@ -115,8 +126,17 @@ impl CsvOptions {
             lenient: flag("csv.ignore-parse-errors")?,
             element_delimiter,
             null_literal: options.text("csv.null-literal").map(str::to_string),
+            charset: match options.text("csv.charset") {
+                None => encoding_rs::UTF_8,
+                Some(label) => Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| {
+                    Error::option(format!("option 'csv.charset': '{label}' is no encoding that is known"))
+                        .at(options.span("csv.charset"))
+                        .with_hint("such as UTF-8, UTF-16LE, UTF-16BE, ISO-8859-1, windows-1252, Shift_JIS")
+                })?,
+            },
             skip_header: flag("csv.skip-header")?,
             write_header: flag("csv.write-header")?,
+            as_flink: true,
         })
     }
 }

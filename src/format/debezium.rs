@@ -84,7 +84,9 @@ impl DebeziumOptions {
                     _ => TimestampFormat::Sql,
                 },
                 decimal_as_plain_number: flag(PLAIN_DECIMAL)?,
+                strip_decimals: true,
                 ignore_null_fields: flag(IGNORE_NULLS)?,
+                documents: false,
             },
         })
     }

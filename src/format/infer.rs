@@ -4,11 +4,15 @@
 //! BIGINT → DECIMAL → DOUBLE, DATE → TIMESTAMP, anything → STRING. Objects become ROW, arrays ARRAY. A field
 //! that is NULL in the whole sample is STRING.
 
+mod csv;
+mod dialect;
+
+pub use csv::csv;
+
 use chrono::{NaiveDate, NaiveDateTime};
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::catalog::Options;
 use crate::error::{Error, Result};
 use crate::sql::SqlType;
 
@@ -52,6 +56,8 @@ impl Guess {
             (Integer | Decimal, Double) | (Double, Integer | Decimal) => Double,
             (Sql(a), Sql(b)) => Sql(a.max(b)),
             (Iso(a, x), Iso(b, y)) if x == y => Iso(a.max(b), x),
+            (Iso(a, false), Sql(b)) | (Sql(a), Iso(b, false)) => Sql(a.max(b)),
+            (Date, Iso(p, false)) | (Iso(p, false), Date) => Sql(p),
             (Date, Sql(p)) | (Sql(p), Date) => Sql(p),
             (Array(a), Array(b)) => Array(Box::new(a.widen(*b))),
             (Row(mut a), Row(b)) => {
@@ -102,26 +108,34 @@ impl Guess {
         }
         let digits = |t: &str| t.split_once('.').map_or(0, |(_, f)| f.len().min(9)) as u8;
         let reads = |t: &str, format| NaiveDateTime::parse_from_str(t, format).is_ok();
-        let plain = text.strip_suffix('Z').unwrap_or(text);
+        let plain = without_zone(text);
+        let zoned = plain != text;
         if reads(plain, "%Y-%m-%dT%H:%M:%S%.f") {
-            return Some(Guess::Iso(digits(plain), plain != text));
+            return Some(Guess::Iso(digits(plain), zoned));
         }
-        reads(text, "%Y-%m-%d %H:%M:%S%.f").then(|| Guess::Sql(digits(text)))
+        let guess = if zoned { Guess::Iso(digits(plain), true) } else { Guess::Sql(digits(text)) };
+        reads(plain, "%Y-%m-%d %H:%M:%S%.f").then_some(guess)
     }
 
+    /// Of a field of CSV. White space around a value that is no text does not count.
     fn of_field(text: &str) -> Guess {
+        let text = text.trim_ascii();
         let digits = text.strip_prefix('-').unwrap_or(text);
         // Leading zeros are of codes and phone numbers.
         let code = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
-        let number = !code && !text.starts_with('+') && text.parse::<f64>().is_ok_and(f64::is_finite);
+        let plain =
+            digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
+        let number = !code && plain && text.parse::<f64>().is_ok();
         match text {
             "" => Guess::Nothing,
-            "true" | "false" => Guess::Boolean,
+            "NaN" | "nan" => Guess::Double,
             _ if number => Guess::of_number(text),
-            // CSV has no option for ISO timestamps.
+            _ if ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word)) => Guess::Boolean,
+            // Both forms are read without an option.
             _ => match Guess::of_moment(text) {
-                Some(guess @ (Guess::Date | Guess::Sql(_))) => guess,
-                _ => Guess::Text,
+                Some(Guess::Iso(digits, false)) => Guess::Sql(digits),
+                Some(guess) => guess,
+                None => Guess::Text,
             },
         }
     }
@@ -137,8 +151,8 @@ impl Guess {
         }
     }
 
-    /// The type; `iso` tells which form of timestamps the format reads.
-    fn data_type(&self, iso: bool) -> SqlType {
+    /// The type.
+    fn data_type(&self) -> SqlType {
         // Milliseconds at least, so that the column can be a time attribute.
         let precision = |p: u8| if p <= 3 { 3 } else { p };
         match self {
@@ -147,36 +161,50 @@ impl Guess {
             Guess::Decimal => SqlType::Decimal(38, 0),
             Guess::Double => SqlType::Double,
             Guess::Date => SqlType::Date,
-            Guess::Sql(p) if !iso => SqlType::Timestamp(precision(*p)),
-            Guess::Iso(p, false) if iso => SqlType::Timestamp(precision(*p)),
-            Guess::Iso(p, true) if iso => SqlType::TimestampLtz(precision(*p)),
-            Guess::Nothing | Guess::Text | Guess::Sql(_) | Guess::Iso(..) => SqlType::String,
-            Guess::Array(element) => SqlType::Array(Box::new(element.data_type(iso))),
+            Guess::Sql(p) | Guess::Iso(p, false) => SqlType::Timestamp(precision(*p)),
+            Guess::Iso(p, true) => SqlType::TimestampLtz(precision(*p)),
+            Guess::Nothing | Guess::Text => SqlType::String,
+            Guess::Array(element) => SqlType::Array(Box::new(element.data_type())),
             Guess::Row(fields) if fields.is_empty() => SqlType::String,
             Guess::Row(fields) => {
-                SqlType::Row(fields.iter().map(|(n, g)| (n.clone(), g.data_type(iso))).collect())
+                SqlType::Row(fields.iter().map(|(n, g)| (n.clone(), g.data_type())).collect())
             }
         }
     }
 }
 
-/// Columns of a sample of JSON objects, one a line; the last line may be cut off when `cut`.
+/// A text without the zone at its end: `Z`, `+02`, `+0200` or `+02:00`.
+fn without_zone(text: &str) -> &str {
+    if let Some(plain) = text.strip_suffix('Z') {
+        return plain;
+    }
+    let Some(time) = text.get(11..) else { return text };
+    let Some(at) = time.rfind(['+', '-']) else { return text };
+    let offset = &time.as_bytes()[at + 1..];
+    let two = |part: &[u8]| part.len() == 2 && part.iter().all(u8::is_ascii_digit);
+    let valid = match offset.len() {
+        2 => two(offset),
+        4 => two(&offset[..2]) && two(&offset[2..]),
+        5 => two(&offset[..2]) && offset[2] == b':' && two(&offset[3..]),
+        _ => false,
+    };
+    if valid { &text[..11 + at] } else { text }
+}
+
+/// Columns of a sample of JSON objects, one a line, in arrays, or over several lines; the last one may be cut off when
+/// `cut`.
 pub fn json(sample: &[u8], cut: bool) -> Result<Inferred> {
     let mut all = Guess::Nothing;
-    let lines: Vec<&[u8]> = sample.split(|&b| b == b'\n').collect();
-    let whole = if cut && lines.len() > 1 { lines.len() - 1 } else { lines.len() };
-    for (number, line) in lines[..whole].iter().enumerate() {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let wrong = |what: String| {
-            Error::decode(format!("line {}: {what}", number + 1))
-                .with_hint("columns are found out from JSON objects, one a line; declare them otherwise")
-        };
-        match serde_json::from_slice::<Value>(line) {
+    let wrong = |line: u64, what: String| {
+        Error::decode(format!("line {line}: {what}"))
+            .with_hint("columns are found out from JSON objects; declare them otherwise")
+    };
+    let values = super::json::sample_values(sample, cut).map_err(|(line, what)| wrong(line, what))?;
+    for (line, text) in values {
+        match serde_json::from_str::<Value>(text) {
             Ok(value @ Value::Object(_)) => all = all.widen(Guess::of_json(&value)),
-            Ok(_) => return Err(wrong("expected a JSON object".into())),
-            Err(e) => return Err(wrong(format!("not JSON: {e}"))),
+            Ok(_) => return Err(wrong(line, "expected a JSON object".into())),
+            Err(e) => return Err(wrong(line, format!("not JSON: {e}"))),
         }
     }
     let Guess::Row(fields) = all else { return Err(empty()) };
@@ -185,83 +213,16 @@ pub fn json(sample: &[u8], cut: bool) -> Result<Inferred> {
     }
     let (mut iso, mut sql) = (false, false);
     fields.values().for_each(|f| f.forms(&mut iso, &mut sql));
-    // A table reads one form: where both occur, the SQL form is the default and the other one text.
+    // Both forms are read; the option says which one is written.
     let iso = iso && !sql;
     Ok(Inferred {
-        columns: fields.iter().map(|(name, guess)| (name.clone(), guess.data_type(iso))).collect(),
+        columns: fields.iter().map(|(name, guess)| (name.clone(), guess.data_type())).collect(),
         options: if iso { vec![("json.timestamp-format.standard", "ISO-8601")] } else { Vec::new() },
     })
 }
 
 fn empty() -> Error {
     Error::decode("there is no record to find the columns out from").with_hint("declare the columns")
-}
-
-/// Columns of a sample of CSV. The first line is a header when it alone is all text, or when
-/// `csv.skip-header` says so; without one, columns are `f0`, `f1`, ...
-pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
-    let delimiter = match options.text("csv.field-delimiter") {
-        None => b',',
-        Some("\\t") => b'\t',
-        Some(text) => *text.as_bytes().first().unwrap_or(&b','),
-    };
-    let quote = options.text("csv.quote-character").and_then(|q| q.bytes().next()).unwrap_or(b'"');
-    let mut reader = ::csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .quote(quote)
-        .quoting(!options.bool("csv.disable-quote-character")?.unwrap_or(false))
-        .comment(options.bool("csv.allow-comments")?.unwrap_or(false).then_some(b'#'))
-        .from_reader(sample);
-    let mut records = Vec::new();
-    for record in reader.records() {
-        records.push(record.map_err(|e| Error::decode(format!("not CSV: {e}")))?);
-    }
-    if cut && records.len() > 1 {
-        records.pop();
-    }
-    let null = options.text("csv.null-literal").unwrap_or_default();
-    let guesses = |record: &::csv::StringRecord| -> Vec<Guess> {
-        let guess = |f: &str| if f == null { Guess::Nothing } else { Guess::of_field(f) };
-        record.iter().map(guess).collect()
-    };
-    let Some(first) = records.first() else { return Err(empty()) };
-    let width = first.len();
-    let mut rest = vec![Guess::Nothing; width];
-    for record in &records[1..] {
-        for (known, guess) in rest.iter_mut().zip(guesses(record)) {
-            *known = std::mem::take(known).widen(guess);
-        }
-    }
-    let top = guesses(first);
-    let names_itself = top.iter().all(|g| *g == Guess::Text)
-        && (rest.iter().any(|g| !matches!(g, Guess::Text | Guess::Nothing))
-            || records.len() > 1 && unlike(&records));
-    let header = match options.bool("csv.skip-header")? {
-        Some(given) => given,
-        None => names_itself,
-    };
-    let columns: Vec<(String, SqlType)> = (0..width)
-        .map(|i| {
-            let guess =
-                if header { rest[i].clone() } else { std::mem::take(&mut rest[i]).widen(top[i].clone()) };
-            let name = if header { first[i].trim().to_string() } else { format!("f{i}") };
-            (name, guess.data_type(false))
-        })
-        .collect();
-    let added = header && options.bool("csv.skip-header")?.is_none();
-    Ok(Inferred { columns, options: if added { vec![("csv.skip-header", "true")] } else { Vec::new() } })
-}
-
-/// Whether no field of the first record occurs again below it in its column: then it holds names.
-fn unlike(records: &[::csv::StringRecord]) -> bool {
-    let Some((first, rest)) = records.split_first() else { return false };
-    let named = first.iter().all(|f| {
-        f.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
-            && f.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == ' ')
-    });
-    named && first.iter().enumerate().all(|(i, f)| rest.iter().all(|r| r.get(i) != Some(f)))
 }
 
 #[cfg(test)]
@@ -298,20 +259,22 @@ mod tests {
         let inferred = json(br#"{"t":"2024-05-01T10:00:00Z","u":"2024-05-01T10:00:00.5"}"#, false).unwrap();
         assert_eq!(shown(&inferred), ["t TIMESTAMP_LTZ(3)", "u TIMESTAMP(3)"]);
         assert_eq!(inferred.options, [("json.timestamp-format.standard", "ISO-8601")]);
-        let mixed = br#"{"t":"2024-05-01T10:00:00Z","u":"2024-05-01 10:00:00"}"#;
-        assert_eq!(shown(&json(mixed, false).unwrap()), ["t STRING", "u TIMESTAMP(3)"]);
+        let mixed = br#"{"t":"2024-05-01T10:00:00+01:00","u":"2024-05-01 10:00:00"}"#;
+        assert_eq!(shown(&json(mixed, false).unwrap()), ["t TIMESTAMP_LTZ(3)", "u TIMESTAMP(3)"]);
     }
 
     #[test]
-    fn a_header_is_found() {
-        let options = Options::default();
-        let with = csv(b"id,city,phone\n1,Oslo,0047\n2,,\n", false, &options).unwrap();
-        assert_eq!(shown(&with), ["id BIGINT", "city STRING", "phone STRING"]);
-        assert_eq!(with.options, [("csv.skip-header", "true")]);
-        let without = csv(b"1,a\n2,b\n", false, &options).unwrap();
-        assert_eq!(shown(&without), ["f0 BIGINT", "f1 STRING"]);
-        let texts = csv(b"name,city\nAda,Oslo\nBob,Bonn\n", false, &options).unwrap();
-        assert_eq!(shown(&texts), ["name STRING", "city STRING"]);
+    fn arrays_and_documents_hold_records() {
+        for sample in [
+            "[{\"a\":1},{\"a\":2.5}]\n",
+            "[\n  {\"a\":1},\n  {\"a\":2.5}\n]\n",
+            "{\n  \"a\": 1\n}\n{\n  \"a\": 2.5\n}",
+            "{\"a\":1}\n[]\n[{\"a\":2.5}]",
+        ] {
+            assert_eq!(shown(&json(sample.as_bytes(), false).unwrap()), ["a DOUBLE"], "{sample}");
+        }
+        assert_eq!(shown(&json(b"[\n {\"a\":1},\n {\"a\":2.5", true).unwrap()), ["a BIGINT"]);
+        assert_eq!(shown(&json(b"[{\"a\":1},{\"a\":2.5", true).unwrap()), ["a BIGINT"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | `column`, `store` | values into columns, written by row number |
 //! | `object` | objects by predicted shape, and the general way |
 //! | `decoder`, `document` | streams, whole documents |
+//! | `sample` | the first values of a stream, to find its columns out |
 //! | `message` | what people are told about a bad record |
 //! | `encoder`, `cell` | chunks to text |
 
@@ -20,14 +21,16 @@ mod encoder;
 mod message;
 mod object;
 mod options;
+mod sample;
 mod scan;
 mod store;
 
 pub use decoder::JsonDecoder;
-pub(super) use decoder::batch as batch_of;
+pub(super) use decoder::{batch as batch_of, begins_document};
 pub use document::{JsonDocuments, decode_rows};
 pub use encoder::JsonEncoder;
 pub use options::{ChangelogField, JsonOptions, OPTIONS, TimestampFormat};
+pub(super) use sample::sample_values;
 
 #[cfg(test)]
 mod tests;

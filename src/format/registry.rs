@@ -81,7 +81,7 @@ impl Format {
     pub fn splittable(&self) -> bool {
         match self {
             Self::Json(_) | Self::JsonChangelog(..) | Self::Raw | Self::Debezium(_) => true,
-            Self::Csv(options) => options.quote.is_none(),
+            Self::Csv(options) => options.quote.is_none() && options.charset == encoding_rs::UTF_8,
         }
     }
 
@@ -122,6 +122,23 @@ impl Format {
             options.write_header = false;
         }
         format
+    }
+
+    /// The same format for bytes from the start of a file on, which may hold one document over many lines.
+    pub(crate) fn with_documents(&self) -> Self {
+        let mut format = self.clone();
+        if let Self::Json(options) | Self::JsonChangelog(options, _) = &mut format {
+            options.documents = true;
+        }
+        format
+    }
+
+    /// Whether a file that begins so is one document over many lines, which cannot be cut.
+    pub(crate) fn begins_document(&self, head: &[u8]) -> bool {
+        match self {
+            Self::Json(_) | Self::JsonChangelog(..) => json::begins_document(head, false) == Some(true),
+            _ => false,
+        }
     }
 
     /// Option definitions of the named format, keys with their prefix (`json.ignore-parse-errors`).

@@ -30,6 +30,8 @@ pub(crate) enum Style {
         element_separator: String,
         /// For a NULL element.
         null: String,
+        /// Decimals without trailing zeros: 100 as `1E+2`.
+        strip_decimals: bool,
     },
     /// As Flink's print connector shows rows: `2020-01-01T00:00:00.500Z`, `[1, 2]`, `{k=v}`, `null`.
     Print,
@@ -124,6 +126,25 @@ impl<'a> Cells<'a> {
         matches!(self.values, Values::Null) || self.nulls.is_some_and(|n| n.is_null(row))
     }
 
+    /// Whether a value is written as text, and not as a number, a boolean or bytes.
+    pub(crate) fn is_worded(&self) -> bool {
+        !matches!(
+            self.values,
+            Values::Null
+                | Values::Boolean(_)
+                | Values::Int8(_)
+                | Values::Int16(_)
+                | Values::Int32(_)
+                | Values::Int64(_)
+                | Values::Float32(_)
+                | Values::Float64(_)
+                | Values::Decimal(_)
+                | Values::Binary(_)
+                | Values::Months(_)
+                | Values::Interval(_)
+        )
+    }
+
     /// The text of a string column, without a copy.
     pub(crate) fn as_text(&self, row: usize) -> Option<&'a str> {
         match self.values {
@@ -144,6 +165,9 @@ impl<'a> Cells<'a> {
             Values::Int64(v) => integer(v.value(row), out),
             Values::Float32(v) => float(v.value(row), f64::from(v.value(row)), out),
             Values::Float64(v) => float(v.value(row), v.value(row), out),
+            Values::Decimal(v) if matches!(style, Style::Csv { strip_decimals: true, .. }) => {
+                super::json::convert::write_stripped_decimal(v.value(row), v.scale(), false, out);
+            }
             Values::Decimal(v) => decimal(v.value(row), v.scale(), out),
             Values::Text(v) => out.extend_from_slice(v.value(row).as_bytes()),
             Values::Binary(v) if iso => {

@@ -39,22 +39,15 @@ pub fn with_columns(statement: &CreateTable) -> Result<Option<CreateTable>> {
 pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
     let name = |value: &str| Name { value: value.to_string(), span };
     let plain = Path::new(path.strip_suffix(".gz").unwrap_or(path));
-    let suffix = plain.extension().map(|s| s.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let (format, delimiter) = match suffix.as_str() {
-        "json" | "jsonl" | "ndjson" => ("json", None),
-        "csv" => ("csv", None),
-        "tsv" => ("csv", Some("\\t")),
-        _ => {
-            return Err(Error::plan(format!("the format of '{path}' does not follow from its name"))
-                .with_detail("known endings: .json .jsonl .ndjson .csv .tsv, each also with .gz")
-                .with_hint(
-                    "CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = '...', 'format' = '...')",
-                )
-                .at(span));
-        }
+    let Some(format) = registry::format_of_file(path).map_err(|e| e.at(span))? else {
+        return Err(Error::plan(format!(
+            "the format of '{path}' follows neither from its name nor from its content"
+        ))
+        .with_detail("known endings: .json .jsonl .ndjson .csv .tsv, each also with .gz")
+        .with_hint("CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = '...', 'format' = '...')")
+        .at(span));
     };
-    let mut options = vec![("connector", "filesystem"), ("path", path), ("format", format)];
-    options.extend(delimiter.map(|d| ("csv.field-delimiter", d)));
+    let options = [("connector", "filesystem"), ("path", path), ("format", format)];
     let stem = plain.file_stem().map_or_else(|| path.to_string(), |s| s.to_string_lossy().into_owned());
     let statement = CreateTable {
         name: TableName { parts: vec![name(&stem)] },

@@ -1,5 +1,6 @@
 //! How the columns of a query are put together: from the format, from directories, from the file itself.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -89,8 +90,17 @@ impl Layout {
         })
     }
 
+    /// Whether a file must be read as a whole, although its format's records are lines.
+    pub(super) fn is_document(&self, file: &FileInfo) -> bool {
+        let mut head = Vec::new();
+        let opened = std::fs::File::open(&file.path);
+        let read = opened.and_then(|opened| opened.take(64 << 10).read_to_end(&mut head));
+        read.is_ok() && self.format.begins_document(&head)
+    }
+
     fn decoder(&self, split: &Split) -> Result<Box<dyn Decoder>> {
-        let format = if split.start == 0 { self.format.clone() } else { self.format.without_header() };
+        let format =
+            if split.start == 0 { self.format.with_documents() } else { self.format.without_header() };
         let origin = Origin::from(format!("file {}", split.file.path.display()));
         format.decoder(&self.declared, &self.wanted, self.batch_rows, origin)
     }
@@ -115,7 +125,7 @@ impl Layout {
                             field.name()
                         )));
                     }
-                    let parsed = parse_column(field.data_type(), &[value], &Nesting::default(), false);
+                    let parsed = parse_column(field.data_type(), &[value], &Nesting::default(), None);
                     return parsed.map(Some).map_err(|m| {
                         Error::decode(format!(
                             "file {}, partition column '{}': {}",
@@ -352,7 +362,7 @@ impl SplitReader {
                 return Ok(Some(batch));
             }
             let lines = self.layout.format.splittable();
-            if lines && self.fed > self.offset {
+            if lines && self.fed > self.offset && !self.decoder.holds_record() {
                 (self.offset, self.aligned, self.rows) = (self.fed, true, 0);
             }
             if self.ended {
@@ -361,6 +371,9 @@ impl SplitReader {
             match self.input.block()? {
                 Some(block) if lines => self.feed_lines(block)?,
                 Some(block) => self.decoder.feed(block)?,
+                None if self.follow && self.fed > self.offset && self.decoder.holds_record() => {
+                    return self.document_in_followed();
+                }
                 None => {
                     self.ended = true;
                     if !self.follow {
@@ -373,6 +386,21 @@ impl SplitReader {
                 }
             }
         }
+    }
+
+    /// The end of a followed file, inside of a document over several lines.
+    #[cold]
+    fn document_in_followed(&mut self) -> Result<Option<RecordBatch>> {
+        self.ended = true;
+        if self.fed <= self.split.start || newlines_before(&self.split.file.path, self.fed)? < 2 {
+            // The first line has not shown yet what it is.
+            return Ok(None);
+        }
+        Err(Error::decode(format!(
+            "file {}: it begins with a JSON document over several lines, and such files cannot be followed",
+            self.split.file.path.display()
+        ))
+        .with_hint("write one JSON object a line (`jq -c '.[]'`), or leave 'source.monitor-interval' out"))
     }
 
     /// Feeds whole lines only, so that the decoder can be given up between them.

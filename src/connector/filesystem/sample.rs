@@ -1,5 +1,6 @@
 //! The first records of a table's files.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::files::Location;
@@ -11,9 +12,42 @@ use crate::format::infer::{self, Inferred};
 /// Bytes that are looked at.
 const SAMPLE: usize = 1 << 20;
 
-/// Columns of the first file that has records; `None` for formats whose records have no names.
-pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
-    let table = Table {
+/// The format of a file, or of the first file below a folder, by the end of its name or by what is in it: own output
+/// has names without an end. `None` when nothing tells.
+pub(in crate::connector) fn recognise(path: &str) -> Result<Option<&'static str>> {
+    let mut options = Options::default();
+    options.set("path", path, Default::default());
+    for file in Location::new(&probe(&options))?.list(false)? {
+        if let Some(format) = by_name(&file.path.to_string_lossy()) {
+            return Ok(Some(format));
+        }
+        let mut input = Input::open(&Split::whole(Arc::new(file)))?;
+        let Some(block) = input.block()? else { continue };
+        let start = block.iter().position(|b| !b.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(b));
+        match start.and_then(|at| block.get(at)) {
+            None => continue,
+            Some(b'{' | b'[') if crate::format::infer::json(&block, true).is_ok() => return Ok(Some("json")),
+            Some(_) => {}
+        }
+        let inferred = infer::csv(&block[..block.len().min(SAMPLE)], block.len() >= SAMPLE, &options);
+        return Ok(inferred.is_ok_and(|i| i.columns.len() > 1).then_some("csv"));
+    }
+    Ok(None)
+}
+
+/// The format that the end of a name stands for.
+pub(in crate::connector) fn by_name(path: &str) -> Option<&'static str> {
+    let plain = Path::new(path.strip_suffix(".gz").unwrap_or(path));
+    match plain.extension()?.to_string_lossy().to_ascii_lowercase().as_str() {
+        "json" | "jsonl" | "ndjson" => Some("json"),
+        "csv" | "tsv" => Some("csv"),
+        _ => None,
+    }
+}
+
+/// A table that has nothing but options.
+fn probe(options: &Options) -> Table {
+    Table {
         name: String::new(),
         columns: Vec::new(),
         watermark: None,
@@ -23,12 +57,16 @@ pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
         options: options.clone(),
         temporary: true,
         embedded: None,
-    };
+    }
+}
+
+/// Columns of the first file that has records; `None` for formats whose records have no names.
+pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
     let format = options.text("format").unwrap_or_default();
     if !matches!(format, "json" | "csv") {
         return Ok(None);
     }
-    let files = Location::new(&table)?.list(false)?;
+    let files = Location::new(&probe(options))?.list(false)?;
     let mut failure = Error::decode(format!("'{}' holds no records", options.required("path")?))
         .with_hint("declare the columns: CREATE TABLE t (name TYPE, ...) WITH (...)");
     for file in files {

@@ -74,7 +74,9 @@ pub(super) struct FilesystemSource {
 
 /// Whether a file can be read in pieces.
 fn cuts(layout: &Layout, file: &FileInfo) -> bool {
-    file.compression == Compression::None && layout.format.splittable()
+    file.compression == Compression::None
+        && layout.format.splittable()
+        && (file.size <= SPLIT_SIZE || !layout.is_document(file))
 }
 
 impl FilesystemSource {

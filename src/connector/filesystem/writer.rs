@@ -161,7 +161,7 @@ impl FilesystemWriter {
 
     /// The rows of each partition.
     fn group(&self, chunk: &Chunk) -> Result<Vec<(String, Vec<u32>)>> {
-        let style = Style::Csv { element_separator: ";".into(), null: String::new() };
+        let style = Style::Csv { element_separator: ";".into(), null: String::new(), strip_decimals: false };
         let arrays: Vec<ArrayRef> = self
             .shared
             .partitions

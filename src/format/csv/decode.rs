@@ -1,5 +1,6 @@
 //! Bytes → batches.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -42,9 +43,13 @@ pub struct CsvDecoder {
     ends_used: usize,
     /// The line on which each record starts, from 1.
     lines: Vec<u64>,
+    /// Records of the batch that end early, by their place in it, with the number of their fields.
+    short: Vec<(usize, usize)>,
     skipped: u64,
     /// The last byte that was read.
     last_byte: u8,
+    /// Makes UTF-8 of what is fed, if it is not.
+    transcoder: Option<encoding_rs::Decoder>,
 }
 
 impl CsvDecoder {
@@ -93,10 +98,21 @@ impl CsvDecoder {
             text_used: 0,
             ends_used: 0,
             lines: Vec::new(),
+            short: Vec::new(),
             skipped: 0,
             last_byte: 0,
+            transcoder: (options.charset != encoding_rs::UTF_8).then(|| options.charset.new_decoder()),
             options,
         })
+    }
+
+    /// Bytes of the file as UTF-8.
+    fn utf8(&mut self, bytes: Bytes, last: bool) -> Bytes {
+        let Some(transcoder) = &mut self.transcoder else { return bytes };
+        let most = transcoder.max_utf8_buffer_length(bytes.len()).unwrap_or(4 * bytes.len() + 16);
+        let mut text = String::with_capacity(most);
+        let _ = transcoder.decode_to_string(&bytes, &mut text, last);
+        text.into()
     }
 
     /// Reads records until the batch is full or the input is used up.
@@ -160,6 +176,10 @@ impl CsvDecoder {
             false
         } else if count == width {
             true
+        } else if self.options.lenient && count < width {
+            self.skipped += 1;
+            self.fill_up(first_end, count, width);
+            true
         } else if self.options.lenient {
             self.skipped += 1;
             false
@@ -177,6 +197,47 @@ impl CsvDecoder {
         Ok(())
     }
 
+    /// Gives a record that ends early fields that are empty.
+    #[cold]
+    fn fill_up(&mut self, first_end: usize, count: usize, width: usize) {
+        let end = self.text_used - self.start;
+        if self.ends.len() < first_end + width {
+            self.ends.resize(first_end + width, 0);
+        }
+        self.ends[first_end + count..first_end + width].fill(end);
+        self.ends_used = first_end + width;
+        self.short.push((self.lines.len(), count));
+    }
+
+    /// Leaves records out whose bytes are not UTF-8.
+    #[cold]
+    fn drop_broken(&mut self) {
+        let width = self.declared.fields().len();
+        let start_of = |row: usize| if row == 0 { 0 } else { self.ends[row * width - 1] };
+        let end_of = |row: usize| self.ends[(row + 1) * width - 1];
+        let good: Vec<bool> = (0..self.lines.len())
+            .map(|row| simdutf8::basic::from_utf8(&self.text[start_of(row)..end_of(row)]).is_ok())
+            .collect();
+        let (mut text, mut ends, mut lines, mut short) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for row in (0..good.len()).filter(|row| good[*row]) {
+            let (start, at) = (start_of(row), text.len());
+            text.extend_from_slice(&self.text[start..end_of(row)]);
+            ends.extend(self.ends[row * width..(row + 1) * width].iter().map(|end| end - start + at));
+            short.extend(self.short.iter().filter(|s| s.0 == row).map(|s| (lines.len(), s.1)));
+            lines.push(self.lines[row]);
+        }
+        self.skipped += (good.len() - lines.len()) as u64;
+        // The record that is being read stays behind them.
+        let (start, ends_start) = (text.len(), ends.len());
+        text.extend_from_slice(&self.text[self.start..self.text_used]);
+        ends.extend_from_slice(&self.ends[self.lines.len() * width..self.ends_used]);
+        (self.text_used, self.ends_used, self.start) = (text.len(), ends.len(), start);
+        debug_assert_eq!(ends_start, lines.len() * width);
+        text.resize(self.text.len().max(text.len()), 0);
+        ends.resize(self.ends.len().max(ends.len()), 0);
+        (self.text, self.ends, self.lines, self.short) = (text, ends, lines, short);
+    }
+
     fn wrong_width(&self, line: u64, count: usize, width: usize) -> Error {
         let names: Vec<_> = self.declared.fields().iter().map(|f| f.name().as_str()).collect();
         let fields = |n: usize| if n == 1 { "1 field".to_string() } else { format!("{n} fields") };
@@ -186,11 +247,14 @@ impl CsvDecoder {
             Some(missing) => error.with_detail(format!("column '{missing}' has no field")),
             None => error.with_detail(format!("the last column is '{}'", names.last().unwrap_or(&""))),
         }
-        .with_hint("'csv.field-delimiter' and the declared columns must match the file; 'csv.ignore-parse-errors' = 'true' leaves such lines out")
+        .with_hint("'csv.field-delimiter' and the declared columns must match the file; 'csv.ignore-parse-errors' = 'true' fills short lines up with NULL and leaves longer ones out")
     }
 
     fn build(&mut self) -> Result<RecordBatch> {
         let width = self.declared.fields().len();
+        if self.options.lenient && simdutf8::basic::from_utf8(&self.text[..self.start]).is_err() {
+            self.drop_broken();
+        }
         let rows = self.lines.len();
         let text = simdutf8::compat::from_utf8(&self.text[..self.start]).map_err(|e| {
             let flat = self.ends[..rows * width].partition_point(|&end| end <= e.valid_up_to());
@@ -200,6 +264,7 @@ impl CsvDecoder {
         let mut columns = Vec::with_capacity(self.places.len());
         let mut bad: Option<Vec<bool>> = None;
         let mut texts: Vec<Option<&str>> = Vec::with_capacity(rows);
+        let misfits = Cell::new(0);
         for (field, &place) in self.schema.fields().iter().zip(&self.places) {
             let keeps_empty = super::value::keeps_empty(field.data_type());
             texts.clear();
@@ -221,7 +286,11 @@ impl CsvDecoder {
                 };
                 texts.push((!null).then_some(text));
             }
-            let array = parse_column(field.data_type(), &texts, &self.nesting, self.options.lenient)
+            for (row, _) in self.short.iter().filter(|(_, count)| place >= *count) {
+                texts[*row] = None;
+            }
+            let lenient = self.options.lenient.then_some(&misfits);
+            let array = parse_column(field.data_type(), &texts, &self.nesting, lenient)
                 .map_err(|m| {
                     let (line, column) = self.place(m.index, place);
                     Error::decode(format!("{}, line {line}, column '{column}': {}", self.origin, m.reason))
@@ -243,6 +312,7 @@ impl CsvDecoder {
             }
             columns.push(array);
         }
+        self.skipped += misfits.get();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let Some(bad) = bad else {
             return Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?);
@@ -274,11 +344,13 @@ impl CsvDecoder {
         self.ends_used -= complete;
         self.start = 0;
         self.lines.clear();
+        self.short.clear();
     }
 }
 
 impl Decoder for CsvDecoder {
     fn feed(&mut self, bytes: Bytes) -> Result<()> {
+        let bytes = self.utf8(bytes, false);
         if !bytes.is_empty() {
             self.input.push_back(bytes);
         }
@@ -300,6 +372,10 @@ impl Decoder for CsvDecoder {
     }
 
     fn finish(&mut self) -> Result<()> {
+        let rest = self.utf8(Bytes::new(), true);
+        if !rest.is_empty() {
+            self.input.push_back(rest);
+        }
         self.ended = true;
         Ok(())
     }

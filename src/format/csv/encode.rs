@@ -9,13 +9,19 @@ use crate::flow::Chunk;
 use crate::format::Encoder;
 use crate::format::text::{Cells, Style, plain};
 
-/// Encodes rows, one a line.
+/// Text of more characters than this is put into quotes without a look.
+const QUOTED_FROM: usize = 24;
+
+/// Encodes rows, one a line. Text is in quotes as Flink has it: when it is long, or has a character that is not
+/// beyond all that mean something (with a comma that is the space, too).
 pub struct CsvEncoder {
     options: CsvOptions,
     style: Style,
     schema: SchemaRef,
     /// Bytes that make quotes necessary.
     special: [bool; 256],
+    /// And in text.
+    unsafe_in_text: [bool; 256],
     field: Vec<u8>,
 }
 
@@ -32,29 +38,48 @@ impl CsvEncoder {
         {
             special[usize::from(byte)] = true;
         }
+        let mut unsafe_in_text = special;
+        if options.as_flink {
+            let last = special.iter().rposition(|s| *s).filter(|last| *last < 0x80).unwrap_or(0);
+            let last = if options.escape.is_some_and(|e| usize::from(e) == last) {
+                // An escape character counts alone.
+                (0..last).rev().find(|i| special[*i]).unwrap_or(0)
+            } else {
+                last
+            };
+            unsafe_in_text[..=last].fill(true);
+        }
         Ok(Self {
             style: Style::Csv {
+                strip_decimals: options.as_flink,
                 element_separator: options.element_delimiter.clone(),
                 null: options.null_literal.clone().unwrap_or_default(),
             },
             options,
             schema: schema.clone(),
             special,
+            unsafe_in_text,
             field: Vec::new(),
         })
     }
 
     /// Appends a field, in quotes where it needs them.
-    fn append(&self, field: &[u8], column: usize, out: &mut Vec<u8>) -> Result<()> {
+    fn append(&self, field: &[u8], column: usize, worded: bool, out: &mut Vec<u8>) -> Result<()> {
         // A line of nothing is no record, and a line that starts with # is a comment.
         let blank = field.is_empty() && self.schema.fields().len() == 1;
         let comment = column == 0 && self.options.comments && field.first() == Some(&b'#');
-        let special = field.iter().any(|&b| self.special[usize::from(b)]);
-        if !(blank || comment || special) {
+        let set = if worded { &self.unsafe_in_text } else { &self.special };
+        let special = field.iter().any(|&b| set[usize::from(b)]);
+        let long = worded && self.options.as_flink && field.len() > QUOTED_FROM && is_long(field);
+        if !(blank || comment || special || long) {
             out.extend_from_slice(field);
             return Ok(());
         }
         let Some(quote) = self.options.quote else {
+            if !(blank || comment || field.iter().any(|&b| self.special[usize::from(b)])) {
+                out.extend_from_slice(field);
+                return Ok(());
+            }
             let name = self.schema.field(column).name();
             let shown = String::from_utf8_lossy(&field[..field.len().min(60)]).into_owned();
             return Err(Error::decode(format!(
@@ -65,13 +90,19 @@ impl CsvEncoder {
         out.push(quote);
         for &byte in field {
             if byte == quote || Some(byte) == self.options.escape {
-                out.push(self.options.escape.unwrap_or(quote));
+                out.push(byte);
             }
             out.push(byte);
         }
         out.push(quote);
         Ok(())
     }
+}
+
+/// Whether a text has more characters than are looked at, counted as Java does.
+#[cold]
+fn is_long(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.encode_utf16().count() > QUOTED_FROM)
 }
 
 impl Encoder for CsvEncoder {
@@ -83,7 +114,7 @@ impl Encoder for CsvEncoder {
             if i > 0 {
                 out.push(self.options.delimiter);
             }
-            self.append(field.name().as_bytes(), i, out)?;
+            self.append(field.name().as_bytes(), i, true, out)?;
         }
         out.push(b'\n');
         Ok(())
@@ -100,13 +131,13 @@ impl Encoder for CsvEncoder {
                     out.push(self.options.delimiter);
                 }
                 if cells.is_null(row) {
-                    self.append(null.as_bytes(), i, out)?;
+                    self.append(null.as_bytes(), i, false, out)?;
                 } else if let Some(text) = cells.as_text(row) {
-                    self.append(text.as_bytes(), i, out)?;
+                    self.append(text.as_bytes(), i, true, out)?;
                 } else {
                     field.clear();
                     cells.write(row, &self.style, &mut field);
-                    self.append(&field, i, out)?;
+                    self.append(&field, i, cells.is_worded(), out)?;
                 }
             }
             out.push(b'\n');

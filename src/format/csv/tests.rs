@@ -101,12 +101,42 @@ fn errors_can_be_ignored_and_are_counted() {
     let lenient = [("csv.ignore-parse-errors", "true")];
     let batch = decode(&lenient, TWO, "1,x\ntwo,y\n3\n4,z,z\n5,w\n").unwrap();
     let a: Vec<_> = batch.column(0).as_primitive::<Int32Type>().iter().collect();
-    assert_eq!(a, [Some(1), None, Some(5)]);
+    assert_eq!(a, [Some(1), None, Some(3), Some(5)]);
+    assert_eq!(texts(&batch, 1), [Some("x".into()), Some("y".into()), None, Some("w".into())]);
     let schema = schema(TWO);
     let mut decoder = CsvDecoder::new(options(&lenient), &schema, &schema, 10, Origin::from("x")).unwrap();
     decoder.feed(Bytes::from_static(b"1\n2,x\n3,3,3\n")).unwrap();
-    assert_eq!(decoder.next_batch().unwrap().unwrap().num_rows(), 1);
+    assert_eq!(decoder.next_batch().unwrap().unwrap().num_rows(), 2);
     assert_eq!(decoder.skipped(), 2);
+}
+
+#[test]
+fn bytes_that_are_not_utf8_cost_their_record() {
+    let schema = schema(TWO);
+    let lenient = options(&[("csv.ignore-parse-errors", "true")]);
+    for (cut, rows) in [(1, 1), (3, 2), (100, 100)] {
+        let read =
+            decode_cut(&lenient, &schema, &schema, b"1,x\n2,\xffa\n3\n\xe9,y\n5,z", cut, rows).unwrap();
+        assert_eq!(texts(&read, 1), [Some("x".into()), None, Some("z".into())], "{cut}");
+    }
+}
+
+#[test]
+fn other_characters_are_read() {
+    let schema = schema(TWO);
+    let utf16: Vec<u8> =
+        "\u{feff}1,Zo\u{eb}\n2,\u{1f600}\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for cut in 1..8 {
+        let read =
+            decode_cut(&options(&[("csv.charset", "UTF-16BE")]), &schema, &schema, &utf16, cut, 10).unwrap();
+        assert_eq!(texts(&read, 1), [Some("Zo\u{eb}".into()), Some("\u{1f600}".into())]);
+        let read = decode_cut(&options(&[("csv.charset", "latin1")]), &schema, &schema, b"1,Zo\xeb", cut, 10)
+            .unwrap();
+        assert_eq!(texts(&read, 1), [Some("Zo\u{eb}".into())]);
+    }
+    let mut bad = Options::default();
+    bad.set("csv.charset", "klingon", Default::default());
+    assert!(CsvOptions::from_options(&bad).is_err());
 }
 
 #[test]
@@ -163,7 +193,8 @@ fn types() {
     let mut encoder = CsvEncoder::new(options(&[]), &schema(&fields)).unwrap();
     let mut out = Vec::new();
     encoder.encode(&Chunk::append(batch.slice(0, 1), Instant::now()), &mut out).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), text.lines().next().unwrap().to_string() + "\n");
+    let line = "true,1.25,-1.5E10,2020-02-29,12:30:00.5,\"2020-01-01 00:00:00.123\",\"2020-01-01 00:00:00Z\",AQI=,1;;3,u;2.5\n";
+    assert_eq!(String::from_utf8(out).unwrap(), line);
 }
 
 #[test]
@@ -176,6 +207,67 @@ fn a_projection_keeps_positions_and_may_be_empty() {
     let mut decoder = CsvDecoder::new(options(&[]), &declared, &none, 10, Origin::from("x")).unwrap();
     decoder.feed(Bytes::from_static(b"1,x\n2,y\n")).unwrap();
     assert_eq!(decoder.next_batch().unwrap().unwrap().num_rows(), 2);
+}
+
+#[test]
+fn quotes_are_where_flink_puts_them() {
+    // Checked against Flink 2.3.
+    let texts = [
+        "plain",
+        "with space",
+        "comma,",
+        "q\"uote",
+        "a-b",
+        "abcdefghijklmnopqrstuvwx",
+        "abcdefghijklmnopqrstuvwxy",
+        ".~x_;é/:",
+        "tab\t",
+        " lead",
+        "x'y",
+        "ääääääääääääääääääääääää",
+        "äääääääääääääääääääääääää",
+    ];
+    let written = |pairs: &[(&str, &str)], texts: &[&str]| {
+        let schema = schema(&[("s", DataType::Utf8View), ("i", DataType::Int32)]);
+        let batch = RecordBatch::try_new(
+            schema.clone(),
+            vec![
+                Arc::new(StringViewArray::from_iter_values(texts)) as ArrayRef,
+                Arc::new(Int32Array::from(vec![-5; texts.len()])),
+            ],
+        );
+        let mut out = Vec::new();
+        let mut encoder = CsvEncoder::new(options(pairs), &schema).unwrap();
+        encoder.encode(&Chunk::append(batch.unwrap(), Instant::now()), &mut out).unwrap();
+        let lines = String::from_utf8(out).unwrap();
+        lines.lines().map(|l| l.rsplit_once(['5']).unwrap().0.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        written(&[], &texts),
+        [
+            "plain,-",
+            "\"with space\",-",
+            "\"comma,\",-",
+            "\"q\"\"uote\",-",
+            "a-b,-",
+            "abcdefghijklmnopqrstuvwx,-",
+            "\"abcdefghijklmnopqrstuvwxy\",-",
+            ".~x_;é/:,-",
+            "\"tab\t\",-",
+            "\" lead\",-",
+            "\"x'y\",-",
+            "ääääääääääääääääääääääää,-",
+            "\"äääääääääääääääääääääääää\",-",
+        ]
+    );
+    assert_eq!(
+        written(&[("csv.field-delimiter", ";")], &["a-b", "12:30", "ab"]),
+        ["\"a-b\";-", "\"12:30\";-", "ab;-"]
+    );
+    assert_eq!(
+        written(&[("csv.escape-character", "\\")], &["a\"b", "a\\b", "A"]),
+        ["\"a\"\"b\",-", "\"a\\\\b\",-", "A,-"]
+    );
 }
 
 #[test]

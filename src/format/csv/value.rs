@@ -1,5 +1,6 @@
 //! Text → columns: one pass a column, straight into its builder.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::builder::{BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder};
@@ -75,14 +76,15 @@ pub(crate) fn check_type(column: &str, data_type: &DataType, nested: bool) -> Re
     }
 }
 
-/// Parses texts (`None`: NULL) into a column. With `lenient`, what does not fit becomes NULL.
+/// Parses texts (`None`: NULL) into a column. With `misfits`, what does not fit becomes NULL and is counted there.
 pub(crate) fn parse_column(
     data_type: &DataType,
     texts: &[Option<&str>],
     nesting: &Nesting,
-    lenient: bool,
+    misfits: Option<&Cell<u64>>,
 ) -> Result<ArrayRef, Misfit> {
-    let column = Column { texts, lenient };
+    let column = Column { texts, misfits };
+    let lenient = || misfits.map(|n| n.set(n.get() + 1)).is_some();
     match data_type {
         DataType::Utf8View => {
             let mut builder = StringViewBuilder::with_capacity(texts.len());
@@ -100,7 +102,7 @@ pub(crate) fn parse_column(
                 bytes.clear();
                 match base64::engine::general_purpose::STANDARD.decode_vec(text.trim(), &mut bytes) {
                     Ok(()) => builder.append_value(&bytes),
-                    Err(_) if lenient => builder.append_null(),
+                    Err(_) if lenient() => builder.append_null(),
                     Err(_) => return Err(misfit(index, text, "base64")),
                 }
             }
@@ -112,7 +114,7 @@ pub(crate) fn parse_column(
                 match text.map(|t| (t, boolean(t.trim()))) {
                     None => builder.append_null(),
                     Some((_, Some(value))) => builder.append_value(value),
-                    Some(_) if lenient => builder.append_null(),
+                    Some(_) if lenient() => builder.append_null(),
                     Some((text, None)) => return Err(misfit(index, text, "a BOOLEAN (true or false)")),
                 }
             }
@@ -179,7 +181,7 @@ pub(crate) fn parse_column(
                 }
                 lengths.push(elements.len() - before);
             }
-            let values = parse_column(item.data_type(), &elements, nesting, lenient)
+            let values = parse_column(item.data_type(), &elements, nesting, misfits)
                 .map_err(|m| Misfit { index: owners[m.index], reason: m.reason })?;
             let nulls: NullBuffer = texts.iter().map(Option::is_some).collect();
             let list =
@@ -192,7 +194,7 @@ pub(crate) fn parse_column(
             for (index, text) in texts.iter().enumerate() {
                 let count = text.map_or(0, |t| t.split(nesting.separator.as_str()).count());
                 let fits = text.is_some() && count == fields.len();
-                if !fits && text.is_some() && !lenient {
+                if !fits && text.is_some() && !lenient() {
                     let reason = format!("{count} nested fields instead of {}", fields.len());
                     return Err(Misfit { index, reason });
                 }
@@ -206,7 +208,7 @@ pub(crate) fn parse_column(
             let arrays = fields
                 .iter()
                 .zip(&children)
-                .map(|(f, texts)| parse_column(f.data_type(), texts, nesting, lenient))
+                .map(|(f, texts)| parse_column(f.data_type(), texts, nesting, misfits))
                 .collect::<Result<Vec<_>, _>>()?;
             StructArray::try_new(fields.clone(), arrays, Some(NullBuffer::from(valid)))
                 .map(|s| Arc::new(s) as ArrayRef)
@@ -221,7 +223,7 @@ pub(crate) fn parse_column(
 
 struct Column<'a> {
     texts: &'a [Option<&'a str>],
-    lenient: bool,
+    misfits: Option<&'a Cell<u64>>,
 }
 
 impl Column<'_> {
@@ -240,7 +242,10 @@ impl Column<'_> {
             };
             match parse(text.trim_ascii()) {
                 Some(value) => builder.append_value(value),
-                None if self.lenient => builder.append_null(),
+                None if let Some(misfits) = self.misfits => {
+                    misfits.set(misfits.get() + 1);
+                    builder.append_null();
+                }
                 None => return Err(misfit(index, text, what)),
             }
         }

@@ -110,6 +110,14 @@ fn write_short<const N: usize>(bytes: &[u8; N], length: usize, out: &mut Vec<u8>
     out.truncate(start + length);
 }
 
+fn write_decimal(value: i128, scale: i8, options: &JsonOptions, out: &mut Vec<u8>) {
+    let plain = options.decimal_as_plain_number;
+    match options.strip_decimals {
+        true => convert::write_stripped_decimal(value, scale, plain, out),
+        false => convert::write_decimal(value, scale, plain, out),
+    }
+}
+
 fn ranges<O: ArrowNativeType>(offsets: &[O]) -> Vec<(usize, usize)> {
     offsets.windows(2).map(|w| (w[0].as_usize(), w[1].as_usize())).collect()
 }
@@ -276,12 +284,8 @@ impl<'a> Cells<'a> {
             Values::UInt64(v) => integer!(v),
             Values::Float(v) => write_float(v[row], out),
             Values::Float32(v) => write_float(v[row], out),
-            Values::Decimal(v, scale) => {
-                convert::write_decimal(v[row], *scale, options.decimal_as_plain_number, out);
-            }
-            Values::SmallDecimal(v, scale) => {
-                convert::write_decimal(v[row], *scale, options.decimal_as_plain_number, out);
-            }
+            Values::Decimal(v, scale) => write_decimal(v[row], *scale, options, out),
+            Values::SmallDecimal(v, scale) => write_decimal(v[row], *scale, options, out),
             Values::WideDecimal(array) => out.extend_from_slice(array.value_as_string(row).as_bytes()),
             Values::String(array) => write_string(array.value(row), out),
             Values::LargeString(array) => write_string(array.value(row), out),

@@ -190,10 +190,9 @@ impl Field {
                 }
             }
             Values::Timestamp { values, unit, zoned } => {
-                let separator = if cx.format == TimestampFormat::Iso8601 { b'T' } else { b' ' };
                 if cx.text.peek(at) == b'"'
                     && let Some(rest) = cx.text.bytes().get(at + 1..)
-                    && let Some((n, length)) = convert::leading_timestamp(rest, *unit, separator)
+                    && let Some((n, length)) = convert::leading_timestamp(rest, *unit)
                 {
                     let end = at + 1 + length;
                     let quote = if *zoned { end + 1 } else { end };
@@ -284,11 +283,11 @@ impl Field {
             return Put::Done;
         }
         let value = string(cx.text, start, quote, escapes);
-        self.put_text(row, &value, cx.format)
+        self.put_text(row, &value)
     }
 
     /// From the characters of a JSON string; not for columns of strings.
-    fn put_text(&mut self, row: usize, value: &str, format: TimestampFormat) -> Put {
+    fn put_text(&mut self, row: usize, value: &str) -> Put {
         fn at<T: Copy + Default>(values: &mut Vec<T>, row: usize, value: Option<T>) -> Put {
             match value {
                 Some(value) => {
@@ -319,7 +318,7 @@ impl Field {
             Values::Date(values) => at(values, row, convert::date(text)),
             Values::Time(values, unit) => at(values, row, convert::time(text, *unit)),
             Values::Timestamp { values, unit, zoned } => {
-                at(values, row, convert::timestamp(text, *unit, *zoned, format))
+                at(values, row, convert::timestamp(text, *unit, *zoned))
             }
             Values::Bytes { places, own } => {
                 let start = own.len();
@@ -339,7 +338,12 @@ impl Field {
         let written = text.part(at, end);
         match &mut self.values {
             Values::Integer { values, min, max } => {
-                match convert::truncated_integer(written).filter(|n| (*min..=*max).contains(n)) {
+                // TINYINT and SMALLINT are read from digits alone, as Flink reads them.
+                let number = match *max > i64::from(i16::MAX) {
+                    true => convert::truncated_integer(written),
+                    false => convert::integer(written),
+                };
+                match number.filter(|n| (*min..=*max).contains(n)) {
                     Some(n) => put(values, row, n, 0),
                     None => return Put::Misfit,
                 }
@@ -357,7 +361,7 @@ impl Field {
                 }
                 Err(_) => Put::Misfit,
             },
-            Values::Float(_) | Values::Decimal { .. } => self.put_text(row, written, TimestampFormat::Sql),
+            Values::Float(_) | Values::Decimal { .. } => self.put_text(row, written),
             _ => Put::Misfit,
         }
     }
@@ -415,16 +419,20 @@ impl Field {
         let mut fault = Fault::syntax(at, expected);
         fault.end = Some(end);
         if let Values::Timestamp { unit, zoned, .. } = &self.values {
-            let other = if iso { TimestampFormat::Sql } else { TimestampFormat::Iso8601 };
             let written = cx.text.part(at, end).trim_matches('"');
             fault.hint = match cx.text.peek(at) {
                 b'0'..=b'9' | b'-' => Some(
                     "a number is no timestamp: declare the column as BIGINT and compute \
                      TO_TIMESTAMP_LTZ(column, 3)",
                 ),
-                _ if convert::timestamp(written, *unit, *zoned, other).is_none() => None,
-                _ if iso => Some("'json.timestamp-format.standard' = 'SQL' reads this form"),
-                _ => Some("'json.timestamp-format.standard' = 'ISO-8601' reads this form"),
+                _ if convert::timestamp(written, *unit, !*zoned).is_some() && *zoned => Some(
+                    "a TIMESTAMP_LTZ is written with Z or an offset; declare the column as TIMESTAMP(3), \
+                     which has none",
+                ),
+                _ if convert::timestamp(written, *unit, !*zoned).is_some() => {
+                    Some("the value has a zone: declare the column as TIMESTAMP_LTZ(3)")
+                }
+                _ => None,
             };
         }
         fault

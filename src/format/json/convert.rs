@@ -203,25 +203,49 @@ pub(crate) fn time(text: &str, unit: TimeUnit) -> Option<i64> {
     rest.is_empty().then_some(nanos / (NANOS_PER_SECOND / per_second(unit)))
 }
 
-/// A TIMESTAMP, or with `zoned` a TIMESTAMP_LTZ, in a unit since the epoch; finer digits are cut.
-pub(crate) fn timestamp(text: &str, unit: TimeUnit, zoned: bool, format: TimestampFormat) -> Option<i64> {
+/// A TIMESTAMP, or with `zoned` a TIMESTAMP_LTZ, in a unit since the epoch; finer digits are cut. A space or a `T`
+/// stands before the time; a TIMESTAMP_LTZ has a `Z` or an offset (`+01:00`), a TIMESTAMP has none.
+pub(crate) fn timestamp(text: &str, unit: TimeUnit, zoned: bool) -> Option<i64> {
     let (days, rest) = leading_date(text)?;
-    let iso = format == TimestampFormat::Iso8601;
-    let rest = rest.strip_prefix(if iso { 'T' } else { ' ' })?;
+    let iso = rest.starts_with('T');
+    let rest = rest.strip_prefix([' ', 'T'])?;
     let (nanos, rest) = leading_time(rest, iso)?;
-    if rest != if zoned { "Z" } else { "" } {
-        return None;
-    }
+    let offset = match (zoned, rest) {
+        (false, "") | (true, "Z") => 0,
+        (true, rest) => offset_seconds(rest)?,
+        (false, _) => return None,
+    };
     let per_second = per_second(unit);
-    days.checked_mul(86_400 * per_second)?.checked_add(nanos / (NANOS_PER_SECOND / per_second))
+    let fraction = nanos / (NANOS_PER_SECOND / per_second);
+    days.checked_mul(86_400 * per_second)?.checked_add(fraction)?.checked_sub(offset * per_second)
+}
+
+/// Seconds of an offset from UTC: `+01`, `-0130`, `+01:30`, up to 18 hours.
+fn offset_seconds(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let sign = match bytes.first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let hours = two_digits(bytes, 1)?;
+    let minutes = match bytes.get(3..)? {
+        [] => 0,
+        [b':', _, _] => two_digits(bytes, 4)?,
+        [_, _] => two_digits(bytes, 3)?,
+        _ => return None,
+    };
+    let seconds = (hours * 60 + minutes) * 60;
+    (minutes < 60 && seconds <= 18 * 3_600).then_some(sign * seconds)
 }
 
 /// A TIMESTAMP of the usual form at the start of a text, `2020-01-31 10:15:30` and up to nine digits of a
 /// fraction, and how long it is; `None` leaves it to [`timestamp`].
 #[inline]
-pub(crate) fn leading_timestamp(text: &[u8], unit: TimeUnit, separator: u8) -> Option<(i64, usize)> {
+pub(crate) fn leading_timestamp(text: &[u8], unit: TimeUnit) -> Option<(i64, usize)> {
     let chunk = text.first_chunk::<19>()?;
-    let mut wrong = (chunk[4] ^ b'-') | (chunk[7] ^ b'-') | (chunk[10] ^ separator);
+    let mut wrong = (chunk[4] ^ b'-') | (chunk[7] ^ b'-');
+    wrong |= u8::from(chunk[10] != b' ' && chunk[10] != b'T');
     wrong |= (chunk[13] ^ b':') | (chunk[16] ^ b':');
     let mut pair = |at: usize| {
         let (tens, ones) = (chunk[at].wrapping_sub(b'0'), chunk[at + 1].wrapping_sub(b'0'));
@@ -373,10 +397,77 @@ pub(crate) fn write_decimal(value: i128, scale: i8, plain: bool, out: &mut Vec<u
     }
 }
 
+/// Appends a decimal as Flink does: without trailing zeros, in the form of Java's `BigDecimal.toString` (`1E+2`), or
+/// with `plain` without an exponent (`100`).
+pub(crate) fn write_stripped_decimal(value: i128, scale: i8, plain: bool, out: &mut Vec<u8>) {
+    if value == 0 {
+        return out.push(b'0');
+    }
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value.unsigned_abs()).as_bytes();
+    let kept = digits.iter().rposition(|d| *d != b'0').map_or(1, |last| last + 1);
+    let scale = i32::from(scale) - (digits.len() - kept) as i32;
+    let digits = &digits[..kept];
+    let exponent = kept as i32 - 1 - scale;
+    if value < 0 {
+        out.push(b'-');
+    }
+    if scale >= 0 && (plain || exponent >= -6) {
+        let scale = scale as usize;
+        if kept > scale {
+            out.extend_from_slice(&digits[..kept - scale]);
+        } else {
+            out.extend_from_slice(b"0");
+        }
+        if scale > 0 {
+            out.push(b'.');
+            out.resize(out.len() + scale.saturating_sub(kept), b'0');
+            out.extend_from_slice(&digits[kept.saturating_sub(scale)..]);
+        }
+    } else if plain {
+        out.extend_from_slice(digits);
+        out.resize(out.len() + scale.unsigned_abs() as usize, b'0');
+    } else {
+        out.push(digits[0]);
+        if kept > 1 {
+            out.push(b'.');
+            out.extend_from_slice(&digits[1..]);
+        }
+        out.push(b'E');
+        out.push(if exponent < 0 { b'-' } else { b'+' });
+        out.extend_from_slice(itoa::Buffer::new().format(exponent.unsigned_abs()).as_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn decimals_as_flink_writes_them() {
+        // Checked against Flink 2.3.
+        for (value, scale, java, plain) in [
+            (1_000_000_000_000, 10, "1E+2", "100"),
+            (12_000_000, 0, "1.2E+7", "12000000"),
+            (1_000_000_000_000, 18, "0.000001", "0.000001"),
+            (100_000_000_000, 18, "1E-7", "0.0000001"),
+            (150, 2, "1.5", "1.5"),
+            (10, 0, "1E+1", "10"),
+            (-1_205_000_000_000, 10, "-120.5", "-120.5"),
+            (0, 10, "0", "0"),
+            (123_456_789_012_345_678, 0, "123456789012345678", "123456789012345678"),
+            (-105, 1, "-10.5", "-10.5"),
+            (123, 10, "1.23E-8", "0.0000000123"),
+        ] {
+            let text = |plain| {
+                let mut out = Vec::new();
+                write_stripped_decimal(value, scale, plain, &mut out);
+                String::from_utf8(out).unwrap()
+            };
+            assert_eq!((text(false).as_str(), text(true).as_str()), (java, plain));
+        }
+    }
 
     #[test]
     fn decimals_round_half_up_and_overflow_to_null() {
@@ -439,22 +530,34 @@ mod tests {
     fn timestamps_go_both_ways() {
         let sql = TimestampFormat::Sql;
         let iso = TimestampFormat::Iso8601;
-        assert_eq!(timestamp("1970-01-01 00:00:01.5", TimeUnit::Millisecond, false, sql), Some(1500));
-        assert_eq!(timestamp("1970-01-01T00:00:01.5Z", TimeUnit::Second, true, iso), Some(1));
-        assert_eq!(timestamp("1970-01-01T00:01", TimeUnit::Second, false, iso), Some(60));
-        assert_eq!(timestamp("1969-12-31 23:59:59.999", TimeUnit::Millisecond, false, sql), Some(-1));
-        for bad in ["1970-01-01T00:00:00", "1970-01-01 00:00", "1970-01-01 00:00:00Z", "1970-01-01 24:00:00"]
+        assert_eq!(timestamp("1970-01-01 00:00:01.5", TimeUnit::Millisecond, false), Some(1500));
+        assert_eq!(timestamp("1970-01-01T00:00:01.5Z", TimeUnit::Second, true), Some(1));
+        assert_eq!(timestamp("1970-01-01T00:01", TimeUnit::Second, false), Some(60));
+        assert_eq!(timestamp("1969-12-31 23:59:59.999", TimeUnit::Millisecond, false), Some(-1));
+        for bad in ["1970-01-01 00:00", "1970-01-01 00:00:00Z", "1970-01-01 24:00:00", "1970-01-01t00:00:00"]
         {
-            assert_eq!(timestamp(bad, TimeUnit::Second, false, sql), None, "{bad}");
+            assert_eq!(timestamp(bad, TimeUnit::Second, false), None, "{bad}");
         }
-        assert_eq!(timestamp("1970-01-01 00:00:00", TimeUnit::Second, true, sql), None);
-        assert_eq!(timestamp("1970-01-01 00:00:00+01:00", TimeUnit::Second, true, sql), None);
-        assert_eq!(timestamp("9999-01-01 00:00:00", TimeUnit::Nanosecond, false, sql), None);
+        assert_eq!(timestamp("1970-01-01 00:00:00", TimeUnit::Second, true), None);
+        for (text, expected) in [
+            ("1970-01-01 00:00:00+01:00", Some(-3600)),
+            ("1970-01-01T00:00:00.000-0130", Some(5400)),
+            ("1970-01-01T00:00:00+01", Some(-3600)),
+            ("1970-01-01T00:00+00:00", Some(0)),
+            ("1970-01-01T00:00:00+1", None),
+            ("1970-01-01T00:00:00+19:00", None),
+            ("1970-01-01T00:00:00+01:60", None),
+            ("1970-01-01T00:00:00 +01:00", None),
+        ] {
+            assert_eq!(timestamp(text, TimeUnit::Second, true), expected, "{text}");
+            assert_eq!(timestamp(text, TimeUnit::Second, false), None, "{text}");
+        }
+        assert_eq!(timestamp("9999-01-01 00:00:00", TimeUnit::Nanosecond, false), None);
         for units in [0, 1, -1, 1_577_873_730_123_456_789, -1_577_873_730_000_000_100] {
             let mut out = Vec::new();
             write_timestamp(units, TimeUnit::Nanosecond, true, iso, &mut out);
             let text = std::str::from_utf8(&out).unwrap();
-            assert_eq!(timestamp(text, TimeUnit::Nanosecond, true, iso), Some(units), "{text}");
+            assert_eq!(timestamp(text, TimeUnit::Nanosecond, true), Some(units), "{text}");
         }
         let mut out = Vec::new();
         write_timestamp(1_577_873_730_120, TimeUnit::Millisecond, false, sql, &mut out);
@@ -470,22 +573,18 @@ mod tests {
             "9999-12-28 00:00:00",
         ] {
             for unit in [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond] {
-                let careful = timestamp(text, unit, false, TimestampFormat::Sql).unwrap();
-                assert_eq!(
-                    leading_timestamp(text.as_bytes(), unit, b' '),
-                    Some((careful, text.len())),
-                    "{text}"
-                );
+                let careful = timestamp(text, unit, false).unwrap();
+                assert_eq!(leading_timestamp(text.as_bytes(), unit), Some((careful, text.len())), "{text}");
             }
         }
         for text in [
             "2020-01-2x 10:15:30",
-            "2020-01-01T10:15:30",
+            "2020-01-01x10:15:30",
             "2020-13-01 10:15:30",
             "2020-01-01 10:15:3",
             "2020-01-01 10:15:30.",
         ] {
-            assert_eq!(leading_timestamp(text.as_bytes(), TimeUnit::Second, b' '), None, "{text}");
+            assert_eq!(leading_timestamp(text.as_bytes(), TimeUnit::Second), None, "{text}");
         }
     }
 

@@ -22,13 +22,16 @@ pub const MAX_LINE: usize = 64 << 20;
 /// A batch ends when so many bytes of records are in it.
 const MAX_BATCH: usize = 128 << 20;
 
+/// A document over several lines is held as a whole; a longer one is an error.
+const MAX_DOCUMENT: usize = 256 << 20;
+
 /// What some editors put in front of UTF-8.
 pub(super) const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// Decodes newline-delimited JSON objects into the fields of a schema.
 ///
 /// Fields that the schema lacks are skipped, fields that a record lacks are NULL, and of a field that
-/// comes twice the last value holds. Values are coerced as Flink does: a number or an object to STRING as
+/// comes twice the last value holds. An array of objects is as many records. Values are coerced as Flink does: a number or an object to STRING as
 /// written, `"8"` to INT, 3.9 to INT 3. A surrogate (`\ud83d`) without its other half becomes U+FFFD.
 #[derive(Debug)]
 pub struct JsonDecoder {
@@ -58,6 +61,20 @@ pub struct JsonDecoder {
     format: &'static str,
     /// What went wrong behind the rows of the batch that was just handed out.
     deferred: Option<Error>,
+    shape: Shape,
+    /// In an array of records, whose syntax was looked at.
+    in_array: bool,
+}
+
+/// How the records of a stream stand in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// To be found out from the first lines.
+    Unknown,
+    /// One a line.
+    Lines,
+    /// Values over several lines, as people and pretty-printers write them.
+    Document,
 }
 
 impl JsonDecoder {
@@ -83,6 +100,8 @@ impl JsonDecoder {
             handed_out: Vec::new(),
             format: "json",
             deferred: None,
+            shape: if options.documents { Shape::Unknown } else { Shape::Lines },
+            in_array: false,
         })
     }
 
@@ -97,8 +116,61 @@ impl JsonDecoder {
         &self.handed_out
     }
 
+    /// Finds out the shape, if enough is there.
+    fn decide(&mut self) -> bool {
+        const ENOUGH: usize = 1 << 20;
+        let mut head = Vec::new();
+        for block in &self.blocks {
+            head.extend_from_slice(&block[..block.len().min(ENOUGH)]);
+            if head.len() >= ENOUGH {
+                break;
+            }
+        }
+        self.shape = match begins_document(&head, self.finished) {
+            Some(true) => Shape::Document,
+            None if head.len() < ENOUGH && !self.finished => return false,
+            _ => Shape::Lines,
+        };
+        true
+    }
+
+    /// Waits for the end of a document.
+    fn gather(&mut self) -> Result<bool> {
+        for block in self.blocks.drain(..) {
+            self.carry.extend_from_slice(&block);
+        }
+        if self.carry.len() > MAX_DOCUMENT {
+            return Err(Error::decode(format!(
+                "{}: a document over several lines is longer than {} MiB",
+                self.origin,
+                MAX_DOCUMENT >> 20
+            ))
+            .with_hint("write one JSON object a line, as `jq -c '.[]'` does"));
+        }
+        if !self.finished || self.carry.is_empty() {
+            return Ok(!self.lines.is_empty());
+        }
+        let whole = std::mem::take(&mut self.carry);
+        if self.options.ignore_parse_errors
+            && !std::str::from_utf8(&whole).is_ok_and(|text| is_sound(Text::document(text)))
+        {
+            // Broken lines, after all: those that can be read are.
+            self.shape = Shape::Lines;
+            self.blocks.push_back(Bytes::from(whole));
+            return self.cut_lines();
+        }
+        self.lines = Bytes::from(whole);
+        Ok(true)
+    }
+
     /// Makes sure that there are whole lines, if there can be.
     fn cut_lines(&mut self) -> Result<bool> {
+        if self.shape == Shape::Unknown && !self.decide() {
+            return Ok(false);
+        }
+        if self.shape == Shape::Document && self.lines.is_empty() {
+            return self.gather();
+        }
         while self.lines.is_empty() {
             let Some(mut block) = self.blocks.pop_front() else {
                 if self.finished && !self.carry.is_empty() {
@@ -153,14 +225,15 @@ impl JsonDecoder {
     /// Reads lines until the batch is full or no whole line is left.
     fn fill(&mut self) -> Result<()> {
         while self.rows < self.batch_rows && self.bytes < MAX_BATCH && self.cut_lines()? {
+            let document = self.shape == Shape::Document;
             let end = match self.lines.len() {
-                n if n <= PIECE => n,
+                n if n <= PIECE || document => n,
                 n => memrchr(b'\n', &self.lines[..PIECE])
                     .or_else(|| Some(PIECE + memchr(b'\n', &self.lines[PIECE..])?))
                     .map_or(n, |feed| feed + 1),
             };
             let piece = self.lines.slice(..end);
-            if end > MAX_LINE {
+            if end > MAX_LINE && !document {
                 // Only a line alone makes a piece so large.
                 self.lines = self.lines.slice(end..);
                 let result = self.too_long(&piece[..EXCERPT * 4]);
@@ -202,9 +275,10 @@ impl JsonDecoder {
         (end, self.bad_record(Text::lines(&text), 0, self.line, fault))
     }
 
-    /// Reads lines of a piece until the batch is full; gives the bytes consumed, also when it fails.
+    /// Reads records of a piece until the batch is full; gives the bytes consumed, also when it fails.
     fn read_piece(&mut self, piece: &str) -> (usize, Result<()>) {
-        let text = Text::lines(piece);
+        let document = self.shape == Shape::Document;
+        let text = if document { Text::document(piece) } else { Text::lines(piece) };
         let bytes = text.bytes();
         let mut cx = Context {
             text,
@@ -214,45 +288,96 @@ impl JsonDecoder {
             skipped: 0,
         };
         let mut at = if self.line == 0 && bytes.starts_with(BOM) { BOM.len() } else { 0 };
+        let mut counted = 0;
         let mut result = Ok(());
         while self.rows < self.batch_rows && at < bytes.len() {
             let start = text.skip_space(at);
+            if document {
+                self.line += memchr::memchr_iter(b'\n', &bytes[counted..start]).count() as u64;
+                counted = start;
+            }
             if matches!(text.peek(start), b'\n') || start >= bytes.len() {
-                self.line += 1;
+                self.line += u64::from(!document);
                 at = start + 1;
                 continue;
             }
-            if self.places.is_some()
+            if self.in_array {
+                match text.peek(start) {
+                    b',' => at = start + 1,
+                    b']' => {
+                        self.in_array = false;
+                        at = self.record_end(text, start + 1);
+                    }
+                    _ => {
+                        at = text.value_end(start).unwrap_or(bytes.len());
+                        result = self.read_record(&mut cx, start, false).map(drop);
+                    }
+                }
+            } else if text.peek(start) == b'[' {
+                match array_end(text, start) {
+                    Ok(()) => {
+                        self.in_array = true;
+                        at = start + 1;
+                    }
+                    Err(fault) => {
+                        result = self.bad_record(text, start, self.line + 1, fault);
+                        at = self.record_end(text, line_end(bytes, start, document));
+                    }
+                }
+            } else if self.places.is_some()
                 && let Some(end) = null_record(text, start)
             {
-                self.line += 1;
-                at = end;
-                continue;
-            }
-            let skipped = cx.skipped;
-            match read_record(&mut self.reader, &mut cx, start, self.rows) {
-                Ok(end) => {
-                    self.line += 1;
-                    self.rows += 1;
-                    if let Some(places) = &mut self.places {
-                        places.push(self.line);
-                    }
-                    at = end;
-                }
-                Err(fault) => {
-                    cx.skipped = skipped;
-                    self.line += 1;
-                    at = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |feed| start + feed + 1);
-                    result = self.bad_record(text, start, self.line, fault);
-                    if result.is_err() {
-                        break;
+                at = self.record_end(text, end);
+            } else {
+                match self.read_record(&mut cx, start, true) {
+                    Ok(Some(end)) => at = self.record_end(text, end),
+                    other => {
+                        result = other.map(drop);
+                        at = self.record_end(text, line_end(bytes, start, document));
                     }
                 }
             }
+            if result.is_err() {
+                break;
+            }
+        }
+        let at = at.min(bytes.len());
+        if document {
+            self.line += memchr::memchr_iter(b'\n', &bytes[counted.min(at)..at]).count() as u64;
         }
         self.skipped += cx.skipped;
         let flushed = self.reader.flush(self.rows, piece);
-        (at.min(bytes.len()), flushed.and(result))
+        (at, flushed.and(result))
+    }
+
+    /// Reads the record at `start`, alone on its line or in an array; gives the position behind it, if it could be
+    /// read.
+    #[inline]
+    fn read_record(&mut self, cx: &mut Context<'_>, start: usize, alone: bool) -> Result<Option<usize>> {
+        let skipped = cx.skipped;
+        match read_record(&mut self.reader, cx, start, self.rows, alone) {
+            Ok(end) => {
+                self.rows += 1;
+                if let Some(places) = &mut self.places {
+                    places.push(self.line + 1);
+                }
+                Ok(Some(end))
+            }
+            Err(fault) => {
+                cx.skipped = skipped;
+                self.bad_record(cx.text, start, self.line + 1, fault).map(|()| None)
+            }
+        }
+    }
+
+    /// The position behind the line feed of a record that ends at `at`.
+    #[inline]
+    fn record_end(&mut self, text: Text<'_>, at: usize) -> usize {
+        if self.shape == Shape::Document {
+            return at;
+        }
+        self.line += 1;
+        if text.peek(at) == b'\n' { at + 1 } else { text.skip_space(at) + 1 }
     }
 
     fn take_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -301,29 +426,108 @@ impl Decoder for JsonDecoder {
     fn skipped(&self) -> u64 {
         self.skipped
     }
+
+    fn holds_record(&self) -> bool {
+        match self.shape {
+            Shape::Unknown => !self.blocks.is_empty(),
+            Shape::Document => true,
+            Shape::Lines => false,
+        }
+    }
 }
 
-/// Reads one line from its first character on; gives the position behind its line feed.
+/// Reads one record from its first character on; gives the position behind it. What is `alone` has nothing but
+/// white space behind it on its line.
 #[inline]
-fn read_record(reader: &mut ObjectReader, cx: &mut Context<'_>, start: usize, row: usize) -> Scanned<usize> {
+fn read_record(
+    reader: &mut ObjectReader,
+    cx: &mut Context<'_>,
+    start: usize,
+    row: usize,
+    alone: bool,
+) -> Scanned<usize> {
     if cx.text.peek(start) != b'{' {
         return Err(Fault::syntax(start, "a JSON object"));
     }
     let end = reader.read(cx, start, row)?;
-    if cx.text.peek(end) == b'\n' {
-        return Ok(end + 1);
+    if !alone || cx.text.peek(end) == b'\n' || cx.text.is_document() {
+        return Ok(end);
     }
     let end = cx.text.skip_space(end);
     if cx.text.peek(end) == b'\n' || end >= cx.text.bytes().len() {
-        return Ok(end + 1);
+        return Ok(end);
     }
     Err(Fault::syntax(end, "the end of the line behind the object"))
+}
+
+/// Looks whether an array is sound and alone on its line, so that it has all of its records or none.
+fn array_end(text: Text<'_>, start: usize) -> Scanned<()> {
+    let end = text.skip_space(text.value_end(start)?);
+    if text.is_document() || text.peek(end) == b'\n' || end >= text.bytes().len() {
+        return Ok(());
+    }
+    Err(Fault::syntax(end, "the end of the line behind the array"))
+}
+
+/// Where what cannot be read ends: with its line, or with the document.
+fn line_end(bytes: &[u8], start: usize, document: bool) -> usize {
+    let rest = bytes.get(start..).unwrap_or_default();
+    let feed = if document { None } else { memchr(b'\n', rest) };
+    feed.map_or(bytes.len(), |feed| start + feed)
 }
 
 /// The position behind a line that holds nothing but `null`.
 fn null_record(text: Text<'_>, start: usize) -> Option<usize> {
     let end = text.word_end(start, "null").ok().map(|end| text.skip_space(end))?;
-    (text.peek(end) == b'\n' || end >= text.bytes().len()).then_some(end + 1)
+    (text.peek(end) == b'\n' || end >= text.bytes().len() || text.is_document()).then_some(end)
+}
+
+/// Whether a text is JSON values, one behind the other.
+fn is_sound(text: Text<'_>) -> bool {
+    let mut at = text.skip_space(if text.bytes().starts_with(BOM) { BOM.len() } else { 0 });
+    while at < text.bytes().len() {
+        match text.value_end(at) {
+            Ok(end) => at = text.skip_space(end),
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Whether a stream begins with a value over several lines, and not with records one a line; `None`: that is to be
+/// seen from what follows. A first record that is broken does not make a document of the others.
+pub(in crate::format) fn begins_document(head: &[u8], ended: bool) -> Option<bool> {
+    let mut rest = head.strip_prefix(BOM).unwrap_or(head);
+    let mut line = || -> Option<String> {
+        loop {
+            let (end, next) = match memchr(b'\n', rest) {
+                Some(feed) => (feed, feed + 1),
+                None if ended && !rest.is_empty() => (rest.len(), rest.len()),
+                None => return None,
+            };
+            let line = String::from_utf8_lossy(&rest[..end]).trim().to_string();
+            rest = &rest[next..];
+            if !line.is_empty() {
+                return Some(line);
+            }
+        }
+    };
+    let none = if ended { Some(false) } else { None };
+    let Some(first) = line() else { return none };
+    if !first.starts_with(['{', '[']) {
+        return Some(false);
+    }
+    match Text::lines(&first).value_end(0) {
+        Ok(_) => return Some(false),
+        Err(fault) if fault.at < first.len() => return Some(false),
+        Err(_) => {}
+    }
+    if first == "{" || first == "[" {
+        return Some(true);
+    }
+    let Some(second) = line() else { return none };
+    let whole = second.starts_with('{') && Text::lines(&second).value_end(0).ok() == Some(second.len());
+    Some(!whole)
 }
 
 /// A batch of columns, or of none but with a number of rows.

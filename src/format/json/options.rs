@@ -27,8 +27,12 @@ pub struct JsonOptions {
     pub timestamp_format: TimestampFormat,
     /// Tiny decimals as `0.0000001` instead of `1E-7`.
     pub decimal_as_plain_number: bool,
+    /// Decimals without trailing zeros, as Flink writes them: 100 as `1E+2`.
+    pub strip_decimals: bool,
     /// NULL fields of a record (nested ones too) are left out instead of written as `null`.
     pub ignore_null_fields: bool,
+    /// The bytes are those of a file from its start on: a document over several lines is read as a whole.
+    pub documents: bool,
 }
 
 const FAIL_ON_MISSING: &str = "json.fail-on-missing-field";
@@ -65,7 +69,7 @@ pub const OPTIONS: &[OptionDef] = &[
         PLAIN_DECIMAL,
         OptionKind::Bool,
         "false",
-        "write tiny decimals as 0.0000001 instead of 1E-7",
+        "write decimals without an exponent: 0.0000001 instead of 1E-7, 100 instead of 1E+2",
     ),
     OptionDef::new(IGNORE_NULLS, OptionKind::Bool, "false", "leave NULL fields out of written records"),
     OptionDef::new(
@@ -94,7 +98,9 @@ impl JsonOptions {
                 _ => TimestampFormat::Sql,
             },
             decimal_as_plain_number: flag(PLAIN_DECIMAL)?,
+            strip_decimals: true,
             ignore_null_fields: flag(IGNORE_NULLS)?,
+            documents: false,
         };
         if parsed.fail_on_missing_field && parsed.ignore_parse_errors {
             return Err(Error::option(format!("'{FAIL_ON_MISSING}' and '{IGNORE_ERRORS}' are both true"))
@@ -164,7 +170,7 @@ mod tests {
 
     #[test]
     fn defaults_are_flinks() {
-        assert_eq!(options(&[]).unwrap(), JsonOptions::default());
+        assert_eq!(options(&[]).unwrap(), JsonOptions { strip_decimals: true, ..JsonOptions::default() });
     }
 
     #[test]
@@ -180,7 +186,9 @@ mod tests {
             ignore_parse_errors: false,
             timestamp_format: TimestampFormat::Iso8601,
             decimal_as_plain_number: true,
+            strip_decimals: true,
             ignore_null_fields: true,
+            documents: false,
         };
         assert_eq!(all.unwrap(), expected);
     }

@@ -66,6 +66,12 @@ impl<'a> Text<'a> {
         Self { text, document: true }
     }
 
+    /// Whether line feeds are white space.
+    #[inline(always)]
+    pub(super) fn is_document(&self) -> bool {
+        self.document
+    }
+
     /// Its bytes.
     #[inline(always)]
     pub(super) fn bytes(&self) -> &'a [u8] {

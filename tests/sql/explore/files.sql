@@ -8,6 +8,36 @@
 --| 1,Acme
 --| 2,Beko
 
+-- @file notes.txt
+--| A note is no table
+--| at all.
+-- @file own/part-1
+--| {"a":1}
+--| {"a":2}
+-- @file sales.csv
+--| "";"price";"sold"
+--| "a";1.5;TRUE
+--| "b;c";NA;FALSE
+-- @file pretty.json
+--| [
+--|   { "a": 1, "t": "2026-01-05T08:00:19.000+01:00" },
+--|   { "a": 2,
+--|     "t": "2026-01-05T08:00:19Z" }
+--| ]
+-- @file arrays.jsonl
+--| [{"a":1},{"a":2}]
+--| []
+--| {"a":3}
+-- @file broken.jsonl
+--| [{"a":1},{"a":2
+--| [{"a":4},5]
+--| {"a":8}
+-- @file short.csv
+--| 3,x
+--| 1,2,3,4
+--| bad,y,z
+--| 8,y,
+
 DESCRIBE '${DIR}/events.jsonl';
 -- @text
 --| "name":"id","type":"BIGINT"
@@ -39,9 +69,49 @@ SELECT * FROM '${DIR}/missing.jsonl';
 -- @error
 --| missing.jsonl
 
-SELECT * FROM 'notes.txt';
+SELECT * FROM '${DIR}/notes.txt';
 -- @error
---| the format of 'notes.txt' does not follow from its name
+--| follows neither from its name nor from its content
+
+-- A folder of own output has names without an end; what is in it tells.
+SELECT COUNT(*) AS n FROM '${DIR}/own';
+-- @result
+--| {"n":2}
+
+-- Separator, quotes, header, the text for NULL and encoding are found out.
+DESCRIBE '${DIR}/sales.csv';
+-- @text
+--| "name":"f0","type":"STRING"
+--| "name":"price","type":"DOUBLE"
+--| "name":"sold","type":"BOOLEAN"
+SELECT * FROM '${DIR}/sales.csv' WHERE price IS NULL;
+-- @expect
+--| {"op":"+I","f0":"b;c","price":null,"sold":false}
+
+-- Arrays, and documents over many lines.
+SELECT a, t FROM '${DIR}/pretty.json';
+-- @expect
+--| {"op":"+I","a":1,"t":"2026-01-05 07:00:19Z"}
+--| {"op":"+I","a":2,"t":"2026-01-05 08:00:19Z"}
+CREATE TABLE arrays (a INT) WITH ('connector' = 'filesystem', 'path' = '${DIR}/arrays.jsonl', 'format' = 'json');
+SELECT a FROM arrays;
+-- @expect
+--| {"op":"+I","a":1}
+--| {"op":"+I","a":2}
+--| {"op":"+I","a":3}
+CREATE TABLE lenient (a INT) WITH ('connector' = 'filesystem', 'path' = '${DIR}/broken.jsonl', 'format' = 'json', 'json.ignore-parse-errors' = 'true');
+SELECT a FROM lenient;
+-- @expect
+--| {"op":"+I","a":4}
+--| {"op":"+I","a":8}
+
+-- Short lines are filled up, longer ones are left out.
+CREATE TABLE short (a INT, b STRING, c STRING) WITH ('connector' = 'filesystem', 'path' = '${DIR}/short.csv', 'format' = 'csv', 'csv.ignore-parse-errors' = 'true');
+SELECT * FROM short;
+-- @expect
+--| {"op":"+I","a":3,"b":"x","c":null}
+--| {"op":"+I","a":null,"b":"y","c":"z"}
+--| {"op":"+I","a":8,"b":"y","c":""}
 
 CREATE TABLE d WITH ('connector' = 'datagen');
 -- @error

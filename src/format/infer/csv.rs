@@ -1,0 +1,260 @@
+//! Columns and dialect from a sample of CSV.
+
+use std::collections::HashSet;
+
+use csv::StringRecord;
+use encoding_rs::UTF_8;
+
+use super::dialect::{self, Dialect};
+use super::{Guess, Inferred, empty};
+use crate::catalog::Options;
+use crate::error::{Error, Result};
+use crate::sql::SqlType;
+
+/// Texts that stand for a missing value in files of the world.
+const MISSING: &[&str] =
+    &["NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "None", "none", "\\N", "-", "?", "."];
+
+/// Columns of a sample of CSV, and the options that read it: separator, quotes, characters, header, and the text
+/// that means NULL, as far as `options` leave them open. Without a header, columns are `f0`, `f1`, ...
+///
+/// The first record is a header when it does not fit the types of what follows, or, where all is text, when it
+/// looks like names and does not come again.
+pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
+    let encoding = match options.text("csv.charset") {
+        Some(_) => crate::format::csv::CsvOptions::from_options(options)?.charset,
+        None => dialect::charset(sample),
+    };
+    let text = encoding.decode(sample).0;
+    let dialect = Dialect::of(&text, cut, options)?;
+    let mut records = dialect.records(&text, usize::MAX)?;
+    if cut && records.len() > 1 {
+        records.pop();
+    }
+    let mut added = dialect.options(options)?;
+    if encoding != UTF_8 && !options.contains("csv.charset") {
+        added.push(("csv.charset", encoding.name()));
+    }
+    let Some((first, rest)) = records.split_first() else { return Err(empty()) };
+    let width = match rest {
+        [] => first.len(),
+        _ => dialect::most_common(rest.iter().map(StringRecord::len)),
+    };
+    let mut null = options.text("csv.null-literal").map(str::to_string);
+    let mut guesses = columns(rest, width, null.as_deref());
+    if null.is_none()
+        && let Some((literal, better)) = missing_literal(rest, width, &guesses)
+    {
+        added.push(("csv.null-literal", literal));
+        (null, guesses) = (Some(literal.to_string()), better);
+    }
+    let header = match options.bool("csv.skip-header")? {
+        Some(given) => given,
+        None => is_header(first, rest, &guesses, width, null.as_deref()),
+    };
+    if header && options.bool("csv.skip-header")?.is_none() {
+        added.push(("csv.skip-header", "true"));
+    }
+    let names = if header {
+        names(first, &guesses, width)
+    } else {
+        guesses = columns(&records, width, null.as_deref());
+        (0..width).map(|i| format!("f{i}")).collect()
+    };
+    let ragged = rest.iter().position(|r| r.len() != width);
+    if let (Some(at), false) = (ragged, options.bool("csv.ignore-parse-errors")?.unwrap_or(false)) {
+        let record = &rest[at];
+        let line = record.position().map_or(at as u64 + 2, csv::Position::line);
+        return Err(Error::decode(format!(
+            "line {line} has {} fields, most others have {width}",
+            record.len()
+        ))
+        .with_hint("a table with 'csv.ignore-parse-errors' = 'true' pads short lines with NULL and drops longer ones; it is given by CREATE TABLE t WITH (...)"));
+    }
+    let columns: Vec<(String, SqlType)> =
+        names.into_iter().zip(&guesses).map(|(name, guess)| (name, guess.data_type())).collect();
+    Ok(Inferred { columns, options: added })
+}
+
+/// What the values of each column have in common.
+fn columns(records: &[StringRecord], width: usize, null: Option<&str>) -> Vec<Guess> {
+    let mut known = vec![Guess::Nothing; width];
+    for record in records.iter().filter(|r| r.len() <= width) {
+        for (known, field) in known.iter_mut().zip(record) {
+            if Some(field) != null && *known != Guess::Text {
+                *known = std::mem::take(known).widen(Guess::of_field(field));
+            }
+        }
+    }
+    known
+}
+
+/// The text that keeps most columns from being numbers, times or booleans, and the types without it.
+fn missing_literal(
+    records: &[StringRecord],
+    width: usize,
+    known: &[Guess],
+) -> Option<(&'static str, Vec<Guess>)> {
+    let gained = |better: &[Guess]| {
+        let pairs = known.iter().zip(better);
+        pairs.filter(|(k, b)| **k == Guess::Text && !matches!(b, Guess::Text | Guess::Nothing)).count()
+    };
+    let mut best: Option<(usize, &'static str, Vec<Guess>)> = None;
+    for literal in MISSING {
+        let better = columns(records, width, Some(literal));
+        let gain = gained(&better);
+        if gain > best.as_ref().map_or(0, |(most, ..)| *most) {
+            best = Some((gain, *literal, better));
+        }
+    }
+    best.map(|(_, literal, better)| (literal, better))
+}
+
+fn is_header(
+    first: &StringRecord,
+    rest: &[StringRecord],
+    guesses: &[Guess],
+    width: usize,
+    null: Option<&str>,
+) -> bool {
+    // R leaves the name of the first column out, some leave out that of the last one, which is empty.
+    if rest.is_empty() || !(first.len() == width || first.len() + 1 == width) {
+        return false;
+    }
+    let shift = shift(first, guesses, width);
+    let misfit = |(i, field): (usize, &str)| match guesses.get(i + shift) {
+        None | Some(Guess::Text | Guess::Nothing) => false,
+        Some(guess) => {
+            let top = if Some(field) == null { Guess::Nothing } else { Guess::of_field(field) };
+            top == Guess::Text && guess.clone().widen(top) == Guess::Text
+        }
+    };
+    if first.iter().enumerate().any(misfit) {
+        return true;
+    }
+    let texts = |f: &str| f.is_empty() || Guess::of_field(f) == Guess::Text;
+    let named = |f: &str| f.is_empty() || f.chars().any(char::is_alphabetic);
+    let distinct: HashSet<&str> = first.iter().filter(|f| !f.is_empty()).collect();
+    let filled = first.iter().filter(|f| !f.is_empty()).count();
+    filled > 0
+        && distinct.len() == filled
+        && first.iter().all(|f| texts(f) && named(f))
+        && guesses.iter().all(|g| matches!(g, Guess::Text | Guess::Nothing))
+        && first
+            .iter()
+            .enumerate()
+            .all(|(i, f)| f.is_empty() || rest.iter().all(|r| r.get(i + shift) != Some(f)))
+}
+
+/// By how many columns the names stand too far to the left.
+fn shift(first: &StringRecord, guesses: &[Guess], width: usize) -> usize {
+    let trailing = guesses.last() == Some(&Guess::Nothing);
+    usize::from(first.len() + 1 == width && !trailing)
+}
+
+/// The names of a header: those that are missing are named by their place, those that come again by their number.
+fn names(first: &StringRecord, guesses: &[Guess], width: usize) -> Vec<String> {
+    let shift = shift(first, guesses, width);
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut names = Vec::with_capacity(width);
+    for i in 0..width {
+        let written = i.checked_sub(shift).and_then(|i| first.get(i)).unwrap_or_default().trim();
+        let base = if written.is_empty() { format!("f{i}") } else { written.to_string() };
+        let mut name = base.clone();
+        let mut number = 2;
+        while !taken.insert(name.clone()) {
+            name = format!("{base}_{number}");
+            number += 1;
+        }
+        names.push(name);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn sniffed(sample: &[u8]) -> (Vec<String>, Vec<(&'static str, &'static str)>) {
+        let inferred = csv(sample, false, &Options::default()).unwrap();
+        (inferred.columns.iter().map(|(n, t)| format!("{n} {t}")).collect(), inferred.options)
+    }
+
+    const HEADER: (&str, &str) = ("csv.skip-header", "true");
+
+    #[test]
+    fn a_header_is_found() {
+        let (columns, options) = sniffed(b"id,city,phone\n1,Oslo,0047\n2,,\n");
+        assert_eq!(columns, ["id BIGINT", "city STRING", "phone STRING"]);
+        assert_eq!(options, [HEADER]);
+        let (columns, options) = sniffed(b"1,a\n2,b\n");
+        assert_eq!(columns, ["f0 BIGINT", "f1 STRING"]);
+        assert!(options.is_empty());
+        assert_eq!(sniffed(b"name,city\nAda,Oslo\nBob,Bonn\n").0, ["name STRING", "city STRING"]);
+        assert_eq!(sniffed(b"Ada,Oslo\nBob,Bonn\nCy,Oslo\n").0, ["f0 STRING", "f1 STRING"]);
+    }
+
+    #[test]
+    fn what_r_and_pandas_write() {
+        let (columns, options) = sniffed(b"\"\",\"mpg\",\"am\"\n\"Mazda RX4\",21,TRUE\n\"Fiat\",NA,FALSE\n");
+        assert_eq!(columns, ["f0 STRING", "mpg BIGINT", "am BOOLEAN"]);
+        assert_eq!(options, [("csv.null-literal", "NA"), HEADER]);
+        assert_eq!(sniffed(b",a,a\n0,1.5,\n1,2,x\n").0, ["f0 BIGINT", "a DOUBLE", "a_2 STRING"]);
+        // write.table names one column less.
+        assert_eq!(
+            sniffed(b"mpg\tcyl\nMazda\t21\t6\nFiat\t22\t4\n").0,
+            ["f0 STRING", "mpg BIGINT", "cyl BIGINT"]
+        );
+        assert_eq!(sniffed(b"a;b\n1;2;\n3;4;\n").0, ["a BIGINT", "b BIGINT", "f2 STRING"]);
+    }
+
+    #[test]
+    fn separators_quotes_and_comments() {
+        let semicolon = ("csv.field-delimiter", ";");
+        let (columns, options) = sniffed(b"name;price\nA;1,5\nB;2,5\n");
+        assert_eq!(
+            (columns, options),
+            (vec!["name STRING".into(), "price STRING".into()], vec![semicolon, HEADER])
+        );
+        let (columns, options) = sniffed(b"a|b\n1|x, y\n2|z\n");
+        assert_eq!((columns[1].as_str(), options[0]), ("b STRING", ("csv.field-delimiter", "|")));
+        let (columns, options) = sniffed(b"a\tb\n1\t\"x\ty\"\n");
+        assert_eq!((columns[1].as_str(), options[0]), ("b STRING", ("csv.field-delimiter", "\\t")));
+        let (columns, options) = sniffed(b"id,t\n1,'a, b'\n2,'c'\n");
+        assert_eq!((columns[1].as_str(), options[0]), ("t STRING", ("csv.quote-character", "'")));
+        let (_, options) = sniffed(b"id,t\n1,\"a \\\"b\\\", c\"\n2,c\n");
+        assert_eq!(options[0], ("csv.escape-character", "\\"));
+        let (columns, options) = sniffed(b"# made by hand\nid,t\n1,a\n2,b\n");
+        assert_eq!((columns[0].as_str(), options[0]), ("id BIGINT", ("csv.allow-comments", "true")));
+        // The first name may begin so.
+        assert_eq!(sniffed(b"#chrom\tpos\nchr1\t5\n").0, ["#chrom STRING", "pos BIGINT"]);
+        // One column has no separator.
+        assert_eq!(sniffed(b"n\n1\n2\n").0, ["n BIGINT"]);
+    }
+
+    #[test]
+    fn characters_and_times() {
+        let utf16: Vec<u8> =
+            "\u{feff}id,name\n1,Zo\u{eb}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(
+            sniffed(&utf16),
+            (
+                vec!["id BIGINT".into(), "name STRING".into()],
+                vec![HEADER, ("csv.charset", "UTF-16LE")].into_iter().rev().collect()
+            )
+        );
+        assert_eq!(sniffed(b"id,name\n1,Zo\xeb\n").1, [("csv.charset", "windows-1252"), HEADER]);
+        assert_eq!(sniffed("\u{feff}id\n1\n".as_bytes()), (vec!["id BIGINT".into()], vec![HEADER]));
+        let (columns, _) = sniffed(
+            b"a,b,c,d\n2024-05-01T10:00:00,2024-05-01 10:00:00+02,2024-05-01T10:00:00.5Z,2024-05-01\n",
+        );
+        assert_eq!(columns, ["a TIMESTAMP(3)", "b TIMESTAMP_LTZ(3)", "c TIMESTAMP_LTZ(3)", "d DATE"]);
+    }
+
+    #[test]
+    fn ragged_files_say_where() {
+        let e = csv(b"a,b\n1,2\n3\n4,5\n", false, &Options::default()).unwrap_err();
+        assert_eq!(e.message(), "line 3 has 1 fields, most others have 2");
+    }
+}
