@@ -12,20 +12,24 @@ mod position;
 pub mod print;
 pub mod registry;
 #[cfg(test)]
-mod replay;
+pub(crate) mod replay;
 pub mod shared;
 pub mod stdio;
 pub mod values;
 
 pub use registry::{Connector, connector, connector_names};
 
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use parking_lot::Mutex;
 
-use crate::catalog::Table;
+use crate::catalog::{Column, Table};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kinds, Splits, StageMetrics, Waker};
@@ -226,22 +230,97 @@ impl Guarantee {
     }
 }
 
+/// What a query asks of a table that it writes to.
+#[derive(Clone)]
+pub struct SinkRequest {
+    /// The table, with the options that hold for this INSERT.
+    pub table: Arc<Table>,
+    /// The time zone of TIMESTAMP_LTZ.
+    pub zone: String,
+    /// The columns that the writers get, in this order: physical ones, and metadata columns that are not virtual.
+    pub schema: SchemaRef,
+    /// The PRIMARY KEY, as positions in `schema`; empty without one.
+    pub key: Vec<usize>,
+    /// The query changes rows that it emitted before.
+    pub changes: bool,
+    /// INSERT OVERWRITE: the rows take the place of what the table (of its partitions, those that get rows) holds,
+    /// when the job commits. Asked of connectors that say so ([`Connector::overwrites`]), for bounded queries.
+    pub overwrite: bool,
+    /// The input ends by itself. Otherwise results are to be made visible while the job runs, and not only by
+    /// [`Sink::commit`].
+    pub bounded: bool,
+    /// The job makes checkpoints: results become visible by [`Sink::commit_epoch`] alone.
+    pub checkpoints: bool,
+    /// What the sinks of one job share.
+    pub job: SinkJob,
+}
+
+impl SinkRequest {
+    /// For a query that adds rows and ends, in a job without checkpoints and with no other sink.
+    pub fn new(table: &Arc<Table>, zone: &str) -> Self {
+        let persisted = || table.columns.iter().filter(|c| c.is_persisted());
+        let field = |c: &Column| {
+            let (data_type, nullable) = c.declared()?;
+            Some(Field::new(&c.name, data_type.to_arrow(zone), nullable))
+        };
+        Self {
+            schema: Arc::new(Schema::new(persisted().filter_map(field).collect::<Vec<_>>())),
+            key: table.primary_key.iter().filter_map(|k| persisted().position(|c| c.name == *k)).collect(),
+            table: table.clone(),
+            zone: zone.to_string(),
+            changes: false,
+            overwrite: false,
+            bounded: true,
+            checkpoints: false,
+            job: SinkJob::default(),
+        }
+    }
+}
+
+/// What the sinks of one job share, by a name of their own: one transaction for several tables, for example.
+#[derive(Clone, Default)]
+pub struct SinkJob(Arc<Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>>);
+
+impl SinkJob {
+    /// What is shared under a name, made by the first sink that asks.
+    pub fn share<T: Send + Sync + 'static>(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<Arc<T>>,
+    ) -> Result<Arc<T>> {
+        let mut shared = self.0.lock();
+        if let Some(there) = shared.get(name) {
+            let there = there.clone().downcast::<T>();
+            return there.map_err(|_| Error::internal(format!("'{name}' is shared by sinks of two kinds")));
+        }
+        let made = make()?;
+        shared.insert(name.to_string(), made.clone());
+        Ok(made)
+    }
+}
+
 /// A sink that was planned: makes one writer a task.
+///
+/// ```text
+///  plan      SinkRequest ──> Connector::sink ──> Sink
+///  start     recover ─> writer, one a task
+///  run       write ... write ─┬─> room? ── no: the task reads no more ── wake ─> room
+///                             ├─> flush, when there is nothing else to do
+///                             ├─> deadline ── timer
+///  barrier n                  └─> pre_commit(n) ── pending: requests in flight; rows go on ── wake ─> asked again
+///                                     │ ready: values                                              │
+///  checkpoint n durable               └──────────────────────────────> commit_epoch(n, values) <───┘
+///  end       finish (pending, wake, ..., ready) ─> pre_commit ─> last checkpoint ─> commit_epoch ─> commit
+///  failure   writers dropped ─> abort (without checkpoints) ─> start
+/// ```
+/// Planning knows everything that is asked (the request), so nothing is set later. `recover` and `commit`
+/// run on the job's own thread, `commit_epoch` on the one that coordinates checkpoints: they may wait. A
+/// [`Writer`] runs on a compute thread and never waits: what takes time is begun there and ends elsewhere, which
+/// wakes it.
 pub trait Sink: Send + Sync {
     /// Which kinds of change can be written.
     fn changelog(&self) -> SinkChangelog {
         SinkChangelog::Append
-    }
-
-    /// Called before the first writer when the input never ends by itself: results are then to be made
-    /// visible while the job runs, and not only by [`Sink::commit`].
-    fn unbounded(&self) {}
-
-    /// Called before the first writer for INSERT OVERWRITE of a bounded job: rows take the place of what
-    /// the table (of its partitions, those that get rows) holds, when the job commits.
-    fn overwrite(&self) -> Result<()> {
-        Err(Error::unsupported("INSERT OVERWRITE is not supported by this connector")
-            .with_hint("INSERT INTO adds rows; connector 'filesystem' can be overwritten"))
     }
 
     /// What it promises with checkpoints.
@@ -249,22 +328,22 @@ pub trait Sink: Send + Sync {
         Guarantee::AtLeastOnce
     }
 
-    /// Called before the first writer of a job with checkpoints, new or coming back: results become visible by
-    /// [`Sink::commit_epoch`] alone. `pending` is what the writers told ([`Writer::pre_commit`]) for the checkpoint
-    /// that the job comes back from (empty for a new job): it may have been made visible already, all or
-    /// some of it, which is finished now; what this sink wrote behind it is discarded.
+    /// Before the first writer of a job with checkpoints, new or restored: `pending` is what the writers returned
+    /// ([`Writer::pre_commit`]) for the checkpoint that the job is restored from (empty for a new job). It may have
+    /// been made visible already, all or some of it, which is finished now; what this sink wrote after it is
+    /// discarded.
     fn recover(&self, _pending: &[serde_json::Value]) -> Result<()> {
         Ok(())
     }
 
-    /// The checkpoint is durable: what the writers told for it is to be visible. Called for every
+    /// The checkpoint is durable: what the writers returned for it is to be visible. Called for every
     /// checkpoint in order.
-    fn commit_epoch(&self, _pending: &[serde_json::Value]) -> Result<()> {
+    fn commit_epoch(&self, _epoch: u64, _pending: &[serde_json::Value]) -> Result<()> {
         Ok(())
     }
 
     /// A writer for one task.
-    fn writer(&self, task: usize) -> Result<Box<dyn Writer>>;
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn Writer>>;
 
     /// All writers have finished: make the result visible.
     fn commit(&self) -> Result<()> {
@@ -275,23 +354,66 @@ pub trait Sink: Send + Sync {
     fn abort(&self) {}
 }
 
-/// Writes on the compute thread of one task.
+/// What a writer gets from its task.
+#[derive(Debug, Clone)]
+pub struct WriterContext {
+    /// Index of the task.
+    pub task: usize,
+    /// Number of writers.
+    pub tasks: usize,
+    /// Makes the task call [`Writer::wake`].
+    pub waker: Waker,
+    /// The runtime for what waits.
+    pub runtime: tokio::runtime::Handle,
+    /// Processing time.
+    pub clock: Arc<dyn Clock>,
+    /// The counters of the sink.
+    pub metrics: Arc<StageMetrics>,
+}
+
+/// Writes on the compute thread of one task, and never waits: see [`Sink`].
 pub trait Writer: Send {
-    /// Rows in the schema of the sink's table (physical columns, and metadata columns that are not virtual).
+    /// Rows in the schema of the request. The task asks for [`Writer::room`] before; what an operator emits at once,
+    /// and what lies before a barrier, comes nevertheless, and is kept.
     fn write(&mut self, chunk: &Chunk) -> Result<()>;
 
-    /// Called when the task has nothing else to do: hand over what is buffered.
-    fn flush(&mut self) -> Result<()>;
-
-    /// A barrier passes: everything that was written before it is to be safe when this returns. Gives what the
-    /// sink needs to make it visible, or to go on from here, as its own values: all that is not visible yet,
-    /// not only what is new. `last`: nothing will be written behind it (it follows [`Writer::finish`], or the job
-    /// stops).
-    fn pre_commit(&mut self, _epoch: u64, _last: bool) -> Result<Vec<serde_json::Value>> {
-        self.flush()?;
-        Ok(Vec::new())
+    /// Whether it takes more. While it does not, the task reads nothing for it; the writer wakes the task when
+    /// it does again.
+    fn room(&self) -> bool {
+        true
     }
 
-    /// The input has ended.
-    fn finish(&mut self) -> Result<()>;
+    /// What it waited for has happened ([`WriterContext::waker`]).
+    fn wake(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// When [`Writer::timer`] wants to be called next.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The deadline has passed.
+    fn timer(&mut self, _now: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called when the task has nothing else to do: send what is buffered.
+    fn flush(&mut self) -> Result<()>;
+
+    /// A barrier passes. Ready: everything that was written before it is safe. Returns what the sink needs to make
+    /// it visible, or to go on from here, as its own values: all that is not visible yet, not only what is new.
+    /// `last`: nothing will be written after it (it follows [`Writer::finish`], with epoch [`u64::MAX`] of a task that
+    /// has ended, or the job stops).
+    ///
+    /// Pending: requests are in flight. The barrier has passed and rows go on; those that are written from now on
+    /// belong to the next checkpoint. It is asked again, with the same epoch, after the task was woken. Requests
+    /// whose rows are among the returned values need not be waited for.
+    fn pre_commit(&mut self, _epoch: u64, _last: bool) -> Result<Poll<Vec<serde_json::Value>>> {
+        self.flush()?;
+        Ok(Poll::Ready(Vec::new()))
+    }
+
+    /// The input has ended. Ready: everything is written; pending: asked again after the task was woken.
+    fn finish(&mut self) -> Result<Poll<()>>;
 }

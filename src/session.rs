@@ -21,6 +21,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion_expr::ScalarUDF;
 use parking_lot::Mutex;
 
+use self::collect::{Found, Rows};
 use crate::catalog::{Catalog, Entry, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -86,7 +87,7 @@ pub struct QueryResult {
     append: bool,
     bounded: bool,
     job: Arc<Job>,
-    chunks: crossbeam_channel::Receiver<Chunk>,
+    chunks: Rows,
 }
 
 /// What [`QueryResult::next_timeout`] found.
@@ -123,18 +124,18 @@ impl QueryResult {
 
     /// Waits for rows; `None` at the end.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>> {
-        match self.chunks.recv() {
-            Ok(chunk) => Ok(Some(chunk)),
-            Err(_) => self.job.result().map(|()| None),
+        match self.chunks.next(None) {
+            Found::Chunk(chunk) => Ok(Some(chunk)),
+            Found::Nothing | Found::Closed => self.job.result().map(|()| None),
         }
     }
 
     /// Waits for rows, at most so long.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Next> {
-        match self.chunks.recv_timeout(timeout) {
-            Ok(chunk) => Ok(Next::Chunk(chunk)),
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => Ok(Next::Pending),
-            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => self.job.result().map(|()| Next::End),
+        match self.chunks.next(Some(timeout)) {
+            Found::Chunk(chunk) => Ok(Next::Chunk(chunk)),
+            Found::Nothing => Ok(Next::Pending),
+            Found::Closed => self.job.result().map(|()| Next::End),
         }
     }
 }

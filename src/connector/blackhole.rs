@@ -2,10 +2,11 @@
 //! are taken again.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::registry::Connector;
-use super::{Sink, SinkChangelog, Writer};
-use crate::catalog::{OptionDef, Table};
+use super::{Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
+use crate::catalog::OptionDef;
 use crate::error::Result;
 use crate::flow::Chunk;
 
@@ -26,7 +27,7 @@ impl Connector for Blackhole {
         &[]
     }
 
-    fn sink(&self, _table: &Arc<Table>, _zone: &str) -> Result<Arc<dyn Sink>> {
+    fn sink(&self, _request: &SinkRequest) -> Result<Arc<dyn Sink>> {
         // As in Flink, nobody has to make `-U` for it.
         Ok(Arc::new(Nothing(SinkChangelog::Upsert)))
     }
@@ -40,7 +41,7 @@ impl Sink for Nothing {
         self.0
     }
 
-    fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
+    fn writer(&self, _context: WriterContext) -> Result<Box<dyn Writer>> {
         Ok(Box::new(Nothing(self.0)))
     }
 }
@@ -54,7 +55,7 @@ impl Writer for Nothing {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
+    fn finish(&mut self) -> Result<Poll<()>> {
+        Ok(Poll::Ready(()))
     }
 }

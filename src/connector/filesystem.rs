@@ -48,7 +48,7 @@ pub(super) use self::layout::record_schema;
 use self::layout::{Layout, METADATA};
 pub(super) use self::sample::{by_name, recognise};
 use super::registry::Connector;
-use super::{ScanRequest, Sink, Source, SourceChangelog};
+use super::{ScanRequest, Sink, SinkRequest, Source, SourceChangelog};
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::catalog::{ColumnSource, Table};
 use crate::error::{Error, Result};
@@ -198,8 +198,12 @@ impl Connector for Filesystem {
         Ok(Arc::new(source))
     }
 
-    fn sink(&self, table: &Arc<Table>, zone: &str) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(sink::FilesystemSink::new(table, zone)?))
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(sink::FilesystemSink::new(request)?))
+    }
+
+    fn overwrites(&self) -> bool {
+        true
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {

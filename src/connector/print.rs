@@ -6,14 +6,14 @@
 //! At-least-once: what was shown cannot be taken back, so that rows behind the last checkpoint are shown again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use arrow::array::ArrayRef;
 
 use super::registry::Connector;
 use super::stdio::Stream;
-use super::{Sink, SinkChangelog, Writer};
-use crate::catalog::{OptionDef, OptionKind, Table};
+use super::{Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
+use crate::catalog::{OptionDef, OptionKind};
 use crate::error::Result;
 use crate::flow::Chunk;
 use crate::format::text::{Cells, Style, plain};
@@ -40,21 +40,21 @@ impl Connector for Print {
         OPTIONS
     }
 
-    fn sink(&self, table: &Arc<Table>, _zone: &str) -> Result<Arc<dyn Sink>> {
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        let table = &request.table;
         let stream = if table.options.bool("standard-error")?.unwrap_or(false) {
             Stream::Stderr
         } else {
             Stream::Stdout
         };
         let identifier = table.options.text("print-identifier").unwrap_or_default().to_string();
-        Ok(Arc::new(PrintSink { stream, identifier, writers: Arc::default() }))
+        Ok(Arc::new(PrintSink { stream, identifier }))
     }
 }
 
 struct PrintSink {
     stream: Stream,
     identifier: String,
-    writers: Arc<AtomicUsize>,
 }
 
 impl Sink for PrintSink {
@@ -62,13 +62,10 @@ impl Sink for PrintSink {
         SinkChangelog::All
     }
 
-    fn writer(&self, task: usize) -> Result<Box<dyn Writer>> {
-        self.writers.fetch_add(1, Ordering::Relaxed);
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn Writer>> {
         Ok(Box::new(PrintWriter {
             stream: self.stream.clone(),
-            identifier: self.identifier.clone(),
-            writers: self.writers.clone(),
-            task,
+            prefix: prefix(&self.identifier, context.task, context.tasks),
             buffer: Vec::new(),
         }))
     }
@@ -76,9 +73,7 @@ impl Sink for PrintSink {
 
 struct PrintWriter {
     stream: Stream,
-    identifier: String,
-    writers: Arc<AtomicUsize>,
-    task: usize,
+    prefix: String,
     buffer: Vec<u8>,
 }
 
@@ -113,8 +108,7 @@ fn lines(chunk: &Chunk, prefix: &str, out: &mut Vec<u8>) -> Result<()> {
 
 impl Writer for PrintWriter {
     fn write(&mut self, chunk: &Chunk) -> Result<()> {
-        let prefix = prefix(&self.identifier, self.task, self.writers.load(Ordering::Relaxed));
-        lines(chunk, &prefix, &mut self.buffer)?;
+        lines(chunk, &self.prefix, &mut self.buffer)?;
         if self.buffer.len() >= Stream::BUFFER { self.flush() } else { Ok(()) }
     }
 
@@ -122,8 +116,8 @@ impl Writer for PrintWriter {
         self.stream.write(&mut self.buffer)
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.flush()
+    fn finish(&mut self) -> Result<Poll<()>> {
+        self.flush().map(Poll::Ready)
     }
 }
 

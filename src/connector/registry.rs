@@ -10,7 +10,7 @@ use crate::format::infer::Inferred;
 use crate::format::{FORMAT_NAMES, Format};
 use crate::lookup::{Backend, LookupRequest};
 
-use super::{ScanRequest, Sink, Source};
+use super::{ScanRequest, Sink, SinkRequest, Source};
 
 /// A connector: makes sources, sinks and lookups of tables that name it. What it cannot be, it refuses.
 pub trait Connector: Send + Sync {
@@ -79,13 +79,18 @@ pub trait Connector: Send + Sync {
         )))
     }
 
-    /// A sink for the persisted columns of a table.
-    fn sink(&self, table: &Arc<Table>, _zone: &str) -> Result<Arc<dyn Sink>> {
+    /// A sink for the persisted columns of a table. Nothing outside changes before it is used.
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
         Err(Error::unsupported(format!(
             "table '{}': connector '{}' cannot be written to",
-            table.name,
+            request.table.name,
             self.name()
         )))
+    }
+
+    /// Whether INSERT OVERWRITE is supported.
+    fn overwrites(&self) -> bool {
+        false
     }
 
     /// A lookup.

@@ -2,13 +2,13 @@
 //! to be every row once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::{Positions, Read, Reader, ReaderContext, Source};
+use super::{Positions, Read, Reader, ReaderContext, Source, WriterContext};
 use crate::clock::SystemClock;
 use crate::flow::{Mailbox, StageMetrics, Waker};
 
@@ -21,6 +21,20 @@ pub(super) fn context(
 ) -> ReaderContext {
     let metrics = Arc::new(StageMetrics::new(0, "Source", String::new(), parallelism));
     ReaderContext { task, parallelism, waker, runtime, clock: Arc::new(SystemClock), metrics }
+}
+
+/// The context of a writer without a job: nothing that it starts runs.
+pub(crate) fn writer_context(task: usize, tasks: usize) -> WriterContext {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let make = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    WriterContext {
+        task,
+        tasks,
+        waker: Mailbox::new().waker(0),
+        runtime: RUNTIME.get_or_init(make).handle().clone(),
+        clock: Arc::new(SystemClock),
+        metrics: Arc::new(StageMetrics::new(0, "Sink", String::new(), tasks)),
+    }
 }
 
 /// Rows as text, columns between bars.

@@ -13,6 +13,7 @@
 use std::io::{Read as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -20,8 +21,11 @@ use parking_lot::Mutex;
 
 use super::filesystem::record_schema;
 use super::registry::Connector;
-use super::{Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, Source, SourceChangelog, Writer};
-use crate::catalog::{OptionDef, Table};
+use super::{
+    Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, SinkRequest, Source, SourceChangelog,
+    Writer, WriterContext,
+};
+use crate::catalog::OptionDef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Chunk, Waker};
 use crate::format::{Decoder, Encoder, Format, Origin};
@@ -283,8 +287,8 @@ impl Connector for Stdout {
         Some("json")
     }
 
-    fn sink(&self, table: &Arc<Table>, zone: &str) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(StreamSink::new(table, zone, Stream::Stdout)?))
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(StreamSink::new(request, Stream::Stdout)?))
     }
 }
 
@@ -297,9 +301,9 @@ struct StreamSink {
 }
 
 impl StreamSink {
-    fn new(table: &Table, zone: &str, stream: Stream) -> Result<Self> {
-        let format = Format::from_options_or(&table.options, "json")?;
-        let schema = record_schema(table, zone);
+    fn new(request: &SinkRequest, stream: Stream) -> Result<Self> {
+        let format = Format::from_options_or(&request.table.options, "json")?;
+        let schema = record_schema(&request.table, &request.zone);
         format.encoder(&schema)?;
         Ok(Self { format, schema, stream, begun: Arc::default() })
     }
@@ -310,7 +314,7 @@ impl Sink for StreamSink {
         self.format.sink_changelog()
     }
 
-    fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
+    fn writer(&self, _context: WriterContext) -> Result<Box<dyn Writer>> {
         let mut encoder = self.format.encoder(&self.schema)?;
         // The first writer that is made writes the header; the others start behind it.
         let mut buffer = Vec::new();
@@ -338,8 +342,8 @@ impl Writer for StreamWriter {
         self.stream.write(&mut self.buffer)
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.flush()
+    fn finish(&mut self) -> Result<Poll<()>> {
+        self.flush().map(Poll::Ready)
     }
 }
 
@@ -347,7 +351,8 @@ impl Writer for StreamWriter {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::catalog::{Column, ColumnSource, Options};
+    use crate::catalog::{Column, ColumnSource, Options, Table};
+    use crate::connector::replay::writer_context;
     use crate::flow::Mailbox;
     use crate::sql::SqlType;
     use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
@@ -435,8 +440,8 @@ mod tests {
     #[test]
     fn a_closed_pipe_cancels() {
         let stream = Stream::Other(Arc::new(Mutex::new(Closed)));
-        let sink = StreamSink::new(&table(&[("format", "raw")]), "UTC", stream).unwrap();
-        let mut writer = sink.writer(0).unwrap();
+        let sink = StreamSink::new(&SinkRequest::new(&table(&[("format", "raw")]), "UTC"), stream).unwrap();
+        let mut writer = sink.writer(writer_context(0, 1)).unwrap();
         writer.write(&chunk()).unwrap();
         let e = writer.flush().unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Cancelled);
@@ -446,12 +451,13 @@ mod tests {
     fn one_header_stands_before_all_rows() {
         let out = Arc::new(Mutex::new(Vec::new()));
         let options = [("format", "csv"), ("csv.write-header", "true")];
-        let sink = StreamSink::new(&table(&options), "UTC", Stream::Other(out.clone())).unwrap();
-        let mut writers = [sink.writer(0).unwrap(), sink.writer(1).unwrap()];
+        let sink =
+            StreamSink::new(&SinkRequest::new(&table(&options), "UTC"), Stream::Other(out.clone())).unwrap();
+        let mut writers = [0, 1].map(|task| sink.writer(writer_context(task, 2)).unwrap());
         for writer in &mut writers {
             writer.write(&chunk()).unwrap();
         }
-        writers.iter_mut().for_each(|w| w.finish().unwrap());
+        writers.iter_mut().for_each(|w| assert!(w.finish().unwrap().is_ready()));
         assert_eq!(out.lock().as_slice(), b"line\na\nb\na\nb\n");
     }
 }

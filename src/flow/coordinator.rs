@@ -326,7 +326,7 @@ impl Coordinator {
             Err(e) => return self.failed(e, flight, ended),
         }
         for (id, sink) in &self.sinks {
-            sink.commit_epoch(sinks.get(id).map_or(&[], Vec::as_slice))?;
+            sink.commit_epoch(flight.epoch, sinks.get(id).map_or(&[], Vec::as_slice))?;
         }
         self.acknowledge(flight.epoch);
         match flight.request {

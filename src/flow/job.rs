@@ -233,20 +233,17 @@ pub struct Job {
     state: Mutex<JobState>,
     changed: Condvar,
     mailboxes: Mutex<Vec<Mailbox>>,
-    /// Closed when the tasks are to stop.
-    cancel: Mutex<Option<crossbeam_channel::Sender<()>>>,
     /// Of a job with checkpoints, while it can make some.
     control: Mutex<Option<crossbeam_channel::Sender<Request>>>,
     stopping: AtomicBool,
 }
 
 impl Job {
-    /// A running job without tasks yet. `cancel` is closed when it is cancelled.
+    /// A running job without tasks yet.
     pub(crate) fn new(
         id: u64,
         name: String,
         lookups: Vec<(String, Arc<crate::lookup::LookupMetrics>)>,
-        cancel: crossbeam_channel::Sender<()>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -262,7 +259,6 @@ impl Job {
             state: Mutex::new(JobState::Running),
             changed: Condvar::new(),
             mailboxes: Mutex::default(),
-            cancel: Mutex::new(Some(cancel)),
             control: Mutex::default(),
             stopping: AtomicBool::new(false),
         })
@@ -370,7 +366,6 @@ impl Job {
 
     /// Tells the tasks to stop, whatever they are at.
     pub(crate) fn halt(&self) {
-        self.cancel.lock().take();
         self.mailboxes.lock().iter().for_each(Mailbox::cancel);
     }
 

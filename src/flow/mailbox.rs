@@ -46,7 +46,7 @@ impl Mailbox {
         let mut state = self.0.state.lock();
         Mail {
             woken: std::mem::take(&mut state.woken),
-            cancelled: state.cancelled,
+            cancelled: std::mem::take(&mut state.cancelled),
             barrier: state.barrier.take(),
             drain: std::mem::take(&mut state.drain),
         }

@@ -100,7 +100,7 @@ struct Simulation {
     /// What was durable behind each checkpoint, and what sinks had, before it was committed.
     history: Vec<(u64, Content, Logs)>,
     /// Written, and not committed yet.
-    written: Option<BTreeMap<String, Vec<Value>>>,
+    written: Option<(u64, BTreeMap<String, Vec<Value>>)>,
     /// All that is left is to commit.
     over: bool,
     trace: Vec<String>,
@@ -308,16 +308,16 @@ impl Simulation {
         let Some(run) = &self.run else { return Ok(()) };
         self.checkpoints.write(&run.plan, cut)?;
         self.history.push((epoch, self.store.content(), self.world.sinks.lock().clone()));
-        self.written = Some(sinks);
+        self.written = Some((epoch, sinks));
         self.trace
             .push(format!("checkpoint {epoch} is written{}", if ended { ", the last one" } else { "" }));
         Ok(())
     }
 
     fn commit(&mut self) -> Result<()> {
-        let Some(sinks) = self.written.take() else { return Ok(()) };
+        let Some((epoch, sinks)) = self.written.take() else { return Ok(()) };
         for output in &self.outputs {
-            output.sink.commit_epoch(sinks.get(&output.id).map_or(&[], Vec::as_slice))?;
+            output.sink.commit_epoch(epoch, sinks.get(&output.id).map_or(&[], Vec::as_slice))?;
         }
         self.trace.push("it is committed".into());
         Ok(())

@@ -25,7 +25,8 @@
 //! ```
 //! A barrier begins at the readers, each at the row it stands at, and travels in the exchanges. It is passed on when
 //! all heads that have not ended have it. What an operator holds back belongs to its snapshot, so a barrier
-//! waits for nobody; and while one is on its way the task reads up to it even if an operator has no room.
+//! waits for nobody; and while one is on its way the task reads up to it even if an operator has no room. A writer
+//! with requests in flight does not hold it up either: the report waits for them, rows go on.
 //! A task that has ended reports what is left of it, once, and is not asked again.
 
 mod barrier;
@@ -51,8 +52,11 @@ use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, TaskCut};
 
 /// The mailbox token of the tail. Operators have their index, heads theirs behind [`HEADS`].
-const TAIL: usize = usize::MAX;
+pub(crate) const TAIL: usize = usize::MAX;
 const HEADS: usize = usize::MAX / 2;
+
+/// How long a writer of an endless stream may take for its requests in flight when the job is cancelled.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// The sizes of states are told at most so often, beside checkpoints.
 const WEIGHED: Duration = Duration::from_millis(250);
@@ -253,6 +257,20 @@ pub struct Task {
     left: Vec<(String, Positions)>,
     /// When the sizes of states were told.
     weighed: Option<Instant>,
+    /// A report that waits for the writer's requests.
+    held: Option<Held>,
+    /// The writer has finished.
+    finished: bool,
+    /// The report of its end is made.
+    leaving: bool,
+    /// It is cancelled, and gives its writer time until then.
+    closing: Option<Instant>,
+}
+
+/// A report that the writer's part is missing of.
+struct Held {
+    report: Report,
+    last: bool,
 }
 
 impl std::fmt::Debug for Task {
@@ -411,6 +429,10 @@ impl Task {
             stopped: false,
             left: Vec::new(),
             weighed: None,
+            held: None,
+            finished: false,
+            leaving: false,
+            closing: None,
         })
     }
 
@@ -440,18 +462,12 @@ impl Task {
     /// Takes what is in the mailbox, gives what is woken its turn, and reads once.
     pub fn step(&mut self) -> Result<Stepped> {
         let mail = self.mailbox.take();
-        if mail.cancelled {
-            // With checkpoints, what counts is what the last one has.
-            if let (true, None, TailState::Writer(writer, _)) = (self.endless, &self.reporter, &mut self.tail)
-            {
-                writer.finish()?;
-            }
-            return Err(Error::cancelled());
+        if mail.cancelled || self.closing.is_some() {
+            return self.close();
         }
         for token in mail.woken {
             match token {
-                // Looked at below.
-                TAIL => {}
+                TAIL => self.wake_tail()?,
                 head if head >= HEADS => self.heads[head - HEADS].readable = true,
                 operator => self.steps[operator].woken = true,
             }
@@ -466,8 +482,8 @@ impl Task {
         self.wake_operators()?;
         let deadline = self.fire_timers()?;
         if self.ended {
-            if let TailState::Writer(writer, _) = &mut self.tail {
-                writer.finish()?;
+            if self.held.is_some() || !self.finish_writer()? {
+                return Ok(Stepped::Parked(deadline));
             }
             return self.finish();
         }
@@ -490,11 +506,45 @@ impl Task {
         Ok(Stepped::Parked(deadline))
     }
 
+    /// What the writer waited for has happened: room, or the end of requests that a checkpoint waits for.
+    fn wake_tail(&mut self) -> Result<()> {
+        if let TailState::Writer(writer, _) = &mut self.tail {
+            writer.wake()?;
+        }
+        self.report_held()
+    }
+
+    /// The input has ended; false while the writer has requests in flight.
+    fn finish_writer(&mut self) -> Result<bool> {
+        match &mut self.tail {
+            TailState::Writer(writer, _) if !self.finished => self.finished = writer.finish()?.is_ready(),
+            _ => self.finished = true,
+        }
+        Ok(self.finished)
+    }
+
+    /// The task is cancelled. One of an endless stream without checkpoints hands over what it has written before; with
+    /// checkpoints, what counts is what the last one has.
+    fn close(&mut self) -> Result<Stepped> {
+        let until = *self.closing.get_or_insert_with(|| Instant::now() + CLOSING);
+        let hands_over = self.endless && self.reporter.is_none();
+        if hands_over && let TailState::Writer(writer, _) = &mut self.tail {
+            writer.wake()?;
+            if writer.deadline().is_some_and(|due| due <= Instant::now()) {
+                writer.timer(Instant::now())?;
+            }
+            if Instant::now() < until && writer.finish()?.is_pending() {
+                return Ok(Stepped::Parked(Some(writer.deadline().map_or(until, |due| due.min(until)))));
+            }
+        }
+        Err(Error::cancelled())
+    }
+
     /// What leads to the tail takes rows.
     fn has_room(&self, path: &[usize]) -> bool {
         path.iter().all(|&o| self.steps[o].ended || self.steps[o].operator.room() > 0)
             && match &self.tail {
-                TailState::Writer(..) => true,
+                TailState::Writer(writer, _) => writer.room(),
                 TailState::Sender(sender) => sender.has_room(),
             }
     }
@@ -514,6 +564,15 @@ impl Task {
     /// Gives operators whose deadline has passed their turn; the next deadline.
     fn fire_timers(&mut self) -> Result<Option<Instant>> {
         let mut next: Option<Instant> = None;
+        if let TailState::Writer(writer, _) = &mut self.tail {
+            if let Some(due) = writer.deadline() {
+                let now = Instant::now();
+                if due <= now {
+                    writer.timer(now)?;
+                }
+            }
+            next = writer.deadline();
+        }
         for i in 0..self.steps.len() {
             let deadline = |step: &Step| step.operator.deadline().filter(|_| !step.ended);
             let Some(due) = deadline(&self.steps[i]) else { continue };

@@ -145,8 +145,7 @@ mod tests {
     #[test]
     fn lookups_and_rows() {
         let lookup = Arc::new(LookupMetrics::default());
-        let (cancel, _) = crossbeam_channel::bounded(0);
-        let job = Job::new(1, "q".into(), vec![("t".into(), lookup.clone())], cancel);
+        let job = Job::new(1, "q".into(), vec![("t".into(), lookup.clone())]);
         let mut figures = Figures::new(job.clone());
         assert_eq!(figures.line(Phase::Running, None), "running · 0 rows read · 0 lookups in flight");
         JobMetrics::add(&job.metrics.rows_in, 12_345);

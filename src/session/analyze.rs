@@ -33,14 +33,15 @@ impl Session {
                     }],
                 )
             }
-            StatementKind::Insert(insert) => self.insert_outputs(&planner, std::slice::from_ref(insert))?,
-            StatementKind::StatementSet(inserts) => self.insert_outputs(&planner, inserts)?,
+            StatementKind::Insert(insert) => {
+                self.insert_outputs(&planner, std::slice::from_ref(insert), false)?
+            }
+            StatementKind::StatementSet(inserts) => self.insert_outputs(&planner, inserts, false)?,
             _ => return Err(Error::plan("EXPLAIN ANALYZE takes a query, an INSERT or a statement set")),
         };
         let bounded = outputs.iter().all(|o| o.node.properties.bounded);
         let limit = self.state.lock().config.analyze_time();
-        let (cancel, _) = crossbeam_channel::bounded(0);
-        let job = self.start_job(name, outputs, cancel, false)?;
+        let job = self.start_job(name, outputs, false)?;
         let stopped = !bounded && job.wait_for(limit).is_none();
         if stopped {
             job.cancel();

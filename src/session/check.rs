@@ -54,9 +54,10 @@ impl Session {
 
     fn check_inserts(&self, inserts: &[Insert]) -> Result<Vec<String>> {
         let planner = self.planner();
+        let of = self.of_job(true)?;
         let mut found = Vec::new();
         for ((node, table, _), insert) in self.plan_inserts(&planner, inserts)?.into_iter().zip(inserts) {
-            let node = self.output(&planner, insert, &table, node)?.node;
+            let node = self.output(&planner, insert, &table, node, &of)?.node;
             found.extend(overwrites_source(insert, &node, &table));
             found.extend(warnings(&node));
         }

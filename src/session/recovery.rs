@@ -57,13 +57,12 @@ impl Durability {
         origin: Option<&str>,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Option<Self>> {
-        let interval = parse_duration(config.get("execution.checkpointing.interval"))?;
-        let interval = Some(interval).filter(|i| !i.is_zero());
-        let directory = config.get("execution.checkpointing.dir");
-        let savepoint_path = config.get("execution.state-recovery.path");
-        if interval.is_none() && directory.is_empty() && savepoint_path.is_empty() {
+        if !makes_checkpoints(config)? {
             return Ok(None);
         }
+        let interval = interval(config)?;
+        let directory = config.get("execution.checkpointing.dir");
+        let savepoint_path = config.get("execution.state-recovery.path");
         let savepoint = match savepoint_path {
             "" => None,
             path => Some((path.to_string(), store::open(path, runtime)?)),
@@ -144,6 +143,18 @@ impl Durability {
         log::info!("the job starts from savepoint '{path}'");
         Ok(Some(checkpoint))
     }
+}
+
+fn interval(config: &Config) -> Result<Option<Duration>> {
+    let interval = parse_duration(config.get("execution.checkpointing.interval"))?;
+    Ok(Some(interval).filter(|i| !i.is_zero()))
+}
+
+/// Whether jobs that write to tables make checkpoints.
+pub fn makes_checkpoints(config: &Config) -> Result<bool> {
+    let given = |key: &str| !config.get(key).is_empty();
+    let folder = given("execution.checkpointing.dir") || given("execution.state-recovery.path");
+    Ok(interval(config)?.is_some() || folder)
 }
 
 fn tolerable(config: &Config) -> Result<u32> {

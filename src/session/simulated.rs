@@ -49,7 +49,9 @@ impl Session {
         let planner = self.planner();
         let planned = self.plan_inserts(&planner, &inserts)?;
         let outputs = planned.into_iter().zip(&inserts);
-        let outputs = outputs.map(|((node, table, _), insert)| self.output(&planner, insert, &table, node));
+        let of = self.of_job(true)?;
+        let outputs =
+            outputs.map(|((node, table, _), insert)| self.output(&planner, insert, &table, node, &of));
         let mut outputs = outputs.collect::<Result<Vec<_>>>()?;
         share_sources(&mut outputs.iter_mut().map(|o| &mut o.node).collect::<Vec<_>>());
         let planned = outputs.into_iter();

@@ -14,12 +14,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
 use super::recovery::{self, Durability};
 use crate::clock::Clock;
-use crate::connector::{Positions, Sink, Source};
+use crate::connector::{Positions, Sink, Source, WriterContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::coordinator::{Coordinated, Coordination, Coordinator, Request};
 use crate::flow::exchange::Exchange;
@@ -53,8 +53,6 @@ pub struct Start {
     pub name: String,
     /// Tasks of sources that can be split and of operators with keys.
     pub wanted: usize,
-    /// Closed when the job is to stop.
-    pub cancel: Sender<()>,
     /// Its checkpoints, if it makes any.
     pub durability: Option<Durability>,
     /// What a failure leads to.
@@ -128,16 +126,27 @@ impl Blueprint {
         let mut stages = self.stages.iter();
         for (fragments, target) in self.outputs.iter().zip(&self.targets) {
             let exchanges = Arc::new(exchanges(fragments)?);
+            let is_sink = |fragment: &&Arc<Fragment>| matches!(fragment.tail, Tail::Sink(..));
+            let all_writers = fragments.iter().filter(is_sink).map(|f| f.parallelism).sum();
             // Sinks count writers, exchanges senders, over all fragments.
             let mut writers = 0;
             let mut senders: HashMap<usize, usize> = HashMap::new();
             for (fragment, stages) in fragments.iter().zip(&mut stages) {
                 for task in 0..fragment.parallelism {
+                    let mailbox = Mailbox::new();
                     let tail = match &fragment.tail {
-                        // Made here, one after the other: a sink may want to know how many there are.
+                        // Made here, one after the other, before any task runs.
                         Tail::Sink(sink, _) => {
                             writers += 1;
-                            TaskTail::Writer(sink.writer(writers - 1)?)
+                            let metrics = stages.last().cloned();
+                            TaskTail::Writer(sink.writer(WriterContext {
+                                task: writers - 1,
+                                tasks: all_writers,
+                                waker: mailbox.waker(task::TAIL),
+                                runtime: self.runtime.clone(),
+                                clock: self.clock.clone(),
+                                metrics: metrics.ok_or_else(|| Error::internal("a sink has no counters"))?,
+                            })?)
                         }
                         Tail::Exchange { number, .. } => {
                             let senders = senders.entry(*number).or_default();
@@ -145,7 +154,6 @@ impl Blueprint {
                             TaskTail::Sender(*senders - 1)
                         }
                     };
-                    let mailbox = Mailbox::new();
                     let reporter = sender.clone().map(|reports| Reporter { index: mailboxes.len(), reports });
                     mailboxes.push(mailbox.clone());
                     let context = TaskContext {
@@ -256,7 +264,7 @@ impl Blueprint {
         for Target { id, sink, .. } in &self.targets {
             let pending = from.and_then(|c| c.sinks().get(id)).map_or(&[][..], Vec::as_slice);
             sink.recover(pending)?;
-            sink.commit_epoch(pending)?;
+            sink.commit_epoch(from.map_or(0, |c| c.epoch()), pending)?;
         }
         self.finish()
     }
@@ -392,16 +400,13 @@ fn stages(fragment: &Fragment, number: usize) -> Vec<Arc<StageMetrics>> {
 
 /// Starts a job; returns at once. With checkpoints it goes on where the last one has it.
 pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
-    let Start { id, name, wanted, cancel, durability, restart, clock, runtime, memory } = of;
+    let Start { id, name, wanted, durability, restart, clock, runtime, memory } = of;
     let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
-    let job = Job::new(id, name, lookups, cancel);
+    let job = Job::new(id, name, lookups);
     let mut identities = Identities::default();
     let (mut fragments, mut targets) = (Vec::new(), Vec::new());
     for output in outputs {
         let unbounded = !output.node.properties.bounded;
-        if unbounded {
-            output.sink.unbounded();
-        }
         let id = identities.next(output.id);
         let mut wire = Wire::new(wanted, &mut identities);
         wire.add(&output.node, (&output.sink, &id), output.before)?;

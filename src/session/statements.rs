@@ -11,6 +11,7 @@ use super::start::{Output, Start, start};
 use super::{QueryResult, Response, Session};
 use crate::catalog::ddl::plain_name;
 use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
+use crate::connector::{SinkJob, SinkRequest};
 use crate::error::{Error, Result};
 use crate::flow::JobState;
 use crate::flow::coordinator::Then;
@@ -23,6 +24,12 @@ use crate::sql::{
     CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, StatementKind, TableName,
 };
 use crate::state::Memory;
+
+/// What the sinks of a job have to know of it.
+pub(super) struct OfJob {
+    checkpoints: bool,
+    shared: SinkJob,
+}
 
 /// A table of text columns.
 pub(super) fn text_table(columns: &[(&str, Vec<Option<String>>)]) -> Result<Response> {
@@ -446,6 +453,12 @@ impl Session {
         plans.into_iter().zip(tables).map(|(plan, table)| Ok((planner.lower(&plan)?, table, plan))).collect()
     }
 
+    /// What sinks have to know of a job that starts now; `durable`: it is one that can make checkpoints.
+    pub(super) fn of_job(&self, durable: bool) -> Result<OfJob> {
+        let checkpoints = durable && recovery::makes_checkpoints(&self.state.lock().config)?;
+        Ok(OfJob { checkpoints, shared: SinkJob::default() })
+    }
+
     /// A planned INSERT with its sink: the query as the sink can take it. Nothing is created yet.
     pub(super) fn output(
         &self,
@@ -453,17 +466,29 @@ impl Session {
         insert: &Insert,
         table: &Arc<Table>,
         node: Node,
+        of: &OfJob,
     ) -> Result<Output> {
         let connector = table.connector()?;
-        let sink = connector.sink(table, planner.zone()).map_err(|e| e.at(insert.table.span()))?;
-        if insert.overwrite {
-            if !node.properties.bounded {
-                return Err(Error::plan("INSERT OVERWRITE takes a query that ends, this one does not")
-                    .at(insert.span));
-            }
-            sink.overwrite().map_err(|e| e.at(insert.span))?;
+        if insert.overwrite && !node.properties.bounded {
+            return Err(
+                Error::plan("INSERT OVERWRITE takes a query that ends, this one does not").at(insert.span)
+            );
+        }
+        if insert.overwrite && !connector.overwrites() {
+            return Err(Error::unsupported("INSERT OVERWRITE is not supported by this connector")
+                .at(insert.span)
+                .with_hint("INSERT INTO adds rows; connector 'filesystem' can be overwritten"));
         }
         let node = planner.enforce(node, table);
+        let request = SinkRequest {
+            changes: !node.properties.changes.is_append(),
+            overwrite: insert.overwrite,
+            bounded: node.properties.bounded,
+            checkpoints: of.checkpoints,
+            job: of.shared.clone(),
+            ..SinkRequest::new(table, planner.zone())
+        };
+        let sink = connector.sink(&request).map_err(|e| e.at(insert.table.span()))?;
         let (node, before) = planner.check_sink(node, sink.as_ref(), table).map_err(|e| e.at(insert.span))?;
         let id = format!("Sink-{}", table.name);
         Ok(Output { node, sink, id, before })
@@ -471,9 +496,8 @@ impl Session {
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
         inserts.iter().flat_map(super::check::doubtful_insert).for_each(|w| log::warn!("{w}"));
-        let (name, outputs) = self.insert_outputs(&self.planner(), inserts)?;
-        let (cancel, _) = crossbeam_channel::bounded(0);
-        let job = self.start_job(name, outputs, cancel, true)?;
+        let (name, outputs) = self.insert_outputs(&self.planner(), inserts, true)?;
+        let job = self.start_job(name, outputs, true)?;
         if self.state.lock().config.dml_sync() {
             job.result()?;
         }
@@ -484,7 +508,6 @@ impl Session {
         &self,
         name: String,
         mut outputs: Vec<Output>,
-        cancel: crossbeam_channel::Sender<()>,
         durable: bool,
     ) -> Result<Arc<crate::flow::Job>> {
         share_sources(&mut outputs.iter_mut().map(|o| &mut o.node).collect::<Vec<_>>());
@@ -516,7 +539,6 @@ impl Session {
             id,
             name,
             wanted: config.parallelism(),
-            cancel,
             durability,
             restart,
             clock: self.clock.clone(),
@@ -536,10 +558,9 @@ impl Session {
         let node = planner.lower(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();
         let (append, bounded) = (node.properties.changes.is_append(), node.properties.bounded);
-        let (cancel, cancelled) = crossbeam_channel::bounded(0);
-        let (sink, chunks) = Collect::new(cancelled);
+        let (sink, chunks) = Collect::new();
         let output = Output { node, sink, id: "Sink".to_string(), before: true };
-        let job = self.start_job("collect".to_string(), vec![output], cancel, false)?;
+        let job = self.start_job("collect".to_string(), vec![output], false)?;
         Ok(Response::Query(QueryResult { schema, append, bounded, job, chunks }))
     }
 
@@ -577,20 +598,24 @@ impl Session {
         &self,
         planner: &Planner,
         inserts: &[Insert],
+        durable: bool,
     ) -> Result<(String, Vec<Output>)> {
         let planned = self.plan_inserts(planner, inserts)?;
         let names: Vec<String> = planned.iter().map(|(_, table, _)| table.name.clone()).collect();
         // Sinks last: nothing is created when a later statement is wrong.
         let outputs = planned.into_iter().zip(inserts);
-        let outputs = outputs.map(|((node, table, _), insert)| self.output(planner, insert, &table, node));
+        let of = self.of_job(durable)?;
+        let outputs =
+            outputs.map(|((node, table, _), insert)| self.output(planner, insert, &table, node, &of));
         Ok((format!("insert-into_{}", names.join("_")), outputs.collect::<Result<Vec<_>>>()?))
     }
 
     fn explain_inserts(&self, planner: &Planner, inserts: &[Insert], details: Details) -> Result<String> {
         let parallelism = self.state.lock().config.parallelism();
+        let of = self.of_job(true)?;
         let planned = self.plan_inserts(planner, inserts)?.into_iter().zip(inserts);
         let texts = planned.map(|((node, table, logical), insert)| {
-            let Output { node, before, sink, .. } = self.output(planner, insert, &table, node)?;
+            let Output { node, before, sink, .. } = self.output(planner, insert, &table, node, &of)?;
             let connector = table.options.text("connector").unwrap_or_default();
             // What it promises with checkpoints.
             let sink = format!("Sink: {} ({connector}, {})", table.name, sink.guarantee().as_str());

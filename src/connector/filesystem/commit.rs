@@ -147,7 +147,6 @@ pub(super) struct Attempt {
     pub(super) sink: String,
     /// Tells its files from those of other attempts.
     pub(super) uuid: uuid::Uuid,
-    pub(super) writers: AtomicUsize,
     /// Parts of a former attempt, for the first writer to tell on.
     adopted: Mutex<Vec<PartState>>,
     /// Parts that became visible and that writers still tell.
@@ -172,7 +171,6 @@ impl Attempt {
         Self {
             sink,
             uuid: uuid::Uuid::new_v4(),
-            writers: AtomicUsize::new(0),
             adopted: Mutex::default(),
             shown: Mutex::default(),
             all_shown: AtomicBool::new(false),

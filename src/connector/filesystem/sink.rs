@@ -6,15 +6,15 @@
 //! ```
 //! A bounded job shows all of its files at its end, or none. The renames are not one atomic step: a machine
 //! that stops between two of them leaves the first ones visible. A job that never ends shows a file when it
-//! is rolled, by size or age.
+//! is rolled, by size or age; writers look at the age when they are called for it.
 //!
 //! With checkpoints, files become visible when a checkpoint is durable, each row once: see [`super::commit`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
@@ -25,7 +25,7 @@ use super::layout::record_schema;
 use super::part::{Part, Stage, Target};
 use super::writer::{FilesystemWriter, Open};
 use crate::catalog::{ColumnSource, Table};
-use crate::connector::{Guarantee, Sink, SinkChangelog, Writer};
+use crate::connector::{Guarantee, Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
 use crate::error::{Error, Result};
 use crate::format::Format;
 
@@ -78,9 +78,10 @@ pub(super) struct Shared {
     pub(super) uuid: uuid::Uuid,
     pub(super) roll_size: u64,
     pub(super) roll_interval: Duration,
-    check_interval: Duration,
-    pub(super) unbounded: AtomicBool,
-    overwrite: AtomicBool,
+    pub(super) check_interval: Duration,
+    /// The input never ends by itself.
+    pub(super) unbounded: bool,
+    overwrite: bool,
     counter: AtomicUsize,
     /// All parts that are not visible yet, with their directories.
     parts: Mutex<Vec<(PathBuf, Arc<Mutex<Part>>)>>,
@@ -88,8 +89,6 @@ pub(super) struct Shared {
     single: Mutex<Option<Arc<Mutex<Part>>>>,
     /// Held while parts become visible, so that whoever comes later finds them so.
     publishing: Mutex<()>,
-    /// Ends the thread that rolls old parts, by being dropped.
-    roller: Mutex<Option<crossbeam_channel::Sender<()>>>,
     /// For a job with checkpoints.
     attempt: Mutex<Option<Arc<Attempt>>>,
     fuse: Fuse,
@@ -102,7 +101,8 @@ pub(super) struct FilesystemSink {
 
 impl FilesystemSink {
     /// Checks that the table can be written.
-    pub(super) fn new(table: &Arc<Table>, zone: &str) -> Result<Self> {
+    pub(super) fn new(request: &SinkRequest) -> Result<Self> {
+        let SinkRequest { table, zone, .. } = request;
         let options = &table.options;
         let path = local_path(options)?;
         let text = options.required("path")?;
@@ -172,13 +172,12 @@ impl FilesystemSink {
                 roll_size: options.size("sink.rolling-policy.file-size")?.unwrap_or(128 << 20).max(1),
                 roll_interval: duration("sink.rolling-policy.rollover-interval", 30 * 60)?,
                 check_interval: duration("sink.rolling-policy.check-interval", 60)?,
-                unbounded: AtomicBool::new(false),
-                overwrite: AtomicBool::new(false),
+                unbounded: !request.bounded,
+                overwrite: request.overwrite,
                 counter: AtomicUsize::new(0),
                 parts: Mutex::default(),
                 single: Mutex::default(),
                 publishing: Mutex::default(),
-                roller: Mutex::default(),
                 attempt: Mutex::default(),
                 fuse: Fuse::default(),
             }),
@@ -230,7 +229,7 @@ impl Shared {
         Ok(Committer {
             target: &self.target,
             partitioned: !self.partitions.is_empty(),
-            overwrite: self.overwrite.load(Ordering::Relaxed),
+            overwrite: self.overwrite,
             success_file: self.success_file.as_deref(),
             header: self.header()?,
             fuse: &self.fuse,
@@ -268,7 +267,7 @@ impl Shared {
             if release {
                 guard.release();
             }
-            let unbounded = self.unbounded.load(Ordering::Relaxed);
+            let unbounded = self.unbounded;
             // A bounded job's single file is one file, however large.
             let rolls = unbounded || matches!(self.target, Target::Directory(_));
             if rolls && guard.written() >= self.roll_size {
@@ -295,7 +294,7 @@ impl Shared {
         };
         let mut ready = ready.into_iter();
         while let Some((directory, part)) = ready.next() {
-            let published = part.lock().publish(self.overwrite.load(Ordering::Relaxed));
+            let published = part.lock().publish(self.overwrite);
             let published = published.and_then(|()| match &self.success_file {
                 Some(name) => std::fs::write(directory.join(name), b"").map_err(|e| {
                     Error::io(format!("'{}' could not be written: {e}", directory.join(name).display()))
@@ -326,6 +325,22 @@ impl Shared {
         Ok(old)
     }
 
+    /// Whether there are parts that are not visible.
+    pub(super) fn has_parts(&self) -> bool {
+        !self.parts.lock().is_empty()
+    }
+
+    /// Closes and shows the parts that are old enough, of all writers.
+    pub(super) fn roll(&self, now: Instant) -> Result<()> {
+        for (_, part) in self.parts.lock().iter() {
+            let mut part = part.lock();
+            if now.saturating_duration_since(part.opened()) >= self.roll_interval {
+                part.close();
+            }
+        }
+        self.publish(|part| part.stage() == Stage::Closed)
+    }
+
     fn discard(&self) {
         let _in_turn = self.publishing.lock();
         for (_, part) in self.parts.lock().drain(..) {
@@ -340,45 +355,9 @@ impl Drop for Shared {
     }
 }
 
-/// Closes and shows parts that are old enough, until the sink is gone.
-fn roll(shared: &Weak<Shared>, ended: &crossbeam_channel::Receiver<()>, check_interval: Duration) {
-    while ended.recv_timeout(check_interval) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-        let Some(shared) = shared.upgrade() else { return };
-        for (_, part) in shared.parts.lock().iter() {
-            let mut part = part.lock();
-            if part.opened().elapsed() >= shared.roll_interval {
-                part.close();
-            }
-        }
-        // The writers will find the same fault; a job fails in its tasks.
-        if let Err(e) = shared.publish(|part| part.stage() == Stage::Closed) {
-            log::warn!("{e}");
-        }
-    }
-}
-
 impl Sink for FilesystemSink {
     fn changelog(&self) -> SinkChangelog {
         self.shared.format.sink_changelog()
-    }
-
-    fn unbounded(&self) {
-        let shared = &self.shared;
-        if shared.unbounded.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let (sender, receiver) = crossbeam_channel::bounded(0);
-        let (weak, interval) = (Arc::downgrade(shared), shared.check_interval);
-        let thread = std::thread::Builder::new().name("filesystem-roller".into());
-        match thread.spawn(move || roll(&weak, &receiver, interval)) {
-            Ok(_) => *shared.roller.lock() = Some(sender),
-            Err(e) => log::warn!("files are rolled by size only: {e}"),
-        }
-    }
-
-    fn overwrite(&self) -> Result<()> {
-        self.shared.overwrite.store(true, Ordering::Relaxed);
-        Ok(())
     }
 
     fn guarantee(&self) -> Guarantee {
@@ -394,7 +373,7 @@ impl Sink for FilesystemSink {
         Ok(())
     }
 
-    fn commit_epoch(&self, pending: &[serde_json::Value]) -> Result<()> {
+    fn commit_epoch(&self, _epoch: u64, pending: &[serde_json::Value]) -> Result<()> {
         let shared = &self.shared;
         let Some(attempt) = shared.attempt.lock().clone() else {
             return Err(Error::internal("a checkpoint is committed by a sink without checkpoints"));
@@ -402,9 +381,9 @@ impl Sink for FilesystemSink {
         shared.committer()?.commit(&attempt, pending).map_err(|e| shared.failed(e))
     }
 
-    fn writer(&self, task: usize) -> Result<Box<dyn Writer>> {
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn Writer>> {
         let attempt = self.shared.attempt.lock().clone();
-        Ok(Box::new(FilesystemWriter::new(self.shared.clone(), task, attempt)?))
+        Ok(Box::new(FilesystemWriter::new(self.shared.clone(), context, attempt)?))
     }
 
     fn commit(&self) -> Result<()> {
@@ -413,7 +392,7 @@ impl Sink for FilesystemSink {
             // The last checkpoint has done it.
             return Ok(());
         }
-        let overwrite = shared.overwrite.load(Ordering::Relaxed);
+        let overwrite = shared.overwrite;
         // A file that was asked for is there, even when no row came.
         if let Target::File(path) = &shared.target
             && shared.counter.load(Ordering::Relaxed) == 0

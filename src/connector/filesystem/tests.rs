@@ -17,7 +17,7 @@ use super::source::FilesystemSource;
 use super::*;
 use crate::catalog::Column;
 use crate::connector::registry::validate;
-use crate::connector::replay::context;
+use crate::connector::replay::{context, writer_context};
 use crate::connector::{Read, Reader};
 use crate::flow::Splits;
 use crate::flow::{Chunk, Mailbox};
@@ -505,6 +505,13 @@ fn files(root: &Path) -> BTreeMap<String, String> {
     found
 }
 
+/// The sink of a table, asked for as a change of the request says.
+fn sink_of(table: &Arc<Table>, change: impl FnOnce(&mut SinkRequest)) -> Result<Arc<dyn Sink>> {
+    let mut request = SinkRequest::new(table, "UTC");
+    change(&mut request);
+    Filesystem.sink(&request)
+}
+
 fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     entries.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
 }
@@ -512,13 +519,13 @@ fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn parts_appear_when_the_job_ends_well() {
     let dir = TempDir::new().unwrap();
-    let sink = Filesystem.sink(&pair(&dir.path().join("out"), &[], &[]), "UTC").unwrap();
-    let mut writers = [sink.writer(0).unwrap(), sink.writer(1).unwrap()];
+    let sink = sink_of(&pair(&dir.path().join("out"), &[], &[]), |_| {}).unwrap();
+    let mut writers = [0, 1].map(|task| sink.writer(writer_context(task, 2)).unwrap());
     writers[0].write(&chunk(&[(Some("a"), 1)])).unwrap();
     writers[1].write(&chunk(&[(None, 2)])).unwrap();
     writers[0].flush().unwrap();
     assert_eq!(files(dir.path()), map(&[("out/.part-U-0-0.inprogress", "a,1\n")]));
-    writers.iter_mut().for_each(|w| w.finish().unwrap());
+    writers.iter_mut().for_each(|w| assert!(w.finish().unwrap().is_ready()));
     sink.commit().unwrap();
     assert_eq!(files(dir.path()), map(&[("out/part-U-0-0", "a,1\n"), ("out/part-U-1-1", ",2\n")]));
     // Nothing visible is taken back.
@@ -530,8 +537,8 @@ fn parts_appear_when_the_job_ends_well() {
 fn an_aborted_or_dropped_sink_leaves_nothing() {
     let dir = TempDir::new().unwrap();
     for drop_only in [false, true] {
-        let sink = Filesystem.sink(&pair(dir.path(), &[], &[]), "UTC").unwrap();
-        let mut writer = sink.writer(0).unwrap();
+        let sink = sink_of(&pair(dir.path(), &[], &[]), |_| {}).unwrap();
+        let mut writer = sink.writer(writer_context(0, 1)).unwrap();
         writer.write(&chunk(&[(Some("a"), 1)])).unwrap();
         writer.flush().unwrap();
         assert_eq!(files(dir.path()).len(), 1);
@@ -549,11 +556,11 @@ fn partitions_are_directories_and_are_read_back() {
     let dir = TempDir::new().unwrap();
     let options = [("sink.partition-commit.policy.kind", "success-file")];
     let table = pair(dir.path(), &["k"], &options);
-    let sink = Filesystem.sink(&table, "UTC").unwrap();
-    let mut writer = sink.writer(0).unwrap();
+    let sink = sink_of(&table, |_| {}).unwrap();
+    let mut writer = sink.writer(writer_context(0, 1)).unwrap();
     writer.write(&chunk(&[(Some("a/b"), 1), (None, 2), (Some("a/b"), 3)])).unwrap();
     writer.write(&chunk(&[(Some("a/b"), 4)])).unwrap();
-    writer.finish().unwrap();
+    assert!(writer.finish().unwrap().is_ready());
     sink.commit().unwrap();
     let expected = [
         ("k=a%2Fb/part-U-0-0", "1\n3\n4\n"),
@@ -584,19 +591,20 @@ fn one_file_is_shared_and_added_to() {
     let path = dir.path().join("deep/out.csv");
     let table = pair(&path, &[], &[("csv.write-header", "true")]);
     for round in 0..2 {
-        let sink = Filesystem.sink(&table, "UTC").unwrap();
-        let mut writers = [sink.writer(0).unwrap(), sink.writer(1).unwrap()];
+        let sink = sink_of(&table, |_| {}).unwrap();
+        let mut writers = [0, 1].map(|task| sink.writer(writer_context(task, 2)).unwrap());
         for (i, writer) in writers.iter_mut().enumerate() {
             writer.write(&chunk(&[(Some("r"), round * 10 + i as i64)])).unwrap();
         }
-        writers.iter_mut().for_each(|w| w.finish().unwrap());
+        writers.iter_mut().for_each(|w| assert!(w.finish().unwrap().is_ready()));
         assert_eq!(path.exists(), round > 0);
         sink.commit().unwrap();
     }
     assert_eq!(files(dir.path()), map(&[("deep/out.csv", "k,n\nr,0\nr,1\nr,10\nr,11\n")]));
     // No row: the file is there all the same.
-    let empty = Filesystem.sink(&pair(&dir.path().join("none.csv"), &[], &[]), "UTC").unwrap();
-    empty.writer(0).unwrap().finish().unwrap();
+    let empty = sink_of(&pair(&dir.path().join("none.csv"), &[], &[]), |_| {}).unwrap();
+    let finished = empty.writer(writer_context(0, 1)).unwrap().finish().unwrap();
+    assert!(finished.is_ready());
     empty.commit().unwrap();
     assert_eq!(fs::read_to_string(dir.path().join("none.csv")).unwrap(), "");
 }
@@ -605,13 +613,12 @@ fn one_file_is_shared_and_added_to() {
 fn overwriting_replaces_when_the_job_ends() {
     let dir = TempDir::new().unwrap();
     let write = |table: &Arc<Table>, rows: &[(Option<&str>, i64)]| {
-        let sink = Filesystem.sink(table, "UTC").unwrap();
-        sink.overwrite().unwrap();
-        let mut writer = sink.writer(0).unwrap();
+        let sink = sink_of(table, |request| request.overwrite = true).unwrap();
+        let mut writer = sink.writer(writer_context(0, 1)).unwrap();
         let before = files(dir.path());
         writer.write(&chunk(rows)).unwrap();
         assert_eq!(files(dir.path()), before);
-        writer.finish().unwrap();
+        assert!(writer.finish().unwrap().is_ready());
         sink.commit().unwrap();
     };
     let file = pair(&dir.path().join("x.csv"), &[], &[]);
@@ -632,11 +639,8 @@ fn large_parts_are_rolled() {
     let dir = TempDir::new().unwrap();
     let options = [("sink.rolling-policy.file-size", "4 b")];
     for (unbounded, visible) in [(false, 0), (true, 2)] {
-        let sink = Filesystem.sink(&pair(dir.path(), &[], &options), "UTC").unwrap();
-        if unbounded {
-            sink.unbounded();
-        }
-        let mut writer = sink.writer(0).unwrap();
+        let sink = sink_of(&pair(dir.path(), &[], &options), |request| request.bounded = !unbounded).unwrap();
+        let mut writer = sink.writer(writer_context(0, 1)).unwrap();
         for i in 0..2 {
             writer.write(&chunk(&[(Some("a"), i)])).unwrap();
             writer.flush().unwrap();
@@ -652,21 +656,19 @@ fn old_parts_of_a_job_that_never_ends_are_shown() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("out.csv");
     let options =
-        [("sink.rolling-policy.rollover-interval", "1 ms"), ("sink.rolling-policy.check-interval", "1 ms")];
-    let sink = Filesystem.sink(&pair(&path, &[], &options), "UTC").unwrap();
-    sink.unbounded();
-    let mut writer = sink.writer(0).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
+        [("sink.rolling-policy.rollover-interval", "30 s"), ("sink.rolling-policy.check-interval", "40 s")];
+    let sink = sink_of(&pair(&path, &[], &options), |request| request.bounded = false).unwrap();
+    let mut writer = sink.writer(writer_context(0, 1)).unwrap();
+    assert_eq!(writer.deadline(), None, "there is no part");
     for i in 0..2i64 {
         writer.write(&chunk(&[(Some("a"), i)])).unwrap();
         writer.flush().unwrap();
         let expected = (0..=i).map(|i| format!("a,{i}\n")).collect::<String>();
-        while fs::read_to_string(&path).unwrap_or_default() != expected {
-            assert!(Instant::now() < deadline);
-            std::thread::yield_now();
-        }
+        let due = writer.deadline().unwrap();
+        writer.timer(due).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
     }
-    writer.finish().unwrap();
+    assert!(writer.finish().unwrap().is_ready());
     sink.commit().unwrap();
     assert_eq!(files(dir.path()), map(&[("out.csv", "a,0\na,1\n")]));
 }
@@ -689,7 +691,7 @@ fn what_a_sink_cannot_do_is_refused() {
         "table 't': option 'sink.partition-commit.policy.kind' = 'metastore,success-file': only 'success-file' is supported"
     );
     fs::write(dir.path().join("file"), "").unwrap();
-    let e = Filesystem.sink(&pair(&dir.path().join("file"), &[], &[]), "UTC").err().unwrap();
+    let e = sink_of(&pair(&dir.path().join("file"), &[], &[]), |_| {}).err().unwrap();
     assert!(e.message().ends_with("is a file, not a directory"), "{e}");
 }
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use parking_lot::Mutex;
@@ -11,7 +13,7 @@ use parking_lot::Mutex;
 use super::commit::{Attempt, PartState, WriterState, directory_of};
 use super::part::{Part, Stage, Target, sync_directory};
 use super::sink::Shared;
-use crate::connector::Writer;
+use crate::connector::{Writer, WriterContext};
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
 use crate::format::Encoder;
@@ -50,6 +52,8 @@ struct Own {
     attempt: Arc<Attempt>,
     /// Parts that it has begun.
     begun: u64,
+    /// How many writers there are.
+    writers: usize,
     /// Closed since the last barrier.
     closing: Vec<OwnPart>,
     /// Closed, and not known to be visible.
@@ -105,7 +109,7 @@ impl Own {
         if release {
             own.part.release();
         }
-        let endless = shared.unbounded.load(Ordering::Relaxed);
+        let endless = shared.unbounded;
         // A bounded job's single file is one file, however large.
         let rolls = endless || matches!(shared.target, Target::Directory(_));
         if rolls && own.part.written() >= shared.roll_size {
@@ -122,24 +126,29 @@ pub(super) struct FilesystemWriter {
     /// By directory of the partition.
     open: HashMap<String, Open>,
     own: Option<Own>,
+    /// When it looked at the age of the parts.
+    looked: Instant,
 }
 
 impl FilesystemWriter {
     /// With an attempt, for a job with checkpoints.
-    pub(super) fn new(shared: Arc<Shared>, task: usize, attempt: Option<Arc<Attempt>>) -> Result<Self> {
-        let own = attempt.map(|attempt| {
-            attempt.writers.fetch_add(1, Ordering::Relaxed);
-            Own {
-                begun: 0,
-                closing: Vec::new(),
-                closed: attempt.adopt(),
-                directories: BTreeSet::new(),
-                finished: false,
-                attempt,
-            }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        context: WriterContext,
+        attempt: Option<Arc<Attempt>>,
+    ) -> Result<Self> {
+        let WriterContext { task, tasks, .. } = context;
+        let own = attempt.map(|attempt| Own {
+            begun: 0,
+            writers: tasks,
+            closing: Vec::new(),
+            closed: attempt.adopt(),
+            directories: BTreeSet::new(),
+            finished: false,
+            attempt,
         });
         let encoder = shared.format.encoder(&shared.schema)?;
-        Ok(Self { shared, task, encoder, open: HashMap::new(), own })
+        Ok(Self { shared, task, encoder, open: HashMap::new(), own, looked: Instant::now() })
     }
 
     fn encode(&mut self, partition: &str, chunk: &Chunk) -> Result<()> {
@@ -256,11 +265,23 @@ impl Writer for FilesystemWriter {
         Ok(())
     }
 
-    fn pre_commit(&mut self, _epoch: u64, last: bool) -> Result<Vec<serde_json::Value>> {
+    /// With checkpoints, parts are rolled at barriers.
+    fn deadline(&self) -> Option<Instant> {
+        let looks = self.shared.unbounded && self.own.is_none() && self.shared.has_parts();
+        self.looked.checked_add(self.shared.check_interval).filter(|_| looks)
+    }
+
+    fn timer(&mut self, now: Instant) -> Result<()> {
+        self.looked = now;
         self.flush()?;
-        let Some(own) = &mut self.own else { return Ok(Vec::new()) };
+        self.shared.roll(now)
+    }
+
+    fn pre_commit(&mut self, _epoch: u64, last: bool) -> Result<Poll<Vec<serde_json::Value>>> {
+        self.flush()?;
+        let Some(own) = &mut self.own else { return Ok(Poll::Ready(Vec::new())) };
         let shared = &self.shared;
-        let endless = shared.unbounded.load(Ordering::Relaxed);
+        let endless = shared.unbounded;
         let single = matches!(shared.target, Target::File(_));
         for open in self.open.values_mut() {
             // Adding to one file makes no small ones, so it shows all there is.
@@ -288,7 +309,7 @@ impl Writer for FilesystemWriter {
         let state = WriterState {
             sink: own.attempt.sink.clone(),
             task: self.task,
-            writers: own.attempt.writers.load(Ordering::Relaxed),
+            writers: own.writers,
             finished: own.finished,
             endless,
             shown: own.attempt.all_shown.load(Ordering::Relaxed),
@@ -296,10 +317,10 @@ impl Writer for FilesystemWriter {
             closed: own.closed.clone(),
         };
         let value = serde_json::to_value(state);
-        Ok(vec![value.map_err(|e| Error::internal(format!("the parts of a table: {e}")))?])
+        Ok(Poll::Ready(vec![value.map_err(|e| Error::internal(format!("the parts of a table: {e}")))?]))
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self) -> Result<Poll<()>> {
         self.flush()?;
         for open in self.open.values() {
             if let Some(part) = &open.part {
@@ -314,7 +335,7 @@ impl Writer for FilesystemWriter {
             own.closing.iter_mut().for_each(|part| part.part.release());
             own.finished = true;
         }
-        Ok(())
+        Ok(Poll::Ready(()))
     }
 }
 

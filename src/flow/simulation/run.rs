@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::clock::ManualClock;
+use crate::connector::WriterContext;
 use crate::error::Result;
 use crate::flow::exchange::Exchange;
 use crate::flow::fragment::{Fragment, Head, Tail};
-use crate::flow::task::{Report, Reporter, Stepped, Task, TaskContext, TaskPlan, TaskTail};
+use crate::flow::task::{Report, Reporter, Stepped, TAIL, Task, TaskContext, TaskPlan, TaskTail};
 use crate::flow::{Barrier, Mailbox, StageMetrics};
 use crate::plan::identity::Identities;
 use crate::plan::wire::Wire;
@@ -116,16 +117,26 @@ impl Incarnation {
                 output.sink.recover(&pending.unwrap_or_default())?;
             }
             let exchanges = Arc::new(exchanges(&fragments));
+            let is_sink = |fragment: &&Fragment| matches!(fragment.tail, Tail::Sink(..));
+            let all_writers = fragments.iter().filter(is_sink).map(|f| f.parallelism).sum();
             let (mut writers, mut senders) = (0, HashMap::<usize, usize>::new());
             for fragment in fragments {
                 let fragment = Arc::new(fragment);
                 let stages = stages(&fragment, number);
                 number += 1;
                 for task in 0..fragment.parallelism {
+                    let mailbox = Mailbox::new();
                     let tail = match &fragment.tail {
                         Tail::Sink(sink, _) => {
                             writers += 1;
-                            TaskTail::Writer(sink.writer(writers - 1)?)
+                            TaskTail::Writer(sink.writer(WriterContext {
+                                task: writers - 1,
+                                tasks: all_writers,
+                                waker: mailbox.waker(TAIL),
+                                runtime: runtime.clone(),
+                                clock: clock.clone(),
+                                metrics: stages.last().cloned().expect("a fragment has a tail"),
+                            })?)
                         }
                         Tail::Exchange { number, .. } => {
                             let senders = senders.entry(*number).or_default();
@@ -134,7 +145,6 @@ impl Incarnation {
                         }
                     };
                     let index = tasks.len();
-                    let mailbox = Mailbox::new();
                     let reports = sender.clone();
                     let context = TaskContext {
                         mailbox: mailbox.clone(),

@@ -4,9 +4,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::task::Poll;
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -17,11 +18,10 @@ use tokio::sync::oneshot;
 
 use super::data::{Data, Line, Splits};
 use crate::catalog::options::{OptionDef, OptionKind, Options};
-use crate::catalog::{ColumnSource, Table};
 use crate::connector::registry::Connector;
 use crate::connector::{
-    Guarantee, Positions, Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, Source,
-    SourceChangelog, Writer,
+    Guarantee, Positions, Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, SinkRequest, Source,
+    SourceChangelog, Writer, WriterContext,
 };
 use crate::error::{Error, Result};
 use crate::flow::{self, Chunk, Kind, Kinds, Split, Waker};
@@ -181,19 +181,14 @@ impl Connector for Scripted {
         Ok(Arc::new(ScriptSource { world, schema, changelog, splits: Arc::new(splits), queue }))
     }
 
-    fn sink(&self, table: &Arc<Table>, zone: &str) -> Result<Arc<dyn Sink>> {
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        let table = &request.table;
         let changelog = match table.options.text("changes") {
             Some("upsert") => SinkChangelog::Upsert,
             Some("append") => SinkChangelog::Append,
             _ => SinkChangelog::All,
         };
-        let fields = table.columns.iter().filter_map(|column| match &column.source {
-            ColumnSource::Physical { data_type, nullable } => {
-                Some(Field::new(&column.name, data_type.to_arrow(zone), *nullable))
-            }
-            _ => None,
-        });
-        let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let schema = request.schema.clone();
         let world = World::current()?;
         world.sinks.lock().entry(table.name.clone()).or_default();
         Ok(Arc::new(RecordingSink { world, name: table.name.clone(), schema, changelog }))
@@ -366,16 +361,26 @@ impl Sink for RecordingSink {
         Ok(())
     }
 
-    fn commit_epoch(&self, pending: &[Value]) -> Result<()> {
+    fn commit_epoch(&self, _epoch: u64, pending: &[Value]) -> Result<()> {
         self.log(|log| log.commit(pending));
         Ok(())
     }
 
-    fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn Writer>> {
         let encoder =
             JsonEncoder::with_op(JsonOptions::from_options(&Options::default())?, self.schema.clone())?;
         let (world, name) = (self.world.clone(), self.name.clone());
-        Ok(Box::new(RecordingWriter { world, name, encoder, rows: Vec::new(), told: Vec::new() }))
+        let waker = context.waker;
+        Ok(Box::new(RecordingWriter {
+            world,
+            name,
+            encoder,
+            waker,
+            rows: Vec::new(),
+            told: Vec::new(),
+            asked: None,
+            full: false,
+        }))
     }
 }
 
@@ -383,12 +388,25 @@ struct RecordingWriter {
     world: Arc<World>,
     name: String,
     encoder: JsonEncoder,
+    waker: Waker,
     rows: Vec<String>,
     /// Parts that may not be visible yet.
     told: Vec<u64>,
+    /// It was asked for its part of this checkpoint, and had requests in flight.
+    asked: Option<u64>,
+    full: bool,
 }
 
 impl RecordingWriter {
+    /// Whether its service is slow now; it wakes the task when that is over.
+    fn is_slow(&self) -> bool {
+        let slow = self.world.batch > 0 && self.world.random.lock().random_bool(0.2);
+        if slow {
+            self.waker.wake();
+        }
+        slow
+    }
+
     fn part(&mut self) {
         if self.rows.is_empty() {
             return;
@@ -407,6 +425,16 @@ impl Writer for RecordingWriter {
         self.encoder.encode(chunk, &mut bytes)?;
         let text = String::from_utf8(bytes).expect("JSON is UTF-8");
         self.rows.extend(text.lines().map(str::to_string));
+        self.full = self.is_slow();
+        Ok(())
+    }
+
+    fn room(&self) -> bool {
+        !self.full
+    }
+
+    fn wake(&mut self) -> Result<()> {
+        self.full = false;
         Ok(())
     }
 
@@ -414,16 +442,27 @@ impl Writer for RecordingWriter {
         Ok(())
     }
 
-    fn pre_commit(&mut self, _epoch: u64, _last: bool) -> Result<Vec<Value>> {
-        self.part();
+    fn pre_commit(&mut self, epoch: u64, _last: bool) -> Result<Poll<Vec<Value>>> {
+        // Rows that come while it is slow belong to the next checkpoint.
+        if self.asked != Some(epoch) {
+            self.asked = Some(epoch);
+            self.part();
+        }
+        if self.is_slow() {
+            return Ok(Poll::Pending);
+        }
+        self.asked = None;
         let sinks = self.world.sinks.lock();
         self.told.retain(|part| !sinks[&self.name].committed.contains(part));
-        Ok(self.told.iter().map(|&part| part.into()).collect())
+        Ok(Poll::Ready(self.told.iter().map(|&part| part.into()).collect()))
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self) -> Result<Poll<()>> {
+        if self.is_slow() {
+            return Ok(Poll::Pending);
+        }
         self.part();
-        Ok(())
+        Ok(Poll::Ready(()))
     }
 }
 

@@ -1,8 +1,9 @@
 //! How a task takes part in checkpoints: its readers are cut, barriers line up, states are reported.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::{Input, Report, Reporter, Stepped, TailState, Task};
+use super::{Held, Input, Report, Reporter, Stepped, TailState, Task};
 use crate::error::Result;
 use crate::flow::message::{Barrier, Message};
 use crate::state::Snapshot;
@@ -20,15 +21,17 @@ impl Task {
         self.weighed = Some(Instant::now());
     }
 
-    /// Tells what is left of a task that has nothing to do any more.
+    /// Reports what is left of a task that has nothing to do any more.
     pub(super) fn finish(&mut self) -> Result<Stepped> {
-        self.report_late();
-        self.weigh();
-        for index in 0..self.heads.len() {
-            self.leave(index)?;
+        if !std::mem::replace(&mut self.leaving, true) {
+            self.report_late();
+            self.weigh();
+            for index in 0..self.heads.len() {
+                self.leave(index)?;
+            }
+            self.report(None, true, Duration::ZERO)?;
         }
-        self.report(None, true, Duration::ZERO)?;
-        Ok(Stepped::Ended)
+        Ok(if self.held.is_some() { Stepped::Parked(None) } else { Stepped::Ended })
     }
 
     /// Nothing is read from a head any more.
@@ -45,7 +48,8 @@ impl Task {
     /// A checkpoint begins. Where there are readers it begins here; exchanges bring it themselves, unless all who
     /// send have ended.
     pub(super) fn announce(&mut self, barrier: Barrier) -> Result<()> {
-        if barrier.epoch <= self.passed {
+        // A task that is about to report its end takes part in all that follow.
+        if barrier.epoch <= self.passed || self.leaving {
             return Ok(());
         }
         self.announced = Some(barrier);
@@ -117,7 +121,7 @@ impl Task {
     /// Reports the state that everything so far has left.
     pub(super) fn report(&mut self, epoch: Option<u64>, last: bool, aligned: Duration) -> Result<()> {
         self.weigh();
-        let Some(Reporter { index, reports }) = &self.reporter else { return Ok(()) };
+        let Some(Reporter { index, .. }) = &self.reporter else { return Ok(()) };
         let started = Instant::now();
         let mut operators = Vec::with_capacity(self.steps.len());
         for step in &mut self.steps {
@@ -128,18 +132,27 @@ impl Task {
             }
         }
         self.full = false;
-        let pending = match &mut self.tail {
-            TailState::Writer(writer, id) => {
-                Some((id.clone(), writer.pre_commit(epoch.unwrap_or(u64::MAX), last)?))
-            }
-            TailState::Sender(_) => None,
-        };
         let cut = TaskCut { task: self.task, tasks: self.tasks, finished: epoch.is_none(), operators };
         let positions = std::mem::take(&mut self.left);
         let took = started.elapsed();
-        let report = Report { index: *index, epoch, cut, positions, pending, aligned, took };
-        // Nobody listens any more: the job is at its end.
-        let _ = reports.send(report);
+        let report = Report { index: *index, epoch, cut, positions, pending: None, aligned, took };
+        self.held = Some(Held { report, last });
+        self.report_held()
+    }
+
+    /// Sends the report that waits for the writer, if its requests are through.
+    pub(super) fn report_held(&mut self) -> Result<()> {
+        let Some(held) = &mut self.held else { return Ok(()) };
+        if let TailState::Writer(writer, id) = &mut self.tail {
+            match writer.pre_commit(held.report.epoch.unwrap_or(u64::MAX), held.last)? {
+                Poll::Ready(values) => held.report.pending = Some((id.clone(), values)),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        if let (Some(Held { report, .. }), Some(reporter)) = (self.held.take(), &self.reporter) {
+            // The receiver is gone when the job is at its end.
+            let _ = reporter.reports.send(report);
+        }
         Ok(())
     }
 }

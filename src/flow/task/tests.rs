@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::VecDeque;
+use std::task::Poll;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -9,7 +10,8 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::connector::{Sink, Source};
+use crate::connector::replay::writer_context;
+use crate::connector::{Sink, Source, WriterContext};
 use crate::error::ErrorKind;
 use crate::flow::Waker;
 use crate::flow::fragment::Stage;
@@ -171,7 +173,7 @@ fn stage(name: &'static str, log: &Log, marks: bool, to: (usize, usize)) -> Stag
 struct Rows(Arc<Mutex<Vec<i64>>>, Arc<Mutex<Vec<&'static str>>>);
 
 impl Sink for Rows {
-    fn writer(&self, _task: usize) -> Result<Box<dyn Writer>> {
+    fn writer(&self, _context: WriterContext) -> Result<Box<dyn Writer>> {
         Ok(Box::new(RowsWriter(self.0.clone(), self.1.clone())))
     }
 }
@@ -187,9 +189,9 @@ impl Writer for RowsWriter {
         self.1.lock().push("flush");
         Ok(())
     }
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self) -> Result<Poll<()>> {
         self.1.lock().push("finish");
-        Ok(())
+        Ok(Poll::Ready(()))
     }
 }
 
@@ -223,7 +225,7 @@ impl Rig {
         TaskPlan {
             fragment: Arc::new(fragment),
             task: 0,
-            tail: TaskTail::Writer(self.sink.writer(0).unwrap()),
+            tail: TaskTail::Writer(self.sink.writer(writer_context(0, 1)).unwrap()),
             exchanges: self.exchanges.clone(),
             endless,
             stages,
@@ -468,4 +470,133 @@ fn errors_end_the_task() {
     assert_eq!(e.message(), "an input of an operator has no sender");
     let e = rig.run(vec![(read(&[]), (0, 0))], vec![stage("a", &rig.log, false, (0, 0))]).unwrap_err();
     assert!(e.message().contains("which is not behind"), "{e}");
+}
+
+/// A service that takes rows and does not answer until it is made to; it takes two at a time.
+#[derive(Default)]
+struct Service {
+    sent: Vec<i64>,
+    answered: usize,
+    waker: Option<Waker>,
+}
+
+impl Service {
+    fn answers(&mut self) {
+        self.answered = self.sent.len();
+        self.waker.iter().for_each(Waker::wake);
+    }
+}
+
+/// Sends rows to a service, and keeps what that does not take.
+struct Requests {
+    service: Arc<Mutex<Service>>,
+    kept: VecDeque<i64>,
+    /// What a checkpoint waits for.
+    asked: Option<(u64, usize)>,
+}
+
+impl Requests {
+    fn send(&mut self) {
+        let mut service = self.service.lock();
+        while service.sent.len() - service.answered < 2
+            && let Some(row) = self.kept.pop_front()
+        {
+            service.sent.push(row);
+        }
+    }
+}
+
+impl Writer for Requests {
+    fn write(&mut self, chunk: &Chunk) -> Result<()> {
+        self.kept.extend(values(chunk));
+        self.send();
+        Ok(())
+    }
+    fn room(&self) -> bool {
+        self.kept.len() < 2
+    }
+    fn wake(&mut self) -> Result<()> {
+        self.send();
+        Ok(())
+    }
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+    fn pre_commit(&mut self, epoch: u64, _last: bool) -> Result<Poll<Vec<serde_json::Value>>> {
+        let service = self.service.lock();
+        let now = (epoch, service.sent.len() + self.kept.len());
+        let (_, rows) = *self.asked.get_or_insert(now);
+        if service.answered < rows {
+            return Ok(Poll::Pending);
+        }
+        self.asked = None;
+        Ok(Poll::Ready(vec![rows.into()]))
+    }
+    fn finish(&mut self) -> Result<Poll<()>> {
+        let service = self.service.lock();
+        let done = self.kept.is_empty() && service.answered == service.sent.len();
+        Ok(if done { Poll::Ready(()) } else { Poll::Pending })
+    }
+}
+
+/// Steps until there is nothing to do; false when the task has ended.
+fn settle(task: &mut Task) -> bool {
+    loop {
+        match task.step().unwrap() {
+            Stepped::Worked => {}
+            Stepped::Parked(_) => return true,
+            Stepped::Ended => return false,
+        }
+    }
+}
+
+#[test]
+fn a_service_that_stalls_delays_neither_barriers_nor_others_nor_takes_more_and_more() {
+    let (sender, reports) = crossbeam_channel::unbounded();
+    let clock = ManualClock::new(0);
+    let make = |rig: &Rig, index: usize, rows: i64, writer: Option<Box<dyn Writer>>| {
+        let acts: Vec<Act> = (0..rows).map(|n| Act::Rows(vec![n])).chain([Act::Wait]).collect();
+        let head = (Head::Source(source(&acts), format!("source-{index}")), (0, 0));
+        let mut plan = rig.plan(vec![head], Vec::new(), true);
+        if let Some(writer) = writer {
+            plan.tail = TaskTail::Writer(writer);
+        }
+        let reporter = Some(Reporter { index, reports: sender.clone() });
+        Task::open(plan, TaskContext { clock: clock.clone(), reporter, ..rig.context() }).unwrap()
+    };
+    let (slow, fast) = (Rig::new(), Rig::new());
+    let service =
+        Arc::new(Mutex::new(Service { waker: Some(slow.mailbox.waker(TAIL)), ..Service::default() }));
+    let writer = Requests { service: service.clone(), kept: VecDeque::new(), asked: None };
+    let mut stalled = make(&slow, 0, 9, Some(Box::new(writer)));
+    let mut other = make(&fast, 1, 5, None);
+    assert!(settle(&mut stalled) && settle(&mut other));
+    assert_eq!(service.lock().sent, [0, 1], "two requests, two rows kept, and nothing is read for it");
+    assert_eq!(*fast.sink.0.lock(), [0, 1, 2, 3, 4]);
+    for rig in [&slow, &fast] {
+        rig.mailbox.checkpoint(Barrier { epoch: 1, last: false });
+    }
+    assert!(settle(&mut stalled) && settle(&mut other));
+    assert_eq!((stalled.passed, other.passed), (1, 1), "the barrier has passed both");
+    assert_eq!(reports.try_iter().map(|r| r.index).collect::<Vec<_>>(), [1], "one waits for its requests");
+    clock.advance(60_000);
+    assert!(settle(&mut stalled));
+    assert!(reports.is_empty() && service.lock().sent.len() == 2, "a minute changes nothing");
+    // The service comes back. What lay before the barrier is told; rows behind it went on meanwhile.
+    for _ in 0..2 {
+        service.lock().answers();
+        assert!(settle(&mut stalled));
+    }
+    let report = reports.try_recv().unwrap();
+    assert_eq!((report.epoch, report.pending), (Some(1), Some(("sink".into(), vec![4.into()]))));
+    assert!(service.lock().sent.len() > 4, "rows behind the barrier");
+    // At the end it is waited for as well, and the end is reported once.
+    slow.mailbox.drain();
+    let mut turns = 0;
+    while settle(&mut stalled) {
+        service.lock().answers();
+        turns += 1;
+        assert!(turns < 20, "it does not end");
+    }
+    assert_eq!(reports.try_iter().map(|r| r.epoch).collect::<Vec<_>>(), [None]);
 }

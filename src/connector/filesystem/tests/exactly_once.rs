@@ -3,6 +3,15 @@
 use super::super::sink::FilesystemSink;
 use super::*;
 use crate::connector::Writer;
+use std::task::Poll;
+
+/// Files are never written by requests in flight.
+fn ready<T>(poll: Poll<T>) -> T {
+    match poll {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("requests in flight"),
+    }
+}
 use serde_json::Value;
 
 #[derive(Debug, Clone, Copy)]
@@ -97,18 +106,14 @@ impl Job {
     }
 
     fn sink(table: &Arc<Table>, kind: Kind) -> FilesystemSink {
-        let sink = FilesystemSink::new(table, "UTC").unwrap();
-        if kind.endless {
-            sink.unbounded();
-        }
-        if kind.overwrite {
-            sink.overwrite().unwrap();
-        }
-        sink
+        let (bounded, overwrite) = (!kind.endless, kind.overwrite);
+        let request = SinkRequest { bounded, overwrite, checkpoints: true, ..SinkRequest::new(table, "UTC") };
+        FilesystemSink::new(&request).unwrap()
     }
 
     fn open(&mut self, writers: usize) {
-        self.writers = (0..writers).map(|task| self.sink.writer(task).unwrap()).collect();
+        self.writers =
+            (0..writers).map(|task| self.sink.writer(writer_context(task, writers)).unwrap()).collect();
     }
 
     fn write(&mut self, task: usize) {
@@ -123,7 +128,7 @@ impl Job {
     fn checkpoint(&mut self, last: bool) {
         self.epoch += 1;
         let epoch = if last { u64::MAX } else { self.epoch };
-        let told = self.writers.iter_mut().flat_map(|w| w.pre_commit(epoch, last).unwrap());
+        let told = self.writers.iter_mut().flat_map(|w| ready(w.pre_commit(epoch, last).unwrap()));
         self.pending = told.collect();
         self.durable.append(&mut self.fresh);
     }
@@ -154,7 +159,7 @@ impl Job {
             return;
         }
         self.sink.crash_after(steps);
-        let committed = self.sink.commit_epoch(&self.pending);
+        let committed = self.sink.commit_epoch(0, &self.pending);
         self.sink.crash_after(usize::MAX);
         if committed.is_err() {
             self.crash(choice, usize::MAX);
@@ -230,7 +235,7 @@ proptest! {
                 6 => {
                     // A checkpoint that does not become durable.
                     for writer in &mut job.writers {
-                        writer.pre_commit(77, false).unwrap();
+                        ready(writer.pre_commit(77, false).unwrap());
                     }
                     job.crash(choice, usize::MAX);
                 }
@@ -239,24 +244,24 @@ proptest! {
             }
             job.check();
         }
-        job.writers.iter_mut().for_each(|w| w.finish().unwrap());
+        job.writers.iter_mut().for_each(|w| ready(w.finish().unwrap()));
         job.checkpoint(true);
         job.check();
         // The last commit is done in part, and again after a crash.
         let (choice, steps) = end;
         let before = job.pending.clone();
         job.sink.crash_after(steps);
-        let done = job.sink.commit_epoch(&job.pending);
+        let done = job.sink.commit_epoch(0, &job.pending);
         job.sink.crash_after(usize::MAX);
         if done.is_err() || choice % 2 == 0 {
             job.crash(choice, usize::MAX);
-            job.writers.iter_mut().for_each(|w| w.finish().unwrap());
+            job.writers.iter_mut().for_each(|w| ready(w.finish().unwrap()));
             job.checkpoint(true);
-            job.sink.commit_epoch(&job.pending).unwrap();
+            job.sink.commit_epoch(0, &job.pending).unwrap();
             // Nothing happens when it is done again.
-            job.sink.commit_epoch(&job.pending).unwrap();
+            job.sink.commit_epoch(0, &job.pending).unwrap();
         } else {
-            job.sink.commit_epoch(&before).unwrap();
+            job.sink.commit_epoch(0, &before).unwrap();
         }
         prop_assert_eq!(job.visible(), job.expected());
         job.sink.commit().unwrap();
@@ -310,7 +315,7 @@ fn a_bounded_job_shows_all_at_its_end() {
     job.commit(0, usize::MAX);
     assert!(job.visible().is_empty());
     job.crash(0, usize::MAX);
-    job.writers.iter_mut().for_each(|w| w.finish().unwrap());
+    job.writers.iter_mut().for_each(|w| ready(w.finish().unwrap()));
     job.checkpoint(true);
     job.commit(0, usize::MAX);
     assert_eq!(job.visible(), (0..20).collect::<Vec<_>>());
@@ -347,7 +352,7 @@ fn a_fault_fails_the_job_and_loses_nothing() {
     let name = job.pending[0]["closed"][0]["name"].as_str().unwrap().to_string();
     let path = job.root.path().join("out").join(name);
     fs::create_dir_all(path.join("x")).unwrap();
-    let e = job.sink.commit_epoch(&job.pending).unwrap_err();
+    let e = job.sink.commit_epoch(0, &job.pending).unwrap_err();
     assert!(e.message().contains("could not be created"), "{e}");
     fs::remove_dir_all(path).unwrap();
     job.crash(1, usize::MAX);
@@ -364,7 +369,7 @@ fn a_file_that_others_write_is_not_cut() {
     job.checkpoint(false);
     // Half of the rows are in it when another program adds its own.
     job.sink.crash_after(3);
-    job.sink.commit_epoch(&job.pending).unwrap_err();
+    job.sink.commit_epoch(0, &job.pending).unwrap_err();
     job.sink.crash_after(usize::MAX);
     let path = job.root.path().join("out.csv");
     let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
