@@ -1,5 +1,7 @@
 //! Every setting once: name, type, default, meaning. SET, documentation and completion use this list.
 
+mod flink;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ pub enum Strategy {
 }
 
 use OptionKind::{Bool, Choice, Duration as Time, Integer, Number, Size, Text};
+
+use self::flink::Flink;
 
 /// How the shell shows results.
 pub const RESULT_MODE: &str = "sql-client.execution.result-mode";
@@ -250,6 +254,7 @@ const OLD_NAMES: &[(&str, &str)] = &[
     ("state.savepoints.dir", "execution.checkpointing.savepoint-dir"),
     ("state.checkpoints.num-retained", "execution.checkpointing.num-retained"),
     ("restart-strategy", "restart-strategy.type"),
+    ("table.exec.resource.default-parallelism", "parallelism.default"),
 ];
 
 /// The name that a setting has now.
@@ -281,6 +286,12 @@ impl Config {
     /// Sets one, checked.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let key = current(key);
+        // One that is nearly ours is misspelt.
+        let ours = SETTINGS.iter().map(|d| d.key).chain(OLD_NAMES.iter().map(|(old, _)| *old));
+        let is_ours = ours.into_iter().any(|ours| strsim::damerau_levenshtein(ours, key) <= 2);
+        if let Some(what) = flink::known(key).filter(|_| !is_ours) {
+            return self.set_of_flink(key, value, what);
+        }
         let definition = definition(key)?;
         let mut probe = crate::catalog::Options::default();
         probe.set(key, value, Default::default());
@@ -304,10 +315,42 @@ impl Config {
         Ok(())
     }
 
+    /// A setting of Flink's that is none of ours.
+    fn set_of_flink(&mut self, key: &str, value: &str, what: Flink) -> Result<()> {
+        if let Flink::Only(allowed, instead) = what
+            && !allowed.iter().any(|a| a.eq_ignore_ascii_case(value.trim()))
+        {
+            let error = Error::unsupported(format!("setting '{key}' = '{value}' of Flink is not supported"));
+            return Err(error.with_hint(instead));
+        }
+        self.values.insert(key.to_string(), value.to_string());
+        Ok(())
+    }
+
+    /// Why a setting changes nothing; `None` of one that does.
+    pub fn idle(key: &str) -> Option<String> {
+        let key = current(key);
+        match SETTINGS.iter().find(|s| s.key == key) {
+            Some(s) if s.doc.contains("changes nothing") => {
+                Some(format!("setting '{key}' has no effect: {}", s.doc))
+            }
+            Some(_) => None,
+            None => match flink::known(key)? {
+                Flink::Tunes(why) => Some(format!("setting '{key}' of Flink has no effect here: {why}")),
+                Flink::Only(..) => None,
+            },
+        }
+    }
+
     /// Back to the default: one, or all.
     pub fn reset(&mut self, key: Option<&str>) -> Result<()> {
         match key {
-            Some(key) => drop(self.values.remove(definition(current(key))?.key)),
+            Some(key) => {
+                let key = current(key);
+                if self.values.remove(key).is_none() && flink::known(key).is_none() {
+                    definition(key)?;
+                }
+            }
             None => self.values.clear(),
         }
         Ok(())
@@ -422,6 +465,21 @@ fn machine_zone() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_flink_are_taken_or_refused() {
+        let mut config = Config::default();
+        assert!(config.set("state.backend.type", "rocksdb").is_ok());
+        assert!(Config::idle("state.backend.type").is_some_and(|note| note.contains("no effect")));
+        assert!(config.set("table.sql-dialect", "default").is_ok());
+        let e = config.set("table.sql-dialect", "hive").expect_err("another dialect");
+        assert_eq!(e.message(), "setting 'table.sql-dialect' = 'hive' of Flink is not supported");
+        assert!(config.set("table.exec.resource.default-parallelism", "3").is_ok());
+        assert_eq!(config.parallelism(), 3);
+        assert!(config.reset(Some("state.backend.type")).is_ok());
+        assert!(config.reset(Some("state.backend.type")).is_ok());
+        assert!(config.set("tabel.exec.state.ttl", "1 s").is_err());
+    }
 
     #[test]
     fn settings_are_checked() {

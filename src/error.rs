@@ -4,10 +4,13 @@
 //! present tense when it cannot. `detail` gives what was seen, `hint` what to do next. A place in
 //! SQL text is kept as a [`Span`] and drawn with an excerpt and a caret by [`Error::render`].
 
+pub(crate) mod wording;
+
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use crate::catalog::table::nearest;
 use crate::secret::redacted;
 use crate::sql::SourceText;
 
@@ -247,10 +250,12 @@ impl From<arrow::error::ArrowError> for Error {
         use arrow::error::ArrowError as A;
         match e {
             A::DivideByZero => Self::execution("division by zero"),
-            A::CastError(m) => Self::execution(format!("cast failed: {m}"))
+            A::CastError(m) => Self::execution(format!("cast failed: {}", wording::plain(&m)))
                 .with_hint("TRY_CAST gives NULL instead of an error"),
             A::ArithmeticOverflow(m) => Self::execution(format!("arithmetic overflow: {m}")),
-            A::ComputeError(m) | A::ParseError(m) | A::InvalidArgumentError(m) => Self::execution(m),
+            A::ComputeError(m) | A::ParseError(m) | A::InvalidArgumentError(m) => {
+                Self::execution(wording::message(&m))
+            }
             A::IoError(m, _) => Self::io(m),
             A::ExternalError(e) => match e.downcast::<Error>() {
                 Ok(e) => *e,
@@ -270,7 +275,7 @@ impl From<datafusion_common::DataFusionError> for Error {
         match e {
             D::ArrowError(e, _) => (*e).into(),
             D::Context(_, e) => (*e).into(),
-            D::Shared(e) => Self::plan(e.strip_backtrace()),
+            D::Shared(e) => Self::plan(wording::message(&e.strip_backtrace())),
             D::Collection(errors) => match errors.into_iter().next() {
                 Some(first) => first.into(),
                 None => Self::internal("an empty collection of errors"),
@@ -285,12 +290,24 @@ impl From<datafusion_common::DataFusionError> for Error {
                         None => error,
                     };
                 }
-                error.0.message = redacted(diagnostic.message.clone());
+                error.0.message = redacted(wording::message(&diagnostic.message));
                 if let Some(span) = diagnostic.span {
                     error = error.at(convert_span(span));
                 }
                 if let Some(note) = diagnostic.notes.first() {
-                    error = error.with_detail(note.message.clone());
+                    let unknown = diagnostic.message.strip_prefix("Invalid function '");
+                    let possible = note.message.strip_prefix("Possible function '");
+                    match (unknown, possible) {
+                        (Some(unknown), Some(possible)) => {
+                            let possible = possible.trim_end_matches('\'');
+                            let near = nearest(unknown.trim_end_matches('\''), std::iter::once(possible));
+                            error = error.with_hint(match near {
+                                Some(near) => format!("did you mean {}?", near.to_uppercase()),
+                                None => "SHOW FUNCTIONS lists what there is".to_string(),
+                            });
+                        }
+                        _ => error = error.with_detail(wording::plain(&note.message)),
+                    }
                 }
                 if let Some(help) = diagnostic.helps.first() {
                     error = error.with_hint(help.message.clone());
@@ -300,17 +317,17 @@ impl From<datafusion_common::DataFusionError> for Error {
             D::Plan(m) | D::Execution(m) if coercion(&m).is_some() => {
                 coercion(&m).unwrap_or_else(|| Self::plan(m))
             }
-            D::Plan(m) => Self::plan(m),
-            D::SchemaError(e, _) => Self::plan(e.to_string()),
-            D::NotImplemented(m) => Self::unsupported(m),
-            D::Execution(m) => Self::execution(m),
+            D::Plan(m) => Self::plan(wording::message(&m)),
+            D::SchemaError(e, _) => Self::plan(wording::message(&e.to_string())),
+            D::NotImplemented(m) => Self::unsupported(wording::message(&m)),
+            D::Execution(m) => Self::execution(wording::message(&m)),
             D::Configuration(m) => Self::option(m),
             D::IoError(e) => Self::io(e.to_string()),
             D::External(e) => match e.downcast::<Error>() {
                 Ok(e) => *e,
                 Err(e) => Self::execution(e.to_string()),
             },
-            other => Self::plan(other.strip_backtrace()),
+            other => Self::plan(wording::message(&other.strip_backtrace())),
         }
     }
 }

@@ -133,9 +133,23 @@ impl Options {
         self.values.get(key).map(|v| v.text.as_str())
     }
 
+    /// A key that was given and may be meant for this one.
+    pub fn misspelt(&self, key: &str) -> Option<&str> {
+        let given = self.values.keys().map(String::as_str);
+        nearest(key, given.filter(|given| *given != key && given.len() + 1 >= key.len()))
+    }
+
     /// Text of an option that must be given.
     pub fn required(&self, key: &str) -> Result<&str> {
-        self.text(key).ok_or_else(|| Error::option(format!("option '{key}' is required")))
+        self.text(key).ok_or_else(|| {
+            let error = Error::option(format!("option '{key}' is required"));
+            match self.misspelt(key) {
+                Some(given) => {
+                    error.with_hint(format!("'{given}' is given: did you mean '{key}'?")).at(self.span(given))
+                }
+                None => error,
+            }
+        })
     }
 
     /// Keys that start with a prefix, the prefix taken off.
@@ -148,14 +162,9 @@ impl Options {
         for (key, value) in &self.values {
             let Some(definition) = definitions.iter().find(|d| d.matches(key)) else {
                 let error = Error::option(format!("{what} has no option '{key}'")).at(value.span);
-                let known = definitions.iter().map(|d| d.key);
-                return Err(match nearest(key, known) {
+                return Err(match near_option(key, definitions) {
                     Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-                    None => {
-                        let mut keys: Vec<_> = definitions.iter().map(|d| d.key).collect();
-                        keys.sort_unstable();
-                        error.with_hint(format!("it knows: {}", keys.join(", ")))
-                    }
+                    None => error.with_hint(known_options(key, definitions)),
                 });
             };
             check(key, &value.text, definition.kind).map_err(|e| e.at(value.span))?;
@@ -198,6 +207,76 @@ impl Options {
     /// One of the words, lower case.
     pub fn choice(&self, key: &str, words: &[&'static str]) -> Result<Option<&'static str>> {
         self.parsed(key, |text| parse_choice(text, words))
+    }
+}
+
+/// The option that may be meant: one that is written nearly the same, that says the same with other words in front
+/// (`csv.delimiter`, `http.header.Authorization`), or that is called so elsewhere.
+fn near_option(key: &str, definitions: &[&OptionDef]) -> Option<String> {
+    /// Names that other systems have.
+    const OTHERS: &[(&str, &str)] = &[
+        ("csv.delimiter", "csv.field-delimiter"),
+        ("csv.separator", "csv.field-delimiter"),
+        ("csv.header", "csv.skip-header"),
+        ("csv.quote", "csv.quote-character"),
+        ("delimiter", "csv.field-delimiter"),
+        ("header", "csv.skip-header"),
+        ("timeout", "http.source.lookup.request.timeout"),
+        ("method", "lookup-method"),
+        ("http.method", "lookup-method"),
+        ("body", "http.request.body-template"),
+        ("endpoint", "url"),
+        ("file", "path"),
+        ("directory", "path"),
+        ("connector.path", "path"),
+        ("format.type", "format"),
+        ("connector.type", "connector"),
+        ("lookup.cache.ttl", "lookup.partial-cache.expire-after-write"),
+        ("lookup.cache.max-rows", "lookup.partial-cache.max-rows"),
+    ];
+    let exists = |wanted: &str| definitions.iter().any(|d| d.matches(wanted));
+    if let Some((_, ours)) = OTHERS.iter().find(|(other, _)| key.eq_ignore_ascii_case(other))
+        && exists(ours)
+    {
+        return Some((*ours).to_string());
+    }
+    if let Some(near) = nearest(key, definitions.iter().map(|d| d.key)) {
+        return Some(near.to_string());
+    }
+    // A group of keys, with its name in the key.
+    for group in definitions.iter().filter_map(|d| d.key.strip_suffix(".*")) {
+        let last = group.rsplit('.').next().unwrap_or(group);
+        if let Some((_, name)) =
+            key.split_once(&format!("{last}.")).or_else(|| key.split_once(&format!("{last}s.")))
+        {
+            return Some(format!("{group}.{name}"));
+        }
+    }
+    // The same last word.
+    let last = key.rsplit(['.', '-']).next().unwrap_or(key);
+    let front = key.split('.').next().unwrap_or(key);
+    let mut same = definitions.iter().map(|d| d.key).filter(|k| {
+        k.rsplit(['.', '-']).next() == Some(last)
+            && (!key.contains('.') || k.split('.').next() == Some(front))
+    });
+    match (same.next(), same.next()) {
+        (Some(only), None) if last.len() > 3 => Some(only.to_string()),
+        _ => None,
+    }
+}
+
+/// The options there are: those that begin as the key does, or all as long as they are few.
+fn known_options(key: &str, definitions: &[&OptionDef]) -> String {
+    const FEW: usize = 12;
+    let mut keys: Vec<_> = definitions.iter().map(|d| d.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let front = key.split(['.', '-']).next().unwrap_or(key);
+    let alike: Vec<_> = keys.iter().copied().filter(|k| k.split(['.', '-']).next() == Some(front)).collect();
+    match (alike.is_empty(), keys.len() <= FEW) {
+        (_, true) => format!("it knows: {}", keys.join(", ")),
+        (false, _) if alike.len() <= FEW => format!("it knows: {}", alike.join(", ")),
+        _ => format!("it knows {} options; `affluent options` lists them", keys.len()),
     }
 }
 
@@ -314,6 +393,14 @@ mod tests {
         options.set("lookup.max-retry", "2", Span::default());
         let e = options.validate("connector 'http'", &all).expect_err("unknown");
         assert_eq!(e.hint(), Some("did you mean 'lookup.max-retries'?"));
+        let mut options = Options::default();
+        options.set("header.Authorization", "x", Span::default());
+        let e = options.validate("connector 'http'", &all).expect_err("unknown");
+        assert_eq!(e.hint(), Some("did you mean 'http.header.Authorization'?"));
+        let mut options = Options::default();
+        options.set("ulr", "x", Span::default());
+        let e = options.required("url").expect_err("missing");
+        assert_eq!(e.hint(), Some("'ulr' is given: did you mean 'url'?"));
         let mut options = Options::default();
         options.set("lookup.max-retries", "many", Span::default());
         let e = options.validate("connector 'http'", &all).expect_err("not a number");

@@ -126,10 +126,90 @@ const CONNECTORS: &[&dyn Connector] = &[
     &crate::flow::simulation::world::Scripted,
 ];
 
+/// What other systems call a connector.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("file", "filesystem"),
+    ("files", "filesystem"),
+    ("fs", "filesystem"),
+    ("local", "filesystem"),
+    ("s3", "filesystem"),
+    ("rest", "http"),
+    ("rest-lookup", "http"),
+    ("https", "http"),
+    ("http-lookup", "http"),
+    ("faker", "datagen"),
+    ("console", "print"),
+    ("log", "print"),
+    ("null", "blackhole"),
+    ("devnull", "blackhole"),
+    ("postgres", "jdbc"),
+    ("mysql", "jdbc"),
+    ("maxmind", "mmdb"),
+    ("geoip", "mmdb"),
+];
+
+/// Connectors that Flink or this project has, in another build or not yet.
+const ABSENT: &[&str] = &[
+    "db2-cdc",
+    "doris",
+    "dynamodb",
+    "elasticsearch",
+    "elasticsearch-6",
+    "elasticsearch-7",
+    "elasticsearch-8",
+    "firehose",
+    "fluss",
+    "function",
+    "hbase-1.4",
+    "hbase-2.2",
+    "hive",
+    "hudi",
+    "iceberg",
+    "jdbc",
+    "kafka",
+    "kinesis",
+    "lambda",
+    "mmdb",
+    "mongodb",
+    "mongodb-cdc",
+    "mqtt",
+    "mysql",
+    "mysql-cdc",
+    "nats",
+    "opensearch",
+    "opensearch-2",
+    "oracle-cdc",
+    "paimon",
+    "postgres",
+    "postgres-cdc",
+    "prometheus",
+    "pulsar",
+    "rabbitmq",
+    "redis",
+    "redis-stream",
+    "socket",
+    "sqlserver-cdc",
+    "starrocks",
+    "upsert-kafka",
+    "webhook",
+];
+
 /// The connector of that name.
 pub fn connector(name: &str) -> Result<&'static dyn Connector> {
     let found = CONNECTORS.iter().find(|c| c.name() == name);
     found.copied().ok_or_else(|| {
+        let exists = |name: &str| CONNECTORS.iter().any(|c| c.name() == name);
+        if let Some((_, ours)) = OTHER_NAMES.iter().find(|(other, _)| name.eq_ignore_ascii_case(other))
+            && exists(ours)
+        {
+            let error = Error::option(format!("connector '{name}' is called '{ours}' here"));
+            return error.with_hint(format!("write 'connector' = '{ours}'"));
+        }
+        if ABSENT.iter().any(|absent| name.eq_ignore_ascii_case(absent)) {
+            let names: Vec<_> = connector_names().collect();
+            return Error::unsupported(format!("connector '{name}' is not in this build"))
+                .with_hint(format!("there are: {}", names.join(", ")));
+        }
         let error = Error::option(format!("connector '{name}' is not known"));
         match nearest(name, connector_names()) {
             Some(near) => error.with_hint(format!("did you mean '{near}'?")),
@@ -212,8 +292,13 @@ fn check(table: &Table) -> Result<()> {
     if connector.takes_format() {
         definitions.push(&FORMAT);
         let format = options.text("format").or(connector.default_format()).ok_or_else(|| {
-            Error::option("option 'format' is required")
-                .with_hint(format!("'format' is one of {}", FORMAT_NAMES.join(", ")))
+            let error = Error::option("option 'format' is required");
+            match options.misspelt("format") {
+                Some(given) => error
+                    .with_hint(format!("'{given}' is given: did you mean 'format'?"))
+                    .at(options.span(given)),
+                None => error.with_hint(format!("'format' is one of {}", FORMAT_NAMES.join(", "))),
+            }
         })?;
         definitions.extend(Format::definitions(format));
         // Also says when there is no such format, before its options are called unknown.
@@ -289,6 +374,15 @@ mod tests {
         assert!(e.hint().is_some_and(|h| h.contains("filesystem, http, stdin")), "{e}");
         let e = wrong(&[("connector", "filesytem")]);
         assert_eq!(e.hint(), Some("did you mean 'filesystem'?"));
+        let e = wrong(&[("connector", "file")]);
+        assert_eq!(e.message(), "table 't': connector 'file' is called 'filesystem' here");
+        let e = wrong(&[("connector", "oracle-cdc")]);
+        assert_eq!(e.message(), "table 't': connector 'oracle-cdc' is not in this build");
+        let e = wrong(&[("connector", "filesystem"), ("path", "x"), ("fromat", "csv")]);
+        assert_eq!(e.hint(), Some("'fromat' is given: did you mean 'format'?"));
+        let e =
+            wrong(&[("connector", "filesystem"), ("path", "x"), ("format", "csv"), ("csv.delimiter", ";")]);
+        assert_eq!(e.hint(), Some("did you mean 'csv.field-delimiter'?"));
         let e = wrong(&[("connector", "filesystem"), ("path", "x")]);
         assert_eq!(e.message(), "table 't': option 'format' is required");
         let e = wrong(&[("connector", "filesystem"), ("path", "x"), ("format", "cvs")]);

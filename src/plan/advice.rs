@@ -3,11 +3,12 @@
 
 use super::graph::Node;
 use super::lower::IDLE_TIMEOUT;
+use crate::error::wording::plain;
 
 /// What the operators of a plan warn of.
 pub fn warnings(node: &Node) -> Vec<String> {
     let mut found = Vec::new();
-    node.walk(&mut |node| found.extend(node.warnings.iter().cloned()));
+    node.walk(&mut |node| found.extend(node.warnings.iter().map(|w| plain(w).into_owned())));
     found
 }
 

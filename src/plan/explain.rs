@@ -59,7 +59,7 @@ pub fn explain(plan: Explained<'_>, parallelism: usize, details: Details) -> Str
             }),
         }
     }
-    text
+    crate::error::wording::plain(&text).into_owned()
 }
 
 struct Drawing<'a> {

@@ -87,7 +87,11 @@ fn windows_of(node: &WindowTableNode, input: &Node, time: usize) -> Result<(Wind
     let data_type = crate::sql::SqlType::from_arrow(input.arrow.field(time).data_type())
         .map_or_else(|| input.arrow.field(time).data_type().to_string(), |t| t.to_string());
     Err(Error::plan(format!("the time column of {} must be a time attribute", spec.kind.name()))
-        .with_detail(format!("'{name}' is a plain {data_type}"))
+        .with_detail(match name.starts_with('$') {
+            // A name of ours for a column of the query.
+            true => format!("it is a plain {data_type}"),
+            false => format!("'{name}' is a plain {data_type}"),
+        })
         .with_hint(
             "declare WATERMARK FOR it in its table, or use a column AS PROCTIME(); an expression or an \
              unbounded aggregation or join makes a plain timestamp of a time attribute",

@@ -5,7 +5,6 @@ use sqlparser::ast::{Expr, visit_expressions};
 use super::Session;
 use crate::catalog::ddl::plain_name;
 use crate::catalog::{Entry, Table};
-use crate::config::SETTINGS;
 use crate::error::Result;
 use crate::plan::Node;
 use crate::plan::advice::advice as warnings;
@@ -40,7 +39,7 @@ impl Session {
             }
             StatementKind::Set { key, .. } => {
                 self.execute(statement)?;
-                Ok(idle_setting(&key.value).into_iter().collect())
+                Ok(crate::config::Config::idle(&key.value).into_iter().collect())
             }
             StatementKind::Quit | StatementKind::StopJob { .. } | StatementKind::DescribeJob(_) => {
                 Ok(Vec::new())
@@ -193,12 +192,6 @@ fn idle_options(table: &Table, statement: &CreateTable) -> Vec<String> {
         }
     }
     found
-}
-
-/// A setting that is taken and changes nothing.
-fn idle_setting(key: &str) -> Option<String> {
-    let setting = SETTINGS.iter().find(|s| s.key == key && s.doc.contains("changes nothing"))?;
-    Some(format!("setting '{key}' has no effect: {}", setting.doc))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Response, Session};
 use crate::error::Result;
+use crate::error::wording::plain;
 use crate::flow::{Job, StageMetrics, StageRates};
 use crate::lookup::LookupMetrics;
 
@@ -38,7 +39,7 @@ impl Step<'_> {
         match (name, detail.is_empty()) {
             (name, true) => (*name).to_string(),
             (&"Source", false) => format!("Source: {detail}"),
-            (name, false) => format!("{name}({detail})"),
+            (name, false) => format!("{name}({})", plain(detail)),
         }
     }
 
@@ -206,7 +207,7 @@ mod tests {
             .unwrap();
         let text = shown(&session, "DESCRIBE JOB '1'");
         assert!(text.contains("| Source: ") && text.contains("|  <NULL> |      100 |     1 |"), "{text}");
-        assert!(text.contains("|     100 |       10 |     1 |") && text.contains("| Sink "), "{text}");
+        assert!(text.contains("|     100 |       10 |     1 |") && text.contains("| Sink(gone) "), "{text}");
         let e = session.sql("DESCRIBE JOB '7'").unwrap_err();
         assert_eq!((e.message(), e.hint()), ("job '7' is not known", Some("SHOW JOBS lists the jobs")));
     }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::catalog::options::{parse_bool, parse_duration, parse_integer};
 use crate::config::Config;
 use crate::connector::Positions;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, wording};
 use crate::flow::coordinator::CheckpointSettings;
 use crate::flow::fragment::{Fragment, Head, Tail};
 use crate::flow::restart::RestartStrategy;
@@ -234,7 +234,7 @@ pub fn plan(name: &str, parallelism: usize, outputs: &[Vec<Arc<Fragment>>]) -> J
             operators.push(OperatorPlan {
                 id: id.to_string(),
                 name: name.to_string(),
-                detail: redacted(detail),
+                detail: redacted(wording::plain(&detail).into_owned()),
             });
         }
     };

@@ -12,6 +12,7 @@ use super::{QueryResult, Response, Session};
 use crate::catalog::ddl::plain_name;
 use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
 use crate::connector::{SinkJob, SinkRequest};
+use crate::error::wording::plain;
 use crate::error::{Error, Result};
 use crate::flow::JobState;
 use crate::flow::coordinator::Then;
@@ -78,6 +79,9 @@ impl Session {
             StatementKind::Drop(statement) => self.drop_entry(statement),
             StatementKind::Set { key, value } => {
                 self.set(&key.value, value).map_err(|e| e.at(key.span))?;
+                if let Some(note) = crate::config::Config::idle(&key.value) {
+                    log::info!("{note}");
+                }
                 done("")
             }
             StatementKind::ShowSettings => self.show_settings(),
@@ -512,7 +516,9 @@ impl Session {
     ) -> Result<Arc<crate::flow::Job>> {
         share_sources(&mut outputs.iter_mut().map(|o| &mut o.node).collect::<Vec<_>>());
         let mut warnings = Vec::new();
-        outputs.iter().for_each(|o| o.node.walk(&mut |node| warnings.extend(node.warnings.iter().cloned())));
+        outputs.iter().for_each(|o| {
+            o.node.walk(&mut |node| warnings.extend(node.warnings.iter().map(|w| plain(w).into_owned())))
+        });
         let mut state = self.state.lock();
         let id = state.jobs.last().map_or(1, |j| j.id + 1);
         let config = &state.config;

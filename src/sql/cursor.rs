@@ -190,7 +190,12 @@ impl<'a> Cursor<'a> {
         match self.peek() {
             Some(Lexeme { class: Class::Bad(error, _), .. }) => error.clone(),
             Some(lexeme) => {
-                Error::syntax(format!("expected {what}, found {}", shown(self.text, lexeme))).at(lexeme.span)
+                let error = Error::syntax(format!("expected {what}, found {}", shown(self.text, lexeme)));
+                let error = error.at(lexeme.span);
+                match what.ends_with("the end of the statement") {
+                    true => with_likely_cause(error, self.lexemes, self.at),
+                    false => error,
+                }
             }
             None => Error::syntax(format!("expected {what}, found the end of the statement")).at(self.here()),
         }
@@ -281,6 +286,56 @@ impl<'a> Cursor<'a> {
     /// The parenthesis behind a list.
     pub fn close_list(&mut self) -> Result<()> {
         if self.eat(&Token::RParen) { Ok(()) } else { Err(self.expected("',' or ')'")) }
+    }
+}
+
+/// Words that begin a clause of a query.
+const CLAUSES: &[&str] = &[
+    "CROSS",
+    "EXCEPT",
+    "FETCH",
+    "FROM",
+    "FULL",
+    "GROUP",
+    "HAVING",
+    "INNER",
+    "INTERSECT",
+    "JOIN",
+    "LATERAL",
+    "LEFT",
+    "LIMIT",
+    "OFFSET",
+    "ORDER",
+    "PARTITIONED",
+    "UNION",
+    "WHERE",
+    "WINDOW",
+    "WITH",
+];
+
+/// Where a statement should have ended, what stands there instead (at `at`) says what is wrong: a clause's word
+/// misspelt, there or just before, taken for a name; a word without its BY; the next statement.
+pub(crate) fn with_likely_cause(error: Error, lexemes: &[Lexeme], at: usize) -> Error {
+    let word = |i: usize| lexemes.get(i).and_then(Lexeme::word);
+    let Some(found) = lexemes.get(at) else { return error };
+    if let Some(word) = found.word() {
+        if ["GROUP", "ORDER", "PARTITIONED"].iter().any(|w| word.eq_ignore_ascii_case(w)) {
+            return error.with_hint(format!("write {} BY", word.to_uppercase()));
+        }
+        let leads = super::parse::LEADING.iter().any(|lead| word.eq_ignore_ascii_case(lead));
+        if leads && !CLAUSES.iter().any(|clause| word.eq_ignore_ascii_case(clause)) {
+            return error.with_hint(format!("a ';' is missing before {}", word.to_uppercase()));
+        }
+    }
+    let misspelt = |word: &str| {
+        let known = CLAUSES.iter().any(|clause| word.eq_ignore_ascii_case(clause));
+        let close = |clause: &&str| strsim::damerau_levenshtein(&word.to_uppercase(), clause) == 1;
+        if known || word.len() < 3 { None } else { CLAUSES.iter().copied().find(close) }
+    };
+    let before = at.checked_sub(1).and_then(word);
+    match word(at).and_then(misspelt).or_else(|| before.and_then(misspelt)) {
+        Some(near) => error.with_hint(format!("did you mean {near}?")),
+        None => error,
     }
 }
 

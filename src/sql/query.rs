@@ -21,7 +21,7 @@ use sqlparser::ast::{
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::cursor::{Cursor, range_of, shown, span_of};
+use super::cursor::{Cursor, range_of, shown, span_of, with_likely_cause};
 use super::dialect::AffluentDialect;
 use super::hints::{
     HINT_PREFIX, Hint, LookupHint, STATE_TTL_CALL, TableHints, misplaced_lookup, misplaced_state_ttl,
@@ -103,11 +103,13 @@ fn parse<T>(
         return Ok(parsed);
     }
     let span = span_from(next.span);
-    let found = match lexemes.iter().find(|l| l.span.start == span.start) {
+    let at = lexemes.iter().position(|l| l.span.start == span.start);
+    let found = match at.and_then(|at| lexemes.get(at)) {
         Some(lexeme) => shown(text, lexeme),
         None => next.token.to_string(),
     };
-    Err(Error::syntax(format!("expected the end of the statement, found {found}")).at(span))
+    let error = Error::syntax(format!("expected the end of the statement, found {found}")).at(span);
+    Err(with_likely_cause(error, lexemes, at.unwrap_or(lexemes.len())))
 }
 
 /// `sqlparser` writes the place into its message: ` at Line: 3, Column: 5`.
@@ -133,6 +135,8 @@ fn from_parser(error: ParserError, source: &str, lexemes: &[Lexeme]) -> Error {
     let text = text.trim_start_matches("sql parser error: ");
     let (what, found) = text.split_once(", found: ").unwrap_or((text, ""));
     let what = what.strip_prefix("Expected: ").unwrap_or(what);
+    let what = what.strip_prefix("Expected ").unwrap_or(what);
+    let what = if what == "identifier" { "a name" } else { what };
     let what = match what.chars().any(char::is_alphanumeric) {
         true => what.to_string(),
         false => format!("'{what}'"),
@@ -151,7 +155,13 @@ fn from_parser(error: ParserError, source: &str, lexemes: &[Lexeme]) -> Error {
     match found {
         "EOF" => Error::syntax(format!("expected {what}, found the end of the statement"))
             .at(Span { start: end, end }),
-        _ => Error::syntax(lower_first(text)).at(all),
+        "" => Error::syntax(lower_first(text)).at(all),
+        found => {
+            let same =
+                |l: &&Lexeme| source.get(l.range.clone()).is_some_and(|t| t.eq_ignore_ascii_case(found));
+            let span = lexemes.iter().find(same).map_or(all, |l| l.span);
+            Error::syntax(format!("expected {what}, found {found}")).at(span)
+        }
     }
 }
 

@@ -53,11 +53,11 @@ SELECT k, i FROM t GROUP BY k;
 
 SELECT k FROM t WHERE SUM(i) > 1;
 -- @error
---| Aggregate functions are not allowed in the WHERE clause. Consider using HAVING instead
+--| aggregate functions are not allowed in the WHERE clause. Consider using HAVING instead
 
 SELECT NOSUCH_AGG(i) FROM t;
 -- @error
---| Invalid function 'nosuch_agg'
+--| function 'nosuch_agg' is not known
 
 SELECT SUM(CAST(i AS TINYINT) * CAST(20 AS TINYINT)) FROM t;
 -- @error
