@@ -100,6 +100,12 @@ pub const SETTINGS: &[OptionDef] = &[
         "10 s",
         "after which time EXPLAIN ANALYZE stops what does not end by itself",
     ),
+    OptionDef::new(
+        "affluent.functions.path",
+        Text,
+        "",
+        "folder of user functions: an unknown function f is made by the statement in f/function.sql",
+    ),
     OptionDef::new("table.dml-sync", Bool, "false", "INSERT waits until its job has ended"),
     OptionDef::new(
         "table.exec.sink.not-null-enforcer",
@@ -428,6 +434,11 @@ impl Config {
             Ok(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
             Err(_) => crate::state::memory::default_limit(),
         }
+    }
+
+    /// `affluent.functions.path`.
+    pub fn functions_path(&self) -> Option<std::path::PathBuf> {
+        Some(self.get("affluent.functions.path")).filter(|path| !path.is_empty()).map(Into::into)
     }
 
     /// `table.dml-sync`.

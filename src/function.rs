@@ -31,6 +31,7 @@ mod tests;
 mod text;
 mod text_form;
 mod timestamp;
+pub mod user;
 pub mod window;
 
 use std::collections::BTreeMap;
@@ -58,6 +59,7 @@ pub struct FunctionContext {
 #[derive(Debug)]
 pub struct Functions {
     scalars: BTreeMap<String, Arc<ScalarUDF>>,
+    user: user::UserFunctions,
     planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
@@ -100,12 +102,30 @@ impl Functions {
             }
         }
         scalars.insert("nullif".to_string(), datafusion_functions::core::nullif());
-        Self { scalars, planners }
+        Self { scalars, user: user::UserFunctions::default(), planners }
     }
 
     /// Adds a function of the program that embeds the session, or puts it in the place of one of its name.
     pub fn add(&mut self, function: Arc<ScalarUDF>) {
         self.scalars.insert(function.name().to_ascii_lowercase(), function);
+    }
+
+    /// Makes the user's functions known.
+    pub fn set_user(&mut self, functions: user::UserFunctions) {
+        self.user = functions;
+    }
+
+    /// The user's functions.
+    pub fn user(&self) -> &user::UserFunctions {
+        &self.user
+    }
+
+    /// Whether a name, in upper case, is one of the functions that are built in.
+    pub fn is_built_in(&self, upper: &str) -> bool {
+        self.scalars.contains_key(&upper.to_ascii_lowercase())
+            || REWRITTEN.contains(&upper)
+            || aggregate::aggregate_names().iter().any(|n| n.eq_ignore_ascii_case(upper))
+            || window::window_function_names().iter().any(|n| n.eq_ignore_ascii_case(upper))
     }
 
     /// The scalar function of a name, whatever its case.

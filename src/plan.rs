@@ -40,6 +40,7 @@ pub mod table_function;
 pub mod target;
 mod time_bounds;
 pub mod time_join;
+mod user_function;
 mod version;
 pub mod window;
 pub mod window_table;

@@ -4,6 +4,7 @@ mod analyze;
 mod check;
 mod collect;
 pub(crate) mod figures;
+pub(crate) mod functions;
 mod materialized;
 mod recovery;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::connector::embedded::Embedded;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Job};
+use crate::function::user::UserFunctions;
 use crate::function::{FunctionContext, Functions};
 use crate::plan::Planner;
 use crate::plan::provider::PlannerState;
@@ -161,6 +163,8 @@ struct State {
     jobs: Vec<Arc<Job>>,
     /// Functions of the program.
     functions: Vec<Arc<ScalarUDF>>,
+    /// Functions that statements made.
+    user_functions: UserFunctions,
     /// The file whose statements are executed.
     origin: Option<String>,
 }
@@ -293,6 +297,9 @@ impl Session {
     /// What a function takes and gives, in one line; `None` when it is not known.
     pub fn function_help(&self, name: &str) -> Option<String> {
         let upper = name.to_ascii_uppercase();
+        if let Some(function) = self.state.lock().user_functions.made(name) {
+            return Some(function.signature());
+        }
         crate::function::signature(&upper)
             .or_else(|| self.function_names().contains(&upper).then(|| format!("{upper}(...)")))
     }
@@ -322,7 +329,7 @@ impl Session {
         }
     }
 
-    /// Names of functions, upper case.
+    /// Names of functions, the built-in ones in upper case.
     pub fn function_names(&self) -> Vec<String> {
         self.planner().function_names()
     }
@@ -333,13 +340,20 @@ impl Session {
 
     /// A planner over the state as it is now.
     pub(crate) fn planner(&self) -> Planner {
-        let (catalog, config, own) = {
+        let (catalog, config, own, mut user) = {
             let state = self.state.lock();
-            (state.catalog.clone(), state.config.clone(), state.functions.clone())
+            (
+                state.catalog.clone(),
+                state.config.clone(),
+                state.functions.clone(),
+                state.user_functions.clone(),
+            )
         };
+        user.search(config.functions_path());
         let zone = config.zone();
         let mut functions = Functions::new(FunctionContext { zone: zone.clone(), clock: self.clock.clone() });
         own.into_iter().for_each(|function| functions.add(function));
+        functions.set_user(user);
         Planner::new(PlannerState {
             catalog,
             config,
@@ -347,6 +361,7 @@ impl Session {
             zone,
             clock: self.clock.clone(),
             runtime: self.runtime.handle().clone(),
+            expanding: Default::default(),
             sources: Default::default(),
         })
     }

@@ -7,6 +7,7 @@
 mod cursor;
 mod ddl;
 pub mod dialect;
+mod function_ddl;
 pub mod highlight;
 pub mod hints;
 mod lexer;
@@ -21,7 +22,9 @@ pub mod types;
 mod utility;
 
 pub use highlight::{KEYWORDS, TokenClass, highlight, is_complete};
+pub(crate) use hints::span_from;
 pub use hints::{TableHints, take_hints};
+pub(crate) use lexer::dollar_tag;
 pub use parse::{Reading, parse_expression, parse_script, parse_script_lossy, read_script};
 pub use source::SourceText;
 pub use statement::*;

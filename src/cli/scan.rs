@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::sql::dollar_tag;
+
 /// What a [`Piece`] of text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceKind {
@@ -17,6 +19,8 @@ pub enum PieceKind {
     String,
     /// `` `...` `` or `"..."`.
     Quoted,
+    /// `$$ ... $$`: the code of a function.
+    Code,
     /// `12`, `1.5e3`.
     Number,
     /// A keyword or name.
@@ -34,7 +38,7 @@ pub struct Piece {
     pub kind: PieceKind,
     /// Bytes of the text.
     pub range: Range<usize>,
-    /// False for a string, quoted name or comment without its end.
+    /// False for a string, quoted name, code or comment without its end.
     pub closed: bool,
 }
 
@@ -75,6 +79,11 @@ fn piece(rest: &str, first: char) -> (PieceKind, usize, bool) {
         (PieceKind::Number, number(rest), true)
     } else if first.is_alphabetic() || first == '_' {
         (PieceKind::Word, run(&|c| c.is_alphanumeric() || c == '_' || c == '$'), true)
+    } else if let Some(tag) = dollar_tag(rest) {
+        match rest[tag.len()..].find(tag) {
+            Some(length) => (PieceKind::Code, 2 * tag.len() + length, true),
+            None => (PieceKind::Code, rest.len(), false),
+        }
     } else if let Some(name) = variable(rest) {
         (PieceKind::Variable, name.len() + 3, true)
     } else {

@@ -5,8 +5,9 @@
 //! parser keeps what was written beside it, so that SHOW CREATE TABLE, EXPLAIN, messages and checkpoints show
 //! `${NAME}`.
 //!
-//! Not replaced: anything in comments, and headers and body templates (keys with `.header.`, `body-template`) unless
-//! `--var` gives the values; there the connector itself takes `${NAME}` from the environment, and escapes it.
+//! Not replaced: anything in comments and in the code of functions (`$$ ... $$`), and headers and body templates (keys
+//! with `.header.`, `body-template`) unless `--var` gives the values; there the connector itself takes `${NAME}` from the
+//! environment, and escapes it.
 
 use std::collections::{BTreeSet, HashMap};
 

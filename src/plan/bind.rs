@@ -64,6 +64,7 @@ impl Planner {
         if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteSets) {
             return Err(e);
         }
+        super::user_function::complete_calls(&mut query, &self.state.functions)?;
         read_fields(&mut query);
         crate::function::syntax::rewrite_ast(&mut query);
         let provider = self.provider();
@@ -394,6 +395,23 @@ impl RelationPlanner for Relations {
                 if lateral && function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
             {
                 planned(super::version::snapshot(&name, args, context, self.planner.zone())?, alias)
+            }
+            TableFactor::Function { name, args, alias, .. }
+                if let Some(function) = self.planner.user_table_function(&name)? =>
+            {
+                let span = span_of(name.span());
+                let args =
+                    crate::function::user::calls::arguments(args, &function).map_err(|e| e.at(span))?;
+                let args = args.into_iter().map(|arg| match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+                        context.sql_to_expr(expr, &DFSchema::empty())
+                    }
+                    other => Err(Error::plan(format!("'{other}' is not an argument of a function"))
+                        .at(span)
+                        .into()),
+                });
+                let call = self.planner.user_rows(&function, args.collect::<DfResult<Vec<_>>>()?);
+                planned(self.unnest(call, false, span)?, alias)
             }
             TableFactor::Function { name, args, alias, .. } => {
                 let args = args

@@ -38,6 +38,8 @@ pub struct PlannerState {
     pub clock: Arc<dyn Clock>,
     /// The runtime for what waits.
     pub runtime: tokio::runtime::Handle,
+    /// User functions in SQL whose expressions are being planned: one that calls itself is refused.
+    pub expanding: parking_lot::Mutex<Vec<String>>,
     /// The sources of this statement: equal scans are one.
     pub sources: parking_lot::Mutex<Vec<super::share::Scanned>>,
 }
@@ -162,6 +164,7 @@ impl Planner {
     /// Plans a scalar expression over a schema.
     pub fn expression(&self, expr: &ast::Expr, schema: &DFSchema) -> Result<Expr> {
         let mut expr = expr.clone();
+        super::user_function::complete_calls(&mut expr, &self.state.functions)?;
         super::bind::read_fields(&mut expr);
         crate::function::syntax::rewrite_ast(&mut expr);
         let provider = self.provider();
@@ -230,14 +233,20 @@ impl Planner {
         Ok(LogicalPlanBuilder::from(plan).project(renamed)?.build()?)
     }
 
-    /// Names of the functions, upper case.
+    /// Names of the functions, the built-in ones in upper case.
     pub fn function_names(&self) -> Vec<String> {
         let mut names = self.state.functions.names();
+        names.extend(self.state.functions.user().names());
         names.extend(crate::function::aggregate::aggregate_names());
         names.extend(crate::function::window::window_function_names());
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Whether a function is built in, in any case.
+    pub fn is_built_in(&self, name: &str) -> bool {
+        self.state.functions.is_built_in(&name.to_ascii_uppercase())
     }
 
     /// Whether a watermark is one: its column a rowtime, its expression of the same type.
@@ -342,13 +351,19 @@ impl ContextProvider for Provider {
         Some(Arc::new(Types { zone: self.planner.state.zone.clone() }))
     }
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.planner.state.functions.scalar(&name.to_ascii_lowercase())
+        match self.planner.user_scalar(name) {
+            Some(function) => Some(function),
+            None => self.planner.state.functions.scalar(&name.to_ascii_lowercase()),
+        }
     }
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
         None
     }
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        crate::function::aggregate::aggregate(name)
+        match self.planner.user_aggregate(name) {
+            Some(function) => Some(function),
+            None => crate::function::aggregate::aggregate(name),
+        }
     }
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
         crate::function::window::window_function(name)
@@ -360,7 +375,8 @@ impl ContextProvider for Provider {
         &OPTIONS
     }
     fn udf_names(&self) -> Vec<String> {
-        self.planner.state.functions.names()
+        let functions = &self.planner.state.functions;
+        functions.names().into_iter().chain(functions.user().names()).collect()
     }
     fn higher_order_function_names(&self) -> Vec<String> {
         Vec::new()

@@ -77,6 +77,10 @@ impl Session {
             StatementKind::CreateTable(statement) => self.create_table(statement),
             StatementKind::CreateView(statement) => self.create_view(statement),
             StatementKind::Drop(statement) => self.drop_entry(statement),
+            StatementKind::CreateFunction(statement) => self.create_function(statement),
+            StatementKind::DropFunction(statement) => self.drop_function(statement),
+            StatementKind::ReloadFunction(name) => self.reload_function(name),
+            StatementKind::DescribeFunction { name, extended } => self.describe_function(name, *extended),
             StatementKind::Set { key, value } => {
                 self.set(&key.value, value).map_err(|e| e.at(key.span))?;
                 if let Some(note) = crate::config::Config::idle(&key.value) {
@@ -278,6 +282,11 @@ impl Session {
             Show::Functions(like) => {
                 text_table(&[("function name", matching(self.function_names().into_iter(), like.as_ref())?)])
             }
+            Show::UserFunctions(like) => {
+                let names = self.planner().user_functions().names();
+                text_table(&[("function name", matching(names.into_iter(), like.as_ref())?)])
+            }
+            Show::CreateFunction(name) => self.show_create_function(name),
             Show::Columns(name, like) => {
                 let Response::Table(all) = self.describe_named(name)? else {
                     return Err(Error::internal("DESCRIBE gives a table"));

@@ -1,7 +1,7 @@
 //! Text → lexemes: the tokens `sqlparser` wants, with places in the whole script and byte ranges.
 //!
 //! `sqlparser`'s own tokenizer gives up at the first ill-formed token and reads the literals of a dozen
-//! databases (`E'..'`, `$$..$$`, `"..."` as text). This one never fails: what is ill-formed becomes a
+//! databases (`E'..'`, `"..."` as text). This one never fails: what is ill-formed becomes a
 //! lexeme of class [`Class::Bad`] that carries its error, so that one bad statement hides no other
 //! and a shell can colour a line that is still being typed.
 
@@ -160,6 +160,7 @@ impl<'a> Lexer<'a> {
             '"' => self.double_quotes(),
             'x' | 'X' if rest[1..].starts_with('\'') => self.hex_literal(),
             'u' | 'U' if rest[1..].starts_with("&'") => self.unicode_literal(),
+            '$' if let Some(tag) = dollar_tag(rest) => self.dollar_quoted(tag.len()),
             c if c.is_alphabetic() || c == '_' => {
                 let from = self.at;
                 self.skip_while(|c| c.is_alphanumeric() || c == '_' || c == '$');
@@ -211,6 +212,27 @@ impl<'a> Lexer<'a> {
                 Error::syntax("the string is not closed")
                     .with_hint("strings end with a quote; a quote inside of one is written twice: 'it''s'"),
             ),
+        }
+    }
+
+    /// `$$ ... $$` or `$tag$ ... $tag$`: the text between, as it is.
+    fn dollar_quoted(&mut self, tag: usize) -> Found {
+        let rest = self.rest();
+        let (open, inside) = rest.split_at(tag);
+        match inside.find(open) {
+            Some(length) => {
+                let value = inside[..length].to_string();
+                let end = self.at + 2 * tag + length;
+                while self.at < end {
+                    self.bump();
+                }
+                (Class::Text, Token::SingleQuotedString(value))
+            }
+            None => {
+                let open = open.to_string();
+                self.skip_while(|_| true);
+                bad_at_end(Error::syntax("the code is not closed").with_hint(format!("it ends with {open}")))
+            }
         }
     }
 
@@ -334,6 +356,16 @@ impl<'a> Lexer<'a> {
         self.skip(length);
         (Class::Symbol, token)
     }
+}
+
+/// The `$$` or `$tag$` that a text starts with.
+pub(crate) fn dollar_tag(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix('$')?;
+    let length = inside.find('$')?;
+    let name = &inside[..length];
+    let starts = !name.starts_with(|c: char| c.is_ascii_digit());
+    let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    (starts && plain).then(|| &text[..length + 2])
 }
 
 fn bad(error: Error) -> Found {

@@ -8,7 +8,7 @@ use super::cursor::{Cursor, range_of, span_of};
 use super::hints::parse_target_options;
 use super::lexer::{Class, Lexeme, lex};
 use super::query::{read_expression, read_query};
-use super::{Insert, SourceText, SqlExpression, Statement, StatementKind, ddl, utility};
+use super::{Insert, SourceText, SqlExpression, Statement, StatementKind, ddl, function_ddl, utility};
 use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
 
@@ -93,14 +93,15 @@ fn defined(lexemes: &[Lexeme]) -> Option<String> {
 
 /// Notes in the options of a table where variables were.
 fn with_written(mut statement: Statement, source: &SourceText) -> Statement {
-    if source.has_variables()
-        && let StatementKind::CreateTable(table) = &mut statement.kind
-    {
-        for option in &mut table.options {
-            let quoted = source.written(option.value.span);
-            option.written =
-                quoted.and_then(|q| Some(q.strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "'")));
-        }
+    let options = match &mut statement.kind {
+        StatementKind::CreateTable(table) => &mut table.options,
+        StatementKind::CreateFunction(function) => &mut function.options,
+        _ => return statement,
+    };
+    for option in options.iter_mut().filter(|_| source.has_variables()) {
+        let quoted = source.written(option.value.span);
+        option.written =
+            quoted.and_then(|q| Some(q.strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "'")));
     }
     statement
 }
@@ -242,6 +243,9 @@ fn read_statement(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     };
     match word.to_ascii_uppercase().as_str() {
         "SELECT" | "WITH" | "VALUES" => read_query(cursor).map(StatementKind::Query),
+        "CREATE" if function_ddl::is_function(cursor) => function_ddl::read_create(cursor),
+        "DROP" if function_ddl::is_function(cursor) => function_ddl::read_drop(cursor),
+        "ALTER" if function_ddl::is_function(cursor) => function_ddl::read_alter(cursor),
         "CREATE" => ddl::read_create(cursor),
         "DROP" => ddl::read_drop(cursor),
         "INSERT" => read_insert(cursor).map(StatementKind::Insert),

@@ -28,6 +28,19 @@ pub enum StatementKind {
     CreateView(CreateView),
     /// `DROP TABLE | VIEW`.
     Drop(Drop),
+    /// `CREATE FUNCTION`.
+    CreateFunction(Box<CreateFunction>),
+    /// `DROP FUNCTION`.
+    DropFunction(DropFunction),
+    /// `ALTER FUNCTION name RELOAD`.
+    ReloadFunction(TableName),
+    /// `DESCRIBE FUNCTION [EXTENDED] name`.
+    DescribeFunction {
+        /// Which one.
+        name: TableName,
+        /// With its options and where it comes from.
+        extended: bool,
+    },
     /// `SET 'key' = 'value'`.
     Set {
         /// Key, as written.
@@ -280,6 +293,95 @@ pub struct Drop {
     pub name: TableName,
 }
 
+/// `CREATE [OR REPLACE] [TEMPORARY [SYSTEM]] [AGGREGATE] FUNCTION [IF NOT EXISTS] name ...`.
+#[derive(Debug, Clone)]
+pub struct CreateFunction {
+    /// Name.
+    pub name: TableName,
+    /// `OR REPLACE`.
+    pub or_replace: bool,
+    /// `TEMPORARY`.
+    pub temporary: bool,
+    /// `SYSTEM`: stands in the place of a built-in function of the same name.
+    pub system: bool,
+    /// `AGGREGATE`.
+    pub aggregate: bool,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// `(name type [DEFAULT literal], ...)`; `None` where the code states them.
+    pub parameters: Option<Vec<FunctionParameter>>,
+    /// `RETURNS type | TABLE (...)`.
+    pub returns: Option<FunctionReturns>,
+    /// What it does.
+    pub body: Option<FunctionBody>,
+    /// `LANGUAGE`.
+    pub language: Option<Name>,
+    /// Equal arguments give equal results, as far as it is declared.
+    pub deterministic: Option<bool>,
+    /// `STRICT` or `RETURNS NULL ON NULL INPUT`: a NULL argument gives NULL without a call.
+    pub strict: Option<bool>,
+    /// `USING FILE 'path', ...`: the word in front and the path.
+    pub using: Vec<(Name, Name)>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// `WITH`.
+    pub options: Vec<OptionEntry>,
+    /// Place of the whole statement.
+    pub span: Span,
+}
+
+/// A parameter of `CREATE FUNCTION`.
+#[derive(Debug, Clone)]
+pub struct FunctionParameter {
+    /// Name; PostgreSQL's form has none.
+    pub name: Option<Name>,
+    /// Type.
+    pub data_type: SqlType,
+    /// `DEFAULT literal`.
+    pub default: Option<SqlExpression>,
+}
+
+/// What a function returns.
+#[derive(Debug, Clone)]
+pub enum FunctionReturns {
+    /// One value.
+    Value(SqlType),
+    /// Rows: names and types.
+    Rows(Vec<(Name, SqlType)>),
+}
+
+/// What a function does.
+#[derive(Debug, Clone)]
+pub enum FunctionBody {
+    /// `AS 'identifier'`: a name in a file or module.
+    Identifier(Name),
+    /// `AS $$ code $$`.
+    Code {
+        /// Between the dollars.
+        text: String,
+        /// Place of its first character.
+        start: crate::error::Position,
+    },
+    /// `RETURN expression`.
+    Expression(Box<SqlExpression>),
+    /// `RETURN SELECT ...`.
+    Query {
+        /// Parsed.
+        query: Box<ast::Query>,
+        /// As written.
+        text: String,
+    },
+}
+
+/// `DROP [TEMPORARY [SYSTEM]] FUNCTION [IF EXISTS] name`.
+#[derive(Debug, Clone)]
+pub struct DropFunction {
+    /// Name.
+    pub name: TableName,
+    /// `IF EXISTS`.
+    pub if_exists: bool,
+}
+
 /// `SHOW ...`.
 #[derive(Debug, Clone)]
 pub enum Show {
@@ -289,6 +391,10 @@ pub enum Show {
     Views(Option<LikePattern>),
     /// Functions.
     Functions(Option<LikePattern>),
+    /// `SHOW USER FUNCTIONS`.
+    UserFunctions(Option<LikePattern>),
+    /// `SHOW CREATE FUNCTION`.
+    CreateFunction(TableName),
     /// Columns of a table.
     Columns(TableName, Option<LikePattern>),
     /// Catalogs.

@@ -481,13 +481,10 @@ fn what_flink_has_and_we_do_not_is_named() {
     for (text, message) in [
         ("ALTER TABLE t ADD x INT", "ALTER TABLE is not supported"),
         ("CREATE CATALOG c WITH ('a'='b')", "CREATE CATALOG is not supported"),
-        ("CREATE TEMPORARY SYSTEM FUNCTION f AS 'x'", "CREATE TEMPORARY SYSTEM FUNCTION is not supported"),
-        ("CREATE FUNCTION f AS 'x'", "CREATE FUNCTION is not supported"),
         ("CREATE MODEL m WITH ('a'='b')", "CREATE MODEL is not supported"),
         ("CREATE DATABASE d", "CREATE DATABASE is not supported"),
         ("CREATE OR REPLACE TABLE t AS SELECT 1", "CREATE OR REPLACE TABLE is not supported"),
         ("CREATE MATERIALIZED TABLE t AS SELECT 1", "CREATE MATERIALIZED TABLE is not supported"),
-        ("DROP FUNCTION f", "DROP FUNCTION is not supported"),
         ("USE CATALOG c", "USE CATALOG is not supported"),
         ("USE d", "USE is not supported"),
         ("ADD JAR 'x'", "ADD JAR is not supported"),
@@ -500,7 +497,6 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("ANALYZE TABLE t COMPUTE STATISTICS", "ANALYZE TABLE is not supported"),
         ("CALL p(1)", "CALL is not supported"),
         ("SHOW JARS", "SHOW JARS is not supported"),
-        ("SHOW USER FUNCTIONS", "SHOW USER FUNCTIONS is not supported"),
         ("SHOW CREATE CATALOG c", "SHOW CREATE CATALOG is not supported"),
         ("DESCRIBE EXTENDED t", "DESCRIBE EXTENDED is not supported"),
         ("INSERT INTO t PARTITION (a='b') SELECT 1", "INSERT with PARTITION is not supported"),
@@ -607,7 +603,7 @@ fn errors_point_at_their_place() {
         ),
         (
             "SHOW TABELS",
-            "expected one of CATALOGS, COLUMNS, CREATE, CURRENT, DATABASES, FUNCTIONS, JOBS, TABLES, VIEWS, found TABELS",
+            "expected one of CATALOGS, COLUMNS, CREATE, CURRENT, DATABASES, FUNCTIONS, JOBS, TABLES, USER, VIEWS, found TABELS",
             1,
             6,
             Some("did you mean SHOW TABLES?"),
@@ -848,4 +844,47 @@ fn distinct_from_binds_tighter_than_and() {
         assert!(matches!(expr, Expr::BinaryOp { .. } | Expr::UnaryOp { .. }), "{text} is read as {expr:?}");
         assert_eq!(expr.to_string(), shown);
     }
+}
+
+#[test]
+fn create_function_takes_its_clauses_in_any_order() {
+    let function = |text: &str| match one(text) {
+        StatementKind::CreateFunction(function) => function,
+        other => panic!("{other:?}"),
+    };
+    let flink = function(
+        "CREATE TEMPORARY SYSTEM FUNCTION IF NOT EXISTS f AS 'm.f' LANGUAGE PYTHON USING FILE 'a.py', FILE 'b.py'",
+    );
+    assert!(flink.temporary && flink.system && flink.if_not_exists && flink.parameters.is_none());
+    assert_eq!(flink.using.iter().map(|(_, path)| path.value.as_str()).collect::<Vec<_>>(), ["a.py", "b.py"]);
+    let postgres = function(
+        "CREATE OR REPLACE FUNCTION f(INT, s STRING DEFAULT 'a') RETURNS INT LANGUAGE JAVASCRIPT IMMUTABLE STRICT AS $js$ return '$$;' $js$",
+    );
+    let parameters = postgres.parameters.clone().unwrap_or_default();
+    assert_eq!(parameters.iter().map(|p| p.name.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert!(parameters[1].default.is_some() && postgres.or_replace);
+    assert_eq!((postgres.deterministic, postgres.strict), (Some(true), Some(true)));
+    assert!(matches!(postgres.body, Some(FunctionBody::Code { text, .. }) if text == " return '$$;' "));
+    let risingwave = function(
+        "CREATE FUNCTION f(x INT) RETURNS TABLE (a INT, b STRING) LANGUAGE javascript AS $$ yield [x] $$ WITH (async = true, 'batch' = '2')",
+    );
+    assert_eq!(pairs(&risingwave.options), [("async", "true"), ("batch", "2")]);
+    assert!(matches!(risingwave.returns, Some(FunctionReturns::Rows(columns)) if columns.len() == 2));
+    let sql = function(
+        "CREATE FUNCTION f(c DOUBLE) RETURN CASE WHEN c > 0 THEN c ELSE -c END NOT DETERMINISTIC RETURNS DOUBLE",
+    );
+    assert_eq!(sql.deterministic, Some(false));
+    assert!(matches!(sql.body, Some(FunctionBody::Expression(e)) if e.text.ends_with("END")));
+    assert_eq!(
+        script("CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ a; b; $$; SELECT 1").unwrap().len(),
+        2
+    );
+    assert!(
+        error("CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ a")
+            .to_string()
+            .contains("the code is not closed")
+    );
+    assert!(
+        error("CREATE FUNCTION f(a INT, a INT) RETURNS INT RETURN a").to_string().contains("declared twice")
+    );
 }

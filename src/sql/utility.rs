@@ -71,8 +71,18 @@ fn word(cursor: &mut Cursor<'_>, length: usize, what: &str) -> Result<Name> {
 }
 
 /// Things that SHOW knows.
-const SHOWN: &[&str] =
-    &["CATALOGS", "COLUMNS", "CREATE", "CURRENT", "DATABASES", "FUNCTIONS", "JOBS", "TABLES", "VIEWS"];
+const SHOWN: &[&str] = &[
+    "CATALOGS",
+    "COLUMNS",
+    "CREATE",
+    "CURRENT",
+    "DATABASES",
+    "FUNCTIONS",
+    "JOBS",
+    "TABLES",
+    "USER",
+    "VIEWS",
+];
 
 /// Things that Flink's SHOW knows besides.
 const NOT_SHOWN: &[&str] = &[
@@ -83,7 +93,6 @@ const NOT_SHOWN: &[&str] = &[
     "MODULES",
     "PARTITIONS",
     "PROCEDURES",
-    "USER",
     "CONNECTIONS",
     "TEMPORARY",
 ];
@@ -120,6 +129,11 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
             the_database(cursor)?;
             Show::Functions(like(cursor)?)
         }
+        "USER" => {
+            cursor.expect_word("FUNCTIONS")?;
+            the_database(cursor)?;
+            Show::UserFunctions(like(cursor)?)
+        }
         "COLUMNS" => {
             if !cursor.eat_word("FROM") && !cursor.eat_word("IN") {
                 return Err(cursor.expected("FROM or IN and a table"));
@@ -144,10 +158,12 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
                 Show::CreateTable(cursor.table_name("a table's name")?)
             } else if cursor.eat_word("VIEW") {
                 Show::CreateView(cursor.table_name("a view's name")?)
-            } else if ["CATALOG", "MODEL", "MATERIALIZED", "FUNCTION"].iter().any(|w| cursor.is_word(w)) {
+            } else if cursor.eat_word("FUNCTION") {
+                Show::CreateFunction(cursor.table_name("a function's name")?)
+            } else if ["CATALOG", "MODEL", "MATERIALIZED"].iter().any(|w| cursor.is_word(w)) {
                 return Err(unsupported_statement(&start));
             } else {
-                return Err(cursor.expected("TABLE or VIEW"));
+                return Err(cursor.expected("TABLE, VIEW or FUNCTION"));
             }
         }
     };
@@ -187,8 +203,17 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Option<LikePattern>> {
 pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     let start = cursor.clone();
     cursor.next();
-    let special = ["EXTENDED", "CATALOG", "DATABASE", "FUNCTION", "MODEL"];
+    let special = ["EXTENDED", "CATALOG", "DATABASE", "MODEL"];
     let named = |l: &Lexeme| matches!(l.class, Class::Word | Class::Quoted | Class::Text);
+    if cursor.is_word("FUNCTION") && cursor.peek_at(1).is_some_and(named) {
+        cursor.next();
+        let extended = cursor.is_word("EXTENDED") && cursor.peek_at(1).is_some_and(named);
+        if extended {
+            cursor.next();
+        }
+        let name = cursor.table_name("a function's name")?;
+        return Ok(StatementKind::DescribeFunction { name, extended });
+    }
     if special.iter().any(|w| cursor.is_word(w)) && cursor.peek_at(1).is_some_and(named) {
         return Err(unsupported_statement(&start));
     }

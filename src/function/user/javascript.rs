@@ -1,0 +1,547 @@
+//! JavaScript by QuickJS: a library of code, loaded once for each thread that calls it.
+//!
+//! Code with `export` is a module, and the function is one of its exports. Code without is the function's body, with
+//! the parameters' names at hand. A module is loaded when it is declared, so that a mistake in it is an error of the
+//! statement, at its place in the user's text.
+//!
+//! **Limits.** A row has a deadline (an interrupt handler that QuickJS asks as it runs, in loops and in patterns) and an
+//! instance a bound of memory and stack. An instance that hit a bound is made anew, so that the next row is not
+//! touched. Native calls that neither loop nor allocate much are not interrupted.
+//!
+//! **Reachable** is what the language has: no files, no network, no environment, no clock but `Date`.
+
+mod build;
+mod values;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use rquickjs::function::Args;
+use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Persistent, Runtime, Value};
+
+use super::{OnError, Returns, UserFunction, definition};
+use crate::error::{Error, Position, Result};
+
+/// Bounds of an instance, and what it is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For one row.
+    pub time: Duration,
+    /// Bytes of one instance.
+    pub memory: usize,
+    /// BIGINT arrives as BigInt.
+    pub big_integers: bool,
+}
+
+/// Code and its place.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file it is from; `None`: the statement itself.
+    pub file: Option<String>,
+    /// The code.
+    pub text: String,
+    /// Where it begins, in the file or statement.
+    pub start: Position,
+    /// The export that is the function.
+    pub export: String,
+    /// Names of the parameters.
+    pub names: Vec<String>,
+}
+
+/// Loaded code.
+#[derive(Debug)]
+pub struct Library {
+    /// Tells it from others; instances are found by it.
+    id: u64,
+    source: Source,
+    /// As QuickJS gets it.
+    module: String,
+    /// Columns of the first line that are ours.
+    shift: u32,
+    limits: Limits,
+    /// A generator, or a function that returns an array of rows.
+    rows: bool,
+    aggregate: bool,
+}
+
+const STACK: usize = 512 << 10;
+
+/// Exports of an aggregate function, the last two not required.
+const AGGREGATE: [&str; 5] = ["create", "accumulate", "finish", "retract", "merge"];
+
+/// Loads code and checks that it has what it is to have.
+pub fn load(
+    source: Source,
+    name: &str,
+    aggregate: bool,
+    returns: &Returns,
+    limits: Limits,
+) -> Result<Library> {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    let id = IDS.fetch_add(1, Ordering::Relaxed);
+    let rows = matches!(returns, Returns::Rows(_));
+    let mut library = Library { id, module: String::new(), shift: 0, source, limits, rows, aggregate };
+    library.wrap(name)?;
+    let instance = Instance::new(&library)?;
+    instance.check(&library)?;
+    Ok(library)
+}
+
+impl Library {
+    /// Makes a module of the code.
+    fn wrap(&mut self, name: &str) -> Result<()> {
+        let text = &self.source.text;
+        let exports = text.lines().any(|line| line.trim_start().starts_with("export "));
+        if exports || self.source.file.is_some() || self.aggregate {
+            self.module.clone_from(text);
+            return Ok(());
+        }
+        let declared = |form: &str| {
+            text.contains(&format!("{form} {name}(")) || text.contains(&format!("{form} {name} ("))
+        };
+        if declared("function") || declared("function*") || declared("function *") {
+            self.module = format!("{text}\nexport {{ {name} }};");
+            return Ok(());
+        }
+        if let Some(name) = self
+            .source
+            .names
+            .iter()
+            .find(|n| n.starts_with('$') && n.len() > 1 && n[1..].parse::<u32>().is_ok())
+            && !text.contains(name.as_str())
+        {
+            log::debug!("the body does not use its parameter {name}");
+        }
+        let generator = if self.rows && text.contains("yield") { "*" } else { "" };
+        let asynchronous = if text.contains("await ") { "async " } else { "" };
+        let parameters = self.source.names.join(", ");
+        self.source.export = "$function".to_string();
+        let head = format!("export {asynchronous}function{generator} $function({parameters}) {{ ");
+        self.shift = head.chars().count() as u32;
+        self.module = format!("{head}{text}\n}}");
+        Ok(())
+    }
+
+    /// Where a position in the module is, for people: `line 3 of 'f.js'`, `line 3`.
+    fn shown_place(&self, line: u32, column: u32) -> String {
+        let column = if line == 1 { column.saturating_sub(self.shift).max(1) } else { column };
+        match &self.source.file {
+            Some(file) => format!("{file}:{line}:{column}"),
+            None => {
+                let at = definition::place(self.source.start, line, column).start;
+                format!("line {}, column {}", at.line, at.column)
+            }
+        }
+    }
+
+    /// An error of the code that the statement shows.
+    fn load_error(&self, message: &str, place: Option<(u32, u32)>) -> Error {
+        let error = Error::plan(format!("the JavaScript code does not load: {message}"));
+        match (place, &self.source.file) {
+            (Some((line, column)), None) => {
+                let column = if line == 1 { column.saturating_sub(self.shift).max(1) } else { column };
+                error.at(definition::place(self.source.start, line, column))
+            }
+            (Some((line, column)), Some(_)) => {
+                error.with_detail(format!("at {}", self.shown_place(line, column)))
+            }
+            (None, _) => error,
+        }
+    }
+}
+
+/// Code that is loaded into a QuickJS of one thread.
+struct Instance {
+    // Functions go before the context that they belong to.
+    functions: HashMap<String, Persistent<Function<'static>>>,
+    context: Context,
+    deadline: Rc<Cell<Option<Instant>>>,
+    /// A bound was hit: what the instance holds cannot be trusted.
+    spent: Cell<bool>,
+}
+
+thread_local! {
+    static INSTANCES: RefCell<HashMap<u64, Rc<Instance>>> = RefCell::default();
+}
+
+/// The position that a stack of QuickJS names first: `at f (code:3:14)`.
+fn position(stack: &str) -> Option<(u32, u32)> {
+    stack.lines().find_map(|line| {
+        let inside = line.trim().trim_end_matches(')');
+        let mut parts = inside.rsplitn(3, ':');
+        let column = parts.next()?.parse().ok()?;
+        let line = parts.next()?.parse().ok()?;
+        Some((line, column))
+    })
+}
+
+/// Message and place of what was thrown.
+fn thrown(error: CaughtError<'_>) -> (String, Option<(u32, u32)>) {
+    match error {
+        CaughtError::Exception(exception) => {
+            let name: Option<String> = exception.as_object().get("name").ok();
+            let message = exception.message().unwrap_or_default();
+            let text = match name.filter(|n| !n.is_empty()) {
+                Some(name) if message.is_empty() => name,
+                Some(name) => format!("{name}: {message}"),
+                None => message,
+            };
+            (text, exception.stack().as_deref().and_then(position))
+        }
+        CaughtError::Value(value) => (values::shown(&value), None),
+        CaughtError::Error(error) => (error.to_string(), None),
+    }
+}
+
+impl Instance {
+    fn new(library: &Library) -> Result<Self> {
+        let failed = |e: rquickjs::Error| Error::execution(format!("JavaScript does not start: {e}"));
+        let runtime = Runtime::new().map_err(failed)?;
+        runtime.set_memory_limit(library.limits.memory);
+        runtime.set_max_stack_size(STACK);
+        let deadline = Rc::new(Cell::new(None::<Instant>));
+        let asked = Rc::clone(&deadline);
+        runtime
+            .set_interrupt_handler(Some(Box::new(move || asked.get().is_some_and(|d| Instant::now() >= d))));
+        let context = Context::full(&runtime).map_err(failed)?;
+        let mut instance = Self { functions: HashMap::new(), context, deadline, spent: Cell::new(false) };
+        // Loading may compute tables: it gets a second at least.
+        instance.deadline.set(Some(Instant::now() + library.limits.time.max(Duration::from_secs(1))));
+        let loaded = instance.context.with(|ctx| -> Result<_> {
+            let evaluated = (|| {
+                let module = Module::declare(ctx.clone(), "code", library.module.as_str())?;
+                let (module, promise) = module.eval()?;
+                promise.finish::<()>()?;
+                Ok(module)
+            })();
+            let module = evaluated.catch(&ctx).map_err(|e| {
+                let (message, place) = thrown(e);
+                library.load_error(&message, place)
+            })?;
+            let wanted: Vec<&str> = match library.aggregate {
+                true => AGGREGATE.to_vec(),
+                false => vec![library.source.export.as_str()],
+            };
+            let mut functions = HashMap::new();
+            for name in wanted {
+                if let Ok(function) = module.get::<_, Function<'_>>(name) {
+                    functions.insert(name.to_string(), Persistent::save(&ctx, function));
+                }
+            }
+            let exports: Vec<String> =
+                module.namespace().map(|o| o.keys::<String>().flatten().collect()).unwrap_or_default();
+            Ok((functions, exports))
+        });
+        instance.deadline.set(None);
+        let (functions, exports) = loaded?;
+        let missing = match library.aggregate {
+            true => AGGREGATE[..3].iter().copied().find(|n| !functions.contains_key(*n)),
+            false => Some(library.source.export.as_str()).filter(|n| !functions.contains_key(*n)),
+        };
+        if let Some(missing) = missing {
+            let error = Error::plan(format!("the code exports no function '{missing}'"));
+            let hint = match (library.aggregate, exports.is_empty()) {
+                (true, _) => {
+                    "an aggregate function exports create(), accumulate(state, ...) and finish(state)"
+                        .to_string()
+                }
+                (_, true) => format!("write: export function {missing}(...) {{ ... }}"),
+                (_, false) => format!("it exports {}; AS 'name' picks one", exports.join(", ")),
+            };
+            return Err(error.with_hint(hint));
+        }
+        instance.functions = functions;
+        Ok(instance)
+    }
+
+    /// The functions are of kinds that can be called here.
+    fn check(&self, library: &Library) -> Result<()> {
+        for name in self.functions.keys() {
+            let kind: String = self.context.with(|ctx| {
+                let function = self.function(&ctx, name)?;
+                let of = ctx.eval::<Function<'_>, _>("(f) => Object.prototype.toString.call(f)");
+                of.and_then(|of| of.call((function,))).map_err(|e| Error::execution(e.to_string()))
+            })?;
+            if kind.contains("Async") {
+                return Err(Error::unsupported(format!(
+                    "function '{name}' is async, which is not supported yet"
+                ))
+                .with_hint("a lookup table with 'connector' = 'http' calls a service"));
+            }
+            if kind.contains("Generator") && !library.rows {
+                return Err(Error::plan(format!("function '{name}' is a generator, but returns one value"))
+                    .with_hint("a generator RETURNS TABLE (column type, ...)"));
+            }
+        }
+        Ok(())
+    }
+
+    fn function<'js>(&self, ctx: &Ctx<'js>, name: &str) -> Result<Function<'js>> {
+        let function =
+            self.functions.get(name).ok_or_else(|| Error::internal("a function was not loaded"))?;
+        function.clone().restore(ctx).map_err(|e| Error::execution(e.to_string()))
+    }
+
+    /// Calls a function within its deadline.
+    fn run<'js>(
+        &self,
+        library: &Library,
+        ctx: &Ctx<'js>,
+        function: &Function<'js>,
+        args: Args<'js>,
+    ) -> std::result::Result<Value<'js>, String> {
+        let deadline = Instant::now() + library.limits.time;
+        self.deadline.set(Some(deadline));
+        let result = args.apply::<Value<'js>>(function);
+        self.deadline.set(None);
+        result.catch(ctx).map_err(|error| self.why(library, error, deadline))
+    }
+
+    /// Why a call failed.
+    fn why(&self, library: &Library, error: CaughtError<'_>, deadline: Instant) -> String {
+        let (message, place) = thrown(error);
+        let place = place
+            .map(|(line, column)| format!(" ({})", library.shown_place(line, column)))
+            .unwrap_or_default();
+        if Instant::now() >= deadline && message.contains("interrupted") {
+            self.spent.set(true);
+            return format!("took longer than its 'timeout' of {:?}{place}", library.limits.time);
+        }
+        if message.contains("out of memory") || message == "null" {
+            self.spent.set(true);
+            return format!("needs more than its 'memory-limit' of {} bytes{place}", library.limits.memory);
+        }
+        format!("{message}{place}")
+    }
+}
+
+/// Runs with the instance of this thread; one that hit a bound is made anew the next time.
+fn with_instance<T>(library: &Library, run: impl FnOnce(&Instance) -> Result<T>) -> Result<T> {
+    let known = INSTANCES.with(|all| all.borrow().get(&library.id).cloned());
+    let instance = match known {
+        Some(instance) => instance,
+        None => {
+            let instance = Rc::new(Instance::new(library)?);
+            INSTANCES.with(|all| all.borrow_mut().insert(library.id, Rc::clone(&instance)));
+            instance
+        }
+    };
+    let result = run(&instance);
+    if instance.spent.get() {
+        INSTANCES.with(|all| all.borrow_mut().remove(&library.id));
+    }
+    result
+}
+
+/// The rows' results: one value a row, or an array of rows a row.
+pub fn call(
+    library: &Library,
+    function: &UserFunction,
+    args: &[ArrayRef],
+    rows: usize,
+    result: &DataType,
+) -> Result<ArrayRef> {
+    let mut builder = build::Builder::new(result, rows)?;
+    let mut row = 0;
+    // A row that hits a bound ends its instance: the next one gets another.
+    while row < rows {
+        row = with_instance(library, |instance| {
+            instance.context.with(|ctx| {
+                let js = instance.function(&ctx, &library.source.export)?;
+                let readers = values::readers(&ctx, args, library.limits.big_integers)?;
+                let from = row;
+                for row in from..rows {
+                    let outcome = values::arguments(&ctx, &readers, row)
+                        .and_then(|args| instance.run(library, &ctx, &js, args))
+                        .and_then(|value| {
+                            builder.append(&ctx, &value, &|| instance.generator_deadline(library))
+                        });
+                    instance.deadline.set(None);
+                    if let Err(why) = outcome {
+                        let error = failed(function, &why, args, row);
+                        match function.on_error {
+                            OnError::Fail => return Err(error),
+                            OnError::Null => {
+                                function.count_failure(&error);
+                                builder.append_null();
+                            }
+                        }
+                    }
+                    if instance.spent.get() {
+                        return Ok(row + 1);
+                    }
+                }
+                Ok(rows)
+            })
+        })?;
+    }
+    builder.finish()
+}
+
+impl Instance {
+    /// Sets the deadline of what a generator or getter still computes.
+    fn generator_deadline(&self, library: &Library) {
+        self.deadline.set(Some(Instant::now() + library.limits.time));
+    }
+}
+
+/// The error of a row.
+fn failed(function: &UserFunction, why: &str, args: &[ArrayRef], row: usize) -> Error {
+    let shown = args.iter().zip(&function.parameters).map(|(array, parameter)| {
+        let value = arrow::util::display::array_value_to_string(array, row).unwrap_or_default();
+        let null = array.is_null(row);
+        let cut: String = value.chars().take(60).collect();
+        let dots = if cut.len() < value.len() { "..." } else { "" };
+        let text = matches!(array.data_type(), DataType::Utf8View);
+        match (null, text) {
+            (true, _) => format!("{} = NULL", parameter.name),
+            (_, true) => format!("{} = '{cut}{dots}'", parameter.name),
+            _ => format!("{} = {cut}{dots}", parameter.name),
+        }
+    });
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let error = Error::execution(format!("function '{}' failed: {why}", function.name));
+    match shown.is_empty() {
+        true => error,
+        false => error.with_detail(format!("its arguments: {shown}")),
+    }
+    .with_hint("'lookup.on-error' = 'null' of the function gives NULL for such rows and counts them")
+}
+
+/// Calls one of the functions of an aggregate: the state goes in and out as JSON.
+pub fn aggregate_step(
+    library: &Library,
+    function: &UserFunction,
+    state: &str,
+    args: &[ArrayRef],
+    step: &str,
+) -> Result<String> {
+    let rows = args.first().map_or(0, |a| a.len());
+    with_instance(library, |instance| {
+        instance.context.with(|ctx| {
+            let js = instance.function(&ctx, step)?;
+            let readers = values::readers(&ctx, args, library.limits.big_integers)?;
+            let mut state: Value<'_> = parse(&ctx, state)?;
+            for row in 0..rows {
+                let outcome = (|| {
+                    let mut call = Args::new(ctx.clone(), readers.len() + 1);
+                    call.push_arg(state.clone()).map_err(|e| e.to_string())?;
+                    for reader in &readers {
+                        call.push_arg(reader.value(&ctx, row)?).map_err(|e| e.to_string())?;
+                    }
+                    instance.run(library, &ctx, &js, call)
+                })();
+                match outcome {
+                    Ok(value) if value.is_undefined() => {}
+                    Ok(value) => state = value,
+                    Err(why) => {
+                        let error = failed(function, &why, args, row);
+                        if function.on_error == OnError::Fail {
+                            return Err(
+                                error.with_hint("an aggregate that skips a row returns its state unchanged")
+                            );
+                        }
+                        function.count_failure(&error);
+                    }
+                }
+            }
+            text(&ctx, function, state)
+        })
+    })
+}
+
+/// The state of an empty group.
+pub fn aggregate_create(library: &Library, function: &UserFunction) -> Result<String> {
+    with_instance(library, |instance| {
+        instance.context.with(|ctx| {
+            let js = instance.function(&ctx, "create")?;
+            let value = instance.run(library, &ctx, &js, Args::new(ctx.clone(), 0));
+            text(&ctx, function, value.map_err(|why| failed(function, &why, &[], 0))?)
+        })
+    })
+}
+
+/// One state of two.
+pub fn aggregate_merge(
+    library: &Library,
+    function: &UserFunction,
+    state: &str,
+    other: &str,
+) -> Result<String> {
+    with_instance(library, |instance| {
+        if !instance.functions.contains_key("merge") {
+            return Err(Error::unsupported(format!(
+                "function '{}' exports no merge(state, other)",
+                function.name
+            ))
+            .with_hint("it is needed where partial results are joined, as in SESSION windows"));
+        }
+        instance.context.with(|ctx| {
+            let js = instance.function(&ctx, "merge")?;
+            let state = parse(&ctx, state)?;
+            let mut call = Args::new(ctx.clone(), 2);
+            let pushed = call.push_arg(state.clone()).and_then(|()| call.push_arg(parse_js(&ctx, other)?));
+            pushed.map_err(|e| Error::execution(e.to_string()))?;
+            let value =
+                instance.run(library, &ctx, &js, call).map_err(|why| failed(function, &why, &[], 0))?;
+            text(&ctx, function, if value.is_undefined() { state } else { value })
+        })
+    })
+}
+
+/// The result of a state.
+pub fn aggregate_finish(
+    library: &Library,
+    function: &UserFunction,
+    state: &str,
+    result: &DataType,
+) -> Result<ArrayRef> {
+    let mut builder = build::Builder::new(result, 1)?;
+    with_instance(library, |instance| {
+        instance.context.with(|ctx| {
+            let js = instance.function(&ctx, "finish")?;
+            let mut call = Args::new(ctx.clone(), 1);
+            call.push_arg(parse(&ctx, state)?).map_err(|e| Error::execution(e.to_string()))?;
+            let outcome = instance
+                .run(library, &ctx, &js, call)
+                .and_then(|value| builder.append(&ctx, &value, &|| instance.generator_deadline(library)));
+            instance.deadline.set(None);
+            match outcome {
+                Ok(()) => Ok(()),
+                Err(why) if function.on_error == OnError::Null => {
+                    function.count_failure(&failed(function, &why, &[], 0));
+                    builder.append_null();
+                    Ok(())
+                }
+                Err(why) => Err(failed(function, &why, &[], 0)),
+            }
+        })
+    })?;
+    builder.finish()
+}
+
+fn parse_js<'js>(ctx: &Ctx<'js>, json: &str) -> rquickjs::Result<Value<'js>> {
+    ctx.json_parse(json)
+}
+
+fn parse<'js>(ctx: &Ctx<'js>, json: &str) -> Result<Value<'js>> {
+    parse_js(ctx, json)
+        .map_err(|e| Error::execution(format!("the state of an aggregate function is not JSON: {e}")))
+}
+
+fn text<'js>(ctx: &Ctx<'js>, function: &UserFunction, state: Value<'js>) -> Result<String> {
+    let json = ctx.json_stringify(state).catch(ctx).map_err(|e| thrown(e).0);
+    match json.and_then(|json| json.map(|s| s.to_string().map_err(|e| e.to_string())).transpose()) {
+        Ok(Some(json)) => Ok(json),
+        Ok(None) => Err(Error::execution(format!("the state of function '{}' is undefined", function.name))
+            .with_hint("create() returns the state of an empty group, such as { sum: 0 }")),
+        Err(why) => {
+            Err(Error::execution(format!("the state of function '{}' cannot be JSON: {why}", function.name)))
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A user function as DataFusion's expressions call it: columns of arguments in, a column of results out.
+
+use std::any::Any;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array,
+};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use datafusion_common::{Result as DfResult, ScalarValue};
+use datafusion_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion_physical_expr::PhysicalExpr;
+
+use super::{Implementation, UserFunction, coercion};
+use crate::error::{Error, Result};
+
+/// What computes a call.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// An expression over the parameters, in order.
+    Expression(Arc<dyn PhysicalExpr>),
+    /// The function's own implementation.
+    Own,
+    /// It cannot be computed, and why: shown where it is called.
+    Broken(Error),
+}
+
+/// A user function in a session.
+#[derive(Debug)]
+pub struct UserScalar {
+    function: Arc<UserFunction>,
+    body: Body,
+    zone: String,
+    signature: Signature,
+}
+
+impl UserScalar {
+    /// For DataFusion. `volatile`: the body says that equal arguments may give different results.
+    pub fn udf(function: Arc<UserFunction>, body: Body, volatile: bool, zone: &str) -> Arc<ScalarUDF> {
+        let volatile = function.deterministic.map_or(volatile, |deterministic| !deterministic);
+        let volatility = if volatile { Volatility::Volatile } else { Volatility::Immutable };
+        Arc::new(ScalarUDF::from(Self {
+            function,
+            body,
+            zone: zone.to_string(),
+            signature: Signature::user_defined(volatility),
+        }))
+    }
+
+    /// The function that is called.
+    pub fn function(&self) -> &Arc<UserFunction> {
+        &self.function
+    }
+
+    fn result(&self) -> DataType {
+        self.function.returns.computed().to_arrow(&self.zone)
+    }
+
+    fn call(&self, args: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        if !self.function.strict {
+            return self.compute(args, rows);
+        }
+        // Rows with a NULL argument are not called.
+        let called: BooleanArray = (0..rows).map(|row| Some(args.iter().all(|a| a.is_valid(row)))).collect();
+        if called.true_count() == rows {
+            return self.compute(args, rows);
+        }
+        let some = args.iter().map(|a| arrow::compute::filter(a, &called)).collect::<Result<Vec<_>, _>>()?;
+        let results = self.compute(&some, called.true_count())?;
+        let mut next = 0;
+        let places: UInt64Array = called
+            .values()
+            .iter()
+            .map(|called| {
+                next += u64::from(called);
+                called.then(|| next - 1)
+            })
+            .collect();
+        Ok(arrow::compute::take(&results, &places, None)?)
+    }
+
+    fn compute(&self, args: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        if rows == 0 {
+            return Ok(new_null_array(&self.result(), 0));
+        }
+        match (&self.body, &self.function.implementation) {
+            (Body::Expression(expression), _) => {
+                let names = self.function.parameters.iter().map(|p| p.name.as_str());
+                let fields = names.zip(args).map(|(n, a)| Field::new(n, a.data_type().clone(), true));
+                let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+                let options = RecordBatchOptions::new().with_row_count(Some(rows));
+                let batch = RecordBatch::try_new_with_options(schema, args.to_vec(), &options)?;
+                Ok(expression.evaluate(&batch)?.into_array(rows)?)
+            }
+            (Body::Own, Implementation::JavaScript(library)) => {
+                super::javascript::call(library, &self.function, args, rows, &self.result())
+            }
+            (Body::Own, Implementation::Sql(_)) => Err(Error::internal("a function in SQL was not planned")),
+            (Body::Broken(error), _) => Err(error.clone()),
+        }
+    }
+}
+
+impl PartialEq for UserScalar {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.function, &other.function) && self.zone == other.zone
+    }
+}
+impl Eq for UserScalar {}
+impl Hash for UserScalar {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.name.hash(state);
+    }
+}
+
+impl fmt::Display for UserScalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.function.signature())
+    }
+}
+
+impl ScalarUDFImpl for UserScalar {
+    fn name(&self) -> &str {
+        &self.function.name
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn coerce_types(&self, types: &[DataType]) -> DfResult<Vec<DataType>> {
+        if let Body::Broken(error) = &self.body {
+            return Err(error.clone().into());
+        }
+        Ok(coercion::coerced(&self.function, types, &self.zone)?)
+    }
+    fn return_type(&self, _types: &[DataType]) -> DfResult<DataType> {
+        Ok(self.result())
+    }
+    fn return_field_from_args(&self, _args: ReturnFieldArgs<'_>) -> DfResult<FieldRef> {
+        Ok(Arc::new(Field::new(&self.function.name, self.result(), true)))
+    }
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        let constant = self.signature.volatility == Volatility::Immutable
+            && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let arrays = args.args.into_iter().zip(&self.function.parameters).map(|(value, parameter)| {
+            let array = value.into_array(rows)?;
+            let wanted = parameter.data_type.to_arrow(&self.zone);
+            match *array.data_type() == wanted {
+                true => Ok(array),
+                false => Ok(arrow::compute::cast(&array, &wanted)?),
+            }
+        });
+        let arrays = arrays.collect::<DfResult<Vec<_>>>()?;
+        let result = self.call(&arrays, rows)?;
+        match constant {
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
+            false => Ok(ColumnarValue::Array(result)),
+        }
+    }
+}
+
+/// The function that a DataFusion function is, if it is a user's.
+pub fn user_function(udf: &ScalarUDF) -> Option<&Arc<UserFunction>> {
+    let inner: &dyn Any = udf.inner().as_ref() as &dyn Any;
+    inner.downcast_ref::<UserScalar>().map(UserScalar::function)
+}

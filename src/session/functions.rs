@@ -1,0 +1,147 @@
+//! CREATE, DROP, ALTER, SHOW and DESCRIBE FUNCTION.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::statements::text_table;
+use super::{Response, Session};
+use crate::catalog::ddl::plain_name;
+use crate::error::{Error, Result};
+use crate::function::user::{Returns, UserFunction};
+use crate::sql::{CreateFunction, DropFunction, TableName};
+
+impl Session {
+    /// Relative paths in CREATE FUNCTION start from the folder of the file that holds the statement.
+    fn folder(&self) -> PathBuf {
+        let state = self.state.lock();
+        let parent = state.origin.as_deref().and_then(|file| Path::new(file).parent());
+        parent.map_or_else(PathBuf::new, Path::to_path_buf)
+    }
+
+    pub(super) fn create_function(&self, statement: &CreateFunction) -> Result<Response> {
+        let name = plain_name(&statement.name)?;
+        let span = statement.name.span();
+        let known = self.state.lock().user_functions.made(name).is_some();
+        if known && statement.if_not_exists {
+            return Ok(Response::Done(format!("function '{name}' exists already")));
+        }
+        if known && !statement.or_replace {
+            return Err(Error::plan(format!("function '{name}' exists already"))
+                .with_hint(format!("write CREATE OR REPLACE, or drop it first: DROP FUNCTION {name}"))
+                .at(span));
+        }
+        let planner = self.planner();
+        if !statement.system && planner.is_built_in(name) {
+            return Err(Error::plan(format!("'{name}' is a built-in function"))
+                .with_hint(
+                    "choose another name; CREATE TEMPORARY SYSTEM FUNCTION replaces a built-in function",
+                )
+                .at(span));
+        }
+        let function = UserFunction::new(statement, &self.folder())?;
+        planner.check_function(&function)?;
+        self.state.lock().user_functions.insert(Arc::new(function));
+        Ok(Response::Done(String::new()))
+    }
+
+    pub(super) fn drop_function(&self, statement: &DropFunction) -> Result<Response> {
+        let name = plain_name(&statement.name)?;
+        let removed = self.state.lock().user_functions.remove(name);
+        match removed {
+            Some(_) => Ok(Response::Done(String::new())),
+            None if statement.if_exists => Ok(Response::Done(format!("function '{name}' does not exist"))),
+            None => Err(self.unknown_function(name).at(statement.name.span())),
+        }
+    }
+
+    pub(super) fn reload_function(&self, name: &TableName) -> Result<Response> {
+        let plain = plain_name(name)?;
+        let made = self.state.lock().user_functions.made(plain).cloned();
+        if let Some(function) = made {
+            let function = Arc::new(function.reloaded()?);
+            self.planner().check_function(&function)?;
+            self.state.lock().user_functions.insert(function);
+            return Ok(Response::Done(String::new()));
+        }
+        match self.planner().user_functions().reload_found(plain)? {
+            Some(_) => Ok(Response::Done(String::new())),
+            None => Err(self.unknown_function(plain).at(name.span())),
+        }
+    }
+
+    pub(super) fn show_create_function(&self, name: &TableName) -> Result<Response> {
+        Ok(Response::Text(self.known_function(name)?.show_create()))
+    }
+
+    pub(super) fn describe_function(&self, name: &TableName, extended: bool) -> Result<Response> {
+        let plain = plain_name(name)?;
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        let mut row = |key: &str, value: String| {
+            keys.push(Some(key.to_string()));
+            values.push(Some(value));
+        };
+        let Ok(function) = self.known_function(name) else {
+            let help = self.function_help(plain);
+            let Some(help) = help else { return Err(self.unknown_function(plain).at(name.span())) };
+            row("is system function", "true".to_string());
+            row("signature", help);
+            return text_table(&[("info name", keys), ("info value", values)]);
+        };
+        row("is system function", function.system.to_string());
+        row("is temporary", function.statement.temporary.to_string());
+        let kind = match (&function.returns, function.aggregate) {
+            (_, true) => "AGGREGATE",
+            (Returns::Rows(_), _) => "TABLE",
+            (Returns::Value(_), _) => "SCALAR",
+        };
+        row("kind", kind.to_string());
+        row("function language", function.language().to_string());
+        row("signature", function.signature());
+        if let Some(comment) = &function.statement.comment {
+            row("comment", comment.clone());
+        }
+        if extended {
+            let deterministic = match function.deterministic {
+                Some(declared) => declared.to_string(),
+                None => "as its body".to_string(),
+            };
+            row("is deterministic", deterministic);
+            row("returns NULL on NULL input", function.strict.to_string());
+            for (kind, path) in &function.statement.using {
+                row(
+                    &kind.value.to_ascii_lowercase(),
+                    function.folder.join(&path.value).display().to_string(),
+                );
+            }
+            for option in &function.statement.options {
+                let value = crate::catalog::ddl::redacted(
+                    &option.key.value,
+                    option.written.as_ref().unwrap_or(&option.value.value),
+                )
+                .into_owned();
+                row(&option.key.value, value);
+            }
+            row("failed calls that returned NULL", function.failures().to_string());
+        }
+        text_table(&[("info name", keys), ("info value", values)])
+    }
+
+    fn known_function(&self, name: &TableName) -> Result<Arc<UserFunction>> {
+        let plain = plain_name(name)?;
+        let found = self.planner().user_functions().find(plain).map_err(|e| e.at(name.span()))?;
+        found.ok_or_else(|| self.unknown_function(plain).at(name.span()))
+    }
+
+    fn unknown_function(&self, name: &str) -> Error {
+        let names = self.planner().user_functions().names();
+        let upper = name.to_ascii_uppercase();
+        if self.planner().is_built_in(&upper) {
+            return Error::plan(format!("'{name}' is a built-in function")).with_hint("it has no statement");
+        }
+        let error = Error::plan(format!("function '{name}' is not known"));
+        match crate::catalog::table::nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+            None => error.with_hint("SHOW USER FUNCTIONS lists what there is"),
+        }
+    }
+}
