@@ -574,14 +574,12 @@ fn from_text(text: &StringViewArray, to: &SqlType, session: &str, try_: bool) ->
                 if text.is_null(i) {
                     return Ok(None);
                 }
-                let local = match read_timestamp(text.value(i)) {
-                    Some(local) => local,
-                    None if try_ => return Ok(None),
-                    None => return Err(failed(text.value(i), to)),
-                };
-                Ok(Some(match &zone {
-                    Some(zone) => to_utc(zone, local),
-                    None => local,
+                Ok(Some(match (read_timestamp(text.value(i)), &zone) {
+                    (Some(local), Some(zone)) => to_utc(zone, local),
+                    (Some(local), None) => local,
+                    (None, Some(_)) if let Some(utc) = read_instant(text.value(i)) => utc,
+                    (None, _) if try_ => return Ok(None),
+                    (None, _) => return Err(failed(text.value(i), to)),
                 }))
             })
         }
@@ -591,6 +589,12 @@ fn from_text(text: &StringViewArray, to: &SqlType, session: &str, try_: bool) ->
         }
         _ => Err(Error::unsupported(format!("CAST of STRING to {to}"))),
     }
+}
+
+/// A moment that is written with its own zone, as ISO-8601 has it: `2026-01-05T08:00:19+01:00`.
+fn read_instant(text: &str) -> Option<NaiveDateTime> {
+    let micros = crate::format::json::convert::timestamp(text.trim(), TimeUnit::Microsecond, true)?;
+    chrono::DateTime::from_timestamp_micros(micros).map(|utc| utc.naive_utc())
 }
 
 /// Milliseconds of the day, cut to a precision.
