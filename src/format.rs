@@ -5,8 +5,10 @@ pub mod csv;
 pub mod debezium;
 pub mod infer;
 pub mod json;
+pub(crate) mod notice;
 pub mod raw;
 pub mod registry;
+pub(crate) mod rejecting;
 pub(crate) mod text;
 
 pub use registry::{FORMAT_NAMES, Format};
@@ -39,6 +41,12 @@ pub trait Decoder: Send {
 
     /// The stream has ended: an unfinished last record is now complete (or an error).
     fn finish(&mut self) -> Result<()>;
+
+    /// The record that the last error of [`Decoder::next_batch`] is about, and its line: the next call goes on behind
+    /// it. `None`: there is no going on.
+    fn rejected(&mut self) -> Option<(Vec<u8>, u64)> {
+        None
+    }
 
     /// Whether part of a record that is more than a line is inside: reading cannot go on behind what was fed
     /// without this decoder.

@@ -138,6 +138,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connector;
+pub mod dead_letter;
 #[doc(hidden)]
 pub mod demo;
 pub mod error;

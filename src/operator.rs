@@ -8,6 +8,7 @@ pub mod constraint_enforcer;
 pub mod current_watermark;
 #[cfg(test)]
 mod cuts;
+pub mod dead_letters;
 pub mod deduplicate;
 mod equal_rows;
 mod event_time;

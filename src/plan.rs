@@ -16,6 +16,7 @@ pub mod aggregate;
 pub mod bind;
 pub mod changelog_functions;
 pub mod current_watermark;
+mod dead_letter;
 pub mod explain;
 pub mod explore;
 pub mod graph;

@@ -144,6 +144,10 @@ impl Connector for Filesystem {
         true
     }
 
+    fn rejects(&self) -> bool {
+        true
+    }
+
     fn metadata(&self) -> &'static [&'static str] {
         METADATA
     }
@@ -180,6 +184,10 @@ impl Connector for Filesystem {
 
     fn infer(&self, options: &Options) -> Result<Option<crate::format::infer::Inferred>> {
         sample::infer(options)
+    }
+
+    fn examine(&self, table: &Table) -> Result<Vec<String>> {
+        sample::examine(table)
     }
 
     fn is_lookup(&self, options: &Options) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::table::nearest;
 use crate::catalog::{ColumnSource, Options, Table};
+use crate::dead_letter::SCAN_OPTION;
 use crate::error::{Error, Result};
 use crate::format::infer::Inferred;
 use crate::format::{FORMAT_NAMES, Format};
@@ -38,6 +39,12 @@ pub trait Connector: Send + Sync {
         false
     }
 
+    /// Whether its sources give undecodable records as rows when the schema of a request ends with
+    /// [`crate::dead_letter::REJECTED`].
+    fn rejects(&self) -> bool {
+        false
+    }
+
     /// Metadata keys that its tables can have as columns.
     fn metadata(&self) -> &'static [&'static str] {
         &[]
@@ -62,6 +69,11 @@ pub trait Connector: Send + Sync {
     /// possible.
     fn infer(&self, _options: &Options) -> Result<Option<Inferred>> {
         Ok(None)
+    }
+
+    /// What about its data does not look like the table that was declared, by a sample: `affluent check` shows it.
+    fn examine(&self, _table: &Table) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     /// The columns by which a lookup table can be asked; `None` for any. A condition on another column
@@ -248,6 +260,9 @@ pub fn definitions(options: &Options) -> Vec<&'static OptionDef> {
     if connector.is_source() {
         all.extend(WATERMARK);
     }
+    if connector.rejects() {
+        all.push(&DEAD_LETTER);
+    }
     all
 }
 
@@ -271,6 +286,13 @@ pub const WATERMARK: &[OptionDef] = &[
         "both are the same: a watermark follows every batch that moves it",
     ),
 ];
+/// `scan.dead-letter`
+const DEAD_LETTER: OptionDef = OptionDef::new(
+    SCAN_OPTION,
+    OptionKind::Text,
+    "",
+    "the table that gets records which cannot be decoded, instead of a failure",
+);
 const FORMAT: OptionDef = OptionDef::new("format", OptionKind::Text, "", "how records are written");
 
 /// Checks a table's options and metadata columns against what its connector, its format and the lookup
@@ -302,7 +324,11 @@ fn check(table: &Table) -> Result<()> {
         })?;
         definitions.extend(Format::definitions(format));
         // Also says when there is no such format, before its options are called unknown.
-        Format::from_options_or(options, format)?.check(&table.primary_key)?;
+        let format = Format::from_options_or(options, format)?;
+        format.check(&table.primary_key)?;
+        if options.contains(SCAN_OPTION) && connector.rejects() {
+            format.check_rejecting().map_err(|e| e.at(options.span(SCAN_OPTION)))?;
+        }
     }
     if table.watermark.is_some() {
         definitions.extend(WATERMARK);
@@ -316,6 +342,9 @@ fn check(table: &Table) -> Result<()> {
         definitions.extend(crate::lookup::config::OPTIONS);
     }
     definitions.extend(WATERMARK);
+    if connector.rejects() {
+        definitions.push(&DEAD_LETTER);
+    }
     options.validate(&format!("connector '{name}'"), &definitions)?;
     if table.watermark.is_none()
         && let Some(option) = WATERMARK.iter().find(|o| options.contains(o.key))

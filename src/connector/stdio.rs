@@ -59,6 +59,10 @@ impl Connector for Stdin {
         Some("json")
     }
 
+    fn rejects(&self) -> bool {
+        true
+    }
+
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         static TAKEN: AtomicBool = AtomicBool::new(false);
         let open = || {
@@ -96,6 +100,15 @@ impl StreamSource {
 
     fn decoder(&self) -> Result<Box<dyn Decoder>> {
         let origin = Origin::from("stdin");
+        let fields = self.request.schema.fields();
+        if let Some((last, wanted)) = fields.split_last()
+            && last.name() == crate::dead_letter::REJECTED
+        {
+            let wanted = std::sync::Arc::new(arrow::datatypes::Schema::new(wanted.to_vec()));
+            let place = Box::new(|line| format!("stdin:{line}"));
+            let rows = self.request.batch_rows;
+            return self.format.rejecting_decoder(&self.declared, &wanted, rows, origin, place);
+        }
         self.format.decoder(&self.declared, &self.request.schema, self.request.batch_rows, origin)
     }
 }

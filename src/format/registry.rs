@@ -9,11 +9,13 @@ use super::csv::{CsvDecoder, CsvEncoder, CsvOptions};
 use super::debezium::{self, DebeziumOptions};
 use super::json;
 use super::raw::{RawDecoder, RawEncoder};
+use super::rejecting::{PlaceOfLine, RejectingDecoder};
 use super::{Decoder, Encoder, Origin};
 use crate::catalog::Options;
 use crate::catalog::options::OptionDef;
 use crate::catalog::table::nearest;
 use crate::connector::{SinkChangelog, SourceChangelog};
+use crate::dead_letter::SCAN_OPTION;
 use crate::error::{Error, Result};
 
 /// Names of the formats.
@@ -185,6 +187,48 @@ impl Format {
             }
             Self::Raw => Box::new(RawDecoder::new(declared, schema, batch_rows, origin)?),
         })
+    }
+
+    /// Whether undecodable records can be told apart from the others, see [`crate::dead_letter`].
+    pub(crate) fn check_rejecting(&self) -> Result<()> {
+        match self {
+            Self::Json(options) if !options.ignore_parse_errors => Ok(()),
+            Self::Csv(options) if !options.lenient => Ok(()),
+            Self::Json(_) | Self::Csv(_) => Err(Error::option(format!(
+                "'{SCAN_OPTION}' keeps the records that '{}.ignore-parse-errors' drops",
+                self.name()
+            ))
+            .with_hint("leave one of them out")),
+            _ => Err(Error::unsupported(format!("'{SCAN_OPTION}' takes records of json and csv"))),
+        }
+    }
+
+    /// A decoder as [`Format::decoder`] makes, whose batches have the column of undecodable records behind the others.
+    /// Whether a record can be decoded is a matter of all declared columns. `place` says where a line stands.
+    pub(crate) fn rejecting_decoder(
+        &self,
+        declared: &SchemaRef,
+        schema: &SchemaRef,
+        batch_rows: usize,
+        origin: Origin,
+        place: PlaceOfLine,
+    ) -> Result<Box<dyn Decoder>> {
+        self.check_rejecting()?;
+        let field = |f: &Arc<Field>| match schema.field_with_name(f.name()) {
+            Ok(wanted) => Arc::new(wanted.clone().with_nullable(f.is_nullable())),
+            Err(_) => f.clone(),
+        };
+        let all: SchemaRef = Arc::new(Schema::new(declared.fields().iter().map(field).collect::<Vec<_>>()));
+        let projection =
+            schema.fields().iter().map(|f| all.index_of(f.name())).collect::<Result<Vec<_>, _>>()?;
+        let inner: Box<dyn Decoder> = match self {
+            Self::Csv(options) => Box::new(
+                CsvDecoder::new(options.clone(), declared, &all, batch_rows, origin.clone())?
+                    .keeping_records(),
+            ),
+            _ => self.decoder(declared, &all, batch_rows, origin.clone())?,
+        };
+        Ok(Box::new(RejectingDecoder::new(inner, schema, projection, batch_rows, origin, place)))
     }
 
     /// An encoder for rows of `schema`.

@@ -22,10 +22,12 @@ use super::set::SetNode;
 use super::version::{SnapshotNode, VersionNode};
 use crate::connector::values::ValuesSource;
 use crate::connector::{ScanRequest, SourceChangelog};
+use crate::dead_letter::{SCAN_OPTION, with_rejected};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::operator::calc::Calc;
 use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
+use crate::operator::dead_letters::DecodedRows;
 use crate::operator::unnest::{Unnest, UnnestSpec};
 use crate::operator::watermark::{WatermarkAssigner, WatermarkSpec};
 
@@ -241,10 +243,12 @@ impl Planner {
         let table = &raw.reference.table;
         let connector = table.connector()?;
         let schema: SchemaRef = Arc::new(raw.schema.project(projection)?);
+        let rejects = table.options.contains(SCAN_OPTION);
+        let read = if rejects { with_rejected(&schema) } else { schema.clone() };
         let request = ScanRequest {
             table: table.clone(),
             projection: projection.iter().map(|&i| raw.columns[i]).collect(),
-            schema: schema.clone(),
+            schema: read.clone(),
             batch_rows: BATCH_ROWS,
         };
         let make = || connector.source(&request).map_err(|e| e.at(raw.reference.hints.span));
@@ -274,8 +278,17 @@ impl Planner {
             bounded: source.bounded(),
             ..Properties::default()
         };
-        let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
-        Ok(Node::source(source, detail, (Arc::new(qualified), schema), properties))
+        let columns = |schema: SchemaRef| -> Result<_> {
+            let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+            Ok((Arc::new(qualified), schema))
+        };
+        let node = Node::source(source, detail, columns(read)?, properties.clone());
+        if !rejects {
+            return Ok(node);
+        }
+        let decoded = schema.clone();
+        let build: BuildOperator = Arc::new(move || Ok(Box::new(DecodedRows::new(decoded.clone()))));
+        Ok(Node::forward("DecodedRows", String::new(), build, node, columns(schema)?, properties))
     }
 }
 

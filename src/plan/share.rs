@@ -19,10 +19,10 @@ use crate::error::Result;
 
 /// A scan that was planned before.
 pub struct Scanned {
-    table: Arc<crate::catalog::Table>,
+    pub(super) table: Arc<crate::catalog::Table>,
     columns: Vec<usize>,
-    schema: SchemaRef,
-    source: Arc<dyn Source>,
+    pub(super) schema: SchemaRef,
+    pub(super) source: Arc<dyn Source>,
 }
 
 impl Planner {

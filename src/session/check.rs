@@ -33,7 +33,12 @@ impl Session {
                 let existed = self.catalog().get(plain_name(&table.name)?).is_some();
                 self.execute(statement)?;
                 Ok(match self.catalog().get(plain_name(&table.name)?) {
-                    Some(Entry::Table(made)) if !existed => idle_options(made, table),
+                    Some(Entry::Table(made)) if !existed => {
+                        let mut found = idle_options(made, table);
+                        // Files that cannot be read yet may be written by then.
+                        found.extend(made.connector()?.examine(made).unwrap_or_default());
+                        found
+                    }
                     _ => Vec::new(),
                 })
             }

@@ -622,7 +622,9 @@ impl Session {
         let of = self.of_job(durable)?;
         let outputs =
             outputs.map(|((node, table, _), insert)| self.output(planner, insert, &table, node, &of));
-        Ok((format!("insert-into_{}", names.join("_")), outputs.collect::<Result<Vec<_>>>()?))
+        let mut outputs = outputs.collect::<Result<Vec<_>>>()?;
+        outputs.extend(dead_letters(planner, &of)?);
+        Ok((format!("insert-into_{}", names.join("_")), outputs))
     }
 
     fn explain_inserts(&self, planner: &Planner, inserts: &[Insert], details: Details) -> Result<String> {
@@ -639,4 +641,21 @@ impl Session {
         });
         Ok(texts.collect::<Result<Vec<_>>>()?.join("\n"))
     }
+}
+
+/// Where the records go that sources of a planned statement cannot decode.
+pub(super) fn dead_letters(planner: &Planner, of: &OfJob) -> Result<Vec<Output>> {
+    let mut outputs = Vec::new();
+    for (node, table) in planner.dead_letters()? {
+        let request = SinkRequest {
+            bounded: node.properties.bounded,
+            checkpoints: of.checkpoints,
+            job: of.shared.clone(),
+            ..SinkRequest::new(&table, planner.zone())
+        };
+        let sink = table.connector()?.sink(&request)?;
+        let (node, before) = planner.check_sink(node, sink.as_ref(), &table)?;
+        outputs.push(Output { node, sink, id: format!("Sink-{}", table.name), before });
+    }
+    Ok(outputs)
 }

@@ -12,9 +12,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::files::{Compression, FileInfo};
 use super::input::{Input, MARKED, Split, changed, newlines_before};
 use crate::catalog::{ColumnSource, Table};
+use crate::dead_letter::REJECTED;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Kinds;
 use crate::format::csv::value::{Nesting, parse_column};
+use crate::format::rejecting::PlaceOfLine;
 use crate::format::{Decoder, Format, Origin};
 
 /// Metadata keys of files.
@@ -42,6 +44,8 @@ pub(super) struct Layout {
     schema: SchemaRef,
     slots: Vec<Slot>,
     batch_rows: usize,
+    /// Undecodable records are rows, too.
+    rejects: bool,
 }
 
 impl Layout {
@@ -80,7 +84,12 @@ impl Layout {
                 }
             });
         }
+        let rejects = schema.fields().last().is_some_and(|f| f.name() == REJECTED);
+        if rejects {
+            slots.push(Slot::Record(wanted.len()));
+        }
         Ok(Self {
+            rejects,
             format,
             declared: record_schema(table, "UTC"),
             wanted: Arc::new(Schema::new(wanted)),
@@ -102,11 +111,18 @@ impl Layout {
         let format =
             if split.start == 0 { self.format.with_documents() } else { self.format.without_header() };
         let origin = Origin::from(format!("file {}", split.file.path.display()));
+        if self.rejects {
+            let place = place_of_line(split);
+            return format.rejecting_decoder(&self.declared, &self.wanted, self.batch_rows, origin, place);
+        }
         format.decoder(&self.declared, &self.wanted, self.batch_rows, origin)
     }
 
     /// Fails when the query cannot be read, before there is a file.
     pub(super) fn check(&self) -> Result<()> {
+        if self.rejects {
+            self.format.check_rejecting()?;
+        }
         self.format.decoder(&self.declared, &self.wanted, self.batch_rows, Origin::from("file")).map(drop)
     }
 
@@ -153,6 +169,21 @@ impl Layout {
         };
         self.slots.iter().zip(self.schema.fields()).map(constant).collect()
     }
+}
+
+/// Says where a line that a decoder of this split counts stands in the file.
+fn place_of_line(split: &Split) -> PlaceOfLine {
+    let Split { file, start, aligned, .. } = split.clone();
+    let mut before = (start == 0).then_some(0);
+    Box::new(move |line| {
+        let path = file.path.display();
+        if start > 0 && file.compression != Compression::None {
+            return format!("{path}@{start}:{line}");
+        }
+        let before = before
+            .get_or_insert_with(|| newlines_before(&file.path, start).unwrap_or(0) + u64::from(!aligned));
+        format!("{path}:{}", *before + line)
+    })
 }
 
 /// The columns of a record: the physical ones that are not in the directories' names.

@@ -8,6 +8,7 @@ use super::input::{Input, Split};
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
 use crate::format::infer::{self, Inferred};
+use crate::format::notice;
 
 /// Bytes that are looked at.
 const SAMPLE: usize = 1 << 20;
@@ -33,6 +34,39 @@ pub(in crate::connector) fn recognise(path: &str) -> Result<Option<&'static str>
         return Ok(inferred.is_ok_and(|i| i.columns.len() > 1).then_some("csv"));
     }
     Ok(None)
+}
+
+/// What about the first file does not look like the table.
+pub(super) fn examine(table: &Table) -> Result<Vec<String>> {
+    let options = &table.options;
+    let Some(inferred) = infer(options)? else { return Ok(Vec::new()) };
+    let record = super::record_schema(table, "UTC");
+    let declared: Vec<&str> = record.fields().iter().map(|f| f.name().as_str()).collect();
+    let found: Vec<&str> = inferred.columns.iter().map(|(name, _)| name.as_str()).collect();
+    let mut said = Vec::new();
+    if options.text("format") == Some("csv") {
+        let option = |key: &str| inferred.options.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
+        if let Some(separator) = option("csv.field-delimiter") {
+            said.push(format!("its fields seem to be separated by '{separator}': 'csv.field-delimiter'"));
+        } else if found.len() != declared.len() {
+            said.push(format!(
+                "its lines have {} fields, the table has {} columns",
+                found.len(),
+                declared.len()
+            ));
+        }
+        if option("csv.skip-header").is_some() {
+            said.push("its first line seems to be a header: 'csv.skip-header' = 'true'".to_string());
+        } else if options.bool("csv.skip-header")? == Some(true) {
+            said.extend(notice::about_header(&found, &declared));
+        }
+    } else {
+        let never: Vec<&str> = declared.iter().filter(|d| !found.contains(d)).copied().collect();
+        let others: Vec<&str> = found.iter().filter(|f| !declared.contains(f)).copied().collect();
+        said.extend(notice::about_absent(&never, &others, "first records"));
+    }
+    let path = options.required("path")?;
+    Ok(said.into_iter().map(|text| format!("table '{}', '{path}': {text}", table.name)).collect())
 }
 
 /// The format that the end of a name stands for.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -46,13 +47,52 @@ pub struct CsvDecoder {
     /// Records of the batch that end early, by their place in it, with the number of their fields.
     short: Vec<(usize, usize)>,
     skipped: u64,
+    /// The first record of the batch that was not handed out.
+    from: usize,
+    /// A record of the batch did not fit: the others are read in small steps.
+    careful: bool,
+    /// What is wrong with the record behind those of the batch, and that record.
+    broken: Option<(Error, Place)>,
+    /// What is wrong with the record behind the rows that were handed out last.
+    deferred: Option<(Error, Place)>,
+    /// The record of the last error.
+    rejected: Option<Place>,
+    /// The bytes of the records of the batch, if they are kept, and where each ends.
+    raw: Option<Vec<u8>>,
+    raw_ends: Vec<usize>,
     /// The last byte that was read.
     last_byte: u8,
     /// Makes UTF-8 of what is fed, if it is not.
     transcoder: Option<encoding_rs::Decoder>,
 }
 
+/// The bytes of a record, and its line.
+type Place = (Vec<u8>, u64);
+
+/// What went wrong when a batch was built.
+enum Fault {
+    /// With a record of the batch.
+    Record(usize, Error),
+    Other(Error),
+}
+
+impl From<arrow::error::ArrowError> for Fault {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+const MISFIT_HINT: &str = "'csv.null-literal' names a text that means NULL; 'csv.skip-header' = 'true' leaves the first line out; a column of type STRING takes any text; 'scan.dead-letter' names a table that keeps such records";
+
+/// Records that are built at once where others did not fit.
+const CAREFUL: usize = 256;
+
 impl CsvDecoder {
+    /// Keeps the bytes of records, for [`Decoder::rejected`].
+    pub(in crate::format) fn keeping_records(self) -> Self {
+        Self { raw: Some(Vec::new()), ..self }
+    }
+
     /// A decoder of records with the fields of `declared` that gives the columns of `schema`.
     pub fn new(
         options: CsvOptions,
@@ -100,6 +140,13 @@ impl CsvDecoder {
             lines: Vec::new(),
             short: Vec::new(),
             skipped: 0,
+            from: 0,
+            careful: false,
+            broken: None,
+            deferred: None,
+            rejected: None,
+            raw: None,
+            raw_ends: Vec::new(),
             last_byte: 0,
             transcoder: (options.charset != encoding_rs::UTF_8).then(|| options.charset.new_decoder()),
             options,
@@ -118,7 +165,7 @@ impl CsvDecoder {
     /// Reads records until the batch is full or the input is used up.
     fn read_records(&mut self) -> Result<()> {
         let width = self.declared.fields().len();
-        while self.lines.len() < self.batch_rows {
+        while self.lines.len() < self.batch_rows && self.broken.is_none() {
             let input = match self.input.front() {
                 Some(bytes) => bytes.as_ref(),
                 None if self.ended => &[],
@@ -133,6 +180,9 @@ impl CsvDecoder {
                 0 if input.is_empty() => self.last_byte = 0,
                 0 => {}
                 _ => self.last_byte = input[read - 1],
+            }
+            if let Some(raw) = &mut self.raw {
+                raw.extend_from_slice(&input[..read]);
             }
             self.text_used += wrote;
             self.ends_used += ended;
@@ -155,7 +205,7 @@ impl CsvDecoder {
                 }
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::End => return Ok(()),
-                ReadRecordResult::Record => self.record(width)?,
+                ReadRecordResult::Record => self.record(width),
             }
         }
         Ok(())
@@ -167,12 +217,13 @@ impl CsvDecoder {
     }
 
     /// A record is complete: it stands at `start..text_used`.
-    fn record(&mut self, width: usize) -> Result<()> {
+    fn record(&mut self, width: usize) {
         let first_end = self.lines.len() * width;
         let count = self.ends_used - first_end;
         let inside = self.text[self.start..self.text_used].iter().filter(|&&b| b == b'\n').count() as u64;
         let line = self.reader.line() - u64::from(self.last_byte == b'\n') - inside;
         let keep = if std::mem::take(&mut self.header_due) {
+            self.compare_header(first_end);
             false
         } else if count == width {
             true
@@ -184,17 +235,51 @@ impl CsvDecoder {
             self.skipped += 1;
             false
         } else {
-            return Err(self.wrong_width(line, count, width));
+            let record = self.take_raw();
+            self.broken = Some((self.wrong_width(line, count, width), (record, line)));
+            false
         };
         if keep {
+            if let Some(raw) = &self.raw {
+                self.raw_ends.push(raw.len());
+            }
             self.ends[first_end..self.ends_used].iter_mut().for_each(|end| *end += self.start);
             self.lines.push(line);
             self.start = self.text_used;
         } else {
             self.text_used = self.start;
             self.ends_used = first_end;
+            self.take_raw();
         }
-        Ok(())
+    }
+
+    /// Looks whether the names of a header are those of the columns.
+    #[cold]
+    fn compare_header(&self, first_end: usize) {
+        let mut start = 0;
+        let mut names = Vec::new();
+        for end in &self.ends[first_end..self.ends_used] {
+            let name = self.text.get(self.start + start..self.start + end).unwrap_or_default();
+            names.push(std::str::from_utf8(name).unwrap_or_default());
+            start = *end;
+        }
+        let declared: Vec<&str> = self.declared.fields().iter().map(|f| f.name().as_str()).collect();
+        if let Some(text) = crate::format::notice::about_header(&names, &declared) {
+            crate::format::notice::once(&self.origin, text);
+        }
+    }
+
+    /// The bytes of the record that was read last and is left out.
+    fn take_raw(&mut self) -> Vec<u8> {
+        let start = self.raw_ends.last().copied().unwrap_or(0);
+        self.raw.as_mut().map_or_else(Vec::new, |raw| trimmed(&raw.split_off(start.min(raw.len()))))
+    }
+
+    /// The bytes of a record of the batch.
+    fn raw_of(&self, row: usize) -> Vec<u8> {
+        let start = row.checked_sub(1).and_then(|before| self.raw_ends.get(before)).copied().unwrap_or(0);
+        let end = self.raw_ends.get(row).copied().unwrap_or(start);
+        self.raw.as_ref().and_then(|raw| raw.get(start..end)).map_or_else(Vec::new, trimmed)
     }
 
     /// Gives a record that ends early fields that are empty.
@@ -247,19 +332,50 @@ impl CsvDecoder {
             Some(missing) => error.with_detail(format!("column '{missing}' has no field")),
             None => error.with_detail(format!("the last column is '{}'", names.last().unwrap_or(&""))),
         }
-        .with_hint("'csv.field-delimiter' and the declared columns must match the file; 'csv.ignore-parse-errors' = 'true' fills short lines up with NULL and leaves longer ones out")
+        .with_hint("'csv.field-delimiter' and the declared columns must match the file; 'scan.dead-letter' names a table that keeps such records; 'csv.ignore-parse-errors' = 'true' fills short lines up with NULL")
     }
 
-    fn build(&mut self) -> Result<RecordBatch> {
-        let width = self.declared.fields().len();
-        if self.options.lenient && simdutf8::basic::from_utf8(&self.text[..self.start]).is_err() {
-            self.drop_broken();
+    /// The next rows. Those before a record that does not fit come first, then the error, and the next call goes on
+    /// behind it.
+    fn build_next(&mut self) -> Result<Option<RecordBatch>> {
+        let mut end = self.lines.len();
+        if self.careful {
+            end = end.min(self.from + CAREFUL);
         }
-        let rows = self.lines.len();
-        let text = simdutf8::compat::from_utf8(&self.text[..self.start]).map_err(|e| {
-            let flat = self.ends[..rows * width].partition_point(|&end| end <= e.valid_up_to());
+        let mut fault = None;
+        let mut batch = None;
+        while end > self.from {
+            match self.build(self.from..end) {
+                Ok(built) => {
+                    batch = Some(built);
+                    break;
+                }
+                Err(Fault::Other(e)) => return Err(e),
+                Err(Fault::Record(row, e)) => {
+                    self.careful = true;
+                    fault = Some((e, row));
+                    end = row.clamp(self.from, end - 1);
+                }
+            }
+        }
+        self.from = end + usize::from(fault.is_some());
+        self.deferred = fault.map(|(e, row)| {
+            let line = self.lines.get(row).copied().unwrap_or(0);
+            (e, (self.raw_of(row), line))
+        });
+        Ok(batch.filter(|b| b.num_rows() > 0))
+    }
+
+    fn build(&mut self, range: Range<usize>) -> Result<RecordBatch, Fault> {
+        let width = self.declared.fields().len();
+        let (base, rows) = (range.start, range.len());
+        let first = if base == 0 { 0 } else { self.ends[base * width - 1] };
+        let text = simdutf8::compat::from_utf8(&self.text[first..self.ends[range.end * width - 1]]);
+        let text = text.map_err(|e| {
+            let flat = self.ends[..range.end * width].partition_point(|&end| end <= first + e.valid_up_to());
             let (line, column) = self.place(flat / width, flat % width);
-            Error::decode(format!("{}, line {line}, column '{column}': the text is not UTF-8", self.origin))
+            let message = format!("{}, line {line}, column '{column}': the text is not UTF-8", self.origin);
+            Fault::Record(flat / width, Error::decode(message))
         })?;
         let mut columns = Vec::with_capacity(self.places.len());
         let mut bad: Option<Vec<bool>> = None;
@@ -268,17 +384,16 @@ impl CsvDecoder {
         for (field, &place) in self.schema.fields().iter().zip(&self.places) {
             let keeps_empty = super::value::keeps_empty(field.data_type());
             texts.clear();
-            for row in 0..rows {
+            for row in range.clone() {
                 let flat = row * width + place;
                 let start = if flat == 0 { 0 } else { self.ends[flat - 1] };
                 // Fields end before an ASCII delimiter, but a delimiter is a byte: `get` because a field
                 // of bad UTF-8 may start inside of a character that only the whole buffer makes valid.
-                let text = text.get(start..self.ends[flat]).ok_or_else(|| {
+                let text = text.get(start - first..self.ends[flat] - first).ok_or_else(|| {
                     let (line, column) = self.place(row, place);
-                    Error::decode(format!(
-                        "{}, line {line}, column '{column}': the text is not UTF-8",
-                        self.origin
-                    ))
+                    let message =
+                        format!("{}, line {line}, column '{column}': the text is not UTF-8", self.origin);
+                    Fault::Record(row, Error::decode(message))
                 })?;
                 let null = match &self.nesting.null {
                     Some(literal) => literal == text || (text.is_empty() && !keeps_empty),
@@ -286,26 +401,27 @@ impl CsvDecoder {
                 };
                 texts.push((!null).then_some(text));
             }
-            for (row, _) in self.short.iter().filter(|(_, count)| place >= *count) {
-                texts[*row] = None;
+            for (row, _) in self.short.iter().filter(|(row, count)| place >= *count && range.contains(row)) {
+                texts[*row - base] = None;
             }
             let lenient = self.options.lenient.then_some(&misfits);
-            let array = parse_column(field.data_type(), &texts, &self.nesting, lenient)
-                .map_err(|m| {
-                    let (line, column) = self.place(m.index, place);
-                    Error::decode(format!("{}, line {line}, column '{column}': {}", self.origin, m.reason))
-                        .with_hint("'csv.ignore-parse-errors' = 'true' makes such fields NULL; 'csv.null-literal' names a text that means NULL; 'csv.skip-header' = 'true' leaves the first line out")
-                })?;
+            let array = parse_column(field.data_type(), &texts, &self.nesting, lenient).map_err(|m| {
+                let row = base + m.index;
+                let (line, column) = self.place(row, place);
+                let message = format!("{}, line {line}, column '{column}': {}", self.origin, m.reason);
+                Fault::Record(row, Error::decode(message).with_hint(MISFIT_HINT))
+            })?;
             if !field.is_nullable()
                 && let Some(nulls) = array.logical_nulls().filter(|n| n.null_count() > 0)
             {
                 if !self.options.lenient {
-                    let row = (0..rows).find(|&i| nulls.is_null(i)).unwrap_or(0);
+                    let row = base + (0..rows).find(|&i| nulls.is_null(i)).unwrap_or(0);
                     let (line, column) = self.place(row, place);
-                    return Err(Error::decode(format!(
+                    let error = Error::decode(format!(
                         "{}, line {line}, column '{column}': the field is NULL, the column is declared NOT NULL",
                         self.origin
-                    )));
+                    ));
+                    return Err(Fault::Record(row, error));
                 }
                 let bad = bad.get_or_insert_with(|| vec![false; rows]);
                 bad.iter_mut().enumerate().for_each(|(i, b)| *b |= nulls.is_null(i));
@@ -337,12 +453,20 @@ impl CsvDecoder {
 
     /// Makes room for the next batch; the record that is being read moves to the front.
     fn clear(&mut self) {
+        if self.lines.is_empty() {
+            return;
+        }
         let complete = self.lines.len() * self.declared.fields().len();
         self.text.copy_within(self.start..self.text_used, 0);
         self.ends.copy_within(complete..self.ends_used, 0);
         self.text_used -= self.start;
         self.ends_used -= complete;
         self.start = 0;
+        (self.from, self.careful) = (0, false);
+        if let Some(raw) = &mut self.raw {
+            raw.drain(..self.raw_ends.last().copied().unwrap_or(0).min(raw.len()));
+        }
+        self.raw_ends.clear();
         self.lines.clear();
         self.short.clear();
     }
@@ -359,13 +483,26 @@ impl Decoder for CsvDecoder {
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            self.read_records()?;
-            if self.lines.is_empty() {
-                return Ok(None);
+            if let Some((error, record)) = self.deferred.take() {
+                self.rejected = Some(record);
+                return Err(error);
             }
-            let batch = self.build()?;
-            self.clear();
-            if batch.num_rows() > 0 {
+            if self.from >= self.lines.len() {
+                self.clear();
+                if let Some((error, record)) = self.broken.take() {
+                    self.rejected = Some(record);
+                    return Err(error);
+                }
+                self.read_records()?;
+                if self.options.lenient && simdutf8::basic::from_utf8(&self.text[..self.start]).is_err() {
+                    self.drop_broken();
+                }
+                if self.lines.is_empty() && self.broken.is_none() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            if let Some(batch) = self.build_next()? {
                 return Ok(Some(batch));
             }
         }
@@ -383,4 +520,16 @@ impl Decoder for CsvDecoder {
     fn skipped(&self) -> u64 {
         self.skipped
     }
+
+    fn rejected(&mut self) -> Option<(Vec<u8>, u64)> {
+        self.rejected.take()
+    }
+}
+
+/// A record without the line feeds around it.
+fn trimmed(record: &[u8]) -> Vec<u8> {
+    let feed = |b: &u8| matches!(b, b'\r' | b'\n');
+    let start = record.iter().position(|b| !feed(b)).unwrap_or(record.len());
+    let end = record.iter().rposition(|b| !feed(b)).map_or(start, |last| last + 1);
+    record[start..end].to_vec()
 }

@@ -133,7 +133,7 @@ fn is_header(
         return true;
     }
     let texts = |f: &str| f.is_empty() || Guess::of_field(f) == Guess::Text;
-    let named = |f: &str| f.is_empty() || f.chars().any(char::is_alphabetic);
+    let named = |f: &str| f.chars().next().is_none_or(|c| c.is_alphabetic() || "_#$%\"'(".contains(c));
     let distinct: HashSet<&str> = first.iter().filter(|f| !f.is_empty()).collect();
     let filled = first.iter().filter(|f| !f.is_empty()).count();
     filled > 0
@@ -229,6 +229,8 @@ mod tests {
         assert_eq!((columns[0].as_str(), options[0]), ("id BIGINT", ("csv.allow-comments", "true")));
         // The first name may begin so.
         assert_eq!(sniffed(b"#chrom\tpos\nchr1\t5\n").0, ["#chrom STRING", "pos BIGINT"]);
+        // Words do not make a header of a row of numbers.
+        assert_eq!(sniffed(b"1.5e0 2.5e0\n1.6e0 2.6e0\n").0, ["f0 STRING"]);
         // One column has no separator.
         assert_eq!(sniffed(b"n\n1\n2\n").0, ["n BIGINT"]);
     }

@@ -25,6 +25,9 @@ const MAX_BATCH: usize = 128 << 20;
 /// A document over several lines is held as a whole; a longer one is an error.
 const MAX_DOCUMENT: usize = 256 << 20;
 
+/// After so many records, columns that none of them had are reported.
+const CHECKED: u64 = 100;
+
 /// What some editors put in front of UTF-8.
 pub(super) const BOM: &[u8] = "\u{feff}".as_bytes();
 
@@ -61,6 +64,10 @@ pub struct JsonDecoder {
     format: &'static str,
     /// What went wrong behind the rows of the batch that was just handed out.
     deferred: Option<Error>,
+    /// Rows so far, until it was looked whether they have the columns.
+    unchecked: Option<u64>,
+    /// The record of the last error, with its line.
+    rejected: Option<(Vec<u8>, u64)>,
     shape: Shape,
     /// In an array of records, whose syntax was looked at.
     in_array: bool,
@@ -100,6 +107,8 @@ impl JsonDecoder {
             handed_out: Vec::new(),
             format: "json",
             deferred: None,
+            unchecked: options.documents.then_some(0),
+            rejected: None,
             shape: if options.documents { Shape::Unknown } else { Shape::Lines },
             in_array: false,
         })
@@ -219,6 +228,11 @@ impl JsonDecoder {
             self.skipped += 1;
             return Ok(());
         }
+        let line_end = line_end(text.bytes(), start, text.is_document());
+        let whole = self.in_array || text.is_document();
+        let end = text.value_end(start).ok().filter(|_| whole).unwrap_or(line_end);
+        let record = text.bytes().get(start..end).unwrap_or_default();
+        self.rejected = Some((record.trim_ascii_end().to_vec(), line));
         Err(describe(&fault, text, start, &format!("{}, line {line}", self.origin), self.format))
     }
 
@@ -272,7 +286,9 @@ impl JsonDecoder {
         fault.found = Some("bytes that are not");
         self.line += 1;
         let text = String::from_utf8_lossy(&piece[..end.min(EXCERPT * 8)]);
-        (end, self.bad_record(Text::lines(&text), 0, self.line, fault))
+        let result = self.bad_record(Text::lines(&text), 0, self.line, fault);
+        self.rejected = Some((piece[..end].trim_ascii_end().to_vec(), self.line));
+        (end, result)
     }
 
     /// Reads records of a piece until the batch is full; gives the bytes consumed, also when it fails.
@@ -333,7 +349,8 @@ impl JsonDecoder {
                     Ok(Some(end)) => at = self.record_end(text, end),
                     other => {
                         result = other.map(drop);
-                        at = self.record_end(text, line_end(bytes, start, document));
+                        let end = if document { text.value_end(start).ok() } else { None };
+                        at = self.record_end(text, end.unwrap_or(line_end(bytes, start, document)));
                     }
                 }
             }
@@ -382,6 +399,15 @@ impl JsonDecoder {
 
     fn take_batch(&mut self) -> Result<Option<RecordBatch>> {
         let rows = std::mem::take(&mut self.rows);
+        if let Some(unchecked) = &mut self.unchecked {
+            *unchecked += rows as u64;
+            let all = self.finished && self.blocks.is_empty() && self.lines.is_empty();
+            if *unchecked >= CHECKED || (all && *unchecked > 0) {
+                let (never, others) = self.reader.never_seen();
+                super::super::notice::absent(&self.origin, &never, &others, *unchecked);
+                self.unchecked = None;
+            }
+        }
         self.bytes = 0;
         if let Some(places) = &mut self.places {
             self.handed_out.clear();
@@ -425,6 +451,10 @@ impl Decoder for JsonDecoder {
 
     fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    fn rejected(&mut self) -> Option<(Vec<u8>, u64)> {
+        self.rejected.take()
     }
 
     fn holds_record(&self) -> bool {

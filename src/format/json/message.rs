@@ -8,6 +8,11 @@ use crate::error::Error;
 /// Characters of a record or value that messages show.
 pub(super) const EXCERPT: usize = 80;
 
+/// Advice that loses nothing.
+const FIELD_HINT: &str =
+    "a column of type STRING takes any value; a source's 'scan.dead-letter' keeps such records in a table";
+const RECORD_HINT: &str = "a source's 'scan.dead-letter' keeps such records in a table";
+
 /// An error with its place, what was found and what to do.
 #[cold]
 pub(super) fn describe(fault: &Fault, text: Text<'_>, start: usize, place: &str, format: &str) -> Error {
@@ -30,14 +35,14 @@ pub(super) fn describe(fault: &Fault, text: Text<'_>, start: usize, place: &str,
     };
     Error::decode(format!("{place}{field}: expected {}, found {found}", fault.expected))
         .with_detail(format!("the record: {}", excerpt(text.part(start, line_end(start)).trim_end())))
-        .with_hint(fault.hint.map_or_else(
-            || {
-                format!(
-                    "'{format}.ignore-parse-errors' = 'true' makes such a field NULL and drops broken records"
-                )
-            },
-            str::to_string,
-        ))
+        .with_hint(match fault.hint {
+            Some(hint) => hint.to_string(),
+            None if format != "json" => {
+                format!("'{format}.ignore-parse-errors' = 'true' leaves such records out, and counts them")
+            }
+            None if fault.path.is_empty() => RECORD_HINT.to_string(),
+            None => FIELD_HINT.to_string(),
+        })
 }
 
 /// The first characters of a text.

@@ -27,6 +27,10 @@ const MAX_LITERALS: usize = 16 << 10;
 /// After so many records without a known shape, most are no longer learned.
 const PATIENCE: u32 = 64;
 
+/// Fields without a column are remembered, so many of so many records.
+const OTHERS: usize = 20;
+const LOOKED: u32 = 200;
+
 /// Text that a shape expects.
 #[derive(Debug)]
 struct Literal {
@@ -86,6 +90,12 @@ pub(super) struct ObjectReader {
     current: usize,
     misses: u32,
     seen: Vec<bool>,
+    /// Columns that any record had.
+    ever: Vec<bool>,
+    /// Some fields that are no columns.
+    others: Vec<Box<str>>,
+    /// Records that were looked at for these.
+    looked: u32,
 }
 
 impl ObjectReader {
@@ -95,6 +105,9 @@ impl ObjectReader {
         Ok(Self {
             columns: fields.iter().enumerate().map(|(i, f)| (f.name.clone(), i)).collect(),
             seen: vec![false; fields.len()],
+            ever: vec![false; fields.len()],
+            others: Vec::new(),
+            looked: 0,
             fields,
             shapes: Vec::new(),
             current: 0,
@@ -162,7 +175,14 @@ impl ObjectReader {
         let mut at = text.skip_space(start + 1);
         while text.peek(at) != b'}' {
             let (quote, escapes, value) = text.key(at)?;
-            let column = self.columns.get(string(text, at + 1, quote, escapes).as_ref()).copied();
+            let name = string(text, at + 1, quote, escapes);
+            let column = self.columns.get(name.as_ref()).copied();
+            if column.is_none() && self.looked < LOOKED && self.others.len() < OTHERS {
+                let name: &str = name.as_ref();
+                if !self.others.iter().any(|o| o.as_ref() == name) {
+                    self.others.push(name.into());
+                }
+            }
             if learns && steps.len() < MAX_LITERALS / 4 {
                 steps.push(Step { literal: Literal::new(&text.bytes()[literal..value]), column });
             }
@@ -202,6 +222,8 @@ impl ObjectReader {
         if let Some((_, fault)) = wrong {
             return Err(fault);
         }
+        self.looked = self.looked.saturating_add(1);
+        self.ever.iter_mut().zip(&self.seen).for_each(|(ever, seen)| *ever |= seen);
         let missing: Vec<usize> = (0..self.fields.len()).filter(|c| !self.seen[*c]).collect();
         for column in &missing {
             let field = &mut self.fields[*column];
@@ -223,6 +245,12 @@ impl ObjectReader {
             self.current = (self.current + 1) % SHAPES;
             self.shapes[self.current] = shape;
         }
+    }
+
+    /// Columns that no record had so far, and some fields that are no columns.
+    pub(super) fn never_seen(&self) -> (Vec<&str>, Vec<&str>) {
+        let never = self.fields.iter().zip(&self.ever).filter(|(_, ever)| !**ever);
+        (never.map(|(f, _)| f.name.as_ref()).collect(), self.others.iter().map(AsRef::as_ref).collect())
     }
 
     /// Makes all columns of a row NULL.

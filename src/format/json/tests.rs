@@ -368,7 +368,7 @@ fn error_texts() {
         text("{\"temperature\":\"hot\"}"),
         "file events.jsonl, line 2, field 'temperature': expected INT, found \"hot\"\n  \
          detail: the record: {\"temperature\":\"hot\"}\n  \
-         hint: 'json.ignore-parse-errors' = 'true' makes such a field NULL and drops broken records"
+         hint: a column of type STRING takes any value; a source's 'scan.dead-letter' keeps such records in a table"
     );
     assert_eq!(
         text("{\"at\":1700000000000}"),
