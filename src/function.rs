@@ -12,14 +12,20 @@
 //! `now()` there is folded to the moment of planning.
 
 pub mod aggregate;
+pub(crate) mod arithmetic;
 pub mod cast;
 mod codec;
+pub(crate) mod coerce;
 mod collection;
+pub(crate) mod common;
 mod conditional;
+mod decimal;
+pub(crate) mod float_compare;
 mod interval;
 pub(crate) mod json;
 mod math;
 pub(crate) mod moment;
+mod nanos;
 mod pattern;
 mod printf;
 mod regexp;
@@ -31,6 +37,7 @@ mod tests;
 mod text;
 mod text_form;
 mod timestamp;
+mod type_of;
 pub mod user;
 pub mod window;
 
@@ -64,7 +71,8 @@ pub struct Functions {
 }
 
 /// Functions that exist as syntax alone: the rewrite turns them into other expressions.
-const REWRITTEN: &[&str] = &["CEIL", "CEILING", "FLOOR", "IF", "JSON_ARRAY", "JSON_OBJECT", "MAP", "MOD"];
+const REWRITTEN: &[&str] =
+    &["CEIL", "CEILING", "FLOOR", "IF", "JSON_ARRAY", "JSON_OBJECT", "MAP", "MOD", "NULLIF"];
 
 fn definitions() -> impl Iterator<Item = &'static Definition> {
     text::FUNCTIONS
@@ -101,7 +109,6 @@ impl Functions {
                 scalars.insert(name.to_ascii_lowercase(), Arc::clone(&udf));
             }
         }
-        scalars.insert("nullif".to_string(), datafusion_functions::core::nullif());
         Self { scalars, user: user::UserFunctions::default(), planners }
     }
 

@@ -83,6 +83,11 @@ pub fn own_casts(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Expr> {
                 Ok(v) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(v)), metadata)),
                 Err(_) => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(v)), metadata)),
             },
+            Expr::Literal(ScalarValue::Decimal128(v, p, s), metadata)
+                if i16::from(p) == i16::from(s) && p < 38 =>
+            {
+                Transformed::yes(Expr::Literal(ScalarValue::Decimal128(v, p + 1, s), metadata))
+            }
             Expr::Cast(datafusion_expr::Cast { expr, field }) if *field.data_type() != DataType::Null => {
                 Transformed::yes(cast(*expr, &field, false)?)
             }
@@ -103,6 +108,11 @@ struct Cast {
     zone: String,
     try_: bool,
     signature: Signature,
+}
+
+/// What a function casts to, if it is a cast.
+pub(super) fn cast_target(function: &dyn ScalarUDFImpl) -> Option<&SqlType> {
+    function.downcast_ref::<Cast>().map(|cast| &cast.to)
 }
 
 impl ScalarUDFImpl for Cast {
@@ -276,6 +286,16 @@ fn beyond(value: impl std::fmt::Display, to: &SqlType) -> Error {
         .with_hint("TRY_CAST gives NULL instead of an error")
 }
 
+/// The first value that a type does not hold, as text.
+fn first_beyond(array: &ArrayRef, target: &DataType, session: &str) -> Option<String> {
+    let options = CastOptions { safe: true, ..Default::default() };
+    let cast = cast_with_options(array, target, &options).ok()?;
+    let row = (0..array.len()).find(|row| array.is_valid(*row) && cast.is_null(*row))?;
+    let text = to_text(&array.slice(row, 1), session).ok()?;
+    let text = text.as_string_view();
+    text.is_valid(0).then(|| text.value(0).to_string())
+}
+
 /// Converts an array; with `try_`, what cannot be converted is NULL.
 pub(crate) fn cast_array(array: &ArrayRef, to: &SqlType, session: &str, try_: bool) -> Result<ArrayRef> {
     use DataType as D;
@@ -288,10 +308,11 @@ pub(crate) fn cast_array(array: &ArrayRef, to: &SqlType, session: &str, try_: bo
     let arrow_cast = |a: &ArrayRef| -> Result<ArrayRef> {
         let options = CastOptions { safe: try_, ..Default::default() };
         cast_with_options(a, &target, &options).map_err(|e| match e {
-            ArrowError::CastError(m) | ArrowError::ComputeError(m) | ArrowError::InvalidArgumentError(m) => {
-                Error::execution(format!("cast failed: a value is out of the range of {to}"))
-                    .with_detail(m)
-                    .with_hint("TRY_CAST gives NULL instead of an error")
+            ArrowError::CastError(_) | ArrowError::ComputeError(_) | ArrowError::InvalidArgumentError(_) => {
+                match first_beyond(a, &target, session) {
+                    Some(value) => beyond(value, to),
+                    None => beyond("a value", to),
+                }
             }
             other => other.into(),
         })
@@ -433,6 +454,10 @@ fn read_integer(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
+    }
+    // `.5` is 0 and `-.5`, too.
+    if matches!(whole, "" | "-" | "+") && !fraction.is_empty() {
+        return Some(0);
     }
     whole.parse().ok()
 }

@@ -20,6 +20,8 @@ use Kind::{Int, Text, TextOrBytes, TextOrNumber};
 pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["TO_BASE64"], &[TextOrBytes], Returns::Text, to_base64),
     define(&["FROM_BASE64"], &[Text], Returns::Text, from_base64),
+    define(&["INET_ATON"], &[Text], Returns::Long, inet_aton),
+    define(&["INET_NTOA"], &[Int], Returns::Text, inet_ntoa),
     define(&["HEX"], &[TextOrNumber], Returns::Text, hex_text),
     define(&["UNHEX"], &[Text], Returns::Bytes, unhex),
     define(&["ENCODE"], &[Text, Text], Returns::Bytes, encode),
@@ -336,4 +338,33 @@ pub(crate) fn bin(c: &Call<'_>) -> Result<ArrayRef> {
         builder.append_value(&buffer);
     }
     Ok(Arc::new(builder.finish()))
+}
+
+/// An IPv4 address as a number; of fewer than four parts the last is the last byte. What is none is NULL.
+fn inet_aton(c: &Call<'_>) -> Result<ArrayRef> {
+    let s = c.text(0)?;
+    c.numbers::<arrow::datatypes::Int64Type>(|row| {
+        let parts: Vec<&str> = some!(s.get(row)).split('.').collect();
+        if parts.len() > 4 {
+            return Ok(None);
+        }
+        let mut address = 0_i64;
+        for (i, part) in parts.iter().enumerate() {
+            let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            let Some(byte) = digits.then(|| part.parse::<u8>().ok()).flatten() else { return Ok(None) };
+            let place = if i + 1 == parts.len() { 0 } else { 3 - i };
+            address |= i64::from(byte) << (8 * place);
+        }
+        Ok(Some(address))
+    })
+}
+
+/// A number as IPv4 address.
+fn inet_ntoa(c: &Call<'_>) -> Result<ArrayRef> {
+    let n = c.int(0)?;
+    c.texts(|row, out| {
+        let Ok(address) = u32::try_from(some!(n.get(row))) else { return Ok(None) };
+        out.push_str(&std::net::Ipv4Addr::from(address).to_string());
+        Ok(Some(()))
+    })
 }

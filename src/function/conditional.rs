@@ -1,4 +1,4 @@
-//! Choices. CASE and NULLIF are DataFusion's; IF and IFNULL become CASE and COALESCE in
+//! Choices. CASE is DataFusion's; IF, NULLIF and IFNULL become CASE and COALESCE in
 //! [`super::syntax::rewrite_ast`].
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["COALESCE", "IFNULL"], &[Kind::Any], Returns::First, coalesce).variadic().coerce(unified),
     define(&["GREATEST"], &[Kind::Any], Returns::First, |c| extreme(c, true)).variadic().coerce(unified),
     define(&["LEAST"], &[Kind::Any], Returns::First, |c| extreme(c, false)).variadic().coerce(unified),
-    define(&["TYPEOF"], &[Kind::Any], Returns::Text, type_of),
+    define(&["TYPEOF"], &[Kind::Any, Kind::Bool], Returns::Text, type_of).optional(1),
 ];
 
 fn unified(types: &[DataType]) -> Result<Vec<DataType>> {

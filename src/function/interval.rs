@@ -58,6 +58,19 @@ fn total(text: &str, from: usize, to: usize) -> Option<String> {
 
 /// Spells an interval of several fields in its smallest common unit. What is not one is left as it is.
 pub(super) fn in_one_unit(interval: &mut Interval) {
+    // How many digits a field has says nothing of its value.
+    interval.leading_precision = None;
+    interval.fractional_seconds_precision = None;
+    if interval.leading_field == Some(DateTimeField::Quarter)
+        && interval.last_field.is_none()
+        && let Ast::Value(value) = interval.value.as_mut()
+        && let Value::SingleQuotedString(text) = &mut value.value
+        && let Some(months) = text.trim().parse::<i64>().ok().and_then(|n| n.checked_mul(3))
+    {
+        *text = months.to_string();
+        interval.leading_field = Some(DateTimeField::Month);
+        return;
+    }
     let (Some(from), Some(to)) = (&interval.leading_field, &interval.last_field) else { return };
     let (Some((from, _)), Some((to, _))) = (weight(from), weight(to)) else { return };
     if from >= to || (from < 2) != (to < 2) {

@@ -37,6 +37,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["JSON_STRING"], &[Any], Returns::Text, string),
     define(&["$JSON_OBJECT"], &[Text, Text, Any], Returns::Text, object).optional(1).variadic(),
     define(&["$JSON_ARRAY"], &[Text, Text, Any], Returns::Text, array).optional(1).variadic(),
+    define(&["JSON"], &[Text], Returns::Text, document),
     define(&["JSON_QUOTE"], &[Text], Returns::Text, quote),
     define(&["JSON_UNQUOTE"], &[Text], Returns::Text, unquote),
 ];
@@ -52,7 +53,10 @@ enum Step {
 #[derive(Debug)]
 enum Route {
     Steps(Vec<Step>),
-    Query(JsonPath),
+    /// A path with wildcards or filters, and the steps before the first of them.
+    Query(Vec<Step>, JsonPath),
+    /// What is no path: an error for each document, which ON ERROR is about.
+    Wrong(String),
 }
 
 #[derive(Debug)]
@@ -70,7 +74,9 @@ fn compiled(text: &str) -> Result<Arc<Path>> {
         if let Some(path) = paths.get(text) {
             return Ok(Arc::clone(path));
         }
-        let path = Arc::new(Path::parse(text)?);
+        let path = Arc::new(
+            Path::parse(text).unwrap_or_else(|e| Path { lax: false, route: Route::Wrong(e.to_string()) }),
+        );
         if paths.len() >= 256 {
             paths.clear();
         }
@@ -90,11 +96,16 @@ impl Path {
         };
         let route = match steps(spec) {
             Some(steps) => Route::Steps(steps),
-            None => Route::Query(JsonPath::parse(spec).map_err(|e| {
-                Error::execution("the JSON path is not valid")
-                    .with_detail(format!("'{text}': {e}"))
-                    .with_hint("a path looks like $.name[0] or lax $.name")
-            })?),
+            None => {
+                let end = ["[*", ".*", "..", "[?"].iter().filter_map(|w| spec.find(w)).min();
+                let before = end.and_then(|end| steps(&spec[..end])).unwrap_or_default();
+                let query = JsonPath::parse(spec).map_err(|e| {
+                    Error::execution("the JSON path is not valid")
+                        .with_detail(format!("'{text}': {e}"))
+                        .with_hint("a path looks like $.name[0] or lax $.name")
+                })?;
+                Route::Query(before, query)
+            }
         };
         Ok(Self { lax, route })
     }
@@ -105,10 +116,20 @@ fn steps(spec: &str) -> Option<Vec<Step>> {
     let mut rest = spec.strip_prefix('$')?;
     let mut steps = Vec::new();
     while !rest.is_empty() {
-        if let Some(name) = rest.strip_prefix('.') {
+        if let Some(tail) = rest.strip_prefix(".[") {
+            // `$.['name']` is `$['name']`.
+            rest = &rest[rest.len() - tail.len() - 1..];
+        } else if let Some(name) = rest.strip_prefix(".\"") {
+            let (name, tail) = name.split_once('"')?;
+            if name.contains('\\') {
+                return None;
+            }
+            steps.push(Step::Name(name.to_string()));
+            rest = tail;
+        } else if let Some(name) = rest.strip_prefix('.') {
             let end = name.find(['.', '[']).unwrap_or(name.len());
             let (name, tail) = name.split_at(end);
-            if name.is_empty() || name.contains(['*', '(', '?', '@', ' ', '\'', '"']) {
+            if name.is_empty() || name.contains(['*', '(', '?', ' ', '\'', '"']) {
                 return None;
             }
             steps.push(Step::Name(name.to_string()));
@@ -141,6 +162,22 @@ enum Found {
     Error(String),
 }
 
+/// The value that a step leads to.
+fn step<'v>(step: &Step, at: &'v Value) -> Option<&'v Value> {
+    match (step, at) {
+        (Step::Name(name), Value::Object(members)) => members.get(name),
+        (Step::Index(i), Value::Array(items)) => {
+            let i = if *i < 0 { items.len() as i64 + i } else { *i };
+            usize::try_from(i).ok().and_then(|i| items.get(i))
+        }
+        _ => None,
+    }
+}
+
+fn reaches(value: &Value, steps: &[Step]) -> bool {
+    steps.iter().try_fold(value, |at, s| step(s, at)).is_some()
+}
+
 fn find(document: &str, path: &Path) -> Found {
     let value = match serde_json::from_str::<Value>(document) {
         Ok(value) => value,
@@ -148,7 +185,13 @@ fn find(document: &str, path: &Path) -> Found {
         Err(e) => return Found::Error(format!("the document is not JSON: {e}")),
     };
     match &path.route {
-        Route::Query(query) => {
+        Route::Wrong(why) => Found::Error(why.clone()),
+        // Where the steps before a wildcard lead nowhere, nothing is found; a wildcard itself finds an array, be it empty.
+        Route::Query(before, _) if !reaches(&value, before) => match path.lax {
+            true => Found::Empty,
+            false => Found::Error("the path leads nowhere".into()),
+        },
+        Route::Query(_, query) => {
             Found::Value(Value::Array(query.query(&value).all().into_iter().cloned().collect()))
         }
         Route::Steps(steps) => {
@@ -342,6 +385,8 @@ fn query(c: &Call<'_>) -> Result<ArrayRef> {
         if !found.is_array() && (array || !found.is_object()) {
             return instead(if path.lax { on_empty } else { on_error }, "the path found something else", out);
         }
+        let mut found = found;
+        found.sort_all_objects();
         let _ = write!(out, "{found}");
         Ok(Some(()))
     })?;
@@ -496,13 +541,17 @@ pub(crate) fn json(array: &ArrayRef) -> Result<Writer<'_>> {
             Box::new(move |i, out| {
                 out.push('{');
                 let offsets = map.value_offsets();
-                let mut key = String::new();
-                for (n, entry) in (offsets[i] as usize..offsets[i + 1] as usize).enumerate() {
+                let mut sorted = Vec::new();
+                for entry in offsets[i] as usize..offsets[i + 1] as usize {
+                    let mut key = String::new();
+                    keys(entry, &mut key)?;
+                    sorted.push((key, entry));
+                }
+                sorted.sort_unstable();
+                for (n, (key, entry)) in sorted.into_iter().enumerate() {
                     if n > 0 {
                         out.push(',');
                     }
-                    key.clear();
-                    keys(entry, &mut key)?;
                     push_quoted(&key, out);
                     out.push(':');
                     values(entry, out)?;
@@ -577,15 +626,27 @@ fn object(c: &Call<'_>) -> Result<ArrayRef> {
     let n = c.args.len();
     let (values, keep) = members(c, (3..n).step_by(2))?;
     let keys = (2..n).step_by(2).map(|i| c.text(i)).collect::<Result<Vec<_>>>()?;
+    // Keys come sorted, and of equal ones the last counts, as Flink has it.
+    let mut sorted: Vec<(&str, usize)> = Vec::with_capacity(keys.len());
     c.texts(|row, out| {
         out.push('{');
-        for (key, (i, write)) in keys.iter().zip(&values) {
-            let at = row * c.args[*i].step;
-            let null = is_null(&c.args[*i].array, at);
-            if null && !keep {
+        sorted.clear();
+        for (n, key) in keys.iter().enumerate() {
+            let (i, _) = &values[n];
+            if !keep && is_null(&c.args[*i].array, row * c.args[*i].step) {
                 continue;
             }
             let Some(key) = key.get(row) else { return Err(refused("JSON_OBJECT", "a key is NULL")) };
+            sorted.push((key, n));
+        }
+        sorted.sort_unstable();
+        for (position, (key, n)) in sorted.iter().enumerate() {
+            if sorted.get(position + 1).is_some_and(|(next, _)| next == key) {
+                continue;
+            }
+            let (i, write) = &values[*n];
+            let at = row * c.args[*i].step;
+            let null = is_null(&c.args[*i].array, at);
             if out.len() > 1 {
                 out.push(',');
             }
@@ -614,6 +675,19 @@ fn array(c: &Call<'_>) -> Result<ArrayRef> {
             if null { out.push_str("null") } else { write(at, out)? }
         }
         out.push(']');
+        Ok(Some(()))
+    })
+}
+
+/// Text that is JSON, as a value of JSON_OBJECT and JSON_ARRAY.
+fn document(c: &Call<'_>) -> Result<ArrayRef> {
+    let s = c.text(0)?;
+    c.texts(|row, out| {
+        let s = some!(s.get(row));
+        let mut value: Value =
+            serde_json::from_str(s).map_err(|e| refused("JSON", &format!("the text is not JSON: {e}")))?;
+        value.sort_all_objects();
+        let _ = write!(out, "{value}");
         Ok(Some(()))
     })
 }

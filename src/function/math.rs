@@ -15,6 +15,7 @@ use rand::{Rng, SeedableRng};
 
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
 use crate::error::{Error, Result};
+use crate::sql::types::SqlType;
 
 use Kind::{Double, Int, Number};
 
@@ -42,7 +43,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     unary!(&["TANH"], f64::tanh),
     unary!(&["DEGREES"], f64::to_degrees),
     unary!(&["RADIANS"], f64::to_radians),
-    define(&["POWER"], &[Double, Double], Returns::Double, |c| binary(c, f64::powf)),
+    define(&["POWER"], &[Double, Double], Returns::Double, |c| binary(c, power)),
     define(&["ATAN2"], &[Double, Double], Returns::Double, |c| binary(c, f64::atan2)),
     define(&["LOG"], &[Double, Double], Returns::Double, log).optional(1),
     define(&["PI"], &[], Returns::Double, |c| c.numbers::<Float64Type>(|_| Ok(Some(std::f64::consts::PI)))),
@@ -74,6 +75,11 @@ fn binary(c: &Call<'_>, f: fn(f64, f64) -> f64) -> Result<ArrayRef> {
     c.numbers::<Float64Type>(|row| Ok(Some(f(some!(x.get(row)), some!(y.get(row))))))
 }
 
+/// NaN as exponent gives NaN, also of 1.
+fn power(x: f64, y: f64) -> f64 {
+    if y.is_nan() { y } else { x.powf(y) }
+}
+
 fn log(c: &Call<'_>) -> Result<ArrayRef> {
     if !c.has(1) {
         return unary(c, f64::ln);
@@ -81,15 +87,26 @@ fn log(c: &Call<'_>) -> Result<ArrayRef> {
     binary(c, |base, x| x.ln() / base.ln())
 }
 
-fn overflow(name: &str) -> Error {
-    Error::execution(format!("the result of {name} is out of range"))
+/// A result that its type does not hold, with the operands.
+fn overflow(c: &Call<'_>, row: usize) -> Error {
+    let operand = |i: usize| {
+        let arg = c.args.get(i)?;
+        let text = super::cast::to_text(&arg.array.slice(row * arg.step, 1), &c.context.zone).ok()?;
+        let text = text.as_string_view();
+        text.is_valid(0).then(|| text.value(0).to_string())
+    };
+    let operands: Vec<String> = (0..c.args.len()).filter_map(operand).collect();
+    let shown = SqlType::from_arrow(c.returns).map_or_else(|| c.returns.to_string(), |t| t.to_string());
+    let name = c.name().trim_start_matches('$');
+    Error::execution(format!("{name}({}) is out of range of {shown}", operands.join(", ")))
+        .with_hint("CAST the operand to a wider type, or guard it with IF or CASE")
 }
 
 fn abs(c: &Call<'_>) -> Result<ArrayRef> {
     macro_rules! integer {
         ($t:ty) => {{
             let x = c.values::<arrow::array::PrimitiveArray<$t>>(0)?;
-            c.numbers::<$t>(|row| some!(x.get(row)).checked_abs().map(Some).ok_or_else(|| overflow("ABS")))
+            c.numbers::<$t>(|row| some!(x.get(row)).checked_abs().map(Some).ok_or_else(|| overflow(c, row)))
         }};
     }
     match c.kind(0) {
@@ -216,9 +233,7 @@ fn rounded_type(t: &Typing<'_>) -> Result<DataType> {
 
 fn whole_type(t: &Typing<'_>) -> Result<DataType> {
     Ok(match t.types[0] {
-        DataType::Decimal128(p, s) if s > 0 => {
-            DataType::Decimal128((i16::from(p) - i16::from(s) + 1).clamp(1, 38) as u8, 0)
-        }
+        DataType::Decimal128(p, s) if s > 0 => DataType::Decimal128(p, 0),
         ref other => other.clone(),
     })
 }
@@ -243,7 +258,7 @@ fn rounded(c: &Call<'_>, how: Rounding) -> Result<ArrayRef> {
                     return Ok(Some(0));
                 };
                 let rounded = how.integer(i128::from(x), unit).and_then(|v| v.try_into().ok());
-                rounded.map(Some).ok_or_else(|| overflow(c.name()))
+                rounded.map(Some).ok_or_else(|| overflow(c, row))
             })
         }};
     }
@@ -264,10 +279,10 @@ fn rounded(c: &Call<'_>, how: Rounding) -> Result<ArrayRef> {
                 let Some(unit) = u32::try_from(drop).ok().and_then(|n| 10_i128.checked_pow(n)) else {
                     return Ok(Some(0));
                 };
-                let value = how.integer(x, unit).ok_or_else(|| overflow(c.name()))?;
+                let value = how.integer(x, unit).ok_or_else(|| overflow(c, row))?;
                 let value = value / 10_i128.pow((from - to).max(0) as u32);
                 if value.abs() >= limit {
-                    return Err(overflow(c.name()));
+                    return Err(overflow(c, row));
                 }
                 Ok(Some(value))
             })

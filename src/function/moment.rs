@@ -171,6 +171,10 @@ pub(crate) fn read_time(text: &str) -> Option<NaiveTime> {
         Some((clock, fraction)) => (clock, fraction),
         None => (text.trim(), ""),
     };
+    // A fraction belongs to seconds.
+    if !fraction.is_empty() && clock.bytes().filter(|b| *b == b':').count() != 2 {
+        return None;
+    }
     let mut parts = clock.splitn(3, ':');
     let hour = small(parts.next()?, 2)?;
     let minute = parts.next().map_or(Some(0), |m| small(m, 2))?;

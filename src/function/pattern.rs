@@ -191,6 +191,12 @@ impl Pattern {
     /// 1970-01-01 00:00:00, a day behind the end of its month becomes the month's last day, as Java's
     /// smart resolver does it.
     pub fn read(&self, text: &str) -> Option<(NaiveDateTime, Option<FixedOffset>)> {
+        let (read, rest) = self.read_start(text)?;
+        rest.is_empty().then_some(read)
+    }
+
+    /// Reads a moment where a text begins, and gives the rest of the text.
+    pub fn read_start<'t>(&self, text: &'t str) -> Option<((NaiveDateTime, Option<FixedOffset>), &'t str)> {
         let mut rest = text;
         let (mut year, mut month, mut day, mut ordinal) = (1970, 1, 1, None);
         let (mut hour, mut minute, mut second, mut nano) = (0, 0, 0, 0);
@@ -279,9 +285,6 @@ impl Pattern {
                 _ => return None,
             }
         }
-        if !rest.is_empty() {
-            return None;
-        }
         if let Some(twelve) = twelve {
             hour = twelve + half.unwrap_or(0);
         }
@@ -290,7 +293,7 @@ impl Pattern {
             None => clamped(year, month, day)?,
         };
         let time = NaiveTime::from_hms_nano_opt(hour, minute, second, nano)?;
-        Some((date.and_time(time), offset))
+        Some(((date.and_time(time), offset), rest))
     }
 }
 

@@ -104,17 +104,17 @@ pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
         };
         arguments.push((array, arg.step));
     }
-    let constant = match format.constant().then(|| format.get(0)).flatten() {
-        Some(f) => Some(parse(f)?),
-        None => None,
-    };
+    let constant = format.constant().then(|| format.get(0)).flatten().map(|f| parse(f).ok());
+    // A format that is none, or that does not fit its arguments, is NULL, as Flink has it.
     c.texts(|row, out| {
         let format = some!(format.get(row));
         let parsed;
         let pieces = match &constant {
-            Some(p) => p,
+            Some(Some(p)) => p,
+            Some(None) => return Ok(None),
             None => {
-                parsed = parse(format)?;
+                let Ok(read) = parse(format) else { return Ok(None) };
+                parsed = read;
                 &parsed
             }
         };
@@ -122,10 +122,12 @@ pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
             match piece {
                 Piece::Literal(s) => out.push_str(s),
                 Piece::Value { argument, flags, width, precision, conversion } => {
-                    let (array, step) =
-                        arguments.get(*argument).ok_or_else(|| wrong(format, "an argument is missing"))?;
-                    let shown =
-                        show(format, array.as_ref(), row * step, flags, *width, *precision, *conversion)?;
+                    let Some((array, step)) = arguments.get(*argument) else { return Ok(None) };
+                    let Ok(shown) =
+                        show(format, array.as_ref(), row * step, flags, *width, *precision, *conversion)
+                    else {
+                        return Ok(None);
+                    };
                     let padding = width.saturating_sub(shown.chars().count());
                     if flags.contains('-') {
                         let _ = write!(out, "{shown}{:padding$}", "");

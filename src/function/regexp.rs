@@ -43,7 +43,7 @@ pub(crate) fn compiled(pattern: &str) -> Result<Arc<Regex>> {
         if let Some(regex) = patterns.get(pattern) {
             return Ok(Arc::clone(regex));
         }
-        let regex = Regex::new(pattern).map(Arc::new).map_err(|e| {
+        let regex = Regex::new(&ascii(pattern)).map(Arc::new).map_err(|e| {
             Error::execution("the regular expression is not valid")
                 .with_detail(e.to_string())
                 .with_hint("look-around and back-references are not supported")
@@ -54,6 +54,46 @@ pub(crate) fn compiled(pattern: &str) -> Result<Arc<Regex>> {
         patterns.insert(pattern.to_string(), Arc::clone(&regex));
         Ok(regex)
     })
+}
+
+/// The pattern with `\w`, `\d` and `\s` as Java has them: of ASCII.
+fn ascii(pattern: &str) -> std::borrow::Cow<'_, str> {
+    if !["\\w", "\\W", "\\d", "\\D", "\\s", "\\S"].iter().any(|class| pattern.contains(class)) {
+        return pattern.into();
+    }
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut chars = pattern.chars();
+    let mut set = 0_usize;
+    while let Some(ch) = chars.next() {
+        match ch {
+            '[' => set += 1,
+            ']' => set = set.saturating_sub(1),
+            '\\' => {
+                let Some(next) = chars.next() else {
+                    out.push(ch);
+                    break;
+                };
+                let class = match next.to_ascii_lowercase() {
+                    'w' => "0-9A-Za-z_",
+                    'd' => "0-9",
+                    's' => r" \t\n\x0B\f\r",
+                    _ => {
+                        out.extend([ch, next]);
+                        continue;
+                    }
+                };
+                match (next.is_ascii_uppercase(), set) {
+                    (false, 0) => out.extend(["[", class, "]"]),
+                    (false, _) => out.push_str(class),
+                    (true, _) => out.extend(["[^", class, "]"]),
+                }
+                continue;
+            }
+            _ => {}
+        }
+        out.push(ch);
+    }
+    out.into()
 }
 
 /// The pattern argument of a call: compiled once if it is constant.
@@ -74,10 +114,24 @@ impl<'a> Pattern<'a> {
     fn get(&self, row: usize) -> Result<Option<Arc<Regex>>> {
         match (&self.constant, self.values.get(row)) {
             (Some(regex), _) => Ok(Some(Arc::clone(regex))),
-            (None, Some(pattern)) => compiled(pattern).map(Some),
+            // A pattern from data that is none is NULL; in a literal it is an error.
+            (None, Some(pattern)) => Ok(compiled(pattern).ok()),
             (None, None) => Ok(None),
         }
     }
+}
+
+/// All matches from left to right as Java finds them: an empty one may follow right behind another.
+fn matches<'s>(regex: &Regex, text: &'s str) -> impl Iterator<Item = regex::Match<'s>> {
+    let mut at = Some(0);
+    std::iter::from_fn(move || {
+        let found = regex.find_at(text, at?)?;
+        at = match found.is_empty() {
+            false => Some(found.end()),
+            true => text[found.end()..].chars().next().map(|ch| found.end() + ch.len_utf8()),
+        };
+        Some(found)
+    })
 }
 
 fn regexp(c: &Call<'_>) -> Result<ArrayRef> {
@@ -93,7 +147,7 @@ fn replace(c: &Call<'_>) -> Result<ArrayRef> {
     c.texts(|row, out| {
         let (s, regex, by) = (some!(s.get(row)), some!(pattern.get(row)?), some!(by.get(row)));
         let mut end = 0;
-        for found in regex.find_iter(s) {
+        for found in matches(&regex, s) {
             out.push_str(&s[end..found.start()]);
             // Taken as it is: Flink quotes the replacement.
             out.push_str(by);
@@ -151,7 +205,7 @@ fn regexp_count(c: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern) = (c.text(0)?, Pattern::new(c, 1)?);
     c.numbers::<Int32Type>(|row| {
         let (s, regex) = (some!(s.get(row)), some!(pattern.get(row)?));
-        Ok(Some(regex.find_iter(s).count() as i32))
+        Ok(Some(matches(&regex, s).count() as i32))
     })
 }
 

@@ -634,7 +634,8 @@ impl<'a> Call<'a> {
 
 /// The type that holds values of all types, as CASE would choose it.
 pub(crate) fn common_type(name: &str, types: &[DataType]) -> Result<DataType> {
-    datafusion_expr::type_coercion::binary::type_union_resolution(types)
+    super::common::common_all(types)
+        .or_else(|| datafusion_expr::type_coercion::binary::type_union_resolution(types))
         .ok_or_else(|| Error::plan(format!("the arguments of {name} have no common type")))
 }
 

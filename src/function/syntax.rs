@@ -94,6 +94,15 @@ pub fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Ast, ParserError>>
         return None;
     }
     let next = &parser.peek_nth_token_ref(1).token;
+    // N'...' is a literal like others.
+    if first.value.eq_ignore_ascii_case("N")
+        && let Token::SingleQuotedString(s) = next
+    {
+        let literal = text(s.clone());
+        parser.next_token();
+        parser.next_token();
+        return Some(Ok(literal));
+    }
     let read: fn(&mut Parser<'_>) -> Result<Ast, ParserError> =
         match (first.value.to_ascii_uppercase().as_str(), next) {
             ("JSON_VALUE", Token::LParen) => json_value,
@@ -104,6 +113,8 @@ pub fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Ast, ParserError>>
             ("JSON_OBJECTAGG", Token::LParen) => json_objectagg,
             ("JSON_ARRAYAGG", Token::LParen) => json_arrayagg,
             ("MAP", Token::LBracket) => map_literal,
+            ("TRIM", Token::LParen) if trims_spaces(parser) => trim_spaces,
+            ("POSITION", Token::LParen) => position,
             _ => return None,
         };
     parser.next_token();
@@ -239,7 +250,7 @@ fn form(value: &Ast) -> char {
         Ast::Nested(inner) => return form(inner),
         _ => String::new(),
     };
-    if matches!(name.as_str(), "$json_object" | "$json_array" | "json_query")
+    if matches!(name.as_str(), "$json_object" | "$json_array" | "json_query" | "json")
         || name.contains("json_objectagg")
         || name.contains("json_arrayagg")
     {
@@ -334,6 +345,43 @@ fn json_arrayagg(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     filtered(parser, name, vec![value])
 }
 
+/// Whether `TRIM(BOTH FROM` or `TRIM(FROM` comes, without the characters that are trimmed.
+fn trims_spaces(parser: &Parser<'_>) -> bool {
+    let is = |n: usize, words: &[&str]| {
+        matches!(&parser.peek_nth_token_ref(n).token, Token::Word(w)
+            if w.quote_style.is_none() && words.iter().any(|word| w.value.eq_ignore_ascii_case(word)))
+    };
+    is(2, &["FROM"]) || is(2, &["BOTH", "LEADING", "TRAILING"]) && is(3, &["FROM"])
+}
+
+fn trim_spaces(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    let name = ["LEADING", "TRAILING", "BOTH"].into_iter().find(|k| word(parser, k));
+    expect(parser, &["FROM"])?;
+    let value = parser.parse_expr()?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(call(
+        match name {
+            Some("LEADING") => "ltrim",
+            Some("TRAILING") => "rtrim",
+            _ => "trim",
+        },
+        vec![value],
+    ))
+}
+
+/// `POSITION(part IN text [FROM start])`
+fn position(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    use sqlparser::dialect::{Dialect, GenericDialect, Precedence};
+    let part = parser.parse_subexpr(GenericDialect {}.prec_value(Precedence::Between))?;
+    expect(parser, &["IN"])?;
+    let mut args = vec![part, parser.parse_expr()?];
+    if word(parser, "FROM") {
+        args.push(parser.parse_expr()?);
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(call(if args.len() == 3 { "locate" } else { "position" }, args))
+}
+
 fn map_literal(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     let entries = if parser.peek_token_ref().token == Token::RBracket {
         Vec::new()
@@ -421,6 +469,13 @@ fn rewrite(expr: &mut Ast) {
                 let digits = s.split_once('.').map_or(0, |(_, fraction)| fraction.len());
                 *precision = Some(digits.div_ceil(3).min(3) as u64 * 3);
             }
+            if let AstType::Time(precision @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) =
+                &mut typed.data_type
+                && let Value::SingleQuotedString(s) = &typed.value.value
+                && s.contains('.')
+            {
+                *precision = Some(3);
+            }
             return;
         }
         Ast::BinaryOp { left, op: BinaryOperator::Overlaps, right } => {
@@ -490,13 +545,24 @@ fn rounded(name: &str, unit: &DateTimeField, expr: Ast) -> Ast {
 
 /// LIKE has no escape character unless it is named; DataFusion's is the backslash and no other.
 fn escape_like(pattern: &mut Ast, escape: &mut Option<sqlparser::ast::ValueWithSpan>) {
-    let Ast::Value(value) = pattern else { return };
-    let Value::SingleQuotedString(s) = &mut value.value else { return };
     let character = match escape.as_ref().map(|e| &e.value) {
         Some(Value::SingleQuotedString(e)) if e.chars().count() == 1 => e.chars().next(),
         Some(_) => return,
         None => None,
     };
+    let literal = matches!(pattern, Ast::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
+    if !literal {
+        // What comes from data means what a literal means.
+        if character != Some('\\') {
+            let mut args = vec![Ast::Nested(Box::new(take(pattern)))];
+            args.extend(character.map(text));
+            *pattern = call("$like_pattern", args);
+            *escape = Some(Value::SingleQuotedString("\\".into()).into());
+        }
+        return;
+    }
+    let Ast::Value(value) = pattern else { return };
+    let Value::SingleQuotedString(s) = &mut value.value else { return };
     if character.is_none() && !s.contains('\\') {
         return;
     }
@@ -563,6 +629,18 @@ fn rewrite_call(function: &mut Function) -> Option<Ast> {
             conditions: vec![CaseWhen { condition: take(args[0]), result: take(args[1]) }],
             else_result: Some(Box::new(take(args[2]))),
         },
+        ("NULLIF", 2) => {
+            let nested = |e: &Ast| Box::new(Ast::Nested(Box::new(e.clone())));
+            let condition =
+                Ast::BinaryOp { left: nested(args[0]), op: BinaryOperator::Eq, right: nested(args[1]) };
+            Ast::Case {
+                case_token: AttachedToken::empty(),
+                end_token: AttachedToken::empty(),
+                operand: None,
+                conditions: vec![CaseWhen { condition, result: null() }],
+                else_result: Some(Box::new(take(args[0]))),
+            }
+        }
         ("MOD", 2) => {
             let nested = |e: &mut Ast| Box::new(Ast::Nested(Box::new(take(e))));
             let (left, right) = (nested(args[0]), nested(args[1]));
@@ -597,6 +675,7 @@ pub(super) fn expr_planners(context: &FunctionContext) -> Vec<Arc<dyn ExprPlanne
     if let Some(at) = access {
         planners.push(Arc::new(Access { at }));
     }
+    planners.push(Arc::new(super::arithmetic::Operators { zone: context.zone.clone() }));
     planners.push(Arc::new(super::aggregate::CountRows));
     planners.push(Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()));
     planners

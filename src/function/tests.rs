@@ -153,6 +153,7 @@ fn evaluate_on(sql: &str, zone: &str, batch: &RecordBatch) -> Result<(FieldRef, 
     let planner = SqlToRel::new_with_options(&context, options);
     let expr = planner.sql_to_expr(ast, &schema, &mut PlannerContext::new())?;
     let expr = own_casts(expr, &schema, zone)?;
+    let expr = super::coerce::coerce(expr, &schema, zone, false)?;
     let expr = expr.rewrite(&mut TypeCoercionRewriter::new(&schema)).data()?;
     let field = expr.to_field(&schema)?.1;
     let physical = create_physical_expr(&expr, &schema, &ExecutionProps::new(), &Default::default())?;

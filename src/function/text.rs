@@ -49,6 +49,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["IS_DIGIT"], &[Any], Returns::Bool, is_digit),
     define(&["IS_DECIMAL"], &[Any], Returns::Bool, is_decimal),
     define(&["PRINTF"], &[Text, Any], Returns::Text, super::printf::printf).optional(1).variadic(),
+    define(&["$LIKE_PATTERN"], &[Text, Text], Returns::Text, like_pattern).optional(1),
     define(&["$SIMILAR"], &[Text, Text, Text, Bool], Returns::Bool, super::regexp::similar).optional(2),
 ];
 
@@ -293,7 +294,7 @@ fn replace(c: &Call<'_>) -> Result<ArrayRef> {
 fn translate(c: &Call<'_>) -> Result<ArrayRef> {
     let (s, from, to) = (c.text(0)?, c.text(1)?, c.text(2)?);
     c.texts(|row, out| {
-        let (s, from) = (some!(s.get(row)), some!(from.get(row)));
+        let (s, from) = (some!(s.get(row)), from.get(row).unwrap_or(""));
         let to = to.get(row).unwrap_or("");
         for ch in s.chars() {
             match from.chars().position(|f| f == ch) {
@@ -557,5 +558,26 @@ fn is_decimal(c: &Call<'_>) -> Result<ArrayRef> {
     is_word(c, true, |s| {
         // Infinity and NaN are words, not decimals.
         s.bytes().any(|b| b.is_ascii_digit()) && fast_float2::parse::<f64, _>(s.trim()).is_ok()
+    })
+}
+
+/// A pattern of LIKE with the backslash as its escape character, from one with another, or with none.
+fn like_pattern(c: &Call<'_>) -> Result<ArrayRef> {
+    let pattern = c.text(0)?;
+    let escape = if c.has(1) { c.constant_text(1)?.and_then(|e| e.chars().next()) } else { None };
+    c.texts(|row, out| {
+        let mut chars = some!(pattern.get(row)).chars();
+        while let Some(ch) = chars.next() {
+            if Some(ch) == escape {
+                if let Some(next) = chars.next() {
+                    out.extend(['\\', next]);
+                }
+            } else if ch == '\\' {
+                out.push_str("\\\\");
+            } else {
+                out.push(ch);
+            }
+        }
+        Ok(Some(()))
     })
 }

@@ -6,7 +6,8 @@
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{
-    DataType, Date32Type, Int64Type, Time32MillisecondType, TimeUnit, TimestampMillisecondType,
+    DataType, Date32Type, Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType,
 };
 use chrono::{FixedOffset, NaiveDateTime, Timelike};
 
@@ -61,7 +62,13 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["DATE_FORMAT"], &[Moment, Text], Returns::Text, date_format),
     define(&["TO_DATE"], &[Text, Text], Returns::Date, to_date).optional(1),
     define(&["TO_TIMESTAMP"], &[Text, Text], STAMP, to_timestamp).optional(1),
-    define(&["TO_TIMESTAMP_LTZ"], &[TextOrNumber, TextOrNumber, Text], LTZ, to_timestamp_ltz).optional(2),
+    define(
+        &["TO_TIMESTAMP_LTZ"],
+        &[TextOrNumber, TextOrNumber, Text],
+        Returns::With(precise),
+        to_timestamp_ltz,
+    )
+    .optional(2),
     define(&["CONVERT_TZ"], &[Text, Text, Text], Returns::Text, convert_tz),
 ];
 
@@ -70,6 +77,16 @@ const STANDARD: &str = "yyyy-MM-dd HH:mm:ss";
 
 fn local_zoned(t: &Typing<'_>) -> Result<DataType> {
     Ok(DataType::Timestamp(TimeUnit::Millisecond, t.zone()))
+}
+
+/// TIMESTAMP_LTZ of the precision that is written, of milliseconds at least.
+fn precise(t: &Typing<'_>) -> Result<DataType> {
+    let number = t.types.first().is_some_and(DataType::is_integer);
+    let unit = match t.int(1).and_then(|p| u8::try_from(p).ok()) {
+        Some(precision @ 4..=9) if number => crate::sql::types::time_unit(precision),
+        _ => TimeUnit::Millisecond,
+    };
+    Ok(DataType::Timestamp(unit, t.zone()))
 }
 
 fn instant(c: &Call<'_>) -> Result<ArrayRef> {
@@ -94,11 +111,12 @@ fn unix_timestamp(c: &Call<'_>) -> Result<ArrayRef> {
             Some(f) => some!(f.get(row)),
             None => STANDARD,
         };
-        // What cannot be read is Long.MIN_VALUE in Flink.
-        Ok(Some(translated(format)?.read(s).map_or(i64::MIN, |(t, offset)| match offset {
+        // What follows is not looked at, as Flink has it; what cannot be read is NULL, and not Long.MIN_VALUE.
+        let Some(((t, offset), _)) = translated(format)?.read_start(s) else { return Ok(None) };
+        Ok(Some(match offset {
             Some(offset) => t.and_utc().timestamp() - i64::from(offset.local_minus_utc()),
             None => to_utc_late(&zone, t).and_utc().timestamp(),
-        })))
+        }))
     })
 }
 
@@ -220,6 +238,19 @@ fn to_timestamp_ltz(c: &Call<'_>) -> Result<ArrayRef> {
         ticks_or_error(from_ticks(millis, TimeUnit::Millisecond).map_err(|_| range())?, TimeUnit::Millisecond)
             .map(Some)
     };
+    if let DataType::Timestamp(unit @ (TimeUnit::Microsecond | TimeUnit::Nanosecond), _) = c.returns
+        && *c.kind(0) == DataType::Int64
+    {
+        let n = c.int(0)?;
+        let fine = |row: usize, ticks: i128| {
+            let (n, p) = (some!(n.get(row)), some!(precision(row)));
+            i64::try_from((i128::from(n) * ticks).div_euclid(scale(p)?)).map(Some).map_err(|_| range())
+        };
+        return match unit {
+            TimeUnit::Nanosecond => c.numbers::<TimestampNanosecondType>(|row| fine(row, 1_000_000_000)),
+            _ => c.numbers::<TimestampMicrosecondType>(|row| fine(row, 1_000_000)),
+        };
+    }
     if *c.kind(0) == DataType::Int64 {
         let n = c.int(0)?;
         return c.numbers::<TimestampMillisecondType>(|row| {

@@ -14,6 +14,7 @@ use super::provider::Planner;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::aggregate::Function;
+use crate::function::arithmetic::shown_expr;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::expand::{Expand, ExpandSpec};
 use crate::operator::group_aggregate::{GroupAggregate, GroupAggregateSpec};
@@ -28,7 +29,7 @@ impl AggregateCall {
             Expr::Alias(alias) => return Self::from_expr(&alias.expr, schema),
             Expr::AggregateFunction(inner) => inner,
             other => {
-                return Err(Error::internal(format!("{} is no aggregate function", other.human_display())));
+                return Err(Error::internal(format!("{} is no aggregate function", shown_expr(other))));
             }
         };
         let AggregateFunction { func, params } = inner;
@@ -99,14 +100,14 @@ fn display(call: &AggregateFunction, function: Option<Function>) -> String {
     let distinct = if params.distinct { "DISTINCT " } else { "" };
     let args = match function {
         Some(Function::Count) if !params.distinct && params.args.iter().all(is_constant) => "*".to_string(),
-        _ => list(&mut params.args.iter().map(|a| a.human_display().to_string())),
+        _ => list(&mut params.args.iter().map(shown_expr)),
     };
     let mut text = format!("{name}({distinct}{args}");
     if !params.order_by.is_empty() {
         let order = params
             .order_by
             .iter()
-            .map(|o| format!("{}{}", o.expr.human_display(), if o.asc { "" } else { " DESC" }));
+            .map(|o| format!("{}{}", shown_expr(&o.expr), if o.asc { "" } else { " DESC" }));
         text += &format!(" ORDER BY {}", list(&mut order.into_iter()));
     }
     if let Some(nulls) = params.null_treatment {
@@ -114,7 +115,7 @@ fn display(call: &AggregateFunction, function: Option<Function>) -> String {
     }
     text.push(')');
     if let Some(filter) = &params.filter {
-        text += &format!(" FILTER (WHERE {})", filter.human_display());
+        text += &format!(" FILTER (WHERE {})", shown_expr(filter));
     }
     text
 }
@@ -227,7 +228,7 @@ pub(super) fn group_keys(
     let spec = ExpandSpec { keys: copied.iter().map(|&i| plain[i]).collect(), sets, schema: arrow.clone() };
     let shown = grouping.sets.iter().map(|set| {
         let names = set.iter().zip(&exprs).filter(|(kept, _)| **kept);
-        format!("({})", names.map(|(_, e)| e.human_display().to_string()).collect::<Vec<_>>().join(", "))
+        format!("({})", names.map(|(_, e)| shown_expr(e)).collect::<Vec<_>>().join(", "))
     });
     let detail = format!("sets=[{}]", shown.collect::<Vec<_>>().join(", "));
     // A row is told from its copies by the number of the set.

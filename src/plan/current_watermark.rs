@@ -11,6 +11,7 @@ use super::graph::Node;
 use super::lower;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
+use crate::function::arithmetic::shown_expr;
 use crate::operator::current_watermark::CurrentWatermark;
 
 /// The argument of a call.
@@ -43,7 +44,7 @@ pub(super) fn calc(
             if !column.is_some_and(|c| input.properties.rowtimes.contains(&c)) {
                 return Err(Error::plan(format!(
                     "CURRENT_WATERMARK takes an event time attribute, '{}' is none",
-                    argument.human_display()
+                    shown_expr(argument)
                 ))
                 .with_hint("declare WATERMARK FOR the column, and do not compute with it before")
                 .into());

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use datafusion_common::tree_node::Transformed;
 use datafusion_expr::LogicalPlan;
 
 use super::graph::{Body, Changes, Distribution, Node};
@@ -40,7 +41,7 @@ fn mode(changes: Changes, before: bool) -> String {
 /// Draws a plan.
 pub fn explain(plan: Explained<'_>, parallelism: usize, details: Details) -> String {
     let mut text = String::from("== Logical Plan ==\n");
-    let _ = writeln!(text, "{}", plan.logical.display_indent());
+    let _ = writeln!(text, "{}", written(plan.logical).display_indent());
     text.push_str("\n== Continuous Plan ==\n");
     let _ = match details.changelog_mode {
         true => writeln!(text, "{}, changelogMode=[NONE]", plan.sink),
@@ -109,4 +110,12 @@ impl Drawing<'_> {
             }
         }
     }
+}
+
+/// The logical plan with operators as SQL writes them.
+fn written(plan: &LogicalPlan) -> LogicalPlan {
+    let written = plan.clone().transform_up_with_subqueries(|node| {
+        node.map_expressions(|e| Ok(Transformed::yes(crate::function::arithmetic::written(e))))
+    });
+    written.map_or_else(|_| plan.clone(), |t| t.data)
 }

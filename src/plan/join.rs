@@ -10,7 +10,6 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, JoinType, NullEquality, ScalarValue};
-use datafusion_expr::binary::comparison_coercion;
 use datafusion_expr::logical_plan::Join;
 use datafusion_expr::utils::split_conjunction_owned;
 use datafusion_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
@@ -25,6 +24,7 @@ use super::resolve::must_look_up;
 use super::window::show_window;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
+use crate::function::arithmetic::shown_expr;
 use crate::operator::join::window::{self, WindowJoinSpec};
 use crate::operator::join::{JoinInput, JoinKind, JoinSpec, RegularJoin};
 
@@ -40,7 +40,7 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn display(&self) -> String {
         let operator = if self.null_equal { "IS NOT DISTINCT FROM" } else { "=" };
-        format!("{} {operator} {}", self.left.human_display(), self.right.human_display())
+        format!("{} {operator} {}", shown_expr(&self.left), shown_expr(&self.right))
     }
 }
 
@@ -111,7 +111,7 @@ impl Conditions {
         let (l, r) = (join.left.schema(), join.right.schema());
         let (written_left, written_right) = (written_type(&left, l)?, written_type(&right, r)?);
         if family(&written_left) != family(&written_right) {
-            let (a, b) = (left.human_display(), right.human_display());
+            let (a, b) = (shown_expr(&left), shown_expr(&right));
             return Err(Error::plan(format!(
                 "a join compares {} with {}: {a} = {b}",
                 shown(&written_left),
@@ -123,7 +123,7 @@ impl Conditions {
         let key = if left_type == right_type {
             Key { left, right, null_equal }
         } else {
-            let Some(common) = comparison_coercion(&left_type, &right_type) else {
+            let Some(common) = crate::function::coerce::key_type(&left_type, &right_type) else {
                 return Err(Error::plan(format!(
                     "a join cannot compare {} with {}",
                     shown(&left_type),
@@ -142,7 +142,7 @@ impl Conditions {
 
     pub(super) fn display(&self) -> String {
         let keys = self.keys.iter().map(Key::display);
-        let rest = self.residual.iter().map(|e| e.human_display().to_string());
+        let rest = self.residual.iter().map(shown_expr);
         match keys.chain(rest).collect::<Vec<_>>() {
             all if all.is_empty() => "true".into(),
             all => all.join(" AND "),

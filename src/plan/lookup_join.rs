@@ -21,6 +21,7 @@ use super::provider::{Planner, RawTable, TableRef};
 
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
+use crate::function::arithmetic::shown_expr;
 use crate::lookup::{Lookup, LookupConfig, LookupRequest};
 use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec};
 use crate::sql::SqlType;
@@ -275,7 +276,7 @@ impl Planner {
             ))
             .with_hint(format!(
                 "cast the left side: CAST({} AS {sql}) = {}.{name}",
-                written.human_display(),
+                shown_expr(written),
                 right.name
             ))
             .at(right.reference.hints.span));
@@ -383,13 +384,13 @@ fn lookup_node(
     ];
     let names = lookup.request().keys.iter().zip(keys);
     let names: Vec<_> =
-        names.map(|(i, e)| format!("{}={}", right.schema.field(*i).name(), e.human_display())).collect();
+        names.map(|(i, e)| format!("{}={}", right.schema.field(*i).name(), shown_expr(e))).collect();
     detail.push(format!("keys=[{}]", names.join(", ")));
     for (label, exprs) in
         [("preFilter", &conditions.left), ("lookupFilter", &conditions.right), ("residual", &conditions.both)]
     {
         if let Some(e) = conjunction(exprs.clone()) {
-            detail.push(format!("{label}=[{}]", e.human_display()));
+            detail.push(format!("{label}=[{}]", shown_expr(&e)));
         }
     }
     if updates {

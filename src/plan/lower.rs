@@ -25,6 +25,7 @@ use crate::connector::{ScanRequest, SourceChangelog};
 use crate::dead_letter::{SCAN_OPTION, with_rejected};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
+use crate::function::arithmetic::shown_expr;
 use crate::operator::calc::Calc;
 use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
 use crate::operator::dead_letters::DecodedRows;
@@ -45,7 +46,8 @@ pub(super) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physica
     if subquery {
         return Err(super::subquery::refuse(expr));
     }
-    Ok(create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
+    let expr = crate::function::float_compare::exact_comparisons(expr, schema)?;
+    Ok(create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
 }
 
 /// The schema of batches that expressions compute: names of the logical plan, types of the expressions.
@@ -66,8 +68,8 @@ pub(super) fn computed_schema(
 /// Expressions as EXPLAIN shows them.
 fn list(exprs: &[Expr]) -> String {
     let shown = exprs.iter().map(|e| match e {
-        Expr::Alias(alias) => format!("{} AS {}", alias.expr.human_display(), alias.name),
-        other => other.human_display().to_string(),
+        Expr::Alias(alias) => format!("{} AS {}", shown_expr(&alias.expr), alias.name),
+        other => shown_expr(other),
     });
     shown.collect::<Vec<_>>().join(", ")
 }
@@ -345,7 +347,7 @@ pub(super) fn calc(
         }
     };
     if let Some(condition) = condition {
-        detail.push(format!("where=[{}]", condition.human_display()));
+        detail.push(format!("where=[{}]", shown_expr(condition)));
     }
     let operator = Calc::new(condition_expr, projection);
     let build: BuildOperator = Arc::new(move || Ok(Box::new(operator.clone())));
@@ -421,7 +423,7 @@ fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     let columns = (input.schema.clone(), input.arrow.clone());
     let mut properties = input.properties.clone();
     properties.rowtimes = vec![rowtime];
-    let mut detail = node.expression.human_display().to_string();
+    let mut detail = shown_expr(&node.expression);
     if let Some(timeout) = node.idle_timeout {
         detail.push_str(&format!(", {IDLE_TIMEOUT}{timeout:?}"));
     }
@@ -436,7 +438,7 @@ fn unnest(input: Node, node: &UnnestNode) -> Result<Node> {
     let spec =
         UnnestSpec { collection, outer: node.outer, ordinality: node.ordinality, schema: arrow.clone() };
     let build: BuildOperator = Arc::new(move || Ok(Box::new(Unnest::new(spec.clone()))));
-    let detail = format!("{}{}", if node.outer { "left, " } else { "" }, node.collection.human_display());
+    let detail = format!("{}{}", if node.outer { "left, " } else { "" }, shown_expr(&node.collection));
     // Several rows of one: its key is one no more, and `-U` must take back all of them.
     let updates = input.properties.changes.update;
     let properties = Properties { keys: Vec::new(), ..input.properties.clone() };

@@ -20,6 +20,7 @@ use super::provider::Planner;
 use crate::error::{Error, Result};
 use crate::flow::Operator;
 use crate::flow::task::BuildOperator;
+use crate::function::arithmetic::shown_expr;
 use crate::function::window::WindowFunction;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::over::{Frame, OrderedOver, OverAggregate, OverCall, OverOrder, OverSpec};
@@ -213,7 +214,7 @@ fn lag_of(call: &Call, schema: &DFSchema) -> Result<OverCall> {
     };
     let Some(offset) = offset else {
         return Err(Error::plan("the second argument of LAG is a whole number that is not negative")
-            .with_detail(format!("found {}", args[1].human_display())));
+            .with_detail(format!("found {}", shown_expr(&args[1]))));
     };
     let data_type = value.get_type(schema)?;
     let default = match args.get(2) {
@@ -221,7 +222,7 @@ fn lag_of(call: &Call, schema: &DFSchema) -> Result<OverCall> {
         Some(default) if default.get_type(schema)? == data_type => Some(default.clone()),
         Some(default) => Some(default.clone().cast_to(&data_type, schema).map_err(|_| {
             Error::plan("the default of LAG has the type of its value")
-                .with_hint(format!("CAST it: {}", default.human_display()))
+                .with_hint(format!("CAST it: {}", shown_expr(default)))
         })?),
     };
     let default = default.map(|d| physical(&d, schema)).transpose()?;
@@ -417,7 +418,7 @@ pub(super) fn extended(schema: &SchemaRef, more: impl Iterator<Item = (String, D
 
 /// A call without its OVER.
 fn call_name(call: &Call) -> String {
-    let args: Vec<String> = call.params.args.iter().map(|a| a.human_display().to_string()).collect();
+    let args: Vec<String> = call.params.args.iter().map(shown_expr).collect();
     let distinct = if call.params.distinct { "DISTINCT " } else { "" };
     format!("{}({distinct}{})", call.fun.name().to_ascii_uppercase(), args.join(", "))
 }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue};
 use datafusion_expr::expr_rewriter::NamePreserver;
-use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan};
+use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan, Union};
 use datafusion_expr::{
-    EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder,
+    Cast, EmptyRelation, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder,
     UserDefinedLogicalNode, utils::merge_schema,
 };
 use datafusion_optimizer::analyzer::AnalyzerRule;
@@ -123,6 +124,13 @@ fn narrow_literals(expr: Expr) -> DfResult<Transformed<Expr>> {
             Ok(n) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(n)), metadata.clone()))),
             Err(_) => Ok(Transformed::no(expr)),
         },
+        // The zero before the point is a digit.
+        Expr::Literal(ScalarValue::Decimal128(v, p, s), metadata)
+            if i16::from(*p) == i16::from(*s) && *p < 38 =>
+        {
+            let value = ScalarValue::Decimal128(*v, *p + 1, *s);
+            Ok(Transformed::yes(Expr::Literal(value, metadata.clone())))
+        }
         _ => Ok(Transformed::no(expr)),
     })
 }
@@ -131,6 +139,7 @@ fn narrow_literals(expr: Expr) -> DfResult<Transformed<Expr>> {
 pub(super) fn coerce_expression(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Expr> {
     let expr = narrow_literals(expr)?.data;
     let expr = rewrite_casts(expr, schema, zone)?.data;
+    let expr = crate::function::coerce::coerce(expr, schema, zone, false)?;
     let mut coercion = TypeCoercionRewriter::new(schema);
     Ok(expr.rewrite(&mut coercion)?.data)
 }
@@ -200,14 +209,19 @@ impl Planner {
             let names = NamePreserver::new(&node);
             // LIMIT wants BIGINT.
             let literals = !matches!(node, LogicalPlan::Limit(_));
+            let keys = matches!(node, LogicalPlan::Join(_));
             let rewritten = node.map_expressions(|e| {
                 let name = names.save(&e);
                 let e = if literals { narrow_literals(e)? } else { Transformed::no(e) };
                 let e = e.transform_data(|e| rewrite_casts(e, &schema, zone))?;
+                let e = e.transform_data(|e| {
+                    Ok(Transformed::yes(crate::function::coerce::coerce(e, &schema, zone, keys)?))
+                })?;
                 Ok(e.update_data(|e| name.restore(e)))
             })?;
             rewritten.map_data(|n| match n {
                 LogicalPlan::Values(rows) => LogicalPlanBuilder::values(rows.values)?.build(),
+                LogicalPlan::Union(union) => Ok(LogicalPlan::Union(alike(union)?)),
                 other => other.recompute_schema(),
             })
         })?;
@@ -462,6 +476,48 @@ impl Planner {
         ]);
         super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)
     }
+}
+
+/// The inputs of a UNION with columns of the same types.
+fn alike(union: Union) -> DfResult<Union> {
+    let mut types: Vec<DataType> = Vec::new();
+    for (i, input) in union.inputs.iter().enumerate() {
+        let fields = input.schema().fields();
+        if i == 0 {
+            types = fields.iter().map(|f| f.data_type().clone()).collect();
+        }
+        for (t, field) in types.iter_mut().zip(fields) {
+            let Some(common) = crate::function::coerce::set_type(t, field.data_type()) else {
+                let shown = |t: &DataType| SqlType::from_arrow(t).map_or(t.to_string(), |t| t.to_string());
+                return Err(Error::plan(format!(
+                    "UNION has no type for column '{}': {} and {}",
+                    field.name(),
+                    shown(t),
+                    shown(field.data_type())
+                ))
+                .with_hint("CAST one side to the type of the other")
+                .into());
+            };
+            *t = common;
+        }
+    }
+    let inputs = union.inputs.into_iter().map(|input| {
+        let same = input.schema().fields().iter().zip(&types).all(|(f, t)| f.data_type() == t);
+        if same {
+            return Ok(input);
+        }
+        let columns = input.schema().iter().zip(&types).map(|((qualifier, field), t)| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            match field.data_type() == t {
+                true => column,
+                false => Expr::Cast(Cast::new(Box::new(column), t.clone()))
+                    .alias_qualified(qualifier.cloned(), field.name()),
+            }
+        });
+        let columns: Vec<Expr> = columns.collect();
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(columns, input)?)))
+    });
+    Union::try_new_with_loose_types(inputs.collect::<DfResult<Vec<_>>>()?)
 }
 
 /// Gives every column of an expression the qualifier `name`.

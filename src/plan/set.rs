@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::Field;
 use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, Result as DfResult, internal_err};
-use datafusion_expr::binary::type_union_coercion;
 use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use sqlparser::ast::{self, Query, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, VisitorMut};
 
@@ -55,7 +54,7 @@ impl SetNode {
         }
         let mut fields = Vec::with_capacity(l.fields().len());
         for ((qualifier, field), other) in l.iter().zip(r.fields()) {
-            let Some(common) = type_union_coercion(field.data_type(), other.data_type()) else {
+            let Some(common) = crate::function::coerce::set_type(field.data_type(), other.data_type()) else {
                 return Err(Error::plan(format!(
                     "{} has no type for column '{}': {} on the left, {} on the right",
                     kind.as_str(),

@@ -27,6 +27,7 @@ use super::node::WindowTableNode;
 use super::provider::Planner;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
+use crate::function::arithmetic::shown_expr;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::window::{
     SessionAggregate, SessionAggregateSpec, SessionTableFunction, SessionTableSpec, WindowAggregate,
@@ -455,7 +456,7 @@ impl Planner {
 fn time_column(node: &WindowTableNode, input: &Node) -> Result<usize> {
     forwarded(std::slice::from_ref(&node.time), &input.schema).first().copied().flatten().ok_or_else(|| {
         Error::plan(format!("{} takes a column in DESCRIPTOR", node.spec.kind.name()))
-            .with_detail(node.time.human_display().to_string())
+            .with_detail(shown_expr(&node.time))
     })
 }
 

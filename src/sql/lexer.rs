@@ -345,6 +345,7 @@ impl<'a> Lexer<'a> {
                 return bad(Error::syntax("'::' is not an operator of this dialect")
                     .with_hint("write CAST(value AS type)"));
             }
+            (':', _) => (1, Token::Colon),
             _ => {
                 self.bump();
                 return bad(Error::syntax(format!(

@@ -137,9 +137,9 @@ fn base(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
         }
         "DECIMAL" | "DEC" | "NUMERIC" => decimal(cursor)?,
         "CHAR" | "CHARACTER" if !cursor.eat_word("VARYING") => SqlType::Char(length(cursor)?),
-        "CHAR" | "CHARACTER" | "VARCHAR" => match length(cursor)? {
-            MAX_LENGTH => SqlType::String,
-            n => SqlType::Varchar(n),
+        "CHAR" | "CHARACTER" | "VARCHAR" => match sized(cursor)? {
+            None | Some(MAX_LENGTH) => SqlType::String,
+            Some(n) => SqlType::Varchar(n),
         },
         "STRING" => SqlType::String,
         "BINARY" if !cursor.eat_word("VARYING") => SqlType::Binary(length(cursor)?),
@@ -231,13 +231,19 @@ fn bounded(cursor: &mut Cursor<'_>, what: &str, min: u32, max: u32) -> Result<u3
     Err(Error::syntax(format!("{what} must be between {min} and {max}, not {n}")).at(span))
 }
 
+/// A length, 1 without one.
 fn length(cursor: &mut Cursor<'_>) -> Result<u32> {
+    Ok(sized(cursor)?.unwrap_or(1))
+}
+
+/// A length, if one is written.
+fn sized(cursor: &mut Cursor<'_>) -> Result<Option<u32>> {
     if !cursor.eat(&Token::LParen) {
-        return Ok(1);
+        return Ok(None);
     }
     let n = bounded(cursor, "a length", 1, MAX_LENGTH)?;
     cursor.expect(&Token::RParen)?;
-    Ok(n)
+    Ok(Some(n))
 }
 
 fn precision(cursor: &mut Cursor<'_>, default: u8) -> Result<u8> {

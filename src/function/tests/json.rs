@@ -103,7 +103,7 @@ fn more() {
         JSON_VALUE('{"a-b":1}', '$.a-b') => "1"
         JSON_VALUE('{"a b":1}', '$[''a b'']') => "1"
         JSON_VALUE('[1,2]', '$[-1]') => "2"
-        JSON_VALUE('{}', 'a.b') => ERROR path
+        JSON_VALUE('{}', 'a.b') => null
         JSON_EXISTS('{"a":null}', '$.a') => false
         JSON_EXISTS('{"a":[1,2]}', '$.a[?(@ > 1)]') => true
         JSON_EXISTS('x', '$.a' UNKNOWN ON ERROR) => null

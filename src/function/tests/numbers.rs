@@ -37,9 +37,9 @@ fn as_flink() {
         LEAST(3, 1.5) => 1.5
         NULLIF(1, 1) => null
         IFNULL(NULL, 5) => 5
-        TYPEOF(1) => "INT"
-        TYPEOF(1.5) => "DECIMAL(2, 1)"
-        TYPEOF(CAST(1 AS BIGINT) + 1) => "BIGINT"
+        TYPEOF(1) => "INT NOT NULL"
+        TYPEOF(1.5) => "DECIMAL(2, 1) NOT NULL"
+        TYPEOF(CAST(1 AS BIGINT) + 1) => "BIGINT NOT NULL"
         TYPEOF(CURRENT_TIMESTAMP) => "TIMESTAMP_LTZ(3)"
         TYPEOF(LOCALTIMESTAMP) => "TIMESTAMP(3)"
         TYPEOF(NOW()) => "TIMESTAMP_LTZ(3)"
@@ -59,7 +59,7 @@ fn as_flink() {
         TYPEOF(SIGN(-3)) => "INT"
         TYPEOF(ABS(-3)) => "INT"
         TYPEOF(POWER(2, 3)) => "DOUBLE"
-        TYPEOF(MOD(5, 3)) => "INT"
+        TYPEOF(MOD(5, 3)) => "INT NOT NULL"
         TYPEOF(HEX(5)) => "STRING"
         TYPEOF(ASCII('a')) => "INT"
         TYPEOF(UNHEX('41')) => "BYTES"
@@ -74,7 +74,7 @@ fn as_flink() {
         TYPEOF(RAND_INTEGER(5)) => "INT"
         TYPEOF(FLOOR(TIMESTAMP '2020-01-01 12:34:56' TO HOUR)) => "TIMESTAMP(0)"
         TYPEOF(COALESCE(1, CAST(2 AS BIGINT))) => "BIGINT"
-        TYPEOF(IF(true, 1, 2.5)) => "DECIMAL(11, 1)"
+        TYPEOF(IF(true, 1, 2.5)) => "DECIMAL(11, 1) NOT NULL"
         "###,
     );
 }

@@ -33,7 +33,8 @@ fn as_flink() {
         TO_TIMESTAMP_LTZ('2020-01-01 00:00:00', 'yyyy-MM-dd HH:mm:ss', 'Asia/Shanghai') => "2019-12-31T16:00:00Z"
         UNIX_TIMESTAMP('1970-01-01 00:01:40') => 100
         UNIX_TIMESTAMP('1970-01-01', 'yyyy-MM-dd') => 0
-        UNIX_TIMESTAMP('bad') => -9223372036854775808
+        UNIX_TIMESTAMP('bad') => null
+        UNIX_TIMESTAMP('2010-10-14 12:22:22.000') => 1287058942
         FROM_UNIXTIME(100) => "1970-01-01 00:01:40"
         FROM_UNIXTIME(100, 'HH') => "00"
         FROM_UNIXTIME(-1) => "1969-12-31 23:59:59"

@@ -211,9 +211,9 @@ fn more() {
         PRINTF('%2$s %1$s %%', 'a', 'b') => "b a %"
         PRINTF('%.3s', 'abcdef') => "abc"
         PRINTF('%s', CAST(NULL AS STRING)) => "null"
-        PRINTF('%d', 'x') => ERROR argument
-        PRINTF('%s') => ERROR missing
-        PRINTF('%y', 1) => ERROR supported
+        PRINTF('%d', 'x') => null
+        PRINTF('%s') => null
+        PRINTF('%y', 1) => null
         IS_DIGIT('1.2') => false
         IS_ALPHA('aé') => true
         IS_ALPHA(1) => false

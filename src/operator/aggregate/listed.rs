@@ -331,28 +331,24 @@ fn json_objects(listed: &Listed, count: usize, raw: bool) -> Result<ArrayRef> {
     let write = if raw { raw_writer(column)? } else { json_writer(column)? };
     let mut builder = StringViewBuilder::with_capacity(count);
     let mut text = String::new();
-    let mut last: HashMap<&str, usize> = HashMap::new();
+    let mut rows: Vec<(&str, usize)> = Vec::new();
     for i in 0..count {
-        // The last value of a key stands at the place of its first.
-        last.clear();
-        let mut order: Vec<&str> = Vec::new();
-        for row in listed.range(i) {
-            if last.insert(keys.value(row), row).is_none() {
-                order.push(keys.value(row));
-            }
-        }
+        // Keys come sorted, and of equal ones the last counts, as Flink has it.
+        rows.clear();
+        rows.extend(listed.range(i).map(|row| (keys.value(row), row)));
+        rows.sort_unstable();
         text.clear();
         text.push('{');
-        for key in order {
+        for (n, (key, row)) in rows.iter().enumerate() {
+            if rows.get(n + 1).is_some_and(|(next, _)| next == key) {
+                continue;
+            }
             if text.len() > 1 {
                 text.push(',');
             }
             push_quoted(key, &mut text);
             text.push(':');
-            match last.get(key) {
-                Some(&row) if column.is_valid(row) => write(row, &mut text)?,
-                _ => text.push_str("null"),
-            }
+            if column.is_valid(*row) { write(*row, &mut text)? } else { text.push_str("null") }
         }
         text.push('}');
         builder.append_value(&text);

@@ -57,7 +57,7 @@ SELECT k, JSON_ARRAYAGG(s) AS a1, JSON_OBJECTAGG(KEY CAST(id AS STRING) VALUE s)
 -- @expect
 --| {"op":"+I","k":"a","a1":"[\"y\",\"w\",\"x\"]","o":"{\"2\":\"y\",\"3\":\"w\",\"6\":\"x\"}"}
 --| {"op":"+I","k":"b","a1":"[]","o":"{\"4\":null}"}
---| {"op":"+I","k":"d","a1":"[\"b\",\"c\"]","o":"{\"8\":\"b\",\"7\":\"c\"}"}
+--| {"op":"+I","k":"d","a1":"[\"b\",\"c\"]","o":"{\"7\":\"c\",\"8\":\"b\"}"}
 
 SELECT k, VAR_POP(CAST(n AS DOUBLE)) AS vp, STDDEV_SAMP(CAST(n AS DOUBLE)) AS ss FROM c GROUP BY k;
 -- @expect

@@ -59,7 +59,7 @@ SELECT NOSUCH_AGG(i) FROM t;
 -- @error
 --| function 'nosuch_agg' is not known
 
-SELECT SUM(CAST(i AS TINYINT) * CAST(20 AS TINYINT)) FROM t;
+SELECT SUM(x) FROM (VALUES (CAST(100 AS TINYINT)), (CAST(100 AS TINYINT))) AS v (x);
 -- @error
 --| a sum does not fit TINYINT
 
