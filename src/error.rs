@@ -43,7 +43,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// True for failures that may pass by themselves: trying again later makes sense.
+    /// True for kinds of failures that may pass by themselves; see [`Error::may_pass`].
     pub fn may_pass(self) -> bool {
         matches!(self, Self::Io | Self::Lookup)
     }
@@ -85,6 +85,15 @@ impl Span {
     }
 }
 
+/// Whether a failure of a kind that may pass does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Lasting {
+    No,
+    /// The system refuses it: it will, unless it did not until now.
+    Refused,
+    Always,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 struct Inner {
     kind: ErrorKind,
@@ -92,6 +101,7 @@ struct Inner {
     detail: Option<String>,
     hint: Option<String>,
     span: Option<Span>,
+    lasting: Lasting,
 }
 
 /// An error as it is shown to people, without the values of variables (see [`crate::secret`]). Cheap to move (one
@@ -103,7 +113,7 @@ impl Error {
     /// An error of a kind with its primary line.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = redacted(message.into());
-        Self(Box::new(Inner { kind, message, detail: None, hint: None, span: None }))
+        Self(Box::new(Inner { kind, message, detail: None, hint: None, span: None, lasting: Lasting::No }))
     }
 
     /// The text is not SQL of this dialect.
@@ -164,6 +174,12 @@ impl Error {
         }
         self
     }
+    /// Trying again does not help, whatever the kind: a refused login, a wrong request, a folder that may not be
+    /// written.
+    pub fn lasting(mut self) -> Self {
+        self.0.lasting = Lasting::Always;
+        self
+    }
     /// Puts words in front of the primary line: `context: message`.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.0.message = redacted(format!("{context}: {}", self.0.message));
@@ -173,6 +189,14 @@ impl Error {
     /// Kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+    /// True for failures that may pass by themselves: trying again later makes sense.
+    pub fn may_pass(&self) -> bool {
+        self.0.kind.may_pass() && self.0.lasting == Lasting::No
+    }
+    /// The same of something that has worked before.
+    pub fn may_pass_again(&self) -> bool {
+        self.0.kind.may_pass() && self.0.lasting != Lasting::Always
     }
     /// Primary line.
     pub fn message(&self) -> &str {
@@ -241,7 +265,28 @@ impl std::error::Error for Error {}
 
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
-        Self::io(e.to_string())
+        Self::io(e.to_string()).lasting_if(e.kind())
+    }
+}
+
+impl Error {
+    /// Marks what the system refuses: somebody has to allow it, or to put something there.
+    pub fn lasting_if(mut self, kind: std::io::ErrorKind) -> Self {
+        use std::io::ErrorKind as K;
+        let refused = matches!(
+            kind,
+            K::PermissionDenied
+                | K::NotFound
+                | K::NotADirectory
+                | K::IsADirectory
+                | K::AlreadyExists
+                | K::ReadOnlyFilesystem
+                | K::InvalidFilename
+        );
+        if refused && self.0.lasting == Lasting::No {
+            self.0.lasting = Lasting::Refused;
+        }
+        self
     }
 }
 

@@ -64,6 +64,18 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Asking again later may have another end. A refused login, a wrong request and an answer that is not of this table
+    /// stay what they are.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Connection | Self::Timeout | Self::Other => true,
+            Self::Status(status) => {
+                !(400..500).contains(&status) || matches!(status, 408 | 409 | 423 | 425 | 429)
+            }
+            Self::Decode | Self::TooLarge | Self::Key => false,
+        }
+    }
+
     /// The word used in messages and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

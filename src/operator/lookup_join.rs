@@ -397,14 +397,15 @@ impl LookupJoin {
                 ));
             }
         }
-        Error::lookup(format!(
+        let error = Error::lookup(format!(
             "lookup in table '{}' failed for {}: {}",
             self.lookup.name(),
             key.join(", "),
             failure.message
         ))
         .with_detail(format!("{} error, asked: {}", failure.kind.as_str(), self.lookup.describe()))
-        .with_hint("'lookup.on-error' = 'null' or 'drop' goes on without an answer")
+        .with_hint("'lookup.on-error' = 'null' or 'drop' goes on without an answer");
+        if failure.kind.may_pass() { error } else { error.lasting() }
     }
 
     /// Emits what may go.

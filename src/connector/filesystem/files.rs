@@ -289,13 +289,14 @@ impl Location {
 
 /// A failure to read, with the file.
 pub(super) fn unreadable(path: &Path, e: &std::io::Error) -> Error {
-    match e.kind() {
+    let error = match e.kind() {
         std::io::ErrorKind::NotFound => Error::io(format!("'{}' does not exist", path.display())),
         std::io::ErrorKind::PermissionDenied => {
             Error::io(format!("'{}' may not be read: permission denied", path.display()))
         }
         _ => Error::io(format!("'{}' could not be read: {e}", path.display())),
-    }
+    };
+    error.lasting_if(e.kind())
 }
 
 /// The data files below a directory; none when there is no such directory.

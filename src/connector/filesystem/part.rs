@@ -79,7 +79,7 @@ pub(super) struct Part {
 pub(super) static APPENDING: Mutex<()> = Mutex::new(());
 
 pub(super) fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
-    Error::io(format!("'{}' could not be {what}: {e}", path.display()))
+    Error::io(format!("'{}' could not be {what}: {e}", path.display())).lasting_if(e.kind())
 }
 
 impl Part {
