@@ -42,7 +42,12 @@ pub struct PlannerState {
     pub expanding: parking_lot::Mutex<Vec<String>>,
     /// The sources of this statement: equal scans are one.
     pub sources: parking_lot::Mutex<Vec<super::share::Scanned>>,
+    /// Views that this statement was expanded by.
+    pub expanded: std::sync::atomic::AtomicUsize,
 }
+
+/// Views in one statement, counted as often as they are read: views that read views twice double with each level.
+const VIEWS: usize = 1000;
 
 impl fmt::Debug for PlannerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,6 +216,14 @@ impl Planner {
 
     /// The plan of a view's query, with the view's column names.
     pub fn view(&self, view: &crate::catalog::View) -> Result<LogicalPlan> {
+        if self.state.expanded.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= VIEWS {
+            return Err(Error::plan(format!("the query reads more than {VIEWS} views"))
+                .with_detail(format!(
+                    "a view counts as often as it is read, also by other views; '{}' is one too many",
+                    view.name
+                ))
+                .with_hint("read the view once, or write its result to a table"));
+        }
         let plan = self.bind_query(&view.query)?;
         if view.columns.is_empty() {
             return Ok(plan);
