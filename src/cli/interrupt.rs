@@ -24,6 +24,29 @@ pub const TERMINATED: u8 = 143;
 /// So long a shell that is told to end waits for its jobs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// So long the reader of standard output may do nothing after a signal.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// Ends the process if nobody reads standard output: whoever writes there would wait for ever, and cannot be stopped
+/// otherwise. What is in checkpoints is safe; what was not read is written again.
+fn leave_stalled_output() {
+    let mut stalled = Duration::ZERO;
+    let look = STALLED / 10;
+    while stalled < STALLED {
+        std::thread::sleep(look);
+        let output = std::io::stdout();
+        let mut polled = [rustix::event::PollFd::new(&output, rustix::event::PollFlags::OUT)];
+        let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Ready also when there is an error, which the writer will see.
+        stalled = match rustix::event::poll(&mut polled, Some(&at_once)) {
+            Ok(0) => stalled + look,
+            _ => Duration::ZERO,
+        };
+    }
+    super::output::complain("nobody reads standard output: what was not read is left");
+    std::process::exit(INTERRUPTED.into());
+}
+
 /// What a signal stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -177,6 +200,9 @@ impl Interrupts {
         self.arrived.1.notify_all();
         if self.scope == Scope::Script && count > 1 {
             std::process::exit(self.status().into());
+        }
+        if self.scope == Scope::Script && std::thread::Builder::new().spawn(leave_stalled_output).is_err() {
+            log::debug!("standard output is not watched");
         }
         self.cancel();
     }
