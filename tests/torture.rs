@@ -609,3 +609,150 @@ fn an_edited_pipeline_keeps_what_still_means_the_same() {
     fs::write(place.path("p.sql"), &more).unwrap();
     finish(place, pipeline, "p.sql", 2, &expected);
 }
+
+/// Numbers from a generator into files, a bounded job of about two seconds.
+fn numbers(folder: &Path) -> PathBuf {
+    let script = folder.join("numbers.sql");
+    let sql = format!(
+        "SET 'parallelism.default' = '1';
+         SET 'execution.checkpointing.interval' = '100 ms';
+         SET 'execution.checkpointing.dir' = '{0}/checkpoints';
+         SET 'restart-strategy.exponential-delay.initial-backoff' = '100 ms';
+         CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000',
+           'fields.n.kind' = 'sequence', 'fields.n.start' = '0', 'fields.n.end' = '1999');
+         CREATE TABLE kept (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{0}/kept', 'format' = 'json');
+         INSERT INTO kept SELECT n FROM numbers;",
+        folder.display()
+    );
+    fs::write(&script, sql).unwrap();
+    script
+}
+
+/// A run of a script, and the lines that it says on standard error.
+fn listen(script: &Path) -> (Child, BufReader<std::process::ChildStderr>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_affluent"));
+    command.arg("run").arg(script).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    (child, stderr)
+}
+
+/// Reads up to a line with these words.
+fn hear(stderr: &mut impl BufRead, words: &str) {
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "'{words}' was not said, but:\n{said}");
+        if line.contains(words) {
+            return;
+        }
+        said.push_str(&line);
+    }
+}
+
+/// Files of the table that is written, hidden or not.
+fn written(folder: &Path, hidden: bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.join("kept")).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let is_hidden = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with('.');
+    entries.filter(|path| path.is_file() && is_hidden(path) == hidden).collect()
+}
+
+/// The numbers that can be seen, sorted.
+fn seen(folder: &Path) -> Vec<usize> {
+    let text: String = written(folder, false).iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let number = |line: &str| line.trim_start_matches("{\"n\":").trim_end_matches('}').parse().unwrap();
+    let mut all: Vec<usize> = text.lines().map(number).collect();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn a_last_commit_that_fails_loses_nothing() {
+    for killed in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let script = numbers(folder);
+        let (mut child, mut stderr) = listen(&script);
+        let begun = Instant::now();
+        let part = loop {
+            if let Some(part) = written(folder, true).pop() {
+                break part;
+            }
+            assert!(begun.elapsed() < PATIENCE, "nothing is written");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        // A folder that is not empty has the name that the part is to get.
+        let hidden = part.file_name().unwrap().to_string_lossy().into_owned();
+        let name = hidden.trim_start_matches('.').trim_end_matches(".inprogress");
+        // Behind the name stands the identity of the sink, a UUID.
+        let obstacle = part.with_file_name(&name[..name.len() - 37]);
+        fs::create_dir_all(obstacle.join("in the way")).unwrap();
+        hear(&mut stderr, "tries to commit its result again");
+        if killed {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            (child, stderr) = listen(&script);
+            hear(&mut stderr, "tries to commit its result again");
+        }
+        fs::remove_dir_all(&obstacle).unwrap();
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
+        assert!(wait(&mut child, PATIENCE).is_some_and(|status| status.success()), "{rest}");
+        assert_eq!(seen(folder), (0..2000).collect::<Vec<_>>());
+        assert_eq!(written(folder, true), Vec::<PathBuf>::new());
+        assert!(manifests(&folder.join("checkpoints")).is_empty(), "what has ended does not come back");
+    }
+}
+
+#[test]
+fn of_two_processes_one_runs_the_job() {
+    for killed in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let script = numbers(folder);
+        let (mut first, _first) = listen(&script);
+        let begun = Instant::now();
+        while manifests(&folder.join("checkpoints")).is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "no checkpoint is written");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (mut second, mut stderr) = listen(&script);
+        if killed {
+            first.kill().unwrap();
+        } else {
+            hear(&mut stderr, "waits: process ");
+        }
+        assert_eq!(wait(&mut first, PATIENCE).is_some_and(|status| status.success()), !killed);
+        assert!(wait(&mut second, PATIENCE).is_some_and(|status| status.success()));
+        // The second one goes on where the first one was killed, or does it all again when that has ended.
+        let times = if killed { 1 } else { 2 };
+        assert_eq!(seen(folder), (0..2000).flat_map(|n| vec![n; times]).collect::<Vec<_>>());
+        assert_eq!(written(folder, true), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn what_was_written_before_the_first_checkpoint_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let script = numbers(folder);
+    let sql = fs::read_to_string(&script).unwrap().replace(
+        "'100 ms';\n         SET 'execution.checkpointing.dir'",
+        "'1 h';\n         SET 'execution.checkpointing.dir'",
+    );
+    fs::write(&script, sql).unwrap();
+    let (mut child, _stderr) = listen(&script);
+    let begun = Instant::now();
+    while written(folder, true).is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "nothing is written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (mut child, mut stderr) = listen(&script);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
+    assert!(wait(&mut child, PATIENCE).is_some_and(|status| status.success()), "{rest}");
+    assert_eq!(seen(folder), (0..2000).collect::<Vec<_>>());
+    assert_eq!(written(folder, true), Vec::<PathBuf>::new());
+}

@@ -69,11 +69,24 @@ pub enum Request {
     },
 }
 
+/// What the sinks told for a checkpoint, by sink id.
+pub type Pending = BTreeMap<String, Vec<Value>>;
+
+/// What a durable checkpoint holds for the sinks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Durable {
+    /// Number of the checkpoint.
+    pub epoch: u64,
+    /// What is to be committed.
+    pub sinks: Pending,
+}
+
 /// How the coordination ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Coordinated {
-    /// All tasks have ended, and what they wrote is committed.
-    Finished,
+    /// All tasks have ended, and the last checkpoint is durable. What it holds for the sinks is still to be
+    /// committed, however often that has to be tried: no row is made again.
+    Finished(Durable),
     /// The job was stopped behind a checkpoint.
     Stopped,
     /// Tasks went away: they failed or were cancelled.
@@ -197,8 +210,7 @@ impl Coordinator {
                 recv(alarm) -> _ => {}
             }
             if self.finished.len() == self.mailboxes.len() {
-                self.end()?;
-                return Ok(Coordinated::Finished);
+                return self.end().map(Coordinated::Finished);
             }
             if self.in_flight.as_ref().is_some_and(|f| f.waiting.is_empty()) {
                 self.complete(false)?;
@@ -297,8 +309,8 @@ impl Coordinator {
     }
 
     /// What the sinks are to commit.
-    fn to_commit(&self) -> BTreeMap<String, Vec<Value>> {
-        let mut by_sink: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    fn to_commit(&self) -> Pending {
+        let mut by_sink = Pending::new();
         for (sink, values) in self.pending.values() {
             by_sink.entry(sink.clone()).or_default().extend(values.iter().cloned());
         }
@@ -325,8 +337,19 @@ impl Coordinator {
             }
             Err(e) => return self.failed(e, flight, ended),
         }
-        for (id, sink) in &self.sinks {
-            sink.commit_epoch(flight.epoch, sinks.get(id).map_or(&[], Vec::as_slice))?;
+        // The last one is committed when nothing else is left to fail.
+        let commit = || {
+            self.checkpoints.lock().hold()?;
+            let durable = Durable { epoch: flight.epoch, sinks: sinks.clone() };
+            commit(self.sinks.iter().map(|(id, sink)| (id, sink)), &durable)
+        };
+        if !ended && let Err(e) = commit() {
+            let e =
+                e.context(format!("checkpoint {} is durable, its rows are not visible yet", flight.epoch));
+            if let Some(Request::Savepoint { reply, .. }) = flight.request {
+                let _ = reply.send(Err(e.clone()));
+            }
+            return Err(e);
         }
         self.acknowledge(flight.epoch);
         match flight.request {
@@ -374,8 +397,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// All tasks have ended: the last checkpoint says so.
-    fn end(&mut self) -> Result<()> {
+    /// All tasks have ended: the last checkpoint says so. Gives what is to be committed.
+    fn end(&mut self) -> Result<Durable> {
         if self.in_flight.is_some() && !self.later.is_empty() {
             // Ended behind the barrier: its checkpoint is written first.
             self.complete(false)?;
@@ -396,8 +419,16 @@ impl Coordinator {
                 let _ = reply.send(exported.map(|()| to.describe()));
             }
         }
-        Ok(())
+        Ok(Durable { epoch: self.epoch, sinks: self.to_commit() })
     }
+}
+
+/// Commits what a durable checkpoint holds for each sink. A sink that fails keeps no other from its own commit; the
+/// first failure is returned. Doing it again commits what is missing.
+pub fn commit<'a>(sinks: impl Iterator<Item = (&'a String, &'a Arc<dyn Sink>)>, of: &Durable) -> Result<()> {
+    let pending = |id| of.sinks.get(id).map_or(&[][..], Vec::as_slice);
+    let commits = sinks.map(|(id, sink)| sink.commit_epoch(of.epoch, pending(id)));
+    commits.fold(Ok(()), Result::and)
 }
 
 impl std::fmt::Debug for Coordinator {

@@ -6,6 +6,7 @@
 //!                            ▼
 //!   which task is next?  how many rows?  does a lookup answer?  does a checkpoint begin?  is it committed?
 //!   does the clock move?  does the job crash, and with how many tasks does it come back, from which checkpoint?
+//!   does a commit fail half-way?  a deletion, a listing, a read, a write?  is a write done whose answer is lost?
 //!                            │
 //!                            ▼
 //!   what the sink shows at the end  ==  what it shows of the same rows without all that
@@ -36,14 +37,14 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
 
 use self::cases::Case;
 use self::data::{Data, TABLES};
-use self::durable::{Content, MemoryStore};
+use self::durable::{Content, MemoryStore, is_edge};
 use self::run::Incarnation;
 use self::world::{Logs, World};
 use super::Barrier;
+use super::coordinator::{Durable, commit};
 use crate::clock::ManualClock;
 use crate::error::Result;
 use crate::session::Session;
@@ -80,6 +81,8 @@ struct Temper {
     replans: bool,
     /// Checkpoints that are kept.
     retained: usize,
+    /// One request to the store, or to a sink that commits, in so many fails; 0: none.
+    edges: u32,
 }
 
 /// A job, and everything around it.
@@ -99,8 +102,10 @@ struct Simulation {
     epoch: u64,
     /// What was durable behind each checkpoint, and what sinks had, before it was committed.
     history: Vec<(u64, Content, Logs)>,
+    /// The same of checkpoints of which the store did not say that they are durable.
+    uncertain: Vec<(u64, Content, Logs)>,
     /// Written, and not committed yet.
-    written: Option<(u64, BTreeMap<String, Vec<Value>>)>,
+    written: Option<Durable>,
     /// All that is left is to commit.
     over: bool,
     trace: Vec<String>,
@@ -145,12 +150,13 @@ impl Simulation {
             rescales: random.random_bool(0.4),
             replans: random.random_bool(0.4),
             retained: random.random_range(1..4),
+            edges: [0, 0, 60, 15][random.random_range(0..4)],
         };
         let parallelism = [1, 1, 2, 3][random.random_range(0..4)];
         let world = World::begin(data, seed, temper.batch);
         let clock = ManualClock::new(1_704_067_200_000);
         let (session, outputs) = plan(&case, parallelism, &clock)?;
-        let store = MemoryStore::default();
+        let store = MemoryStore::with(world.edges.clone());
         let checkpoints = Checkpoints::open(store.under("job"), temper.retained)?;
         let mut simulation = Self {
             case,
@@ -165,6 +171,7 @@ impl Simulation {
             store,
             epoch: 0,
             history: Vec::new(),
+            uncertain: Vec::new(),
             written: None,
             over: false,
             trace: vec![format!("{temper:?}")],
@@ -172,6 +179,7 @@ impl Simulation {
         };
         simulation.note(|s| format!("starts with {} tasks each", s.parallelism));
         simulation.open(None)?;
+        simulation.world.edges.set(seed, simulation.temper.edges);
         Ok(simulation)
     }
 
@@ -199,7 +207,7 @@ impl Simulation {
         let mut idle = 0;
         for _ in 0..EVENTS {
             if self.over && self.written.is_none() {
-                return Ok(());
+                return self.clear().map_err(|e| format!("{e:?}"));
             }
             let before = self.trace.len();
             let worked = self.event().map_err(|e| format!("{e:?}"))?;
@@ -288,38 +296,86 @@ impl Simulation {
         }
         if let Some(barrier) = run.barrier() {
             let Some(cut) = run.complete(barrier.epoch, false) else { return Ok(()) };
-            self.write(cut)?;
+            if !self.write(cut)? {
+                return Ok(());
+            }
             if barrier.last {
-                self.commit()?;
+                if !self.commit()? {
+                    return Ok(());
+                }
                 self.temper.falls = self.temper.falls.saturating_sub(1);
                 self.come_back("stopped")?;
             }
         } else if run.ended() {
             self.epoch += 1;
             let Some(cut) = run.complete(self.epoch, true) else { return Ok(()) };
-            self.write(cut)?;
-            self.over = true;
+            // Written or not, the end may be durable: then the job has come back to it already.
+            if self.write(cut)? {
+                self.over = true;
+            }
         }
         Ok(())
     }
 
-    fn write(&mut self, cut: Cut) -> Result<()> {
+    /// Writes a checkpoint; whether that went well.
+    fn write(&mut self, cut: Cut) -> Result<bool> {
         let (epoch, sinks, ended) = (cut.epoch, cut.sinks.clone(), cut.ended);
-        let Some(run) = &self.run else { return Ok(()) };
-        self.checkpoints.write(&run.plan, cut)?;
-        self.history.push((epoch, self.store.content(), self.world.sinks.lock().clone()));
-        self.written = Some((epoch, sinks));
+        let Some(run) = &self.run else { return Ok(false) };
+        let last = run.barrier().is_some_and(|barrier| barrier.last);
+        let written = self.checkpoints.write(&run.plan, cut);
+        let now = (epoch, self.store.content(), self.world.sinks.lock().clone());
+        if let Err(e) = written {
+            if !is_edge(&e) {
+                return Err(e);
+            }
+            self.trace.push(format!("checkpoint {epoch} cannot be written: {}", e.message()));
+            self.uncertain.push(now);
+            // One may fail, if the job has rows to go on with.
+            if ended || last || self.one_in(2) {
+                self.come_back("failed")?;
+            }
+            return Ok(false);
+        }
+        self.uncertain.clear();
+        self.history.push(now);
+        self.written = Some(Durable { epoch, sinks });
         self.trace
             .push(format!("checkpoint {epoch} is written{}", if ended { ", the last one" } else { "" }));
-        Ok(())
+        Ok(true)
     }
 
-    fn commit(&mut self) -> Result<()> {
-        let Some((epoch, sinks)) = self.written.take() else { return Ok(()) };
-        for output in &self.outputs {
-            output.sink.commit_epoch(epoch, sinks.get(&output.id).map_or(&[], Vec::as_slice))?;
+    /// Commits what is durable; whether that went well.
+    fn commit(&mut self) -> Result<bool> {
+        let Some(pending) = &self.written else { return Ok(true) };
+        match commit(self.outputs.iter().map(|o| (&o.id, &o.sink)), pending) {
+            Ok(()) => {
+                self.written = None;
+                self.trace.push("it is committed".into());
+                Ok(true)
+            }
+            Err(e) if is_edge(&e) => {
+                self.trace.push(format!("it cannot be committed: {}", e.message()));
+                // The last one is tried again; before that the job is.
+                if !self.over {
+                    self.come_back("failed")?;
+                }
+                Ok(false)
+            }
+            Err(e) => Err(e),
         }
-        self.trace.push("it is committed".into());
+    }
+
+    /// The job is over: what it leaves behind does not count any more.
+    fn clear(&mut self) -> Result<()> {
+        let cleared = self.checkpoints.clear();
+        self.world.edges.set(0, 0);
+        match cleared {
+            Ok(()) => {
+                let next = Checkpoints::open(self.store.under("job"), self.temper.retained)?;
+                assert!(next.latest()?.0.is_none(), "a job that is over does not come back");
+            }
+            Err(e) => assert!(is_edge(&e), "{e:?}"),
+        }
         Ok(())
     }
 
@@ -328,29 +384,48 @@ impl Simulation {
             self.history.pop();
             let (epoch, content, logs) = self.history.last().cloned().unwrap_or_default();
             self.store.reset(content);
+            self.uncertain.clear();
             *self.world.sinks.lock() = logs;
             self.trace.push(format!("the newest checkpoint is lost, what counts is {epoch}"));
         }
         self.come_back("crashed")
     }
 
-    /// Throws everything away that is not durable, and starts again.
+    /// Throws everything away that is not durable, and starts again, however often that takes.
     fn come_back(&mut self, why: &str) -> Result<()> {
+        let before = self.parallelism;
+        while let Err(e) = self.try_to_come_back(why, before) {
+            if !is_edge(&e) {
+                return Err(e);
+            }
+            self.trace.push(format!("{why}, and cannot come back: {}", e.message()));
+        }
+        Ok(())
+    }
+
+    fn try_to_come_back(&mut self, why: &str, before: usize) -> Result<()> {
         self.run = None;
         self.written = None;
         self.over = false;
-        let before = self.parallelism;
+        let planned = self.parallelism;
         if self.temper.rescales {
             self.parallelism = self.random.random_range(1..5);
         }
         self.checkpoints = Checkpoints::open(self.store.under("job"), self.temper.retained)?;
         let (latest, warnings) = self.checkpoints.latest()?;
         assert!(warnings.is_empty(), "nothing is damaged: {warnings:?}");
+        // One of which nobody knew whether it is durable is.
+        let found = latest.as_ref().map_or(0, Checkpoint::epoch);
+        if let Some(at) = self.uncertain.iter().position(|(epoch, ..)| *epoch == found) {
+            let certain = self.uncertain.swap_remove(at);
+            self.history.push(certain);
+            self.uncertain.clear();
+        }
         let newest = self.history.last().map(|(epoch, ..)| *epoch);
         assert_eq!(latest.as_ref().map(Checkpoint::epoch), newest, "the newest checkpoint is found");
         self.epoch = newest.unwrap_or(0).max(self.epoch);
         self.trace.push(format!("{why}: comes back from {newest:?} with {} tasks each", self.parallelism));
-        if self.temper.replans || self.parallelism != before {
+        if self.temper.replans || self.parallelism != planned {
             self.outputs.clear();
             (self.session, self.outputs) = plan(&self.case, self.parallelism, &self.clock)?;
         }

@@ -1,11 +1,16 @@
 //! Starts jobs, and starts them again: one thread a task, one supervisor that ends the job when the tasks have.
 //!
 //! ```text
-//!  fragments ──> tasks ──> run ──┬─ all ended ───────────> commit, FINISHED
-//!      ^                         ├─ stopped by the user ─> CANCELED (behind a last checkpoint, if there are any)
+//!  fragments ──> tasks ──> run ──┬─ all ended ───────────> commit ──┬─> FINISHED
+//!      ^                         │                         ^  failed └─> pause ─┐
+//!      │                         │                         └────────────────────┘
+//!      │                         ├─ stopped by the user ─> CANCELED (after a last checkpoint, if there are any)
 //!      │                         └─ failed ──┬─ cannot pass, or no restart left ──> FAILED
 //!      └── last checkpoint <── pause <───────┘
 //! ```
+//! The end is a state of its own. Once the last checkpoint is durable no task runs again: what is left is to commit
+//! what it holds, as often as that takes. If the job may not try again it fails, and everything stays where it
+//! is: the same command finds the checkpoint and commits. Deleting checkpoints is never a reason to fail.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -17,11 +22,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
-use super::recovery::{self, Durability};
+use super::recovery::{self, Durability, Found};
 use crate::clock::Clock;
 use crate::connector::{Positions, Sink, Source, WriterContext};
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::coordinator::{Coordinated, Coordination, Coordinator, Request};
+use crate::flow::coordinator::{
+    Coordinated, Coordination, Coordinator, Durable as Commits, Pending, Request,
+};
 use crate::flow::exchange::Exchange;
 use crate::flow::fragment::{Fragment, Head, Tail};
 use crate::flow::restart::{RestartStrategy, Restarts};
@@ -32,6 +39,7 @@ use crate::plan::identity::Identities;
 use crate::plan::wire::Wire;
 use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, Checkpoints, JobPlan};
+use crate::state::store::lease::{Contender, Lease};
 
 /// One INSERT or SELECT.
 pub struct Output {
@@ -91,8 +99,107 @@ struct Blueprint {
 struct Durable {
     checkpoints: Arc<Mutex<Checkpoints>>,
     plan: JobPlan,
-    durability: Durability,
+    durability: Arc<Durability>,
     requests: Receiver<Request>,
+    lease: Arc<Lease>,
+}
+
+/// The folder of a job that does not run yet: one process has it at a time.
+struct Door {
+    durability: Arc<Durability>,
+    plan: JobPlan,
+    requests: Receiver<Request>,
+    contender: Contender,
+}
+
+/// What is behind it, or who is.
+type Opened = Result<(Durable, Option<Found>), String>;
+
+impl Door {
+    /// Tries to enter, before any source or sink is touched.
+    fn open(&mut self, job: &Arc<Job>) -> Result<Opened> {
+        let (lock, lease) = match self.durability.enter(&mut self.contender)? {
+            Ok((lock, lease)) => (lock, Arc::new(lease)),
+            Err(holder) => return Ok(Err(holder)),
+        };
+        let fenced = Arc::downgrade(job);
+        lease.keep(move || fenced.upgrade().iter().for_each(|job| job.halt()))?;
+        let (checkpoints, found) = self.durability.open(&self.plan, lock, lease.clone())?;
+        let durable = Durable {
+            checkpoints: Arc::new(Mutex::new(checkpoints)),
+            plan: JobPlan { origin: self.durability.origin(), ..self.plan.clone() },
+            durability: self.durability.clone(),
+            requests: self.requests.clone(),
+            lease,
+        };
+        Ok(Ok((durable, found)))
+    }
+
+    /// The same with a moment's patience.
+    fn open_soon(&mut self, job: &Arc<Job>) -> Result<Opened> {
+        let until = Instant::now() + recovery::LOCKED;
+        loop {
+            match self.open(job)? {
+                Err(_) if Instant::now() < until => thread::sleep(recovery::LOCKED / 10),
+                opened => return Ok(opened),
+            }
+        }
+    }
+
+    /// Waits until the job may run: for another process that runs it, or for a failure to pass.
+    fn wait(
+        &mut self,
+        job: &Arc<Job>,
+        restart: &RestartStrategy,
+        mut seen: Result<String>,
+    ) -> Result<(Durable, Option<Found>), JobState> {
+        let (mut restarts, begun) = (Restarts::new(restart.clone()), Instant::now());
+        let Job { id, name, .. } = job.as_ref();
+        let mut told = false;
+        loop {
+            let pause = match &seen {
+                Ok(holder) if begun.elapsed() >= self.durability.lease_wait => {
+                    return Err(JobState::Failed(self.durability.in_use(holder)));
+                }
+                Ok(holder) => {
+                    if !std::mem::replace(&mut told, true) {
+                        log::warn!("job {id} ({name}) waits: {holder} runs it; it goes on when that ends");
+                    }
+                    recovery::LOCKED
+                }
+                Err(e) => match restarts.next(Instant::now()).filter(|_| e.may_pass()) {
+                    Some(pause) => {
+                        log::warn!("job {id} ({name}) cannot start and tries again in {pause:.1?}: {e}");
+                        pause
+                    }
+                    None => return Err(JobState::Failed(e.clone())),
+                },
+            };
+            if wait(job, &self.requests, pause) {
+                return Err(JobState::Cancelled);
+            }
+            seen = match self.open(job) {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(holder)) => Ok(holder),
+                Err(e) => Err(e),
+            };
+        }
+    }
+}
+
+/// Waits until a job is started, or started again; true if the user stops it meanwhile.
+fn wait(job: &Job, requests: &Receiver<Request>, pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    while let Ok(request) = requests.recv_deadline(until) {
+        match request {
+            Request::Stop => return true,
+            Request::Savepoint { reply, .. } => {
+                let why = Error::execution("the job is about to be started again and has no rows to save");
+                let _ = reply.send(Err(why.with_hint("try again when it runs; SHOW JOBS")));
+            }
+        }
+    }
+    job.is_stopping()
 }
 
 /// Tasks that are about to run.
@@ -101,11 +208,33 @@ struct Attempt {
     coordinator: Option<(Coordinator, Receiver<Report>)>,
 }
 
+/// What a job does next.
+enum Step {
+    /// It runs its tasks.
+    Run(Box<Attempt>),
+    /// Its tasks have ended: it commits what its last checkpoint holds. `again`: its sinks have begun before.
+    Commit { commits: Commits, again: bool },
+}
+
 impl Blueprint {
+    /// What a checkpoint leaves to be done.
+    fn step(&self, from: Option<Found>, again: bool) -> Result<Step> {
+        match from {
+            Some(Found { checkpoint, ended: true }) => {
+                let commits = Commits { epoch: checkpoint.epoch(), sinks: checkpoint.sinks().clone() };
+                Ok(Step::Commit { commits, again: false })
+            }
+            from => self
+                .attempt(from.map(|found| Arc::new(found.checkpoint)), again)
+                .map(|attempt| Step::Run(Box::new(attempt))),
+        }
+    }
+
     /// Makes tasks, from a checkpoint or from the beginning. `again`: sources and sinks were used before.
     fn attempt(&self, from: Option<Arc<Checkpoint>>, again: bool) -> Result<Attempt> {
         // What was drained has given everything out: only its positions count.
         let restored = from.clone().filter(|c| !c.ended());
+        self.hold()?;
         let mut sources: BTreeMap<String, Positions> = BTreeMap::new();
         if from.is_some() || again {
             sources = self.restore_sources(from.as_deref())?;
@@ -113,11 +242,8 @@ impl Blueprint {
         if self.durable.is_none() && again {
             self.targets.iter().for_each(|t| t.sink.abort());
         }
-        if self.durable.is_some() {
-            let pending = restored.as_ref().map(|c| c.sinks());
-            for Target { id, sink, .. } in &self.targets {
-                sink.recover(pending.and_then(|p| p.get(id)).map_or(&[], Vec::as_slice))?;
-            }
+        if let Some(durable) = &self.durable {
+            self.recover_sinks(durable, restored.as_deref())?;
         }
         let (sender, reports) = crossbeam_channel::unbounded();
         let sender = self.durable.is_some().then_some(sender);
@@ -196,6 +322,25 @@ impl Blueprint {
         Ok(Attempt { tasks, coordinator })
     }
 
+    /// Sinks go back to a checkpoint; without one, to where nothing is left of a job that made none.
+    fn recover_sinks(&self, durable: &Durable, from: Option<&Checkpoint>) -> Result<()> {
+        let former = match from {
+            Some(checkpoint) => checkpoint.sinks().clone(),
+            None => durable.checkpoints.lock().begun()?,
+        };
+        for Target { id, sink, .. } in &self.targets {
+            sink.recover(former.get(id).map_or(&[], Vec::as_slice))?;
+        }
+        if from.is_none() {
+            let begun = self.targets.iter().map(|t| (t.id.clone(), t.sink.begun()));
+            let begun: Pending = begun.filter(|(_, values)| !values.is_empty()).collect();
+            if !begun.is_empty() {
+                durable.checkpoints.lock().note_begun(&begun)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sources with their identities.
     fn sources(&self) -> impl Iterator<Item = (&Arc<dyn Source>, &String)> {
         let heads = self.outputs.iter().flatten().flat_map(|fragment| &fragment.heads);
@@ -226,14 +371,14 @@ impl Blueprint {
     fn run(&self, attempt: Attempt) -> Result<Coordinated> {
         let Attempt { tasks, coordinator } = attempt;
         let (Some((coordinator, reports)), Some(durable)) = (coordinator, &self.durable) else {
-            return run_all(&self.job, tasks).map(|()| Coordinated::Finished);
+            return run_all(&self.job, tasks).map(|()| Coordinated::Finished(Commits::default()));
         };
         let job = self.job.clone();
         let requests = durable.requests.clone();
         let name = format!("affluent-checkpoint-{}", job.id);
         let coordinating = thread::Builder::new().name(name).spawn(move || {
             let end = coordinator.run(&reports, &requests);
-            if !matches!(end, Ok(Coordinated::Finished)) {
+            if !matches!(end, Ok(Coordinated::Finished(_))) {
                 job.halt();
             }
             end
@@ -250,33 +395,48 @@ impl Blueprint {
         }
     }
 
-    /// The job has ended well.
-    fn finish(&self) -> Result<()> {
-        self.targets.iter().try_for_each(|t| t.sink.commit())?;
-        match &self.durable {
-            Some(durable) => durable.checkpoints.lock().clear(),
-            None => Ok(()),
+    /// All tasks have ended: makes visible what they wrote.
+    fn commit(&self, commits: &Commits, again: bool) -> Result<()> {
+        if self.durable.is_none() {
+            return self.targets.iter().try_for_each(|t| t.sink.commit());
         }
+        self.hold()?;
+        let mut done = Ok(());
+        for Target { id, sink, .. } in &self.targets {
+            let pending = commits.sinks.get(id).map_or(&[][..], Vec::as_slice);
+            let begun = if again { Ok(()) } else { sink.recover(pending) };
+            // Each for itself: one that fails keeps no other from its commit.
+            let committed = begun.and_then(|()| sink.commit_epoch(commits.epoch, pending));
+            done = done.and(committed.and_then(|()| sink.commit()));
+        }
+        done
     }
 
-    /// Commits what a job had written that ended before it could say so.
-    fn commit_ended(&self, from: Option<&Checkpoint>) -> Result<()> {
-        for Target { id, sink, .. } in &self.targets {
-            let pending = from.and_then(|c| c.sinks().get(id)).map_or(&[][..], Vec::as_slice);
-            sink.recover(pending)?;
-            sink.commit_epoch(from.map_or(0, |c| c.epoch()), pending)?;
+    /// Whether no other process has taken over the job.
+    fn hold(&self) -> Result<()> {
+        self.durable.as_ref().map_or(Ok(()), |durable| durable.checkpoints.lock().hold())
+    }
+
+    /// The job is over: its checkpoints are not needed any more. They may stay: that is said, and is no failure.
+    fn clean(&self) {
+        let Some(durable) = &self.durable else { return };
+        if let Err(e) = durable.checkpoints.lock().clear() {
+            log::warn!(
+                "job {} ({}) is over, and its checkpoints could not be deleted: {e}",
+                self.job.id,
+                self.job.name
+            );
         }
-        self.finish()
     }
 
     /// The user has stopped the job.
     fn cancelled(&self) -> Result<()> {
         if let Some(durable) = &self.durable {
-            if durable.durability.keep {
-                return Ok(());
+            if !durable.durability.keep {
+                self.job.checkpoints.forget();
+                self.clean();
             }
-            self.job.checkpoints.forget();
-            return durable.checkpoints.lock().clear();
+            return Ok(());
         }
         // An endless stream is ended like this: what was written stays.
         let (kept, left): (Vec<_>, Vec<_>) = self.targets.iter().partition(|t| t.unbounded);
@@ -285,74 +445,106 @@ impl Blueprint {
     }
 
     /// Runs the job to its end, however often that takes.
-    fn supervise(&self, from: Option<Arc<Checkpoint>>, restart: RestartStrategy) -> JobState {
+    fn supervise(&self, from: Option<Found>, restart: RestartStrategy) -> JobState {
         let mut restarts = Restarts::new(restart);
-        let mut attempt = self.attempt(from, false);
+        let mut next = self.step(from, false);
         loop {
-            let end = attempt.and_then(|attempt| self.run(attempt));
-            let end = match end {
-                Ok(Coordinated::Finished) => self.finish().map(|()| JobState::Finished),
-                Ok(Coordinated::Stopped) => self.cancelled().map(|()| JobState::Cancelled),
+            let (end, over) = match next {
+                Ok(Step::Run(attempt)) => (self.run(*attempt), None),
+                Ok(Step::Commit { commits, again }) => match self.commit(&commits, again) {
+                    Ok(()) => {
+                        self.clean();
+                        return JobState::Finished;
+                    }
+                    Err(e) => (Err(e), Some(commits)),
+                },
+                Err(e) => (Err(e), None),
+            };
+            // What another process runs by now is left alone.
+            if let Some(e) = self.durable.as_ref().and_then(|durable| durable.lease.fenced()) {
+                return JobState::Failed(e);
+            }
+            let stopped = match end {
+                Ok(Coordinated::Finished(commits)) => {
+                    next = Ok(Step::Commit { commits, again: true });
+                    continue;
+                }
+                Ok(Coordinated::Stopped) => self.cancelled(),
                 Ok(Coordinated::Abandoned) => Err(Error::internal("tasks went away without an error")),
-                Err(e) if e.kind() == ErrorKind::Cancelled => self.cancelled().map(|()| JobState::Cancelled),
+                Err(e) if e.kind() == ErrorKind::Cancelled => self.cancelled(),
                 Err(e) => Err(e),
             };
-            let e = match end {
-                Ok(state) => return state,
-                Err(e) => e,
-            };
-            let pause = if e.kind().may_pass() { restarts.next(Instant::now()) } else { None };
-            let Some(pause) = pause.filter(|_| !self.job.is_stopping()) else {
-                if self.durable.is_none() {
-                    self.targets.iter().for_each(|t| t.sink.abort());
-                }
-                return JobState::Failed(match self.job.checkpoints.restarts.load(Ordering::Relaxed) {
-                    0 => e,
-                    1 => e.context("after a restart"),
-                    n => e.context(format!("after {n} restarts")),
-                });
-            };
-            log::warn!("job {} ({}) failed and starts again in {pause:.1?}: {e}", self.job.id, self.job.name);
-            if self.wait(pause) {
-                return JobState::Cancelled;
+            let Err(mut e) = stopped else { return JobState::Cancelled };
+            let mut again = self.may_pass(&e);
+            if over.is_some() && self.durable.is_some() {
+                // Whatever it is: all rows are there, and somebody may see to what is in their way.
+                again = e.kind() != ErrorKind::Internal;
+                e = self.uncommitted(e);
             }
-            self.job.checkpoints.restarts.fetch_add(1, Ordering::Relaxed);
+            let pause = if again { restarts.next(Instant::now()) } else { None };
+            let Some(pause) = pause.filter(|_| !self.job.is_stopping()) else { return self.failed(e) };
+            let Job { id, name, .. } = self.job.as_ref();
+            match over.is_some() {
+                true => log::warn!("job {id} ({name}) tries to commit its result again in {pause:.1?}: {e}"),
+                false => log::warn!("job {id} ({name}) failed and starts again in {pause:.1?}: {e}"),
+            }
+            let requests =
+                self.durable.as_ref().map_or_else(crossbeam_channel::never, |d| d.requests.clone());
+            if wait(&self.job, &requests, pause) {
+                return if over.is_some() { self.failed(e) } else { JobState::Cancelled };
+            }
             restarts.started(Instant::now());
-            attempt = self.again();
+            next = match over {
+                Some(commits) => Ok(Step::Commit { commits, again: false }),
+                None => {
+                    self.job.checkpoints.restarts.fetch_add(1, Ordering::Relaxed);
+                    self.again()
+                }
+            };
         }
     }
 
-    /// Waits between two attempts; true if the user stops the job meanwhile.
-    fn wait(&self, pause: Duration) -> bool {
-        let requests = self.durable.as_ref().map_or_else(crossbeam_channel::never, |d| d.requests.clone());
-        let until = Instant::now() + pause;
-        while let Ok(request) = requests.recv_deadline(until) {
-            match request {
-                Request::Stop => return true,
-                Request::Savepoint { reply, .. } => {
-                    let why =
-                        Error::execution("the job is about to be started again and has no rows to save");
-                    let _ = reply.send(Err(why.with_hint("try again when it runs; SHOW JOBS")));
-                }
-            }
-        }
-        self.job.is_stopping()
+    /// Whether starting again makes sense after a failure. What has worked until now may do so again, even if the
+    /// system refuses it at the moment.
+    fn may_pass(&self, e: &Error) -> bool {
+        let worked = self.job.checkpoints.completed.load(Ordering::Relaxed) > 0;
+        if worked { e.may_pass_again() } else { e.may_pass() }
     }
 
-    /// Tasks from the last checkpoint.
-    fn again(&self) -> Result<Attempt> {
-        let from = match &self.durable {
-            Some(durable) => {
-                let (latest, warnings) = durable.checkpoints.lock().latest()?;
-                warnings.iter().for_each(|warning| log::warn!("{warning}"));
-                match latest {
-                    Some(latest) => Some(Arc::new(latest)),
-                    None => durable.durability.named_savepoint()?.map(Arc::new),
-                }
-            }
-            None => None,
+    /// The job does not try again.
+    fn failed(&self, e: Error) -> JobState {
+        if self.durable.is_none() {
+            self.targets.iter().for_each(|t| t.sink.abort());
+        }
+        JobState::Failed(match self.job.checkpoints.restarts.load(Ordering::Relaxed) {
+            0 => e,
+            1 => e.context("after a restart"),
+            n => e.context(format!("after {n} restarts")),
+        })
+    }
+
+    /// Says where the rows are whose commit failed, and how to go on.
+    fn uncommitted(&self, e: Error) -> Error {
+        let Some(durable) = &self.durable else { return e };
+        let why = e.detail().map(|detail| format!("{detail}; ")).unwrap_or_default();
+        e.context("all rows are written, but the result could not be made visible")
+            .with_detail(format!(
+                "{why}nothing is lost: the last checkpoint in '{}' and the hidden files beside the result hold it",
+                durable.durability.place()
+            ))
+            .with_hint(durable.durability.how_to_go_on())
+    }
+
+    /// What the last checkpoint leaves to be done.
+    fn again(&self) -> Result<Step> {
+        let Some(durable) = &self.durable else { return self.step(None, true) };
+        let (latest, warnings) = durable.checkpoints.lock().latest()?;
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let found = match latest {
+            Some(checkpoint) => Some(Found::own(checkpoint)),
+            None => durable.durability.named_savepoint()?,
         };
-        self.attempt(from, true)
+        self.step(found, true)
     }
 }
 
@@ -398,6 +590,18 @@ fn stages(fragment: &Fragment, number: usize) -> Vec<Arc<StageMetrics>> {
         .collect()
 }
 
+/// What checkpoints know of a job that was planned and is not started.
+pub fn job_plan(name: &str, wanted: usize, outputs: &[Output]) -> Result<JobPlan> {
+    let (mut identities, mut fragments) = (Identities::default(), Vec::new());
+    for output in outputs {
+        let id = identities.next(output.id.clone());
+        let mut wire = Wire::new(wanted, &mut identities);
+        wire.add(&output.node, (&output.sink, &id), output.before)?;
+        fragments.push(wire.finish().into_iter().map(Arc::new).collect::<Vec<_>>());
+    }
+    Ok(recovery::plan(name, wanted, &fragments))
+}
+
 /// Starts a job; returns at once. With checkpoints it goes on where the last one has it.
 pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
     let Start { id, name, wanted, durability, restart, clock, runtime, memory } = of;
@@ -416,33 +620,52 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
     let all = fragments.iter().flatten().enumerate();
     let stages: Vec<_> = all.map(|(number, fragment)| stages(fragment, number)).collect();
     job.set_stages(stages.iter().flatten().cloned().collect());
-    let mut ended = false;
-    let (durable, from) = match durability {
-        None => (None, None),
-        Some(durability) => {
-            let plan = recovery::plan(&job.name, wanted, &fragments);
-            let (checkpoints, found) = durability.open(&plan)?;
-            ended = found.as_ref().is_some_and(|f| f.ended);
-            let from = found.map(|f| f.checkpoint);
-            let (control, requests) = crossbeam_channel::unbounded();
-            job.set_control(control);
-            let plan = JobPlan { origin: durability.origin(), ..plan };
-            let checkpoints = Arc::new(Mutex::new(checkpoints));
-            (Some(Durable { checkpoints, plan, durability, requests }), from.map(Arc::new))
-        }
+    let mut door = durability.map(|durability| {
+        let plan = recovery::plan(durability.job(), wanted, &fragments);
+        let (control, requests) = crossbeam_channel::unbounded();
+        job.set_control(control);
+        Door { plan, requests, contender: durability.contender(), durability: Arc::new(durability) }
+    });
+    let opened = match &mut door {
+        None => Ok(None),
+        Some(door) => match door.open_soon(&job) {
+            Ok(Ok(opened)) => Ok(Some(opened)),
+            Ok(Err(holder)) if door.durability.lease_wait.is_zero() => {
+                return Err(door.durability.in_use(&holder));
+            }
+            Ok(Err(holder)) => Err(Ok(holder)),
+            Err(e) if e.may_pass() && restart != RestartStrategy::None => Err(Err(e)),
+            Err(e) => return Err(e),
+        },
     };
-    let blueprint =
-        Blueprint { job: job.clone(), outputs: fragments, targets, stages, clock, runtime, memory, durable };
+    let mut blueprint = Blueprint {
+        job: job.clone(),
+        outputs: fragments,
+        targets,
+        stages,
+        clock,
+        runtime,
+        memory,
+        durable: None,
+    };
     // Sources and sinks may have to wait for what they ask: on the job's own thread, not on the caller's.
     thread::Builder::new().name(format!("affluent-job-{id}")).spawn(move || {
-        // A job that had ended needs nothing but its last commit.
-        let state = match ended {
-            false => blueprint.supervise(from, restart),
-            true => match blueprint.commit_ended(from.as_deref()) {
-                Ok(()) => JobState::Finished,
-                Err(e) => JobState::Failed(e),
-            },
+        let opened = match (opened, door) {
+            (Ok(opened), _) => Ok(opened),
+            (Err(seen), Some(mut door)) => door.wait(&blueprint.job, &restart, seen).map(Some),
+            (Err(_), None) => Ok(None),
         };
+        let state = match opened {
+            Ok(opened) => {
+                let (durable, found) = opened.unzip();
+                blueprint.durable = durable;
+                blueprint.supervise(found.flatten(), restart)
+            }
+            Err(state) => state,
+        };
+        if let Some(durable) = &blueprint.durable {
+            durable.lease.release();
+        }
         // The state first: a reader that sees the channel closed asks for it.
         let job = blueprint.job.clone();
         job.close();

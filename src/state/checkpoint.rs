@@ -4,6 +4,8 @@
 //! ```text
 //!  <folder of the job>/LOCK                            held by the process that writes (directories only)
 //!                      manifests/00000000000000000017  one a checkpoint, by its number; written last
+//!                      begun                           before the first manifest: what sinks may leave behind
+//!                      manifests/through-00..0012      no manifest up to this number counts: they could not be deleted
 //!                      segments/17-5f0c22a1-9-0        rows of state, of all tasks; shared by checkpoints
 //! ```
 //! The name of a segment is the number of the checkpoint, a random one of the writer, how often that had tried to
@@ -56,14 +58,19 @@
 //! written again as one (each row about as often as the logarithm of the table's size). Rows that were replaced or
 //! removed vanish then. A segment of which less than half is still referred to is left: what is used of it is
 //! copied into the next one.
+//!
+//! # What one damaged object costs
+//! All checkpoints that refer to it. What did not change since an older checkpoint is shared with it, so that several
+//! retained ones guard against a manifest or a newest segment that was damaged, not against the loss of an old segment.
+//! A savepoint shares nothing.
 
+mod cleaning;
 mod manifest;
 mod merge;
 mod segment;
 #[cfg(test)]
 mod tests;
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -72,11 +79,13 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::cleaning::Cleaning;
 use self::manifest::{Flaw, Manifest, State, TableState, TaskState};
 use self::merge::{Blocks, Layer, Part};
 use self::segment::{BlockRef, Recent, SegmentWriter, read_blocks, verify};
 use super::snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot};
-use super::store::Store;
+use super::store::lease::Lease;
+use super::store::{Lock, Store};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the tasks of a job are, as far as a checkpoint is concerned.
@@ -146,7 +155,9 @@ pub struct Written {
 pub struct Checkpoints {
     store: Arc<dyn Store>,
     retained: usize,
-    _lock: Box<dyn Any + Send + Sync>,
+    _lock: Lock,
+    /// Asked before a checkpoint gets its manifest.
+    lease: Option<Arc<Lease>>,
     /// Part of the names of all segments that this one writes: whoever else writes takes others.
     writer: String,
     attempts: u64,
@@ -162,6 +173,11 @@ pub struct Checkpoints {
     passed: Mutex<BTreeSet<u64>>,
     recent: Recent,
     fenced: bool,
+    cleaning: Cleaning,
+    /// What sinks have begun may be noted, and no checkpoint was written since.
+    begun: bool,
+    /// No manifest up to this number counts, though there may be some.
+    through: u64,
 }
 
 /// Changes of a table that are not written yet.
@@ -174,9 +190,20 @@ impl Checkpoints {
     /// Opens the folder of a job, alone; the newest `retained` (at least one) checkpoints are kept.
     pub fn open(store: Arc<dyn Store>, retained: usize) -> Result<Self> {
         let lock = store.lock()?;
+        Self::locked(store, retained, lock, None)
+    }
+
+    /// The same by one that has the lock, and perhaps a lease.
+    pub fn locked(
+        store: Arc<dyn Store>,
+        retained: usize,
+        lock: Lock,
+        lease: Option<Arc<Lease>>,
+    ) -> Result<Self> {
         store.settle()?;
         let mut manifests = BTreeMap::new();
-        for epoch in epochs(&*store)? {
+        let (epochs, through) = cleaning::epochs(&*store)?;
+        for epoch in epochs {
             let found = match load(&*store, epoch) {
                 Ok(manifest) => manifest.map(|m| m.segments.into_keys().collect()),
                 Err(Unusable::Flaw(Flaw::Newer(format))) => return Err(newer(&*store, format)),
@@ -192,21 +219,25 @@ impl Checkpoints {
             store,
             retained: retained.max(1),
             _lock: lock,
+            lease,
             writer: format!("{:08x}", uuid::Uuid::new_v4().as_fields().0),
             attempts: 0,
             state: State::new(),
             pending: BTreeMap::new(),
+            begun: !manifests.is_empty(),
             manifests,
             passed: Mutex::default(),
             recent: Recent::default(),
             fenced: false,
+            cleaning: Cleaning::default(),
+            through,
         })
     }
 
     /// The largest number that a checkpoint in the store has, whole or damaged; 0 without any. The next one is to
     /// be larger: one whose number is taken replaces that and all behind it.
     pub fn newest_epoch(&self) -> u64 {
-        self.manifests.last_key_value().map_or(0, |(epoch, _)| *epoch)
+        self.manifests.last_key_value().map_or(0, |(epoch, _)| *epoch).max(self.through)
     }
 
     /// The newest checkpoint that is whole. Damaged ones are passed over, with a warning each; it is an error if
@@ -242,13 +273,12 @@ impl Checkpoints {
         }
         let mut written = self.write_segments(epoch)?;
         // Left by another time line: they must not be taken for the newest after a crash.
-        let mut superseded: Vec<u64> = self.manifests.range(epoch..).map(|(epoch, _)| *epoch).collect();
-        superseded.extend(self.passed.lock().iter());
+        let superseded: Vec<u64> = self.manifests.range(epoch..).map(|(epoch, _)| *epoch).collect();
         for epoch in superseded {
             self.store.delete(&manifest::path(epoch))?;
             self.manifests.remove(&epoch);
+            self.passed.lock().remove(&epoch);
         }
-        self.passed.lock().clear();
         let segments = manifest::segments(&self.state);
         let length = |name: &Arc<str>| (name.clone(), self.segments.get(name).copied().unwrap_or(0));
         let manifest = Manifest {
@@ -262,6 +292,7 @@ impl Checkpoints {
         };
         let bytes = encode(&manifest)?;
         written += bytes.len() as u64;
+        self.hold()?;
         // If this fails, it may have been written nevertheless.
         self.manifests.insert(epoch, None);
         if !self.store.create(&manifest::path(epoch), bytes)? {
@@ -274,9 +305,15 @@ impl Checkpoints {
         Ok(Written { bytes: written, total_bytes })
     }
 
+    /// Whether this process is still the one that runs the job: asked before anything that no other may do as well.
+    pub fn hold(&self) -> Result<()> {
+        self.lease.as_ref().map_or(Ok(()), |lease| lease.check())
+    }
+
     fn another(&self) -> Error {
         Error::io(format!("another process writes checkpoints into '{}'", self.store.describe()))
-            .with_detail("it has written one since this job read the last")
+            .with_detail("it has written one since this job read the last; this one stops")
+            .lasting()
             .with_hint("let the job run once, or give each its own name or 'execution.checkpointing.dir'")
     }
 
@@ -353,32 +390,6 @@ impl Checkpoints {
         Ok(bytes)
     }
 
-    /// Deletes checkpoints that are not retained, and segments that nobody refers to. What cannot be deleted is
-    /// tried again the next time.
-    fn clean(&mut self) {
-        let whole = self.manifests.iter().rev().filter(|(_, segments)| segments.is_some());
-        let kept: BTreeSet<u64> = whole.map(|(epoch, _)| *epoch).take(self.retained).collect();
-        let store = self.store.clone();
-        let deleted = |path: String| match store.delete(&path) {
-            Ok(()) => true,
-            Err(e) => {
-                log::warn!("an old checkpoint could not be deleted: {e}");
-                false
-            }
-        };
-        self.manifests.retain(|epoch, _| kept.contains(epoch) || !deleted(manifest::path(*epoch)));
-        let mut used = manifest::segments(&self.state);
-        used.extend(self.manifests.values().flatten().flatten().cloned());
-        let recent = &self.recent;
-        self.segments.retain(|name, _| {
-            if used.contains(name) {
-                return true;
-            }
-            recent.forget(name);
-            !deleted(segment::path(name))
-        });
-    }
-
     /// Copies the newest checkpoint to another store, where it stands for itself (a savepoint).
     pub fn export(&self, to: &dyn Store) -> Result<()> {
         let newest = self.manifests.iter().rev().find(|(_, segments)| segments.is_some());
@@ -403,21 +414,6 @@ impl Checkpoints {
             true => Ok(()),
             false => Err(Error::io(format!("another process has written into '{}'", to.describe()))),
         }
-    }
-
-    /// Deletes all of them: the job has ended well.
-    pub fn clear(&mut self) -> Result<()> {
-        // The oldest first: what is left if this is broken off is the end of the job.
-        while let Some((&epoch, _)) = self.manifests.first_key_value() {
-            self.store.delete(&manifest::path(epoch))?;
-            self.manifests.remove(&epoch);
-        }
-        while let Some((name, _)) = self.segments.pop_first() {
-            self.recent.forget(&name);
-            self.store.delete(&segment::path(&name))?;
-        }
-        self.begin();
-        Ok(())
     }
 }
 
@@ -505,9 +501,9 @@ fn all_damaged(store: &dyn Store, warnings: &[String]) -> Error {
         .with_detail(warnings.join("; "))
 }
 
-/// Numbers of the manifests there are, ascending.
+/// Numbers of the manifests that count, ascending.
 fn epochs(store: &dyn Store) -> Result<Vec<u64>> {
-    Ok(store.list("manifests/")?.iter().filter_map(|path| manifest::epoch_of(path)).collect())
+    Ok(cleaning::epochs(store)?.0)
 }
 
 /// A manifest; `None` if it is gone.

@@ -66,6 +66,12 @@ pub(super) struct WriterState {
 }
 
 impl WriterState {
+    /// That of a sink which has written nothing that counts.
+    pub(super) fn begun(sink: String) -> Self {
+        let (open, closed) = (Vec::new(), Vec::new());
+        Self { sink, task: 0, writers: 1, finished: false, endless: false, shown: false, open, closed }
+    }
+
     fn all(pending: &[Value]) -> Result<Vec<Self>> {
         let mut states = pending.iter().map(Self::parse).collect::<Result<Vec<_>>>()?;
         states.sort_by_key(|s| s.task);

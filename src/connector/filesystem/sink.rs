@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
-use super::commit::{Attempt, Committer, Fuse, directory_of};
+use super::commit::{Attempt, Committer, Fuse, WriterState, directory_of};
 use super::files::{Compression, DEFAULT_PARTITION, compression, local_path};
 use super::layout::record_schema;
 use super::part::{Part, Stage, Target};
@@ -371,6 +371,12 @@ impl Sink for FilesystemSink {
         let recovered = shared.committer()?.recover(pending, former.as_deref());
         *attempt = Some(Arc::new(recovered.map_err(|e| shared.failed(e))?));
         Ok(())
+    }
+
+    fn begun(&self) -> Vec<serde_json::Value> {
+        let attempt = self.shared.attempt.lock();
+        let state = attempt.as_ref().map(|attempt| WriterState::begun(attempt.sink.clone()));
+        state.and_then(|state| serde_json::to_value(state).ok()).into_iter().collect()
     }
 
     fn commit_epoch(&self, _epoch: u64, pending: &[serde_json::Value]) -> Result<()> {

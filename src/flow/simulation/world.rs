@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::data::{Data, Line, Splits};
+use super::durable::Edges;
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::connector::registry::Connector;
 use crate::connector::{
@@ -81,6 +82,8 @@ pub(super) struct World {
     called: Mutex<u64>,
     parts: Mutex<u64>,
     pub(super) sinks: Mutex<Logs>,
+    /// Commits and the store fail with these.
+    pub(super) edges: Edges,
 }
 
 impl World {
@@ -94,6 +97,7 @@ impl World {
             called: Mutex::default(),
             parts: Mutex::default(),
             sinks: Mutex::default(),
+            edges: Edges::default(),
         });
         CURRENT.with_borrow_mut(|current| *current = Some(world.clone()));
         world
@@ -354,16 +358,18 @@ impl Sink for RecordingSink {
     }
 
     fn recover(&self, pending: &[Value]) -> Result<()> {
-        self.log(|log| {
-            log.commit(pending);
-            log.parts.clear();
-        });
-        Ok(())
+        self.commit_epoch(0, pending)?;
+        self.log(|log| log.parts.clear());
+        self.world.edges.pass("a sink that comes back")
     }
 
     fn commit_epoch(&self, _epoch: u64, pending: &[Value]) -> Result<()> {
-        self.log(|log| log.commit(pending));
-        Ok(())
+        // Part by part, as files get their names.
+        for part in pending.chunks(1) {
+            self.world.edges.pass("a commit")?;
+            self.log(|log| log.commit(part));
+        }
+        self.world.edges.pass("a commit whose answer is lost")
     }
 
     fn writer(&self, context: WriterContext) -> Result<Box<dyn Writer>> {

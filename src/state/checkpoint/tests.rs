@@ -269,3 +269,78 @@ fn the_store_is_not_larger_than_it_needs_to_be() {
     assert!(size(&*store) < base * 4);
     assert_eq!(texts(&latest(&checkpoints)).len(), 100);
 }
+
+/// A store from which nothing is deleted.
+#[derive(Debug)]
+struct Keeping(Arc<dyn Store>, Arc<std::sync::atomic::AtomicUsize>);
+
+impl Store for Keeping {
+    fn put(&self, path: &str, bytes: bytes::Bytes) -> Result<()> {
+        self.0.put(path, bytes)
+    }
+    fn create(&self, path: &str, bytes: bytes::Bytes) -> Result<bool> {
+        self.0.create(path, bytes)
+    }
+    fn get(&self, path: &str) -> Result<Option<bytes::Bytes>> {
+        self.0.get(path)
+    }
+    fn read(&self, path: &str, range: Range<u64>) -> Result<Option<bytes::Bytes>> {
+        self.0.read(path, range)
+    }
+    fn sizes(&self, prefix: &str) -> Result<BTreeMap<String, u64>> {
+        self.0.sizes(prefix)
+    }
+    fn delete(&self, path: &str) -> Result<()> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Err(Error::io(format!("'{path}' is kept")))
+    }
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+    fn under(&self, path: &str) -> Arc<dyn Store> {
+        Arc::new(Self(self.0.under(path), self.1.clone()))
+    }
+    fn lock(&self) -> Result<crate::state::store::Lock> {
+        self.0.lock()
+    }
+}
+
+#[test]
+fn what_cannot_be_deleted_keeps_no_job_from_its_end() {
+    let disk = FaultyDisk::default();
+    let tries = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let keeping = || Arc::new(Keeping(disk.store("/job"), tries.clone()));
+    let plan = JobPlan::default();
+    let mut checkpoints = Checkpoints::open(keeping(), 1).unwrap();
+    checkpoints.begin();
+    for epoch in 1..100 {
+        let text = format!("text {epoch}");
+        checkpoints.write(&plan, cut(epoch, epoch == 1, &change(&[(1, &text)], &[]))).unwrap();
+    }
+    // It is not tried with every checkpoint, and only a few at a time.
+    let tried = tries.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((3..60).contains(&tried), "{tried}");
+    assert_eq!(texts(&latest(&checkpoints)), expected(&[(1, "text 99")]));
+    checkpoints.clear().unwrap();
+    drop(checkpoints);
+    // What is there does not count: the next run begins anew, behind it.
+    let mut checkpoints = Checkpoints::open(keeping(), 1).unwrap();
+    assert!(checkpoints.latest().unwrap().0.is_none());
+    assert!(Checkpoint::open(keeping()).is_err());
+    assert_eq!(checkpoints.newest_epoch(), 99);
+    checkpoints.begin();
+    checkpoints.write(&plan, cut(100, true, &change(&[(1, "again")], &[]))).unwrap();
+    drop(checkpoints);
+    // With the right to delete, what is left over goes.
+    let mut checkpoints = Checkpoints::open(disk.store("/job"), 1).unwrap();
+    assert_eq!(texts(&latest(&checkpoints)), expected(&[(1, "again")]));
+    for epoch in 101..103 {
+        checkpoints.begin();
+        checkpoints.write(&plan, cut(epoch, true, &change(&[(1, "on")], &[]))).unwrap();
+        drop(checkpoints);
+        checkpoints = Checkpoints::open(disk.store("/job"), 1).unwrap();
+    }
+    assert_eq!(disk.store("/job").list("").unwrap().len(), 2);
+    checkpoints.clear().unwrap();
+    assert_eq!(disk.store("/job").list("").unwrap(), [""; 0]);
+}
