@@ -7,6 +7,7 @@ pub(crate) mod figures;
 pub(crate) mod functions;
 mod materialized;
 mod recovery;
+mod rehearsal;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod start;
@@ -167,6 +168,8 @@ struct State {
     user_functions: UserFunctions,
     /// The file whose statements are executed.
     origin: Option<String>,
+    /// Names of the jobs that a script is known to start.
+    ahead: Arc<[String]>,
 }
 
 impl std::fmt::Debug for Session {
@@ -194,6 +197,11 @@ impl Session {
 
     /// A session whose processing time comes from `clock`.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Result<Self> {
+        // Much of what plans and connects takes it for granted.
+        if std::time::SystemTime::now() < std::time::UNIX_EPOCH {
+            return Err(Error::option("the clock of this machine stands before the year 1970")
+                .with_hint("set it: time zones, certificates and signatures depend on it"));
+        }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(cores.min(4))
@@ -363,6 +371,7 @@ impl Session {
             runtime: self.runtime.handle().clone(),
             expanding: Default::default(),
             sources: Default::default(),
+            expanded: Default::default(),
         })
     }
 }

@@ -120,8 +120,13 @@ impl Runner {
                 }
             }
         }
-        let all = scripts.iter().flat_map(|(script, statements)| statements.iter().map(move |s| (script, s)));
-        for (script, statement) in all {
+        let all =
+            || scripts.iter().flat_map(|(script, statements)| statements.iter().map(move |s| (script, s)));
+        if let Err((e, script)) = self.rehearse(all()) {
+            diagnostic::show(&e, &script, self.output.stderr_color);
+            return diagnostic::status(&e);
+        }
+        for (script, statement) in all() {
             self.session.set_origin(origin(&script.written.name));
             match self.statement(statement, script) {
                 Ok(Step::Next) => {}
@@ -148,6 +153,28 @@ impl Runner {
             (true, FAILED) => FAILED,
             (true, _) => self.interrupts.status(),
             (false, status) => status,
+        }
+    }
+
+    /// With a savepoint: what a job would be refused for is refused before the first one starts.
+    fn rehearse<'a>(
+        &self,
+        all: impl Iterator<Item = (&'a Arc<Script>, &'a Statement)>,
+    ) -> Result<(), (Error, Arc<Script>)> {
+        let mut last = None;
+        let rehearse = || -> Result<()> {
+            let Some(mut rehearsal) = self.session.rehearsal()? else { return Ok(()) };
+            for (script, statement) in all {
+                last = Some(script.clone());
+                rehearsal.statement(statement, origin(&script.written.name))?;
+            }
+            rehearsal.finish(&self.session)
+        };
+        let rehearsed = rehearse();
+        match (rehearsed, last) {
+            (Err(e), Some(script)) => Err((e, script)),
+            (Err(e), None) => Err((e, Arc::new(Script::plain(SourceText::new("", ""))))),
+            (Ok(()), _) => Ok(()),
         }
     }
 

@@ -539,7 +539,8 @@ impl Session {
                 // Jobs of one name in one session are told apart by their order.
                 let same = state.jobs.iter().filter(|job| job.name == name).count();
                 let own = if same == 0 { name.clone() } else { format!("{name}-{}", same + 1) };
-                Durability::new(config, &own, state.origin.as_deref(), self.runtime.handle())?
+                let (origin, ahead) = (state.origin.as_deref(), state.ahead.clone());
+                Durability::new(config, &own, origin, ahead, self.runtime.handle())?
             }
             false => None,
         };
