@@ -172,7 +172,7 @@ pub const SETTINGS: &[OptionDef] = &[
         "execution.checkpointing.num-retained",
         Integer,
         "3",
-        "checkpoints that are kept; a damaged one is passed over for the one before",
+        "checkpoints that are kept; a damaged one is passed over for the one before, unless that shares what is damaged",
     ),
     OptionDef::new(
         "execution.checkpointing.tolerable-failed-checkpoints",
@@ -203,6 +203,18 @@ pub const SETTINGS: &[OptionDef] = &[
         Bool,
         "true",
         "a job that is started again goes on from its newest checkpoint; false: from the beginning",
+    ),
+    OptionDef::new(
+        "affluent.lease.time",
+        Time,
+        "15 s",
+        "a process that did not say for so long that it runs a job has lost it, and another one may take over",
+    ),
+    OptionDef::new(
+        "affluent.lease.wait",
+        Time,
+        "1 min",
+        "so long a job waits for another process that runs it to end; 0: it is refused at once",
     ),
     OptionDef::new(
         "affluent.state.memory-limit",

@@ -336,6 +336,12 @@ pub trait Sink: Send + Sync {
         Ok(())
     }
 
+    /// What [`Sink::recover`] is to be given should the job end before its first checkpoint: it finds by this what such
+    /// a job has left. Asked after `recover`, before the first writer.
+    fn begun(&self) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+
     /// The checkpoint is durable: what the writers returned for it is to be visible. Called for every
     /// checkpoint in order.
     fn commit_epoch(&self, _epoch: u64, _pending: &[serde_json::Value]) -> Result<()> {

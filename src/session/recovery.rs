@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::catalog::options::{parse_bool, parse_duration, parse_integer};
 use crate::config::Config;
 use crate::connector::Positions;
-use crate::error::{Error, ErrorKind, Result, wording};
+use crate::error::{Error, Result, wording};
 use crate::flow::coordinator::CheckpointSettings;
 use crate::flow::fragment::{Fragment, Head, Tail};
 use crate::flow::restart::RestartStrategy;
@@ -22,7 +22,8 @@ use crate::plan::Node;
 use crate::plan::graph::Body;
 use crate::secret::{redact, redacted};
 use crate::state::checkpoint::{Checkpoint, Checkpoints, JobPlan, OperatorPlan};
-use crate::state::store::{self, Store};
+use crate::state::store::lease::{Contender, Contest, Lease};
+use crate::state::store::{self, Lock, Store};
 
 /// How the state of a job outlives it.
 pub struct Durability {
@@ -39,7 +40,19 @@ pub struct Durability {
     savepoint: Option<(String, Arc<dyn Store>)>,
     /// State that nobody takes back is dropped.
     ignore_unclaimed: bool,
+    /// The file that is run.
+    file: Option<String>,
+    /// The job's name, by which it is told from others of the script.
+    job: String,
+    ahead: Arc<[String]>,
+    /// Without a sign of life for so long another process has lost the job.
+    lease_time: Duration,
+    /// So long the job waits for another process.
+    pub lease_wait: Duration,
 }
+
+/// The right to run a job, which one process has at a time.
+pub type Entry = (Lock, Lease);
 
 /// What a job comes back from.
 pub struct Found {
@@ -49,12 +62,21 @@ pub struct Found {
     pub ended: bool,
 }
 
+impl Found {
+    /// A checkpoint of the job itself.
+    pub fn own(checkpoint: Checkpoint) -> Self {
+        Self { ended: checkpoint.ended(), checkpoint }
+    }
+}
+
 impl Durability {
-    /// As the settings say; `None` without checkpoints. `origin` is the file that is run, if it is one.
+    /// As the settings say; `None` without checkpoints. `origin` is the file that is run, if it is one; `ahead` are the
+    /// jobs that it is known to start.
     pub fn new(
         config: &Config,
         job: &str,
         origin: Option<&str>,
+        ahead: Arc<[String]>,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Option<Self>> {
         if !makes_checkpoints(config)? {
@@ -84,6 +106,11 @@ impl Durability {
             automatic: parse_bool(config.get("affluent.state-recovery.automatic"))?,
             savepoint,
             ignore_unclaimed: parse_bool(config.get("execution.state-recovery.ignore-unclaimed-state"))?,
+            file: origin.map(str::to_string),
+            job: job.to_string(),
+            ahead,
+            lease_time: parse_duration(config.get("affluent.lease.time"))?.max(Duration::from_secs(1)),
+            lease_wait: parse_duration(config.get("affluent.lease.wait"))?,
         }))
     }
 
@@ -92,9 +119,44 @@ impl Durability {
         self.savepoint.as_ref().map(|(path, _)| path.clone())
     }
 
+    /// One that wants to run the job.
+    pub fn contender(&self) -> Contender {
+        Contender::new(self.store.clone(), self.lease_time)
+    }
+
+    /// Tries to be the one process that runs the job, before anything of it is touched; if another one is, who.
+    pub fn enter(&self, contender: &mut Contender) -> Result<Result<Entry, String>> {
+        self.store.probe()?;
+        let lock = match self.store.lock() {
+            Ok(lock) => lock,
+            Err(e) if e.may_pass() => {
+                let holder = contender.holder();
+                return Ok(Err(holder.unwrap_or_else(|| "another process of this machine".into())));
+            }
+            Err(e) => return Err(e),
+        };
+        Ok(match contender.attempt(lock.alone, std::time::Instant::now())? {
+            Contest::Won(lease) => Ok((lock, lease)),
+            Contest::Held(holder) => Err(holder),
+        })
+    }
+
+    /// The job is run by another process.
+    pub fn in_use(&self, holder: &str) -> Error {
+        Error::io(format!("the checkpoints in '{}' are in use by another job", self.store.describe()))
+            .with_detail(format!("{holder} runs it, and did not end in {:?}", self.lease_wait))
+            .with_hint("stop it, or give this one another 'execution.checkpointing.dir' or 'pipeline.name'")
+            .lasting()
+    }
+
     /// Opens the job's folder, and finds what the job comes back from.
-    pub fn open(&self, plan: &JobPlan) -> Result<(Checkpoints, Option<Found>)> {
-        let mut checkpoints = self.folder()?;
+    pub fn open(
+        &self,
+        plan: &JobPlan,
+        lock: Lock,
+        lease: Arc<Lease>,
+    ) -> Result<(Checkpoints, Option<Found>)> {
+        let mut checkpoints = Checkpoints::locked(self.store.clone(), self.retained, lock, Some(lease))?;
         if !self.automatic {
             checkpoints.clear()?;
         }
@@ -104,14 +166,13 @@ impl Durability {
         let own = latest.filter(|c| self.savepoint.is_none() || c.plan().origin == self.origin());
         let found = match own {
             Some(checkpoint) => {
-                let ended = checkpoint.ended();
                 let place = self.store.describe();
                 log::info!("job '{}' goes on from checkpoint {} in {place}", plan.name, checkpoint.epoch());
-                Some(Found { checkpoint, ended })
+                Some(Found::own(checkpoint))
             }
             None => {
                 checkpoints.clear()?;
-                self.named_savepoint()?.map(|checkpoint| Found { checkpoint, ended: false })
+                self.named_savepoint()?
             }
         };
         if let Some(found) = &found
@@ -122,26 +183,57 @@ impl Durability {
         Ok((checkpoints, found))
     }
 
-    /// The job's folder. A process that was killed a moment ago may hold it still.
-    fn folder(&self) -> Result<Checkpoints> {
-        let patience = Instant::now() + LOCKED;
-        loop {
-            match Checkpoints::open(self.store.clone(), self.retained) {
-                Err(e) if e.kind() == ErrorKind::Io && Instant::now() < patience => {
-                    std::thread::sleep(LOCKED / 20);
-                }
-                opened => return opened,
-            }
-        }
-    }
-
-    /// The savepoint that the user names.
-    pub fn named_savepoint(&self) -> Result<Option<Checkpoint>> {
+    /// The savepoint that the user names. Behind one that was drained others begin: nothing of it is to be committed.
+    pub fn named_savepoint(&self) -> Result<Option<Found>> {
         let Some((path, store)) = &self.savepoint else { return Ok(None) };
         let checkpoint = Checkpoint::open(store.clone())
             .map_err(|e| e.context(format!("savepoint '{path}' cannot be used")))?;
-        log::info!("the job starts from savepoint '{path}'");
-        Ok(Some(checkpoint))
+        let of = &checkpoint.plan().name;
+        if *of != self.job && self.ahead.contains(of) {
+            log::info!("savepoint '{path}' is of job '{of}': job '{}' begins without it", self.job);
+            return Ok(None);
+        }
+        log::info!("job '{}' starts from savepoint '{path}'", self.job);
+        Ok(Some(Found { checkpoint, ended: false }))
+    }
+
+    /// Refuses a job that the savepoint is not for, before any job starts.
+    pub fn check_savepoint(&self, plan: &JobPlan) -> Result<()> {
+        if self.savepoint.is_none() || self.ignore_unclaimed {
+            return Ok(());
+        }
+        // What became of it in an earlier run counts.
+        let own = Checkpoint::open(self.store.clone()).ok();
+        if self.automatic && own.is_some_and(|c| c.plan().origin == self.origin()) {
+            return Ok(());
+        }
+        match self.named_savepoint()? {
+            Some(found) => check_claimed(&found.checkpoint, plan, &self.place()),
+            None => Ok(()),
+        }
+    }
+
+    /// The job's name, by which it is told from others of the script.
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// Where the checkpoints are, for people.
+    pub fn place(&self) -> String {
+        self.store.describe()
+    }
+
+    /// What finishes a job that had to stop before its result was visible.
+    pub fn how_to_go_on(&self) -> String {
+        match &self.file {
+            Some(file) => format!(
+                "see to what is in the way, then run it again with the same settings and variables: \
+                 affluent run {file}"
+            ),
+            None => {
+                "see to what is in the way, then run the same statement with the same settings again".into()
+            }
+        }
     }
 }
 
@@ -329,8 +421,8 @@ fn check_claimed(checkpoint: &Checkpoint, plan: &JobPlan, place: &str) -> Result
     ))
 }
 
-/// How long a folder may be in use before that is an error.
-const LOCKED: Duration = Duration::from_secs(1);
+/// How long a folder may be in use before anything is said: a process that was killed a moment ago holds it still.
+pub const LOCKED: Duration = Duration::from_secs(1);
 
 /// How long a session that is dropped waits for the last checkpoints of its jobs.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,6 +12,7 @@
 mod disk;
 #[cfg(test)]
 pub(crate) mod faults;
+pub mod lease;
 pub mod local;
 #[cfg(feature = "s3")]
 pub mod objects;
@@ -62,9 +63,14 @@ pub trait Store: Debug + Send + Sync {
     /// The part of this store under a path.
     fn under(&self, path: &str) -> Arc<dyn Store>;
 
-    /// Keeps other processes from writing here until what it gives is dropped; refused while another one
-    /// does. Where there is nothing to lock, [`Store::create`] alone tells writers from each other.
-    fn lock(&self) -> Result<Box<dyn Any + Send + Sync>>;
+    /// Keeps other processes of this machine from writing here until the lock is dropped; refused while another one
+    /// does. Processes of other machines are kept away by a [`lease`].
+    fn lock(&self) -> Result<Lock>;
+
+    /// Refuses a store that cannot do what is needed, before anything is written into it.
+    fn probe(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes durable what can be seen. A process that was killed between a write and its last step leaves
     /// objects that are there and can still be lost with the power: nobody is to build on them before.
@@ -76,6 +82,26 @@ pub trait Store: Debug + Send + Sync {
     /// is a waste.
     fn guards_content(&self) -> bool {
         false
+    }
+}
+
+/// A machine's lock on a store.
+#[derive(Debug)]
+pub struct Lock {
+    /// No other process of this machine has it. False where there is nothing to lock.
+    pub alone: bool,
+    /// Released by being dropped.
+    _guard: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Lock {
+    /// That of a store without one.
+    pub fn none() -> Self {
+        Self { alone: false, _guard: None }
+    }
+
+    fn held(guard: Box<dyn Any + Send + Sync>) -> Self {
+        Self { alone: true, _guard: Some(guard) }
     }
 }
 

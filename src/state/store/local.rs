@@ -8,7 +8,6 @@
 //! process that locks the store removes. A file is never synced a second time after a sync that failed: the
 //! system may have thrown away what it could not write and call the second one good.
 
-use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -20,7 +19,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::disk::{Disk, SystemDisk};
-use super::{Store, check_path};
+use super::{Lock, Store, check_path};
 use crate::error::{Error, Result};
 
 /// The file that a process holds locked while it writes checkpoints.
@@ -168,8 +167,15 @@ impl LocalStore {
     }
 }
 
+/// The file system does not know locks, or its server does not.
+fn has_no_locks(e: &std::io::Error) -> bool {
+    // ENOLCK, ENOSYS, EOPNOTSUPP.
+    e.kind() == ErrorKind::Unsupported
+        || (cfg!(target_os = "linux") && matches!(e.raw_os_error(), Some(37 | 38 | 95)))
+}
+
 fn failed(what: &str, path: &Path, e: std::io::Error) -> Error {
-    let error = Error::io(format!("could not {what} '{}': {e}", path.display()));
+    let error = Error::io(format!("could not {what} '{}': {e}", path.display())).lasting_if(e.kind());
     match e.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             error.with_hint("the disk is full: make room, or keep fewer checkpoints")
@@ -257,15 +263,23 @@ impl Store for LocalStore {
         self.settle_folder(&self.root)
     }
 
-    fn lock(&self) -> Result<Box<dyn Any + Send + Sync>> {
+    fn lock(&self) -> Result<Lock> {
         self.folder(&self.root)?;
         let path = self.root.join(LOCK);
-        let lock = self.disk.lock(&path).map_err(|e| failed("lock", &path, e))?;
-        let lock = lock.ok_or_else(|| {
-            Error::io(format!("the checkpoints in '{}' are in use by another job", self.root.display()))
+        let lock = match self.disk.lock(&path) {
+            Ok(Some(lock)) => Lock::held(lock),
+            Ok(None) => {
+                return Err(Error::io(format!(
+                    "the checkpoints in '{}' are in use by another job",
+                    self.root.display()
+                ))
                 .with_detail("it runs already, here or in another process")
-                .with_hint("stop it, or give this one another directory or name")
-        })?;
+                .with_hint("stop it, or give this one another directory or name"));
+            }
+            // A network file system that has no locks: the lease alone keeps others away.
+            Err(e) if has_no_locks(&e) => Lock::none(),
+            Err(e) => return Err(failed("lock", &path, e)),
+        };
         let mut leftovers = Vec::new();
         self.walk(&self.root, "", &mut |path, _| leftovers.extend(is_temporary(&path).then_some(path)))?;
         leftovers.iter().for_each(|path| self.discard(&self.root.join(path)));

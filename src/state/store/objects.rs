@@ -4,7 +4,6 @@
 //! a few at a time. An object store writes whole objects and keeps checksums of its own, so that nothing here
 //! has to be renamed or read again.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -21,7 +20,7 @@ use object_store::{
 };
 use tokio::runtime::Handle;
 
-use super::{Store, check_path};
+use super::{Lock, Store, check_path};
 use crate::error::{Error, Result};
 
 /// Bytes of one request for a part of an object.
@@ -32,6 +31,8 @@ const PARTS: usize = 4;
 /// Objects in a bucket, below a path.
 pub struct ObjectStore {
     backend: Arc<dyn Backend>,
+    /// The same, with little patience: for a first look at what the server can do.
+    curious: Arc<dyn Backend>,
     runtime: Handle,
     /// The bucket's URL, without secrets.
     bucket: String,
@@ -81,12 +82,24 @@ impl ObjectStore {
         }
         // Built within the runtime, as its HTTP client may look for it.
         let _entered = runtime.enter();
+        let curious = RetryConfig { max_retries: 2, ..RetryConfig::default() };
+        let curious = builder.clone().with_retry(curious).build();
         let backend = builder.build().map_err(|e| {
             Error::option(format!("the S3 store could not be set up: {}", first_line(&e)))
                 .with_hint("set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for other providers, AWS_ENDPOINT_URL")
         })?;
         let path = percent_encoding::percent_decode_str(parsed.path()).decode_utf8_lossy().into_owned();
-        Ok(Self::new(Arc::new(backend), runtime, format!("s3://{bucket}"), &path))
+        // As it is from here on: what is written is found again under the same name.
+        if let Err(e) = Path::parse(path.trim_matches('/')) {
+            return Err(wrong(&format!("has a path that cannot be used: {}", one_line(&e.to_string())))
+                .with_hint("a path has parts with names between '/', none of them '.' or '..'"));
+        }
+        let curious: Arc<dyn Backend> = match curious {
+            Ok(curious) => Arc::new(curious),
+            Err(e) => return Err(wrong(&format!("cannot be used: {}", first_line(&e)))),
+        };
+        let store = Self::new(Arc::new(backend), runtime, format!("s3://{bucket}"), &path);
+        Ok(Self { curious, ..store })
     }
 
     pub(super) fn new(backend: Arc<dyn Backend>, runtime: &Handle, bucket: String, path: &str) -> Self {
@@ -94,7 +107,7 @@ impl ObjectStore {
             "" => String::new(),
             path => format!("{path}/"),
         };
-        Self { backend, runtime: runtime.clone(), bucket, prefix }
+        Self { curious: backend.clone(), backend, runtime: runtime.clone(), bucket, prefix }
     }
 
     fn path(&self, path: &str) -> Result<Path> {
@@ -124,28 +137,57 @@ impl ObjectStore {
 
     fn failed(&self, what: &str, e: &object_store::Error) -> Error {
         let error = Error::io(format!("could not {what} '{}': {}", self.describe(), first_line(e)));
-        match e {
+        let refused = match e {
             object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
-                error.with_hint(
-                    "look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of their owner",
-                )
+                true
             }
-            _ => error,
+            // Of a listing there is only the text.
+            object_store::Error::Generic { .. } => {
+                let text = e.to_string();
+                text.contains("401 Unauthorized") || text.contains("403 Forbidden")
+            }
+            _ => false,
+        };
+        if !refused {
+            return error;
         }
+        error
+            .lasting()
+            .with_hint("look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of their owner")
     }
 }
 
-/// The error without what a server sent along, which may be long and repeat the request.
+/// The error without what a server sent along, which may be long and repeat the request: of an answer in XML only its
+/// code is kept.
 fn first_line(e: &object_store::Error) -> String {
-    let text = e.to_string();
+    one_line(&e.to_string())
+}
+
+/// A server that does not know what it is asked for.
+fn says_no(text: &str) -> bool {
+    text.contains("NotImplemented") || text.contains("501 Not Implemented")
+}
+
+fn one_line(text: &str) -> String {
+    let between = |text: &str, tag: &str| {
+        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+        Some(rest.split_once('<')?.0.to_string())
+    };
+    let code = between(text, "Code");
     let line = text.lines().next().unwrap_or_default();
+    let line = line.split_once("<?xml").or_else(|| line.split_once("<Error>")).map_or(line, |(said, _)| said);
+    let line = line.trim_end_matches([' ', ':']);
     // Signed URLs end with their signature.
     let mut words = line.split(' ').map(|word| match word.split_once('?') {
         Some((before, _)) if before.contains("://") => before,
         _ => word,
     });
     let first = words.next().unwrap_or_default().to_string();
-    words.fold(first, |text, word| text + " " + word)
+    let line = words.fold(first, |text, word| text + " " + word);
+    match code {
+        Some(code) if !line.contains(&code) => format!("{line} ({code})"),
+        _ => line,
+    }
 }
 
 impl Store for ObjectStore {
@@ -219,7 +261,12 @@ impl Store for ObjectStore {
     fn sizes(&self, prefix: &str) -> Result<BTreeMap<String, u64>> {
         // Object stores list whole parts of paths.
         let within = prefix.rfind('/').map_or("", |at| &prefix[..at]);
-        let (backend, folder) = (self.backend.clone(), Path::from(format!("{}{within}", self.prefix)));
+        // Parsed as in `path`: what is written is found under the same name.
+        let folder = format!("{}{within}", self.prefix);
+        let folder = Path::parse(folder.trim_matches('/')).map_err(|e| {
+            Error::option(format!("'{folder}' cannot be a path in a store of checkpoints: {e}"))
+        })?;
+        let backend = self.backend.clone();
         let found = self.wait("list", async move {
             backend
                 .list(Some(&folder))
@@ -244,12 +291,52 @@ impl Store for ObjectStore {
 
     fn under(&self, path: &str) -> Arc<dyn Store> {
         let path = format!("{}{}", self.prefix, path.trim_matches('/'));
-        Arc::new(Self::new(self.backend.clone(), &self.runtime, self.bucket.clone(), &path))
+        let below = Self::new(self.backend.clone(), &self.runtime, self.bucket.clone(), &path);
+        Arc::new(Self { curious: self.curious.clone(), ..below })
     }
 
-    /// There is no lock that a process loses when it dies: who creates a manifest first, wins.
-    fn lock(&self) -> Result<Box<dyn Any + Send + Sync>> {
-        Ok(Box::new(()))
+    /// There is none: a lease tells processes from each other.
+    fn lock(&self) -> Result<Lock> {
+        Ok(Lock::none())
+    }
+
+    /// An object is created twice: the second one has to be refused. It stays, so that the next look is one request.
+    fn probe(&self) -> Result<()> {
+        let (backend, target) = (self.curious.clone(), self.path("probe")?);
+        let refused = self.wait("write to", async move {
+            for _ in 0..2 {
+                let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+                let body = PutPayload::from(Bytes::from_static(b"{}\n"));
+                match backend.put_opts(&target, body, options).await {
+                    Ok(_) => {}
+                    Err(
+                        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
+                    ) => {
+                        return Ok(Ok(true));
+                    }
+                    Err(e @ object_store::Error::NotImplemented { .. }) => return Ok(Err(first_line(&e))),
+                    Err(e) if says_no(&e.to_string()) => return Ok(Err(first_line(&e))),
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(Ok(false))
+        })?;
+        let missing = |seen: String| {
+            Error::unsupported(format!(
+                "the store '{}' cannot write an object only if it is not there yet (If-None-Match: *)",
+                self.describe()
+            ))
+            .with_detail(format!("this keeps two processes from one job's checkpoints; {seen}"))
+            .with_hint(
+                "use a store with conditional writes (S3, MinIO, R2, Ceph from version 19), or a directory",
+            )
+        };
+        match refused {
+            None => Err(Error::io(format!("there is no bucket for '{}'", self.describe())).lasting()),
+            Some(Ok(true)) => Ok(()),
+            Some(Ok(false)) => Err(missing("it wrote one object twice".into())),
+            Some(Err(seen)) => Err(missing(format!("it answers: {seen}"))),
+        }
     }
 
     fn guards_content(&self) -> bool {

@@ -14,6 +14,18 @@ struct Bucket {
     objects: BTreeMap<String, Vec<u8>>,
     parts: BTreeMap<(String, usize), Vec<u8>>,
     requests: Vec<String>,
+    /// What it makes of `If-None-Match`.
+    conditions: Conditions,
+    /// Listings that fail before one works.
+    broken_listings: usize,
+}
+
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Conditions {
+    #[default]
+    Kept,
+    Ignored,
+    Refused,
 }
 
 struct Request {
@@ -68,13 +80,21 @@ fn answer(bucket: &mut Bucket, r: Request) -> (u16, String, Vec<u8>) {
             plain(200, "<CompleteMultipartUploadResult><ETag>\"tag\"</ETag></CompleteMultipartUploadResult>")
         }
         ("PUT", None) => {
-            if r.headers.get("if-none-match").is_some_and(|m| m == "*")
-                && bucket.objects.contains_key(&r.path)
-            {
+            let conditional = r.headers.get("if-none-match").is_some_and(|m| m == "*");
+            if conditional && bucket.conditions == Conditions::Refused {
+                let text =
+                    "<?xml version=\"1.0\"?><Error><Code>NotImplemented</Code><Message>no</Message></Error>";
+                return plain(501, text);
+            }
+            if conditional && bucket.conditions == Conditions::Kept && bucket.objects.contains_key(&r.path) {
                 return plain(412, "<Error><Code>PreconditionFailed</Code></Error>");
             }
             bucket.objects.insert(r.path, r.body);
             (200, tag, Vec::new())
+        }
+        ("GET", _) if r.query.contains_key("list-type") && bucket.broken_listings > 0 => {
+            bucket.broken_listings -= 1;
+            plain(500, "<Error><Code>InternalError</Code></Error>")
         }
         ("GET", _) if r.query.contains_key("list-type") => {
             let prefix = r.query.get("prefix").cloned().unwrap_or_default();
@@ -140,18 +160,61 @@ fn server() -> (String, Arc<Mutex<Bucket>>) {
     (url, bucket)
 }
 
+fn builder(endpoint: &str, key: &str) -> AmazonS3Builder {
+    AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_access_key_id(key)
+        .with_secret_access_key("very hidden")
+        .with_region("eu-north-1")
+}
+
+#[test]
+fn a_path_of_any_characters_is_found_again() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (endpoint, bucket) = server();
+    for (path, stands) in [("~me/a*b", "~me/a*b"), ("100%25", "100%"), ("so%20me/%C3%A4", "so me/ä")] {
+        let url = format!("s3://bucket/{path}");
+        let store = objects::ObjectStore::with(builder(&endpoint, "AKTEST"), &url, runtime.handle()).unwrap();
+        let below = store.under("job~1*%");
+        below.put("manifests/1", "one".into()).unwrap();
+        assert_eq!(below.list("manifests/").unwrap(), ["manifests/1"], "{path}");
+        assert_eq!(store.list("").unwrap(), ["job~1*%/manifests/1"], "{path}");
+        assert!(bucket.lock().objects.contains_key(&format!("{stands}/job~1*%/manifests/1")), "{path}");
+        below.delete("manifests/1").unwrap();
+    }
+    let wrong =
+        objects::ObjectStore::with(builder(&endpoint, "AKTEST"), "s3://bucket/a//b", runtime.handle());
+    assert!(wrong.unwrap_err().message().contains("has a path that cannot be used"));
+}
+
+#[test]
+fn a_store_that_cannot_keep_two_writers_apart_is_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (endpoint, bucket) = server();
+    let url = "s3://bucket/some/where";
+    let open = |key| objects::ObjectStore::with(builder(&endpoint, key), url, runtime.handle()).unwrap();
+    open("AKTEST").probe().unwrap();
+    bucket.lock().requests.clear();
+    open("AKTEST").probe().unwrap();
+    assert_eq!(bucket.lock().requests.len(), 1);
+    for conditions in [Conditions::Ignored, Conditions::Refused] {
+        bucket.lock().conditions = conditions;
+        let e = open("AKTEST").probe().unwrap_err();
+        assert!(e.kind().is_usage() && e.message().contains("(If-None-Match: *)"), "{e}");
+        assert!(!e.to_string().contains('<'), "{e}");
+    }
+    let e = open("OTHER").probe().unwrap_err();
+    assert!(!e.may_pass() && e.to_string().contains("AccessDenied"), "{e}");
+    bucket.lock().broken_listings = 1;
+    assert_eq!(open("AKTEST").list("").unwrap(), ["probe"]);
+}
+
 #[test]
 fn an_s3_server_is_a_store() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (endpoint, bucket) = server();
-    let builder = |key: &str| {
-        AmazonS3Builder::new()
-            .with_endpoint(&endpoint)
-            .with_access_key_id(key)
-            .with_secret_access_key("very hidden")
-            .with_region("eu-north-1")
-    };
-    let open = |key| objects::ObjectStore::with(builder(key), "s3://bucket/some/where", runtime.handle());
+    let open =
+        |key| objects::ObjectStore::with(builder(&endpoint, key), "s3://bucket/some/where", runtime.handle());
     let store = open("AKTEST").unwrap();
     behaves(&store);
     assert_eq!(
