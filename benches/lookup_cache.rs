@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use affluent::catalog::{Options, Table};
 use affluent::clock::{Clock, SystemClock};
-use affluent::error::Result;
 use affluent::flow::{Chunk, Mailbox, Operator, OperatorContext, Output};
 use affluent::lookup::{
-    Backend, BoxFuture, CacheConfig, Failure, Lookup, LookupConfig, LookupRequest, OnError, OutputMode,
+    Answers, Backend, BoxFuture, CacheConfig, Failure, Lookup, LookupConfig, LookupRequest, PartialConfig,
 };
 use affluent::operator::lookup_join::{LookupJoin, LookupJoinSpec};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
@@ -60,7 +59,7 @@ fn schema(kind: KeyKind) -> SchemaRef {
 struct Dimension(KeyKind, SchemaRef);
 
 impl Backend for Dimension {
-    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
+    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
         let n = match self.0 {
             KeyKind::Number => keys.column(0).as_primitive::<Int64Type>().value(0).to_string(),
             _ => keys.column(0).as_string_view().value(0).to_string(),
@@ -77,10 +76,7 @@ impl Backend for Dimension {
                 text(format!("https://images.example.com/sensors/{n}.png")),
             ],
         );
-        Box::pin(async move { vec![Ok(rows.expect("columns fit"))] })
-    }
-    fn load(&self) -> BoxFuture<Result<RecordBatch>> {
-        Box::pin(std::future::pending())
+        Box::pin(async move { Ok(Answers::one_each(rows.expect("columns fit"))) })
     }
     fn describe(&self) -> String {
         "dimension".into()
@@ -110,21 +106,16 @@ impl Bench {
             temporary: true,
             embedded: None,
         };
-        let request = LookupRequest { table: Arc::new(table), keys: vec![0], schema: schema.clone() };
+        let request = LookupRequest::new(Arc::new(table), vec![0], schema.clone());
         let config = LookupConfig {
-            cache: CacheConfig::Partial {
+            cache: CacheConfig::Partial(PartialConfig {
                 max_rows: Some(2_000_000),
                 expire_after_write: Some(Duration::from_secs(3600)),
-                expire_after_access: None,
-                cache_missing_key: true,
-            },
-            is_async: true,
-            output_mode: OutputMode::Ordered,
-            capacity: 256,
+                ..PartialConfig::default()
+            }),
             timeout: Duration::from_secs(60),
             max_retries: 0,
-            retry_miss: None,
-            on_error: OnError::Fail,
+            ..LookupConfig::default()
         };
         let backend = Arc::new(Dimension(kind, schema.clone()));
         let lookup =

@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     logger::install();
     let output = Output::new(&cli.common);
     let color = output.stderr_color;
-    match dispatch(cli, output) {
+    match crate::lookup::descriptors::raise().and_then(|()| dispatch(cli, output)) {
         Ok(status) => ExitCode::from(status),
         Err(e) => {
             diagnostic::show_plain(&e, color);

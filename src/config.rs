@@ -217,6 +217,12 @@ pub const SETTINGS: &[OptionDef] = &[
         "so long a job waits for another process that runs it to end; 0: it is refused at once",
     ),
     OptionDef::new(
+        "affluent.lookup.memory-limit",
+        Size,
+        "512 mb",
+        "bytes that answers of lookups in flight may take, in this process; requests wait while it is used up",
+    ),
+    OptionDef::new(
         "affluent.state.memory-limit",
         Size,
         "",
@@ -451,6 +457,17 @@ impl Config {
     /// `affluent.functions.path`.
     pub fn functions_path(&self) -> Option<std::path::PathBuf> {
         Some(self.get("affluent.functions.path")).filter(|path| !path.is_empty()).map(Into::into)
+    }
+
+    /// Whether a setting was set, and does not have its default.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// `affluent.lookup.memory-limit`, in bytes.
+    pub fn lookup_memory_limit(&self) -> usize {
+        parse_size(self.get("affluent.lookup.memory-limit"))
+            .map_or(crate::lookup::budget::DEFAULT, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     /// `table.dml-sync`.

@@ -33,24 +33,24 @@
 //! use affluent::connector::embedded;
 //! use affluent::datafusion_expr::{ColumnarValue, Volatility, create_udf};
 //! use affluent::error::Result;
-//! use affluent::lookup::{Backend, BoxFuture, Failure};
+//! use affluent::lookup::{Answers, Backend, BoxFuture, Failure};
 //! use affluent::session::{Response, Session};
 //!
 //! /// Answers for sensors; a real one would ask somebody.
 //! struct Registry(SchemaRef);
 //!
 //! impl Backend for Registry {
-//!     fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
+//!     fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
 //!         let schema = self.0.clone();
 //!         Box::pin(async move {
 //!             let brands = keys.column(0).as_string_view().iter().map(|key| key.map(|k| format!("brand of {k}")));
 //!             let brands = StringViewArray::from_iter(brands);
-//!             let row = RecordBatch::try_new(schema, vec![keys.column(0).clone(), Arc::new(brands)]);
-//!             vec![row.map_err(|e| Failure::other(e.to_string()))]
+//!             let rows = RecordBatch::try_new(schema, vec![keys.column(0).clone(), Arc::new(brands)]);
+//!             rows.map(Answers::one_each).map_err(|e| Failure::other(e.to_string()))
 //!         })
 //!     }
-//!     fn load(&self) -> BoxFuture<Result<RecordBatch>> {
-//!         unreachable!("it answers for single keys")
+//!     fn max_keys(&self) -> usize {
+//!         100
 //!     }
 //!     fn describe(&self) -> String {
 //!         "the registry of sensors".to_string()

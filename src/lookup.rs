@@ -12,19 +12,26 @@
 
 pub mod answer;
 pub mod backend;
+pub(crate) mod budget;
 pub mod cache;
 pub mod client;
 pub mod config;
+pub(crate) mod descriptors;
+pub mod endpoint;
+mod errors;
 pub mod full;
 pub mod http;
 pub mod keys;
+pub mod metadata;
 pub mod metrics;
+pub mod policy;
 pub mod retry;
 #[cfg(test)]
 pub(crate) mod script;
 
-pub use answer::{Answer, Failure, FailureKind, Outcome};
-pub use backend::{Backend, BoxFuture, LookupRequest};
+pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};
+pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};
 pub use client::{Completions, Lookup};
-pub use config::{CacheConfig, LookupConfig, OnError, OutputMode};
+pub use config::{CacheConfig, LookupConfig, OutputMode, PartialConfig};
 pub use metrics::LookupMetrics;
+pub use policy::{ErrorPolicy, OnError};

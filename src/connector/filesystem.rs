@@ -190,6 +190,10 @@ impl Connector for Filesystem {
         sample::examine(table)
     }
 
+    fn loads_whole(&self) -> bool {
+        true
+    }
+
     fn is_lookup(&self, options: &Options) -> bool {
         // A folder that is followed is a stream.
         !options.contains("source.monitor-interval")

@@ -44,6 +44,18 @@ impl Connector for HttpConnector {
         HttpConfig::check(table)
     }
 
+    fn lookup_metadata(&self) -> &'static [&'static str] {
+        &[
+            "outcome",
+            "error-kind",
+            "error-string",
+            "attempts",
+            "fetched-at",
+            "http-status-code",
+            "http-headers-map",
+        ]
+    }
+
     fn is_lookup(&self, _options: &Options) -> bool {
         true
     }

@@ -9,6 +9,7 @@ use crate::dead_letter::SCAN_OPTION;
 use crate::error::{Error, Result};
 use crate::format::infer::Inferred;
 use crate::format::{FORMAT_NAMES, Format};
+use crate::lookup::metadata::MetadataKind;
 use crate::lookup::{Backend, LookupRequest};
 
 use super::{ScanRequest, Sink, SinkRequest, Source};
@@ -50,6 +51,11 @@ pub trait Connector: Send + Sync {
         &[]
     }
 
+    /// Metadata keys that the lookup engine fills in, where its tables are looked up in.
+    fn lookup_metadata(&self) -> &'static [&'static str] {
+        crate::lookup::metadata::KEYS
+    }
+
     /// Checks of options beyond their types, at CREATE TABLE.
     fn check(&self, _table: &Table) -> Result<()> {
         Ok(())
@@ -62,6 +68,11 @@ pub trait Connector: Send + Sync {
 
     /// Whether a table with these options is a lookup table when it stands on the right of a join.
     fn is_lookup(&self, _options: &Options) -> bool {
+        false
+    }
+
+    /// Whether a lookup table can only be loaded whole: its cache is then always FULL.
+    fn loads_whole(&self) -> bool {
         false
     }
 
@@ -358,10 +369,26 @@ fn check(table: &Table) -> Result<()> {
             .with_hint("leave PARTITIONED BY out"));
     }
     for column in &table.columns {
-        let ColumnSource::Metadata { key, .. } = &column.source else { continue };
-        let known = connector.metadata();
+        let ColumnSource::Metadata { key, data_type, .. } = &column.source else { continue };
+        let mut known = connector.metadata().to_vec();
         if known.contains(&key.as_str()) {
             continue;
+        }
+        if connector.is_lookup(options) {
+            known.extend(connector.lookup_metadata());
+        }
+        if known.contains(&key.as_str())
+            && let Some(kind) = MetadataKind::parse(key)
+        {
+            let (wanted, fits) = kind.takes(&data_type.to_arrow("UTC"));
+            if fits {
+                continue;
+            }
+            return Err(Error::plan(format!(
+                "column '{}': metadata '{key}' is {wanted}, it is declared as {data_type}",
+                column.name
+            ))
+            .with_hint(format!("{} {wanted} METADATA FROM '{key}' VIRTUAL", column.name)));
         }
         let error =
             Error::plan(format!("column '{}': connector '{name}' has no metadata '{key}'", column.name));

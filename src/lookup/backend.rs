@@ -4,12 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
 
-use super::answer::Failure;
+use super::answer::{Answers, Failure};
+use super::metadata::Metadata;
 use crate::catalog::Table;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -21,28 +22,94 @@ pub struct LookupRequest {
     pub table: Arc<Table>,
     /// Key columns, as ascending indices into [`LookupRequest::schema`].
     pub keys: Vec<usize>,
-    /// All physical columns of the table, in order: what answers look like.
+    /// The columns that the query reads, the keys among them, in the table's order: what the rows of
+    /// answers look like. Columns that it does not read are not in it.
     pub schema: SchemaRef,
+    /// Filters on columns of the schema that the backend may apply. It need not: they are evaluated again.
+    /// A row that it leaves out must not pass them.
+    pub filters: Vec<ColumnFilter>,
+    /// Metadata columns that the query reads; the engine fills them in, behind the columns of the schema.
+    pub metadata: Vec<Metadata>,
+}
+
+/// `column <comparison> value`, a filter that a backend may take.
+#[derive(Debug, Clone)]
+pub struct ColumnFilter {
+    /// Index into [`LookupRequest::schema`].
+    pub column: usize,
+    /// Comparison.
+    pub comparison: Comparison,
+    /// One value of the column's type, not NULL; empty for the two that test for NULL.
+    pub value: ArrayRef,
+}
+
+/// Comparisons of a [`ColumnFilter`]; text by code points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    IsNull,
+    IsNotNull,
+}
+
+/// A service that lookups ask, for the limits that they share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Scheme, host and port, or what else tells it apart.
+    pub name: String,
+    /// Requests in flight, if the table says so; otherwise as many as succeed.
+    pub max_in_flight: Option<usize>,
 }
 
 impl LookupRequest {
+    /// All of these columns, without filters and metadata.
+    pub fn new(table: Arc<Table>, keys: Vec<usize>, schema: SchemaRef) -> Self {
+        Self { table, keys, schema, filters: Vec::new(), metadata: Vec::new() }
+    }
+
     /// The schema of key batches.
     pub fn key_schema(&self) -> Result<SchemaRef> {
         Ok(Arc::new(self.schema.project(&self.keys)?))
     }
+
+    /// The schema of rows as the lookup join sees them: with metadata.
+    pub fn row_schema(&self) -> SchemaRef {
+        if self.metadata.is_empty() {
+            return self.schema.clone();
+        }
+        let found = self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let metadata = self.metadata.iter().map(|m| m.field.as_ref().clone().with_nullable(true));
+        Arc::new(Schema::new(found.chain(metadata).collect::<Vec<_>>()))
+    }
 }
 
-/// Something that answers for keys (or hands out everything, for a FULL cache). One per table reference
-/// and job; called from the runtime for what waits.
+/// Something that answers for keys (or loads everything, for a FULL cache). One per table reference and
+/// job; called from the runtime for what waits.
 pub trait Backend: Send + Sync + 'static {
-    /// One attempt for these keys (one row a key, schema [`LookupRequest::key_schema`], no NULLs, at most
-    /// [`Backend::max_keys`] rows): for each key, in order, its rows (schema [`LookupRequest::schema`];
-    /// none is a miss) or why the attempt failed.
-    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>>;
+    /// One attempt for these keys (one row a key, schema [`LookupRequest::key_schema`], no NULLs, at least
+    /// one and at most [`Backend::max_keys`] rows), with rows of the schema [`LookupRequest::schema`]. A key
+    /// without rows is a miss. An error is for all keys of the request; failures of single keys stand in
+    /// [`Answers::failures`].
+    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>>;
 
-    /// How many keys one request can carry.
+    /// How many keys one request can carry, when the table's `lookup.batch.max-size` does not say less.
     fn max_keys(&self) -> usize {
         1
+    }
+
+    /// How many requests may be in flight at a time, such as the size of a pool; `None`: as many as rows wait.
+    fn max_requests(&self) -> Option<usize> {
+        None
+    }
+
+    /// The service that limits hold for: all lookups of the process on one endpoint share them.
+    fn endpoint(&self) -> Option<Service> {
+        None
     }
 
     /// Whether [`Backend::lookup`] works; false for backends that can only [`Backend::load`].
@@ -56,7 +123,9 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// All rows, for a FULL cache.
-    fn load(&self) -> BoxFuture<Result<RecordBatch>>;
+    fn load(&self) -> BoxFuture<Result<RecordBatch>> {
+        Box::pin(async { Err(Error::unsupported("this lookup table cannot be loaded whole")) })
+    }
 
     /// What is asked, for EXPLAIN and messages, secrets redacted: `GET http://host/sensors/{id}`.
     fn describe(&self) -> String;

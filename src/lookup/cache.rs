@@ -21,6 +21,7 @@ mod store;
 pub use store::{Segment, Snapshot};
 
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -73,17 +74,74 @@ pub struct Probe {
     pub absent: usize,
     /// Every slot has exactly one row.
     pub single: bool,
+    /// Rows whose key is to be asked for ahead of its end.
+    pub ageing: Vec<u32>,
+}
+
+/// What a cache has under one key.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// Nothing.
+    Absent,
+    /// Its rows.
+    Fresh(RecordBatch),
+    /// Rows that have outlived their lifetime by so many milliseconds.
+    Expired {
+        /// The rows.
+        rows: RecordBatch,
+        /// Since when.
+        millis: i64,
+    },
+}
+
+/// Which lifetime an entry has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// That of rows.
+    Hit,
+    /// That of a key that was not found.
+    Miss,
 }
 
 /// Bounds of a cache.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Limits {
     /// Number of keys.
     pub max_keys: Option<usize>,
+    /// Bytes of rows and keys, as far as they are known.
+    pub max_bytes: Option<u64>,
     /// Lifetime from the answer.
     pub after_write: Option<Duration>,
     /// Lifetime from the last use.
     pub after_access: Option<Duration>,
+    /// Lifetime of misses, if it is another; zero: they are not kept.
+    pub missing_after_write: Option<Duration>,
+    /// Share of the lifetime, from 0 to 1, that is left out at random.
+    pub jitter: f64,
+    /// How long an entry is kept after its lifetime, to be served when nothing better is there.
+    pub stale_for: Duration,
+    /// Share of the lifetime after which a key that is in use is asked for again.
+    pub refresh_ahead: Option<f64>,
+}
+
+impl Limits {
+    /// Those of a table.
+    pub fn of(config: &super::config::PartialConfig) -> Self {
+        let stale = [config.stale_while_revalidate, config.stale_if_error];
+        Self {
+            max_keys: config.max_rows.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            max_bytes: config.max_bytes,
+            after_write: config.expire_after_write,
+            after_access: config.expire_after_access,
+            missing_after_write: match config.cache_missing_key {
+                true => config.missing_expire_after_write,
+                false => Some(Duration::ZERO),
+            },
+            jitter: config.jitter,
+            stale_for: stale.into_iter().flatten().max().unwrap_or_default(),
+            refresh_ahead: config.refresh_ahead,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -94,6 +152,8 @@ struct Entry {
     expires: i64,
     used: AtomicI64,
     referenced: AtomicBool,
+    /// Bytes of the key and its rows, about.
+    bytes: u32,
 }
 
 #[derive(Debug)]
@@ -106,6 +166,8 @@ struct State {
     snapshot: Arc<Snapshot>,
     /// Rows that belong to no entry.
     dead: usize,
+    /// Bytes of all entries.
+    bytes: u64,
     /// CLOCK's.
     hand: usize,
 }
@@ -116,8 +178,14 @@ pub struct Cache {
     clock: Arc<dyn Clock>,
     hasher: foldhash::fast::RandomState,
     max_keys: usize,
+    max_bytes: u64,
     after_write: i64,
     after_access: i64,
+    missing_after_write: i64,
+    jitter: f64,
+    stale_for: i64,
+    /// Milliseconds before its end at which an entry is ageing; 0: never.
+    ahead: i64,
     /// Whether a key that is not known has no rows (FULL).
     complete: bool,
     state: RwLock<State>,
@@ -170,6 +238,7 @@ fn hash_bytes(hasher: &foldhash::fast::RandomState, bytes: &[u8]) -> u64 {
 
 impl State {
     fn forget(&mut self, entry: &Entry) {
+        self.bytes = self.bytes.saturating_sub(u64::from(entry.bytes));
         self.dead += entry.slot.count as usize;
         self.arena_dead += if entry.len() > 12 { entry.len() } else { 0 };
     }
@@ -184,6 +253,18 @@ impl Cache {
             max_keys: limits.max_keys.unwrap_or(usize::MAX).max(1),
             after_write: millis(limits.after_write),
             after_access: millis(limits.after_access),
+            max_bytes: limits.max_bytes.unwrap_or(u64::MAX),
+            missing_after_write: match limits.missing_after_write {
+                Some(Duration::ZERO) => 0,
+                Some(limit) => millis(Some(limit)),
+                None => millis(limits.after_write),
+            },
+            jitter: limits.jitter.clamp(0.0, 1.0),
+            stale_for: i64::try_from(limits.stale_for.as_millis()).unwrap_or(i64::MAX),
+            ahead: match (limits.refresh_ahead, limits.after_write) {
+                (Some(share), Some(life)) => (life.as_millis() as f64 * (1.0 - share.clamp(0.0, 1.0))) as i64,
+                _ => 0,
+            },
             complete: false,
             state: RwLock::new(State {
                 table: HashTable::new(),
@@ -191,6 +272,7 @@ impl Cache {
                 arena_dead: 0,
                 snapshot: Arc::new(Snapshot::new(schema)),
                 dead: 0,
+                bytes: 0,
                 hand: 0,
             }),
             upkeep: Mutex::new(()),
@@ -259,7 +341,7 @@ impl Cache {
             state.table.reserve(counts.len(), |_| 0);
             for (group, row) in representative.iter().enumerate() {
                 let slot = Slot { first: firsts[group], count: counts[group] };
-                cache.put(state, keys, *row as usize, slot, 0);
+                cache.put(state, keys, *row as usize, slot, 0, i64::MAX, 0);
             }
         }
         Ok(cache)
@@ -273,6 +355,38 @@ impl Cache {
     /// No key at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes of keys and rows, about.
+    pub fn bytes(&self) -> u64 {
+        self.state.read().bytes
+    }
+
+    /// Forgets everything, or one key.
+    pub fn clear(&self, key: Option<(&BinaryViewArray, usize)>) {
+        let mut state = self.state.write();
+        let state = &mut *state;
+        match key {
+            Some((keys, i)) => {
+                let hash = self.hash(keys, i);
+                let key = split(keys.views()[i]);
+                let bytes = keys.value(i);
+                let arena = &state.arena;
+                let same = |e: &Entry| {
+                    e.key[0] == key[0]
+                        && if bytes.len() > 12 { e.outside(arena) == Some(bytes) } else { e.key == key }
+                };
+                if let Ok(found) = state.table.find_entry(hash, same) {
+                    let (entry, _) = found.remove();
+                    state.forget(&entry);
+                }
+            }
+            None => {
+                let rows = state.snapshot.len();
+                state.table.clear();
+                (state.dead, state.bytes, state.arena_dead) = (rows, 0, state.arena.len());
+            }
+        }
     }
 
     #[inline]
@@ -304,6 +418,13 @@ impl Cache {
                 || now.saturating_sub(entry.used.load(Ordering::Relaxed)) < self.after_access)
     }
 
+    /// Whether it may be served still, when nothing better is there.
+    fn kept(&self, entry: &Entry, now: i64) -> bool {
+        now < entry.expires.saturating_add(self.stale_for)
+            && (self.after_access == i64::MAX
+                || now.saturating_sub(entry.used.load(Ordering::Relaxed)) < self.after_access)
+    }
+
     /// Notes that an entry was used; writes only what changes, so that readers do not fight for it.
     #[inline]
     fn touch(&self, entry: &Entry, now: i64) {
@@ -329,11 +450,10 @@ impl Cache {
 
     /// What is known about the keys of a chunk.
     pub fn probe(&self, keys: &BinaryViewArray) -> Probe {
-        let now = if self.after_write == i64::MAX && self.after_access == i64::MAX {
-            0
-        } else {
-            self.clock.now_millis()
-        };
+        let lasting = self.after_write == i64::MAX
+            && self.after_access == i64::MAX
+            && self.missing_after_write == i64::MAX;
+        let now = if lasting { 0 } else { self.clock.now_millis() };
         let state = self.state.read();
         let mut slots = Vec::with_capacity(keys.len());
         let (mut absent, mut single) = (0, true);
@@ -348,68 +468,149 @@ impl Cache {
         if snapshot.segments().len() > 1 {
             self.scattered.fetch_add(keys.len() as u64, Ordering::Relaxed);
         }
-        Probe { slots, snapshot, hits: keys.len() - keys.null_count() - absent, absent, single }
+        let ageing = if self.ahead > 0 { self.ageing(keys, &slots, now) } else { Vec::new() };
+        Probe { slots, snapshot, hits: keys.len() - keys.null_count() - absent, absent, single, ageing }
     }
 
-    /// The rows under one key, `None` when it is not known.
-    pub fn get(&self, keys: &BinaryViewArray, i: usize) -> Option<RecordBatch> {
+    /// Rows whose key is known and near the end of its lifetime, each key once.
+    fn ageing(&self, keys: &BinaryViewArray, slots: &[Slot], now: i64) -> Vec<u32> {
+        let state = self.state.read();
+        let mut rows: Vec<u32> = (0..keys.len())
+            .filter(|i| slots[*i].is_known() && keys.is_valid(*i))
+            .filter(|i| {
+                let entry = self.find(&state, keys, *i);
+                entry.is_some_and(|e| e.expires != i64::MAX && now >= e.expires.saturating_sub(self.ahead))
+            })
+            .map(|i| i as u32)
+            .collect();
+        rows.sort_unstable_by_key(|i| keys.value(*i as usize));
+        rows.dedup_by_key(|i| keys.value(*i as usize));
+        rows
+    }
+
+    /// What there is under one key.
+    pub fn get(&self, keys: &BinaryViewArray, i: usize) -> Known {
         let now = self.clock.now_millis();
         let state = self.state.read();
-        let slot = self.slot(&state, keys, i, now);
+        let Some(entry) = self.find(&state, keys, i).filter(|entry| self.kept(entry, now)) else {
+            return match self.complete {
+                true => Known::Fresh(state.snapshot.rows(Slot::NOTHING)),
+                false => Known::Absent,
+            };
+        };
+        let (slot, expires, fresh) = (entry.slot, entry.expires, self.alive(entry, now));
+        if fresh {
+            self.touch(entry, now);
+        }
         let snapshot = state.snapshot.clone();
         drop(state);
-        slot.is_known().then(|| snapshot.rows(slot))
+        let rows = snapshot.rows(slot);
+        if fresh { Known::Fresh(rows) } else { Known::Expired { rows, millis: now.saturating_sub(expires) } }
     }
 
     /// Remembers the rows under one key (none: that there are none).
     pub fn insert(&self, keys: &BinaryViewArray, i: usize, rows: &RecordBatch) {
+        let end = rows.num_rows() as u32;
+        let life = if end == 0 { Life::Miss } else { Life::Hit };
+        self.insert_all(rows, [(keys, i, 0..end, life)]);
+    }
+
+    /// Remembers rows under many keys: for each its rows among `rows`.
+    pub fn insert_all<'a>(
+        &self,
+        rows: &RecordBatch,
+        entries: impl IntoIterator<Item = (&'a BinaryViewArray, usize, Range<u32>, Life)>,
+    ) {
         let now = self.clock.now_millis();
+        // Measured outside of the lock.
+        let per_row = rows.get_array_memory_size() / rows.num_rows().max(1);
         let mut state = self.state.write();
         let state = &mut *state;
-        let (Ok(count), Ok(first), Ok(_)) = (
-            u32::try_from(rows.num_rows()),
-            u32::try_from(state.snapshot.end()),
-            u32::try_from(state.snapshot.end() + rows.num_rows() + 1),
-        ) else {
+        let (Ok(end), Ok(_)) =
+            (u32::try_from(state.snapshot.end()), u32::try_from(state.snapshot.end() + rows.num_rows() + 1))
+        else {
             // Four billion rows that are in use: what does not fit is asked for again.
             return;
         };
-        if count > 0 {
+        if rows.num_rows() > 0 {
             Arc::make_mut(&mut state.snapshot).push(rows.clone());
         }
-        self.sweep(state, now);
-        self.put(state, keys, i, Slot { first, count }, now);
+        let mut used = 0;
+        for (keys, i, range, life) in entries {
+            let lifetime = match life {
+                Life::Hit => self.after_write,
+                Life::Miss => self.missing_after_write,
+            };
+            if lifetime == 0 {
+                continue;
+            }
+            used += range.len();
+            self.sweep(state, now);
+            let slot = Slot { first: end + range.start, count: range.len() as u32 };
+            let bytes = range.len() * per_row + keys.value(i).len() + size_of::<Entry>();
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.put(state, keys, i, slot, now, self.expires(now, lifetime), bytes);
+        }
+        state.dead += rows.num_rows() - used.min(rows.num_rows());
         self.shrink_arena(state);
     }
 
-    fn put(&self, state: &mut State, keys: &BinaryViewArray, i: usize, slot: Slot, now: i64) {
-        let expires = now.saturating_add(self.after_write);
+    fn expires(&self, now: i64, lifetime: i64) -> i64 {
+        if self.jitter == 0.0 || lifetime == i64::MAX {
+            return now.saturating_add(lifetime);
+        }
+        now.saturating_add((lifetime as f64 * (1.0 - self.jitter * rand::random::<f64>())) as i64)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of an entry")]
+    fn put(
+        &self,
+        state: &mut State,
+        keys: &BinaryViewArray,
+        i: usize,
+        slot: Slot,
+        now: i64,
+        expires: i64,
+        size: u32,
+    ) {
         let hash = self.hash(keys, i);
         let bytes = keys.value(i);
         let mut key = split(keys.views()[i]);
-        let State { table, arena, dead, .. } = state;
+        let State { table, arena, dead, bytes: all, .. } = state;
         let same = |e: &Entry| {
             e.key[0] == key[0]
                 && if bytes.len() > 12 { e.outside(arena) == Some(bytes) } else { e.key == key }
         };
         if let Some(entry) = table.find_mut(hash, same) {
             *dead += entry.slot.count as usize;
+            *all = all.saturating_sub(u64::from(entry.bytes)) + u64::from(size);
             entry.slot = slot;
             entry.expires = expires;
+            entry.bytes = size;
             entry.used.store(now, Ordering::Relaxed);
-            return;
+        } else {
+            while state.table.len() >= self.max_keys {
+                self.evict_one(state, now);
+            }
+            let State { table, arena, .. } = state;
+            if bytes.len() > 12 {
+                key[1] = arena.len() as u64;
+                arena.extend_from_slice(bytes);
+            }
+            let entry = Entry {
+                key,
+                slot,
+                expires,
+                used: AtomicI64::new(now),
+                referenced: AtomicBool::new(false),
+                bytes: size,
+            };
+            table.insert_unique(hash, entry, |e| e.hash(&self.hasher, arena));
+            state.bytes += u64::from(size);
         }
-        while state.table.len() >= self.max_keys {
+        while state.bytes > self.max_bytes && !state.table.is_empty() {
             self.evict_one(state, now);
         }
-        let State { table, arena, .. } = state;
-        if bytes.len() > 12 {
-            key[1] = arena.len() as u64;
-            arena.extend_from_slice(bytes);
-        }
-        let entry =
-            Entry { key, slot, expires, used: AtomicI64::new(now), referenced: AtomicBool::new(false) };
-        table.insert_unique(hash, entry, |e| e.hash(&self.hasher, arena));
     }
 
     /// Moves CLOCK's hand until it finds a key that was not used since it came by.
@@ -425,11 +626,14 @@ impl Cache {
 
     /// Removes expired keys from a few buckets.
     fn sweep(&self, state: &mut State, now: i64) {
-        if self.after_write == i64::MAX && self.after_access == i64::MAX {
+        if self.after_write == i64::MAX
+            && self.after_access == i64::MAX
+            && self.missing_after_write == i64::MAX
+        {
             return;
         }
         for _ in 0..SWEEP {
-            self.step(state, |entry| !self.alive(entry, now));
+            self.step(state, |entry| !self.kept(entry, now));
         }
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use chrono::{NaiveTime, Timelike};
 
+use super::endpoint::Limits;
 use super::full::Reload;
+use super::policy::{ErrorPolicy, ON_ERROR, OnError, WORDS};
 use crate::catalog::Table;
 use crate::catalog::options::{OptionDef, OptionKind, Options, parse_bool, parse_duration, parse_integer};
 use crate::catalog::table::nearest;
@@ -27,7 +29,26 @@ const SCHEDULE: &str = "lookup.full-cache.periodic-reload.schedule-mode";
 const ISO_TIME: &str = "lookup.full-cache.timed-reload.iso-time";
 const DAYS: &str = "lookup.full-cache.timed-reload.interval-in-days";
 const MAX_RETRIES: &str = "lookup.max-retries";
-const ON_ERROR: &str = "lookup.on-error";
+const MISSING_AFTER_WRITE: &str = "lookup.partial-cache.missing-key.expire-after-write";
+const MAX_BYTES: &str = "lookup.partial-cache.max-bytes";
+const STALE_WHILE: &str = "lookup.partial-cache.stale-while-revalidate";
+const STALE_IF_ERROR: &str = "lookup.partial-cache.stale-if-error";
+const REFRESH_AHEAD: &str = "lookup.partial-cache.refresh-ahead";
+const JITTER: &str = "lookup.partial-cache.jitter";
+const ERROR_TTL: &str = "lookup.error-ttl";
+const BATCH_SIZE: &str = "lookup.batch.max-size";
+const BATCH_WAIT: &str = "lookup.batch.max-wait";
+const RATE_LIMIT: &str = "lookup.rate-limit";
+const IN_FLIGHT: &str = "lookup.max-in-flight";
+const BREAKER_RATE: &str = "lookup.circuit-breaker.failure-rate";
+const BREAKER_OPEN: &str = "lookup.circuit-breaker.open-duration";
+const MISS_RETRY: &str = "lookup.miss.retry";
+const MISS_INTERVAL: &str = "lookup.miss.interval";
+
+/// How long an entry is served after its lifetime when `lookup.on-error` = `stale` and nothing says how long.
+const STALE: Duration = Duration::from_secs(3600);
+
+const ON_ERROR_KIND: OptionKind = OptionKind::Choice(WORDS);
 
 /// The options of lookup tables, whatever their connector.
 pub const OPTIONS: &[OptionDef] = &[
@@ -59,11 +80,111 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::new(MAX_RETRIES, OptionKind::Integer, "3", "further attempts after an error"),
     OptionDef::new(
         ON_ERROR,
-        OptionKind::Choice(&["fail", "null", "drop"]),
+        ON_ERROR_KIND,
         "fail",
-        "what a row does whose lookup failed: fails the job, looks like a miss, or is left out",
+        "what a row does whose lookup failed: fails the job, looks like a miss, is left out, or takes what the cache still has",
+    ),
+    OptionDef::new(
+        "lookup.on-error.timeout",
+        ON_ERROR_KIND,
+        "",
+        "the same for timeouts; default: that of 'lookup.on-error'",
+    ),
+    OptionDef::new(
+        "lookup.on-error.status",
+        ON_ERROR_KIND,
+        "",
+        "the same for statuses of a service that are no success; default: that of 'lookup.on-error'",
+    ),
+    OptionDef::new(
+        "lookup.on-error.decode",
+        ON_ERROR_KIND,
+        "",
+        "the same for answers that do not fit the table; default: that of 'lookup.on-error'",
+    ),
+    OptionDef::new(
+        "lookup.on-error.connect",
+        ON_ERROR_KIND,
+        "",
+        "the same for connections that fail; default: that of 'lookup.on-error'",
+    ),
+    OptionDef::new(
+        "lookup.on-error.limit",
+        ON_ERROR_KIND,
+        "",
+        "the same for limits: 429, rate, circuit breaker; default: that of 'lookup.on-error'",
     ),
     OptionDef::new("async", OptionKind::Bool, "true", "false asks one row at a time"),
+    OptionDef::new(
+        MISSING_AFTER_WRITE,
+        OptionKind::Duration,
+        "",
+        "PARTIAL: lifetime of keys that were not found; default: that of the others",
+    ),
+    OptionDef::new(MAX_BYTES, OptionKind::Size, "", "PARTIAL: bound of the bytes of keys and rows"),
+    OptionDef::new(
+        STALE_WHILE,
+        OptionKind::Duration,
+        "0 s",
+        "PARTIAL: how long after its lifetime an answer is served still, while it is asked for again",
+    ),
+    OptionDef::new(
+        STALE_IF_ERROR,
+        OptionKind::Duration,
+        "0 s",
+        "PARTIAL: how long after its lifetime an answer is served when all attempts failed",
+    ),
+    OptionDef::new(
+        REFRESH_AHEAD,
+        OptionKind::Number,
+        "",
+        "PARTIAL: share of the lifetime after which a key in use is asked for again, such as 0.8",
+    ),
+    OptionDef::new(
+        JITTER,
+        OptionKind::Number,
+        "0",
+        "PARTIAL: share of the lifetime that is left out at random, so that keys do not expire together",
+    ),
+    OptionDef::new(
+        ERROR_TTL,
+        OptionKind::Duration,
+        "0 s",
+        "how long an error answers for its key (with a PARTIAL cache)",
+    ),
+    OptionDef::new(
+        BATCH_SIZE,
+        OptionKind::Integer,
+        "",
+        "keys that one request carries at most; default: what suits the connector",
+    ),
+    OptionDef::new(
+        BATCH_WAIT,
+        OptionKind::Duration,
+        "0 ms",
+        "how long a request that is not full waits for more keys",
+    ),
+    OptionDef::new(RATE_LIMIT, OptionKind::Text, "", "requests per time to the endpoint: 100/s, 6000/min"),
+    OptionDef::new(
+        IN_FLIGHT,
+        OptionKind::Integer,
+        "",
+        "requests in flight to the endpoint; default: as many as succeed",
+    ),
+    OptionDef::new(
+        BREAKER_RATE,
+        OptionKind::Number,
+        "",
+        "share of failed requests (0 to 1) after which the endpoint is left alone for a while",
+    ),
+    OptionDef::new(BREAKER_OPEN, OptionKind::Duration, "10 s", "for how long; then a single request probes"),
+    OptionDef::new(
+        MISS_RETRY,
+        OptionKind::Duration,
+        "",
+        "holds a row that was not found and asks again, for so long",
+    ),
+    OptionDef::new(MISS_INTERVAL, OptionKind::Duration, "10 s", "how often it asks again"),
 ];
 
 /// Keys of the LOOKUP hint.
@@ -96,22 +217,12 @@ pub const HINT_OPTIONS: &[OptionDef] = &[
 ];
 
 /// PARTIAL as the CACHED strategy has it where a table says nothing.
-const CACHED: CacheConfig = CacheConfig::Partial {
-    max_rows: Some(100_000),
-    expire_after_write: Some(Duration::from_secs(60)),
-    expire_after_access: None,
-    cache_missing_key: true,
-};
-
-/// What an error that is left after all attempts does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnError {
-    /// Fails the job.
-    Fail,
-    /// As a miss would look, but counted as an error.
-    Null,
-    /// The row is left out.
-    Drop,
+fn cached_by_default() -> PartialConfig {
+    PartialConfig {
+        max_rows: Some(100_000),
+        expire_after_write: Some(Duration::from_secs(60)),
+        ..PartialConfig::default()
+    }
 }
 
 /// Order of rows behind an asynchronous lookup.
@@ -129,18 +240,54 @@ pub enum CacheConfig {
     /// None.
     None,
     /// Keys that were asked for.
-    Partial {
-        /// Bound of the number of keys.
-        max_rows: Option<u64>,
-        /// Lifetime from the answer.
-        expire_after_write: Option<Duration>,
-        /// Lifetime from the last use.
-        expire_after_access: Option<Duration>,
-        /// Whether misses are kept.
-        cache_missing_key: bool,
-    },
+    Partial(PartialConfig),
     /// The whole table, reloaded.
     Full(super::full::Reload),
+}
+
+/// A cache of the keys that were asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartialConfig {
+    /// Bound of the number of keys.
+    pub max_rows: Option<u64>,
+    /// Bound of the bytes.
+    pub max_bytes: Option<u64>,
+    /// Lifetime from the answer.
+    pub expire_after_write: Option<Duration>,
+    /// Lifetime from the last use.
+    pub expire_after_access: Option<Duration>,
+    /// Whether misses are kept.
+    pub cache_missing_key: bool,
+    /// Lifetime of misses, if it is another.
+    pub missing_expire_after_write: Option<Duration>,
+    /// How long after its lifetime an answer is served while it is asked for again.
+    pub stale_while_revalidate: Option<Duration>,
+    /// How long after its lifetime an answer is served when all attempts failed.
+    pub stale_if_error: Option<Duration>,
+    /// Whether it is so for every error, or only where the policy is `stale`.
+    pub serves_errors: bool,
+    /// Share of the lifetime after which a key in use is asked for again.
+    pub refresh_ahead: Option<f64>,
+    /// Share of the lifetime that is left out at random.
+    pub jitter: f64,
+}
+
+impl Default for PartialConfig {
+    fn default() -> Self {
+        Self {
+            max_rows: None,
+            max_bytes: None,
+            expire_after_write: None,
+            expire_after_access: None,
+            cache_missing_key: true,
+            missing_expire_after_write: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            serves_errors: false,
+            refresh_ahead: None,
+            jitter: 0.0,
+        }
+    }
 }
 
 /// Everything resolved.
@@ -160,15 +307,48 @@ pub struct LookupConfig {
     pub max_retries: u32,
     /// Further attempts after a miss, and the delay before each (LOOKUP hint `retry-predicate`).
     pub retry_miss: Option<(u32, Duration)>,
+    /// How long, and how often, a row that was not found is held and asked for again (`lookup.miss.retry`).
+    pub hold_miss: Option<(Duration, Duration)>,
     /// What an exhausted error does.
-    pub on_error: OnError,
+    pub on_error: ErrorPolicy,
+    /// How long an error answers for its key.
+    pub error_ttl: Duration,
+    /// Keys a request carries, if the table says so.
+    pub batch_max: Option<usize>,
+    /// How long a request that is not full waits.
+    pub batch_wait: Duration,
+    /// Limits of the endpoint.
+    pub limits: Limits,
+    /// Whether the capacity was set, and not left to us.
+    pub capacity_given: bool,
+}
+
+impl Default for LookupConfig {
+    fn default() -> Self {
+        Self {
+            cache: CacheConfig::None,
+            is_async: true,
+            output_mode: OutputMode::Ordered,
+            capacity: 256,
+            timeout: Duration::from_secs(180),
+            max_retries: 3,
+            retry_miss: None,
+            hold_miss: None,
+            on_error: ErrorPolicy::default(),
+            error_ttl: Duration::ZERO,
+            batch_max: None,
+            batch_wait: Duration::ZERO,
+            limits: Limits::default(),
+            capacity_given: false,
+        }
+    }
 }
 
 impl std::fmt::Display for LookupConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let cache = match &self.cache {
             CacheConfig::None => "NONE",
-            CacheConfig::Partial { .. } => "PARTIAL",
+            CacheConfig::Partial(_) => "PARTIAL",
             CacheConfig::Full(_) => "FULL",
         };
         write!(f, "cache={cache}")?;
@@ -183,12 +363,7 @@ impl std::fmt::Display for LookupConfig {
                 write!(f, ", async=true, {mode}, capacity={}", self.capacity)?;
             }
         }
-        let on_error = match self.on_error {
-            OnError::Fail => "fail",
-            OnError::Null => "null",
-            OnError::Drop => "drop",
-        };
-        write!(f, ", on-error={on_error}")
+        write!(f, ", {}", self.on_error)
     }
 }
 
@@ -198,11 +373,44 @@ impl LookupConfig {
     pub fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<LookupConfig> {
         resolve(table, hint, settings).map_err(|e| e.context(format!("lookup table '{}'", table.name)))
     }
+
+    /// How long a row that was not found is held beyond its timeout.
+    pub(super) fn miss_wait(&self) -> Duration {
+        self.hold_miss.map_or(Duration::ZERO, |(hold, _)| hold)
+    }
+
+    /// When a key that was not found is asked for again, after so many empty answers and so much time.
+    pub(super) fn ask_again(&self, empty: u32, elapsed: Duration) -> Option<Duration> {
+        if let Some((attempts, pause)) = self.retry_miss {
+            return (empty < attempts).then_some(pause);
+        }
+        let (hold, pause) = self.hold_miss?;
+        (elapsed.saturating_add(pause) <= hold).then_some(pause)
+    }
+
+    fn partial(&self) -> Option<&PartialConfig> {
+        match &self.cache {
+            CacheConfig::Partial(partial) => Some(partial),
+            _ => None,
+        }
+    }
+
+    /// For how many milliseconds after its lifetime an answer is served while it is asked for again.
+    pub(super) fn stale_while_revalidate(&self) -> Option<i64> {
+        self.partial()?.stale_while_revalidate.map(millis)
+    }
+
+    /// For how many milliseconds after its lifetime an answer is served instead of an error of this kind.
+    pub(super) fn stale_if_error(&self, kind: super::FailureKind) -> Option<i64> {
+        let partial = self.partial()?;
+        let wanted = self.on_error.of(kind) == OnError::Stale || partial.serves_errors;
+        partial.stale_if_error.filter(|_| wanted).map(millis)
+    }
 }
 
 fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<LookupConfig> {
     let options = &table.options;
-    let only_whole = options.text("connector") == Some("filesystem");
+    let only_whole = table.connector()?.loads_whole();
     let declared = declared_cache(options, only_whole)?;
     // Flink's HTTP connector has its own name for it.
     let is_async = options.bool("async")?.or(options.bool("asyncPolling")?);
@@ -221,7 +429,9 @@ fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<Loo
         Some(Strategy::Cached) => {
             is_async = true;
             match declared {
-                CacheConfig::None => partial(options)?.unwrap_or(CACHED),
+                CacheConfig::None => {
+                    CacheConfig::Partial(partial(options)?.unwrap_or_else(cached_by_default))
+                }
                 declared => declared,
             }
         }
@@ -234,12 +444,24 @@ fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<Loo
         timeout: settings.lookup_timeout(),
         max_retries: options.integer(MAX_RETRIES)?.map_or(3, |n| u32::try_from(n).unwrap_or(u32::MAX)),
         retry_miss: None,
-        on_error: match options.choice(ON_ERROR, &["fail", "null", "drop"])? {
-            Some("null") => OnError::Null,
-            Some("drop") => OnError::Drop,
-            _ => OnError::Fail,
-        },
+        hold_miss: positive(options, MISS_RETRY)?
+            .map(|hold| {
+                Ok::<_, Error>((hold, positive(options, MISS_INTERVAL)?.unwrap_or(Duration::from_secs(10))))
+            })
+            .transpose()?,
+        on_error: ErrorPolicy::resolve(options)?,
+        error_ttl: options.duration(ERROR_TTL)?.unwrap_or_default(),
+        batch_max: batch_size(options)?,
+        batch_wait: options.duration(BATCH_WAIT)?.unwrap_or_default(),
+        limits: limits(options)?,
+        capacity_given: settings.is_set("table.exec.async-lookup.buffer-capacity"),
     };
+    if let CacheConfig::Partial(partial) = &mut config.cache {
+        partial.serves_errors = partial.stale_if_error.is_some();
+        if config.on_error.has_stale() && partial.stale_if_error.is_none() {
+            partial.stale_if_error = Some(STALE);
+        }
+    }
     config.hint(hint)?;
     if !config.is_async {
         // One row at a time is in order.
@@ -256,7 +478,7 @@ fn declared_cache(options: &Options, only_whole: bool) -> Result<CacheConfig> {
             Err(Error::option("connector 'filesystem' has no 'lookup.cache' = 'PARTIAL'")
                 .with_hint("files are loaded whole: 'lookup.cache' = 'FULL', which is its default"))
         }
-        Some("PARTIAL") => partial(options)?.ok_or_else(|| {
+        Some("PARTIAL") => partial(options)?.map(CacheConfig::Partial).ok_or_else(|| {
             Error::option("'lookup.cache' = 'PARTIAL' needs a bound")
                 .with_hint(format!("set one or more of '{MAX_ROWS}', '{AFTER_WRITE}', '{AFTER_ACCESS}'"))
         }),
@@ -266,21 +488,95 @@ fn declared_cache(options: &Options, only_whole: bool) -> Result<CacheConfig> {
 }
 
 /// A PARTIAL cache with the bounds that are given, `None` without any.
-fn partial(options: &Options) -> Result<Option<CacheConfig>> {
+fn partial(options: &Options) -> Result<Option<PartialConfig>> {
     let max_rows = options.integer(MAX_ROWS)?;
     if max_rows == Some(0) {
         return Err(at_least_one(MAX_ROWS));
     }
+    let max_bytes = options.size(MAX_BYTES)?;
     let expire_after_write = positive(options, AFTER_WRITE)?;
     let expire_after_access = positive(options, AFTER_ACCESS)?;
-    let bounded = max_rows.is_some() || expire_after_write.is_some() || expire_after_access.is_some();
-    let cache_missing_key = options.bool(MISSING_KEY)?.unwrap_or(true);
-    Ok(bounded.then_some(CacheConfig::Partial {
+    let bounded = max_rows.is_some()
+        || max_bytes.is_some()
+        || expire_after_write.is_some()
+        || expire_after_access.is_some();
+    let partial = PartialConfig {
         max_rows,
+        max_bytes,
         expire_after_write,
         expire_after_access,
-        cache_missing_key,
-    }))
+        cache_missing_key: options.bool(MISSING_KEY)?.unwrap_or(true),
+        missing_expire_after_write: positive(options, MISSING_AFTER_WRITE)?,
+        stale_while_revalidate: options.duration(STALE_WHILE)?.filter(|d| !d.is_zero()),
+        stale_if_error: options.duration(STALE_IF_ERROR)?.filter(|d| !d.is_zero()),
+        serves_errors: false,
+        refresh_ahead: share(options, REFRESH_AHEAD)?,
+        jitter: share(options, JITTER)?.unwrap_or(0.0),
+    };
+    for (key, given) in [
+        (STALE_WHILE, partial.stale_while_revalidate.is_some()),
+        (STALE_IF_ERROR, partial.stale_if_error.is_some()),
+        (REFRESH_AHEAD, partial.refresh_ahead.is_some()),
+        (JITTER, partial.jitter > 0.0),
+    ] {
+        if given && expire_after_write.is_none() {
+            return Err(Error::option(format!("option '{key}' needs '{AFTER_WRITE}'"))
+                .with_hint("it counts from the end of that lifetime")
+                .at(options.span(key)));
+        }
+    }
+    Ok(bounded.then_some(partial))
+}
+
+/// A number from 0 to 1.
+fn share(options: &Options, key: &str) -> Result<Option<f64>> {
+    match options.number(key)? {
+        Some(share) if !(0.0..=1.0).contains(&share) => {
+            Err(Error::option(format!("option '{key}' must be from 0 to 1")).at(options.span(key)))
+        }
+        share => Ok(share),
+    }
+}
+
+fn batch_size(options: &Options) -> Result<Option<usize>> {
+    match options.integer(BATCH_SIZE)? {
+        Some(0) => Err(at_least_one(BATCH_SIZE).at(options.span(BATCH_SIZE))),
+        size => Ok(size.map(|n| usize::try_from(n).unwrap_or(usize::MAX))),
+    }
+}
+
+fn limits(options: &Options) -> Result<Limits> {
+    let max_in_flight = match options.integer(IN_FLIGHT)? {
+        Some(0) => return Err(at_least_one(IN_FLIGHT).at(options.span(IN_FLIGHT))),
+        n => n.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+    };
+    let rate = options.text(RATE_LIMIT).map(|text| {
+        rate(text).ok_or_else(|| {
+            Error::option(format!("option '{RATE_LIMIT}': '{text}' is not a rate"))
+                .with_hint("write a number per time: 100/s, 6000/min, 1000/h")
+                .at(options.span(RATE_LIMIT))
+        })
+    });
+    let open = positive(options, BREAKER_OPEN)?.unwrap_or(Duration::from_secs(10));
+    let breaker = share(options, BREAKER_RATE)?.filter(|rate| *rate > 0.0).map(|rate| (rate, open));
+    Ok(Limits { max_in_flight, rate: rate.transpose()?, breaker })
+}
+
+/// `100/s` as requests a second.
+fn rate(text: &str) -> Option<f64> {
+    let (count, per) = text.split_once('/').unwrap_or((text, "s"));
+    let count: f64 = count.trim().parse().ok()?;
+    let seconds = match per.trim() {
+        "s" | "sec" | "second" => 1.0,
+        "min" | "m" | "minute" => 60.0,
+        "h" | "hour" => 3600.0,
+        _ => return None,
+    };
+    (count.is_finite() && count > 0.0 && count / seconds >= 1e-6).then_some(count / seconds)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// When a FULL cache is loaded again; never, if nothing is said and `once` is allowed.
@@ -372,7 +668,8 @@ impl LookupConfig {
                     self.capacity = match parse_integer(text).map_err(wrong)? {
                         0 => return Err(wrong(Error::option("must be at least 1"))),
                         n => usize::try_from(n).unwrap_or(usize::MAX),
-                    }
+                    };
+                    self.capacity_given = true;
                 }
                 "timeout" => {
                     self.timeout = parse_duration(text).map_err(wrong)?;

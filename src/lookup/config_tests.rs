@@ -49,7 +49,10 @@ fn refused(options: &[(&str, &str)], hints: &[(&str, &str)]) -> Error {
 fn strategies_decide_on_cache_and_concurrency() {
     let plain = resolved(&[], "");
     assert_eq!((&plain.cache, plain.is_async, plain.capacity), (&CacheConfig::None, true, 256));
-    assert_eq!((plain.max_retries, plain.on_error, plain.timeout.as_secs()), (3, OnError::Fail, 180));
+    assert_eq!(
+        (plain.max_retries, plain.on_error, plain.timeout.as_secs()),
+        (3, ErrorPolicy::default(), 180)
+    );
     let partial = [("lookup.cache", "PARTIAL"), ("lookup.partial-cache.max-rows", "10")];
     let sync = resolved(&partial, "SYNC");
     assert_eq!(
@@ -57,15 +60,10 @@ fn strategies_decide_on_cache_and_concurrency() {
         (CacheConfig::None, false, OutputMode::Ordered)
     );
     assert_eq!(resolved(&partial, "ASYNC").cache, CacheConfig::None);
-    let cached = CacheConfig::Partial {
-        max_rows: Some(10),
-        expire_after_write: None,
-        expire_after_access: None,
-        cache_missing_key: true,
-    };
+    let cached = CacheConfig::Partial(PartialConfig { max_rows: Some(10), ..PartialConfig::default() });
     assert_eq!(resolved(&partial, "CACHED").cache, cached);
     assert_eq!(resolved(&partial, "").cache, cached);
-    assert_eq!(resolved(&[], "CACHED").cache, CACHED);
+    assert_eq!(resolved(&[], "CACHED").cache, CacheConfig::Partial(cached_by_default()));
     let file = [("connector", "filesystem")];
     for strategy in ["", "SYNC", "ASYNC", "CACHED"] {
         assert_eq!(resolved(&file, strategy).cache, CacheConfig::Full(Reload::Once), "{strategy}");
@@ -149,4 +147,47 @@ fn a_wrong_hint_is_refused() {
         refused(&[], &[wrong]);
     }
     refused(&[], &[("capacity", "1"), ("capacity", "2")]);
+}
+
+#[test]
+fn limits_and_lifetimes() {
+    let table = [
+        ("lookup.rate-limit", "6000/min"),
+        ("lookup.max-in-flight", "7"),
+        ("lookup.circuit-breaker.failure-rate", "0.5"),
+        ("lookup.batch.max-size", "50"),
+        ("lookup.error-ttl", "2 s"),
+        ("lookup.miss.retry", "1 min"),
+        ("lookup.cache", "PARTIAL"),
+        ("lookup.partial-cache.expire-after-write", "1 min"),
+        ("lookup.partial-cache.jitter", "0.1"),
+        ("lookup.on-error", "stale"),
+    ];
+    let config = resolved(&table, "");
+    let breaker = Some((0.5, Duration::from_secs(10)));
+    assert_eq!(config.limits, Limits { max_in_flight: Some(7), rate: Some(100.0), breaker });
+    assert_eq!((config.batch_max, config.error_ttl), (Some(50), Duration::from_secs(2)));
+    assert_eq!(config.ask_again(9, Duration::from_secs(50)), Some(Duration::from_secs(10)));
+    assert_eq!(config.ask_again(9, Duration::from_secs(51)), None);
+    assert_eq!(config.stale_if_error(crate::lookup::FailureKind::Timeout), Some(3_600_000));
+    assert_eq!(config.stale_while_revalidate(), None);
+    for (key, value) in [
+        ("lookup.rate-limit", "fast"),
+        ("lookup.rate-limit", "0/s"),
+        ("lookup.max-in-flight", "0"),
+        ("lookup.batch.max-size", "0"),
+        ("lookup.circuit-breaker.failure-rate", "2"),
+        ("lookup.on-error.timeout", "maybe"),
+    ] {
+        assert!(refused(&[(key, value)], &[]).message().contains(key), "{key}={value}");
+    }
+    let e = refused(
+        &[
+            ("lookup.cache", "PARTIAL"),
+            ("lookup.partial-cache.max-rows", "1"),
+            ("lookup.partial-cache.jitter", "0.1"),
+        ],
+        &[],
+    );
+    assert!(e.message().contains("needs 'lookup.partial-cache.expire-after-write'"), "{e}");
 }

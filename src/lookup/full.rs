@@ -18,6 +18,7 @@ use super::backend::{Backend, BoxFuture, LookupRequest};
 use super::cache::Cache;
 use super::client::Completions;
 use super::keys::KeyEncoder;
+use super::metadata::Facts;
 use super::metrics::LookupMetrics;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -57,8 +58,7 @@ enum First {
 #[derive(Debug)]
 pub(super) struct FullCache {
     name: String,
-    schema: SchemaRef,
-    keys: Vec<usize>,
+    request: LookupRequest,
     encoder: KeyEncoder,
     reload: Reload,
     clock: Arc<dyn Clock>,
@@ -77,8 +77,7 @@ impl FullCache {
     ) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
             name,
-            schema: request.schema.clone(),
-            keys: request.keys.clone(),
+            request: request.clone(),
             encoder: KeyEncoder::new(&request.key_schema()?)?,
             reload,
             clock,
@@ -182,12 +181,21 @@ impl FullCache {
         let types = |schema: &SchemaRef| -> Vec<_> {
             schema.fields().iter().map(|f| f.data_type().clone()).collect()
         };
-        if types(&rows.schema()) != types(&self.schema) {
+        if types(&rows.schema()) != types(&self.request.schema) {
             return Err(Error::decode("the rows have other columns than the table"));
         }
-        let columns = self.keys.iter().map(|i| rows.column(*i).clone()).collect();
+        let columns = self.request.keys.iter().map(|i| rows.column(*i).clone()).collect();
         let keys = self.encoder.encode(columns, None)?;
-        Cache::of_table(rows, &keys.bytes, self.clock.clone())
+        if self.request.metadata.is_empty() {
+            return Cache::of_table(rows, &keys.bytes, self.clock.clone());
+        }
+        let fetched_at = Some(self.clock.now_millis());
+        let facts =
+            vec![Facts { outcome: "ok", attempts: 1, fetched_at, ..Facts::default() }; rows.num_rows()];
+        let offsets: Vec<u32> = (0..=rows.num_rows() as u32).collect();
+        let schema = self.request.row_schema();
+        let (rows, _) = self.request.with_metadata(&schema, &keys.columns, rows, &offsets, &facts)?;
+        Cache::of_table(&rows, &keys.bytes, self.clock.clone())
     }
 }
 

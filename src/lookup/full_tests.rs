@@ -24,7 +24,7 @@ fn lookup(script: &Arc<Script>, reload: Reload) -> Arc<Lookup> {
 fn count(lookup: &Lookup, key: &str) -> u32 {
     let column: Arc<dyn Array> = Arc::new(StringViewArray::from(vec![key]));
     let keys = lookup.encoder().encode(vec![column], None).unwrap();
-    lookup.probe(&keys).unwrap().slots[0].count
+    lookup.probe(&Arc::new(keys)).unwrap().slots[0].count
 }
 
 /// Sleeps in the test's own time.

@@ -26,6 +26,7 @@ mod test_server;
 mod tests;
 mod url_template;
 mod value;
+mod watch;
 
 pub use options::{HttpConfig, OPTIONS};
 
@@ -39,7 +40,8 @@ use self::body_template::{BodyRenderer, BodyTemplate};
 use self::exchange::Exchange;
 use self::secret::Environment;
 use self::url_template::UrlRenderer;
-use super::{Backend, BoxFuture, Failure, FailureKind, LookupRequest};
+use super::metadata::MetadataKind;
+use super::{Answers, Backend, BoxFuture, Failure, FailureKind, LookupRequest, Service};
 use crate::error::{Error, Result};
 use crate::format::json::JsonOptions;
 
@@ -68,7 +70,8 @@ impl HttpLookup {
 
     fn with_environment(request: &LookupRequest, environment: Environment<'_>) -> Result<Self> {
         let in_table = |e: Error| e.context(format!("table '{}'", request.table.name));
-        let config = HttpConfig::resolve(&request.table, environment).map_err(in_table)?;
+        let mut config = HttpConfig::resolve(&request.table, environment).map_err(in_table)?;
+        config.wants_headers = request.metadata.iter().any(|m| m.kind == MetadataKind::Headers);
         let keys: Vec<&str> = request.keys.iter().map(|k| request.schema.field(*k).name().as_str()).collect();
         for key in &request.keys {
             let field = request.schema.field(*key);
@@ -85,7 +88,7 @@ impl HttpLookup {
             }
         };
         let json = JsonOptions::from_options(&request.table.options)?;
-        let decoder = AnswerDecoder::new(&request.schema, &request.keys, json, &config)?;
+        let decoder = AnswerDecoder::new(request, json, &config)?;
         let exchange = Exchange::new(config).map_err(in_table)?;
         Ok(Self(Arc::new(Inner { exchange, url, body, decoder })))
     }
@@ -107,63 +110,45 @@ fn check_all_used(keys: &[&str], config: &HttpConfig, template: &BodyTemplate) -
 }
 
 impl Inner {
-    /// One attempt for the key at `row`.
-    async fn one(&self, keys: &RecordBatch, row: usize) -> Result<RecordBatch, Failure> {
+    /// One attempt for the only key.
+    async fn one(&self, keys: &RecordBatch) -> Result<Answers, Failure> {
         let key_failure = |problem: String| {
-            let what = format!("{problem} ({})", value::describe_key(keys, row));
+            let what = format!("{problem} ({})", value::describe_key(keys, 0));
             self.exchange.failure(FailureKind::Key, false, self.exchange.config().url.shown(), &what)
         };
-        let url = self.url.render(keys, row).map_err(key_failure)?;
-        let body = self.body.as_ref().map(|b| b.render(keys, &[row])).transpose().map_err(key_failure)?;
-        match self.exchange.send(&url, body).await? {
-            None => Ok(self.decoder.miss()),
-            Some(body) => {
-                let decoded = self.decoder.rows(&body, keys, row);
-                decoded.map_err(|e| self.decode_failure(&url, &body, &e))
-            }
-        }
+        let url = self.url.render(keys, 0).map_err(key_failure)?;
+        let body = self.body.as_ref().map(|b| b.render(keys, &[0])).transpose().map_err(key_failure)?;
+        let answer = self.exchange.send(&url, body).await?;
+        let Some(body) = &answer.body else { return Ok(answer.label(Answers::single(self.decoder.miss()))) };
+        let rows = self.decoder.rows(body, keys, &url);
+        let rows = rows.map_err(|e| self.decode_failure(&url, body, &e))?;
+        Ok(answer.label(Answers::single(rows)))
     }
 
     /// One attempt for all keys.
-    async fn many(&self, keys: &RecordBatch) -> Vec<Result<RecordBatch, Failure>> {
-        let all = |failure: Failure| vec![Err(failure); keys.num_rows()];
+    async fn many(&self, keys: &RecordBatch) -> Result<Answers, Failure> {
+        let other = |what: &str| self.exchange.failure(FailureKind::Other, false, "", what);
         // Events that wait for one key may have come without a cache to merge them.
-        let rows = match self.decoder.distinct(keys) {
-            Ok(rows) => rows,
-            Err(e) => return all(self.exchange.failure(FailureKind::Other, false, "", e.message())),
-        };
-        let Some(body) = &self.body else {
-            return all(self.exchange.failure(FailureKind::Other, false, "", "a batch needs a body"));
-        };
+        let rows = self.decoder.distinct(keys).map_err(|e| other(e.message()))?;
+        let body = self.body.as_ref().ok_or_else(|| other("a batch needs a body"))?;
+        // A key that cannot be written fails the request, which is then split until that key is alone.
         let rendered = self.url.render(keys, 0).and_then(|url| Ok((url, body.render(keys, &rows)?)));
-        let (url, body) = match rendered {
-            Ok(rendered) => rendered,
-            // One key cannot be written: ask for each alone, so that only that one fails.
-            Err(_) if keys.num_rows() > 1 => {
-                let mut answers = Vec::with_capacity(keys.num_rows());
-                for row in 0..keys.num_rows() {
-                    answers.append(&mut Box::pin(self.many(&keys.slice(row, 1))).await);
-                }
-                return answers;
-            }
-            Err(problem) => {
-                let what = format!("{problem} ({})", value::describe_key(keys, 0));
-                let url = self.exchange.config().url.shown();
-                return all(self.exchange.failure(FailureKind::Key, false, url, &what));
-            }
+        let (url, body) = rendered.map_err(|problem| {
+            let what = match keys.num_rows() {
+                1 => format!("{problem} ({})", value::describe_key(keys, 0)),
+                _ => problem,
+            };
+            self.exchange.failure(FailureKind::Key, false, self.exchange.config().url.shown(), &what)
+        })?;
+        let answer = self.exchange.send(&url, Some(body)).await?;
+        let Some(body) = &answer.body else {
+            return Ok(answer.label(Answers::misses(self.decoder.schema.clone(), keys.num_rows())));
         };
-        let body = match self.exchange.send(&url, Some(body)).await {
-            Ok(Some(body)) => body,
-            Ok(None) => return vec![Ok(self.decoder.miss()); keys.num_rows()],
-            Err(failure) => return all(failure),
-        };
-        match self.decoder.split(&body, keys) {
-            Ok(answers) => {
-                let failure = |e: Error| self.decode_failure(&url, &body, &e);
-                answers.into_iter().map(|answer| answer.map_err(failure)).collect()
-            }
-            Err(e) => all(self.decode_failure(&url, &body, &e)),
+        let mut answers = self.decoder.split(body, keys).map_err(|e| self.decode_failure(&url, body, &e))?;
+        for (_, failure) in &mut answers.failures {
+            *failure = self.decode_failure(&url, body, &Error::decode(failure.message.clone()));
         }
+        Ok(answer.label(answers))
     }
 
     fn decode_failure(&self, url: &str, body: &[u8], error: &Error) -> Failure {
@@ -174,30 +159,24 @@ impl Inner {
 }
 
 impl Backend for HttpLookup {
-    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
+    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
         let inner = self.0.clone();
         Box::pin(async move {
-            if keys.num_rows() == 0 {
-                Vec::new()
-            } else if inner.exchange.config().batch_size > 1 {
-                inner.many(&keys).await
-            } else if keys.num_rows() == 1 {
-                vec![inner.one(&keys, 0).await]
-            } else {
-                futures::future::join_all((0..keys.num_rows()).map(|row| inner.one(&keys, row))).await
+            match inner.exchange.config().batch_size {
+                1 => inner.one(&keys).await,
+                _ => inner.many(&keys).await,
             }
         })
     }
 
-    fn max_keys(&self) -> usize {
-        self.0.exchange.config().batch_size
+    fn endpoint(&self) -> Option<Service> {
+        let config = self.0.exchange.config();
+        let max_in_flight = (config.max_connections > 0).then_some(config.max_connections);
+        Some(Service { name: config.url.origin.clone(), max_in_flight })
     }
 
-    fn load(&self) -> BoxFuture<Result<RecordBatch>> {
-        Box::pin(async {
-            Err(Error::unsupported("connector 'http' cannot be loaded as a whole")
-                .with_hint("use 'lookup.cache' = 'PARTIAL'"))
-        })
+    fn max_keys(&self) -> usize {
+        self.0.exchange.config().batch_size
     }
 
     fn describe(&self) -> String {

@@ -13,6 +13,10 @@ pub struct LookupMetrics {
     pub misses: AtomicU64,
     /// Attempts sent to the other side.
     pub calls: AtomicU64,
+    /// Keys in these attempts.
+    pub keys: AtomicU64,
+    /// Answers from the cache after their lifetime.
+    pub stale: AtomicU64,
     /// Attempts after the first.
     pub retries: AtomicU64,
     /// Attempts that failed.
@@ -39,6 +43,8 @@ impl Default for LookupMetrics {
             hits: zero(),
             misses: zero(),
             calls: zero(),
+            keys: zero(),
+            stale: zero(),
             retries: zero(),
             failures: zero(),
             errors: zero(),

@@ -46,6 +46,17 @@ impl Backoff {
     }
 }
 
+/// A duration for people: `1 d`, `3 min`, `1.5 s`, `20 ms`.
+pub(crate) fn shown(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    match units.iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{} {name}", millis / unit),
+        None if millis >= 1000 => format!("{} s", duration.as_secs_f64()),
+        None => format!("{millis} ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +68,8 @@ mod tests {
         assert_eq!(delays, [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(all.delay(1, Some(Duration::from_secs(7))), Duration::from_secs(7));
         assert_eq!(all.delay(9, Some(Duration::from_millis(7))), Duration::from_secs(1));
+        let texts = [86_400_000, 180_000, 1500, 20].map(|millis| shown(Duration::from_millis(millis)));
+        assert_eq!(texts, ["1 d", "3 min", "1.5 s", "20 ms"]);
         let none = Backoff::new(Duration::from_millis(100), Duration::from_secs(1), Arc::new(|| 0.0));
         assert_eq!(none.delay(3, None), Duration::ZERO);
     }

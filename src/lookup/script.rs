@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Backend, BoxFuture, CacheConfig, Failure, FailureKind, LookupConfig, LookupRequest, OnError, OutputMode,
+    Answers, Backend, BoxFuture, CacheConfig, Failure, FailureKind, LookupConfig, LookupRequest,
+    PartialConfig,
 };
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
@@ -70,29 +71,23 @@ pub(crate) fn request() -> LookupRequest {
         temporary: true,
         embedded: None,
     };
-    LookupRequest { table: Arc::new(table), keys: vec![0], schema: dim_schema() }
+    LookupRequest::new(Arc::new(table), vec![0], dim_schema())
 }
 
 pub(crate) fn config() -> LookupConfig {
     LookupConfig {
-        cache: CacheConfig::None,
-        is_async: true,
-        output_mode: OutputMode::Ordered,
         capacity: 100,
+        capacity_given: true,
         timeout: Duration::from_secs(60),
-        max_retries: 3,
-        retry_miss: None,
-        on_error: OnError::Fail,
+        ..LookupConfig::default()
     }
 }
 
 pub(crate) fn partial() -> CacheConfig {
-    CacheConfig::Partial {
-        max_rows: None,
+    CacheConfig::Partial(PartialConfig {
         expire_after_write: Some(Duration::from_secs(60)),
-        expire_after_access: None,
-        cache_missing_key: true,
-    }
+        ..PartialConfig::default()
+    })
 }
 
 #[derive(Default)]
@@ -159,7 +154,7 @@ impl Script {
 }
 
 impl Backend for Script {
-    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
+    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
         assert_eq!(keys.column(0).null_count(), 0);
         assert!(keys.num_rows() <= self.max_keys);
         let names: Vec<_> =
@@ -178,7 +173,7 @@ impl Backend for Script {
                 Reply::Fail(failure) => Err(failure),
                 Reply::Panic => panic!("told to"),
             };
-            replies.into_iter().map(convert).collect()
+            Answers::from_results(&dim_schema(), replies.into_iter().map(convert).collect())
         })
     }
 

@@ -38,7 +38,7 @@ use tokio::time::Instant;
 use self::assemble::Assembler;
 use self::checkpoint::Written;
 use self::memory::Memory;
-use self::queue::{Arrival, Cell, Held, Queue, RowRef};
+use self::queue::{Arrival, Cell, Found, Held, Queue, RowRef};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Status, Watermark};
@@ -148,7 +148,7 @@ impl LookupJoin {
             }
         };
         let config = spec.lookup.config();
-        let capacity = if config.is_async { config.capacity.max(1) } else { 1 };
+        let capacity = spec.lookup.capacity();
         let ordered = config.output_mode == OutputMode::Ordered || !config.is_async || memory.is_some();
         Ok(Self {
             capacity,
@@ -224,7 +224,7 @@ impl LookupJoin {
         if matches!(chunk.kinds, Kinds::Changes(_)) {
             self.ordered = true;
         }
-        let keys = self.encode(&chunk)?;
+        let keys = Arc::new(self.encode(&chunk)?);
         let probe = self.lookup.probe(&keys);
         let place = Arrival { position: self.position, watermark: self.seen };
         self.position += chunk.len() as u64;
@@ -255,6 +255,9 @@ impl LookupJoin {
                 *cell = Cell::TakeBack;
             }
         }
+        if self.lookup.has_metadata() && probe.is_some() {
+            self.say_missing(&keys, &mut cells)?;
+        }
         let snapshot = probe.map(|p| p.snapshot);
         let held = Held::new(chunk, keys, cells, snapshot, self.lookup.now(), place);
         let seq = self.queue.push(held);
@@ -266,6 +269,20 @@ impl LookupJoin {
         }
         self.ask()?;
         self.emit(out)
+    }
+
+    /// What is known to be missing has a row that says so, where metadata is read.
+    fn say_missing(&self, keys: &KeyColumns, cells: &mut [Cell]) -> Result<()> {
+        let missing = |(row, cell): (usize, &Cell)| {
+            (matches!(cell, Cell::Nothing) && !keys.bytes.is_null(row)).then_some(row as u32)
+        };
+        let missing: Vec<u32> = cells.iter().enumerate().filter_map(missing).collect();
+        if let Some(rows) = self.lookup.missing(keys, &missing)? {
+            for (place, row) in missing.into_iter().enumerate() {
+                cells[row as usize] = Cell::Answered(Found::new(rows.clone(), place as u32, 1));
+            }
+        }
+        Ok(())
     }
 
     /// Puts a row behind the request for its key, or queues a new one.
@@ -339,7 +356,7 @@ impl LookupJoin {
     }
 
     /// Takes in the answer for a ticket.
-    fn resolve(&mut self, ticket: u32, answer: &Arc<Answer>) -> Result<()> {
+    fn resolve(&mut self, ticket: u32, answer: Answer) -> Result<()> {
         let Some(pending) = self.pending.get_mut(ticket as usize).and_then(Option::take) else {
             return Err(Error::internal("a lookup was completed twice"));
         };
@@ -352,26 +369,28 @@ impl LookupJoin {
         }
         self.free.push(ticket);
         self.in_flight -= 1;
-        let cell = match &answer.outcome {
-            Outcome::Ok => Cell::Answered(answer.clone()),
-            Outcome::Miss => Cell::Nothing,
-            Outcome::Error(failure) => return self.resolve_failed(&pending, failure),
-        };
+        if let Outcome::Error(failure) = &answer.outcome {
+            let failure = failure.clone();
+            return self.resolve_failed(&pending, &failure, answer);
+        }
+        // Also a miss may have a row, of metadata.
+        let cell = if answer.count == 0 { Cell::Nothing } else { Cell::Answered(answer.into()) };
         for row in std::iter::once(&pending.first).chain(&pending.more) {
             self.queue.resolve(*row, cell.clone());
         }
         Ok(())
     }
 
-    fn resolve_failed(&mut self, pending: &Pending, failure: &Failure) -> Result<()> {
+    fn resolve_failed(&mut self, pending: &Pending, failure: &Failure, answer: Answer) -> Result<()> {
         let timed_out = |asked: Instant| {
             failure.kind == FailureKind::Timeout
-                && self.lookup.now().saturating_duration_since(asked) >= self.lookup.config().timeout
+                && self.lookup.now().saturating_duration_since(asked) >= self.lookup.patience()
         };
         let cut = pending.asked.filter(|asked| timed_out(*asked));
-        let cell = match self.lookup.config().on_error {
-            OnError::Fail => return Err(self.error(pending.first, failure)),
-            OnError::Null => Cell::Nothing,
+        let cell = match self.lookup.config().on_error.of(failure.kind) {
+            OnError::Fail | OnError::Stale => return Err(self.error(pending.first, failure)),
+            OnError::Null if answer.count == 0 => Cell::Nothing,
+            OnError::Null => Cell::Answered(answer.into()),
             OnError::Drop => Cell::Skip,
         };
         for row in std::iter::once(&pending.first).chain(&pending.more) {
@@ -538,10 +557,11 @@ impl Operator for LookupJoin {
     fn wake(&mut self, out: &mut Output) -> Result<()> {
         let completions = self.completions()?;
         let completed = completions.take();
-        for (ticket, answer) in &completed {
-            self.resolve(*ticket, answer)?;
+        let any = !completed.is_empty();
+        for (ticket, answer) in completed {
+            self.resolve(ticket, answer)?;
         }
-        if !completed.is_empty() || self.backlog {
+        if any || self.backlog {
             self.ask()?;
             self.emit(out)?;
         }

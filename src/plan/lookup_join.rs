@@ -4,10 +4,11 @@
 //! a constant key that is checked again on what comes back, everything else is residual. Conjuncts on the
 //! left side alone decide before the call. Keys are compared within a family of types only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::new_empty_array;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, JoinType, NullEquality, TableReference};
@@ -19,10 +20,12 @@ use super::graph::{Demand, Node};
 use super::lower::{computed_schema, physical};
 use super::provider::{Planner, RawTable, TableRef};
 
+use crate::catalog::ColumnSource;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
-use crate::lookup::{Lookup, LookupConfig, LookupRequest};
+use crate::lookup::metadata::{Metadata, MetadataKind};
+use crate::lookup::{ColumnFilter, Comparison, Lookup, LookupConfig, LookupRequest};
 use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec};
 use crate::sql::SqlType;
 
@@ -37,6 +40,8 @@ struct RightSide {
     filters: Vec<Expr>,
     /// Columns the connector can be asked by; `None` for any.
     askable: Option<Vec<String>>,
+    /// The last columns of the schema, which the lookup engine fills in.
+    metadata: Vec<Metadata>,
 }
 
 /// Where the lookup table's own columns are found in expressions.
@@ -72,7 +77,35 @@ impl RightSide {
     /// The position of a column that the connector can be asked by.
     fn key(&self, name: &str) -> Option<usize> {
         let askable = self.askable.as_ref().is_none_or(|columns| columns.iter().any(|c| c == name));
-        self.schema.index_of_column_by_name(None, name).filter(|_| askable)
+        let index = self.schema.index_of_column_by_name(None, name).filter(|_| askable)?;
+        (index < self.schema.fields().len() - self.metadata.len()).then_some(index)
+    }
+
+    /// Keeps the columns that the query reads, and puts metadata that the lookup engine fills in at their end.
+    fn narrowed(self) -> Result<Self> {
+        let mut used: HashSet<String> = HashSet::new();
+        for expr in self.columns.iter().chain(&self.filters) {
+            used.extend(expr.column_refs().iter().map(|c| c.name.clone()));
+        }
+        let table = &self.reference.table;
+        let own = table.connector()?.metadata();
+        let kind = |name: &str| match &table.column(name)?.1.source {
+            ColumnSource::Metadata { key, .. } if !own.contains(&key.as_str()) => MetadataKind::parse(key),
+            _ => None,
+        };
+        let fields = self.schema.fields().iter().filter(|f| used.contains(f.name()));
+        let (metadata, mut columns): (Vec<_>, Vec<_>) =
+            fields.map(|field| (field.clone(), kind(field.name()))).partition(|(_, kind)| kind.is_some());
+        columns.extend(metadata.iter().cloned());
+        let metadata = metadata.into_iter().filter_map(|(field, kind)| Some(Metadata { field, kind: kind? }));
+        let metadata: Vec<_> = metadata.collect();
+        let nullable = !metadata.is_empty();
+        let fields = columns.into_iter().map(|(field, _)| {
+            let nullable = nullable || field.is_nullable();
+            field.as_ref().clone().with_nullable(nullable)
+        });
+        let schema = DFSchema::try_from_qualified_schema(RAW, &Schema::new(fields.collect::<Vec<_>>()))?;
+        Ok(Self { schema, metadata, ..self })
     }
 
     fn new(plan: &LogicalPlan) -> Result<Self> {
@@ -111,6 +144,7 @@ impl RightSide {
                     schema,
                     columns,
                     filters: Vec::new(),
+                    metadata: Vec::new(),
                     askable: raw.reference.table.connector()?.lookup_keys(&raw.reference.table)?,
                 })
             }
@@ -175,7 +209,7 @@ fn is_literal(expr: &Expr) -> bool {
 impl Planner {
     /// A join whose right side is a lookup table.
     pub(super) fn lower_lookup_join(&self, join: &Join) -> Result<Node> {
-        let right = RightSide::new(&join.right)?;
+        let right = RightSide::new(&join.right)?.narrowed()?;
         let table = &right.reference.table;
         let fail = |message: String| Error::plan(message).at(right.reference.hints.span);
         let left_outer = match join.join_type {
@@ -199,7 +233,7 @@ impl Planner {
         }
         let conditions = self.sort_conditions(join, &right)?;
         let (keys, key_exprs) = self.keys(&right, &conditions, join.left.schema())?;
-        let lookup = self.lookup(&right, keys)?;
+        let lookup = self.lookup(&right, keys, &conditions)?;
         let left = self.lower(&join.left)?;
         let state_ttl = self.state.config.state_ttl();
         lookup_node(left, join, &right, &conditions, &key_exprs, left_outer, (&lookup, state_ttl))
@@ -321,14 +355,21 @@ impl Planner {
         Ok((all.keys().copied().collect(), exprs))
     }
 
-    fn lookup(&self, right: &RightSide, keys: Vec<usize>) -> Result<Arc<Lookup>> {
+    fn lookup(&self, right: &RightSide, keys: Vec<usize>, conditions: &Conditions) -> Result<Arc<Lookup>> {
         let table = &right.reference.table;
         let span = right.reference.hints.span;
         let config = LookupConfig::resolve(table, &right.reference.hints.lookup, &self.state.config)
             .map_err(|e| e.at(span))?;
-        let schema: SchemaRef = Arc::new(right.schema.as_arrow().clone());
-        let request = LookupRequest { table: table.clone(), keys, schema };
+        let own = right.schema.fields().len() - right.metadata.len();
+        let schema: SchemaRef = Arc::new(right.schema.as_arrow().project(&(0..own).collect::<Vec<_>>())?);
+        let filters = conditions.right.iter().filter_map(|conjunct| column_filter(conjunct, &right.schema));
+        let filters = filters.filter(|f| f.column < own).collect();
+        let metadata = right.metadata.clone();
+        let request = LookupRequest { filters, metadata, ..LookupRequest::new(table.clone(), keys, schema) };
         let backend = table.connector()?.lookup(&request).map_err(|e| e.at(span))?;
+        if self.state.config.is_set("affluent.lookup.memory-limit") {
+            crate::lookup::budget::set_limit(self.state.config.lookup_memory_limit());
+        }
         Lookup::new(
             right.name.clone(),
             request,
@@ -338,6 +379,43 @@ impl Planner {
             self.state.clock.clone(),
         )
         .map_err(|e| e.at(span))
+    }
+}
+
+/// A conjunct on the right side that a backend may take: a bare column compared with a literal of its type.
+fn column_filter(conjunct: &Expr, schema: &DFSchema) -> Option<ColumnFilter> {
+    let column = |expr: &Expr| match bare(expr) {
+        Some((name, false)) => schema.index_of_column_by_name(None, name),
+        _ => None,
+    };
+    let test = |expr: &Expr, comparison| {
+        let column = column(expr)?;
+        let value = new_empty_array(schema.field(column).data_type());
+        Some(ColumnFilter { column, comparison, value })
+    };
+    match conjunct {
+        Expr::IsNull(expr) => test(expr, Comparison::IsNull),
+        Expr::IsNotNull(expr) => test(expr, Comparison::IsNotNull),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (index, value, turned) = match (column(left), right.as_ref(), column(right), left.as_ref()) {
+                (Some(index), Expr::Literal(value, _), _, _) => (index, value, false),
+                (_, _, Some(index), Expr::Literal(value, _)) => (index, value, true),
+                _ => return None,
+            };
+            let comparison = match (op, turned) {
+                (Operator::Eq, _) => Comparison::Equal,
+                (Operator::NotEq, _) => Comparison::NotEqual,
+                (Operator::Lt, false) | (Operator::Gt, true) => Comparison::Less,
+                (Operator::LtEq, false) | (Operator::GtEq, true) => Comparison::LessOrEqual,
+                (Operator::Gt, false) | (Operator::Lt, true) => Comparison::Greater,
+                (Operator::GtEq, false) | (Operator::LtEq, true) => Comparison::GreaterOrEqual,
+                _ => return None,
+            };
+            let same = value.data_type() == *schema.field(index).data_type() && !value.is_null();
+            let value = value.to_array().ok().filter(|_| same)?;
+            Some(ColumnFilter { column: index, comparison, value })
+        }
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::files::Location;
 use super::input::Split;
 use super::layout::{Layout, SplitReader};
 use crate::error::{Error, Result};
-use crate::lookup::{Backend, BoxFuture, Failure, FailureKind};
+use crate::lookup::{Answers, Backend, BoxFuture, Failure};
 
 /// All rows of the files a path stands for.
 pub(super) struct FileBackend {
@@ -40,15 +40,9 @@ fn load(layout: &Arc<Layout>, location: &Location, schema: &SchemaRef) -> Result
 }
 
 impl Backend for FileBackend {
-    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
-        let failure = Failure {
-            kind: FailureKind::Other,
-            message: format!("{}: files cannot be asked for single keys", self.describe()),
-            retry_after: None,
-            retryable: false,
-        };
-        let answers = vec![Err(failure); keys.num_rows()];
-        Box::pin(async move { answers })
+    fn lookup(&self, _keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
+        let failure = Failure::other(format!("{}: files cannot be asked for single keys", self.describe()));
+        Box::pin(async move { Err(failure) })
     }
 
     fn can_lookup(&self) -> bool {

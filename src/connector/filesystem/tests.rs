@@ -706,7 +706,7 @@ fn a_lookup_loads_everything() {
     let columns = vec![physical("a", SqlType::BigInt), physical("s", SqlType::String)];
     let table = table(columns, &["a"], dir.path(), &[("format", "csv"), ("lookup.cache", "FULL")]);
     let scan = request(&table);
-    let request = LookupRequest { table: table.clone(), keys: vec![0], schema: scan.schema };
+    let request = LookupRequest::new(table.clone(), vec![0], scan.schema);
     let backend = Filesystem.lookup(&request).unwrap();
     assert!(backend.can_load() && !backend.can_lookup());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::flow::{self, Chunk, Kind, Kinds, Split, Waker};
 use crate::format::json::{JsonDecoder, JsonEncoder, JsonOptions};
 use crate::format::{Decoder, Encoder};
-use crate::lookup::{Backend, BoxFuture, Failure, FailureKind, LookupRequest};
+use crate::lookup::{Answers, Backend, BoxFuture, Failure, FailureKind, LookupRequest};
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
@@ -500,7 +500,7 @@ fn always_fails(key: &str) -> bool {
 }
 
 impl Backend for ScriptLookup {
-    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
+    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
         let column = keys.column(0);
         let keys: Vec<String> =
             (0..column.len()).map(|i| array_value_to_string(column, i).unwrap()).collect();
@@ -516,7 +516,7 @@ impl Backend for ScriptLookup {
                 }
                 Ok(decoded(&schema, rows_of(key, call).concat()).unwrap())
             };
-            keys.iter().map(answer).collect()
+            Answers::from_results(&schema, keys.iter().map(answer).collect())
         })
     }
 

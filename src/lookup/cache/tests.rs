@@ -46,7 +46,10 @@ fn cache(limits: Limits) -> (Cache, Arc<ManualClock>) {
 }
 
 fn get(cache: &Cache, key: &str) -> Option<Vec<i64>> {
-    cache.get(&keys(&[key]), 0).map(|rows| numbers(&rows))
+    match cache.get(&keys(&[key]), 0) {
+        Known::Fresh(rows) => Some(numbers(&rows)),
+        _ => None,
+    }
 }
 
 fn put(cache: &Cache, key: &str, values: &[i64]) {

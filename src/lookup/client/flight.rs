@@ -1,19 +1,28 @@
-//! Flights: one key on its way, and who waits for it.
+//! Keys on their way: who waits for each, which of them wait for a request, and what is due when.
+//!
+//! ```text
+//!   start ──> waiting ── a worker takes up to max_keys ──> in a request ──> ended
+//!                ^                                            │ failed, tries left
+//!                └──────── paused, until its retry is due <───┘
+//!   deadline of a waiter: it is completed with a timeout; of the last: the key is given up
+//! ```
+//! All of it is plain data under one lock, taken once for a chunk of keys and once for an answer of many.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use arrow::array::{BinaryViewArray, RecordBatch};
 use hashbrown::HashTable;
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use super::super::answer::{Answer, Failure, FailureKind, Outcome};
-use super::super::metrics::LookupMetrics;
-use super::{Completions, Shared};
+use super::super::answer::Failure;
+use super::super::keys::KeyColumns;
+use super::Completions;
 
-/// One ticket that waits for a flight.
+/// One ticket that waits for a key.
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) completions: Arc<Completions>,
@@ -21,211 +30,365 @@ pub(super) struct Waiter {
     pub(super) deadline: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Inside {
-    waiters: Vec<Waiter>,
-    attempts: u32,
-    last: Option<String>,
+/// A flight; never used again for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FlightId {
+    index: u32,
+    generation: u32,
 }
 
 /// One key on its way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    /// The encoded key, if others may join.
-    key: Option<BinaryViewArray>,
-    inside: Mutex<Inside>,
+    pub(super) keys: Arc<KeyColumns>,
+    pub(super) row: u32,
+    /// Hash of the key, if others may join.
+    hash: Option<u64>,
+    generation: u32,
+    /// Its age among all flights of the process.
+    pub(super) sequence: u64,
+    pub(super) waiters: Vec<Waiter>,
+    pub(super) attempts: u32,
+    /// Failed attempts.
+    pub(super) failed: u32,
+    /// Attempts that found nothing.
+    pub(super) empty: u32,
+    pub(super) asked: Instant,
+    /// When it ends without waiters: it refreshes what is in the cache.
+    refresh: Option<Instant>,
+    pub(super) last: Option<Arc<Failure>>,
+    trip: Option<Arc<Trip>>,
+    timer: Option<(Instant, u64)>,
 }
 
-impl Flight {
-    pub(super) fn new(key: Option<BinaryViewArray>, waiter: Waiter) -> Arc<Self> {
-        let inside = Inside { waiters: vec![waiter], ..Inside::default() };
-        Arc::new(Self { key, inside: Mutex::new(inside) })
-    }
-
-    /// Notes an attempt that starts.
-    pub(super) fn attempted(&self) {
-        self.inside.lock().attempts += 1;
-    }
-
-    /// Notes how the last attempt failed, for the message of a timeout.
-    pub(super) fn failed(&self, failure: &Failure) {
-        self.inside.lock().last = Some(failure.message.clone());
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.inside.lock().waiters.iter().map(|w| w.deadline).min()
-    }
+/// Keys that share a request, while it is in flight.
+#[derive(Debug)]
+pub(super) struct Trip {
+    /// Keys that somebody waits for.
+    live: AtomicUsize,
+    /// Notified when no one waits any more.
+    pub(super) abandoned: Notify,
 }
 
-/// The flights that others may join, by key.
+/// A key in a request.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) id: FlightId,
+    pub(super) keys: Arc<KeyColumns>,
+    pub(super) row: u32,
+}
+
+/// A flight that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) keys: Arc<KeyColumns>,
+    pub(super) row: u32,
+    pub(super) waiters: Vec<Waiter>,
+    pub(super) attempts: u32,
+    pub(super) last: Option<Arc<Failure>>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    One(FlightId),
+    /// Part of a request that failed; it travels alone.
+    Group(Vec<FlightId>),
+}
+
+/// What is due at some instant.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// The deadline of a waiter of this flight.
+    Deadline(FlightId),
+    /// Another attempt for these.
+    Retry(Vec<FlightId>),
+}
+
+/// The flights of one lookup.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    table: Mutex<HashTable<Arc<Flight>>>,
+    slots: Vec<Option<Flight>>,
+    generations: Vec<u32>,
+    free: Vec<u32>,
+    by_key: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
+    waiting: VecDeque<Waiting>,
+    /// Keys in `waiting`, some of which may have ended.
+    queued: usize,
+    /// Since when keys wait.
+    since: Option<Instant>,
+    timers: BTreeMap<(Instant, u64), Due>,
+    timer: u64,
+    /// When the next timer is looked at.
+    alarm: Option<Instant>,
+    /// Workers there are, and those of them without a request.
+    pub(super) workers: usize,
+    pub(super) idle: usize,
 }
 
 impl Flights {
-    fn hash(&self, key: &[u8]) -> u64 {
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(key);
         hasher.finish()
     }
 
-    /// Joins the flight of a key, or settles it with `settle`, or makes a new flight, which the caller
-    /// starts. A flight leaves the table after its answer has gone into the cache, so that one of the
-    /// three sees it.
-    pub(super) fn join(
-        &self,
-        keys: &BinaryViewArray,
-        row: usize,
-        waiter: Waiter,
-        settle: impl FnOnce(&Waiter) -> Option<()>,
-    ) -> Option<Arc<Flight>> {
-        let key = keys.value(row);
-        let hash = self.hash(key);
-        let mut table = self.table.lock();
-        if let Some(flight) = table.find(hash, |f| f.key_bytes() == key) {
-            flight.inside.lock().waiters.push(waiter);
+    fn flight(&self, id: FlightId) -> Option<&Flight> {
+        self.slots.get(id.index as usize)?.as_ref().filter(|f| f.generation == id.generation)
+    }
+
+    pub(super) fn flight_mut(&mut self, id: FlightId) -> Option<&mut Flight> {
+        self.slots.get_mut(id.index as usize)?.as_mut().filter(|f| f.generation == id.generation)
+    }
+
+    /// The flight of a key that others may join.
+    pub(super) fn joinable(&mut self, hash: u64, key: &[u8]) -> Option<&mut Flight> {
+        let slots = &self.slots;
+        let same =
+            |index: &u32| slots.get(*index as usize).and_then(Option::as_ref).is_some_and(|f| f.key() == key);
+        let index = *self.by_key.find(hash, same)?;
+        self.slots.get_mut(index as usize)?.as_mut()
+    }
+
+    /// Begins a flight, which waits for a request. Without a waiter it refreshes the cache, until `until`.
+    pub(super) fn start(
+        &mut self,
+        keys: &Arc<KeyColumns>,
+        row: u32,
+        hash: Option<u64>,
+        waiter: Option<Waiter>,
+        (now, until): (Instant, Instant),
+        sequence: u64,
+    ) {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push(None);
+                self.generations.push(0);
+                self.slots.len() as u32 - 1
+            }
+        };
+        let generation = self.generations.get(index as usize).copied().unwrap_or_default();
+        let id = FlightId { index, generation };
+        let timer = self.add_timer(until, Due::Deadline(id));
+        let refresh = waiter.is_none().then_some(until);
+        let flight = Flight {
+            keys: keys.clone(),
+            row,
+            hash,
+            generation,
+            sequence,
+            waiters: waiter.into_iter().collect(),
+            attempts: 0,
+            failed: 0,
+            empty: 0,
+            asked: now,
+            refresh,
+            last: None,
+            trip: None,
+            timer: Some(timer),
+        };
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            *slot = Some(flight);
+        }
+        if let Some(hash) = hash {
+            let (slots, hasher) = (&self.slots, &self.hasher);
+            self.by_key.insert_unique(hash, index, |index| {
+                let flight = slots.get(*index as usize).and_then(Option::as_ref);
+                flight.and_then(|f| f.hash).unwrap_or_else(|| hasher.hash_one(0))
+            });
+        }
+        self.queue(id, now);
+    }
+
+    fn queue(&mut self, id: FlightId, now: Instant) {
+        self.since.get_or_insert(now);
+        self.queued += 1;
+        self.waiting.push_back(Waiting::One(id));
+    }
+
+    /// Queues keys again, each for itself or all in one request of their own.
+    pub(super) fn requeue(&mut self, ids: Vec<FlightId>, together: bool, now: Instant) {
+        if together {
+            self.since.get_or_insert(now);
+            self.queued += ids.len();
+            self.waiting.push_back(Waiting::Group(ids));
+        } else {
+            ids.into_iter().for_each(|id| self.queue(id, now));
+        }
+    }
+
+    /// Notes that another attempt for these keys is due at some instant.
+    pub(super) fn pause(&mut self, ids: Vec<FlightId>, until: Instant) {
+        self.add_timer(until, Due::Retry(ids));
+    }
+
+    fn add_timer(&mut self, at: Instant, due: Due) -> (Instant, u64) {
+        self.timer += 1;
+        let key = (at, self.timer);
+        self.timers.insert(key, due);
+        key
+    }
+
+    /// Whether something is due before the instant that the timers are looked at; it is then looked at earlier.
+    pub(super) fn is_alarmed(&mut self) -> bool {
+        let Some((&(first, _), _)) = self.timers.first_key_value() else { return false };
+        if self.alarm.is_some_and(|alarm| alarm <= first) {
+            return false;
+        }
+        self.alarm = Some(first);
+        true
+    }
+
+    /// What is due now.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Due> {
+        let mut due = Vec::new();
+        while let Some(first) = self.timers.first_entry().filter(|first| first.key().0 <= now) {
+            due.push(first.remove());
+        }
+        due
+    }
+
+    /// When the next is due; the timers are looked at then.
+    pub(super) fn next_due(&mut self) -> Option<Instant> {
+        self.alarm = self.timers.first_key_value().map(|(key, _)| key.0);
+        self.alarm
+    }
+
+    /// How many more workers there is work for, given how many keys one request carries.
+    pub(super) fn wanted_workers(&self, max_keys: usize, max_requests: usize) -> usize {
+        let requests = self.queued.div_ceil(max_keys.max(1)).max(self.waiting_groups());
+        requests.saturating_sub(self.idle).min(max_requests.saturating_sub(self.workers))
+    }
+
+    fn waiting_groups(&self) -> usize {
+        // Groups are rare and stand in front of one another: a request each.
+        self.waiting.iter().take(64).filter(|w| matches!(w, Waiting::Group(_))).count()
+    }
+
+    /// Until when a worker waits for more keys to come; `None`: a request can leave.
+    pub(super) fn gathers_until(&self, max_keys: usize, wait: Duration, now: Instant) -> Option<Instant> {
+        if wait.is_zero() || self.queued >= max_keys || !matches!(self.waiting.front(), Some(Waiting::One(_)))
+        {
             return None;
         }
-        if settle(&waiter).is_some() {
+        self.since.and_then(|since| since.checked_add(wait)).filter(|until| *until > now)
+    }
+
+    /// Whether keys wait for a request.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.queued > 0
+    }
+
+    /// The keys of the next request; the age of the oldest comes second.
+    pub(super) fn board(&mut self, max_keys: usize, now: Instant) -> Option<(Vec<Member>, Arc<Trip>, u64)> {
+        let mut members = Vec::new();
+        while members.len() < max_keys {
+            match self.waiting.pop_front() {
+                None => break,
+                Some(Waiting::One(id)) => {
+                    self.queued -= 1;
+                    members.extend(self.member(id));
+                }
+                Some(Waiting::Group(ids)) if members.is_empty() => {
+                    self.queued -= ids.len();
+                    members.extend(ids.into_iter().filter_map(|id| self.member(id)));
+                    if !members.is_empty() {
+                        break;
+                    }
+                }
+                Some(group) => {
+                    self.waiting.push_front(group);
+                    break;
+                }
+            }
+        }
+        self.since = (self.queued > 0).then_some(now);
+        if members.is_empty() {
             return None;
         }
-        let flight = Flight::new(Some(keys.slice(row, 1)), waiter);
-        table.insert_unique(hash, flight.clone(), |f| self.hash(f.key_bytes()));
+        let trip = Arc::new(Trip { live: AtomicUsize::new(members.len()), abandoned: Notify::new() });
+        let mut oldest = u64::MAX;
+        for member in &members {
+            if let Some(flight) = self.flight_mut(member.id) {
+                flight.trip = Some(trip.clone());
+                flight.attempts += 1;
+                oldest = oldest.min(flight.sequence);
+            }
+        }
+        Some((members, trip, oldest))
+    }
+
+    fn member(&self, id: FlightId) -> Option<Member> {
+        let flight = self.flight(id)?;
+        Some(Member { id, keys: flight.keys.clone(), row: flight.row })
+    }
+
+    /// Notes that the request of a flight has ended.
+    pub(super) fn landed(&mut self, id: FlightId) -> Option<&mut Flight> {
+        let flight = self.flight_mut(id)?;
+        flight.trip = None;
         Some(flight)
     }
 
     /// Ends a flight: nobody can join any more.
-    fn end(&self, flight: &Flight) -> Vec<Waiter> {
-        let mut table = self.table.lock();
-        if flight.key.is_some() {
-            let key = flight.key_bytes();
-            if let Ok(entry) = table.find_entry(self.hash(key), |f| std::ptr::eq(f.as_ref(), flight)) {
-                entry.remove();
-            }
+    pub(super) fn end(&mut self, id: FlightId) -> Option<Ended> {
+        self.flight(id)?;
+        let slot = self.slots.get_mut(id.index as usize)?;
+        let flight = slot.take()?;
+        if let Some(generation) = self.generations.get_mut(id.index as usize) {
+            *generation = generation.wrapping_add(1);
         }
-        std::mem::take(&mut flight.inside.lock().waiters)
+        self.free.push(id.index);
+        if let Some(hash) = flight.hash
+            && let Ok(entry) = self.by_key.find_entry(hash, |index| *index == id.index)
+        {
+            entry.remove();
+        }
+        if let Some(timer) = flight.timer {
+            self.timers.remove(&timer);
+        }
+        if let Some(trip) = &flight.trip
+            && trip.live.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            trip.abandoned.notify_one();
+        }
+        let Flight { keys, row, waiters, attempts, last, .. } = flight;
+        Some(Ended { keys, row, waiters, attempts, last })
     }
 
-    /// Takes the waiters whose deadline has passed; the flight ends with the last of them. The number of
-    /// those that are left comes second.
-    fn expire(&self, flight: &Flight, now: Instant) -> (Vec<Waiter>, usize) {
-        let mut table = self.table.lock();
-        let mut inside = flight.inside.lock();
+    /// Takes the waiters whose deadline has passed; the flight ends with the last of them. `None` when nobody
+    /// waited so long.
+    pub(super) fn expire(&mut self, id: FlightId, now: Instant) -> Option<Ended> {
+        let flight = self.flight_mut(id)?;
         let (expired, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut inside.waiters).into_iter().partition(|w| w.deadline <= now);
-        let count = left.len();
-        inside.waiters = left;
-        if count == 0 && flight.key.is_some() {
-            // Nobody may join what is about to end.
-            let hash = self.hash(flight.key_bytes());
-            if let Ok(entry) = table.find_entry(hash, |f| std::ptr::eq(f.as_ref(), flight)) {
-                entry.remove();
+            std::mem::take(&mut flight.waiters).into_iter().partition(|w| w.deadline <= now);
+        let next = left.iter().map(|w| w.deadline).min();
+        flight.waiters = left;
+        let next = next.or(flight.refresh.filter(|until| *until > now));
+        let (attempts, last) = (flight.attempts, flight.last.clone());
+        let (keys, row) = (flight.keys.clone(), flight.row);
+        flight.timer = None;
+        match next {
+            Some(next) => {
+                let timer = self.add_timer(next, Due::Deadline(id));
+                if let Some(flight) = self.flight_mut(id) {
+                    flight.timer = Some(timer);
+                }
             }
+            None => drop(self.end(id)),
         }
-        (expired, count)
+        (!expired.is_empty()).then_some(Ended { keys, row, waiters: expired, attempts, last })
     }
 }
 
 impl Flight {
-    fn key_bytes(&self) -> &[u8] {
-        self.key.as_ref().map_or(&[], |key| key.value(0))
-    }
-}
-
-/// Completes the waiters however the flight's task ends, be it by a panic.
-struct Ending {
-    shared: Arc<Shared>,
-    flight: Arc<Flight>,
-}
-
-impl Ending {
-    fn complete(&self, answer: &Arc<Answer>) {
-        for waiter in self.shared.flights.end(&self.flight) {
-            waiter.completions.push(waiter.ticket, answer.clone());
-        }
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let waiters = self.shared.flights.end(&self.flight);
-        if !waiters.is_empty() {
-            let failure = Failure {
-                kind: FailureKind::Other,
-                message: "the lookup ended unexpectedly".into(),
-                retry_after: None,
-                retryable: false,
-            };
-            let answer = self.shared.failed(failure);
-            for waiter in waiters {
-                waiter.completions.push(waiter.ticket, answer.clone());
-            }
-        }
-    }
-}
-
-/// Asks until there is an answer, all attempts are used up or nobody waits any more.
-pub(super) async fn fly(
-    shared: Arc<Shared>,
-    flight: Arc<Flight>,
-    key: RecordBatch,
-    first: Option<oneshot::Receiver<Result<RecordBatch, Failure>>>,
-) {
-    let ending = Ending { shared: shared.clone(), flight: flight.clone() };
-    let mut work = std::pin::pin!(shared.clone().answer(&flight, key, first));
-    let Some(deadline) = flight.deadline() else { return };
-    let mut timer = std::pin::pin!(sleep_until(deadline));
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut work => {
-                if let Some(key) = &flight.key {
-                    shared.remember(key, &answer);
-                }
-                return ending.complete(&answer);
-            }
-            () = &mut timer => {
-                let (expired, left) = shared.flights.expire(&flight, timer.deadline());
-                shared.time_out(&flight, expired);
-                match flight.deadline() {
-                    Some(next) if left > 0 => timer.as_mut().reset(next),
-                    _ => return,
-                }
-            }
-        }
-    }
-}
-
-impl Shared {
-    fn failed(&self, failure: Failure) -> Arc<Answer> {
-        let rows = self.miss.rows.clone();
-        LookupMetrics::add(&self.metrics.errors, 1);
-        Arc::new(Answer { outcome: Outcome::Error(failure), rows })
+    fn key(&self) -> &[u8] {
+        self.keys.bytes.value(self.row as usize)
     }
 
-    fn time_out(&self, flight: &Flight, expired: Vec<Waiter>) {
-        if expired.is_empty() {
-            return;
-        }
-        let (attempts, last) = {
-            let inside = flight.inside.lock();
-            (inside.attempts, inside.last.clone())
-        };
-        let mut message = format!(
-            "no answer within {:?} ({attempts} attempt{})",
-            self.config.timeout,
-            if attempts == 1 { "" } else { "s" }
-        );
-        if let Some(last) = last {
-            message.push_str("; the last failure: ");
-            message.push_str(&last);
-        }
-        let failure = Failure { kind: FailureKind::Timeout, message, retry_after: None, retryable: true };
-        let answer = self.failed(failure);
-        for waiter in expired {
-            waiter.completions.push(waiter.ticket, answer.clone());
-        }
+    /// The last instant at which somebody still waits.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.waiters.iter().map(|w| w.deadline).max().or(self.refresh)
     }
 }

@@ -5,12 +5,12 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::flow::Mailbox;
 use crate::lookup::script::{Script, config, dim_rows, partial, request};
-use crate::lookup::{BoxFuture, Failure, FailureKind};
-use arrow::array::StringViewArray;
+use crate::lookup::{Answers, BoxFuture, Failure, FailureKind};
+use arrow::array::{ArrayRef, StringViewArray};
 
-fn keys(lookup: &Lookup, keys: &[&str]) -> KeyColumns {
+fn keys(lookup: &Lookup, keys: &[&str]) -> Arc<KeyColumns> {
     let column: ArrayRef = Arc::new(StringViewArray::from(keys.to_vec()));
-    lookup.encoder().encode(vec![column], None).unwrap()
+    Arc::new(lookup.encoder().encode(vec![column], None).unwrap())
 }
 
 fn lookup(backend: Arc<dyn Backend>, config: LookupConfig) -> Result<Arc<Lookup>> {
@@ -27,15 +27,20 @@ async fn settle() {
 struct Wrong(Vec<Result<RecordBatch, Failure>>);
 
 impl Backend for Wrong {
-    fn lookup(&self, _keys: RecordBatch) -> BoxFuture<Vec<Result<RecordBatch, Failure>>> {
+    fn lookup(&self, _keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
         let answers = self.0.clone();
-        Box::pin(async move { answers })
+        let schema = request().schema;
+        let types = |rows: &RecordBatch| rows.schema() != schema;
+        if let [Ok(rows)] = answers.as_slice()
+            && types(rows)
+        {
+            let rows = rows.clone();
+            return Box::pin(async move { Ok(Answers::single(rows)) });
+        }
+        Box::pin(async move { Answers::from_results(&schema, answers) })
     }
     fn can_lookup(&self) -> bool {
         !self.0.is_empty()
-    }
-    fn load(&self) -> BoxFuture<Result<RecordBatch>> {
-        Box::pin(async { Err(Error::internal("not asked for")) })
     }
     fn describe(&self) -> String {
         "wrong".into()

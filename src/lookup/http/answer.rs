@@ -3,16 +3,20 @@
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, UInt32Array};
+use arrow::compute::kernels::cmp::eq;
 use arrow::compute::kernels::zip::zip;
-use arrow::compute::{take, take_record_batch};
+use arrow::compute::{and, filter_record_batch, take};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use parking_lot::Mutex;
 
 use super::options::{HttpConfig, ResultType};
+use super::secret::Secrets;
 use super::value::describe_key;
+use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::format::json::{JsonDocuments, JsonOptions};
+use crate::lookup::{Answers, Failure, FailureKind, LookupRequest};
 
 /// Characters of a body that a message shows.
 const EXCERPT: usize = 160;
@@ -33,15 +37,14 @@ pub(super) struct AnswerDecoder {
     result_type: Option<ResultType>,
     tolerant: bool,
     rows: Option<RowConverter>,
+    watch: Watch,
+    secrets: Secrets,
 }
 
 impl AnswerDecoder {
-    pub(super) fn new(
-        schema: &SchemaRef,
-        keys: &[usize],
-        json: JsonOptions,
-        config: &HttpConfig,
-    ) -> Result<Self> {
+    pub(super) fn new(request: &LookupRequest, json: JsonOptions, config: &HttpConfig) -> Result<Self> {
+        let LookupRequest { table, schema, keys, .. } = request;
+        let columns = schema.fields().iter().map(|f| f.name().clone()).collect();
         let fields = schema.fields().iter().enumerate().map(|(i, f)| {
             if keys.contains(&i) { f.as_ref().clone().with_nullable(true) } else { f.as_ref().clone() }
         });
@@ -62,6 +65,8 @@ impl AnswerDecoder {
             result_type: config.result_type,
             tolerant: config.tolerant,
             rows,
+            watch: Watch::new(&table.name, columns, !config.pointer.is_empty()),
+            secrets: config.secrets.clone(),
         })
     }
 
@@ -88,6 +93,7 @@ impl AnswerDecoder {
         if self.tolerant {
             check_shape(value)?;
         }
+        self.watch.look(value);
         let idle = self.idle.lock().pop();
         let mut documents = match idle {
             Some(documents) => documents,
@@ -98,8 +104,8 @@ impl AnswerDecoder {
         rows
     }
 
-    /// The rows of a body that answers the key at `row`; absent key columns are filled in.
-    pub(super) fn rows(&self, body: &[u8], keys: &RecordBatch, row: usize) -> Result<RecordBatch> {
+    /// The rows of a body that answers the only key; absent key columns are filled in.
+    pub(super) fn rows(&self, body: &[u8], keys: &RecordBatch, url: &str) -> Result<RecordBatch> {
         let decoded = self.decode(body)?;
         if decoded.num_rows() == 0 {
             return Ok(self.miss());
@@ -108,10 +114,30 @@ impl AnswerDecoder {
         for (key, index) in self.keys.iter().enumerate() {
             let column = &columns[*index];
             if column.null_count() > 0 {
-                columns[*index] = fill(column, &keys.column(key).slice(row, 1))?;
+                columns[*index] = fill(column, &keys.column(key).slice(0, 1))?;
             }
         }
-        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+        self.of_key(RecordBatch::try_new(self.schema.clone(), columns)?, keys, url)
+    }
+
+    /// Leaves out rows of another key: the API was not asked for them, or has not understood the question.
+    fn of_key(&self, rows: RecordBatch, keys: &RecordBatch, url: &str) -> Result<RecordBatch> {
+        let mut same: Option<BooleanArray> = None;
+        for (key, index) in self.keys.iter().enumerate() {
+            let asked = Scalar::new(keys.column(key).slice(0, 1));
+            let equal = eq(rows.column(*index), &asked)?;
+            same = Some(match same {
+                Some(before) => and(&before, &equal)?,
+                None => equal,
+            });
+        }
+        let Some(same) = same.filter(|same| same.true_count() < same.len()) else { return Ok(rows) };
+        if let Some(other) = (0..same.len()).find(|row| !same.value(*row)) {
+            let found = describe_key(&rows.project(&self.keys)?, other);
+            let (asked, url) = (describe_key(keys, 0), self.secrets.redact(url));
+            self.watch.foreign(&asked, &found, &url);
+        }
+        Ok(filter_record_batch(&rows, &same)?)
     }
 
     /// The first row of each different key.
@@ -125,11 +151,10 @@ impl AnswerDecoder {
         self.rows.as_ref().ok_or_else(|| Error::internal("a batch without a key converter"))
     }
 
-    /// The rows of a body that answers many keys, told apart by their key columns: one entry a key, an
-    /// error where it stays unknown whether there is a row.
-    pub(super) fn split(&self, body: &[u8], keys: &RecordBatch) -> Result<Vec<Result<RecordBatch>>> {
+    /// The rows of a body that answers many keys, told apart by their key columns; a failure where it stays
+    /// unknown whether there is a row.
+    pub(super) fn split(&self, body: &[u8], keys: &RecordBatch) -> Result<Answers> {
         let decoded = self.decode(body)?;
-        let converter = self.key_converter()?;
         for index in &self.keys {
             if decoded.column(*index).null_count() > 0 {
                 let name = self.schema.field(*index).name();
@@ -137,28 +162,19 @@ impl AnswerDecoder {
                     .with_hint("rows of such an answer must carry their key"));
             }
         }
-        let columns: Vec<ArrayRef> = self.keys.iter().map(|i| decoded.column(*i).clone()).collect();
-        let asked = converter.convert_columns(keys.columns())?;
-        let found = converter.convert_columns(&columns)?;
-        let mut positions: HashMap<&[u8], Vec<u32>> = HashMap::default();
-        for (i, row) in found.iter().enumerate() {
-            positions.entry(row.data()).or_default().push(i as u32);
-        }
         let decoded = RecordBatch::try_new(self.schema.clone(), decoded.columns().to_vec())?;
-        let asked_keys: HashSet<&[u8]> = asked.iter().map(|r| r.data()).collect();
-        let stranger = found.iter().position(|r| !asked_keys.contains(r.data()));
-        let columns = RecordBatch::try_new(keys.schema(), columns).ok();
-        let answer = asked.iter().map(|key| match (positions.get(key.data()), stranger) {
-            (Some(rows), _) => Ok(take_record_batch(&decoded, &UInt32Array::from(rows.clone()))?),
-            (None, None) => Ok(self.miss()),
+        let (mut answers, foreign) = Answers::by_key(&decoded, &self.keys, keys)?;
+        if let Some(foreign) = foreign.first() {
             // Perhaps it is this key's row, spelt differently; to call it a miss would be a guess.
-            (None, Some(other)) => {
-                let other = columns.as_ref().map_or_else(String::new, |c| describe_key(c, other));
-                Err(Error::decode("the answer has no row for this key, and one that was not asked for")
-                    .with_detail(other))
-            }
-        });
-        Ok(answer.collect())
+            let other = describe_key(&decoded.project(&self.keys)?, *foreign as usize);
+            let message =
+                format!("the answer has no row for this key, and one that was not asked for ({other})");
+            let missing =
+                (0..keys.num_rows()).filter(|key| answers.offsets[*key] == answers.offsets[key + 1]);
+            answers.failures =
+                missing.map(|key| (key as u32, Failure::new(FailureKind::Decode, message.clone()))).collect();
+        }
+        Ok(answers)
     }
 
     fn check_result_type(&self, value: &[u8]) -> Result<()> {

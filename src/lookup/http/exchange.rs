@@ -1,24 +1,42 @@
 //! One request and its answer: sending, limits, and what a failure is called.
 
-use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::sync::{Arc, LazyLock, Once, Weak};
+use std::io::Read;
+use std::sync::Once;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use flate2::read::GzDecoder;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Client, Identity, Method, Proxy, Request, Response, Url, redirect};
-use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::describe_body;
 use super::options::HttpConfig;
 use super::status::{StatusClass, retry_after};
 use crate::error::{Error, Result};
-use crate::lookup::{Failure, FailureKind};
+use crate::lookup::descriptors::is_shortage;
+use crate::lookup::{Answers, Failure, FailureKind, budget};
 
 /// So much of a body that nobody decodes is read: for the message, and to keep the connection.
 const DRAIN: usize = 64 << 10;
+
+/// An answer that is no failure.
+#[derive(Debug)]
+pub(super) struct Success {
+    /// `None` for a status that is a miss.
+    pub(super) body: Option<Bytes>,
+    pub(super) status: u16,
+    /// Headers, where they are wanted.
+    pub(super) headers: Vec<(String, Vec<String>)>,
+}
+
+impl Success {
+    /// Answers with what the protocol says about them.
+    pub(super) fn label(&self, answers: Answers) -> Answers {
+        Answers { status: Some(self.status), headers: self.headers.clone(), ..answers }
+    }
+}
 
 /// Sends requests of one lookup table; keeps connections.
 #[derive(Debug)]
@@ -26,18 +44,16 @@ pub(super) struct Exchange {
     client: Client,
     config: HttpConfig,
     headers: HeaderMap,
-    limit: Option<Arc<Semaphore>>,
 }
 
 impl Exchange {
     pub(super) fn new(config: HttpConfig) -> Result<Self> {
         let client = client(&config)?;
-        let limit = (config.max_connections > 0).then(|| limit(&config.url.origin, config.max_connections));
         let mut headers = config.headers.clone();
         if config.method == Method::GET {
             headers.remove(CONTENT_TYPE);
         }
-        Ok(Self { client, config, headers, limit })
+        Ok(Self { client, config, headers })
     }
 
     pub(super) fn config(&self) -> &HttpConfig {
@@ -51,25 +67,35 @@ impl Exchange {
         Failure { kind, message, retry_after: None, retryable }
     }
 
-    /// One attempt: the body of a success; `None` for a status that is a miss.
-    pub(super) async fn send(&self, url: &str, body: Option<String>) -> Result<Option<Bytes>, Failure> {
+    /// One attempt: the body of a success; none for a status that is a miss.
+    pub(super) async fn send(&self, url: &str, body: Option<String>) -> Result<Success, Failure> {
         let parsed = Url::parse(url)
             .map_err(|e| self.failure(FailureKind::Key, false, url, &format!("the key makes no URL: {e}")))?;
-        let mut request = Request::new(self.config.method.clone(), parsed);
-        *request.headers_mut() = self.headers.clone();
-        *request.body_mut() = body.map(Into::into);
-        // Time begins when it is this request's turn; the lookup's deadline bounds the waiting.
-        let _permit = match &self.limit {
-            Some(limit) => limit.acquire().await.ok(),
-            None => None,
-        };
-        let response = self.client.execute(request).await.map_err(|e| self.transport(url, &e))?;
+        let (response, deadline) = self.respond(url, &parsed, body).await?;
         let status = response.status();
-        match self.config.codes.class(status.as_u16()) {
-            StatusClass::Success => self.body(url, response).await.map(Some),
+        let class = self.config.codes.class(status.as_u16());
+        let headers = match class {
+            StatusClass::Success | StatusClass::Ignored if self.config.wants_headers => {
+                described(response.headers())
+            }
+            _ => Vec::new(),
+        };
+        let status_code = status.as_u16();
+        match class {
+            StatusClass::Success => {
+                let encoding = response.headers().get(CONTENT_ENCODING);
+                // The old name of gzip, which the client does not undo.
+                let packed = encoding.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"x-gzip"));
+                let mut body = self.body(url, response, deadline).await?;
+                if packed {
+                    body = self.unpacked(url, &body).await?;
+                }
+                let body = Some(body);
+                Ok(Success { body, status: status_code, headers })
+            }
             StatusClass::Ignored => {
                 drain(response).await;
-                Ok(None)
+                Ok(Success { body: None, status: status_code, headers })
             }
             class => {
                 let now = SystemTime::now();
@@ -90,8 +116,46 @@ impl Exchange {
         }
     }
 
-    /// The body, as long as it is within the limit; what is longer is not held.
-    async fn body(&self, url: &str, mut response: Response) -> Result<Bytes, Failure> {
+    /// The head of the answer, and until when its body has to be here. A machine that has no descriptor or no
+    /// memory left is not the service's fault: the request waits for better times, as long as its rows do.
+    async fn respond(
+        &self,
+        url: &str,
+        parsed: &Url,
+        body: Option<String>,
+    ) -> Result<(Response, Instant), Failure> {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let mut request = Request::new(self.config.method.clone(), parsed.clone());
+            *request.headers_mut() = self.headers.clone();
+            *request.body_mut() = body.clone().map(Into::into);
+            let now = Instant::now();
+            let deadline =
+                now.checked_add(self.config.request_timeout).unwrap_or(now + Duration::from_secs(1 << 30));
+            match timeout_at(deadline, self.client.execute(request)).await {
+                Ok(Ok(response)) => return Ok((response, deadline)),
+                Ok(Err(e)) if shortage(&e) => {
+                    log::warn!(
+                        "{}: no connection for want of descriptors or memory; waiting",
+                        self.config.url.origin
+                    );
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+                Ok(Err(e)) => return Err(self.transport(url, &e)),
+                Err(_) => return Err(self.too_late(url)),
+            }
+        }
+    }
+
+    fn too_late(&self, url: &str) -> Failure {
+        let within = self.config.request_timeout.as_secs_f64();
+        self.failure(FailureKind::Timeout, true, url, &format!("no answer within {within} s"))
+    }
+
+    /// The body, as long as it is within the limit; what is longer is not held. Waiting for memory is not
+    /// waiting for the service.
+    async fn body(&self, url: &str, mut response: Response, mut deadline: Instant) -> Result<Bytes, Failure> {
         let limit = self.config.max_response_size;
         let too_large = || {
             let what =
@@ -101,24 +165,48 @@ impl Exchange {
         if response.content_length().is_some_and(|length| length > limit as u64) {
             return Err(too_large());
         }
-        let mut next = async || response.chunk().await.map_err(|e| self.transport(url, &e));
-        let Some(first) = next().await? else { return Ok(Bytes::new()) };
-        let mut rest = BytesMut::new();
-        let mut length = first.len();
-        while length <= limit {
-            let Some(chunk) = next().await? else { break };
-            if rest.is_empty() {
-                rest.extend_from_slice(&first);
-            }
+        let (mut first, mut rest, mut length) = (Bytes::new(), BytesMut::new(), 0);
+        loop {
+            let chunk = match timeout_at(deadline, response.chunk()).await {
+                Ok(chunk) => chunk.map_err(|e| self.transport(url, &e))?,
+                Err(_) => return Err(self.too_late(url)),
+            };
+            let Some(chunk) = chunk else { break };
             length += chunk.len();
-            if length <= limit {
+            if length > limit {
+                return Err(too_large());
+            }
+            let waits = Instant::now();
+            budget::grow(chunk.len()).await;
+            deadline += waits.elapsed();
+            if length == chunk.len() {
+                first = chunk;
+            } else {
+                if rest.is_empty() {
+                    rest.extend_from_slice(&first);
+                }
                 rest.extend_from_slice(&chunk);
             }
         }
-        if length > limit {
-            return Err(too_large());
-        }
         Ok(if rest.is_empty() { first } else { rest.freeze() })
+    }
+
+    /// A body without its gzip; bounded as any other.
+    async fn unpacked(&self, url: &str, body: &[u8]) -> Result<Bytes, Failure> {
+        let limit = self.config.max_response_size;
+        let mut out = Vec::new();
+        let read = GzDecoder::new(body).take(limit as u64 + 1).read_to_end(&mut out);
+        if let Err(e) = read {
+            let what = format!("the body could not be decompressed: {e}");
+            return Err(self.failure(FailureKind::Decode, false, url, &what));
+        }
+        if out.len() > limit {
+            let what =
+                format!("the answer is larger than {limit} bytes ('http.source.lookup.max-response-size')");
+            return Err(self.failure(FailureKind::TooLarge, false, url, &what));
+        }
+        budget::grow(out.len()).await;
+        Ok(out.into())
     }
 
     /// What went wrong below HTTP.
@@ -149,6 +237,24 @@ impl Exchange {
     }
 }
 
+/// Whether a request failed because this machine has nothing left.
+fn shortage(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn StdError> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(is_shortage) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Headers by name, all values of each.
+fn described(headers: &HeaderMap) -> Vec<(String, Vec<String>)> {
+    let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.keys().map(|name| (name.to_string(), headers.get_all(name).iter().map(text).collect())).collect()
+}
+
 /// Reads a body that is not decoded, as far as that is cheap.
 async fn drain(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
@@ -158,21 +264,6 @@ async fn drain(mut response: Response) -> Vec<u8> {
         body.extend_from_slice(&chunk);
     }
     body
-}
-
-/// The limit that all lookups of this process on one endpoint share.
-fn limit(origin: &str, permits: usize) -> Arc<Semaphore> {
-    type Limits = HashMap<(String, usize), Weak<Semaphore>>;
-    static LIMITS: LazyLock<Mutex<Limits>> = LazyLock::new(Mutex::default);
-    let mut limits = LIMITS.lock();
-    limits.retain(|_, limit| limit.strong_count() > 0);
-    let key = (origin.to_string(), permits);
-    if let Some(limit) = limits.get(&key).and_then(Weak::upgrade) {
-        return limit;
-    }
-    let limit = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-    limits.insert(key, Arc::downgrade(&limit));
-    limit
 }
 
 fn client(config: &HttpConfig) -> Result<Client> {
@@ -192,7 +283,6 @@ fn client(config: &HttpConfig) -> Result<Client> {
     };
     let mut builder = Client::builder()
         .user_agent(concat!("affluent/", env!("CARGO_PKG_VERSION")))
-        .timeout(config.request_timeout)
         .connect_timeout(config.connection_timeout)
         .tcp_nodelay(true)
         .pool_max_idle_per_host(usize::MAX)

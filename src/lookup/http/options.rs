@@ -100,6 +100,8 @@ pub struct HttpConfig {
     /// Certificate and key, PEM.
     pub(super) identity: Option<Vec<u8>>,
     pub(super) secrets: Secrets,
+    /// Whether the query reads the headers of answers.
+    pub(super) wants_headers: bool,
 }
 
 impl std::fmt::Debug for HttpConfig {
@@ -182,7 +184,10 @@ impl HttpConfig {
                 .at(options.span("http.request.body-template"))
                 .with_hint("set 'lookup-method' = 'POST'"));
         }
-        let batch_size = positive(options, "http.request.batch-size")?.unwrap_or(1);
+        let batch_size = match positive(options, "lookup.batch.max-size")? {
+            Some(size) => size,
+            None => positive(options, "http.request.batch-size")?.unwrap_or(1),
+        };
         let result_type =
             match options.choice("http.source.lookup.result-type", &["single-value", "array"])? {
                 Some("array") => Some(ResultType::Array),
@@ -251,6 +256,7 @@ impl HttpConfig {
             identity,
             url,
             secrets,
+            wants_headers: false,
         })
     }
 }

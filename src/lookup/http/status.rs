@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, NaiveDateTime, Utc};
+
 use crate::error::{Error, Result};
 
 /// What is done with an answer of some status.
@@ -105,8 +107,19 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::from(u32::MAX))));
     }
-    let at = SystemTime::from(chrono::DateTime::parse_from_rfc2822(value).ok()?);
+    let at = SystemTime::from(date(value)?);
     Some(at.duration_since(now).unwrap_or_default())
+}
+
+/// The three forms of a date (RFC 9110, section 5.6.7): IMF-fixdate, RFC 850's and that of asctime.
+fn date(value: &str) -> Option<DateTime<Utc>> {
+    if let Ok(date) = DateTime::parse_from_rfc2822(value) {
+        return Some(date.to_utc());
+    }
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())
+        .map(|date| date.and_utc())
 }
 
 #[cfg(test)]
@@ -143,6 +156,8 @@ mod tests {
         assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:47 GMT", now), Some(Duration::from_secs(10)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:07 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("Sunday, 06-Nov-94 08:49:47 GMT", now), Some(Duration::from_secs(10)));
+        assert_eq!(retry_after("Sun Nov  6 08:49:47 1994", now), Some(Duration::from_secs(10)));
         assert_eq!(retry_after("soon", now), None);
         assert_eq!(retry_after("-1", now), None);
         assert!(retry_after("99999999999999999999999", now).is_some());

@@ -51,7 +51,7 @@ fn request(url: &str, options: Pairs<'_>, keys: &[usize]) -> LookupRequest {
         Field::new("brand", DataType::Utf8View, true),
         Field::new("n", DataType::Int64, true),
     ]));
-    LookupRequest { table: Arc::new(table), keys: keys.to_vec(), schema }
+    LookupRequest::new(Arc::new(table), keys.to_vec(), schema)
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -73,9 +73,25 @@ fn keys(ids: &[&str]) -> RecordBatch {
 }
 
 async fn ask(lookup: &HttpLookup, id: &str) -> Result<RecordBatch, Failure> {
-    let mut answers = lookup.lookup(keys(&[id])).await;
-    assert_eq!(answers.len(), 1);
-    answers.pop().unwrap()
+    let answers = lookup.lookup(keys(&[id])).await?;
+    assert_eq!(answers.keys(), 1);
+    Ok(answers.rows)
+}
+
+/// The rows of each key, or why it failed.
+fn each(answers: Result<Answers, Failure>, keys: usize) -> Vec<Result<RecordBatch, Failure>> {
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(failure) => return vec![Err(failure); keys],
+    };
+    let range = |key: usize| (answers.offsets[key] as usize, answers.offsets[key + 1] as usize);
+    let failure = |key: usize| answers.failures.iter().find(|(k, _)| *k as usize == key).map(|f| f.1.clone());
+    (0..answers.keys())
+        .map(|key| match failure(key) {
+            Some(failure) => Err(failure),
+            None => Ok(answers.rows.slice(range(key).0, range(key).1 - range(key).0)),
+        })
+        .collect()
 }
 
 /// `id/brand/n` of each row.
@@ -108,7 +124,7 @@ async fn a_row_is_found_and_its_key_filled_in() {
     let found = ask_once(&[], || reply(200, r#"{"brand":"a"}"#)).await;
     assert_eq!(found.unwrap(), ["7/a/-"]);
     let found = ask_once(&[], || reply(200, r#"[{"brand":"a"},{"id":"8","n":2},{"id":"7"}]"#)).await;
-    assert_eq!(found.unwrap(), ["7/a/-", "8/-/2", "7/-/-"]);
+    assert_eq!(found.unwrap(), ["7/a/-", "7/-/-"], "the row of another key is left out");
 }
 
 #[tokio::test]
@@ -192,20 +208,6 @@ async fn statuses_are_failures_that_say_what_was_answered() {
     assert_eq!(ask_once(codes, || reply(404, r#"{"n":1}"#)).await.unwrap(), ["7/-/1"]);
     assert!(ask_once(codes, || reply(500, "")).await.unwrap().is_empty());
     assert!(!ask_once(codes, || reply(503, "")).await.unwrap_err().retryable);
-}
-
-#[tokio::test]
-async fn one_bad_key_does_not_harm_the_others() {
-    let server = TestServer::start(|r| match r.target.as_str() {
-        "/s/bad" => reply(500, ""),
-        _ => reply(200, r#"{"n":1}"#),
-    })
-    .await;
-    let lookup = lookup(&server.url("/s/{id}"), &[]).unwrap();
-    let answers = lookup.lookup(keys(&["a", "bad", "c"])).await;
-    assert_eq!(rows(answers[0].as_ref().unwrap()), ["a/-/1"]);
-    assert_eq!(answers[1].as_ref().unwrap_err().kind, FailureKind::Status(500));
-    assert_eq!(rows(answers[2].as_ref().unwrap()), ["c/-/1"]);
 }
 
 #[tokio::test]
@@ -415,19 +417,14 @@ async fn connections_are_kept_even_after_misses_and_errors() {
 }
 
 #[tokio::test]
-async fn requests_in_flight_can_be_limited() {
-    let slow = |_: &super::test_server::Seen| Reply { delay: Duration::from_millis(5), ..reply(200, "{}") };
-    let server = TestServer::start(slow).await;
+async fn requests_in_flight_are_limited_for_the_endpoint() {
     let options = [("http.source.lookup.max-connections", "2")];
     // Two tables, one endpoint.
-    let (a, b) = (
-        lookup(&server.url("/a/{id}"), &options).unwrap(),
-        lookup(&server.url("/b/{id}"), &options).unwrap(),
-    );
-    let ids = ["1", "2", "3", "4"];
-    let (a, b) = tokio::join!(a.lookup(keys(&ids)), b.lookup(keys(&ids)));
-    assert!(a.iter().chain(&b).all(Result::is_ok));
-    assert_eq!(server.most_in_flight.load(Ordering::SeqCst), 2);
+    let (a, b) = (lookup("http://h/a/{id}", &options).unwrap(), lookup("http://h/b/{id}", &options).unwrap());
+    assert_eq!(a.endpoint(), b.endpoint());
+    let service = Service { name: "http://h".into(), max_in_flight: Some(2) };
+    assert_eq!(a.endpoint(), Some(service));
+    assert_eq!(lookup("http://h/a/{id}", &[]).unwrap().endpoint().unwrap().max_in_flight, None);
 }
 
 #[tokio::test]
@@ -435,7 +432,8 @@ async fn http_2_takes_one_connection() {
     let server = TestServer::start(|_| reply(200, "{}")).await;
     let lookup = lookup(&server.url("/{id}"), &[("http.source.lookup.http-version", "HTTP_2")]).unwrap();
     ask(&lookup, "0").await.unwrap();
-    assert!(lookup.lookup(keys(&["1", "2", "3"])).await.iter().all(Result::is_ok));
+    let answers = futures::future::join_all(["1", "2", "3"].map(|id| ask(&lookup, id))).await;
+    assert!(answers.iter().all(Result::is_ok));
     assert!(server.take().iter().all(|r| r.version == hyper::Version::HTTP_2));
     assert_eq!(server.connections.load(Ordering::SeqCst), 1);
 }
@@ -473,7 +471,7 @@ async fn a_batch_is_told_apart_by_keys() {
     let lookup = lookup(&server.url("/s"), BATCH).unwrap();
     assert_eq!(lookup.max_keys(), 10);
     let answers: Vec<_> =
-        lookup.lookup(keys(&["a", "b", "c"])).await.into_iter().map(|a| rows(&a.unwrap())).collect();
+        each(lookup.lookup(keys(&["a", "b", "c"])).await, 3).into_iter().map(|a| rows(&a.unwrap())).collect();
     assert_eq!(answers, [vec!["a/-/1"], vec![], vec!["c/-/3", "c/-/4"]]);
     assert_eq!(server.take().len(), 1);
 }
@@ -491,7 +489,7 @@ async fn a_batch_that_leaves_doubt_is_an_error() {
     .await;
     let lookup = lookup(&server.url("/s"), BATCH).unwrap();
     let kinds = async |ids: &[&str]| -> Vec<Result<usize, FailureKind>> {
-        let answers = lookup.lookup(keys(ids)).await;
+        let answers = each(lookup.lookup(keys(ids)).await, ids.len());
         answers.into_iter().map(|a| a.map(|b| b.num_rows()).map_err(|f| f.kind)).collect()
     };
     assert_eq!(kinds(&["a", "B"]).await, [Ok(1), Err(FailureKind::Decode)]);

@@ -42,6 +42,8 @@ pub(super) struct Assembler {
     left_projection: Vec<usize>,
     right_schema: SchemaRef,
     schema: SchemaRef,
+    /// Right output columns that are metadata, and their columns in the rows: they stand in padded rows, too.
+    metadata: Vec<(usize, usize)>,
 }
 
 /// Left rows on their way out, and what was found for them.
@@ -66,21 +68,29 @@ impl Assembler {
     pub(super) fn new(spec: LookupJoinSpec) -> Self {
         let columns = spec.right_projection.iter();
         let columns = columns.map(|e| e.downcast_ref::<Column>().map(Column::index));
+        let request = spec.lookup.request();
+        let own = request.schema.fields().len();
+        let is_metadata = |index: &usize| (own..own + request.metadata.len()).contains(index);
+        let columns: Vec<Option<usize>> = columns.collect();
+        let metadata = columns.iter().enumerate();
+        let metadata = metadata.filter_map(|(out, column)| Some((out, (*column).filter(is_metadata)?)));
         Self {
-            plain: columns.collect(),
+            metadata: metadata.collect(),
+            plain: columns.into_iter().collect(),
             right_filter: spec.right_filter,
             right_projection: spec.right_projection,
             residual: spec.residual,
             left_outer: spec.left_outer,
             left_projection: spec.left_projection,
-            right_schema: spec.lookup.request().schema.clone(),
+            right_schema: spec.lookup.request().row_schema(),
             schema: spec.schema,
         }
     }
 
     /// The right columns to take when nothing has to be evaluated.
     fn simple(&self) -> Option<&[usize]> {
-        if self.right_filter.is_some() || self.residual.is_some() { None } else { self.plain.as_deref() }
+        let evaluates = self.right_filter.is_some() || self.residual.is_some() || !self.metadata.is_empty();
+        if evaluates { None } else { self.plain.as_deref() }
     }
 
     /// The whole chunk joined, if all of its keys are known, with at most one row each, and nothing has
@@ -227,18 +237,39 @@ impl Assembler {
                 Ok((owners, gather(&matches.sources, columns, &self.right_schema, &places)?))
             }
             None => {
+                let told = self.told(left.len(), &matches);
                 let (owner, right) = self.evaluate(chunks, left, matches)?;
                 let (owners, padded) = self.pad(left.len(), &owner);
-                match padded {
-                    None => Ok((owners, right)),
+                let mut right = match padded {
+                    None => right,
                     Some(padded) => {
                         let rows = UInt32Array::from(padded);
                         let right = right.iter().map(|c| Ok(take(c, &rows, None)?));
-                        Ok((owners, right.collect::<Result<Vec<_>>>()?))
+                        right.collect::<Result<Vec<_>>>()?
+                    }
+                };
+                if let Some((sources, firsts)) = told {
+                    let places: Vec<Place> = owners.iter().map(|owner| firsts[*owner as usize]).collect();
+                    for (out, column) in &self.metadata {
+                        let values = gather(&sources, &[*column], &self.right_schema, &places)?;
+                        right.splice(*out..=*out, values);
                     }
                 }
+                Ok((owners, right))
             }
         }
+    }
+
+    /// Where the metadata of each left row stands: what the lookup said holds for padded rows, too.
+    fn told<'a>(&self, rows: usize, matches: &Matches<'a>) -> Option<(Vec<&'a RecordBatch>, Vec<Place>)> {
+        if self.metadata.is_empty() {
+            return None;
+        }
+        let mut firsts = vec![PAD; rows];
+        for (owner, place) in matches.owner.iter().zip(&matches.places).rev() {
+            firsts[*owner as usize] = *place;
+        }
+        Some((matches.sources.clone(), firsts))
     }
 
     /// The owners of the output rows and, where rows have to be padded, the match of each.
@@ -320,7 +351,9 @@ fn gather_held<'a>(queue: &'a Queue, rows: &[RowRef]) -> Result<Gathered<'a>> {
                     taken_back.push(owner);
                     (None, 0, 0)
                 }
-                Cell::Answered(answer) => (Some(&answer.rows), 0, answer.rows.num_rows()),
+                Cell::Answered(found) => {
+                    (Some(found.rows.as_ref()), found.first as usize, found.count as usize)
+                }
                 Cell::Cached(slot) => match &held.snapshot {
                     Some(snapshot) => {
                         let (segment, row) = snapshot.locate(slot.first);

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use tokio::time::Instant;
 
 use crate::flow::{Chunk, Message};
 use crate::lookup::Answer;
+use crate::lookup::budget::Reservation;
 use crate::lookup::cache::{Slot, Snapshot};
 use crate::lookup::keys::KeyColumns;
 
@@ -29,6 +31,28 @@ pub(super) struct Arrival {
     pub(super) watermark: Option<i64>,
 }
 
+/// Some rows of a batch that an answer brought.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) rows: Arc<RecordBatch>,
+    pub(super) first: u32,
+    pub(super) count: u32,
+    /// The memory that is reserved for them.
+    _reserved: Option<Arc<Reservation>>,
+}
+
+impl Found {
+    pub(super) fn new(rows: Arc<RecordBatch>, first: u32, count: u32) -> Self {
+        Self { rows, first, count, _reserved: None }
+    }
+}
+
+impl From<Answer> for Found {
+    fn from(answer: Answer) -> Self {
+        Self { rows: answer.rows, first: answer.first, count: answer.count, _reserved: answer.reserved }
+    }
+}
+
 /// What is known about one held row.
 #[derive(Debug, Clone)]
 pub(super) enum Cell {
@@ -43,7 +67,7 @@ pub(super) enum Cell {
     /// Rows in the snapshot that its chunk was probed with.
     Cached(Slot),
     /// Rows of an answer.
-    Answered(Arc<Answer>),
+    Answered(Found),
     /// It is gone.
     Emitted,
 }
@@ -52,7 +76,7 @@ pub(super) enum Cell {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) chunk: Chunk,
-    pub(super) keys: KeyColumns,
+    pub(super) keys: Arc<KeyColumns>,
     pub(super) cells: Vec<Cell>,
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) taken_in: Instant,
@@ -66,7 +90,7 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn new(
         chunk: Chunk,
-        keys: KeyColumns,
+        keys: Arc<KeyColumns>,
         cells: Vec<Cell>,
         snapshot: Option<Arc<Snapshot>>,
         taken_in: Instant,
@@ -238,7 +262,7 @@ impl Queue {
             for (i, at) in run.iter().enumerate() {
                 sum += match &held.cells[at.row as usize] {
                     Cell::Cached(slot) => slot.count as usize,
-                    Cell::Answered(answer) => answer.rows.num_rows(),
+                    Cell::Answered(found) => found.count as usize,
                     _ => 1,
                 };
                 if sum > most {

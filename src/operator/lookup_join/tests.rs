@@ -452,7 +452,7 @@ async fn a_failure_that_is_left_fails_the_job_and_names_table_key_and_cause() {
 async fn errors_do_what_the_table_says_and_are_not_cached() {
     for (on_error, expected) in [(OnError::Null, "a 1 NULL NULL, b 2 B 2"), (OnError::Drop, "b 2 B 2")] {
         let script = Script::new();
-        let config = LookupConfig { on_error, cache: partial(), ..config() };
+        let config = LookupConfig { on_error: on_error.into(), cache: partial(), ..config() };
         let lookup = lookup(config, &script);
         let mut rig = Rig::new(LookupJoinSpec { left_outer: true, ..spec(lookup.clone()) });
         rig.send(&["a 1", "b 2"]);
@@ -475,8 +475,12 @@ async fn errors_do_what_the_table_says_and_are_not_cached() {
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_hangs_keeps_no_place() {
     let script = Script::new();
-    let config =
-        LookupConfig { on_error: OnError::Null, capacity: 1, timeout: Duration::from_secs(3), ..config() };
+    let config = LookupConfig {
+        on_error: OnError::Null.into(),
+        capacity: 1,
+        timeout: Duration::from_secs(3),
+        ..config()
+    };
     let lookup = lookup(config, &script);
     let mut rig = Rig::new(LookupJoinSpec { left_outer: true, ..spec(lookup.clone()) });
     rig.send(&["a 1", "b 2"]);
@@ -494,7 +498,7 @@ async fn a_backend_that_hangs_keeps_no_place() {
 async fn a_row_that_joined_late_gets_its_whole_time() {
     let script = Script::new();
     let config = LookupConfig {
-        on_error: OnError::Null,
+        on_error: OnError::Null.into(),
         cache: partial(),
         output_mode: OutputMode::Unordered,
         timeout: Duration::from_secs(3),
@@ -564,7 +568,8 @@ async fn a_panic_in_a_backend_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn keys_that_queued_travel_together() {
     let script = Script::with_max_keys(3);
-    let config = LookupConfig { output_mode: OutputMode::Unordered, ..config() };
+    let limits = crate::lookup::endpoint::Limits { max_in_flight: Some(4), ..Default::default() };
+    let config = LookupConfig { output_mode: OutputMode::Unordered, limits, ..config() };
     let mut rig = Rig::new(spec(lookup(config, &script)));
     rig.send(&["a 1", "b 2", "c 3", "d 4"]);
     rig.settle().await;

@@ -151,7 +151,7 @@ async fn rows_that_come_before_the_lookup_is_ready_come_back() {
 #[tokio::test(start_paused = true)]
 async fn failures_are_asked_for_again_and_neither_lost_nor_doubled() {
     for on_error in [OnError::Null, OnError::Drop] {
-        let config = LookupConfig { on_error, ..config() };
+        let config = LookupConfig { on_error: on_error.into(), ..config() };
         let mut job = Job::new(move |script| LookupJoinSpec {
             left_outer: true,
             ..spec(lookup(config.clone(), script))

@@ -1,0 +1,499 @@
+//! Requests: keys that travel together, what becomes of their answers, and what is due meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::interleave;
+use futures::future::{Either, select};
+use tokio::time::{Instant, sleep_until};
+
+use super::super::answer::{Answer, Answers, Failure, FailureKind, Outcome};
+use super::super::budget::{Reservation, next_age};
+use super::super::cache::{Known, Life};
+use super::super::metadata::Facts;
+use super::super::metrics::LookupMetrics;
+use super::super::retry::shown;
+use super::flight::{Due, Ended, FlightId, Flights, Member, Trip};
+use super::{Front, Shared};
+use crate::error::Result;
+
+/// What becomes of a key whose request has ended.
+enum Verdict {
+    Done,
+    /// Another attempt, after a while.
+    Again(Duration),
+    /// Half of the request travels alone.
+    Split,
+    Failed(Arc<Failure>),
+}
+
+impl Shared {
+    /// Starts as many workers as there is work for.
+    pub(super) fn pump(self: &Arc<Self>) {
+        if self.work.lock().is_none() {
+            // The lookup is gone: a worker that goes with it starts no other.
+            return;
+        }
+        let mut flights = self.flights.lock();
+        let start = flights.wanted_workers(self.max_keys, self.max_requests);
+        flights.workers += start;
+        flights.idle += start;
+        let alarmed = flights.is_alarmed();
+        drop(flights);
+        if alarmed {
+            self.alarm.notify_one();
+        }
+        if self.config.batch_wait > Duration::ZERO {
+            self.full.notify_one();
+        }
+        for _ in 0..start {
+            // Made here, so that a worker that is dropped before it has begun is counted as gone, too.
+            let worker = Worker { shared: self.clone(), idle: true, boarded: Vec::new() };
+            self.spawn(worker.run());
+        }
+    }
+
+    /// Handles what is due, for as long as the lookup lives.
+    pub(super) async fn run_timers(self: Arc<Self>) {
+        loop {
+            match self.settle_due() {
+                Some(next) => {
+                    tokio::select! {
+                        () = sleep_until(next) => {}
+                        () = self.alarm.notified() => {}
+                    }
+                }
+                None => self.alarm.notified().await,
+            }
+        }
+    }
+
+    /// Settles what is due, and says when the next is.
+    fn settle_due(self: &Arc<Self>) -> Option<Instant> {
+        let now = Instant::now();
+        let mut flights = self.flights.lock();
+        let due = flights.due(now);
+        let mut expired = Vec::new();
+        let mut again = false;
+        for due in due {
+            match due {
+                Due::Deadline(id) => expired.extend(flights.expire(id, now)),
+                Due::Retry(ids) => {
+                    flights.requeue(ids, false, now);
+                    again = true;
+                }
+            }
+        }
+        let next = flights.next_due();
+        drop(flights);
+        expired.into_iter().for_each(|ended| self.time_out(ended));
+        if again {
+            self.pump();
+        }
+        next
+    }
+
+    fn time_out(&self, ended: Ended) {
+        let attempts = ended.attempts;
+        let mut message =
+            format!("no answer within {} ({attempts} attempt{})", shown(self.patience()), plural(attempts));
+        if let Some(last) = &ended.last {
+            message.push_str("; the last failure: ");
+            message.push_str(&last.message);
+        }
+        let failure = Arc::new(Failure::new(FailureKind::Timeout, message).retryable());
+        LookupMetrics::add(&self.metrics.errors, 1);
+        let answer = self.failed(&failure, attempts, &ended.keys, ended.row);
+        for waiter in ended.waiters {
+            waiter.completions.push(waiter.ticket, answer.clone());
+        }
+    }
+
+    /// The keys of a request as columns.
+    fn key_batch(&self, members: &[Member]) -> Result<RecordBatch> {
+        let mut sources: Vec<&Member> = Vec::new();
+        let mut places = Vec::with_capacity(members.len());
+        for member in members {
+            if !sources.last().is_some_and(|last| Arc::ptr_eq(&last.keys, &member.keys)) {
+                sources.push(member);
+            }
+            places.push((sources.len() - 1, member.row as usize));
+        }
+        let columns = (0..self.key_schema.fields().len()).map(|i| {
+            let arrays: Vec<&dyn Array> = sources.iter().map(|m| m.keys.columns[i].as_ref()).collect();
+            Ok(interleave(&arrays, &places)?)
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        Ok(RecordBatch::try_new(self.key_schema.clone(), columns)?)
+    }
+
+    /// One request, counted.
+    async fn call(&self, keys: RecordBatch, reservation: Arc<Reservation>) -> Result<Answers, Failure> {
+        let count = keys.num_rows();
+        let metrics = &self.metrics;
+        LookupMetrics::add(&metrics.calls, 1);
+        LookupMetrics::add(&metrics.keys, count as u64);
+        metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+        let _landed = Landed(&metrics.in_flight);
+        let start = Instant::now();
+        let result = reservation.scope(self.backend.lookup(keys)).await;
+        let micros = start.elapsed().as_micros();
+        metrics.record_latency(u64::try_from(micros).unwrap_or(u64::MAX));
+        let answers = result?;
+        match answers.problem(count, &self.request.schema) {
+            Some(problem) => Err(problem),
+            None => Ok(answers),
+        }
+    }
+
+    /// What a failure means for a key.
+    fn judge(
+        &self,
+        flights: &mut Flights,
+        id: FlightId,
+        failure: &Arc<Failure>,
+        companions: usize,
+    ) -> Verdict {
+        let now = Instant::now();
+        let Some(flight) = flights.flight_mut(id) else { return Verdict::Done };
+        flight.failed += 1;
+        flight.last = Some(failure.clone());
+        LookupMetrics::add(&self.metrics.failures, 1);
+        let left = flight.until().map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        if let Some(asked) = failure.retry_after.filter(|asked| failure.retryable && *asked >= left) {
+            let message = format!(
+                "{}; it asks to wait {}, and a row waits {} at most ('table.exec.async-lookup.timeout')",
+                failure.message,
+                shown(asked),
+                shown(self.config.timeout)
+            );
+            return Verdict::Failed(Arc::new(Failure { message, retryable: false, ..(**failure).clone() }));
+        }
+        if failure.retryable && flight.failed <= self.config.max_retries && self.endpoint.may_retry() {
+            return Verdict::Again(self.backoff.delay(flight.failed, failure.retry_after));
+        }
+        // What is wrong with the service is wrong with every part of the request.
+        let is_service = matches!(
+            failure.kind,
+            FailureKind::Connection | FailureKind::Limit | FailureKind::Status(401 | 403 | 404 | 405 | 429)
+        );
+        if companions > 1 && !is_service { Verdict::Split } else { Verdict::Failed(failure.clone()) }
+    }
+
+    /// Takes in how a request ended.
+    fn land(
+        self: &Arc<Self>,
+        members: Vec<Member>,
+        result: Result<Answers, Failure>,
+        reservation: &Arc<Reservation>,
+    ) {
+        match result {
+            Ok(answers) => self.land_answers(members, answers, reservation),
+            Err(failure) => {
+                let failure = Arc::new(failure);
+                let companions = members.len();
+                self.land_failures(members.into_iter().map(|m| (m, failure.clone())).collect(), companions);
+            }
+        }
+    }
+
+    fn land_answers(
+        self: &Arc<Self>,
+        members: Vec<Member>,
+        answers: Answers,
+        reservation: &Arc<Reservation>,
+    ) {
+        let now = Instant::now();
+        let Answers { rows, offsets, failures, status, headers } = answers;
+        let mut failed = vec![None; members.len()];
+        for (key, failure) in failures {
+            if let Some(failed) = failed.get_mut(key as usize) {
+                *failed = Some(Arc::new(failure));
+            }
+        }
+        let fetched_at = Some(self.clock.now_millis());
+        let count = |key: usize| offsets[key + 1] - offsets[key];
+        // Keys that were not found may be asked for again.
+        let mut facts = Vec::with_capacity(members.len());
+        let mut again = Vec::new();
+        let mut settled = vec![false; members.len()];
+        let mut flights = self.flights.lock();
+        for (key, member) in members.iter().enumerate() {
+            let outcome = if count(key) > 0 { "ok" } else { "miss" };
+            let flight = flights.landed(member.id);
+            let attempts = flight.as_ref().map_or(0, |f| f.attempts);
+            facts.push(Facts { outcome, attempts, fetched_at, status, headers: &headers, failure: None });
+            if failed[key].is_some() {
+                continue;
+            }
+            let pause = flight.filter(|_| count(key) == 0).and_then(|flight| {
+                let pause =
+                    self.config.ask_again(flight.empty, now.saturating_duration_since(flight.asked))?;
+                flight.empty += 1;
+                Some(pause)
+            });
+            match pause {
+                Some(pause) => again.push((member.id, pause)),
+                None => settled[key] = true,
+            }
+        }
+        let retried = again.len() as u64;
+        for (id, pause) in again {
+            flights.pause(vec![id], now + pause);
+        }
+        let alarmed = retried > 0 && flights.is_alarmed();
+        drop(flights);
+        if alarmed {
+            self.alarm.notify_one();
+        }
+        LookupMetrics::add(&self.metrics.retries, retried);
+        let missing = (0..members.len()).filter(|key| settled[*key] && count(*key) == 0).count();
+        LookupMetrics::add(&self.metrics.not_found, missing as u64);
+        self.note_answered(settled.iter().filter(|settled| **settled).count() as u64);
+        let found: Vec<bool> = (0..members.len()).map(|key| count(key) > 0).collect();
+        let described = if self.request.metadata.is_empty() {
+            Ok((rows, offsets))
+        } else {
+            self.key_batch(&members).and_then(|keys| {
+                self.request.with_metadata(&self.row_schema, keys.columns(), &rows, &offsets, &facts)
+            })
+        };
+        let (rows, offsets) = match described {
+            Ok(described) => described,
+            Err(e) => {
+                let failure = Arc::new(Failure::new(FailureKind::Decode, e.message()));
+                return self.land_failures(members.into_iter().map(|m| (m, failure.clone())).collect(), 1);
+            }
+        };
+        reservation.settle(rows.get_array_memory_size());
+        self.remember(&members, &rows, &offsets, &settled, &found);
+        let rows = Arc::new(rows);
+        let mut done = Vec::new();
+        let mut failures = Vec::new();
+        let mut flights = self.flights.lock();
+        for (key, member) in members.into_iter().enumerate() {
+            if let Some(failure) = failed[key].take() {
+                failures.push((member, failure));
+            } else if settled[key]
+                && let Some(ended) = flights.end(member.id)
+            {
+                let answer = Answer {
+                    outcome: if found[key] { Outcome::Ok } else { Outcome::Miss },
+                    rows: rows.clone(),
+                    first: offsets[key],
+                    count: offsets[key + 1] - offsets[key],
+                    reserved: Some(reservation.clone()),
+                };
+                done.push((ended.waiters, answer));
+            }
+        }
+        drop(flights);
+        for (waiters, answer) in done {
+            for waiter in waiters {
+                waiter.completions.push(waiter.ticket, answer.clone());
+            }
+        }
+        if !failures.is_empty() {
+            self.land_failures(failures, 1);
+        }
+    }
+
+    /// Keeps answers, hits and misses for as long as each lives.
+    fn remember(
+        self: &Arc<Self>,
+        members: &[Member],
+        rows: &RecordBatch,
+        offsets: &[u32],
+        settled: &[bool],
+        found: &[bool],
+    ) {
+        let Front::Partial(cache) = &self.front else { return };
+        let entries = members.iter().enumerate().filter(|(key, _)| settled[*key]).map(|(key, member)| {
+            let life = if found[key] { Life::Hit } else { Life::Miss };
+            (&member.keys.bytes, member.row as usize, offsets[key]..offsets[key + 1], life)
+        });
+        cache.insert_all(rows, entries);
+        self.note_cached(cache);
+        self.maintain(cache);
+    }
+
+    /// `companions`: how many keys share the blame for the failure.
+    fn land_failures(self: &Arc<Self>, failures: Vec<(Member, Arc<Failure>)>, companions: usize) {
+        let now = Instant::now();
+        let (mut split, mut failed): (Vec<FlightId>, Vec<_>) = (Vec::new(), Vec::new());
+        let mut again: Vec<(Duration, Vec<FlightId>)> = Vec::new();
+        let mut flights = self.flights.lock();
+        for (member, failure) in failures {
+            if flights.landed(member.id).is_none() {
+                continue;
+            }
+            match self.judge(&mut flights, member.id, &failure, companions) {
+                Verdict::Done => {}
+                Verdict::Again(pause) => {
+                    LookupMetrics::add(&self.metrics.retries, 1);
+                    match again.last_mut() {
+                        // What failed together is tried again together.
+                        Some((_, ids)) => ids.push(member.id),
+                        None => again.push((pause, vec![member.id])),
+                    }
+                }
+                Verdict::Split => split.push(member.id),
+                Verdict::Failed(failure) => {
+                    if let Some(ended) = flights.end(member.id) {
+                        failed.push((member, failure, ended));
+                    }
+                }
+            }
+        }
+        for (pause, ids) in again {
+            flights.pause(ids, now + pause);
+        }
+        if !split.is_empty() {
+            let half = split.split_off(split.len().div_ceil(2));
+            flights.requeue(split, true, now);
+            if !half.is_empty() {
+                flights.requeue(half, true, now);
+            }
+        }
+        let alarmed = flights.is_alarmed();
+        drop(flights);
+        if alarmed {
+            self.alarm.notify_one();
+        }
+        for (member, failure, ended) in failed {
+            let answer = self.last_resort(&member, &failure, ended.attempts);
+            for waiter in ended.waiters {
+                waiter.completions.push(waiter.ticket, answer.clone());
+            }
+        }
+    }
+
+    /// The answer when all attempts failed: what the cache still has, or the error.
+    fn last_resort(&self, member: &Member, failure: &Arc<Failure>, attempts: u32) -> Answer {
+        LookupMetrics::add(&self.metrics.errors, 1);
+        if let Front::Partial(cache) = &self.front {
+            let key = member.keys.bytes.value(member.row as usize);
+            self.errors.insert(key, failure, self.clock.now_millis());
+            if let Some(allowed) = self.config.stale_if_error(failure.kind)
+                && let Known::Expired { rows, millis } = cache.get(&member.keys.bytes, member.row as usize)
+                && millis < allowed
+            {
+                LookupMetrics::add(&self.metrics.stale, 1);
+                return self.stale(rows, Some(failure), attempts);
+            }
+        }
+        self.failed(failure, attempts, &member.keys, member.row)
+    }
+}
+
+fn plural(n: u32) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+/// Sends requests for as long as keys wait.
+struct Worker {
+    shared: Arc<Shared>,
+    idle: bool,
+    /// The keys of the request that is on its way.
+    boarded: Vec<Member>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let shared = self.shared.clone();
+        loop {
+            if !shared.flights.lock().has_waiting() {
+                // Its counters are settled when it is dropped.
+                return;
+            }
+            // First a place, then the keys: those that come meanwhile travel along.
+            let permit = shared.endpoint.enter().await;
+            let Some((trip, age)) = self.board().await else { return };
+            let reservation = Reservation::new(age);
+            let result = match permit {
+                Ok(permit) => {
+                    let result = self.travel(&trip, reservation.clone()).await;
+                    permit.ended(result.as_ref().and_then(|r| r.as_ref().err()));
+                    result
+                }
+                Err(refused) => Some(Err(refused)),
+            };
+            let members = std::mem::take(&mut self.boarded);
+            if let Some(result) = result {
+                shared.land(members, result, &reservation);
+                shared.pump();
+            }
+            let mut flights = shared.flights.lock();
+            flights.idle += 1;
+            self.idle = true;
+        }
+    }
+
+    /// Takes the keys of the next request; none are left without one.
+    async fn board(&mut self) -> Option<(Arc<Trip>, u64)> {
+        let shared = &self.shared;
+        loop {
+            let now = Instant::now();
+            let until = {
+                let mut flights = shared.flights.lock();
+                match flights.gathers_until(shared.max_keys, shared.config.batch_wait, now) {
+                    Some(until) => until,
+                    None => {
+                        let boarded = flights.board(shared.max_keys, now);
+                        flights.idle -= 1;
+                        self.idle = false;
+                        let (members, trip, age) = boarded?;
+                        self.boarded = members;
+                        return Some((trip, age));
+                    }
+                }
+            };
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = shared.full.notified() => {}
+            }
+        }
+    }
+
+    /// One request; `None` when nobody waits for it any more.
+    async fn travel(&self, trip: &Trip, reservation: Arc<Reservation>) -> Option<Result<Answers, Failure>> {
+        let keys = match self.shared.key_batch(&self.boarded) {
+            Ok(keys) => keys,
+            Err(e) => return Some(Err(Failure::new(FailureKind::Key, e.message()))),
+        };
+        let call = std::pin::pin!(self.shared.call(keys, reservation));
+        let abandoned = std::pin::pin!(trip.abandoned.notified());
+        match select(call, abandoned).await {
+            Either::Left((result, _)) => Some(result),
+            Either::Right(_) => None,
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        let mut flights = shared.flights.lock();
+        flights.workers -= 1;
+        flights.idle -= usize::from(self.idle);
+        drop(flights);
+        if !self.boarded.is_empty() {
+            // A backend that panicked, or the end of everything.
+            let failure = Failure::other("the lookup ended unexpectedly");
+            let members = std::mem::take(&mut self.boarded);
+            shared.land(members, Err(failure), &Reservation::new(next_age()));
+        }
+        shared.pump();
+    }
+}
+
+/// Counts an attempt as ended, also when it was cancelled.
+struct Landed<'a>(&'a std::sync::atomic::AtomicU64);
+
+impl Drop for Landed<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,349 @@
+//! Protection of a service: limits that all lookups of a process on one endpoint share.
+//!
+//! ```text
+//!  request ── breaker ── window ── rate ──> service
+//!               │ open      │        └ 'lookup.rate-limit': a token bucket of one second's worth
+//!               │           └ 'lookup.max-in-flight'; without it, as many as succeed: slow start
+//!               └ 'lookup.circuit-breaker.failure-rate': fails at once, lets one probe through at a time later
+//! ```
+//! Slow start: a window of [`FIRST`] requests grows by one with every success and halves when requests time out
+//! or connections fail, once for all requests that were in flight together. Against a small server a few hundred
+//! connections at once would end in as many time-outs.
+//!
+//! The retry budget: retries are a fifth of the calls at most (and a few), so that an outage does not multiply
+//! the load.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep_until};
+
+use super::answer::{Failure, FailureKind};
+
+/// Requests in flight at the start.
+const FIRST: usize = 16;
+/// Requests in flight when nothing limits them.
+const MOST: usize = 1 << 16;
+/// Results that the breaker looks at: at least so many in a window of so long.
+const BREAKER_CALLS: u32 = 20;
+const BREAKER_WINDOW: Duration = Duration::from_secs(10);
+/// Retries that are always allowed, and how many calls pay for one more.
+const FREE_RETRIES: f64 = 100.0;
+const CALLS_A_RETRY: f64 = 5.0;
+
+/// Limits that a table sets for its endpoint.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Limits {
+    /// Requests in flight; grows with success without it.
+    pub max_in_flight: Option<usize>,
+    /// Requests a second.
+    pub rate: Option<f64>,
+    /// Share of failures, from 0 to 1, that opens the breaker, and for how long.
+    pub breaker: Option<(f64, Duration)>,
+}
+
+#[derive(Debug)]
+struct Window {
+    size: usize,
+    most: usize,
+    /// Permits to take away when they come back.
+    debt: usize,
+    /// When it was last halved.
+    halved: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Breaker {
+    Closed {
+        since: Instant,
+        calls: u32,
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
+    /// One probe is on its way.
+    Probing,
+}
+
+/// One service.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    name: String,
+    limits: Limits,
+    permits: Semaphore,
+    window: Mutex<Window>,
+    /// When the next request may leave, by the rate.
+    next: Mutex<Option<Instant>>,
+    breaker: Mutex<Option<Breaker>>,
+    /// Retries that may be made.
+    retries: Mutex<f64>,
+}
+
+/// A place in the window, until the request has ended.
+#[derive(Debug)]
+pub(super) struct Permit<'a> {
+    endpoint: &'a Endpoint,
+    permit: Option<SemaphorePermit<'a>>,
+    started: Instant,
+    probe: bool,
+}
+
+impl Endpoint {
+    pub(super) fn new(name: &str, limits: Limits) -> Arc<Self> {
+        let most = limits.max_in_flight.unwrap_or(MOST).clamp(1, MOST).min(super::descriptors::connections());
+        let size = if limits.max_in_flight.is_some() { most } else { FIRST.min(most) };
+        Arc::new(Self {
+            name: name.to_string(),
+            permits: Semaphore::new(size),
+            window: Mutex::new(Window { size, most, debt: 0, halved: None }),
+            next: Mutex::new(None),
+            breaker: Mutex::new(None),
+            retries: Mutex::new(FREE_RETRIES),
+            limits,
+        })
+    }
+
+    /// The endpoint that all lookups of this process with these limits share.
+    pub(super) fn shared(name: &str, limits: Limits) -> Arc<Self> {
+        type Known = HashMap<String, Vec<Weak<Endpoint>>>;
+        static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+        let mut known = KNOWN.lock();
+        known.retain(|_, endpoints| {
+            endpoints.retain(|e| e.strong_count() > 0);
+            !endpoints.is_empty()
+        });
+        let same = known.entry(name.to_string()).or_default();
+        if let Some(found) = same.iter().filter_map(Weak::upgrade).find(|e| e.limits == limits) {
+            return found;
+        }
+        let endpoint = Self::new(name, limits);
+        same.push(Arc::downgrade(&endpoint));
+        endpoint
+    }
+
+    /// Waits for a place; fails at once while the breaker is open.
+    pub(super) async fn enter(&self) -> Result<Permit<'_>, Failure> {
+        // Dropping the permit settles the probe, so that one that is cancelled does not keep the breaker shut.
+        let permit = self.permits.acquire().await.ok();
+        let probe = self.check_breaker()?;
+        let mut entered = Permit { endpoint: self, permit, started: Instant::now(), probe };
+        if let Some(turn) = self.turn() {
+            sleep_until(turn).await;
+        }
+        entered.started = Instant::now();
+        Ok(entered)
+    }
+
+    /// When it is this request's turn, by the rate.
+    fn turn(&self) -> Option<Instant> {
+        let rate = self.limits.rate?;
+        let now = Instant::now();
+        let gap = Duration::from_secs_f64(1.0 / rate);
+        let mut next = self.next.lock();
+        // What was not used within the last second is lost.
+        let turn = next.unwrap_or(now).max(now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
+        *next = Some(turn + gap);
+        (turn > now).then_some(turn)
+    }
+
+    /// Whether the request is a probe; a failure while the breaker is open.
+    fn check_breaker(&self) -> Result<bool, Failure> {
+        if self.limits.breaker.is_none() {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        let mut breaker = self.breaker.lock();
+        match *breaker {
+            Some(Breaker::Open { until }) if until <= now => {
+                *breaker = Some(Breaker::Probing);
+                Ok(true)
+            }
+            Some(Breaker::Open { .. } | Breaker::Probing) => Err(Failure::new(
+                FailureKind::Limit,
+                format!("{}: the circuit breaker is open after too many failures", self.name),
+            )
+            .retryable()),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether one more retry is within the budget.
+    pub(super) fn may_retry(&self) -> bool {
+        let mut retries = self.retries.lock();
+        if *retries < 1.0 {
+            return false;
+        }
+        *retries -= 1.0;
+        true
+    }
+
+    fn note(&self, permit: &Permit<'_>, failed: bool, crowded: bool) {
+        if !failed {
+            let mut retries = self.retries.lock();
+            *retries = (*retries + 1.0 / CALLS_A_RETRY).min(FREE_RETRIES);
+        }
+        if let Some((rate, open_for)) = self.limits.breaker {
+            let now = Instant::now();
+            let mut breaker = self.breaker.lock();
+            *breaker = Some(match *breaker {
+                Some(Breaker::Probing) if permit.probe && failed => Breaker::Open { until: now + open_for },
+                Some(Breaker::Probing) if permit.probe => {
+                    Breaker::Closed { since: now, calls: 0, failures: 0 }
+                }
+                Some(Breaker::Closed { since, calls, failures }) => {
+                    let fresh = now.duration_since(since) > BREAKER_WINDOW;
+                    let (since, calls, failures) = if fresh { (now, 0, 0) } else { (since, calls, failures) };
+                    let (calls, failures) = (calls + 1, failures + u32::from(failed));
+                    if calls >= BREAKER_CALLS && f64::from(failures) >= rate * f64::from(calls) {
+                        log::warn!(
+                            "{}: {failures} of {calls} requests failed; no request for {}",
+                            self.name,
+                            super::retry::shown(open_for)
+                        );
+                        Breaker::Open { until: now + open_for }
+                    } else {
+                        Breaker::Closed { since, calls, failures }
+                    }
+                }
+                Some(other) => other,
+                None => Breaker::Closed { since: now, calls: 1, failures: u32::from(failed) },
+            });
+        }
+        if self.limits.max_in_flight.is_none() {
+            self.resize(permit, failed, crowded);
+        }
+    }
+
+    /// Slow start.
+    fn resize(&self, permit: &Permit<'_>, failed: bool, crowded: bool) {
+        let mut window = self.window.lock();
+        if crowded {
+            // Requests that were in flight together fail together: once is enough.
+            if window.halved.is_none_or(|halved| permit.started >= halved) {
+                let size = (window.size / 2).max(1);
+                window.debt += window.size - size;
+                window.size = size;
+                window.halved = Some(Instant::now());
+                let taken = self.permits.forget_permits(window.debt);
+                window.debt -= taken;
+            }
+        } else if !failed && window.size < window.most && self.permits.available_permits() == 0 {
+            window.size += 1;
+            if window.debt > 0 {
+                window.debt -= 1;
+            } else {
+                self.permits.add_permits(1);
+            }
+        }
+    }
+
+    /// Requests that may be in flight now.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.window.lock().size
+    }
+}
+
+impl Permit<'_> {
+    /// Notes how the request ended.
+    pub(super) fn ended(self, failure: Option<&Failure>) {
+        use FailureKind::{Connection, Status, Timeout};
+        let failed = |kind| matches!(kind, Connection | Timeout | Status(429 | 500..));
+        let crowded = |kind| matches!(kind, Connection | Timeout);
+        let kind = failure.map(|f| f.kind);
+        self.endpoint.note(&self, kind.is_some_and(failed), kind.is_some_and(crowded));
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let mut window = self.endpoint.window.lock();
+        if window.debt > 0
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+            window.debt -= 1;
+        }
+        drop(window);
+        if self.probe {
+            // It was cancelled before it said anything: the next request is the probe.
+            let mut breaker = self.endpoint.breaker.lock();
+            if matches!(*breaker, Some(Breaker::Probing)) {
+                *breaker = Some(Breaker::Open { until: Instant::now() });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn failure(kind: FailureKind) -> Failure {
+        Failure::new(kind, "no")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_grows_with_success_and_halves_once_for_a_crowd() {
+        let endpoint = Endpoint::new("e", Limits::default());
+        let mut entered = Vec::new();
+        while let Some(permit) = endpoint.enter().now_or_never() {
+            entered.push(permit.unwrap());
+        }
+        assert_eq!(entered.len(), FIRST);
+        entered.drain(..4).for_each(|permit| permit.ended(None));
+        assert_eq!(endpoint.size(), FIRST + 1);
+        while let Some(permit) = endpoint.enter().now_or_never() {
+            entered.push(permit.unwrap());
+        }
+        assert_eq!(entered.len(), FIRST + 1);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        entered.drain(..).for_each(|permit| permit.ended(Some(&failure(FailureKind::Timeout))));
+        assert_eq!(endpoint.size(), FIRST.div_ceil(2));
+        assert_eq!(endpoint.permits.available_permits(), endpoint.size());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_spreads_requests() {
+        let limits = Limits { rate: Some(10.0), ..Limits::default() };
+        let endpoint = Endpoint::new("e", limits);
+        let start = Instant::now();
+        for _ in 0..11 {
+            endpoint.enter().await.unwrap().ended(None);
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_breaker_opens_probes_and_closes() {
+        let limits = Limits { breaker: Some((0.5, Duration::from_secs(5))), ..Limits::default() };
+        let endpoint = Endpoint::new("e", limits);
+        for _ in 0..BREAKER_CALLS {
+            endpoint.enter().await.unwrap().ended(Some(&failure(FailureKind::Status(503))));
+        }
+        assert_eq!(endpoint.enter().await.unwrap_err().kind, FailureKind::Limit);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        // A probe that is cancelled leaves its place to the next.
+        drop(endpoint.enter().await.unwrap());
+        let probe = endpoint.enter().await.unwrap();
+        assert!(endpoint.enter().await.is_err());
+        probe.ended(Some(&failure(FailureKind::Status(503))));
+        assert!(endpoint.enter().await.is_err());
+        tokio::time::advance(Duration::from_secs(6)).await;
+        endpoint.enter().await.unwrap().ended(None);
+        assert!(endpoint.enter().await.is_ok());
+    }
+
+    #[test]
+    fn retries_are_a_share_of_the_calls() {
+        let endpoint = Endpoint::new("e", Limits::default());
+        assert_eq!((0..200).filter(|_| endpoint.may_retry()).count(), FREE_RETRIES as usize);
+    }
+}
