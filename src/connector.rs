@@ -7,6 +7,7 @@ pub mod datagen;
 pub mod embedded;
 pub mod filesystem;
 pub mod http;
+pub mod jdbc;
 pub mod nexmark;
 mod position;
 pub mod print;

@@ -21,6 +21,7 @@ pub mod endpoint;
 mod errors;
 pub mod full;
 pub mod http;
+pub(crate) mod jdbc;
 pub mod keys;
 pub mod metadata;
 pub mod metrics;
@@ -28,6 +29,8 @@ pub mod policy;
 pub mod retry;
 #[cfg(test)]
 pub(crate) mod script;
+#[cfg(feature = "sqlite")]
+pub(crate) mod values;
 
 pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};

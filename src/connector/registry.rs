@@ -138,6 +138,7 @@ pub fn format_of_file(path: &str) -> Result<Option<&'static str>> {
 const CONNECTORS: &[&dyn Connector] = &[
     &super::filesystem::Filesystem,
     &super::http::HttpConnector,
+    &super::jdbc::Jdbc,
     &super::stdio::Stdin,
     &super::stdio::Stdout,
     &super::datagen::Datagen,

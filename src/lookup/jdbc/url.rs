@@ -1,0 +1,183 @@
+//! `jdbc:postgresql://host:port/db?user=...`, `jdbc:sqlite:FILE`.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::Table;
+use crate::error::{Error, Result};
+
+/// A database that a URL names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Database {
+    Sqlite,
+    Postgres,
+    MySql,
+}
+
+impl Database {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgresql",
+            Self::MySql => "mysql",
+        }
+    }
+
+    pub(super) fn feature(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            other => other.name(),
+        }
+    }
+}
+
+/// A JDBC URL, taken apart.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct JdbcUrl {
+    pub(crate) database: Database,
+    /// Hosts and ports in the order they are tried.
+    pub(super) hosts: Vec<(String, u16)>,
+    /// The database, or the file of SQLite.
+    pub(super) name: String,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    /// What follows the question mark, without user and password.
+    pub(super) parameters: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for JdbcUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+impl JdbcUrl {
+    /// The URL of a table, with `username` and `password`.
+    pub(crate) fn of(table: &Table) -> Result<Self> {
+        let options = &table.options;
+        let mut url = Self::parse(options.required("url")?).map_err(|e| e.at(options.span("url")))?;
+        let read = |key: &str| options.text(key).map(expanded).transpose();
+        url.user = read("username")?.or(url.user);
+        url.password = read("password")?.or(url.password);
+        Ok(url)
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::option("option 'url' is not a JDBC URL")
+                .with_hint("jdbc:postgresql://host:5432/database, or jdbc:sqlite:/path/to/file.db")
+        };
+        let text = expanded(text)?;
+        let rest = text.strip_prefix("jdbc:").ok_or_else(wrong)?;
+        let (scheme, rest) = rest.split_once(':').ok_or_else(wrong)?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut parameters = BTreeMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            parameters.insert(key.to_string(), decoded(value));
+        }
+        let (user, password) = (parameters.remove("user"), parameters.remove("password"));
+        let database = match scheme {
+            "sqlite" => Database::Sqlite,
+            "postgresql" | "postgres" => Database::Postgres,
+            "mysql" | "mariadb" => Database::MySql,
+            other => {
+                return Err(Error::unsupported(format!("option 'url': database '{other}' is not known"))
+                    .with_hint("there are: jdbc:postgresql:, jdbc:sqlite:"));
+            }
+        };
+        let url = |hosts, name: &str| Self {
+            database,
+            hosts,
+            name: name.to_string(),
+            user: user.clone(),
+            password: password.clone(),
+            parameters: parameters.clone(),
+        };
+        if database == Database::Sqlite {
+            return if rest.is_empty() { Err(wrong()) } else { Ok(url(Vec::new(), rest)) };
+        }
+        let port = if database == Database::Postgres { 5432 } else { 3306 };
+        let Some(rest) = rest.strip_prefix("//") else {
+            // jdbc:postgresql:database is on this machine.
+            return Ok(url(vec![("localhost".into(), port)], rest.trim_start_matches('/')));
+        };
+        let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains('@') {
+            return Err(Error::option("option 'url' must not hold a user name or password")
+                .with_hint("use 'username' and 'password' = '${PASSWORD}'"));
+        }
+        let host = |host: &str| -> Result<(String, u16)> {
+            match host.rsplit_once(':').filter(|(name, _)| !name.ends_with(':') && !host.ends_with(']')) {
+                Some((name, port)) => {
+                    Ok((name.trim_matches(['[', ']']).into(), port.parse().map_err(|_| wrong())?))
+                }
+                None => Ok((host.trim_matches(['[', ']']).into(), port)),
+            }
+        };
+        let hosts = authority.split(',').filter(|h| !h.is_empty()).map(host).collect::<Result<Vec<_>>>()?;
+        let hosts = if hosts.is_empty() { vec![("localhost".into(), port)] } else { hosts };
+        Ok(url(hosts, &decoded(name)))
+    }
+
+    /// For messages, without user, password and parameters.
+    pub(crate) fn shown(&self) -> String {
+        if self.database == Database::Sqlite {
+            return format!("jdbc:sqlite:{}", self.name);
+        }
+        let hosts: Vec<_> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        format!("jdbc:{}://{}/{}", self.database.name(), hosts.join(","), self.name)
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// `${NAME}` from the environment.
+pub(crate) fn expanded(text: &str) -> Result<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, inner) = (&rest[..at], &rest[at + 2..]);
+        let Some(end) = inner.find('}') else { break };
+        let name = &inner[..end];
+        let value = std::env::var(name).map_err(|_| {
+            Error::option(format!("environment variable '{name}' is not set"))
+                .with_hint(format!("export {name}=..."))
+        })?;
+        out.push_str(before);
+        out.push_str(&value);
+        rest = &inner[end + 1..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let url =
+            JdbcUrl::parse("jdbc:postgresql://a:1,[::1]:2,c/my%20db?user=u&password=p%26&sslmode=require");
+        let url = url.unwrap();
+        assert_eq!(url.hosts, [("a".into(), 1), ("::1".into(), 2), ("c".to_string(), 5432)]);
+        assert_eq!(
+            (url.name.as_str(), url.user.as_deref(), url.password.as_deref()),
+            ("my db", Some("u"), Some("p&"))
+        );
+        assert_eq!(url.parameters["sslmode"], "require");
+        assert_eq!(format!("{url:?}"), "jdbc:postgresql://a:1,::1:2,c:5432/my db");
+        let local = JdbcUrl::parse("jdbc:postgresql:db").unwrap();
+        assert_eq!((local.hosts, local.name), (vec![("localhost".to_string(), 5432)], "db".to_string()));
+        assert_eq!(JdbcUrl::parse("jdbc:sqlite:/tmp/a.db").unwrap().name, "/tmp/a.db");
+        assert_eq!(JdbcUrl::parse("jdbc:mariadb://h/d").unwrap().hosts, [("h".to_string(), 3306)]);
+        for wrong in
+            ["postgresql://h/d", "jdbc:sqlite:", "jdbc:oracle:thin:x", "jdbc:postgresql://u:p@h/d", "jdbc"]
+        {
+            assert!(JdbcUrl::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
