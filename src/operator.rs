@@ -14,6 +14,7 @@ mod equal_rows;
 mod event_time;
 pub mod expand;
 pub mod group_aggregate;
+pub mod guard;
 pub mod interval_join;
 pub mod join;
 mod join_output;

@@ -24,7 +24,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use super::FunctionContext;
@@ -393,6 +393,11 @@ impl ScalarUDFImpl for Scalar {
             field.set_metadata([(key.to_string(), value.to_string())].into());
         }
         Ok(Arc::new(field))
+    }
+    fn conditional_arguments<'a>(&self, args: &'a [Expr]) -> Option<(Vec<&'a Expr>, Vec<&'a Expr>)> {
+        // A later value is asked for where the first is NULL.
+        let (first, later) = args.split_first().filter(|_| self.name == "coalesce")?;
+        Some((vec![first], later.iter().collect()))
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion_common::Result<ColumnarValue> {
         let constant =

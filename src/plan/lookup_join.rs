@@ -4,6 +4,7 @@
 //! a constant key that is checked again on what comes back, everything else is residual. Conjuncts on the
 //! left side alone decide before the call. Keys are compared within a family of types only.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use datafusion_expr::utils::split_conjunction_owned;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, TryCast};
 
 use super::graph::{Demand, Node};
+use super::guard::is_late;
 use super::lower::{computed_schema, physical};
 use super::provider::{Planner, RawTable, TableRef};
 
@@ -246,10 +248,9 @@ impl Planner {
         let to_raw = |e: &Expr| substitute(e.clone(), right_names, &right.columns);
         for (l, r) in &join.on {
             let raw = to_raw(r)?;
-            if !self.field_key(l, &raw, left_schema, right, &mut sorted)? {
-                sorted.both.push(l.clone().eq(r.clone()));
-            } else if matches!(bare(&raw), Some((_, true))) {
-                // The key was cast to the column's type: compare again as the query says.
+            let is_key = self.field_key(l, &raw, left_schema, right, &mut sorted)?;
+            // A key that was cast to the column's type is compared again as the query says.
+            if !is_key || matches!(bare(&raw), Some((_, true))) {
                 sorted.both.push(l.clone().eq(r.clone()));
             }
         }
@@ -258,6 +259,8 @@ impl Planner {
             let on_left = columns.iter().all(|c| left_schema.has_column(c));
             let on_right = columns.iter().all(|c| right_names.has_column(c));
             match (on_left, on_right) {
+                // It stands behind what both sides say.
+                _ if is_late(&conjunct) => sorted.both.push(conjunct),
                 (true, _) => sorted.left.push(conjunct),
                 (false, true) => sorted.right.push(to_raw(&conjunct)?),
                 (false, false) => sorted.both.push(conjunct),
@@ -280,7 +283,8 @@ impl Planner {
         Ok(sorted)
     }
 
-    /// Notes `l = raw` as a key if `raw` is a bare column; the later one of two on a column wins.
+    /// Notes `l = raw` as a key if `raw` is a bare column. The first of two on a column is the key, the other one
+    /// is a condition like any.
     fn field_key(
         &self,
         l: &Expr,
@@ -315,8 +319,13 @@ impl Planner {
             ))
             .at(right.reference.hints.span));
         }
-        sorted.field_keys.insert(index, written.clone());
-        Ok(true)
+        Ok(match sorted.field_keys.entry(index) {
+            Entry::Vacant(entry) => {
+                entry.insert(written.clone());
+                true
+            }
+            Entry::Occupied(entry) => entry.get() == written,
+        })
     }
 
     /// Key columns in ascending order with the expressions that give their values, cast to their types.

@@ -47,7 +47,9 @@ pub(super) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physica
         return Err(super::subquery::refuse(expr));
     }
     let expr = crate::function::float_compare::exact_comparisons(expr, schema)?;
-    Ok(create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
+    let (properties, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+    let expr = create_physical_expr(&expr, schema, &properties, &context)?;
+    Ok(crate::operator::guard::guarded(expr)?)
 }
 
 /// The schema of batches that expressions compute: names of the logical plan, types of the expressions.

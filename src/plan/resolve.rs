@@ -24,7 +24,6 @@ use datafusion_optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
-use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Optimizer, OptimizerContext};
@@ -34,6 +33,7 @@ use super::bind::span_of;
 use super::node::{ElementsNode, UnnestNode, WatermarkNode};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
 use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
+use super::push_filter::PushFilters;
 use crate::catalog::Table;
 use crate::connector::SourceChangelog;
 use crate::connector::registry::IDLE_TIMEOUT;
@@ -467,10 +467,11 @@ impl Planner {
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(ScalarSubqueryToJoin::new()),
             Arc::new(DecorrelateLateralJoin::new()),
-            Arc::new(ExtractEquijoinPredicate::new()),
             Arc::new(EliminateFilter::new()),
             Arc::new(EliminateOuterJoin::new()),
-            Arc::new(PushDownFilter::new()),
+            // Before equalities become keys: what stands before one guards it.
+            Arc::new(PushFilters),
+            Arc::new(ExtractEquijoinPredicate::new()),
             Arc::new(CommonSubexprEliminate::new()),
             Arc::new(OptimizeProjections::new()),
         ]);
@@ -534,6 +535,7 @@ fn unnest(
     elements: &ElementsNode,
     outer: bool,
     names: Vec<(Option<datafusion_common::TableReference>, arrow::datatypes::FieldRef)>,
+        let plan = super::guard::prepare(plan)?;
 ) -> Result<LogicalPlan> {
     let collection = bring_in(elements.collection.clone())?;
     let node = UnnestNode::try_new(input, collection, outer, elements.ordinality, names)?;
