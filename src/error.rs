@@ -359,13 +359,15 @@ impl From<datafusion_common::DataFusionError> for Error {
                 }
                 error
             }
-            D::Plan(m) | D::Execution(m) if coercion(&m).is_some() => {
+            D::Plan(m) | D::Execution(m) | D::Internal(m) if coercion(&m).is_some() => {
                 coercion(&m).unwrap_or_else(|| Self::plan(m))
             }
             D::Plan(m) => Self::plan(wording::message(&m)),
             D::SchemaError(e, _) => Self::plan(wording::message(&e.to_string())),
             D::NotImplemented(m) => Self::unsupported(wording::message(&m)),
             D::Execution(m) => Self::execution(wording::message(&m)),
+            // Its own text asks to file a bug elsewhere.
+            D::Internal(m) => Self::plan(wording::message(&m)),
             D::Configuration(m) => Self::option(m),
             D::IoError(e) => Self::io(e.to_string()),
             D::External(e) => match e.downcast::<Error>() {

@@ -40,6 +40,7 @@ pub mod share;
 pub mod sink;
 pub mod subquery;
 pub mod table_function;
+mod subquery_value;
 pub mod target;
 mod time_bounds;
 pub mod time_join;

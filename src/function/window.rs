@@ -73,7 +73,9 @@ pub fn window_function(name: &str) -> Option<Arc<WindowUDF>> {
                 Signature::one_of(counts.iter().map(any).collect(), Volatility::Immutable)
             };
             let signature = match function {
-                RowNumber | Rank | DenseRank | PercentRank | CumeDist => arguments(&[0]),
+                RowNumber | Rank | DenseRank | PercentRank | CumeDist => {
+                    Signature::user_defined(Volatility::Immutable)
+                }
                 Lag | Lead => arguments(&[1, 2, 3]),
                 FirstValue | LastValue | Ntile => arguments(&[1]),
                 NthValue => arguments(&[2]),
@@ -104,6 +106,18 @@ impl WindowUDFImpl for Definition {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> DfResult<Vec<DataType>> {
+        match types {
+            [] => Ok(Vec::new()),
+            _ => {
+                let name = self.function.label();
+                Err(Error::plan(format!("{name} takes no argument"))
+                    .with_hint(format!("write {name}() OVER (... ORDER BY ...)"))
+                    .into())
+            }
+        }
     }
 
     fn partition_evaluator(

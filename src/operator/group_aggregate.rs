@@ -36,7 +36,7 @@ use super::aggregate::state::{
 use super::aggregate::{Accumulator, AggregateCall, Rows, equal_rows};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::flow::message::{Chunk, Kind, Kinds};
+use crate::flow::message::{Chunk, Kind, Kinds, Message};
 use crate::flow::operator::{Operator, OperatorContext, Output};
 use crate::state::{Changed, Expiry, KeyTable, Restored, Scope, Snapshot};
 use spill::{Ids, Spill};
@@ -357,6 +357,21 @@ impl Operator for GroupAggregate {
 
     fn state_bytes(&self) -> usize {
         self.memory()
+    }
+
+    fn end(&mut self, out: &mut Output) -> Result<()> {
+        // Without GROUP BY there is one row, even over nothing.
+        if self.spec.keys.is_empty() && self.is_empty() && self.expiry.is_none() {
+            let mut slots = Vec::new();
+            self.keys.intern(&[], 1, &mut slots)?;
+            self.grow();
+            let columns = self.results(&slots)?;
+            slots.into_iter().for_each(|slot| self.clear(slot));
+            let batch = RecordBatch::try_new(self.spec.schema.clone(), columns)?;
+            out.chunk(Chunk::append(batch, std::time::Instant::now()));
+        }
+        out.push(Message::End);
+        Ok(())
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, RecordBatch, UInt32Array, UInt32Builder, make_array,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, UInt32Array,
+    UInt32Builder, make_array,
 };
-use arrow::compute::{cast, take};
+use arrow::compute::{cast, prep_null_mask_filter, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 
@@ -21,6 +22,8 @@ pub struct UnnestSpec {
     pub outer: bool,
     /// WITH ORDINALITY: the position from 1 as a last column.
     pub ordinality: bool,
+    /// LEFT JOIN ... ON, over the output: a row none of whose elements passes appears once, padded with NULL.
+    pub condition: Option<Arc<dyn PhysicalExpr>>,
     /// Input columns, then the element's columns (a ROW gives its fields), then the ordinality.
     pub schema: SchemaRef,
 }
@@ -59,6 +62,42 @@ fn element_columns(values: &ArrayRef, split: bool) -> Vec<ArrayRef> {
     }
 }
 
+impl Unnest {
+    /// Which elements of all rows pass the condition, in their order.
+    fn passing(
+        &self,
+        chunk: &Chunk,
+        collection: &ArrayRef,
+        offsets: &[i32],
+        columns: &[ArrayRef],
+    ) -> Result<Option<BooleanArray>> {
+        let Some(condition) = &self.spec.condition else { return Ok(None) };
+        let (mut left, mut right, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, bounds) in offsets.windows(2).enumerate().filter(|(row, _)| !collection.is_null(*row)) {
+            for element in bounds[0]..bounds[1] {
+                left.push(row as u32);
+                right.push(element as u32);
+                positions.push(element - bounds[0] + 1);
+            }
+        }
+        let (left, right) = (UInt32Array::from(left), UInt32Array::from(right));
+        let rows = left.len();
+        let mut all = chunk.take(&left)?.batch.columns().to_vec();
+        for column in columns {
+            all.push(take(column, &right, None)?);
+        }
+        if self.spec.ordinality {
+            all.push(Arc::new(Int32Array::from(positions)));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(self.spec.schema.clone(), all, &options)?;
+        let verdict = condition.evaluate(&batch)?.into_array(rows)?;
+        let verdict = verdict.as_boolean_opt();
+        let verdict = verdict.ok_or_else(|| Error::internal("a condition of UNNEST is not BOOLEAN"))?;
+        Ok(Some(if verdict.null_count() > 0 { prep_null_mask_filter(verdict) } else { verdict.clone() }))
+    }
+}
+
 impl Operator for Unnest {
     fn name(&self) -> &'static str {
         "Unnest"
@@ -84,23 +123,29 @@ impl Operator for Unnest {
             other => return Err(Error::internal(format!("UNNEST of {other} reached the runtime"))),
         };
         let columns = element_columns(&values, true);
+        let passes = self.passing(&chunk, &collection, offsets, &columns)?;
+        let mut element_number = 0;
         let (mut left, mut right) =
             (UInt32Builder::with_capacity(values.len()), UInt32Builder::with_capacity(values.len()));
         let mut positions = Vec::with_capacity(values.len());
         for row in 0..chunk.len() {
             let (start, end) = (offsets[row], offsets[row + 1]);
-            if collection.is_null(row) || start == end {
-                if self.spec.outer {
+            let mut found = false;
+            let elements = if collection.is_null(row) { start..start } else { start..end };
+            for element in elements {
+                let wanted = passes.as_ref().is_none_or(|passes| passes.value(element_number));
+                element_number += 1;
+                if wanted {
+                    found = true;
                     left.append_value(row as u32);
-                    right.append_null();
-                    positions.push(None);
+                    right.append_value(element as u32);
+                    positions.push(Some(element - start + 1));
                 }
-                continue;
             }
-            for element in start..end {
+            if !found && self.spec.outer {
                 left.append_value(row as u32);
-                right.append_value(element as u32);
-                positions.push(Some(element - start + 1));
+                right.append_null();
+                positions.push(None);
             }
         }
         let (left, right): (UInt32Array, UInt32Array) = (left.finish(), right.finish());

@@ -138,7 +138,13 @@ impl<'a> Grouping<'a> {
     /// The grouping of an aggregation.
     pub fn of(aggregate: &'a Aggregate) -> Result<Self> {
         let [Expr::GroupingSet(set)] = aggregate.group_expr.as_slice() else {
-            let exprs: Vec<&Expr> = aggregate.group_expr.iter().collect();
+            // What is written twice is one column.
+            let mut exprs: Vec<&Expr> = Vec::with_capacity(aggregate.group_expr.len());
+            for expr in &aggregate.group_expr {
+                if !exprs.contains(&expr) {
+                    exprs.push(expr);
+                }
+            }
             return Ok(Self { sets: vec![vec![true; exprs.len()]], exprs, numbered: false });
         };
         let exprs = set.distinct_expr();
@@ -254,7 +260,7 @@ pub(super) fn aggregate_schema(
 
 /// Group columns and calls, as EXPLAIN shows them.
 pub(super) fn aggregate_detail(schema: &DFSchema, keys: usize, calls: &[AggregateCall]) -> String {
-    let names: Vec<&str> = schema.fields()[..keys].iter().map(|f| f.name().as_str()).collect();
+    let names: Vec<&str> = schema.fields().iter().take(keys).map(|f| f.name().as_str()).collect();
     let all: Vec<&str> = names.iter().copied().chain(calls.iter().map(|c| c.display.as_str())).collect();
     let select = format!("select=[{}]", all.join(", "));
     if keys == 0 { select } else { format!("groupBy=[{}], {select}", names.join(", ")) }
@@ -340,7 +346,8 @@ impl Planner {
 fn growth(spec: &GroupAggregateSpec, names: &DFSchema) -> Option<String> {
     let remedy = "SET 'table.exec.state.ttl' = '1 d', or group by a window of time";
     if !spec.keys.is_empty() {
-        let names: Vec<&str> = names.fields()[..spec.keys.len()].iter().map(|f| f.name().as_str()).collect();
+        let names: Vec<&str> =
+            names.fields().iter().take(spec.keys.len()).map(|f| f.name().as_str()).collect();
         let names = names.join(", ");
         return Some(format!("GroupAggregate keeps state for every value of {names} for ever: {remedy}"));
     }

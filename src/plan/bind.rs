@@ -31,10 +31,26 @@ use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, STATE_TTL_CALL, TableHints, take_hints};
 
-/// `a[1].b`: DataFusion takes the field behind a subscript as a string.
+/// `t.a[1].b`: the names before the first subscript are one name, and DataFusion takes the field behind a
+/// subscript as a string.
 pub(super) fn read_fields<T: VisitMut>(node: &mut T) {
     let _ = visit_expressions_mut(node, |expr| {
-        if let ast::Expr::CompoundFieldAccess { access_chain, .. } = expr {
+        if let ast::Expr::CompoundFieldAccess { root, access_chain } = expr {
+            let mut names = match root.as_ref() {
+                ast::Expr::Identifier(first) => vec![first.clone()],
+                ast::Expr::CompoundIdentifier(parts) => parts.clone(),
+                _ => Vec::new(),
+            };
+            let fields = access_chain.iter().map_while(|access| match access {
+                ast::AccessExpr::Dot(ast::Expr::Identifier(field)) => Some(field.clone()),
+                _ => None,
+            });
+            let fields: Vec<ast::Ident> = fields.collect();
+            if !names.is_empty() && !fields.is_empty() {
+                access_chain.drain(..fields.len());
+                names.extend(fields);
+                **root = ast::Expr::CompoundIdentifier(names);
+            }
             for access in access_chain {
                 if let ast::AccessExpr::Dot(ast::Expr::Identifier(field)) = access {
                     let name = ast::Value::SingleQuotedString(field.value.clone());
@@ -194,6 +210,39 @@ impl Relations {
             Some(near) => error.with_hint(format!("did you mean {near}?")),
             None => error.with_hint(format!("the functions in FROM are {}", TABLE_CALLS.join(", "))),
         })
+    }
+
+    /// An expression over what stands before it in FROM. DataFusion finds columns there, but no fields of them.
+    fn outer(mut expr: ast::Expr, context: &mut dyn RelationPlannerContext) -> DfResult<Expr> {
+        let none = DFSchema::empty();
+        let _ = visit_expressions_mut(&mut expr, |e| {
+            let ast::Expr::CompoundIdentifier(names) = e else { return ControlFlow::<()>::Continue(()) };
+            let column = |names: &[ast::Ident]| match names {
+                [only] => ast::Expr::Identifier(only.clone()),
+                names => ast::Expr::CompoundIdentifier(names.to_vec()),
+            };
+            let is_column = |root: &ast::Expr, context: &mut dyn RelationPlannerContext| {
+                matches!(context.sql_to_expr(root.clone(), &none), Ok(Expr::OuterReferenceColumn(..)))
+            };
+            for known in [2, 1] {
+                let Some((root, fields)) = names.split_at_checked(known).filter(|(_, f)| !f.is_empty())
+                else {
+                    continue;
+                };
+                let root = column(root);
+                if is_column(&root, context) {
+                    let field = |f: &ast::Ident| {
+                        let name = ast::Value::SingleQuotedString(f.value.clone());
+                        ast::AccessExpr::Dot(ast::Expr::value(name))
+                    };
+                    let access_chain = fields.iter().map(field).collect();
+                    *e = ast::Expr::CompoundFieldAccess { root: Box::new(root), access_chain };
+                    break;
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        context.sql_to_expr(expr, &none)
     }
 
     /// `UNNEST(collection) [WITH ORDINALITY]`.
@@ -383,7 +432,7 @@ impl RelationPlanner for Relations {
                         .at(span)
                         .into());
                 }
-                let collection = context.sql_to_expr(collection, &DFSchema::empty())?;
+                let collection = Self::outer(collection, context)?;
                 planned(self.unnest(collection, with_ordinality, span)?, alias)
             }
             TableFactor::Function { name, args, alias, .. }
@@ -418,10 +467,10 @@ impl RelationPlanner for Relations {
                     .into_iter()
                     .map(|arg| match arg {
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
-                            Ok((None, context.sql_to_expr(expr, &DFSchema::empty())?))
+                            Ok((None, Self::outer(expr, context)?))
                         }
                         FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
-                            Ok((Some(name.value), context.sql_to_expr(expr, &DFSchema::empty())?))
+                            Ok((Some(name.value), Self::outer(expr, context)?))
                         }
                         other => {
                             Err(Error::plan(format!("'{other}' is not an argument of a table function"))

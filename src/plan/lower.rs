@@ -18,6 +18,7 @@ use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::node::{StateTtlNode, UnnestNode, WatermarkNode, WindowTableNode, state_ttl_of};
 use super::provider::{Planner, RawTable};
+use super::resolve::coerce_expression;
 use super::set::SetNode;
 use super::version::{SnapshotNode, VersionNode};
 use crate::connector::values::ValuesSource;
@@ -123,7 +124,7 @@ impl Planner {
                     return watermark(self.lower(&node.input)?, node);
                 }
                 if let Some(node) = node.as_any().downcast_ref::<UnnestNode>() {
-                    return unnest(self.lower(&node.input)?, node);
+                    return unnest(self.lower(&node.input)?, node, self.zone());
                 }
                 if let Some(node) = node.as_any().downcast_ref::<StateTtlNode>() {
                     return self.lower(&node.input);
@@ -432,15 +433,25 @@ fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, properties))
 }
 
-fn unnest(input: Node, node: &UnnestNode) -> Result<Node> {
+fn unnest(input: Node, node: &UnnestNode, zone: &str) -> Result<Node> {
     let collection = physical(&node.collection, &input.schema)?;
     let fields = input.arrow.fields().iter().map(|f| f.as_ref().clone());
     let elements = node.elements.iter().map(|(_, f)| f.as_ref().clone().with_nullable(true));
     let arrow: SchemaRef = Arc::new(Schema::new(fields.chain(elements).collect::<Vec<_>>()));
-    let spec =
-        UnnestSpec { collection, outer: node.outer, ordinality: node.ordinality, schema: arrow.clone() };
+    let condition = node.condition.clone().map(|c| coerce_expression(c, &node.schema, zone)).transpose()?;
+    let condition = condition.map(|c| physical(&c, &node.schema)).transpose()?;
+    let spec = UnnestSpec {
+        collection,
+        outer: node.outer,
+        ordinality: node.ordinality,
+        condition,
+        schema: arrow.clone(),
+    };
     let build: BuildOperator = Arc::new(move || Ok(Box::new(Unnest::new(spec.clone()))));
-    let detail = format!("{}{}", if node.outer { "left, " } else { "" }, shown_expr(&node.collection));
+    let mut detail = format!("{}{}", if node.outer { "left, " } else { "" }, shown_expr(&node.collection));
+    if let Some(condition) = &node.condition {
+        detail.push_str(&format!(", on=[{}]", shown_expr(condition)));
+    }
     // Several rows of one: its key is one no more, and `-U` must take back all of them.
     let updates = input.properties.changes.update;
     let properties = Properties { keys: Vec::new(), ..input.properties.clone() };

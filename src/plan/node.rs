@@ -90,6 +90,8 @@ pub struct UnnestNode {
     pub outer: bool,
     /// WITH ORDINALITY.
     pub ordinality: bool,
+    /// LEFT JOIN ... ON: which elements a row is joined with, over all columns; as written.
+    pub condition: Option<Expr>,
     /// Columns of an element (and the ordinality) as the query names them.
     pub elements: Vec<(Option<TableReference>, FieldRef)>,
     /// Input columns, then the elements'.
@@ -123,7 +125,7 @@ impl UnnestNode {
             fields.chain(elements.iter().cloned()).collect(),
             Default::default(),
         )?;
-        Ok(Self { input, collection, outer, ordinality, elements, schema: Arc::new(schema) })
+        Ok(Self { input, collection, outer, ordinality, condition: None, elements, schema: Arc::new(schema) })
     }
 }
 
@@ -144,6 +146,7 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
         &self.schema
     }
     fn expressions(&self) -> Vec<Expr> {
+        // Rewrites know the input's columns alone: the condition is on the elements, too.
         vec![self.collection.clone()]
     }
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,11 +154,18 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
         write!(f, "UnnestJoin: {kind} {}", self.collection)
     }
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
-        Self::try_new(only(inputs)?, only(exprs)?, self.outer, self.ordinality, self.elements.clone())
+        let (input, collection) = (only(inputs)?, only(exprs)?);
+        let node = Self::try_new(input, collection, self.outer, self.ordinality, self.elements.clone())?;
+        Ok(Self { condition: self.condition.clone(), ..node })
     }
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let inputs = self.input.schema().fields().len();
-        Some(vec![output_columns.iter().copied().filter(|&i| i < inputs).collect()])
+        let mut needed: Vec<usize> = output_columns.iter().copied().filter(|&i| i < inputs).collect();
+        let columns = self.condition.iter().flat_map(Expr::column_refs);
+        needed.extend(columns.filter_map(|c| self.schema.maybe_index_of_column(c)).filter(|&i| i < inputs));
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
     }
 }
 

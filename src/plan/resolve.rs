@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue};
+use datafusion_expr::binary::comparison_coercion;
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan, Union};
 use datafusion_expr::{
@@ -32,8 +33,8 @@ use sqlparser::ast::Spanned;
 use super::bind::span_of;
 use super::node::{ElementsNode, UnnestNode, WatermarkNode};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
-use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
 use super::push_filter::PushFilters;
+use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
 use crate::catalog::Table;
 use crate::connector::SourceChangelog;
 use crate::connector::registry::IDLE_TIMEOUT;
@@ -135,6 +136,31 @@ fn narrow_literals(expr: Expr) -> DfResult<Transformed<Expr>> {
     })
 }
 
+/// Refuses to compare what has no common type, where DataFusion has no word for it.
+fn comparable(expr: &Expr, schema: &DFSchema) -> DfResult<()> {
+    expr.apply(|e| {
+        let (value, with, what): (_, Vec<&Expr>, _) = match e {
+            Expr::Between(between) => (&between.expr, vec![&between.low, &between.high], "BETWEEN"),
+            Expr::InList(list) => (&list.expr, list.list.iter().collect(), "IN"),
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        let Ok(own) = value.get_type(schema) else { return Ok(TreeNodeRecursion::Continue) };
+        for other in with {
+            if let Ok(other) = other.get_type(schema)
+                && comparison_coercion(&own, &other).is_none()
+            {
+                let (own, other) = (super::lookup_join::shown(&own), super::lookup_join::shown(&other));
+                return Err(Error::plan(format!("{what} compares {own} with {other}"))
+                    .with_detail(e.human_display().to_string())
+                    .with_hint(format!("cast one to the type of the other: CAST(... AS {own})"))
+                    .into());
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
 /// Casts and coercion of one expression.
 pub(super) fn coerce_expression(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Expr> {
     let expr = narrow_literals(expr)?.data;
@@ -217,6 +243,7 @@ impl Planner {
                 let e = e.transform_data(|e| {
                     Ok(Transformed::yes(crate::function::coerce::coerce(e, &schema, zone, keys)?))
                 })?;
+                comparable(&e.data, &schema)?;
                 Ok(e.update_data(|e| name.restore(e)))
             })?;
             rewritten.map_data(|n| match n {
@@ -230,7 +257,11 @@ impl Planner {
 
     fn resolve_node(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         match plan {
-            LogicalPlan::Join(join) => self.resolve_join(join),
+            LogicalPlan::Join(join) => {
+                let plan = self.resolve_join(join)?;
+                // Subqueries in ON.
+                Ok(plan.map_subqueries(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
+            }
             LogicalPlan::TableScan(scan) => self.resolve_scan(scan),
             LogicalPlan::Extension(Extension { node }) => {
                 match node.as_any().downcast_ref::<ElementsNode>() {
@@ -384,7 +415,9 @@ impl Planner {
             return self.join_versions(join);
         }
         let mut conditions: Vec<Expr> = join.filter.iter().filter(|f| !is_true(f)).cloned().collect();
-        let looked_up = match looks_up(reference, join.join_type)? {
+        // What a subquery says of its rows is found in a stream of them.
+        let asks = join.filter.as_ref().is_some_and(super::subquery::has_any) && !must_look_up(reference);
+        let looked_up = match !asks && looks_up(reference, join.join_type)? {
             true => match self.lookup_side(right, right.schema(), &mut conditions) {
                 // It cannot be asked like this, but it can be read.
                 Err(_) if !must_look_up(reference) => None,
@@ -459,6 +492,7 @@ impl Planner {
         let options = Arc::new(options);
         let plan = ResolveGroupingFunction::new().analyze(plan, &options)?;
         let plan = TypeCoercion::new().analyze(plan, &options)?;
+        let plan = super::guard::prepare(plan)?;
         let plan = super::subquery::prepare(plan)?;
         let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
         let optimizer = Optimizer::with_rules(vec![
@@ -535,7 +569,6 @@ fn unnest(
     elements: &ElementsNode,
     outer: bool,
     names: Vec<(Option<datafusion_common::TableReference>, arrow::datatypes::FieldRef)>,
-        let plan = super::guard::prepare(plan)?;
 ) -> Result<LogicalPlan> {
     let collection = bring_in(elements.collection.clone())?;
     let node = UnnestNode::try_new(input, collection, outer, elements.ordinality, names)?;
@@ -555,7 +588,11 @@ fn unnest_join(left: LogicalPlan, elements: &ElementsNode, join: &Join) -> Resul
         Some(condition) if !outer => {
             Ok(LogicalPlanBuilder::from(unnest(left, elements, outer, names)?).filter(condition)?.build()?)
         }
-        Some(_) => Err(Error::unsupported("LEFT JOIN UNNEST with a condition is not supported")
-            .with_hint("write ON TRUE and put the condition into WHERE")),
+        Some(condition) => {
+            let collection = bring_in(elements.collection.clone())?;
+            let node = UnnestNode::try_new(left, collection, outer, elements.ordinality, names)?;
+            let node = UnnestNode { condition: Some(condition), ..node };
+            Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+        }
     }
 }

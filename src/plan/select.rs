@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `SUM(a) OVER w ... WINDOW w AS (...)` | `SUM(a) OVER (...)`, in QUALIFY too |
 //! | `FETCH FIRST n ROWS ONLY` | `LIMIT n` |
+//! | `x IN (VALUES 1, 2)` | `x IN (SELECT * FROM (VALUES 1, 2))` |
+//! | `ts + n * INTERVAL '5' SECOND` | `TIMESTAMPADD(SECOND, n * 5, ts)` |
+//! | `GROUP BY ()` | nothing: an aggregate says so itself |
+//! | `(a, b) IN (SELECT x, y ...)` in WHERE | `EXISTS (SELECT 1 FROM (SELECT x, y ...) WHERE a = x AND b = y)` |
 
 use std::ops::ControlFlow;
 
@@ -25,6 +29,37 @@ struct Selects;
 impl VisitorMut for Selects {
     type Break = Error;
 
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Error> {
+        let subquery = match expr {
+            ast::Expr::InSubquery { subquery, .. } | ast::Expr::Subquery(subquery) => subquery,
+            ast::Expr::AnyOp { right, .. } | ast::Expr::AllOp { right, .. } => match right.as_mut() {
+                ast::Expr::Subquery(subquery) => subquery,
+                _ => return ControlFlow::Continue(()),
+            },
+            _ => return ControlFlow::Continue(()),
+        };
+        if matches!(subquery.body.as_ref(), ast::SetExpr::Values(_)) {
+            let mut all = super::naming::select_all();
+            if let ast::SetExpr::Select(select) = all.body.as_mut() {
+                let inner = std::mem::replace(subquery.as_mut(), super::naming::select_all());
+                let relation = ast::TableFactor::Derived {
+                    lateral: false,
+                    subquery: Box::new(inner),
+                    alias: None,
+                    sample: None,
+                };
+                select.from = vec![ast::TableWithJoins { relation, joins: Vec::new() }];
+            }
+            **subquery = all;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Error> {
+        multiplied(expr);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<Error> {
         match fetch(query) {
             Ok(()) => ControlFlow::Continue(()),
@@ -33,11 +68,81 @@ impl VisitorMut for Selects {
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Error> {
-        match name_windows(select) {
+        let rewritten = name_windows(select).and_then(|()| no_groups(select)).and_then(|()| {
+            let conditions = select.selection.iter_mut().chain(&mut select.having);
+            conditions.into_iter().try_for_each(|condition| tuples_in(condition, false))
+        });
+        match rewritten {
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => ControlFlow::Break(e),
         }
     }
+}
+
+/// An interval of a whole number of one unit, perhaps in parentheses, and a factor.
+fn product(expr: &ast::Expr) -> Option<(&ast::Expr, &ast::Interval, i64)> {
+    match expr {
+        ast::Expr::Nested(inner) => product(inner),
+        ast::Expr::BinaryOp { left, op: ast::BinaryOperator::Multiply, right } => {
+            let (factor, interval) = match (left.as_ref(), right.as_ref()) {
+                (factor, ast::Expr::Interval(interval)) | (ast::Expr::Interval(interval), factor) => {
+                    (factor, interval)
+                }
+                _ => return None,
+            };
+            let ast::Expr::Value(value) = interval.value.as_ref() else { return None };
+            let ast::Value::SingleQuotedString(text) = &value.value else { return None };
+            let amount = text.trim().parse().ok()?;
+            let plain = interval.last_field.is_none() && interval.leading_field.is_some();
+            plain.then_some((factor, interval, amount))
+        }
+        _ => None,
+    }
+}
+
+/// Intervals times a number: a literal, or what TIMESTAMPADD adds.
+fn multiplied(expr: &mut ast::Expr) {
+    if let Some((ast::Expr::Value(value), interval, amount)) = product(expr)
+        && let ast::Value::Number(number, _) = &value.value
+        && let Some(all) = number.parse::<i64>().ok().and_then(|n| n.checked_mul(amount))
+    {
+        let mut interval = interval.clone();
+        interval.value = Box::new(ast::Expr::value(ast::Value::SingleQuotedString(all.to_string())));
+        *expr = ast::Expr::Interval(interval);
+        return;
+    }
+    let ast::Expr::BinaryOp { left, op, right } = expr else { return };
+    let ((factor, interval, amount), moment) = match (&*op, product(left), product(right)) {
+        (ast::BinaryOperator::Plus | ast::BinaryOperator::Minus, None, Some(found)) => (found, &*left),
+        (ast::BinaryOperator::Plus, Some(found), None) => (found, &*right),
+        _ => return,
+    };
+    let Some(unit) = &interval.leading_field else { return };
+    let sign = if *op == ast::BinaryOperator::Minus { -1 } else { 1 };
+    let Some(amount) = amount.checked_mul(sign) else { return };
+    let amount = ast::Expr::value(ast::Value::Number(amount.to_string(), false));
+    let times = ast::Expr::BinaryOp {
+        left: Box::new(ast::Expr::Nested(Box::new(factor.clone()))),
+        op: ast::BinaryOperator::Multiply,
+        right: Box::new(ast::Expr::Nested(Box::new(amount))),
+    };
+    let unit = ast::Expr::Identifier(ast::Ident::new(unit.to_string()));
+    let args = [unit, times, moment.as_ref().clone()];
+    let args = args.map(|e| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(e)));
+    *expr = ast::Expr::Function(ast::Function {
+        name: ast::ObjectName::from(vec![ast::Ident::new("TIMESTAMPADD")]),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.into(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    });
 }
 
 /// FETCH becomes LIMIT.
@@ -56,6 +161,83 @@ fn fetch(query: &mut ast::Query) -> Result<()> {
         Some(_) => return Err(Error::plan("a query has LIMIT or FETCH, not both")),
     }
     Ok(())
+}
+
+/// `GROUP BY ()`: one group of all rows, as of any SELECT with an aggregate.
+fn no_groups(select: &mut ast::Select) -> Result<()> {
+    let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return Ok(()) };
+    let is_empty = |e: &ast::Expr| matches!(e, ast::Expr::Tuple(parts) if parts.is_empty());
+    if !groups.iter().any(is_empty) {
+        return Ok(());
+    }
+    groups.retain(|e| !is_empty(e));
+    let calls = |e: &ast::Expr| matches!(e, ast::Expr::Function(_));
+    let mut found = !groups.is_empty();
+    let _ = ast::visit_expressions(&select.projection, |e| {
+        found |= calls(e);
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    match found {
+        true => Ok(()),
+        false => Err(Error::unsupported("GROUP BY () without an aggregate is not supported")
+            .with_hint("write SELECT COUNT(*) ... or leave GROUP BY out")),
+    }
+}
+
+/// `(a, b) IN (SELECT x, y ...)` where only TRUE counts.
+fn tuples_in(condition: &mut ast::Expr, negated: bool) -> Result<()> {
+    match condition {
+        ast::Expr::BinaryOp { left, op: ast::BinaryOperator::And | ast::BinaryOperator::Or, right } => {
+            tuples_in(left, negated)?;
+            tuples_in(right, negated)
+        }
+        ast::Expr::Nested(inner) => tuples_in(inner, negated),
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr } => tuples_in(expr, !negated),
+        ast::Expr::InSubquery { expr, subquery, negated: not } => {
+            let ast::Expr::Tuple(values) = expr.as_ref() else { return Ok(()) };
+            let exists = tuple_exists(values.clone(), subquery.clone(), negated != *not);
+            *condition = ast::Expr::Exists { subquery: Box::new(exists), negated: *not };
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The rows of a subquery that equal the values; those that may, too, where NOT IN asks.
+fn tuple_exists(values: Vec<ast::Expr>, subquery: Box<ast::Query>, unknown: bool) -> ast::Query {
+    const NAME: &str = "$in";
+    let ident = |name: &str| ast::Ident::with_quote('`', name);
+    let names: Vec<ast::Ident> = (0..values.len()).map(|i| ident(&format!("$in{i}"))).collect();
+    let binary = |left: ast::Expr, op: ast::BinaryOperator, right: ast::Expr| {
+        let (left, right) = (Box::new(left), Box::new(right));
+        ast::Expr::Nested(Box::new(ast::Expr::BinaryOp { left, op, right }))
+    };
+    let equal = values.into_iter().zip(&names).map(|(value, name)| {
+        let value = ast::Expr::Nested(Box::new(value));
+        let element = ast::Expr::CompoundIdentifier(vec![ident(NAME), name.clone()]);
+        let equal = binary(value.clone(), ast::BinaryOperator::Eq, element.clone());
+        match unknown {
+            false => equal,
+            true => [value, element].into_iter().fold(equal, |all, side| {
+                binary(all, ast::BinaryOperator::Or, ast::Expr::IsNull(Box::new(side)))
+            }),
+        }
+    });
+    let selection = equal.reduce(|all, one| binary(all, ast::BinaryOperator::And, one));
+    let column = |name: &ast::Ident| ast::TableAliasColumnDef { name: name.clone(), data_type: None };
+    let alias = ast::TableAlias {
+        explicit: true,
+        name: ident(NAME),
+        columns: names.iter().map(column).collect(),
+        at: None,
+    };
+    let relation = ast::TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None };
+    let mut query = super::naming::select_all();
+    if let ast::SetExpr::Select(select) = query.body.as_mut() {
+        select.from = vec![ast::TableWithJoins { relation, joins: Vec::new() }];
+        select.selection = selection;
+    }
+    query
 }
 
 /// Puts the named windows of a SELECT in place of their names.

@@ -221,6 +221,7 @@ pub(crate) const LEADING: &[&str] = &[
     "SHOW",
     "STATEMENT",
     "STOP",
+    "TABLE",
     "VALUES",
     "WITH",
 ];
@@ -242,7 +243,7 @@ fn read_statement(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         Ok(kind)
     };
     match word.to_ascii_uppercase().as_str() {
-        "SELECT" | "WITH" | "VALUES" => read_query(cursor).map(StatementKind::Query),
+        "SELECT" | "WITH" | "VALUES" | "TABLE" => read_query(cursor).map(StatementKind::Query),
         "CREATE" if function_ddl::is_function(cursor) => function_ddl::read_create(cursor),
         "DROP" if function_ddl::is_function(cursor) => function_ddl::read_drop(cursor),
         "ALTER" if function_ddl::is_function(cursor) => function_ddl::read_alter(cursor),
@@ -402,7 +403,7 @@ pub(crate) fn read_insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
     }
     let is_query = |n: usize| {
         cursor.peek_at(n).is_some_and(|l| {
-            ["SELECT", "WITH", "VALUES"].iter().any(|w| l.is_word(w)) || l.is(&Token::LParen)
+            ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|w| l.is_word(w)) || l.is(&Token::LParen)
         })
     };
     let columns = match cursor.peek().is_some_and(|l| l.is(&Token::LParen)) && !is_query(1) {

@@ -9,6 +9,8 @@
 //! | `TUMBLE(TABLE t, ...)` | `TUMBLE((SELECT * FROM t), ...)` |
 //! | `f(TABLE t PARTITION BY k ORDER BY o)` | `f((SELECT * FROM t DISTRIBUTE BY k SORT BY o))` |
 //! | `f((SELECT ...) PARTITION BY k)` | `f((SELECT * FROM (SELECT ...) DISTRIBUTE BY k))` |
+//! | `TABLE t` as a query | `SELECT * FROM t` |
+//! | `VALUES 1, 2` | `VALUES (1), (2)` |
 //! | `t /*+ OPTIONS(..) */` | `` t.`$hint:..` ``, see [`super::hints`] |
 
 use std::collections::{HashMap, HashSet};
@@ -37,14 +39,17 @@ use crate::error::{Error, Result, Span};
 const MAX_CHAIN: u32 = 1_000;
 
 /// Parentheses in parentheses.
-const MAX_NESTING: usize = 64;
+const MAX_NESTING: usize = 128;
 
-/// Open parentheses that stand right behind another: `sqlparser` tries each as a query and as a join.
+/// Open parentheses of FROM that stand right behind another: `sqlparser` tries each as a query and as a join.
 const MAX_DOUBLED: usize = 8;
+
+/// Expressions in expressions: nested CASE does not show in parentheses.
+const MAX_DEPTH: usize = 150;
 
 /// Parses a query from all that is left.
 pub(crate) fn read_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
-    let starts = ["SELECT", "WITH", "VALUES"].iter().any(|w| cursor.is_word(w))
+    let starts = ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|w| cursor.is_word(w))
         || cursor.peek().is_some_and(|l| l.is(&Token::LParen));
     if !starts {
         return Err(cursor.expected("SELECT, WITH, VALUES or '('"));
@@ -96,7 +101,9 @@ fn parse<T>(
     let dialect = AffluentDialect::new(prepared.tokens.len());
     // Between two guarded functions of the parser lie more than the 128 KiB its guard leaves by default.
     recursive::set_minimum_stack_size(512 * 1024);
-    let mut parser = Parser::new(&dialect).with_tokens_with_locations(prepared.tokens.clone());
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(MAX_DEPTH)
+        .with_tokens_with_locations(prepared.tokens.clone());
     let parsed = read(&mut parser).map_err(|e| from_parser(e, text, lexemes))?;
     let next = parser.peek_token();
     if next.token == Token::EOF {
@@ -201,6 +208,8 @@ impl Prepared {
             replaced: HashMap::new(),
             table_arguments: HashSet::new(),
             query_arguments: HashSet::new(),
+            table_queries: HashSet::new(),
+            opening: HashSet::new(),
             closing: HashSet::new(),
         };
         let mut open: Vec<usize> = Vec::new();
@@ -218,6 +227,15 @@ impl Prepared {
             } else if lexeme.class == Class::Word {
                 rewrite.word(i, open.last().copied())?;
             }
+            if rewrite.opening.contains(&i) {
+                prepared.tokens.push(TokenWithSpan::new(Token::LParen, token_span(lexeme.span)));
+            }
+            let query = rewrite.table_queries.contains(&i);
+            if query {
+                for token in [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")] {
+                    prepared.tokens.push(TokenWithSpan::new(token, token_span(lexeme.span)));
+                }
+            }
             let table = rewrite.table_arguments.contains(&i);
             if table || rewrite.query_arguments.contains(&i) {
                 for token in
@@ -226,7 +244,7 @@ impl Prepared {
                     prepared.tokens.push(TokenWithSpan::new(token, token_span(lexeme.span)));
                 }
             }
-            if !table && lexeme.class != Class::Hint && !rewrite.skipped.contains(&i) {
+            if !table && !query && lexeme.class != Class::Hint && !rewrite.skipped.contains(&i) {
                 prepared.tokens.push(match rewrite.replaced.remove(&i) {
                     Some((token, span)) => TokenWithSpan::new(token, token_span(span)),
                     None => lexeme.with_span(),
@@ -523,8 +541,15 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
             matches!(lexeme.token, Token::LParen | Token::LBracket) && lexeme.class == Class::Symbol;
         let too_deep = || Error::syntax("the statement is nested too deeply").at(lexeme.span);
         if bracket {
-            let behind = |i: &usize| i.checked_sub(1).is_some_and(|b| lexemes[b].is(&Token::LParen));
-            let doubled = open.iter().chain([&i]).filter(|i| behind(i)).count();
+            // Those that stand right behind each other, behind FROM, JOIN or a comma.
+            let mut first = i;
+            while first.checked_sub(1).is_some_and(|b| lexemes[b].is(&Token::LParen)) {
+                first -= 1;
+            }
+            let from = first
+                .checked_sub(1)
+                .is_some_and(|b| ["FROM", "JOIN", "LATERAL"].iter().any(|w| lexemes[b].is_word(w)));
+            let doubled = if from { i - first } else { 0 };
             if open.len() >= MAX_NESTING || doubled > MAX_DOUBLED {
                 return Err(too_deep());
             }
@@ -596,6 +621,10 @@ struct Rewrite<'a> {
     table_arguments: HashSet<usize>,
     /// The parenthesis of `f((SELECT ...) PARTITION BY k)`.
     query_arguments: HashSet<usize>,
+    /// The TABLE of `TABLE t` where a query stands.
+    table_queries: HashSet<usize>,
+    /// Lexemes with a parenthesis to open before them.
+    opening: HashSet<usize>,
     /// Lexemes with a parenthesis to close behind them.
     closing: HashSet<usize>,
 }
@@ -628,6 +657,14 @@ impl Rewrite<'_> {
                 Ok(())
             }
             "LATERAL" if self.is_word(i + 1, "TABLE") => self.lateral(i),
+            "TABLE" if !call && self.starts_query(i) && self.named(i + 1) => {
+                self.table_queries.insert(i);
+                Ok(())
+            }
+            "VALUES" if !call => {
+                self.plain_values(i);
+                Ok(())
+            }
             "TABLE" if open.is_some() && !call => self.table_argument(i),
             "MATCH_RECOGNIZE" if call => Err(self.unsupported(i, 1, "MATCH_RECOGNIZE")),
             "ML_PREDICT" | "ML_EVALUATE" | "VECTOR_SEARCH" if call => {
@@ -673,6 +710,78 @@ impl Rewrite<'_> {
         }
         self.replace_type(from, end, &data_type.to_string());
         Ok(())
+    }
+
+    /// Whether a query can start here: at the beginning, behind a set operation, in parentheses that are no call's.
+    fn starts_query(&self, i: usize) -> bool {
+        let Some(before) = i.checked_sub(1) else { return true };
+        let set = ["UNION", "EXCEPT", "INTERSECT", "ALL", "DISTINCT"];
+        if set.iter().any(|w| self.is_word(before, w)) {
+            return true;
+        }
+        let words = [
+            "IN",
+            "EXISTS",
+            "ANY",
+            "SOME",
+            "ALL",
+            "AS",
+            "FROM",
+            "JOIN",
+            "UNION",
+            "EXCEPT",
+            "INTERSECT",
+            "WHERE",
+            "AND",
+            "OR",
+            "NOT",
+            "ON",
+            "SELECT",
+            "WHEN",
+            "THEN",
+            "ELSE",
+            "LATERAL",
+        ];
+        self.is(before, &Token::LParen)
+            && match before.checked_sub(1) {
+                None => true,
+                Some(at) if self.named(at) => words.iter().any(|w| self.is_word(at, w)),
+                Some(_) => true,
+            }
+    }
+
+    /// `VALUES 1, 2`
+    fn plain_values(&mut self, i: usize) {
+        const ENDS: &[&str] = &["UNION", "EXCEPT", "INTERSECT", "ORDER", "LIMIT", "OFFSET", "FETCH"];
+        let mut at = i + 1;
+        let mut start = at;
+        let mut items = Vec::new();
+        loop {
+            let lexeme = self.lexemes.get(at);
+            let ends = lexeme.is_none_or(|l| {
+                l.is(&Token::RParen) || l.is(&Token::SemiColon) || ENDS.iter().any(|w| l.is_word(w))
+            });
+            if ends || self.is(at, &Token::Comma) {
+                if at == start {
+                    return;
+                }
+                items.push((start, at - 1));
+                start = at + 1;
+            }
+            if ends {
+                break;
+            }
+            at = match lexeme {
+                Some(l) if l.is(&Token::LParen) || l.is(&Token::LBracket) => {
+                    self.close.get(&at).map_or(at, |end| *end) + 1
+                }
+                _ => at + 1,
+            };
+        }
+        for (first, last) in items {
+            self.opening.insert(first);
+            self.closing.insert(last);
+        }
     }
 
     fn starts_argument(&self, i: usize) -> bool {
@@ -739,8 +848,22 @@ impl Rewrite<'_> {
             }
             at = first;
             let modifiers = ["ASC", "DESC"];
-            if written == "ORDER" && modifiers.iter().any(|m| self.is_word(at + 1, m)) {
-                at += 1;
+            loop {
+                if written == "ORDER" && modifiers.iter().any(|m| self.is_word(at + 1, m)) {
+                    at += 1;
+                }
+                // A name alone is one more column: the other arguments are calls, literals, or named.
+                let next = at + 2;
+                let more = self.is(at + 1, &Token::Comma)
+                    && self.named(next)
+                    && (self.is(next + 1, &Token::Comma)
+                        || self.is(next + 1, &Token::RParen)
+                        || self.is_word(next + 1, "ORDER")
+                        || modifiers.iter().any(|m| self.is_word(next + 1, m)));
+                if !more {
+                    break;
+                }
+                at = next;
             }
         }
         Ok(at)

@@ -243,7 +243,7 @@ pub(crate) fn read_explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
             }
         }
     }
-    let query = ["SELECT", "WITH", "VALUES"].iter().any(|w| cursor.is_word(w))
+    let query = ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|w| cursor.is_word(w))
         || cursor.peek().is_some_and(|l| l.is(&Token::LParen));
     let statement = if query {
         StatementKind::Query(read_query(cursor)?)
@@ -262,7 +262,8 @@ pub(crate) fn read_explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
 }
 
 fn detail(cursor: &mut Cursor<'_>) -> Result<Option<Name>> {
-    const EXPLAINED: &[&str] = &["SELECT", "WITH", "VALUES", "INSERT", "EXECUTE", "BEGIN", "STATEMENT"];
+    const EXPLAINED: &[&str] =
+        &["SELECT", "WITH", "VALUES", "TABLE", "INSERT", "EXECUTE", "BEGIN", "STATEMENT"];
     let Some(lexeme) = cursor.peek() else { return Ok(None) };
     let Some(word) = lexeme.word() else { return Ok(None) };
     let upper = word.to_ascii_uppercase();

@@ -71,6 +71,7 @@ SELECT COUNT(*) AS c, SUM(n) AS n FROM c;
 
 SELECT COUNT(*) AS c FROM c WHERE k = 'c';
 -- @expect
+--| {"op":"+I","c":0}
 
 SELECT DISTINCT k FROM c;
 -- @expect

@@ -93,6 +93,7 @@ SELECT SUM(n) AS s, COUNT(*) AS c, MAX(n) AS m FROM (SELECT k, COUNT(*) AS n FRO
 
 SELECT COUNT(*) AS c FROM t WHERE id > 100;
 -- @expect
+--| {"op":"+I","c":0}
 
 SELECT k, COUNT(*) AS c, SUM(i) AS z FROM t WHERE id > 100 GROUP BY k;
 -- @expect

@@ -1,0 +1,21 @@
+-- What cannot be compared or called is said in SQL's words.
+-- @file t.jsonl
+--| {"k": 1, "ts": "2020-01-01 00:00:00"}
+CREATE TABLE t (k INT, ts TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = '${DIR}/t.jsonl', 'format' = 'json');
+
+SELECT * FROM t WHERE ts BETWEEN 1 AND 2;
+-- @error
+--| BETWEEN compares TIMESTAMP(3) with INT
+SELECT * FROM t WHERE ts IN (1, 2);
+-- @error
+--| IN compares TIMESTAMP(3) with INT
+SELECT k, ROW_NUMBER(1) OVER (ORDER BY k) FROM t;
+-- @error
+--| ROW_NUMBER takes no argument
+SELECT k, RANK(1) OVER (ORDER BY k) FROM t;
+-- @error
+--| RANK takes no argument
+
+SELECT ts + 2 * INTERVAL '1' SECOND AS a, ts - k * INTERVAL '1' DAY AS b, ts + INTERVAL '2' MONTH * k AS c, (k + 1) * INTERVAL '1' HOUR + ts AS d FROM t;
+-- @expect ordered
+--| {"op":"+I","a":"2020-01-01 00:00:02","b":"2019-12-31 00:00:00","c":"2020-03-01 00:00:00","d":"2020-01-01 02:00:00"}

@@ -1,0 +1,86 @@
+-- Short forms of queries: TABLE, VALUES without parentheses, GROUP BY (), what is grouped by twice, deep nesting.
+-- @file t.jsonl
+--| {"id": 1, "v": 5}
+--| {"id": 1, "v": 6}
+--| {"id": 2, "v": 7}
+-- @file e.jsonl
+CREATE TABLE t (id INT, v INT) WITH ('connector' = 'filesystem', 'path' = '${DIR}/t.jsonl', 'format' = 'json');
+CREATE TABLE e (id INT, v INT) WITH ('connector' = 'filesystem', 'path' = '${DIR}/e.jsonl', 'format' = 'json');
+CREATE TABLE s (id INT, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', 'path' = '${DIR}/e.jsonl', 'format' = 'json');
+
+VALUES 1, 2;
+-- @expect ordered
+--| {"op":"+I","column1":1}
+--| {"op":"+I","column1":2}
+
+SELECT a + 1 AS b FROM (VALUES 1, 2 * 3) AS x(a);
+-- @expect ordered
+--| {"op":"+I","b":2}
+--| {"op":"+I","b":7}
+
+SELECT id FROM t WHERE id IN (VALUES 2, 3);
+-- @result
+--| {"id":2}
+
+TABLE t;
+-- @expect ordered
+--| {"op":"+I","id":1,"v":5}
+--| {"op":"+I","id":1,"v":6}
+--| {"op":"+I","id":2,"v":7}
+
+SELECT id FROM (TABLE t) AS x WHERE v > 6 UNION ALL (SELECT 9);
+-- @expect
+--| {"op":"+I","id":2}
+--| {"op":"+I","id":9}
+
+EXPLAIN TABLE t;
+-- @text
+--| Source
+
+SELECT COUNT(*) AS n, SUM(v) AS s FROM t GROUP BY ();
+-- @result
+--| {"n":3,"s":18}
+
+SELECT 1 FROM t GROUP BY ();
+-- @error
+--| without an aggregate
+
+-- One row over nothing.
+SELECT COUNT(*) AS n, SUM(v) AS s, MAX(id) AS m FROM e;
+-- @expect ordered
+--| {"op":"+I","n":0,"s":null,"m":null}
+SELECT COUNT(*) AS n FROM e HAVING COUNT(*) > 0;
+-- @expect ordered
+SELECT id, COUNT(*) AS n FROM e GROUP BY id;
+-- @expect ordered
+
+SELECT id FROM t GROUP BY id, id;
+-- @result
+--| {"id":1}
+--| {"id":2}
+SELECT id, COUNT(*) AS n FROM t GROUP BY id, id HAVING COUNT(*) > 1;
+-- @result
+--| {"id":1,"n":2}
+SELECT id, id AS j, COUNT(*) AS n FROM t GROUP BY id, id, id;
+-- @result
+--| {"id":1,"j":1,"n":2}
+--| {"id":2,"j":2,"n":1}
+
+SELECT ((((((((((((((((((((id + 1) * 2) + 1) * 2) + 1) * 2) + 1) * 2) + 1) * 2) + 1) * 2) + 1) * 2) + 1) * 2) + 1) * 2) + 1) * 2) AS n FROM t WHERE ((((((((((((((id = 2))))))))))) AND (v = 7))));
+-- @expect ordered
+--| {"op":"+I","n":4094}
+
+SELECT COUNT(*) AS n FROM TABLE(SESSION(TABLE s PARTITION BY id, v, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY id, v, window_start, window_end;
+-- @expect ordered
+
+-- Elements that a condition picks.
+SELECT id, x FROM t LEFT JOIN UNNEST(ARRAY[t.id, t.v]) AS u(x) ON u.x > 5 AND t.id = 1;
+-- @expect ordered
+--| {"op":"+I","id":1,"x":null}
+--| {"op":"+I","id":1,"x":6}
+--| {"op":"+I","id":2,"x":null}
+
+-- What a program writes.
+SELECT CASE WHEN id = 1099 THEN 99 ELSE CASE WHEN id = 1098 THEN 98 ELSE CASE WHEN id = 1097 THEN 97 ELSE CASE WHEN id = 1096 THEN 96 ELSE CASE WHEN id = 1095 THEN 95 ELSE CASE WHEN id = 1094 THEN 94 ELSE CASE WHEN id = 1093 THEN 93 ELSE CASE WHEN id = 1092 THEN 92 ELSE CASE WHEN id = 1091 THEN 91 ELSE CASE WHEN id = 1090 THEN 90 ELSE CASE WHEN id = 1089 THEN 89 ELSE CASE WHEN id = 1088 THEN 88 ELSE CASE WHEN id = 1087 THEN 87 ELSE CASE WHEN id = 1086 THEN 86 ELSE CASE WHEN id = 1085 THEN 85 ELSE CASE WHEN id = 1084 THEN 84 ELSE CASE WHEN id = 1083 THEN 83 ELSE CASE WHEN id = 1082 THEN 82 ELSE CASE WHEN id = 1081 THEN 81 ELSE CASE WHEN id = 1080 THEN 80 ELSE CASE WHEN id = 1079 THEN 79 ELSE CASE WHEN id = 1078 THEN 78 ELSE CASE WHEN id = 1077 THEN 77 ELSE CASE WHEN id = 1076 THEN 76 ELSE CASE WHEN id = 1075 THEN 75 ELSE CASE WHEN id = 1074 THEN 74 ELSE CASE WHEN id = 1073 THEN 73 ELSE CASE WHEN id = 1072 THEN 72 ELSE CASE WHEN id = 1071 THEN 71 ELSE CASE WHEN id = 1070 THEN 70 ELSE CASE WHEN id = 1069 THEN 69 ELSE CASE WHEN id = 1068 THEN 68 ELSE CASE WHEN id = 1067 THEN 67 ELSE CASE WHEN id = 1066 THEN 66 ELSE CASE WHEN id = 1065 THEN 65 ELSE CASE WHEN id = 1064 THEN 64 ELSE CASE WHEN id = 1063 THEN 63 ELSE CASE WHEN id = 1062 THEN 62 ELSE CASE WHEN id = 1061 THEN 61 ELSE CASE WHEN id = 1060 THEN 60 ELSE CASE WHEN id = 1059 THEN 59 ELSE CASE WHEN id = 1058 THEN 58 ELSE CASE WHEN id = 1057 THEN 57 ELSE CASE WHEN id = 1056 THEN 56 ELSE CASE WHEN id = 1055 THEN 55 ELSE CASE WHEN id = 1054 THEN 54 ELSE CASE WHEN id = 1053 THEN 53 ELSE CASE WHEN id = 1052 THEN 52 ELSE CASE WHEN id = 1051 THEN 51 ELSE CASE WHEN id = 1050 THEN 50 ELSE CASE WHEN id = 1049 THEN 49 ELSE CASE WHEN id = 1048 THEN 48 ELSE CASE WHEN id = 1047 THEN 47 ELSE CASE WHEN id = 1046 THEN 46 ELSE CASE WHEN id = 1045 THEN 45 ELSE CASE WHEN id = 1044 THEN 44 ELSE CASE WHEN id = 1043 THEN 43 ELSE CASE WHEN id = 1042 THEN 42 ELSE CASE WHEN id = 1041 THEN 41 ELSE CASE WHEN id = 1040 THEN 40 ELSE CASE WHEN id = 1039 THEN 39 ELSE CASE WHEN id = 1038 THEN 38 ELSE CASE WHEN id = 1037 THEN 37 ELSE CASE WHEN id = 1036 THEN 36 ELSE CASE WHEN id = 1035 THEN 35 ELSE CASE WHEN id = 1034 THEN 34 ELSE CASE WHEN id = 1033 THEN 33 ELSE CASE WHEN id = 1032 THEN 32 ELSE CASE WHEN id = 1031 THEN 31 ELSE CASE WHEN id = 1030 THEN 30 ELSE CASE WHEN id = 1029 THEN 29 ELSE CASE WHEN id = 1028 THEN 28 ELSE CASE WHEN id = 1027 THEN 27 ELSE CASE WHEN id = 1026 THEN 26 ELSE CASE WHEN id = 1025 THEN 25 ELSE CASE WHEN id = 1024 THEN 24 ELSE CASE WHEN id = 1023 THEN 23 ELSE CASE WHEN id = 1022 THEN 22 ELSE CASE WHEN id = 1021 THEN 21 ELSE CASE WHEN id = 1020 THEN 20 ELSE CASE WHEN id = 1019 THEN 19 ELSE CASE WHEN id = 1018 THEN 18 ELSE CASE WHEN id = 1017 THEN 17 ELSE CASE WHEN id = 1016 THEN 16 ELSE CASE WHEN id = 1015 THEN 15 ELSE CASE WHEN id = 1014 THEN 14 ELSE CASE WHEN id = 1013 THEN 13 ELSE CASE WHEN id = 1012 THEN 12 ELSE CASE WHEN id = 1011 THEN 11 ELSE CASE WHEN id = 1010 THEN 10 ELSE CASE WHEN id = 1009 THEN 9 ELSE CASE WHEN id = 1008 THEN 8 ELSE CASE WHEN id = 1007 THEN 7 ELSE CASE WHEN id = 1006 THEN 6 ELSE CASE WHEN id = 1005 THEN 5 ELSE CASE WHEN id = 1004 THEN 4 ELSE CASE WHEN id = 1003 THEN 3 ELSE CASE WHEN id = 1002 THEN 2 ELSE CASE WHEN id = 1001 THEN 1 ELSE CASE WHEN id = 1000 THEN 0 ELSE id END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END END AS c FROM t WHERE v = 7;
+-- @expect ordered
+--| {"op":"+I","c":2}
