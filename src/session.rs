@@ -372,6 +372,7 @@ impl Session {
             expanding: Default::default(),
             sources: Default::default(),
             expanded: Default::default(),
+            common: Default::default(),
         })
     }
 }

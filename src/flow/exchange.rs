@@ -111,7 +111,13 @@ impl Exchange {
         for inbox in &self.inboxes {
             inbox.state.lock().senders[sender] = Some(waker.clone());
         }
-        Sender { inboxes: self.inboxes.clone(), sender, keys, hashes: Vec::new(), order: Vec::new() }
+        let (hashes, order) = (Vec::new(), Vec::new());
+        Sender { inboxes: self.inboxes.clone(), sender, keys, task: 0, others: Vec::new(), hashes, order }
+    }
+
+    /// The end of sender number `sender` whose rows all go to one task.
+    pub fn sender_to(&self, sender: usize, task: usize, waker: &Waker) -> Sender {
+        Sender { task, ..self.sender(sender, Vec::new(), waker) }
     }
 
     /// The end of receiver number `receiver`. The waker is called when something has arrived.
@@ -136,6 +142,10 @@ pub struct Sender {
     inboxes: Vec<Arc<Inbox>>,
     sender: usize,
     keys: Vec<usize>,
+    /// Where rows go without keys.
+    task: usize,
+    /// Those that send the same to other exchanges.
+    others: Vec<Sender>,
     /// Kept between calls: a hash a row, then its task.
     hashes: Vec<u64>,
     /// Kept between calls: rows by task.
@@ -145,6 +155,9 @@ pub struct Sender {
 impl Sender {
     /// Sends rows to the tasks of their keys, and signals to all.
     pub fn send(&mut self, message: Message) -> Result<()> {
+        for other in &mut self.others {
+            other.send(message.clone())?;
+        }
         match message {
             Message::Data(chunk) => self.send_rows(chunk),
             signal => {
@@ -162,7 +175,9 @@ impl Sender {
         }
         let tasks = self.inboxes.len();
         if tasks == 1 || self.keys.is_empty() {
-            self.inboxes[0].push(self.sender, Message::Data(chunk));
+            let inbox = self.inboxes.get(self.task).or(self.inboxes.first());
+            let inbox = inbox.ok_or_else(|| Error::internal("an exchange without receivers"))?;
+            inbox.push(self.sender, Message::Data(chunk));
             return Ok(());
         }
         let columns: Vec<_> = self.keys.iter().map(|&i| chunk.batch.column(i).clone()).collect();
@@ -203,12 +218,19 @@ impl Sender {
 
     /// No channel is full. If one is, the waker is called when it no longer is.
     pub fn has_room(&self) -> bool {
-        self.inboxes.iter().all(|inbox| inbox.has_room(self.sender))
+        self.inboxes.iter().all(|inbox| inbox.has_room(self.sender)) && self.others.iter().all(Self::has_room)
+    }
+
+    /// A sender that sends all to the exchange of another one, too.
+    pub fn and(mut self, other: Sender) -> Sender {
+        self.others.push(other);
+        self
     }
 
     /// All receivers have gone: nobody wants rows any more.
     pub fn is_abandoned(&self) -> bool {
         self.inboxes.iter().all(|inbox| inbox.closed.load(Ordering::Acquire))
+            && self.others.iter().all(Self::is_abandoned)
     }
 }
 

@@ -61,6 +61,19 @@ pub enum Tail {
         /// Key columns, as positions in the batches.
         keys: Vec<usize>,
     },
+    /// All rows to each of these exchanges: several go on with them. Task N sends to the tasks N.
+    Share(Vec<usize>),
+}
+
+impl Tail {
+    /// The exchanges that it sends to.
+    pub fn exchanges(&self) -> &[usize] {
+        match self {
+            Tail::Sink(..) => &[],
+            Tail::Exchange { number, .. } => std::slice::from_ref(number),
+            Tail::Share(numbers) => numbers,
+        }
+    }
 }
 
 /// Operators that run together on one thread, `parallelism` times.

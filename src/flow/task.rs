@@ -347,6 +347,13 @@ impl Task {
                 let waker = context.mailbox.waker(TAIL);
                 TailState::Sender(exchange(*number)?.sender(sender, keys.clone(), &waker))
             }
+            (TaskTail::Sender(sender), Tail::Share(numbers)) => {
+                let waker = context.mailbox.waker(TAIL);
+                let senders = numbers.iter().map(|n| Ok(exchange(*n)?.sender_to(sender, task, &waker)));
+                let all = senders.reduce(|all: Result<Sender>, next| Ok(all?.and(next?)));
+                let all = all.ok_or_else(|| Error::internal("rows that are shared by nobody"))??;
+                TailState::Sender(all)
+            }
             _ => return Err(Error::internal("a task does not end where its fragment does")),
         };
         let mut opened = Vec::with_capacity(heads);

@@ -82,6 +82,7 @@ impl Drawing<'_> {
                 let tasks = source_parallelism(source.as_ref(), self.parallelism);
                 write!(self.text, "Source: {}, {bounded}, parallelism={tasks}", node.detail)
             }
+            Body::Shared { id, again: true } => write!(self.text, "Reused(reference_id=[{id}])"),
             _ => write!(self.text, "{}({})", node.name, node.detail),
         };
         if self.details.changelog_mode {
@@ -89,8 +90,8 @@ impl Drawing<'_> {
         }
         self.text.push('\n');
         let below = format!("{lead}{}", if last { "   " } else { "|  " });
-        let count = node.inputs.len();
-        for (index, input) in node.inputs.iter().enumerate() {
+        let count = node.own_inputs().len();
+        for (index, input) in node.own_inputs().iter().enumerate() {
             let last = index + 1 == count;
             let mut lead = below.clone();
             let exchange = match &input.distribution {

@@ -123,7 +123,7 @@ pub enum Demand {
 }
 
 /// One input of a node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Input {
     /// Where the rows come from.
     pub node: Node,
@@ -156,6 +156,13 @@ pub enum Body {
     Operator(BuildNode),
     /// The rows of all inputs.
     Union,
+    /// The rows of its input, which several go on with.
+    Shared {
+        /// Which rows.
+        id: usize,
+        /// What reads them again does not compute them again: its input is that of the first.
+        again: bool,
+    },
 }
 
 impl fmt::Debug for Body {
@@ -164,12 +171,13 @@ impl fmt::Debug for Body {
             Body::Source(_) => "Source",
             Body::Operator(_) => "Operator",
             Body::Union => "Union",
+            Body::Shared { .. } => "Shared",
         })
     }
 }
 
 /// An operator, its inputs, and what it gives.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Node {
     /// Name as in [`crate::flow::Operator::name`]; `Source`, `Union`.
     pub name: &'static str,
@@ -270,10 +278,34 @@ impl Node {
         }
     }
 
-    /// Calls `visit` with this node and all below it.
+    /// A node whose rows several go on with.
+    pub fn shared(input: Node, id: usize) -> Self {
+        Self {
+            name: "Shared",
+            detail: format!("reuse_id=[{id}]"),
+            body: Body::Shared { id, again: false },
+            schema: input.schema.clone(),
+            arrow: input.arrow.clone(),
+            properties: input.properties.clone(),
+            originates: false,
+            lookups: Vec::new(),
+            warnings: Vec::new(),
+            inputs: vec![Input { node: input, distribution: Distribution::Any, demand: Demand::Forward }],
+        }
+    }
+
+    /// The inputs that are its own: not those of rows that are read again.
+    pub fn own_inputs(&self) -> &[Input] {
+        match self.body {
+            Body::Shared { again: true, .. } => &[],
+            _ => &self.inputs,
+        }
+    }
+
+    /// Calls `visit` with this node and all below it, what is shared once.
     pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Node)) {
         visit(self);
-        self.inputs.iter().for_each(|input| input.node.walk(visit));
+        self.own_inputs().iter().for_each(|input| input.node.walk(visit));
     }
 
     /// The lookups of the whole tree, each once.

@@ -36,6 +36,9 @@ fn add(node: &Node, hasher: &mut Sha256) {
     if let ([input], true) = (&node.inputs[..], only_picks(node)) {
         return add(&input.node, hasher);
     }
+    if let ([input], Body::Shared { .. }) = (&node.inputs[..], &node.body) {
+        return add(&input.node, hasher);
+    }
     let mut text = |text: &str| {
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text);
@@ -44,7 +47,7 @@ fn add(node: &Node, hasher: &mut Sha256) {
     match &node.body {
         // Its name and connector: `t (filesystem: path=...) [...]`.
         Body::Source(_) => text(node.detail.split([':', ')']).next().unwrap_or_default()),
-        Body::Operator(_) | Body::Union => {
+        Body::Operator(_) | Body::Union | Body::Shared { .. } => {
             text(&node.detail);
             let forwards = matches!(node.name, "WatermarkAssigner" | "Calc");
             for field in node.arrow.fields().iter().filter(|_| !forwards) {

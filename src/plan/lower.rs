@@ -87,8 +87,8 @@ impl Planner {
         }
     }
 
-    /// Turns a rewritten logical plan into a tree of operators.
-    pub fn lower(&self, plan: &LogicalPlan) -> Result<Node> {
+    /// The operators of a plan of which nothing is known.
+    pub(super) fn lower_node(&self, plan: &LogicalPlan) -> Result<Node> {
         match plan {
             LogicalPlan::TableScan(scan) => self.lower_scan(scan),
             LogicalPlan::SubqueryAlias(alias) => {

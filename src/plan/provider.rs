@@ -44,6 +44,8 @@ pub struct PlannerState {
     pub sources: parking_lot::Mutex<Vec<super::share::Scanned>>,
     /// Views that this statement was expanded by.
     pub expanded: std::sync::atomic::AtomicUsize,
+    /// What occurs several times in the plans of a job.
+    pub common: parking_lot::Mutex<super::reuse::Common>,
 }
 
 /// Views in one statement, counted as often as they are read: views that read views twice double with each level.

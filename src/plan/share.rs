@@ -82,7 +82,9 @@ fn replace(node: &mut Node, shared: &mut [Parts]) {
     {
         node.body = Body::Source(part);
     }
-    node.inputs.iter_mut().for_each(|input| replace(&mut input.node, shared));
+    if !matches!(node.body, Body::Shared { again: true, .. }) {
+        node.inputs.iter_mut().for_each(|input| replace(&mut input.node, shared));
+    }
 }
 
 /// What all scans of a table want together.

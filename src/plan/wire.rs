@@ -5,6 +5,7 @@
 //! are put behind each other into fragments; a fragment is cut only where rows have to meet by key and run
 //! on several tasks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::graph::{Body, Demand, Distribution, Node, Wiring};
@@ -92,30 +93,97 @@ pub struct Wire<'a> {
     identities: &'a mut Identities,
     exchanges: usize,
     fragments: Vec<Fragment>,
+    shares: HashMap<usize, Share>,
+}
+
+/// Rows that several go on with.
+#[derive(Default)]
+struct Share {
+    readers: usize,
+    /// Whether one of them needs `-U`.
+    before: bool,
+    /// What is known when they are made: the exchanges of those who read them still, their tasks, whether `-U` comes.
+    made: Option<(Vec<usize>, usize, bool)>,
 }
 
 impl<'a> Wire<'a> {
     /// `wanted` is the parallelism of sources that can be split and of operators with keys; `identities` are those
     /// of the job so far.
     pub fn new(wanted: usize, identities: &'a mut Identities) -> Self {
-        Self { wanted: wanted.max(1), identities, exchanges: 0, fragments: Vec::new() }
+        let (fragments, shares) = (Vec::new(), HashMap::new());
+        Self { wanted: wanted.max(1), identities, exchanges: 0, fragments, shares }
+    }
+
+    /// Finds out who goes on with what in all outputs, before one is added.
+    pub fn shares<'n>(&mut self, outputs: impl Iterator<Item = (&'n Node, bool)> + Clone) {
+        for (node, _) in outputs.clone() {
+            node.walk(&mut |node| {
+                if let Body::Shared { id, .. } = node.body {
+                    self.shares.entry(id).or_default().readers += 1;
+                }
+            });
+        }
+        while outputs.clone().fold(false, |changed, (node, before)| self.wants(node, before) || changed) {}
+    }
+
+    /// Notes who needs `-U` of what is shared; whether that was not known.
+    fn wants(&mut self, node: &Node, wanted: bool) -> bool {
+        let (mut wanted, mut changed) = (wanted, false);
+        if let Body::Shared { id, .. } = node.body {
+            let share = self.shares.entry(id).or_default();
+            changed = wanted && !share.before;
+            share.before |= wanted;
+            wanted = share.before;
+        }
+        for input in node.own_inputs() {
+            changed |= self.wants(&input.node, demanded(input.demand, wanted));
+        }
+        changed
     }
 
     /// Adds a query and the sink that its rows go to, with its identity; `before`: whether the sink needs `-U`.
-    pub fn add(&mut self, node: &Node, (sink, id): (&Arc<dyn Sink>, &str), before: bool) -> Result<()> {
+    /// Its fragments, and those of what it shares with later ones.
+    pub fn add(
+        &mut self,
+        node: &Node,
+        (sink, id): (&Arc<dyn Sink>, &str),
+        before: bool,
+    ) -> Result<Vec<Fragment>> {
         let (open, _) = self.node(node, before)?;
         let closed = open.into_iter().map(|open| open.close(Tail::Sink(sink.clone(), id.to_string())));
         self.fragments.extend(closed);
-        Ok(())
+        Ok(std::mem::take(&mut self.fragments))
     }
 
-    /// The fragments of everything that was added.
-    pub fn finish(self) -> Vec<Fragment> {
-        self.fragments
+    /// What goes on with the rows of a shared node.
+    fn shared(&mut self, node: &Node, id: usize, wanted: bool) -> Result<(Vec<Open>, bool)> {
+        let internal = || Error::internal("rows are shared that nobody makes");
+        let share = self.shares.entry(id).or_default();
+        if let Some((numbers, parallelism, gives)) = &mut share.made {
+            let number = numbers.pop().ok_or_else(internal)?;
+            return Ok((vec![Open::head(Head::Exchange(number), *parallelism)], *gives));
+        }
+        let (readers, wanted) = (share.readers, wanted || share.before);
+        let input = node.inputs.first().ok_or_else(internal)?;
+        let (open, gives) = self.node(&input.node, wanted)?;
+        if readers < 2 {
+            return Ok((open, gives));
+        }
+        let parallelism = open.iter().map(|o| o.parallelism).max().unwrap_or(1);
+        let mut numbers: Vec<usize> = (self.exchanges..self.exchanges + readers).rev().collect();
+        self.exchanges += readers;
+        let tail = Tail::Share(numbers.clone());
+        self.fragments.extend(open.into_iter().map(|o| o.close(tail.clone())));
+        let first = numbers.pop().ok_or_else(internal)?;
+        self.shares.entry(id).or_default().made = Some((numbers, parallelism, gives));
+        Ok((vec![Open::head(Head::Exchange(first), parallelism)], gives))
     }
 
     /// The fragments that end in a node, and whether its updates come with `-U`.
     fn node(&mut self, node: &Node, wanted: bool) -> Result<(Vec<Open>, bool)> {
+        if let Body::Shared { id, .. } = node.body {
+            return self.shared(node, id, wanted);
+        }
         let mut inputs = Vec::with_capacity(node.inputs.len());
         let mut before = Vec::with_capacity(node.inputs.len());
         for input in &node.inputs {
@@ -130,7 +198,7 @@ impl<'a> Wire<'a> {
                 let id = self.identities.next(identity(node));
                 vec![Open::head(Head::Source(source.clone(), id), tasks)]
             }
-            Body::Union => inputs.into_iter().flatten().collect(),
+            Body::Union | Body::Shared { .. } => inputs.into_iter().flatten().collect(),
             Body::Operator(build) => {
                 let wiring = |parallelism| Wiring { before: before.clone(), emit_before: gives, parallelism };
                 if node.inputs.iter().all(|i| i.distribution == Distribution::Any) {
@@ -208,14 +276,17 @@ fn gives_before(node: &Node, wanted: bool, inputs: &[bool]) -> bool {
         _ if !node.properties.changes.update => false,
         Body::Source(source) => source.changelog() == SourceChangelog::All,
         Body::Operator(_) if node.originates => wanted,
-        Body::Operator(_) | Body::Union => inputs.contains(&true),
+        Body::Operator(_) | Body::Union | Body::Shared { .. } => inputs.contains(&true),
     }
 }
 
 /// For every node, in the order of [`Node::walk`], whether its updates come with `-U`.
 pub(super) fn updates(node: &Node, wanted: bool) -> Vec<bool> {
     let inputs: Vec<Vec<bool>> =
-        node.inputs.iter().map(|i| updates(&i.node, demanded(i.demand, wanted))).collect();
-    let before: Vec<bool> = inputs.iter().map(|i| i[0]).collect();
+        node.own_inputs().iter().map(|i| updates(&i.node, demanded(i.demand, wanted))).collect();
+    let mut before: Vec<bool> = inputs.iter().map(|i| i[0]).collect();
+    if matches!(node.body, Body::Shared { again: true, .. }) {
+        before.push(wanted);
+    }
     std::iter::once(gives_before(node, wanted, &before)).chain(inputs.into_iter().flatten()).collect()
 }

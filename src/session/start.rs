@@ -250,13 +250,13 @@ impl Blueprint {
         let mut tasks = Vec::new();
         let mut mailboxes = Vec::new();
         let mut stages = self.stages.iter();
+        let exchanges = Arc::new(exchanges(&self.outputs)?);
+        // Sinks count writers, exchanges senders, over all fragments.
+        let mut senders: HashMap<usize, usize> = HashMap::new();
         for (fragments, target) in self.outputs.iter().zip(&self.targets) {
-            let exchanges = Arc::new(exchanges(fragments)?);
             let is_sink = |fragment: &&Arc<Fragment>| matches!(fragment.tail, Tail::Sink(..));
             let all_writers = fragments.iter().filter(is_sink).map(|f| f.parallelism).sum();
-            // Sinks count writers, exchanges senders, over all fragments.
             let mut writers = 0;
-            let mut senders: HashMap<usize, usize> = HashMap::new();
             for (fragment, stages) in fragments.iter().zip(&mut stages) {
                 for task in 0..fragment.parallelism {
                     let mailbox = Mailbox::new();
@@ -274,8 +274,9 @@ impl Blueprint {
                                 metrics: metrics.ok_or_else(|| Error::internal("a sink has no counters"))?,
                             })?)
                         }
-                        Tail::Exchange { number, .. } => {
-                            let senders = senders.entry(*number).or_default();
+                        tail @ (Tail::Exchange { .. } | Tail::Share(_)) => {
+                            let number = tail.exchanges().first().copied().unwrap_or_default();
+                            let senders = senders.entry(number).or_default();
                             *senders += 1;
                             TaskTail::Sender(*senders - 1)
                         }
@@ -549,15 +550,15 @@ impl Blueprint {
 }
 
 /// The exchanges between fragments by number.
-fn exchanges(fragments: &[Arc<Fragment>]) -> Result<HashMap<usize, Exchange>> {
+fn exchanges(outputs: &[Vec<Arc<Fragment>>]) -> Result<HashMap<usize, Exchange>> {
     let mut senders: HashMap<usize, usize> = HashMap::new();
-    for fragment in fragments {
-        if let Tail::Exchange { number, .. } = &fragment.tail {
+    for fragment in outputs.iter().flatten() {
+        for number in fragment.tail.exchanges() {
             *senders.entry(*number).or_default() += fragment.parallelism;
         }
     }
     let mut exchanges = HashMap::new();
-    for fragment in fragments {
+    for fragment in outputs.iter().flatten() {
         for (head, _) in &fragment.heads {
             let Head::Exchange(number) = head else { continue };
             let senders = senders.get(number).copied().unwrap_or(0);
@@ -584,21 +585,29 @@ fn stages(fragment: &Fragment, number: usize) -> Vec<Arc<StageMetrics>> {
         Tail::Sink(_, id) => ("Sink", id.strip_prefix("Sink-").unwrap_or_default().to_string()),
         Tail::Exchange { keys, .. } if keys.is_empty() => ("Exchange", "single".to_string()),
         Tail::Exchange { keys, .. } => ("Exchange", format!("hash{keys:?}")),
+        Tail::Share(numbers) => ("Share", format!("{} times", numbers.len())),
     };
     let all = heads.chain(operators).chain([tail]);
     all.map(|(name, detail)| Arc::new(StageMetrics::new(number, name, detail, fragment.parallelism)))
         .collect()
 }
 
+/// The fragments of each output, and the identity of its sink.
+fn wired(wanted: usize, outputs: &[Output]) -> Result<Vec<(String, Vec<Arc<Fragment>>)>> {
+    let mut identities = Identities::default();
+    let ids: Vec<String> = outputs.iter().map(|o| identities.next(o.id.clone())).collect();
+    let mut wire = Wire::new(wanted, &mut identities);
+    wire.shares(outputs.iter().map(|o| (&o.node, o.before)));
+    let fragments = outputs.iter().zip(ids).map(|(output, id)| {
+        let own = wire.add(&output.node, (&output.sink, &id), output.before)?;
+        Ok((id, own.into_iter().map(Arc::new).collect()))
+    });
+    fragments.collect()
+}
+
 /// What checkpoints know of a job that was planned and is not started.
 pub fn job_plan(name: &str, wanted: usize, outputs: &[Output]) -> Result<JobPlan> {
-    let (mut identities, mut fragments) = (Identities::default(), Vec::new());
-    for output in outputs {
-        let id = identities.next(output.id.clone());
-        let mut wire = Wire::new(wanted, &mut identities);
-        wire.add(&output.node, (&output.sink, &id), output.before)?;
-        fragments.push(wire.finish().into_iter().map(Arc::new).collect::<Vec<_>>());
-    }
+    let fragments: Vec<_> = wired(wanted, outputs)?.into_iter().map(|(_, own)| own).collect();
     Ok(recovery::plan(name, wanted, &fragments))
 }
 
@@ -607,14 +616,11 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
     let Start { id, name, wanted, durability, restart, clock, runtime, memory } = of;
     let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
     let job = Job::new(id, name, lookups);
-    let mut identities = Identities::default();
     let (mut fragments, mut targets) = (Vec::new(), Vec::new());
-    for output in outputs {
+    let wired = wired(wanted, &outputs)?;
+    for (output, (id, own)) in outputs.into_iter().zip(wired) {
         let unbounded = !output.node.properties.bounded;
-        let id = identities.next(output.id);
-        let mut wire = Wire::new(wanted, &mut identities);
-        wire.add(&output.node, (&output.sink, &id), output.before)?;
-        fragments.push(wire.finish().into_iter().map(Arc::new).collect::<Vec<_>>());
+        fragments.push(own);
         targets.push(Target { id, sink: output.sink, unbounded });
     }
     let all = fragments.iter().flatten().enumerate();

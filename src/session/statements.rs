@@ -463,7 +463,13 @@ impl Session {
         let tables = inserts.iter().map(|i| self.target(planner, i)).collect::<Result<Vec<_>>>()?;
         let plans = inserts.iter().zip(&tables).map(|(insert, table)| planner.insert(insert, table));
         let plans = planner.share(plans.collect::<Result<Vec<_>>>()?)?;
-        plans.into_iter().zip(tables).map(|(plan, table)| Ok((planner.lower(&plan)?, table, plan))).collect()
+        let nodes = planner.lower_all(&plans)?;
+        Ok(nodes
+            .into_iter()
+            .zip(plans)
+            .zip(tables)
+            .map(|((node, plan), table)| (node, table, plan))
+            .collect())
     }
 
     /// What sinks have to know of a job that starts now; `durable`: it is one that can make checkpoints.
@@ -571,7 +577,7 @@ impl Session {
     fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
         super::check::doubtful_query(query).iter().for_each(|w| log::warn!("{w}"));
         let planner = self.planner();
-        let node = planner.lower(&planner.shared_query(query)?)?;
+        let node = planner.lower_one(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();
         let (append, bounded) = (node.properties.changes.is_append(), node.properties.bounded);
         let (sink, chunks) = Collect::new();
@@ -597,7 +603,7 @@ impl Session {
         let text = match statement {
             StatementKind::Query(query) => {
                 let logical = &planner.shared_query(query)?;
-                let node = &planner.lower(logical)?;
+                let node = &planner.lower_one(logical)?;
                 let plan = Explained { logical, node, sink: "Sink: collect", before: true };
                 explain(plan, self.state.lock().config.parallelism(), wanted)
             }

@@ -42,10 +42,10 @@ pub(super) struct Incarnation {
     pub(super) plan: JobPlan,
 }
 
-fn exchanges(fragments: &[Fragment]) -> HashMap<usize, Exchange> {
+fn exchanges(fragments: &[&Fragment]) -> HashMap<usize, Exchange> {
     let mut senders: HashMap<usize, usize> = HashMap::new();
     for fragment in fragments {
-        if let Tail::Exchange { number, .. } = &fragment.tail {
+        for number in fragment.tail.exchanges() {
             *senders.entry(*number).or_default() += fragment.parallelism;
         }
     }
@@ -75,7 +75,7 @@ fn operators(fragments: &[Fragment]) -> impl Iterator<Item = OperatorPlan> {
         let stages = fragment.operators.iter().map(|stage| named(&stage.id, stage.name));
         let tail = match &fragment.tail {
             Tail::Sink(_, id) => Some(named(id, "Sink")),
-            Tail::Exchange { .. } => None,
+            Tail::Exchange { .. } | Tail::Share(_) => None,
         };
         heads.chain(stages).chain(tail).collect::<Vec<_>>()
     })
@@ -97,11 +97,14 @@ impl Incarnation {
         let mut plan = JobPlan { name: "simulated".into(), parallelism, ..JobPlan::default() };
         let positions = restored.as_ref().map(|c| c.sources().clone()).unwrap_or_default();
         let mut plans = Vec::new();
+        let mut wire = Wire::new(parallelism, &mut identities);
+        wire.shares(outputs.iter().map(|o| (&o.node, o.before)));
         for output in outputs {
-            let mut wire = Wire::new(parallelism, &mut identities);
-            wire.add(&output.node, (&output.sink, &output.id), output.before)?;
-            plans.push((output, wire.finish()));
+            plans.push((output, wire.add(&output.node, (&output.sink, &output.id), output.before)?));
         }
+        let all: Vec<&Fragment> = plans.iter().flat_map(|(_, fragments)| fragments).collect();
+        let exchanges = Arc::new(exchanges(&all));
+        let mut senders = HashMap::<usize, usize>::new();
         for (_, fragments) in &plans {
             plan.operators.extend(operators(fragments));
             for (head, _) in fragments.iter().flat_map(|fragment| &fragment.heads) {
@@ -116,10 +119,9 @@ impl Incarnation {
                 let pending = restored.as_ref().and_then(|c| c.sinks().get(&output.id).cloned());
                 output.sink.recover(&pending.unwrap_or_default())?;
             }
-            let exchanges = Arc::new(exchanges(&fragments));
             let is_sink = |fragment: &&Fragment| matches!(fragment.tail, Tail::Sink(..));
             let all_writers = fragments.iter().filter(is_sink).map(|f| f.parallelism).sum();
-            let (mut writers, mut senders) = (0, HashMap::<usize, usize>::new());
+            let mut writers = 0;
             for fragment in fragments {
                 let fragment = Arc::new(fragment);
                 let stages = stages(&fragment, number);
@@ -138,8 +140,9 @@ impl Incarnation {
                                 metrics: stages.last().cloned().expect("a fragment has a tail"),
                             })?)
                         }
-                        Tail::Exchange { number, .. } => {
-                            let senders = senders.entry(*number).or_default();
+                        tail @ (Tail::Exchange { .. } | Tail::Share(_)) => {
+                            let number = tail.exchanges().first().copied().unwrap_or_default();
+                            let senders = senders.entry(number).or_default();
                             *senders += 1;
                             TaskTail::Sender(*senders - 1)
                         }
