@@ -560,8 +560,18 @@ impl ScalarUDFImpl for Negate {
             ColumnarValue::Scalar(s) => (s.to_array()?, true),
         };
         let negated = numeric::neg(&array).map_err(|_| {
-            let name = args.arg_fields.first().map_or("?".into(), |f| f.name().clone());
-            Error::execution(format!("-{name} is out of range of {}", shown(array.data_type())))
+            // Only the least number has no opposite.
+            let least = match array.data_type() {
+                DataType::Int8 => i64::from(i8::MIN),
+                DataType::Int16 => i64::from(i16::MIN),
+                DataType::Int32 => i64::from(i32::MIN),
+                _ => i64::MIN,
+            };
+            let name = match (constant, args.arg_fields.first()) {
+                (false, Some(field)) => field.name().clone(),
+                _ => format!("({least})"),
+            };
+            Error::execution(format!("-{name} is out of range of {}: -({least})", shown(array.data_type())))
                 .with_hint("CAST it to a wider type, or guard it with IF or CASE")
         })?;
         Ok(match constant {

@@ -23,6 +23,7 @@ fn implicit(from: &DataType, to: &DataType) -> bool {
         (a, b) if text(a) && text(b) || bytes(a) && bytes(b) => true,
         (a, b) if a.is_numeric() && b.is_numeric() => true,
         (T::Timestamp(..), T::Timestamp(..)) | (T::Date32, T::Timestamp(..)) => true,
+        (T::Timestamp(_, None), T::Date32 | T::Time32(_)) => true,
         (T::Time32(_) | T::Time64(_), T::Time32(_) | T::Time64(_)) => true,
         (T::Interval(_) | T::Duration(_), T::Interval(_)) => true,
         (T::List(a) | T::LargeList(a), T::List(b)) => implicit(a.data_type(), b.data_type()),
