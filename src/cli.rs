@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod check;
 pub mod destination;
 pub mod diagnostic;
+pub mod functions;
 pub mod interrupt;
 pub mod logger;
 pub mod options;
@@ -22,7 +23,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -35,7 +36,7 @@ use variables::Variables;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments::gathered(std::env::args_os().collect())) {
+    let cli = match arguments::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(e) => {
             let status = e.exit_code();
@@ -64,6 +65,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
     match (cli.statements, cli.command) {
         (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
         (None, Some(Command::Options { name })) => options::print(name.as_deref(), output),
+        (None, Some(Command::Functions { name })) => {
+            functions::print(&Session::new()?, name.as_deref(), output)
+        }
         (None, Some(Command::Run { files, from_savepoint, fresh })) => {
             let mut common = cli.common;
             let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
@@ -92,7 +96,10 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             let init = read_all(&cli.common.init)?;
             Shell::new(session, output, variables(&cli.common), init).run()
         }
-        (None, None) => run(&cli.common, output, vec![script::read_stdin()?]),
+        (None, None) => {
+            let runner = Runner::new(session(&cli.common)?, output, variables(&cli.common));
+            Ok(runner.run_as_they_come(read_all(&cli.common.init)?))
+        }
     }
 }
 

@@ -45,7 +45,12 @@ pub const SETTINGS: &[OptionDef] = &[
         "tasks per source stage; default: the machine's cores",
     ),
     OptionDef::new("pipeline.name", Text, "", "name of the jobs that follow"),
-    OptionDef::new("execution.runtime-mode", Choice(&["streaming"]), "streaming", "only streaming"),
+    OptionDef::new(
+        "execution.runtime-mode",
+        Choice(&["streaming", "batch"]),
+        "streaming",
+        "batch: the input ends, and only the rows that are there in the end are given",
+    ),
     OptionDef::new(
         "table.local-time-zone",
         Text,

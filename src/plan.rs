@@ -19,6 +19,7 @@ pub mod current_watermark;
 mod dead_letter;
 pub mod explain;
 pub mod explore;
+mod final_rows;
 pub mod graph;
 pub mod group_window;
 mod guard;

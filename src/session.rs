@@ -1,5 +1,6 @@
 //! The public API: a session executes statements and owns catalog, settings and jobs.
 
+mod alter;
 mod analyze;
 mod check;
 mod collect;

@@ -20,6 +20,7 @@ use crate::cli::output::{Fault, Output};
 use crate::cli::pager;
 use crate::cli::progress::{self, Progress};
 use crate::cli::render::chart::{Chart, ChartSpec};
+use crate::cli::render::tableau::Tableau;
 use crate::cli::render::{OutputFormat, Renderer, screen, visible};
 use crate::cli::script;
 use crate::cli::stream::{self, Shown};
@@ -31,6 +32,9 @@ use crate::session::{QueryResult, Response, Session};
 use crate::sql::{SourceText, Statement, StatementKind};
 use command::ShellCommand;
 use editor::Editor;
+
+/// Rows of a result on a terminal without a pager.
+const ROWS: u64 = 40;
 
 /// Name of what is typed, in messages.
 const TYPED: &str = "<shell>";
@@ -200,6 +204,17 @@ impl Shell {
                 }
                 return Ok(Step::Next);
             }
+            ShellCommand::Functions(None) => "SHOW FUNCTIONS".to_string(),
+            ShellCommand::Functions(Some(pattern)) => {
+                let pattern = if pattern.contains('%') { pattern } else { format!("%{pattern}%") };
+                format!("SHOW FUNCTIONS ILIKE '{}'", pattern.replace('\'', "''"))
+            }
+            ShellCommand::Again => self.again(None, "\\g")?,
+            ShellCommand::Edit => match self.edited()? {
+                Some(text) => return self.input(&text),
+                None => return Ok(Step::Next),
+            },
+            ShellCommand::Copy { query, to } => return self.copy(&query, &to),
             ShellCommand::Watch { every, statement } => return self.watch(every, statement),
             ShellCommand::Plot { spec, query } => {
                 let query = self.again(query, "\\plot")?;
@@ -213,6 +228,55 @@ impl Shell {
             ShellCommand::Describe(table) => format!("DESCRIBE {table}"),
         };
         self.script(&typed(&sql))
+    }
+
+    /// The last statement as the user's editor leaves it; `None` when it is empty.
+    fn edited(&mut self) -> Result<Option<String>> {
+        let named = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| "vi".to_string());
+        let path = std::env::temp_dir().join(format!("affluent-{}.sql", uuid::Uuid::new_v4().simple()));
+        std::fs::write(&path, format!("{}\n", self.last.as_deref().unwrap_or("")))?;
+        let command = format!("{editor} \"$1\"");
+        let status = std::process::Command::new("sh").args(["-c", &command, "sh"]).arg(&path).status();
+        let text = std::fs::read_to_string(&path);
+        // A file that stays behind is no reason to fail.
+        let _ = std::fs::remove_file(&path);
+        let (status, text) = (status?, text?);
+        if !status.success() {
+            return Err(Error::option(format!("'{editor}' has failed: nothing is run"))
+                .with_hint("set VISUAL or EDITOR to an editor"));
+        }
+        let text = text.trim().to_string();
+        if !text.is_empty() {
+            self.output.line(&visible::lines(&text)).map_err(|_| Error::cancelled())?;
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// The rows of a query in a file.
+    fn copy(&mut self, query: &str, to: &str) -> Result<Step, Fault> {
+        let before = self.output.take_destination();
+        let destination = Destination::open(to, self.output.asked());
+        let ran = match destination {
+            Ok(destination) => {
+                self.output.send_results_to(Some(destination));
+                let ran = self.statements(&typed(query));
+                self.output.send_results_to(None);
+                if ran.is_ok() {
+                    self.output.note(format_args!("The rows are in '{to}'."));
+                }
+                ran
+            }
+            Err(e) => Err(Fault::Error(e)),
+        };
+        self.output.send_results_to(before);
+        match ran {
+            Err(Fault::Error(e)) => {
+                diagnostic::show(&e, &typed(query), self.output.stderr_color);
+                Ok(Step::Next)
+            }
+            other => other,
+        }
     }
 
     fn tell_switch(&mut self, what: &str, on: bool) -> Result<Step, Fault> {
@@ -383,6 +447,11 @@ impl Shell {
         let pager = self.pager().filter(|_| lists && self.plot.is_none() && query.is_bounded());
         let mut progress = Progress::new(&self.output, self.output.results_on_terminal());
         let (plot, interrupts) = (self.plot.clone(), self.interrupts.clone());
+        // Where nothing pages it, a long result leaves the prompt in sight.
+        let capped = pager.is_none()
+            && query.is_bounded()
+            && self.output.target.format == OutputFormat::Tableau
+            && self.output.results_on_terminal();
         let mut cancelled = false;
         let shown = self.output.paged(pager, |output| {
             output.result(|output| {
@@ -390,6 +459,10 @@ impl Shell {
                     Some(spec) => {
                         let (schema, color) = (query.schema().clone(), output.stdout_color);
                         Box::new(Chart::new(schema, spec, output.target, color, screen::terminal_size)?)
+                    }
+                    None if capped => {
+                        let (schema, width) = (query.schema().clone(), output.target.width);
+                        Box::new(Tableau::new(schema, width).capped(ROWS))
                     }
                     None => output.target.renderer(query.schema().clone())?,
                 };

@@ -4,6 +4,7 @@
 //! hints are read here, token by token, because they are Flink's; everything from SELECT on is
 //! handed to `sqlparser` with our [`dialect`].
 
+mod alter;
 mod cursor;
 mod ddl;
 pub mod dialect;

@@ -326,8 +326,10 @@ fn options_are_a_page() {
 
 #[test]
 fn every_command_has_examples() {
-    for command in ["run", "check", "demo", "sensor-api", "options", "completions"] {
+    for command in ["run", "check", "demo", "sensor-api", "options", "functions", "completions"] {
         let (status, out, _) = run(&[command, "--help"]);
         assert!(status == 0 && out.contains("Examples:\n  affluent "), "{command}: {out}");
+        let of_session = ["run", "check"].contains(&command);
+        assert_eq!(out.contains("--report-every"), of_session, "{command} shows its own options: {out}");
     }
 }

@@ -76,7 +76,7 @@ fn a_termination_ends_the_shell() {
     let terminal = Terminal::plain();
     let pid = terminal.session.get_process().pid().to_string();
     assert!(Command::new("kill").arg("-TERM").arg(pid).status().expect("kill").success());
-    assert_eq!(terminal.end(), 130);
+    assert_eq!(terminal.end(), 143);
 }
 
 #[test]

@@ -22,6 +22,16 @@ pub fn plain_name(name: &TableName) -> Result<&str> {
     }
 }
 
+/// Whether a name is that of the catalog, or of the database, that there is.
+pub fn is_default(name: &TableName, catalog: bool) -> bool {
+    let parts: Vec<&str> = name.parts.iter().map(|p| p.value.as_str()).collect();
+    match parts.as_slice() {
+        ["default_catalog"] => catalog,
+        ["default_database"] | ["default_catalog", "default_database"] => !catalog,
+        _ => false,
+    }
+}
+
 /// What LIKE takes over of a feature.
 fn mode(like: &Like, feature: LikeFeature) -> LikeMode {
     let default = if feature == LikeFeature::Options { LikeMode::Overwriting } else { LikeMode::Including };
@@ -195,6 +205,47 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// The statement that would make this table again, for ALTER TABLE to change.
+    pub fn to_statement(&self) -> CreateTable {
+        let name = |value: &str| Name { value: value.to_string(), span: Span::default() };
+        let columns = self.columns.iter().map(|column| crate::sql::ColumnDef {
+            name: name(&column.name),
+            kind: match &column.source {
+                ColumnSource::Physical { data_type, nullable } => {
+                    ColumnKind::Physical { data_type: data_type.clone(), nullable: *nullable }
+                }
+                ColumnSource::Metadata { data_type, nullable, key, is_virtual } => ColumnKind::Metadata {
+                    data_type: data_type.clone(),
+                    nullable: *nullable,
+                    key: Some(name(key)),
+                    is_virtual: *is_virtual,
+                },
+                ColumnSource::Computed(expression) => ColumnKind::Computed { expression: expression.clone() },
+            },
+            comment: column.comment.clone(),
+        });
+        let key = &self.primary_key;
+        CreateTable {
+            name: crate::sql::TableName { parts: vec![name(&self.name)] },
+            or_replace: false,
+            temporary: self.temporary,
+            if_not_exists: false,
+            columns: columns.collect(),
+            listed: Vec::new(),
+            watermark: self.watermark.as_ref().map(|w| crate::sql::WatermarkDef {
+                column: name(&w.column),
+                expression: w.expression.clone(),
+                span: Span::default(),
+            }),
+            primary_key: (!key.is_empty()).then(|| key.iter().map(|k| name(k)).collect()),
+            comment: self.comment.clone(),
+            partitioned_by: self.partitioned_by.iter().map(|p| name(p)).collect(),
+            options: self.options.entries(),
+            like: None,
+            query: None,
+        }
     }
 
     /// The statement that would make this table again; secrets redacted.

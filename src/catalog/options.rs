@@ -113,6 +113,17 @@ impl Options {
         self.values.iter().map(|(k, v)| (k.as_str(), v.written.as_deref().unwrap_or(&v.text)))
     }
 
+    /// As WITH gives them.
+    pub fn entries(&self) -> Vec<OptionEntry> {
+        let name = |value: &str, span| crate::sql::Name { value: value.to_string(), span };
+        let entry = |(key, value): (&String, &Value)| OptionEntry {
+            key: name(key, Span::default()),
+            value: name(&value.text, Span::default()),
+            written: value.written.clone(),
+        };
+        self.values.iter().map(entry).collect()
+    }
+
     /// Keys and values in order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(k, v)| (k.as_str(), v.text.as_str()))

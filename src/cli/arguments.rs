@@ -90,6 +90,23 @@ pub fn gathered(arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
+/// Commands without a session, for which flags of sessions mean nothing.
+const WITHOUT_SESSION: [&str; 5] = ["demo", "sensor-api", "options", "functions", "completions"];
+
+/// Reads the arguments of the process. The help of a command without a session does not have the flags of sessions.
+pub fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let arguments = gathered(arguments);
+    let word = |at: usize| arguments.get(at).and_then(|a| a.to_str()).unwrap_or_default();
+    let help = (2..arguments.len()).map(word).find(|a| matches!(*a, "--help" | "-h"));
+    let alone =
+        Cli::command().find_subcommand(word(1)).filter(|_| WITHOUT_SESSION.contains(&word(1))).cloned();
+    if let (Some(help), Some(alone)) = (help, alone) {
+        let alone = alone.bin_name(format!("affluent {}", word(1)));
+        alone.try_get_matches_from([word(1), help])?;
+    }
+    Cli::try_parse_from(arguments)
+}
+
 /// Flags of all commands.
 #[derive(Debug, Args, Clone)]
 pub struct Common {
@@ -204,6 +221,11 @@ Examples:
   affluent options settings
   affluent options > options.md";
 
+const FUNCTIONS_EXAMPLES: &str = "\
+Examples:
+  affluent functions JSON_
+  affluent functions > functions.md";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   affluent completions bash > ~/.local/share/bash-completion/completions/affluent
@@ -253,6 +275,14 @@ pub enum Command {
     #[command(after_help = OPTIONS_EXAMPLES)]
     Options {
         /// A connector, a format, `lookup`, `hint`, `watermark` or `settings`; without it, all
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+
+    /// Print every function with what it takes and gives, as Markdown
+    #[command(after_help = FUNCTIONS_EXAMPLES)]
+    Functions {
+        /// The first letters of a name; without it, all
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
@@ -309,7 +339,7 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(gathered(std::iter::once(&"affluent").chain(args).map(OsString::from).collect()))
+        super::parse(std::iter::once(&"affluent").chain(args).map(OsString::from).collect())
     }
 
     #[test]

@@ -93,7 +93,15 @@ impl Destination {
         }
         let name = text.strip_prefix('\'').and_then(|t| t.strip_suffix('\'')).unwrap_or(text);
         let suffix = Path::new(name).extension().and_then(|s| s.to_str()).unwrap_or_default();
-        let format = match suffix.to_ascii_lowercase().as_str() {
+        let lower = suffix.to_ascii_lowercase();
+        if ["parquet", "orc", "avro", "arrow", "feather", "xlsx", "gz", "zst", "db", "sqlite"]
+            .contains(&&*lower)
+        {
+            return Err(Error::unsupported(format!("results are not written as .{lower}"))
+                .with_detail("known endings: .json .jsonl .ndjson .csv .txt")
+                .with_hint("INSERT INTO a table writes the formats of its connector"));
+        }
+        let format = match lower.as_str() {
             "json" | "jsonl" | "ndjson" => OutputFormat::Json,
             "csv" => OutputFormat::Csv,
             _ => match asked {

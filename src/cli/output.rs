@@ -111,6 +111,11 @@ impl Output {
         }
     }
 
+    /// Takes the destination away without closing it.
+    pub fn take_destination(&mut self) -> Option<Destination> {
+        self.destination.take()
+    }
+
     /// The format that the arguments ask for.
     pub fn asked(&self) -> Option<OutputFormat> {
         self.asked.0

@@ -477,7 +477,7 @@ mod tests {
         assert_eq!(
             figures.line(1.0, now),
             "12,345 rows in · 12,000 out · 1/s · 12 lookups in flight · cache 93.0% · 45% read \
-             · watermark 2020-01-01 12:00:00, 3.2 s behind"
+             · 1 skipped · watermark 2020-01-01 12:00:00, 3.2 s behind"
         );
         assert_eq!(
             figures.report("insert into \"x\"\n", 7, [5, 4], 1_500, now),

@@ -145,7 +145,13 @@ pub fn is_complete(text: &str) -> bool {
     if trimmed.is_empty() || trimmed.starts_with('\\') {
         return true;
     }
-    if ["quit", "exit", "help", "clear"].iter().any(|word| trimmed.eq_ignore_ascii_case(word)) {
+    // `.help` of other shells: a statement never begins with a point and a letter.
+    let mut chars = trimmed.chars();
+    if chars.next() == Some('.') && chars.next().is_some_and(char::is_alphabetic) {
+        return true;
+    }
+    if ["quit", "exit", "help", "clear", "q", ":q", "?"].iter().any(|word| trimmed.eq_ignore_ascii_case(word))
+    {
         return true;
     }
     let pieces = pieces(text);

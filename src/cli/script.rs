@@ -65,6 +65,8 @@ pub struct Runner {
     status: u8,
     /// It was told that the jobs stop.
     stop_told: bool,
+    /// QUIT, or a stop that was asked for: no statement follows.
+    stopped: bool,
 }
 
 /// A job of the script.
@@ -97,6 +99,7 @@ impl Runner {
             prints: false,
             status: 0,
             stop_told: false,
+            stopped: false,
         }
     }
 
@@ -126,27 +129,104 @@ impl Runner {
             diagnostic::show(&e, &script, self.output.stderr_color);
             return diagnostic::status(&e);
         }
-        for (script, statement) in all() {
+        if let Some(status) = self.statements(all()) {
+            return status;
+        }
+        self.ended()
+    }
+
+    /// Runs scripts, and then the statements of standard input, each as soon as its semicolon is there.
+    pub fn run_as_they_come(mut self, before: Vec<SourceText>) -> u8 {
+        for source in before {
+            if let Some(status) = self.piece(source) {
+                return status;
+            }
+        }
+        let (mut lines, mut text) = (std::io::stdin().lock(), String::new());
+        // Empty lines in place of those before keep places true.
+        let mut begun = 0;
+        while !self.interrupts.requested() && !self.stopped {
+            let mut bytes = Vec::new();
+            let end = match std::io::BufRead::read_until(&mut lines, b'\n', &mut bytes) {
+                Ok(read) => read == 0,
+                Err(e) => {
+                    diagnostic::show_plain(&e.into(), self.output.stderr_color);
+                    self.cancel_jobs();
+                    return FAILED;
+                }
+            };
+            match String::from_utf8(bytes) {
+                Ok(line) => text.push_str(line.strip_prefix('\u{feff}').unwrap_or(&line)),
+                Err(_) => {
+                    let e = Error::option("standard input is not UTF-8 text");
+                    diagnostic::show_plain(&e, self.output.stderr_color);
+                    self.cancel_jobs();
+                    return diagnostic::status(&e);
+                }
+            }
+            if !end && !crate::sql::is_complete(&text) {
+                continue;
+            }
+            let placed = format!("{}{text}", "\n".repeat(begun));
+            begun += text.matches('\n').count();
+            text.clear();
+            if let Some(status) = self.piece(SourceText::new(STDIN, &placed)) {
+                return status;
+            }
+            if end {
+                break;
+            }
+        }
+        self.ended()
+    }
+
+    /// Runs a part of a script; the exit status when that is the end.
+    fn piece(&mut self, source: SourceText) -> Option<u8> {
+        let script = match self.variables.expand(source.clone()) {
+            Ok(script) => Arc::new(script),
+            Err(e) => return Some(self.refuse(&e, &Script::plain(source))),
+        };
+        match self.session.parse(&script.expanded) {
+            Ok(statements) => self.statements(statements.iter().map(|s| (&script, s))),
+            Err(e) => Some(self.refuse(&e, &script)),
+        }
+    }
+
+    /// An error that ends everything; the exit status.
+    fn refuse(&mut self, e: &Error, script: &Script) -> u8 {
+        diagnostic::show(e, script, self.output.stderr_color);
+        self.status = diagnostic::status(e);
+        self.cancel_jobs();
+        self.status
+    }
+
+    /// Runs statements in order; the exit status when one of them is the end.
+    fn statements<'a>(&mut self, all: impl Iterator<Item = (&'a Arc<Script>, &'a Statement)>) -> Option<u8> {
+        for (script, statement) in all {
             self.session.set_origin(origin(&script.written.name));
             match self.statement(statement, script) {
                 Ok(Step::Next) => {}
-                Ok(Step::Stop) => break,
+                Ok(Step::Stop) => {
+                    self.stopped = true;
+                    break;
+                }
                 Err(Fault::Closed) => {
                     self.cancel_jobs();
-                    return self.status;
+                    return Some(self.status);
                 }
                 // With `table.dml-sync` the interruption of a job is the statement's error.
                 Err(Fault::Error(e)) if e.kind() == ErrorKind::Cancelled && self.interrupts.requested() => {
+                    self.stopped = true;
                     break;
                 }
-                Err(Fault::Error(e)) => {
-                    diagnostic::show(&e, script, self.output.stderr_color);
-                    self.status = diagnostic::status(&e);
-                    self.cancel_jobs();
-                    return self.status;
-                }
+                Err(Fault::Error(e)) => return Some(self.refuse(&e, script)),
             }
         }
+        None
+    }
+
+    /// Waits for all jobs; the exit status.
+    fn ended(&mut self) -> u8 {
         self.wait();
         match (self.interrupts.requested(), self.status) {
             // A stop that lost something is no clean stop.

@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use datafusion_common::tree_node::Transformed;
 use datafusion_expr::LogicalPlan;
+use serde_json::{Value, json};
 
 use super::graph::{Body, Changes, Distribution, Node};
 use super::wire::{source_parallelism, updates};
+use crate::error::wording::plain;
 
 /// What EXPLAIN is asked to show besides.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,6 +17,10 @@ pub struct Details {
     pub changelog_mode: bool,
     /// `PLAN_ADVICE`: what is risky about the plan, and what to do.
     pub advice: bool,
+    /// `ESTIMATED_COST`: that there is none.
+    pub cost: bool,
+    /// `JSON_EXECUTION_PLAN`: the continuous plan as JSON.
+    pub json: bool,
 }
 
 /// A plan and where its rows go.
@@ -60,7 +66,58 @@ pub fn explain(plan: Explained<'_>, parallelism: usize, details: Details) -> Str
             }),
         }
     }
-    crate::error::wording::plain(&text).into_owned()
+    if details.cost {
+        text.push_str("\n== Estimated Cost ==\nunknown: plans are made without statistics\n");
+    }
+    let mut text = plain(&text).into_owned();
+    if details.json {
+        let _ = writeln!(text, "\n== Execution Plan ==\n{:#}", json(&plan, parallelism));
+    }
+    text
+}
+
+/// The continuous plan in the form of Flink's JSON plans: nodes with what is before them.
+fn json(plan: &Explained<'_>, parallelism: usize) -> Value {
+    let mut nodes = Vec::new();
+    let last = json_node(plan.node, parallelism, &mut nodes);
+    nodes.push(json!({
+        "id": last + 1,
+        "type": "Sink",
+        "contents": plan.sink,
+        "predecessors": [{ "id": last, "ship_strategy": "FORWARD" }],
+    }));
+    json!({ "nodes": nodes })
+}
+
+/// Adds a node behind its inputs; its number.
+fn json_node(node: &Node, parallelism: usize, nodes: &mut Vec<Value>) -> usize {
+    let mut before = Vec::new();
+    for input in &node.inputs {
+        let id = json_node(&input.node, parallelism, nodes);
+        let strategy = match &input.distribution {
+            Distribution::Any => "FORWARD".to_string(),
+            Distribution::Single => "GLOBAL".to_string(),
+            Distribution::Keys(keys) => {
+                let names = keys.iter().map(|&k| input.node.schema.field(k).name().as_str());
+                format!("HASH[{}]", names.collect::<Vec<_>>().join(", "))
+            }
+        };
+        before.push(json!({ "id": id, "ship_strategy": strategy }));
+    }
+    let id = nodes.len() + 1;
+    let mut shown = json!({
+        "id": id,
+        "type": if matches!(node.body, Body::Source(_)) { "Source" } else { node.name },
+        "contents": plain(&node.detail),
+    });
+    if let (Body::Source(source), Some(object)) = (&node.body, shown.as_object_mut()) {
+        object.insert("parallelism".into(), json!(source_parallelism(source.as_ref(), parallelism)));
+    }
+    if let (false, Some(object)) = (before.is_empty(), shown.as_object_mut()) {
+        object.insert("predecessors".into(), Value::Array(before));
+    }
+    nodes.push(shown);
+    id
 }
 
 struct Drawing<'a> {

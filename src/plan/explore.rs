@@ -51,9 +51,11 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
     let stem = plain.file_stem().map_or_else(|| path.to_string(), |s| s.to_string_lossy().into_owned());
     let statement = CreateTable {
         name: TableName { parts: vec![name(&stem)] },
+        or_replace: false,
         temporary: true,
         if_not_exists: false,
         columns: Vec::new(),
+        listed: Vec::new(),
         watermark: None,
         primary_key: None,
         comment: None,

@@ -42,9 +42,23 @@ impl Planner {
         let plan = self.query(&insert.query)?;
         let persisted: Vec<&Column> = table.columns.iter().filter(|c| c.is_persisted()).collect();
         let listed: Vec<&str> = match insert.columns.is_empty() {
-            true => persisted.iter().map(|c| c.name.as_str()).collect(),
-            false => insert.columns.iter().map(|n| n.value.as_str()).collect(),
+            true => {
+                let fixed = |c: &&&Column| insert.partition.iter().any(|p| p.value == c.name);
+                let given = persisted.iter().filter(|c| !fixed(c)).map(|c| c.name.as_str());
+                given.chain(insert.partition.iter().map(|p| p.value.as_str())).collect()
+            }
+            false => insert.columns.iter().chain(&insert.partition).map(|n| n.value.as_str()).collect(),
         };
+        if let Some(name) = insert.partition.iter().find(|p| !table.partitioned_by.contains(&p.value)) {
+            let error = Error::plan(format!("'{}' is no partition column of '{}'", name.value, table.name));
+            return Err(match table.partitioned_by.is_empty() {
+                true => error.with_hint("the table is not PARTITIONED BY any column"),
+                false => {
+                    error.with_hint(format!("it is PARTITIONED BY ({})", table.partitioned_by.join(", ")))
+                }
+            }
+            .at(name.span));
+        }
         for name in &insert.columns {
             if !persisted.iter().any(|c| c.name == name.value) {
                 let error = Error::plan(format!(

@@ -22,7 +22,7 @@ impl Session {
         let planner = self.planner();
         let (name, outputs) = match statement {
             StatementKind::Query(query) => {
-                let node = planner.lower_one(&planner.shared_query(query)?)?;
+                let node = planner.result(&planner.shared_query(query)?)?;
                 (
                     "explain-analyze".to_string(),
                     vec![Output {

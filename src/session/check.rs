@@ -24,7 +24,7 @@ impl Session {
         match &statement.kind {
             StatementKind::Query(query) => {
                 let planner = self.planner();
-                Ok(warnings(&planner.lower(&planner.query(query)?)?))
+                Ok(warnings(&planner.result(&planner.query(query)?)?))
             }
             StatementKind::Insert(insert) => self.check_inserts(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.check_inserts(inserts),

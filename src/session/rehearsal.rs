@@ -71,7 +71,7 @@ impl Rehearsal {
         let config = scratch.state.lock().config.clone();
         let named = config.get("pipeline.name");
         let name = if named.is_empty() { name } else { named.to_string() };
-        let same = self.jobs.iter().filter(|job| job.plan.name == name).count();
+        let same = self.jobs.iter().filter(|job| job.plan.name == crate::secret::redact(&name)).count();
         let plan = job_plan(&name, config.parallelism(), &outputs)?;
         let own = if same == 0 { name } else { format!("{name}-{}", same + 1) };
         self.jobs.push(Ahead { name: own, plan, config, origin });

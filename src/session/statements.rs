@@ -9,7 +9,7 @@ use super::collect::Collect;
 use super::recovery::{self, Durability};
 use super::start::{Output, Start, start};
 use super::{QueryResult, Response, Session};
-use crate::catalog::ddl::plain_name;
+use crate::catalog::ddl::{is_default, plain_name};
 use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
 use crate::connector::{SinkJob, SinkRequest};
 use crate::error::wording::plain;
@@ -81,6 +81,20 @@ impl Session {
             StatementKind::DropFunction(statement) => self.drop_function(statement),
             StatementKind::ReloadFunction(name) => self.reload_function(name),
             StatementKind::DescribeFunction { name, extended } => self.describe_function(name, *extended),
+            StatementKind::Alter(alter) => self.alter(alter),
+            StatementKind::UseCatalog(name) if name.value == "default_catalog" => done(""),
+            StatementKind::UseCatalog(name) => {
+                Err(Error::plan(format!("catalog '{}' is not known", name.value))
+                    .with_hint("there is one: default_catalog")
+                    .at(name.span))
+            }
+            StatementKind::Use(name) if is_default(name, false) || is_default(name, true) => done(""),
+            StatementKind::Use(name) => {
+                let parts: Vec<&str> = name.parts.iter().map(|p| p.value.as_str()).collect();
+                Err(Error::plan(format!("database '{}' is not known", parts.join(".")))
+                    .with_hint("there is one: default_catalog.default_database")
+                    .at(name.span()))
+            }
             StatementKind::Set { key, value } => {
                 self.set(&key.value, value).map_err(|e| e.at(key.span))?;
                 if let Some(note) = crate::config::Config::idle(&key.value) {
@@ -99,6 +113,7 @@ impl Session {
             }
             StatementKind::Show(show) => self.show(show),
             StatementKind::Describe(name) => self.describe_named(name),
+            StatementKind::DescribeExtended(name) => self.describe_extended(name),
             StatementKind::DescribeFile(path) => {
                 self.describe(&Entry::Table(explore::file_table(&path.value, path.span)?))
             }
@@ -126,12 +141,13 @@ impl Session {
     fn add(
         &self,
         name: &TableName,
+        or_replace: bool,
         if_not_exists: bool,
         make: impl FnOnce(&Catalog) -> Result<Entry>,
     ) -> Result<Response> {
         let plain = plain_name(name)?;
         let catalog = self.catalog();
-        if catalog.get(plain).is_some() {
+        if catalog.get(plain).is_some() && !or_replace {
             if if_not_exists {
                 return Ok(Response::Done(format!("'{plain}' exists already")));
             }
@@ -148,7 +164,7 @@ impl Session {
         if statement.query.is_some() {
             return self.create_table_as(statement);
         }
-        let exists = self.catalog().get(plain_name(&statement.name)?).is_some();
+        let exists = self.catalog().get(plain_name(&statement.name)?).is_some() && !statement.or_replace;
         if !exists && let Some(whole) = explore::with_columns(statement)? {
             self.create_table(&whole)?;
             let entry = self.catalog().find(plain_name(&statement.name)?, statement.name.span())?.clone();
@@ -157,14 +173,14 @@ impl Session {
                 Entry::View(_) => Response::Done(String::new()),
             });
         }
-        self.add(&statement.name, statement.if_not_exists, |catalog| {
+        self.add(&statement.name, statement.or_replace, statement.if_not_exists, |catalog| {
             let table = Table::from_statement(statement, catalog)?;
             self.checked(table, statement).map(Entry::Table)
         })
     }
 
     /// Checks options and the expressions of a new table.
-    fn checked(&self, table: Table, statement: &CreateTable) -> Result<Arc<Table>> {
+    pub(super) fn checked(&self, table: Table, statement: &CreateTable) -> Result<Arc<Table>> {
         crate::connector::registry::validate(&table)?;
         let table = Arc::new(table);
         let planner = self.planner();
@@ -184,8 +200,35 @@ impl Session {
             return Err(Error::internal("CREATE TABLE AS without a query"));
         };
         let plan = self.planner().query(&query)?;
+        let mut columns = Vec::new();
         if statement.columns.is_empty() {
-            for field in plan.schema().fields() {
+            let fields: Vec<_> = plan.schema().fields().iter().collect();
+            let listed = std::mem::take(&mut statement.listed);
+            let mut ordered = fields.clone();
+            if !listed.is_empty() {
+                if listed.len() != fields.len() {
+                    return Err(Error::plan(format!(
+                        "the query gives {} columns, the list names {}",
+                        fields.len(),
+                        listed.len()
+                    ))
+                    .at(statement.name.span()));
+                }
+                let field = |name: &crate::sql::Name| {
+                    fields.iter().find(|f| *f.name() == name.value).copied().ok_or_else(|| {
+                        Error::plan(format!("the query gives no column '{}'", name.value))
+                            .with_hint("the list orders the query's columns; AS in the query renames one")
+                            .at(name.span)
+                    })
+                };
+                ordered = listed.iter().map(field).collect::<Result<_>>()?;
+                let name = |f: &&Arc<arrow::datatypes::Field>| crate::sql::Name {
+                    value: f.name().clone(),
+                    span: statement.name.span(),
+                };
+                columns = fields.iter().map(name).collect();
+            }
+            for field in ordered {
                 let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
                     Error::unsupported(format!("column '{}' has no SQL type", field.name()))
                 })?;
@@ -200,7 +243,8 @@ impl Session {
             table: statement.name.clone(),
             options: Vec::new(),
             overwrite: false,
-            columns: Vec::new(),
+            columns,
+            partition: Vec::new(),
             query,
             span: statement.name.span(),
         };
@@ -209,13 +253,13 @@ impl Session {
 
     fn create_table_as(&self, statement: &CreateTable) -> Result<Response> {
         let (table, insert) = self.split_table_as(statement)?;
-        let existed = self.catalog().get(plain_name(&table.name)?).is_some();
+        let existed = self.catalog().get(plain_name(&table.name)?).is_some() && !table.or_replace;
         let response = self.create_table(&table)?;
         if existed { Ok(response) } else { self.insert(&[insert]) }
     }
 
     fn create_view(&self, statement: &CreateView) -> Result<Response> {
-        self.add(&statement.name, statement.if_not_exists, |_| {
+        self.add(&statement.name, statement.or_replace, statement.if_not_exists, |_| {
             let view = View {
                 name: plain_name(&statement.name)?.to_string(),
                 columns: statement.columns.iter().map(|c| c.value.clone()).collect(),
@@ -299,9 +343,11 @@ impl Session {
                     names.iter().map(|n| Some(kept.contains(&Some(n.clone())))).collect();
                 Ok(Response::Table(arrow::compute::filter_record_batch(&all, &mask)?))
             }
-            Show::Catalogs => one("catalog name", "default_catalog"),
+            Show::Names { column, names, like } => {
+                let names = names.iter().map(|n| (*n).to_string());
+                text_table(&[(*column, matching(names, like.as_ref())?)])
+            }
             Show::CurrentCatalog => one("current catalog name", "default_catalog"),
-            Show::Databases => one("database name", "default_database"),
             Show::CurrentDatabase => one("current database name", "default_database"),
             Show::Jobs => self.show_jobs(),
             Show::CreateTable(name) => match catalog.find(plain_name(name)?, name.span())? {
@@ -371,6 +417,24 @@ impl Session {
     fn describe_named(&self, name: &TableName) -> Result<Response> {
         let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
         self.describe(&entry)
+    }
+
+    /// DESCRIBE with the comments of the columns.
+    fn describe_extended(&self, name: &TableName) -> Result<Response> {
+        let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
+        let Response::Table(all) = self.describe(&entry)? else {
+            return Err(Error::internal("DESCRIBE gives a table"));
+        };
+        let comment = |row: usize| match &entry {
+            Entry::Table(table) => table.columns.get(row).and_then(|c| c.comment.clone()),
+            Entry::View(_) => None,
+        };
+        let comments: ArrayRef = Arc::new((0..all.num_rows()).map(comment).collect::<StringArray>());
+        let schema = all.schema();
+        let columns =
+            schema.fields().iter().zip(all.columns()).map(|(f, c)| (f.name().as_str(), c.clone(), true));
+        let columns = columns.chain([("comment", comments, true)]);
+        Ok(Response::Table(RecordBatch::try_from_iter_with_nullable(columns)?))
     }
 
     fn describe(&self, entry: &Entry) -> Result<Response> {
@@ -463,7 +527,7 @@ impl Session {
         let tables = inserts.iter().map(|i| self.target(planner, i)).collect::<Result<Vec<_>>>()?;
         let plans = inserts.iter().zip(&tables).map(|(insert, table)| planner.insert(insert, table));
         let plans = planner.share(plans.collect::<Result<Vec<_>>>()?)?;
-        let nodes = planner.lower_all(&plans)?;
+        let nodes = planner.results(&plans)?;
         Ok(nodes
             .into_iter()
             .zip(plans)
@@ -577,7 +641,7 @@ impl Session {
     fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
         super::check::doubtful_query(query).iter().for_each(|w| log::warn!("{w}"));
         let planner = self.planner();
-        let node = planner.lower_one(&planner.shared_query(query)?)?;
+        let node = planner.result(&planner.shared_query(query)?)?;
         let schema = node.arrow.clone();
         let (append, bounded) = (node.properties.changes.is_append(), node.properties.bounded);
         let (sink, chunks) = Collect::new();
@@ -592,6 +656,8 @@ impl Session {
             match detail.value.as_str() {
                 "CHANGELOG_MODE" => wanted.changelog_mode = true,
                 "PLAN_ADVICE" => wanted.advice = true,
+                "ESTIMATED_COST" => wanted.cost = true,
+                "JSON_EXECUTION_PLAN" => wanted.json = true,
                 other => {
                     return Err(Error::unsupported(format!("EXPLAIN {other} is not supported"))
                         .with_hint("CHANGELOG_MODE and PLAN_ADVICE are")
@@ -603,7 +669,7 @@ impl Session {
         let text = match statement {
             StatementKind::Query(query) => {
                 let logical = &planner.shared_query(query)?;
-                let node = &planner.lower_one(logical)?;
+                let node = &planner.result(logical)?;
                 let plan = Explained { logical, node, sink: "Sink: collect", before: true };
                 explain(plan, self.state.lock().config.parallelism(), wanted)
             }

@@ -21,6 +21,9 @@ Commands of the shell:
   \\?                     this text
   \\dt                    tables and views
   \\d table               columns of a table
+  \\df [pattern]          functions; % and _ stand for any text and any letter
+  \\g                     runs the last statement again
+  \\e                     edits the last statement in EDITOR and runs it
   \\i file                runs a script
   \\o file | \\o | command  sends results to a file (.json, .csv, .txt) or a command; \\o alone: back here
   \\plot [bar|line|hist] [x] [y] [color] [query;]
@@ -52,6 +55,19 @@ pub enum ShellCommand {
     Tables,
     /// `\d table`
     Describe(String),
+    /// `\df [pattern]`
+    Functions(Option<String>),
+    /// `\g`
+    Again,
+    /// `\e`
+    Edit,
+    /// `\copy query TO 'file'`
+    Copy {
+        /// What is written: a query, or a table's name.
+        query: String,
+        /// Where to.
+        to: String,
+    },
     /// `\timing`
     Timing,
     /// `\i file`
@@ -79,8 +95,10 @@ pub enum ShellCommand {
 }
 
 /// The commands with a backslash, for completion.
-pub const COMMANDS: &[&str] =
-    &["\\?", "\\d", "\\dt", "\\i", "\\jobs", "\\o", "\\pager", "\\plot", "\\q", "\\timing", "\\watch", "\\x"];
+pub const COMMANDS: &[&str] = &[
+    "\\?", "\\copy", "\\d", "\\df", "\\dt", "\\e", "\\g", "\\i", "\\jobs", "\\o", "\\pager", "\\plot", "\\q",
+    "\\timing", "\\watch", "\\x",
+];
 
 /// Between two runs of `\watch`, if it does not say.
 const WATCH: Duration = Duration::from_secs(2);
@@ -94,8 +112,13 @@ impl ShellCommand {
         if !text.starts_with('\\') {
             let word = text.trim_end_matches([';', ' ']).to_ascii_lowercase();
             return Ok(match word.as_str() {
-                "quit" | "exit" => Some(Self::Quit),
-                "help" => Some(Self::Help),
+                "quit" | "exit" | ".quit" | ".exit" | "q" | ":q" => Some(Self::Quit),
+                "help" | ".help" | "?" => Some(Self::Help),
+                ".tables" => Some(Self::Tables),
+                _ if word.starts_with("copy ") || word.starts_with("copy(") => {
+                    Some(copy(&text.trim_end_matches([';', ' '])[4..])?)
+                }
+                _ if word.starts_with('.') => dotted(&text.trim_end_matches([';', ' '])[1..])?,
                 "clear" => Some(Self::Clear),
                 _ => None,
             });
@@ -108,6 +131,11 @@ impl ShellCommand {
             ("\\?" | "\\h", "") => Self::Help,
             ("\\dt" | "\\d", "") => Self::Tables,
             ("\\d", table) => Self::Describe(table.to_string()),
+            ("\\df", "") => Self::Functions(None),
+            ("\\df", pattern) => Self::Functions(Some(pattern.trim_matches('\'').to_string())),
+            ("\\g", "") => Self::Again,
+            ("\\e", "") => Self::Edit,
+            ("\\copy", argument) => copy(argument)?,
             ("\\timing", "") => Self::Timing,
             ("\\i", "") => return Err(Error::syntax("\\i needs the name of a file")),
             ("\\i", file) => Self::Include(file.trim_matches('\'').to_string()),
@@ -132,6 +160,47 @@ impl ShellCommand {
         };
         Ok(Some(command))
     }
+}
+
+/// `query TO 'file'`, `table TO 'file'`.
+fn copy(argument: &str) -> Result<ShellCommand> {
+    let usage = || {
+        Error::syntax("\\copy takes a query or a table, TO and a file")
+            .with_hint("\\copy SELECT * FROM t TO 'rows.json' (.json, .csv, .txt)")
+    };
+    let all: Vec<Piece> = pieces(argument).into_iter().filter(|p| p.kind != PieceKind::Space).collect();
+    let is_to = |p: &Piece| {
+        p.kind == PieceKind::Word
+            && argument.get(p.range.clone()).is_some_and(|w| w.eq_ignore_ascii_case("TO"))
+    };
+    let Some(to) = all.iter().rev().find(|p| is_to(p)) else { return Err(usage()) };
+    let query = argument.get(..to.range.start).unwrap_or_default().trim();
+    let file = argument.get(to.range.end..).unwrap_or_default().trim();
+    if query.is_empty() || file.is_empty() {
+        return Err(usage());
+    }
+    let inner = query.strip_prefix('(').and_then(|q| q.strip_suffix(')')).unwrap_or(query).trim();
+    let is_query = inner.split(|c: char| !c.is_alphanumeric()).next().is_some_and(begins_statement);
+    Ok(ShellCommand::Copy {
+        query: if is_query { inner.to_string() } else { format!("SELECT * FROM {query}") },
+        to: file.trim_matches('\'').to_string(),
+    })
+}
+
+/// The commands of SQLite and DuckDB, by what they are here.
+fn dotted(text: &str) -> Result<Option<ShellCommand>> {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let ours = match word.to_ascii_lowercase().as_str() {
+        "schema" | "columns" => "\\d",
+        "read" => "\\i",
+        "output" | "once" => "\\o",
+        "timer" => "\\timing",
+        "mode" => "\\x, or affluent -o",
+        "databases" => "SHOW DATABASES;",
+        _ => return Ok(None),
+    };
+    let _ = rest;
+    Err(Error::syntax(format!("'.{word}' is {ours} here")).with_hint("\\? shows what there is"))
 }
 
 fn switch(word: &str, argument: &str) -> Result<Option<bool>> {
@@ -238,6 +307,16 @@ mod tests {
         assert!(ShellCommand::parse("\\x maybe").is_err());
         assert_eq!(parse("\\o"), Some(ShellCommand::Output(None)));
         assert_eq!(parse("\\o | wc -l"), Some(ShellCommand::Output(Some("| wc -l".into()))));
+        assert_eq!(parse(".help"), Some(ShellCommand::Help));
+        assert!(crate::cli::scan::is_complete(".help") && !crate::cli::scan::is_complete(".5"));
+        assert_eq!(parse(".tables"), Some(ShellCommand::Tables));
+        assert_eq!(parse("\\df JSON%"), Some(ShellCommand::Functions(Some("JSON%".into()))));
+        let copied = |query: &str, to: &str| Some(ShellCommand::Copy { query: query.into(), to: to.into() });
+        assert_eq!(parse("\\copy t TO 'a b.csv'"), copied("SELECT * FROM t", "a b.csv"));
+        assert_eq!(parse("\\copy (SELECT 1) to x.json;"), copied("SELECT 1", "x.json"));
+        assert_eq!(parse("COPY (SELECT 1) TO 'x.json';"), copied("SELECT 1", "x.json"));
+        assert!(ShellCommand::parse("\\copy t").is_err());
+        assert!(ShellCommand::parse(".schema t").is_err());
         let e = ShellCommand::parse("\\tming").unwrap_err();
         assert_eq!(e.hint(), Some("did you mean \\timing?"));
     }

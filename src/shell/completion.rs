@@ -86,6 +86,9 @@ pub fn complete(text: &str, names: &dyn Names) -> (usize, Vec<String>) {
         Some(last) if last.kind == PieceKind::Comment => (text.len(), Vec::new()),
         Some(last) if last.kind == PieceKind::String && !last.closed => {
             let (start, before) = (last.range.start + 1, &code[..code.len() - 1]);
+            if is_path(text, before) {
+                return paths(text, start);
+            }
             if let Some(place) = options::place(text, before) {
                 return (start, starting(place.words(names).into_iter(), &text[start..]));
             }
@@ -107,8 +110,50 @@ pub fn complete(text: &str, names: &dyn Names) -> (usize, Vec<String>) {
     }
 }
 
+/// Whether the string that is being typed names a file: the value of a path, what FROM, JOIN, DESCRIBE or TO name.
+fn is_path(text: &str, before: &[&Piece]) -> bool {
+    let word = |p: &&Piece| text.get(p.range.clone()).unwrap_or_default().to_ascii_uppercase();
+    match before {
+        [.., key, equals] if word(equals) == "=" => word(key) == "'PATH'",
+        [.., last] => ["FROM", "JOIN", "DESCRIBE", "DESC", "TO"].contains(&word(last).as_str()),
+        [] => false,
+    }
+}
+
+/// Files and folders that begin as the text from `start` does; the last part of the path is what is completed.
+fn paths(text: &str, start: usize) -> (usize, Vec<String>) {
+    let typed = text.get(start..).unwrap_or_default();
+    let (folder, prefix) = typed.rsplit_once('/').map_or(("", typed), |(folder, prefix)| (folder, prefix));
+    let place = match (folder, typed.starts_with('/')) {
+        ("", true) => "/".to_string(),
+        ("", false) => ".".to_string(),
+        (folder, _) => match (folder.strip_prefix("~"), std::env::var("HOME")) {
+            (Some(rest), Ok(home)) => format!("{home}{rest}"),
+            _ => folder.to_string(),
+        },
+    };
+    let Ok(entries) = std::fs::read_dir(place) else { return (text.len(), Vec::new()) };
+    let mut found: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let mut name = entry.file_name().into_string().ok()?;
+            // Hidden files are offered to those who ask for them.
+            if !name.starts_with(prefix) || (name.starts_with('.') && !prefix.starts_with('.')) {
+                return None;
+            }
+            if entry.path().is_dir() {
+                name.push('/');
+            }
+            Some(name)
+        })
+        .collect();
+    found.sort();
+    (text.len() - prefix.len(), found)
+}
+
 fn complete_command(text: &str, names: &dyn Names) -> (usize, Vec<String>) {
     match text.split_once(' ') {
+        Some(("\\i" | "\\o", _)) => paths(text, text.find(' ').map_or(text.len(), |at| at + 1)),
         None => (0, starting(COMMANDS.iter().map(|c| (*c).to_string()), text)),
         Some(("\\d", prefix)) => (text.len() - prefix.len(), starting(names.tables().into_iter(), prefix)),
         Some(("\\jobs", prefix)) => {
@@ -237,6 +282,7 @@ fn quoted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::format::FORMAT_NAMES;
 
@@ -404,6 +450,28 @@ mod tests {
                 tables <= most.0 && columns <= most.1 && all <= most.2,
                 "{text}: {:?}",
                 names.asked.get()
+            );
+        }
+    }
+
+    #[test]
+    fn paths_of_files() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rows.json"), "").unwrap();
+        std::fs::write(folder.path().join(".hidden"), "").unwrap();
+        std::fs::create_dir(folder.path().join("rest")).unwrap();
+        let at = folder.path().display().to_string();
+        let session = Session::new().unwrap();
+        for text in [
+            format!("CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = '{at}/r"),
+            format!("SELECT * FROM '{at}/r"),
+            format!("\\i {at}/r"),
+        ] {
+            let (start, found) = complete(&text, &session);
+            assert_eq!(
+                (&text[start..], found),
+                ("r", vec!["rest/".to_string(), "rows.json".to_string()]),
+                "{text}"
             );
         }
     }

@@ -18,9 +18,10 @@ const OTHER_OBJECTS: &[&str] =
     &["CATALOG", "CONNECTION", "DATABASE", "FUNCTION", "MATERIALIZED", "MODEL", "OR", "SYSTEM"];
 
 /// TABLE or VIEW behind CREATE or DROP, with TEMPORARY; true for VIEW.
-fn object(cursor: &mut Cursor<'_>) -> Result<(bool, bool)> {
+fn object(cursor: &mut Cursor<'_>, or_replace: &mut bool) -> Result<(bool, bool)> {
     let start = cursor.clone();
     cursor.next();
+    *or_replace = start.is_word("CREATE") && cursor.eat_words(&["OR", "REPLACE"]);
     let temporary = cursor.eat_word("TEMPORARY");
     if cursor.eat_word("TABLE") {
         return Ok((temporary, false));
@@ -41,20 +42,37 @@ fn object(cursor: &mut Cursor<'_>) -> Result<(bool, bool)> {
 
 /// `CREATE ...`
 pub(crate) fn read_create(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
-    let (temporary, view) = object(cursor)?;
+    // What there is anyway.
+    for what in ["CATALOG", "DATABASE"] {
+        let mut ahead = cursor.clone();
+        if ahead.eat_words(&["CREATE", what, "IF", "NOT", "EXISTS"])
+            && let Ok(name) = ahead.table_name("a name")
+            && ahead.is_done()
+        {
+            let is_ours = crate::catalog::ddl::is_default(&name, what == "CATALOG");
+            if is_ours {
+                *cursor = ahead;
+                return Ok(StatementKind::Use(name));
+            }
+        }
+    }
+    let mut or_replace = false;
+    let (temporary, view) = object(cursor, &mut or_replace)?;
     let if_not_exists = cursor.is_word("IF");
     if if_not_exists {
         cursor.expect_words(&["IF", "NOT", "EXISTS"])?;
     }
     match view {
-        true => read_view(cursor, temporary, if_not_exists).map(StatementKind::CreateView),
-        false => read_table(cursor, temporary, if_not_exists).map(StatementKind::CreateTable),
+        true => read_view(cursor, temporary, if_not_exists)
+            .map(|view| StatementKind::CreateView(CreateView { or_replace, ..view })),
+        false => read_table(cursor, temporary, if_not_exists)
+            .map(|table| StatementKind::CreateTable(CreateTable { or_replace, ..table })),
     }
 }
 
 /// `DROP [TEMPORARY] TABLE | VIEW [IF EXISTS] name`
 pub(crate) fn read_drop(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
-    let (temporary, view) = object(cursor)?;
+    let (temporary, view) = object(cursor, &mut false)?;
     let if_exists = cursor.is_word("IF");
     if if_exists {
         cursor.expect_words(&["IF", "EXISTS"])?;
@@ -97,7 +115,7 @@ fn read_view(cursor: &mut Cursor<'_>, temporary: bool, if_not_exists: bool) -> R
     }
     let text = cursor.text().get(range_of(cursor.rest())).unwrap_or_default().to_string();
     let query = read_query(cursor)?;
-    Ok(CreateView { name, temporary, if_not_exists, columns, comment, query, text })
+    Ok(CreateView { name, or_replace: false, temporary, if_not_exists, columns, comment, query, text })
 }
 
 fn declared_twice(column: &Name) -> Error {
@@ -106,10 +124,14 @@ fn declared_twice(column: &Name) -> Error {
 
 /// What stands between the parentheses of CREATE TABLE.
 #[derive(Default)]
-struct Elements {
-    columns: Vec<ColumnDef>,
-    watermark: Option<WatermarkDef>,
-    primary_key: Option<Vec<Name>>,
+pub(super) struct Elements {
+    pub columns: Vec<ColumnDef>,
+    pub watermark: Option<WatermarkDef>,
+    pub primary_key: Option<Vec<Name>>,
+    /// Names without types: columns of the query of CREATE TABLE AS.
+    pub listed: Vec<Name>,
+    /// Columns may say where they go: FIRST, AFTER.
+    pub placed: bool,
 }
 
 fn read_table(cursor: &mut Cursor<'_>, temporary: bool, if_not_exists: bool) -> Result<CreateTable> {
@@ -127,7 +149,9 @@ fn read_table(cursor: &mut Cursor<'_>, temporary: bool, if_not_exists: bool) -> 
     }
     let comment = comment(cursor)?;
     if cursor.is_word("DISTRIBUTED") {
-        return Err(Error::unsupported("DISTRIBUTED BY is not supported").at(cursor.here()));
+        return Err(Error::unsupported("DISTRIBUTED BY is not supported")
+            .with_hint("no connector here has buckets: leave it out")
+            .at(cursor.here()));
     }
     let mut partitioned_by = Vec::new();
     if cursor.eat_word("PARTITIONED") {
@@ -163,12 +187,22 @@ fn read_table(cursor: &mut Cursor<'_>, temporary: bool, if_not_exists: bool) -> 
     if !listed && like.is_none() && query.is_none() && options.is_empty() {
         return Err(cursor.expected("'(' and the columns, LIKE or AS"));
     }
-    let Elements { columns, watermark, primary_key } = elements;
+    let Elements { columns, watermark, primary_key, listed: names, .. } = elements;
+    if let (Some(name), None) = (names.first(), &query) {
+        return Err(Error::syntax(format!("column '{}' has no type", name.value))
+            .with_hint("only CREATE TABLE ... AS takes names alone, in the order that the table has")
+            .at(name.span));
+    }
+    if let (Some(name), false) = (names.first(), columns.is_empty()) {
+        return Err(Error::syntax("the columns are either names alone or declared with types").at(name.span));
+    }
     Ok(CreateTable {
         name,
+        or_replace: false,
         temporary,
         if_not_exists,
         columns,
+        listed: names,
         watermark,
         primary_key,
         comment,
@@ -180,7 +214,13 @@ fn read_table(cursor: &mut Cursor<'_>, temporary: bool, if_not_exists: bool) -> 
 }
 
 impl Elements {
-    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
+    pub fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
+        if cursor.peek_at(1).is_some_and(|l| l.is(&Token::Comma) || l.is(&Token::RParen))
+            && cursor.peek().is_some_and(|l| matches!(l.class, Class::Word | Class::Quoted))
+        {
+            self.listed.push(cursor.name("a column's name")?);
+            return Ok(());
+        }
         if cursor.are_words(&["WATERMARK", "FOR"]) {
             return self.read_watermark(cursor);
         }
@@ -281,7 +321,8 @@ impl Elements {
                 _ => break,
             }
         }
-        if !cursor.peek().is_none_or(|l| l.is(&Token::Comma) || l.is(&Token::RParen)) {
+        let placed = self.placed && (cursor.is_word("FIRST") || cursor.is_word("AFTER"));
+        if !placed && !cursor.peek().is_none_or(|l| l.is(&Token::Comma) || l.is(&Token::RParen)) {
             let error = cursor.expected("',' or ')'");
             let known = ["NOT NULL", "METADATA", "PRIMARY KEY", "COMMENT", "VIRTUAL", "CONSTRAINT"];
             let word = cursor.peek().and_then(Lexeme::word).unwrap_or_default();

@@ -80,6 +80,10 @@ impl Dialect for AffluentDialect {
         true
     }
 
+    fn supports_select_wildcard_exclude(&self) -> bool {
+        true
+    }
+
     fn supports_table_versioning(&self) -> bool {
         true
     }

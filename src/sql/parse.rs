@@ -8,7 +8,9 @@ use super::cursor::{Cursor, range_of, span_of};
 use super::hints::parse_target_options;
 use super::lexer::{Class, Lexeme, lex};
 use super::query::{read_expression, read_query};
-use super::{Insert, SourceText, SqlExpression, Statement, StatementKind, ddl, function_ddl, utility};
+use super::{
+    Insert, Name, SourceText, SqlExpression, Statement, StatementKind, alter, ddl, function_ddl, utility,
+};
 use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
 
@@ -203,6 +205,7 @@ fn prefer_ill_formed(error: Error, lexemes: &[Lexeme]) -> Error {
 
 /// Leading words of statements that are read.
 pub(crate) const LEADING: &[&str] = &[
+    "ALTER",
     "BEGIN",
     "CLEAR",
     "CREATE",
@@ -222,14 +225,15 @@ pub(crate) const LEADING: &[&str] = &[
     "STATEMENT",
     "STOP",
     "TABLE",
+    "USE",
     "VALUES",
     "WITH",
 ];
 
 /// Leading words of statements that Flink has besides.
 const UNSUPPORTED: &[&str] = &[
-    "ADD", "ALTER", "ANALYZE", "CALL", "COMPILE", "DELETE", "LOAD", "MERGE", "REMOVE", "REPLACE", "TRUNCATE",
-    "UNLOAD", "UPDATE", "UPSERT", "USE",
+    "ADD", "ANALYZE", "CALL", "COMPILE", "DELETE", "LOAD", "MERGE", "REMOVE", "REPLACE", "TRUNCATE",
+    "UNLOAD", "UPDATE", "UPSERT",
 ];
 
 fn read_statement(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
@@ -249,6 +253,8 @@ fn read_statement(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         "ALTER" if function_ddl::is_function(cursor) => function_ddl::read_alter(cursor),
         "CREATE" => ddl::read_create(cursor),
         "DROP" => ddl::read_drop(cursor),
+        "ALTER" => alter::read_alter(cursor),
+        "USE" => alter::read_use(cursor),
         "INSERT" => read_insert(cursor).map(StatementKind::Insert),
         "EXECUTE" | "BEGIN" | "STATEMENT" => read_execute(cursor),
         "SET" => utility::read_set(cursor),
@@ -321,7 +327,35 @@ pub(crate) fn unsupported_statement(cursor: &Cursor<'_>) -> Error {
         }
     }
     let span = span_of(&lexemes).unwrap_or_else(|| cursor.here());
-    Error::unsupported(format!("{} is not supported", words.join(" "))).at(span)
+    let error = Error::unsupported(format!("{} is not supported", words.join(" "))).at(span);
+    match way_out(&words) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// What to do in place of a statement that only Flink has.
+fn way_out(words: &[String]) -> Option<&'static str> {
+    let has = |word: &str| words.iter().any(|w| w == word);
+    Some(match words.first().map(String::as_str)? {
+        _ if has("CATALOG") || has("DATABASE") => {
+            "there is one catalog and one database, default_catalog.default_database; keep CREATE TABLE statements in a \
+             file and run it first: affluent -i tables.sql"
+        }
+        _ if has("MODULE") || has("MODULES") => "there is one set of functions; SHOW FUNCTIONS lists it",
+        _ if has("MATERIALIZED") => {
+            "CREATE TABLE ... AS SELECT, or INSERT INTO, fills a table as long as its job runs"
+        }
+        _ if has("JAR") || has("JARS") => "there is no JVM; leave it out",
+        _ if has("PLAN") => "a plan is made from the statement: state is found by what an operator computes",
+        _ if has("PARTITIONS") => "partitions are folders of the table's path",
+        "ANALYZE" => "plans need no statistics; leave it out",
+        "DELETE" | "UPDATE" | "MERGE" | "TRUNCATE" | "UPSERT" | "REPLACE" => {
+            "rows are written by INSERT INTO; INSERT OVERWRITE replaces the files of a table"
+        }
+        "CALL" => "there are no procedures",
+        _ => return None,
+    })
 }
 
 /// `EXECUTE INSERT`, `EXECUTE STATEMENT SET BEGIN ... END`, `BEGIN STATEMENT SET; ... END`.
@@ -396,11 +430,7 @@ pub(crate) fn read_insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
         options = parse_target_options(cursor.text(), hint)?;
         cursor.next();
     }
-    if cursor.is_word("PARTITION") {
-        return Err(Error::unsupported("INSERT with PARTITION is not supported")
-            .at(cursor.here())
-            .with_hint("partition columns are columns: select their values in the query"));
-    }
+    let fixed = partition(cursor)?;
     let is_query = |n: usize| {
         cursor.peek_at(n).is_some_and(|l| {
             ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|w| l.is_word(w)) || l.is(&Token::LParen)
@@ -411,8 +441,61 @@ pub(crate) fn read_insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
         false => Vec::new(),
     };
     refuse_on_conflict(cursor)?;
-    let query = read_query(cursor)?;
-    Ok(Insert { table, options, overwrite, columns, query, span: cursor.span_since(from) })
+    let mut query = read_query(cursor)?;
+    if !fixed.is_empty() {
+        query = with_fixed(query, &fixed)?;
+    }
+    let partition = fixed.into_iter().map(|(name, _)| name).collect();
+    Ok(Insert { table, options, overwrite, columns, partition, query, span: cursor.span_since(from) })
+}
+
+/// `PARTITION (column = literal, column, ...)`: those with a value. The others are columns of the query.
+fn partition(cursor: &mut Cursor<'_>) -> Result<Vec<(Name, String)>> {
+    let mut fixed = Vec::new();
+    if !cursor.eat_word("PARTITION") {
+        return Ok(fixed);
+    }
+    cursor.expect(&Token::LParen)?;
+    loop {
+        let name = cursor.name("a partition column's name")?;
+        if cursor.eat(&Token::Eq) {
+            let length = super::query::expression_length(cursor.rest());
+            if length == 0 {
+                return Err(cursor.expected("the partition's value"));
+            }
+            let value = cursor.take(length);
+            let text = cursor.text().get(range_of(value)).unwrap_or_default().to_string();
+            fixed.push((name, text));
+        }
+        if !cursor.eat(&Token::Comma) {
+            cursor.close_list()?;
+            return Ok(fixed);
+        }
+    }
+}
+
+/// The query with the values of PARTITION as its last columns.
+fn with_fixed(
+    query: Box<sqlparser::ast::Query>,
+    fixed: &[(Name, String)],
+) -> Result<Box<sqlparser::ast::Query>> {
+    use sqlparser::ast::{SetExpr, TableFactor};
+    let named =
+        |(name, value): &(Name, String)| format!("{value} AS `$partition {}`", name.value.replace('`', "``"));
+    let values: Vec<String> = fixed.iter().map(named).collect();
+    let text = format!("SELECT *, {} FROM (SELECT 1) AS `inserted rows`", values.join(", "));
+    let lexemes = significant(&text);
+    // Its places are not those of the script.
+    let at = fixed.first().map(|(name, _)| name.span).unwrap_or_default();
+    let mut outer = read_query(&mut Cursor::new(&text, &lexemes))
+        .map_err(|e| Error::syntax(format!("PARTITION takes literals: {}", e.message())).at(at))?;
+    if let SetExpr::Select(select) = outer.body.as_mut()
+        && let Some(from) = select.from.first_mut()
+        && let TableFactor::Derived { subquery, .. } = &mut from.relation
+    {
+        *subquery = query;
+    }
+    Ok(outer)
 }
 
 fn refuse_on_conflict(cursor: &Cursor<'_>) -> Result<()> {

@@ -20,7 +20,7 @@ pub struct Statement {
 
 /// The statements of the dialect.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "made once a statement, never moved in bulk")]
+#[allow(clippy::large_enum_variant, reason = "made once a statement, never moved in bulk")]
 pub enum StatementKind {
     /// `CREATE TABLE`.
     CreateTable(CreateTable),
@@ -41,6 +41,12 @@ pub enum StatementKind {
         /// With its options and where it comes from.
         extended: bool,
     },
+    /// `ALTER TABLE | VIEW`.
+    Alter(Alter),
+    /// `USE CATALOG c`.
+    UseCatalog(Name),
+    /// `USE [c.]db`.
+    Use(TableName),
     /// `SET 'key' = 'value'`.
     Set {
         /// Key, as written.
@@ -56,6 +62,8 @@ pub enum StatementKind {
     Show(Show),
     /// `DESCRIBE t`.
     Describe(TableName),
+    /// `DESCRIBE EXTENDED t`: with the comments.
+    DescribeExtended(TableName),
     /// `DESCRIBE 'file.csv'`.
     DescribeFile(Name),
     /// `EXPLAIN [details] statement`.
@@ -136,12 +144,16 @@ pub struct OptionEntry {
 pub struct CreateTable {
     /// Name.
     pub name: TableName,
+    /// `OR REPLACE`.
+    pub or_replace: bool,
     /// `TEMPORARY`.
     pub temporary: bool,
     /// `IF NOT EXISTS`.
     pub if_not_exists: bool,
     /// Columns in order.
     pub columns: Vec<ColumnDef>,
+    /// Columns of the query of CREATE TABLE AS in the table's order: names without types.
+    pub listed: Vec<Name>,
     /// `WATERMARK FOR column AS expression`.
     pub watermark: Option<WatermarkDef>,
     /// `PRIMARY KEY (...) NOT ENFORCED`, from either place.
@@ -167,6 +179,71 @@ pub struct ColumnDef {
     pub kind: ColumnKind,
     /// `COMMENT`.
     pub comment: Option<String>,
+}
+
+/// `ALTER TABLE | VIEW [IF EXISTS] name change`.
+#[derive(Debug, Clone)]
+pub struct Alter {
+    /// A view, else a table.
+    pub view: bool,
+    /// `IF EXISTS`.
+    pub if_exists: bool,
+    /// Name.
+    pub name: TableName,
+    /// What changes.
+    pub change: Change,
+}
+
+/// What ALTER changes.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// `RENAME TO name`.
+    Rename(TableName),
+    /// `SET ('key' = 'value', ...)`.
+    Set(Vec<OptionEntry>),
+    /// `RESET ('key', ...)`.
+    Reset(Vec<Name>),
+    /// `RENAME column TO name`.
+    RenameColumn(Name, Name),
+    /// `ADD element` or `ADD (elements)`.
+    Add(Added),
+    /// `MODIFY element` or `MODIFY (elements)`.
+    Modify(Added),
+    /// `DROP column` or `DROP (columns)`.
+    DropColumns(Vec<Name>),
+    /// `DROP PRIMARY KEY`, `DROP CONSTRAINT name`.
+    DropPrimaryKey,
+    /// `DROP WATERMARK`.
+    DropWatermark,
+    /// `AS query`, of a view.
+    Query {
+        /// The query.
+        query: Box<ast::Query>,
+        /// As written.
+        text: String,
+    },
+}
+
+/// Columns, a watermark, a key that ALTER TABLE adds or changes.
+#[derive(Debug, Clone)]
+pub struct Added {
+    /// Columns.
+    pub columns: Vec<ColumnDef>,
+    /// Where some of them go, by name; others keep their place or go last.
+    pub places: Vec<(String, Placement)>,
+    /// `WATERMARK FOR`.
+    pub watermark: Option<WatermarkDef>,
+    /// `PRIMARY KEY`.
+    pub primary_key: Option<Vec<Name>>,
+}
+
+/// Where a column goes.
+#[derive(Debug, Clone)]
+pub enum Placement {
+    /// `FIRST`.
+    First,
+    /// `AFTER column`.
+    After(Name),
 }
 
 /// Where a column's values come from.
@@ -266,6 +343,8 @@ pub enum LikeFeature {
 pub struct CreateView {
     /// Name.
     pub name: TableName,
+    /// `OR REPLACE`.
+    pub or_replace: bool,
     /// `TEMPORARY`.
     pub temporary: bool,
     /// `IF NOT EXISTS`.
@@ -397,10 +476,15 @@ pub enum Show {
     CreateFunction(TableName),
     /// Columns of a table.
     Columns(TableName, Option<LikePattern>),
-    /// Catalogs.
-    Catalogs,
-    /// Databases.
-    Databases,
+    /// Names that are always the same: catalogs, databases, modules.
+    Names {
+        /// Name of the column.
+        column: &'static str,
+        /// The names.
+        names: &'static [&'static str],
+        /// `LIKE`.
+        like: Option<LikePattern>,
+    },
     /// `SHOW CURRENT CATALOG`.
     CurrentCatalog,
     /// `SHOW CURRENT DATABASE`.
@@ -435,6 +519,8 @@ pub struct Insert {
     pub overwrite: bool,
     /// Columns, empty for all.
     pub columns: Vec<Name>,
+    /// Columns whose values PARTITION gives: the last of the query.
+    pub partition: Vec<Name>,
     /// What is inserted.
     pub query: Box<ast::Query>,
     /// Of the whole statement.

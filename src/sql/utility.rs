@@ -78,24 +78,17 @@ const SHOWN: &[&str] = &[
     "CURRENT",
     "DATABASES",
     "FUNCTIONS",
+    "JARS",
     "JOBS",
+    "MODULES",
+    "PROCEDURES",
     "TABLES",
     "USER",
     "VIEWS",
 ];
 
 /// Things that Flink's SHOW knows besides.
-const NOT_SHOWN: &[&str] = &[
-    "FULL",
-    "JARS",
-    "MATERIALIZED",
-    "MODELS",
-    "MODULES",
-    "PARTITIONS",
-    "PROCEDURES",
-    "CONNECTIONS",
-    "TEMPORARY",
-];
+const NOT_SHOWN: &[&str] = &["FULL", "MATERIALIZED", "MODELS", "PARTITIONS", "CONNECTIONS", "TEMPORARY"];
 
 /// `SHOW ...`
 pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
@@ -141,8 +134,19 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
             let table = cursor.table_name("a table's name")?;
             Show::Columns(table, like(cursor)?)
         }
-        "CATALOGS" => Show::Catalogs,
-        "DATABASES" => Show::Databases,
+        "CATALOGS" => {
+            Show::Names { column: "catalog name", names: &["default_catalog"], like: like(cursor)? }
+        }
+        "DATABASES" => {
+            the_catalog(cursor)?;
+            Show::Names { column: "database name", names: &["default_database"], like: like(cursor)? }
+        }
+        "MODULES" => Show::Names { column: "module name", names: &["core"], like: like(cursor)? },
+        "JARS" => Show::Names { column: "jars", names: &[], like: like(cursor)? },
+        "PROCEDURES" => {
+            the_database(cursor)?;
+            Show::Names { column: "procedure name", names: &[], like: like(cursor)? }
+        }
         "JOBS" => Show::Jobs,
         "CURRENT" => {
             if cursor.eat_word("CATALOG") {
@@ -171,6 +175,20 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         return Err(Error::unsupported(format!("SHOW {upper} with LIKE is not supported")).at(cursor.here()));
     }
     Ok(StatementKind::Show(show))
+}
+
+/// `FROM | IN catalog`: there is only one.
+fn the_catalog(cursor: &mut Cursor<'_>) -> Result<()> {
+    if !cursor.eat_word("FROM") && !cursor.eat_word("IN") {
+        return Ok(());
+    }
+    let name = cursor.name("a catalog's name")?;
+    match name.value.as_str() {
+        "default_catalog" => Ok(()),
+        other => Err(Error::plan(format!("catalog '{other}' is not known"))
+            .at(name.span)
+            .with_hint("there is one: default_catalog")),
+    }
 }
 
 /// `FROM | IN database`: there is only one.
@@ -203,7 +221,7 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Option<LikePattern>> {
 pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     let start = cursor.clone();
     cursor.next();
-    let special = ["EXTENDED", "CATALOG", "DATABASE", "MODEL"];
+    let special = ["CATALOG", "DATABASE", "MODEL"];
     let named = |l: &Lexeme| matches!(l.class, Class::Word | Class::Quoted | Class::Text);
     if cursor.is_word("FUNCTION") && cursor.peek_at(1).is_some_and(named) {
         cursor.next();
@@ -221,7 +239,11 @@ pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         cursor.next();
         return cursor.string("the job's id").map(StatementKind::DescribeJob);
     }
+    let extended = cursor.peek_at(1).is_some_and(named) && cursor.eat_word("EXTENDED");
     cursor.eat_word("TABLE");
+    if extended {
+        return cursor.table_name("a table's name").map(StatementKind::DescribeExtended);
+    }
     if cursor.peek().is_some_and(|l| l.class == Class::Text) {
         return cursor.string("a file").map(StatementKind::DescribeFile);
     }

@@ -157,7 +157,7 @@ pub fn cell<'a>(column: &TextColumn<'_>, row: usize, scratch: &'a mut [String; 2
     }
     raw.clear();
     shown.clear();
-    column.write(row, raw)?;
+    column.write_named(row, raw)?;
     visible::push_text(raw, shown);
     Ok(shown)
 }

@@ -3,7 +3,7 @@
 //! On a terminal it is repainted at most every 50 ms, as much of it as fits; when the query ends, the
 //! whole table is printed once. Elsewhere only that last table is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 
@@ -12,6 +12,7 @@ use super::{Ending, Renderer, Target, rows, visible, write_table};
 use crate::error::Result;
 use crate::flow::Chunk;
 use crate::session::Materialized;
+use crate::session::figures::thousands;
 
 /// Rows of a terminal whose height is not known.
 const HEIGHT: usize = 24;
@@ -25,6 +26,7 @@ pub struct Live {
     screen: Screen,
     changed: bool,
     changes: u64,
+    begun: Instant,
 }
 
 impl Live {
@@ -37,6 +39,7 @@ impl Live {
             screen: Screen::default(),
             changed: true,
             changes: 0,
+            begun: Instant::now(),
         })
     }
 
@@ -53,6 +56,12 @@ impl Live {
             format!("{} of {}, {} changes\n", shown, rows(self.table.len() as u64), self.changes)
         } else {
             format!("{}, {} changes\n", rows(self.table.len() as u64), self.changes)
+        };
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let rate = if seconds >= 1.0 { (self.changes as f64 / seconds) as u64 } else { 0 };
+        let text = match rate {
+            0 => format!("{}, Ctrl-C stops", text.trim_end()),
+            rate => format!("{}, {}/s, Ctrl-C stops", text.trim_end(), thousands(rate)),
         };
         // The last line of the box says how many rows it has: this one knows better.
         if let Some(end) = out[from..].strip_suffix(b"\n").and_then(|t| t.iter().rposition(|&b| b == b'\n')) {
@@ -147,14 +156,14 @@ mod tests {
 +----+------+
 |  1 | a    |
 +----+------+
-1 row, 1 changes
+1 row, 1 changes, Ctrl-C stops
 \r\x1b[6A\x1b[J\
 +----+------+
 | id | name |
 +----+------+
 |  2 | b    |
 +----+------+
-1 row, 3 changes
+1 row, 3 changes, Ctrl-C stops
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
@@ -165,7 +174,7 @@ mod tests {
         let mut live = live(true, || (None, Some(10)));
         let mut out = Vec::new();
         live.chunk(&chunk(&rows), &mut out).unwrap();
-        assert!(String::from_utf8_lossy(&out).ends_with("2 of 9 rows, 9 changes\n"));
+        assert!(String::from_utf8_lossy(&out).ends_with("2 of 9 rows, 9 changes, Ctrl-C stops\n"));
         out.clear();
         live.end(Ending::Complete, &mut out).unwrap();
         assert!(String::from_utf8_lossy(&out).ends_with("9 rows in set\n"));

@@ -27,12 +27,19 @@ pub struct Tableau {
     /// Columns that fit.
     shown: usize,
     rows: u64,
+    /// Rows that are drawn at most.
+    cap: Option<u64>,
 }
 
 impl Tableau {
     /// A box for rows of this schema on a terminal of this width.
     pub fn new(schema: SchemaRef, terminal: Option<usize>) -> Self {
-        Self { schema, terminal, frame: None, shown: 0, rows: 0 }
+        Self { schema, terminal, frame: None, shown: 0, rows: 0, cap: None }
+    }
+
+    /// The same with so many rows at most; the end says how many there are.
+    pub fn capped(self, rows: u64) -> Self {
+        Self { cap: Some(rows), ..self }
     }
 
     /// Settles the widths and draws the header, unless that was done.
@@ -76,10 +83,12 @@ impl Renderer for Tableau {
         let columns: Vec<_> =
             chunk.batch.columns().iter().map(|c| TextColumn::new(&**c)).collect::<Result<_>>()?;
         self.begin(Some(chunk), out)?;
-        let shown = self.shown;
+        let (shown, cap, before) = (self.shown, self.cap, self.rows);
         let frame = self.begin(None, out)?;
         let mut scratch = Default::default();
-        for row in 0..chunk.len() {
+        let room = cap.map_or(u64::MAX, |cap| cap.saturating_sub(before));
+        let drawn = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
+        for row in 0..drawn {
             frame.push(0, chunk.kinds.get(row).as_str(), false);
             for (i, column) in columns.iter().enumerate().take(shown) {
                 frame.push(i + 1, cell(column, row, &mut scratch)?, false);
@@ -101,6 +110,13 @@ impl Renderer for Tableau {
         }
         self.begin(None, out)?.rule(out);
         write_left_out(&self.schema, self.shown, self.terminal, out);
+        if let Some(cap) = self.cap.filter(|cap| *cap < self.rows) {
+            let text = format!("the first {cap} of {count} are shown: LIMIT, \\o file, \\pager on");
+            let mut line = String::new();
+            visible::push_cut(&text, self.terminal.unwrap_or(usize::MAX), &mut line);
+            line.push('\n');
+            out.extend_from_slice(line.as_bytes());
+        }
         let line = match ending {
             Ending::Complete => format!("Received a total of {count}\n"),
             Ending::Cancelled => format!("Query terminated, received a total of {count}\n"),
@@ -143,6 +159,23 @@ mod tests {
 Received a total of 4 rows
 ";
         assert_eq!(tableau(&rows, None, Ending::Complete), expected);
+    }
+
+    #[test]
+    fn capped() {
+        let rows: Vec<_> = (0..5).map(|i| (Insert, Some(i), None)).collect();
+        let chunk = chunk(&rows);
+        let mut tableau = Tableau::new(chunk.batch.schema(), Some(100)).capped(3);
+        let mut out = Vec::new();
+        for _ in 0..2 {
+            assert!(tableau.chunk(&chunk, &mut out).is_ok());
+        }
+        assert!(tableau.end(Ending::Complete, &mut out).is_ok());
+        let text = String::from_utf8_lossy(&out);
+        assert_eq!(text.matches("+I").count(), 3, "{text}");
+        let end =
+            "the first 3 of 10 rows are shown: LIMIT, \\o file, \\pager on\nReceived a total of 10 rows\n";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

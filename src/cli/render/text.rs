@@ -118,6 +118,42 @@ impl<'a> TextColumn<'a> {
         Ok(())
     }
 
+    /// As [`Self::write`], the fields of rows with their names: `(name=Ada, age=36)`.
+    pub fn write_named(&self, row: usize, out: &mut String) -> Result<()> {
+        let nested = |column: &TextColumn<'_>, row: usize, out: &mut String| match column.is_null(row) {
+            true => {
+                out.push_str("NULL");
+                Ok(())
+            }
+            false => column.write_named(row, out),
+        };
+        match &self.values {
+            _ if self.is_null(row) => Ok(()),
+            Values::Row(fields, columns) => write_many('(', ')', 0..columns.len(), out, |i, out| {
+                if let (Some(field), Some(column)) = (fields.get(i), columns.get(i)) {
+                    out.push_str(field.name());
+                    out.push('=');
+                    nested(column, row, out)?;
+                }
+                Ok(())
+            }),
+            Values::List(range, items) => {
+                let (start, end) = range(row);
+                write_many('[', ']', start..end, out, |i, out| nested(items, i, out))
+            }
+            Values::Map(a, keys, values) => {
+                let (start, end) = (a.value_offsets()[row] as usize, a.value_offsets()[row + 1] as usize);
+                write_many('{', '}', start..end, out, |i, out| {
+                    nested(keys, i, out)?;
+                    out.push('=');
+                    nested(values, i, out)
+                })
+            }
+            Values::Dictionary(key, dictionary) => dictionary.write_named(key(row), out),
+            _ => self.write(row, out),
+        }
+    }
+
     fn write_nested(&self, row: usize, out: &mut String) -> Result<()> {
         if self.is_null(row) {
             out.push_str("NULL");
