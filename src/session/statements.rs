@@ -115,7 +115,9 @@ impl Session {
             StatementKind::Describe(name) => self.describe_named(name),
             StatementKind::DescribeExtended(name) => self.describe_extended(name),
             StatementKind::DescribeFile(path) => {
-                self.describe(&Entry::Table(explore::file_table(&path.value, path.span)?))
+                let table = explore::file_table(&path.value, path.span)?;
+                let found = found_out(&table);
+                self.describe(&Entry::Table(table), found)
             }
             StatementKind::Explain { details, statement } => self.explain(details, statement),
             StatementKind::ExplainAnalyze { statement, .. } => self.analyze(statement),
@@ -416,13 +418,13 @@ impl Session {
 
     fn describe_named(&self, name: &TableName) -> Result<Response> {
         let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
-        self.describe(&entry)
+        self.describe(&entry, None)
     }
 
     /// DESCRIBE with the comments of the columns.
     fn describe_extended(&self, name: &TableName) -> Result<Response> {
         let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
-        let Response::Table(all) = self.describe(&entry)? else {
+        let Response::Table(all) = self.describe(&entry, None)? else {
             return Err(Error::internal("DESCRIBE gives a table"));
         };
         let comment = |row: usize| match &entry {
@@ -437,7 +439,8 @@ impl Session {
         Ok(Response::Table(RecordBatch::try_from_iter_with_nullable(columns)?))
     }
 
-    fn describe(&self, entry: &Entry) -> Result<Response> {
+    /// `found`: what is to be said about the table as a whole, beside its first column.
+    fn describe(&self, entry: &Entry, mut found: Option<String>) -> Result<Response> {
         let planner = self.planner();
         let mut columns: [Vec<Option<String>>; 6] = Default::default();
         let yes_no = |b: bool| Some(if b { "TRUE" } else { "FALSE" }.to_string());
@@ -454,7 +457,7 @@ impl Session {
                         data_type.push_str(" *ROWTIME*");
                     }
                     let extras = match &column.source {
-                        ColumnSource::Physical { .. } => None,
+                        ColumnSource::Physical { .. } => found.take(),
                         ColumnSource::Metadata { key, is_virtual, .. } => Some(format!(
                             "METADATA FROM '{key}'{}",
                             if *is_virtual { " VIRTUAL" } else { "" }
@@ -714,6 +717,15 @@ impl Session {
         });
         Ok(texts.collect::<Result<Vec<_>>>()?.join("\n"))
     }
+}
+
+/// How a file is read that nobody declared: the options of its format.
+fn found_out(table: &Table) -> Option<String> {
+    let format = table.options.text("format")?;
+    let own = |key: &str| key.split_once('.').is_some_and(|(name, _)| name == format);
+    let options = table.options.iter().filter(|(key, _)| own(key));
+    let options: Vec<String> = options.map(|(key, value)| format!("'{key}' = '{value}'")).collect();
+    (!options.is_empty()).then(|| format!("file WITH ({})", options.join(", ")))
 }
 
 /// Where the records go that sources of a planned statement cannot decode.

@@ -66,7 +66,7 @@ pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
         let record = &rest[at];
         let line = record.position().map_or(at as u64 + 2, csv::Position::line);
         return Err(Error::decode(format!(
-            "line {line} has {} fields, most others have {width}",
+            "line {line} has {} field(s), most others have {width}",
             record.len()
         ))
         .with_hint("a table with 'csv.ignore-parse-errors' = 'true' pads short lines with NULL and drops longer ones; it is given by CREATE TABLE t WITH (...)"));
@@ -257,6 +257,6 @@ mod tests {
     #[test]
     fn ragged_files_say_where() {
         let e = csv(b"a,b\n1,2\n3\n4,5\n", false, &Options::default()).unwrap_err();
-        assert_eq!(e.message(), "line 3 has 1 fields, most others have 2");
+        assert_eq!(e.message(), "line 3 has 1 field(s), most others have 2");
     }
 }

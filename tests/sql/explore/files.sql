@@ -82,6 +82,7 @@ SELECT COUNT(*) AS n FROM '${DIR}/own';
 DESCRIBE '${DIR}/sales.csv';
 -- @text
 --| "name":"f0","type":"STRING"
+--| file WITH ('csv.field-delimiter' = ';', 'csv.null-literal' = 'NA', 'csv.skip-header' = 'true')
 --| "name":"price","type":"DOUBLE"
 --| "name":"sold","type":"BOOLEAN"
 SELECT * FROM '${DIR}/sales.csv' WHERE price IS NULL;
