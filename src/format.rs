@@ -5,6 +5,7 @@ pub mod csv;
 pub mod debezium;
 pub mod infer;
 pub mod json;
+pub mod message;
 pub(crate) mod notice;
 pub mod raw;
 pub mod registry;
