@@ -236,6 +236,8 @@ pub struct Job {
     /// Of a job with checkpoints, while it can make some.
     control: Mutex<Option<crossbeam_channel::Sender<Request>>>,
     stopping: AtomicBool,
+    /// Its tasks are to stop at once, also those that start later.
+    cancelled: AtomicBool,
 }
 
 impl Job {
@@ -261,6 +263,7 @@ impl Job {
             mailboxes: Mutex::default(),
             control: Mutex::default(),
             stopping: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
         })
     }
 
@@ -287,7 +290,12 @@ impl Job {
 
     /// The mailboxes of its tasks, for [`Job::halt`]; those of an earlier run are forgotten.
     pub(crate) fn register(&self, mailboxes: Vec<Mailbox>) {
-        *self.mailboxes.lock() = mailboxes;
+        let mut registered = self.mailboxes.lock();
+        *registered = mailboxes;
+        // A job that was cancelled before its tasks were there.
+        if self.cancelled.load(Ordering::SeqCst) {
+            registered.iter().for_each(Mailbox::cancel);
+        }
     }
 
     /// Where requests go, for a job with checkpoints.
@@ -355,7 +363,10 @@ impl Job {
         match control {
             Some(control) if first && control.send(Request::Stop).is_ok() => {}
             Some(_) if !first => {}
-            _ => self.halt(),
+            _ => {
+                self.cancelled.store(true, Ordering::SeqCst);
+                self.halt();
+            }
         }
     }
 
