@@ -229,8 +229,11 @@ impl Connector for Filesystem {
             .at(table.options.span("format"))
             .with_hint("join it as a stream (without FOR SYSTEM_TIME AS OF), or keep the rows in a file of their own"));
         }
-        let given: Vec<usize> =
-            (0..table.columns.len()).filter(|&i| table.columns[i].declared().is_some()).collect();
+        let column = |name: &str| {
+            let found = table.column(name).map(|(index, _)| index);
+            found.ok_or_else(|| Error::internal(format!("table '{}' has no column '{name}'", table.name)))
+        };
+        let given = request.schema.fields().iter().map(|f| column(f.name())).collect::<Result<Vec<_>>>()?;
         let layout = Layout::new(table, format, &given, &request.schema, 8192)?;
         let backend = load::FileBackend::new(layout, Location::new(table)?, request.schema.clone())
             .map_err(|e| e.at(table.options.span("path")))?;

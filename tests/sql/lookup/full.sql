@@ -14,3 +14,9 @@ SELECT f.n, a.name, a.f FROM flights AS f LEFT JOIN airports AS a ON f.origin = 
 --| {"op":"+I","n":10,"name":"Newark","f":"airports.csv"}
 --| {"op":"+I","n":20,"name":"Kennedy","f":"airports.csv"}
 --| {"op":"+I","n":30,"name":null,"f":null}
+
+-- A key that is not the first column, and the only one that is read.
+SELECT x.s, a.name FROM (VALUES ('Kennedy'), ('Orly')) AS x(s) LEFT JOIN airports AS a ON x.s = a.name;
+-- @expect
+--| {"op":"+I","s":"Kennedy","name":"Kennedy"}
+--| {"op":"+I","s":"Orly","name":null}
