@@ -150,6 +150,9 @@ impl Drop for QueryResult {
     }
 }
 
+/// Bytes of stack for a statement: expressions that nest deeply are planned by functions that call themselves.
+const STACK: usize = 32 << 20;
+
 /// Executes statements. Sessions do not see each other.
 pub struct Session {
     state: Mutex<State>,
@@ -219,7 +222,8 @@ impl Session {
 
     /// Executes one statement. A query or job is started, not awaited (but see `table.dml-sync`).
     pub fn execute(&self, statement: &Statement) -> Result<Response> {
-        let response = self.execute_kind(&statement.kind).map_err(|e| match e.kind().is_usage() {
+        let executed = stacker::maybe_grow(STACK / 2, STACK, || self.execute_kind(&statement.kind));
+        let response = executed.map_err(|e| match e.kind().is_usage() {
             true => e.at(statement.span),
             false => e,
         })?;

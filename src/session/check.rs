@@ -15,7 +15,8 @@ impl Session {
     /// Plans a statement without running it; what is risky about it. Statements that define something
     /// (CREATE, SET, DROP) take effect in this session, so that what follows is checked against them.
     pub fn check(&self, statement: &Statement) -> Result<Vec<String>> {
-        let mut found = self.check_kind(statement).map_err(|e| e.at(statement.span))?;
+        let checked = stacker::maybe_grow(super::STACK / 2, super::STACK, || self.check_kind(statement));
+        let mut found = checked.map_err(|e| e.at(statement.span))?;
         found.extend(doubtful(&statement.kind));
         Ok(found)
     }

@@ -681,13 +681,17 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
     Ok(job)
 }
 
+/// Bytes of stack of a task: nested expressions are computed by functions that call themselves.
+const TASK_STACK: usize = 16 << 20;
+
 /// Runs tasks to their end. The first failure cancels the others and is what is reported.
 fn run_all(job: &Arc<Job>, tasks: Vec<(TaskPlan, TaskContext)>) -> Result<()> {
     let (sender, ended) = crossbeam_channel::unbounded();
     let mut running = 0;
     for (index, (plan, context)) in tasks.into_iter().enumerate() {
         let done = sender.clone();
-        let builder = thread::Builder::new().name(format!("affluent-{}-{index}", job.id));
+        let builder =
+            thread::Builder::new().name(format!("affluent-{}-{index}", job.id)).stack_size(TASK_STACK);
         let spawned = builder.spawn(move || {
             let result = std::panic::catch_unwind(AssertUnwindSafe(|| task::run(plan, context)));
             let result = result.unwrap_or_else(|panic| {
