@@ -9,6 +9,7 @@ use super::destination::Destination;
 use super::pager::Pager;
 use super::render::{OutputFormat, Target};
 use crate::error::Error;
+use crate::secret::redact;
 
 /// Written out at the latest when so much is waiting.
 pub const BUFFER: usize = 64 * 1024;
@@ -251,14 +252,14 @@ const WIPE: &str = "\r\u{1b}[2K";
 pub fn complain(text: impl Display) {
     let mut stderr = io::stderr().lock();
     let wipe = if LINE.swap(false, Ordering::SeqCst) { WIPE } else { "" };
-    let _ = writeln!(stderr, "{wipe}{text}");
+    let _ = writeln!(stderr, "{wipe}{}", redact(&text.to_string()));
 }
 
 /// Puts a line without an end on standard error, in place of the one before.
 pub fn rewrite_line(line: &str) {
     let mut stderr = io::stderr().lock();
     LINE.store(true, Ordering::SeqCst);
-    let _ = write!(stderr, "{WIPE}{line}");
+    let _ = write!(stderr, "{WIPE}{}", redact(line));
 }
 
 /// Takes away what [`rewrite_line`] has written.
