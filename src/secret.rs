@@ -8,7 +8,7 @@
 //!
 //! The value of an option keeps how it was written beside its value (see [`crate::catalog::Options`]), so that
 //! SHOW CREATE TABLE is exact whatever the value is. Elsewhere a value is found by its text. One that could be any
-//! word is left alone: shorter than [`SHORTEST`], a number of few digits, a word of SQL's options.
+//! word is left alone: shorter than `SHORTEST`, a number of few digits, a word of SQL's options.
 //!
 //! This list is of the process, because log lines are.
 

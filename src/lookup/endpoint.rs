@@ -6,7 +6,7 @@
 //!               │           └ 'lookup.max-in-flight'; without it, as many as succeed: slow start
 //!               └ 'lookup.circuit-breaker.failure-rate': fails at once, lets one probe through at a time later
 //! ```
-//! Slow start: a window of [`FIRST`] requests grows by one with every success and halves when requests time out
+//! Slow start: a window of `FIRST` requests grows by one with every success and halves when requests time out
 //! or connections fail, once for all requests that were in flight together. Against a small server a few hundred
 //! connections at once would end in as many time-outs.
 //!

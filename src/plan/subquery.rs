@@ -9,7 +9,7 @@
 //! * `x NOT IN (Q)` becomes `NOT EXISTS (SELECT * FROM Q WHERE q = x OR q IS NULL OR x IS NULL)`, except as an
 //!   uncorrelated conjunct, for which there is a join of its own.
 //! * Where it matters whether the answer is NULL (the SELECT list, CASE, the ON of an outer join) it is computed:
-//!   see [`super::subquery_value`].
+//!   see `subquery_value`.
 //! * A scalar subquery must be known to give one row at most: an aggregate without GROUP BY, `LIMIT 1`.
 
 use std::sync::Arc;
