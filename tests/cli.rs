@@ -94,7 +94,7 @@ fn a_failing_pipeline_is_status_1_and_leaves_no_half_written_file() {
     let shown = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert!(
-        shown.contains("in.jsonl") && shown.contains("line 3") && shown.contains("json.ignore-parse-errors"),
+        shown.contains("in.jsonl") && shown.contains("line 3") && shown.contains("scan.dead-letter"),
         "{shown}"
     );
     assert!(!out.exists());

@@ -428,7 +428,7 @@ mod tests {
     fn options_are_checked_against_connector_and_format() {
         let e = wrong(&[]);
         assert_eq!(e.message(), "table 't': option 'connector' is required");
-        assert!(e.hint().is_some_and(|h| h.contains("filesystem, http, stdin")), "{e}");
+        assert!(e.hint().is_some_and(|h| h.contains("filesystem, http, jdbc, stdin")), "{e}");
         let e = wrong(&[("connector", "filesytem")]);
         assert_eq!(e.hint(), Some("did you mean 'filesystem'?"));
         let e = wrong(&[("connector", "file")]);
