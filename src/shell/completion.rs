@@ -380,8 +380,8 @@ mod tests {
     #[test]
     fn options_in_hints() {
         let hint = |text: &str| offered(&format!("SELECT * FROM sensor_info /*+ OPTIONS({text}")).1;
-        assert_eq!(hint("'lookup.on"), ["lookup.on-error"]);
-        assert_eq!(hint("'lookup.on-error' = '"), ["fail", "null", "drop"]);
+        assert_eq!(hint("'lookup.on-error.t"), ["lookup.on-error.timeout"]);
+        assert_eq!(hint("'lookup.on-error' = '"), ["fail", "null", "drop", "stale"]);
         assert!(hint("'conn").is_empty(), "the connector stays");
         let lookup = |text: &str| offered(&format!("SELECT /*+ LOOKUP({text}")).1;
         assert_eq!(lookup("'out"), ["output-mode"]);
