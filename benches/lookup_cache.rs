@@ -104,7 +104,7 @@ impl Bench {
             comment: None,
             options: Options::default(),
             temporary: true,
-            embedded: None,
+            own: None,
         };
         let request = LookupRequest::new(Arc::new(table), vec![0], schema.clone());
         let config = LookupConfig {

@@ -74,19 +74,22 @@ pub const SETTINGS: &[OptionDef] = &[
         Choice(&["true"]),
         "true",
         "changes nothing: rows that have arrived together are always processed together, and none waits for others",
-    ),
+    )
+    .without_effect(),
     OptionDef::new(
         "table.exec.mini-batch.allow-latency",
         Time,
         "0 ms",
         "how long a row may wait for others: changes nothing, as none ever waits",
-    ),
+    )
+    .without_effect(),
     OptionDef::new(
         "table.exec.mini-batch.size",
         Integer,
         "",
         "rows that may wait for others: changes nothing, as none ever waits",
-    ),
+    )
+    .without_effect(),
     OptionDef::new(
         "table.optimizer.agg-phase-strategy",
         Choice(&["AUTO", "ONE_PHASE"]),
@@ -360,9 +363,7 @@ impl Config {
     pub fn idle(key: &str) -> Option<String> {
         let key = current(key);
         match SETTINGS.iter().find(|s| s.key == key) {
-            Some(s) if s.doc.contains("changes nothing") => {
-                Some(format!("setting '{key}' has no effect: {}", s.doc))
-            }
+            Some(s) if s.idle => Some(format!("setting '{key}' has no effect: {}", s.doc)),
             Some(_) => None,
             None => match flink::known(key)? {
                 Flink::Tunes(why) => Some(format!("setting '{key}' of Flink has no effect here: {why}")),

@@ -19,6 +19,7 @@ pub mod stdio;
 pub mod values;
 
 pub use registry::{Connector, connector, connector_names};
+pub(crate) use shared::unmarked;
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
@@ -29,11 +30,13 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 
 use crate::catalog::{Column, Table};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kinds, Splits, StageMetrics, Waker};
+use crate::secret::redact;
 
 /// What a query wants from a table.
 #[derive(Debug, Clone)]
@@ -71,6 +74,52 @@ pub enum SinkChangelog {
     Upsert,
     /// All four kinds: `-U` is part of what is written.
     All,
+}
+
+/// Where a table reads or writes: kept in checkpoints, so that another place is not taken for the same one.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Place {
+    /// The connector.
+    pub connector: String,
+    /// The place itself, whatever the working directory: an absolute path, a URL, a topic and its servers, a stream
+    /// and its region, tables and their database.
+    pub at: String,
+    /// The same as the table's option writes it: positions may be named by it.
+    pub written: String,
+    /// Tells places apart where their texts must not be written to disk.
+    digest: String,
+    /// Where the same data was before, as the table's options say.
+    #[serde(skip)]
+    pub moved_from: Option<String>,
+}
+
+impl Place {
+    /// A place that positions may name as `written`.
+    pub fn new(connector: &str, at: impl Into<String>, written: impl Into<String>) -> Self {
+        let (at, written) = (at.into(), written.into());
+        let digest = Sha256::digest(format!("{connector}\n{at}"));
+        let digest = digest.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        Self { connector: connector.into(), at, written, digest, moved_from: None }
+    }
+
+    /// Whether it is the same place.
+    pub fn is(&self, other: &Place) -> bool {
+        self.digest == other.digest
+    }
+
+    /// As a checkpoint has it: values of variables are shown by name.
+    pub fn recorded(&self) -> Self {
+        let plain = |text: &str| redact(text).into_owned();
+        Self { at: plain(&self.at), written: plain(&self.written), ..self.clone() }
+    }
+
+    /// Whether the data that is here was in another place, one of a checkpoint, before.
+    pub fn moved_from(&self, before: &Place) -> bool {
+        let plain = |text: &str| redact(text.trim_end_matches('/')).into_owned();
+        let from = self.moved_from.as_deref().map(plain);
+        self.connector == before.connector
+            && from.is_some_and(|from| from == plain(&before.at) || from == plain(&before.written))
+    }
 }
 
 /// A scan that was planned: makes one reader a task.
@@ -126,6 +175,12 @@ pub trait Source: Send + Sync {
     /// [`Source::committed`], with positions as a checkpoint has them: for the engine.
     fn durable(&self, epoch: u64, stored: &Positions) -> Result<()> {
         self.committed(epoch, &shared::unmarked(stored))
+    }
+
+    /// Positions that were taken where the same data was before it was moved, as this source would have named them.
+    /// `from`: the names of that place, one of which the positions may have. Called before [`Source::restore`].
+    fn moved(&self, positions: Positions, _from: &[&str]) -> Result<Positions> {
+        Ok(positions)
     }
 }
 

@@ -44,8 +44,8 @@ pub mod window;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion_expr::ScalarUDF;
 use datafusion_expr::planner::ExprPlanner;
+use datafusion_expr::{AggregateUDF, ScalarUDF};
 
 use crate::clock::Clock;
 use scalar::{Definition, Scalar};
@@ -67,6 +67,8 @@ pub struct FunctionContext {
 pub struct Functions {
     scalars: BTreeMap<String, Arc<ScalarUDF>>,
     user: user::UserFunctions,
+    /// Of the program, beside the built-in ones.
+    aggregates: BTreeMap<String, Arc<AggregateUDF>>,
     planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
@@ -109,7 +111,8 @@ impl Functions {
                 scalars.insert(name.to_ascii_lowercase(), Arc::clone(&udf));
             }
         }
-        Self { scalars, user: user::UserFunctions::default(), planners }
+        let user = user::UserFunctions::default();
+        Self { scalars, user, aggregates: BTreeMap::new(), planners }
     }
 
     /// Adds a function of the program that embeds the session, or puts it in the place of one of its name.
@@ -133,6 +136,23 @@ impl Functions {
             || REWRITTEN.contains(&upper)
             || aggregate::aggregate_names().iter().any(|n| n.eq_ignore_ascii_case(upper))
             || window::window_function_names().iter().any(|n| n.eq_ignore_ascii_case(upper))
+    }
+
+    /// Adds an aggregate function of the program.
+    pub fn add_aggregate(&mut self, function: Arc<AggregateUDF>) {
+        self.aggregates.insert(function.name().to_ascii_lowercase(), function);
+    }
+
+    /// The aggregate function of a name, whatever its case.
+    pub fn aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        let own = self.aggregates.get(&name.to_ascii_lowercase());
+        own.cloned().or_else(|| aggregate::aggregate(name))
+    }
+
+    /// Names of the aggregate functions.
+    pub fn aggregate_names(&self) -> Vec<String> {
+        let own = self.aggregates.keys().map(|name| name.to_ascii_uppercase());
+        aggregate::aggregate_names().into_iter().chain(own).collect()
     }
 
     /// The scalar function of a name, whatever its case.

@@ -132,6 +132,9 @@ pub use crate::error::{Error, Result};
 pub use crate::flow::{Chunk, Job, JobState, Kind, Kinds};
 pub use crate::session::{Next, QueryResult, Response, Session};
 
+/// Target of log lines of level info that are to be shown although nothing is wrong: what a job continues from.
+pub const NOTICE: &str = "affluent::notice";
+
 pub mod catalog;
 #[doc(hidden)]
 pub mod cli;

@@ -27,6 +27,7 @@ pub mod identity;
 pub mod join;
 pub mod lookup_join;
 pub mod lower;
+pub mod meaning;
 pub mod naming;
 pub mod nested;
 pub mod node;

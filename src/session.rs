@@ -3,11 +3,14 @@
 mod alter;
 mod analyze;
 mod check;
+mod claims;
 mod collect;
 pub(crate) mod figures;
 pub(crate) mod functions;
 mod materialized;
 mod recovery;
+#[cfg(test)]
+mod registered_tests;
 mod rehearsal;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -21,13 +24,14 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
-use datafusion_expr::ScalarUDF;
+use datafusion_expr::{AggregateUDF, ScalarUDF};
 use parking_lot::Mutex;
 
 use self::collect::{Found, Rows};
 use crate::catalog::{Catalog, Entry, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::connector::Connector;
 use crate::connector::embedded::Embedded;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Job};
@@ -170,10 +174,13 @@ struct State {
     functions: Vec<Arc<ScalarUDF>>,
     /// Functions that statements made.
     user_functions: UserFunctions,
+    aggregates: Vec<Arc<AggregateUDF>>,
     /// The file whose statements are executed.
     origin: Option<String>,
     /// Names of the jobs that a script is known to start.
     ahead: Arc<[String]>,
+    /// What is executed if that is no file: statements of a command line, for example.
+    scope: Option<String>,
 }
 
 impl std::fmt::Debug for Session {
@@ -267,6 +274,23 @@ impl Session {
         Ok(())
     }
 
+    /// Makes a connector of the program known: tables name it in `'connector' = '...'` like a built-in one.
+    pub fn register_connector(&self, connector: Arc<dyn Connector>) -> Result<()> {
+        let name = connector.name();
+        let mut state = self.state.lock();
+        let known = state.catalog.connector(name).is_some() || crate::connector::connector(name).is_ok();
+        if known {
+            return Err(Error::option(format!("connector '{name}' exists already")));
+        }
+        Arc::make_mut(&mut state.catalog).add_connector(connector);
+        Ok(())
+    }
+
+    /// Makes an aggregate function of the program known, under its name in any case.
+    pub fn register_aggregate(&self, function: AggregateUDF) {
+        self.state.lock().aggregates.push(Arc::new(function));
+    }
+
     /// Makes a scalar function of the program known, under its name in any case.
     pub fn register_function(&self, function: ScalarUDF) {
         self.state.lock().functions.push(Arc::new(function));
@@ -281,6 +305,12 @@ impl Session {
     /// run again.
     pub fn set_origin(&self, file: Option<String>) {
         self.state.lock().origin = file;
+    }
+
+    /// Says what is executed from now on if it stands in no file, such as the text of a command: jobs of one name find
+    /// their checkpoints by it. Without it they are those of the working directory.
+    pub fn set_scope(&self, scope: Option<String>) {
+        self.state.lock().scope = scope;
     }
 
     /// Value of a setting now (the default where it was not set).
@@ -353,12 +383,13 @@ impl Session {
 
     /// A planner over the state as it is now.
     pub(crate) fn planner(&self) -> Planner {
-        let (catalog, config, own, mut user) = {
+        let (catalog, config, own, aggregates, mut user) = {
             let state = self.state.lock();
             (
                 state.catalog.clone(),
                 state.config.clone(),
                 state.functions.clone(),
+                state.aggregates.clone(),
                 state.user_functions.clone(),
             )
         };
@@ -367,6 +398,7 @@ impl Session {
         let mut functions = Functions::new(FunctionContext { zone: zone.clone(), clock: self.clock.clone() });
         own.into_iter().for_each(|function| functions.add(function));
         functions.set_user(user);
+        aggregates.into_iter().for_each(|function| functions.add_aggregate(function));
         Planner::new(PlannerState {
             catalog,
             config,

@@ -75,7 +75,7 @@ impl Table {
             comment: statement.comment.clone(),
             options: Options::from_entries(&statement.options)?,
             temporary: statement.temporary,
-            embedded: None,
+            own: None,
         };
         if let Some(like) = &statement.like {
             let span = like.table.span();
@@ -84,6 +84,9 @@ impl Table {
                 Entry::View(_) => return Err(Error::plan("LIKE takes a table, this is a view").at(span)),
             };
             table.take_over(&model, like)?;
+        }
+        if let Some(own) = table.options.text("connector").and_then(|name| catalog.connector(name)) {
+            table.own = Some(own.clone());
         }
         table.check(statement)?;
         Ok(table)
@@ -116,7 +119,7 @@ impl Table {
         columns.append(&mut self.columns);
         self.columns = columns;
         if !self.options.contains("connector") {
-            self.embedded = model.embedded.clone();
+            self.own = model.own.clone();
         }
         match (mode(like, LikeFeature::Watermarks), &model.watermark, &self.watermark) {
             (LikeMode::Excluding, ..) | (_, None, _) | (LikeMode::Overwriting, Some(_), Some(_)) => {}

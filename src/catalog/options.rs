@@ -38,12 +38,19 @@ pub struct OptionDef {
     pub default: &'static str,
     /// One line for people.
     pub doc: &'static str,
+    /// It is taken because others know it, and has no effect here.
+    pub idle: bool,
 }
 
 impl OptionDef {
     /// A definition.
     pub const fn new(key: &'static str, kind: OptionKind, default: &'static str, doc: &'static str) -> Self {
-        Self { key, kind, default, doc }
+        Self { key, kind, default, doc, idle: false }
+    }
+
+    /// The same, of an option that has no effect.
+    pub const fn without_effect(self) -> Self {
+        Self { idle: true, ..self }
     }
 
     fn matches(&self, key: &str) -> bool {

@@ -94,15 +94,25 @@ pub struct Table {
     pub options: Options,
     /// `TEMPORARY`.
     pub temporary: bool,
-    /// The table of a program, which no option names.
-    pub embedded: Option<Arc<Embedded>>,
+    /// The connector of a program: of this table alone, or registered in the session.
+    pub own: Option<Own>,
+}
+
+/// A connector of a program.
+#[derive(Clone)]
+pub struct Own(pub Arc<dyn Connector>);
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Own").field(&self.0.name()).finish()
+    }
 }
 
 impl Table {
     /// What it is connected to.
     pub fn connector(&self) -> Result<&dyn Connector> {
-        match &self.embedded {
-            Some(embedded) => Ok(embedded.as_ref()),
+        match &self.own {
+            Some(own) => Ok(own.0.as_ref()),
             None => crate::connector::connector(self.options.required("connector")?)
                 .map(|c| c as &dyn Connector)
                 .map_err(|e| e.at(self.options.span("connector"))),
@@ -136,7 +146,7 @@ impl Table {
             comment: None,
             options,
             temporary: true,
-            embedded: Some(Arc::new(embedded)),
+            own: Some(Own(Arc::new(embedded))),
         })
     }
 
@@ -176,6 +186,8 @@ pub enum Entry {
 #[derive(Debug, Default, Clone)]
 pub struct Catalog {
     entries: BTreeMap<String, Entry>,
+    /// Of the program, beside the built-in ones.
+    connectors: Vec<Own>,
 }
 
 impl Catalog {
@@ -193,6 +205,16 @@ impl Catalog {
                 None => error.with_hint("SHOW TABLES lists what there is"),
             }
         })
+    }
+
+    /// A connector of the program.
+    pub fn connector(&self, name: &str) -> Option<&Own> {
+        self.connectors.iter().find(|own| own.0.name() == name)
+    }
+
+    /// Adds a connector of the program; the caller has checked that the name is free.
+    pub fn add_connector(&mut self, connector: Arc<dyn Connector>) {
+        self.connectors.push(Own(connector));
     }
 
     /// Adds an entry; the caller has checked that the name is free.

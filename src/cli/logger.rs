@@ -22,6 +22,9 @@ impl Log for StderrLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // What other libraries tell is for those who ask.
         let own = metadata.target().starts_with("affluent");
+        if metadata.target() == crate::NOTICE && self.level >= LevelFilter::Warn {
+            return true;
+        }
         metadata.level() <= if own { self.level } else { self.level.min(LevelFilter::Warn) }
             || self.level == LevelFilter::Trace
     }
@@ -55,7 +58,8 @@ pub fn install() {
         terminal: std::io::stderr().is_terminal(),
     });
     if log::set_logger(logger).is_ok() {
-        log::set_max_level(level);
+        // What is always said is of this level.
+        log::set_max_level(if level >= LevelFilter::Warn { level.max(LevelFilter::Info) } else { level });
     }
     if parsed.is_err() {
         log::warn!("AFFLUENT_LOG is '{wanted}'; expected off, error, warn, info, debug or trace");

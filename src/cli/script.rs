@@ -203,7 +203,9 @@ impl Runner {
     /// Runs statements in order; the exit status when one of them is the end.
     fn statements<'a>(&mut self, all: impl Iterator<Item = (&'a Arc<Script>, &'a Statement)>) -> Option<u8> {
         for (script, statement) in all {
-            self.session.set_origin(origin(&script.written.name));
+            let file = origin(&script.written.name);
+            self.session.set_scope(file.is_none().then(|| script.written.text.to_string()));
+            self.session.set_origin(file);
             match self.statement(statement, script) {
                 Ok(Step::Next) => {}
                 Ok(Step::Stop) => {
@@ -246,7 +248,9 @@ impl Runner {
             let Some(mut rehearsal) = self.session.rehearsal()? else { return Ok(()) };
             for (script, statement) in all {
                 last = Some(script.clone());
-                rehearsal.statement(statement, origin(&script.written.name))?;
+                let file = origin(&script.written.name);
+                let text = file.is_none().then(|| script.written.text.to_string());
+                rehearsal.statement(statement, (file, text))?;
             }
             rehearsal.finish(&self.session)
         };

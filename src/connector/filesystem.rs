@@ -48,7 +48,7 @@ pub(super) use self::layout::record_schema;
 use self::layout::{Layout, METADATA};
 pub(super) use self::sample::{by_name, recognise};
 use super::registry::Connector;
-use super::{ScanRequest, Sink, SinkRequest, Source, SourceChangelog};
+use super::{Place, ScanRequest, Sink, SinkRequest, Source, SourceChangelog};
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::catalog::{ColumnSource, Table};
 use crate::error::{Error, Result};
@@ -180,6 +180,12 @@ impl Connector for Filesystem {
             }
         }
         sink::check_partition_commit(table)
+    }
+
+    fn place(&self, table: &Table) -> Result<Option<Place>> {
+        let location = Location::new(table)?;
+        let at = std::path::absolute(location.text())?;
+        Ok(Some(Place::new(self.name(), at.display().to_string(), location.text())))
     }
 
     fn infer(&self, options: &Options) -> Result<Option<crate::format::infer::Inferred>> {

@@ -12,7 +12,7 @@ use crate::format::{FORMAT_NAMES, Format};
 use crate::lookup::metadata::MetadataKind;
 use crate::lookup::{Backend, LookupRequest};
 
-use super::{ScanRequest, Sink, SinkRequest, Source};
+use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 
 /// A connector: makes sources, sinks and lookups of tables that name it. What it cannot be, it refuses.
 pub trait Connector: Send + Sync {
@@ -90,6 +90,12 @@ pub trait Connector: Send + Sync {
     /// The columns by which a lookup table can be asked; `None` for any. A condition on another column
     /// filters what comes back.
     fn lookup_keys(&self, _table: &Table) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
+    /// Where a table reads or writes; `None` where that makes no difference, such as for generated rows. A job does
+    /// not go on from the positions of another place.
+    fn place(&self, _table: &Table) -> Result<Option<Place>> {
         Ok(None)
     }
 
@@ -271,6 +277,7 @@ pub fn definitions(options: &Options) -> Vec<&'static OptionDef> {
     }
     if connector.is_source() {
         all.extend(WATERMARK);
+        all.push(&MOVED);
     }
     if connector.rejects() {
         all.push(&DEAD_LETTER);
@@ -282,6 +289,16 @@ const CONNECTOR: OptionDef =
     OptionDef::new("connector", OptionKind::Text, "", "what the table is connected to");
 /// `scan.watermark.idle-timeout`
 pub const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
+
+/// `scan.moved-from`
+pub const MOVED_FROM: &str = "scan.moved-from";
+
+const MOVED: OptionDef = OptionDef::new(
+    MOVED_FROM,
+    OptionKind::Text,
+    "",
+    "where the same data was before, as a checkpoint has it: a job goes on from its positions there",
+);
 
 /// Options of tables that declare a watermark.
 pub const WATERMARK: &[OptionDef] = &[
@@ -315,7 +332,7 @@ pub fn validate(table: &Table) -> Result<()> {
 
 fn check(table: &Table) -> Result<()> {
     let options = &table.options;
-    let name = options.text("connector").or(table.embedded.as_ref().map(|e| e.name())).ok_or_else(|| {
+    let name = options.text("connector").or(table.own.as_ref().map(|own| own.0.name())).ok_or_else(|| {
         let names: Vec<_> = connector_names().collect();
         Error::option("option 'connector' is required")
             .with_hint(format!("WITH ('connector' = '...'), one of {}", names.join(", ")))
@@ -356,6 +373,9 @@ fn check(table: &Table) -> Result<()> {
     definitions.extend(WATERMARK);
     if connector.rejects() {
         definitions.push(&DEAD_LETTER);
+    }
+    if connector.is_source() {
+        definitions.push(&MOVED);
     }
     options.validate(&format!("connector '{name}'"), &definitions)?;
     if table.watermark.is_none()
@@ -419,7 +439,7 @@ mod tests {
             comment: None,
             options,
             temporary: false,
-            embedded: None,
+            own: None,
         };
         validate(&table).unwrap_err()
     }

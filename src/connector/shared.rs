@@ -47,7 +47,7 @@ const AT: &str = "@at";
 const FORMER_CUT: &str = "cut";
 
 /// A source's own positions, of those that are stored.
-pub(super) fn unmarked(stored: &Positions) -> Cow<'_, Positions> {
+pub(crate) fn unmarked(stored: &Positions) -> Cow<'_, Positions> {
     if !stored.values().any(|position| inner(position).is_some()) {
         return Cow::Borrowed(stored);
     }
@@ -161,6 +161,10 @@ impl Source for SharedSource {
 
     fn replays(&self) -> bool {
         self.source.replays()
+    }
+
+    fn moved(&self, positions: Positions, from: &[&str]) -> Result<Positions> {
+        self.source.moved(positions, from)
     }
 
     /// Each part has the positions that its readers reported; those that left early reported older ones.

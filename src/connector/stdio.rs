@@ -384,7 +384,7 @@ mod tests {
             comment: None,
             options,
             temporary: false,
-            embedded: None,
+            own: None,
         })
     }
 

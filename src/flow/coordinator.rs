@@ -24,6 +24,7 @@ use super::job::{CheckpointMetrics, Job};
 use super::mailbox::Mailbox;
 use super::message::Barrier;
 use super::task::Report;
+use crate::clock::Clock;
 use crate::connector::{Positions, Sink, Source};
 use crate::error::{Error, Result};
 use crate::state::checkpoint::{Checkpoints, Cut, JobPlan, TaskCut};
@@ -106,6 +107,7 @@ pub struct Coordinator {
     job: Arc<Job>,
     checkpoints: Arc<Mutex<Checkpoints>>,
     plan: JobPlan,
+    clock: Arc<dyn Clock>,
     settings: CheckpointSettings,
     sinks: Vec<(String, Arc<dyn Sink>)>,
     readable: Vec<(String, Arc<dyn Source>)>,
@@ -137,6 +139,8 @@ pub struct Coordination {
     pub checkpoints: Arc<Mutex<Checkpoints>>,
     /// What it runs.
     pub plan: JobPlan,
+    /// Tells when a checkpoint is written.
+    pub clock: Arc<dyn Clock>,
     /// When checkpoints are made.
     pub settings: CheckpointSettings,
     /// Its sinks by identity.
@@ -159,6 +163,7 @@ impl Coordinator {
             job: of.job,
             checkpoints: of.checkpoints,
             plan: of.plan,
+            clock: of.clock,
             settings: of.settings,
             sinks: of.sinks,
             readable: of.readable,
@@ -327,6 +332,7 @@ impl Coordinator {
             sources: self.sources.clone(),
             sinks: sinks.clone(),
             ended,
+            written_millis: self.clock.now_millis(),
         };
         let written = self.checkpoints.lock().write(&self.plan, cut);
         self.last.1 = Some(Instant::now());

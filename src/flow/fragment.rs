@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::task::BuildOperator;
 use crate::connector::{Sink, Source};
+use crate::lookup::LookupMetrics;
 
 /// A place where messages go in a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Stage {
     pub name: &'static str,
     /// What EXPLAIN prints behind the name.
     pub detail: String,
+    /// Counters of the lookup that it does.
+    pub lookup: Option<Arc<LookupMetrics>>,
     /// Makes the operator for one task.
     pub build: BuildOperator,
     /// Where what it emits goes: always a later operator, or the output.

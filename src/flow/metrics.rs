@@ -1,9 +1,11 @@
 //! What each step of a job has done so far.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::message::Watermark;
+use crate::lookup::LookupMetrics;
 
 /// Counters of one source, operator or sink, added up over its tasks, a chunk at a time.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub struct StageMetrics {
     pub name: &'static str,
     /// What EXPLAIN prints behind the name.
     pub detail: String,
+    /// Counters of the lookup that it does.
+    pub lookup: Option<Arc<LookupMetrics>>,
     rows_in: AtomicU64,
     rows_out: AtomicU64,
     busy_nanos: AtomicU64,
@@ -31,6 +35,7 @@ impl StageMetrics {
             fragment,
             name,
             detail,
+            lookup: None,
             rows_in: AtomicU64::new(0),
             rows_out: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
@@ -38,6 +43,12 @@ impl StageMetrics {
             state: (0..tasks).map(|_| AtomicU64::new(u64::MAX)).collect(),
             watermarks: (0..tasks).map(|_| AtomicI64::new(i64::MIN)).collect(),
         }
+    }
+
+    /// With the counters of the lookup that it does.
+    pub(crate) fn with_lookup(mut self, lookup: Option<Arc<LookupMetrics>>) -> Self {
+        self.lookup = lookup;
+        self
     }
 
     /// Adds what one call took and gave.

@@ -410,8 +410,9 @@ impl LookupConfig {
 
 fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<LookupConfig> {
     let options = &table.options;
-    let only_whole = table.connector()?.loads_whole();
-    let declared = declared_cache(options, only_whole)?;
+    let connector = table.connector()?;
+    let only_whole = connector.loads_whole();
+    let declared = declared_cache(options, only_whole.then(|| connector.name()))?;
     // Flink's HTTP connector has its own name for it.
     let is_async = options.bool("async")?.or(options.bool("asyncPolling")?);
     let mut is_async = is_async.unwrap_or(true);
@@ -471,18 +472,19 @@ fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<Loo
 }
 
 /// The cache that the table's options ask for.
-fn declared_cache(options: &Options, only_whole: bool) -> Result<CacheConfig> {
+fn declared_cache(options: &Options, only_whole: Option<&str>) -> Result<CacheConfig> {
     match options.choice(CACHE, &["NONE", "PARTIAL", "FULL"])? {
-        Some("FULL") => Ok(CacheConfig::Full(reload(options, only_whole)?)),
-        Some("PARTIAL") if only_whole => {
-            Err(Error::option("connector 'filesystem' has no 'lookup.cache' = 'PARTIAL'")
-                .with_hint("files are loaded whole: 'lookup.cache' = 'FULL', which is its default"))
+        Some("FULL") => Ok(CacheConfig::Full(reload(options, only_whole.is_some())?)),
+        Some("PARTIAL") if only_whole.is_some() => {
+            let name = only_whole.unwrap_or_default();
+            Err(Error::option(format!("connector '{name}' has no 'lookup.cache' = 'PARTIAL'"))
+                .with_hint("its tables are loaded whole: 'lookup.cache' = 'FULL', which is their default"))
         }
         Some("PARTIAL") => partial(options)?.map(CacheConfig::Partial).ok_or_else(|| {
             Error::option("'lookup.cache' = 'PARTIAL' needs a bound")
                 .with_hint(format!("set one or more of '{MAX_ROWS}', '{AFTER_WRITE}', '{AFTER_ACCESS}'"))
         }),
-        _ if only_whole => Ok(CacheConfig::Full(reload(options, true)?)),
+        _ if only_whole.is_some() => Ok(CacheConfig::Full(reload(options, true)?)),
         _ => Ok(CacheConfig::None),
     }
 }

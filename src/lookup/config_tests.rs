@@ -18,7 +18,7 @@ fn table(options: &[(&str, &str)]) -> Table {
         comment: None,
         options: with,
         temporary: true,
-        embedded: None,
+        own: None,
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn request() -> LookupRequest {
         comment: None,
         options: Options::default(),
         temporary: true,
-        embedded: None,
+        own: None,
     };
     LookupRequest::new(Arc::new(table), vec![0], dim_schema())
 }

@@ -1,8 +1,7 @@
 //! What is risky about a plan, beyond what its operators warn of: told by `affluent check` and EXPLAIN PLAN_ADVICE,
 //! not when a job starts, because it may well be meant so.
 
-use super::graph::Node;
-use super::lower::IDLE_TIMEOUT;
+use super::graph::{Node, Shape};
 use crate::error::wording::plain;
 
 /// What the operators of a plan warn of.
@@ -26,7 +25,7 @@ pub fn advice(node: &Node) -> Vec<String> {
 fn uncached_lookup(node: &Node) -> Option<String> {
     let (table, _) = node.lookups.first()?;
     let endless = node.inputs.iter().any(|input| !input.node.properties.bounded);
-    (endless && node.detail.split(", ").any(|part| part == "cache=NONE")).then(|| {
+    (endless && node.shape == Shape::Lookup { cached: false }).then(|| {
         format!(
             "{} asks '{table}' once for every row of a stream that does not end: 'lookup.cache' = 'PARTIAL' with a \
              bound on the table, or SET 'enrichment.strategy' = 'CACHED', asks once for every key",
@@ -40,7 +39,7 @@ fn silent_stream(node: &Node) -> Option<String> {
     let in_event_time =
         |node: &Node| !node.properties.rowtimes.is_empty() || node.properties.window.is_some();
     // A plain join of streams does not wait for watermarks.
-    if node.inputs.len() < 2 || node.name == "Join" {
+    if node.inputs.len() < 2 || node.shape == Shape::StreamJoin {
         return None;
     }
     let inputs = node.inputs.iter().map(|input| &input.node);
@@ -59,7 +58,7 @@ fn silent_stream(node: &Node) -> Option<String> {
 fn never_idle(node: &Node) -> bool {
     let mut found = false;
     node.walk(&mut |node| {
-        found |= node.name == "WatermarkAssigner" && !node.detail.contains(IDLE_TIMEOUT);
+        found |= node.shape == Shape::Watermark { idle_timeout: false };
     });
     found
 }

@@ -8,8 +8,9 @@ use datafusion_expr::expr::{AggregateFunction, NullTreatment};
 use datafusion_expr::logical_plan::{Aggregate, Distinct};
 use datafusion_expr::{Expr, ExprSchemable, GroupingSet};
 
-use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::lower::{forwarded, physical, with_columns};
+use super::meaning::{self, Meaning, Parts};
 use super::provider::Planner;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
@@ -242,7 +243,13 @@ pub(super) fn group_keys(
     let last = spec.schema.fields().len() - 1;
     properties.keys.iter_mut().for_each(|key| key.push(last));
     let build: BuildOperator = Arc::new(move || Ok(Box::new(Expand::new(spec.clone()))));
-    Ok((Node::forward("Expand", detail, build, input, (schema, arrow), properties), keys))
+    let sets: Vec<String> = grouping.sets.iter().map(|set| format!("{set:?}")).collect();
+    let what = Parts::new("Expand", 1).columns("keys", &input, &plain).with("sets", sets.join(", "));
+    let mut texts = input.meaning.columns.clone();
+    texts.extend(copied.iter().map(|&i| format!("grouped {}", input.typed(plain[i])).into()));
+    texts.push("grouping set".into());
+    let known = (properties, Meaning::passed(what, &input, texts));
+    Ok((Node::forward("Expand", detail, build, input, (schema, arrow), known), keys))
 }
 
 /// The columns that an aggregation gives, keys and results, all nullable.
@@ -296,6 +303,7 @@ impl Planner {
         let (input, keys) = group_keys(aggregate, grouping, input)?;
         let calls = aggregate.aggr_expr.iter().map(|e| AggregateCall::from_expr(e, &input.schema));
         let calls = calls.collect::<Result<Vec<_>>>()?;
+        let texts = meaning::calls(&input, &aggregate.aggr_expr, &calls);
         let arrow = aggregate_schema(&aggregate.schema, &input.arrow, &keys, &calls);
         let input_changes = !input.properties.changes.is_append();
         let state_ttl = self.state_ttl(&aggregate.input);
@@ -326,19 +334,18 @@ impl Planner {
             let spec = GroupAggregateSpec { emit_before: wiring.emit_before, ..spec.clone() };
             Ok(Arc::new(move || Ok(Box::new(GroupAggregate::new(spec.clone())?))))
         });
+        let state = Parts::new("GroupAggregate", 1)
+            .rows("rows", &input)
+            .columns("keys", &input, &keys)
+            .with("calls", texts.join(", "))
+            .flag("updates", input_changes);
+        let columns = keys.iter().filter_map(|&k| input.meaning.columns.get(k)).chain(&texts);
+        let meaning = Meaning::made(state, columns.cloned().collect());
         let distribution = if keys.is_empty() { Distribution::Single } else { Distribution::Keys(keys) };
-        Ok(Node {
-            name: "GroupAggregate",
-            detail,
-            body: Body::Operator(build),
-            inputs: vec![Input { node: input, distribution, demand: Demand::Before }],
-            schema: aggregate.schema.clone(),
-            arrow,
-            properties,
-            originates: true,
-            lookups: Vec::new(),
-            warnings,
-        })
+        let inputs = vec![Input { node: input, distribution, demand: Demand::Before }];
+        let columns = (aggregate.schema.clone(), arrow);
+        let node = Node::operator("GroupAggregate", detail, build, inputs, columns, (properties, meaning));
+        Ok(node.originating(true).warned(warnings))
     }
 }
 

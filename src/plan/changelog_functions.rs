@@ -22,8 +22,9 @@ use datafusion_expr::planner::RelationPlannerContext;
 use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use sqlparser::ast::{FunctionArg, ObjectName};
 
-use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::lower::{forwarded, normalize};
+use super::meaning::{Meaning, Parts};
 use super::provider::Planner;
 use super::sink::originator;
 use super::table_function::{Arguments, Parameter, constant, table_arguments};
@@ -393,22 +394,22 @@ impl Planner {
             Ok(Arc::new(move || Ok(Box::new(ToChangelog::new(spec.clone())))))
         });
         let before = node.codes[Kind::UpdateBefore as usize].is_some();
-        Ok(Node {
-            name: "ToChangelog",
-            detail: node.describe(),
-            body: Body::Operator(build),
-            properties: Properties { bounded: input.properties.bounded, ..Properties::default() },
-            inputs: vec![Input {
-                node: input,
-                distribution: Distribution::Any,
-                demand: if before { Demand::Before } else { Demand::After },
-            }],
-            schema: node.schema.clone(),
-            arrow,
-            originates: false,
-            lookups: Vec::new(),
-            warnings: Vec::new(),
-        })
+        let codes = node.codes.each_ref().map(|code| code.as_deref().unwrap_or("-"));
+        let what = Parts::new("ToChangelog", 1)
+            .with("codes", codes.join(", "))
+            .flag("key deletes", node.key_deletes)
+            .columns("keys", &input, &node.partition_by);
+        let text = |column: &Option<usize>| match column {
+            Some(i) => input.meaning.columns.get(*i).cloned().unwrap_or_else(|| "?".into()),
+            None => "kind of change".into(),
+        };
+        let meaning = Meaning::passed(what, &input, node.columns.iter().map(text).collect());
+        let properties = Properties { bounded: input.properties.bounded, ..Properties::default() };
+        let demand = if before { Demand::Before } else { Demand::After };
+        let inputs = vec![Input { node: input, distribution: Distribution::Any, demand }];
+        let columns = (node.schema.clone(), arrow);
+        let known = (properties, meaning);
+        Ok(Node::operator("ToChangelog", node.describe(), build, inputs, columns, known))
     }
 
     /// Rows as changes.
@@ -452,18 +453,19 @@ impl Planner {
             bounded: input.properties.bounded,
             ..Properties::default()
         };
-        let changes = Node {
-            name: "FromChangelog",
-            detail: node.describe(),
-            body: Body::Operator(build),
-            inputs: vec![Input { node: input, distribution, demand: Demand::Forward }],
-            schema: node.schema.clone(),
-            arrow,
-            properties,
-            originates: true,
-            lookups: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let codes: Vec<String> =
+            node.codes.iter().map(|(code, kind)| format!("{code} {}", kind_name(*kind))).collect();
+        let what = Parts::new("FromChangelog", 1)
+            .with("codes", codes.join(", "))
+            .columns("code", &input, &[node.op])
+            .columns("keys", &input, &node.partition_by);
+        let texts = node.columns.iter().filter_map(|&i| input.meaning.columns.get(i).cloned());
+        let meaning = Meaning::passed(what, &input, texts.collect());
+        let inputs = vec![Input { node: input, distribution, demand: Demand::Forward }];
+        let columns = (node.schema.clone(), arrow);
+        let known = (properties, meaning);
+        let changes =
+            Node::operator("FromChangelog", node.describe(), build, inputs, columns, known).originating(true);
         if node.is_upsert() { normalize(changes, self.state.config.state_ttl()) } else { Ok(changes) }
     }
 }

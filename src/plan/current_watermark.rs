@@ -9,6 +9,7 @@ use datafusion_expr::{Expr, ExprSchemable};
 
 use super::graph::Node;
 use super::lower;
+use super::meaning::Parts;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
@@ -75,7 +76,10 @@ pub(super) fn calc(
     let arrow: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let operator = arrow.clone();
     let build: BuildOperator = Arc::new(move || Ok(Box::new(CurrentWatermark::new(operator.clone()))));
-    let properties = input.properties.clone();
-    let node = Node::forward("CurrentWatermark", String::new(), build, input, (wide, arrow), properties);
+    let mut meaning = input.meaning.clone();
+    meaning.columns.push("current watermark".into());
+    let state = Parts::new("CurrentWatermark", 1).stream("rows", &input);
+    let known = (input.properties.clone(), meaning.keeping(state));
+    let node = Node::forward("CurrentWatermark", String::new(), build, input, (wide, arrow), known);
     lower::calc(node, condition.as_ref(), Some((&exprs, &schema)))
 }

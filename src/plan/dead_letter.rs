@@ -5,6 +5,8 @@ use std::sync::Arc;
 use datafusion_common::DFSchema;
 
 use super::graph::{Changes, Node, Properties};
+use super::lower::place_of;
+use super::meaning::{Meaning, Parts};
 use super::provider::Planner;
 use crate::catalog::{Entry, Table};
 use crate::dead_letter::{DeadLetterRows, SCAN_OPTION};
@@ -50,19 +52,17 @@ impl Planner {
             };
             let read = Arc::new(DFSchema::try_from(scanned.schema.as_ref().clone())?);
             let detail = format!("{} (records that cannot be decoded)", table.name);
-            let source = Node::source(
-                scanned.source.clone(),
-                detail,
-                (read, scanned.schema.clone()),
-                properties.clone(),
-            );
+            let names = scanned.schema.fields().iter().map(|f| f.name());
+            let known = (properties.clone(), Meaning::table(&table.name, names));
+            let of = (Some(table.name.clone()), place_of(table.connector()?, table)?);
+            let columns = (read, scanned.schema.clone());
+            let source = Node::source(scanned.source.clone(), of, detail, columns, known);
             let given = Arc::new(DFSchema::try_from(rows.schema().as_ref().clone())?);
             let columns = (given, rows.schema().clone());
+            let texts = rows.schema().fields().iter().map(|f| f.name().as_str().into()).collect();
             let build: BuildOperator = Arc::new(move || Ok(Box::new(DeadLetters::new(rows.clone()))));
-            nodes.push((
-                Node::forward("DeadLetters", String::new(), build, source, columns, properties),
-                target,
-            ));
+            let known = (properties, Meaning::passed(Parts::new("DeadLetters", 1), &source, texts));
+            nodes.push((Node::forward("DeadLetters", String::new(), build, source, columns, known), target));
         }
         Ok(nodes)
     }

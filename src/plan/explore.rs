@@ -4,20 +4,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Options, Table};
-use crate::connector::{connector, registry};
+use crate::connector::{Connector, connector, registry};
 use crate::error::{Error, Result, Span};
 use crate::sql::{ColumnDef, ColumnKind, CreateTable, Name, OptionEntry, TableName};
 
 /// The statement with the columns that a sample of the table's records has, if it declares none and the
 /// connector can look.
-pub fn with_columns(statement: &CreateTable) -> Result<Option<CreateTable>> {
+pub fn with_columns(statement: &CreateTable, catalog: &Catalog) -> Result<Option<CreateTable>> {
     if !statement.columns.is_empty() || statement.query.is_some() || statement.like.is_some() {
         return Ok(None);
     }
     let span = statement.name.span();
     let options = Options::from_entries(&statement.options)?;
     let Some(name) = options.text("connector") else { return Ok(None) };
-    let Some(inferred) = connector(name)?.infer(&options).map_err(|e| e.at(span))? else { return Ok(None) };
+    let Some(inferred) = made_by(name, catalog)?.infer(&options).map_err(|e| e.at(span))? else {
+        return Ok(None);
+    };
     let mut statement = statement.clone();
     let name = |value: &str| Name { value: value.to_string(), span };
     for (column, data_type) in &inferred.columns {
@@ -32,6 +34,14 @@ pub fn with_columns(statement: &CreateTable) -> Result<Option<CreateTable>> {
     let added = added.map(|(key, value)| OptionEntry { key: name(key), value: name(value), written: None });
     statement.options.extend(added);
     Ok(Some(statement))
+}
+
+/// The connector of that name, of the program or a built-in one.
+fn made_by<'a>(name: &str, catalog: &'a Catalog) -> Result<&'a dyn Connector> {
+    match catalog.connector(name) {
+        Some(own) => Ok(own.0.as_ref()),
+        None => connector(name).map(|c| c as &dyn Connector),
+    }
 }
 
 /// The table that stands for a file, folder or pattern: its format follows from the name, its columns from
@@ -67,7 +77,7 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
         like: None,
         query: None,
     };
-    let statement = with_columns(&statement)?.unwrap_or(statement);
+    let statement = with_columns(&statement, &Catalog::default())?.unwrap_or(statement);
     let table = Table::from_statement(&statement, &Catalog::default())?;
     registry::validate(&table).map_err(|e| e.at(span))?;
     Ok(Arc::new(table))

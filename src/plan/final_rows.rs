@@ -8,8 +8,9 @@ use std::sync::Arc;
 use datafusion_expr::LogicalPlan;
 
 use super::Planner;
-use super::graph::{Body, Changes, Demand, Distribution, Input, Node};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node};
 use super::lower::physical;
+use super::meaning::Parts;
 use crate::error::{Error, Result};
 use crate::operator::sort::{Sort, SortKey, SortSpec};
 
@@ -38,38 +39,35 @@ impl Planner {
         if node.properties.changes.is_append() {
             return Ok(node);
         }
-        let keys = match plan {
+        let order = match plan {
             LogicalPlan::Limit(limit) => match limit.input.as_ref() {
-                LogicalPlan::Sort(sort) => sort
-                    .expr
-                    .iter()
-                    .map(|e| {
-                        let expression = physical(&e.expr, &node.schema)?;
-                        Ok(SortKey { expression, descending: !e.asc, nulls_first: e.nulls_first })
-                    })
-                    .collect::<Result<Vec<_>>>()?,
-                _ => Vec::new(),
+                LogicalPlan::Sort(sort) => sort.expr.as_slice(),
+                _ => &[],
             },
-            _ => Vec::new(),
+            _ => &[],
         };
+        let keys = order
+            .iter()
+            .map(|e| {
+                let expression = physical(&e.expr, &node.schema)?;
+                Ok(SortKey { expression, descending: !e.asc, nulls_first: e.nulls_first })
+            })
+            .collect::<Result<Vec<_>>>()?;
         let spec = SortSpec { keys, input_changes: true, schema: node.arrow.clone() };
         let mut properties = node.properties.clone();
         properties.changes = Changes::APPEND;
         properties.rowtimes.clear();
-        Ok(Node {
-            name: "FinalRows",
-            detail: String::new(),
-            body: Body::Operator(Arc::new(move |_| {
-                let spec = spec.clone();
-                Ok(Arc::new(move || Ok(Box::new(Sort::new(spec.clone())?) as _)))
-            })),
-            schema: node.schema.clone(),
-            arrow: node.arrow.clone(),
-            properties,
-            originates: false,
-            lookups: Vec::new(),
-            warnings: Vec::new(),
-            inputs: vec![Input { node, distribution: Distribution::Single, demand: Demand::Before }],
-        })
+        let state = Parts::new("FinalRows", 1)
+            .with("order", node.order_text(order))
+            .kept("columns", &node)
+            .rows("rows", &node);
+        let known = (properties, node.meaning.clone().keeping(state));
+        let columns = (node.schema.clone(), node.arrow.clone());
+        let build: BuildNode = Arc::new(move |_| {
+            let spec = spec.clone();
+            Ok(Arc::new(move || Ok(Box::new(Sort::new(spec.clone())?) as _)))
+        });
+        let inputs = vec![Input { node, distribution: Distribution::Single, demand: Demand::Before }];
+        Ok(Node::operator("FinalRows", String::new(), build, inputs, columns, known))
     }
 }

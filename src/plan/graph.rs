@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::DFSchemaRef;
 
-use crate::connector::Source;
+use super::meaning::Meaning;
+use crate::connector::{Place, Source};
 use crate::error::Result;
 use crate::flow::task::BuildOperator;
 use crate::lookup::LookupMetrics;
@@ -176,13 +177,51 @@ impl fmt::Debug for Body {
     }
 }
 
-/// An operator, its inputs, and what it gives.
+/// What the planner has to know of some operators.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// Nothing.
+    #[default]
+    Other,
+    /// A source.
+    Source {
+        /// The table; `None`: rows that stand in the query.
+        table: Option<String>,
+        /// Where it reads, if its connector can tell.
+        place: Option<Place>,
+    },
+    /// A projection.
+    Calc {
+        /// And a filter.
+        filters: bool,
+    },
+    /// Assigns watermarks.
+    Watermark {
+        /// A task without rows stops holding the others back after some time.
+        idle_timeout: bool,
+    },
+    /// Keeps the last row of each key, by event time.
+    LastRow,
+    /// Looks up in another system.
+    Lookup {
+        /// Answers are kept.
+        cached: bool,
+    },
+    /// Joins whatever has come from both sides, without waiting for a watermark.
+    StreamJoin,
+}
+
+/// An operator, its inputs, and what it gives. Made by [`Node::operator`] and the like.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Name as in [`crate::flow::Operator::name`]; `Source`, `Union`.
     pub name: &'static str,
-    /// What EXPLAIN prints behind it; secrets redacted.
+    /// What EXPLAIN prints after it, for people alone; secrets redacted.
     pub detail: String,
+    /// What other planner rooms ask of it.
+    pub shape: Shape,
+    /// What its rows, its columns and its state mean.
+    pub meaning: Meaning,
     /// What it does.
     pub body: Body,
     /// Where its rows come from.
@@ -202,20 +241,22 @@ pub struct Node {
 }
 
 impl Node {
-    /// An operator with one input whose rows it passes on one by one: it neither makes nor removes updates.
-    pub fn forward(
+    /// An operator; it emits no updates of its own until it is said to.
+    pub fn operator(
         name: &'static str,
         detail: String,
-        build: BuildOperator,
-        input: Node,
+        build: BuildNode,
+        inputs: Vec<Input>,
         (schema, arrow): (DFSchemaRef, SchemaRef),
-        properties: Properties,
+        (properties, meaning): (Properties, Meaning),
     ) -> Self {
         Self {
             name,
             detail,
-            body: Body::Operator(Arc::new(move |_| Ok(build.clone()))),
-            inputs: vec![Input { node: input, distribution: Distribution::Any, demand: Demand::Forward }],
+            shape: Shape::Other,
+            meaning,
+            body: Body::Operator(build),
+            inputs,
             schema,
             arrow,
             properties,
@@ -225,16 +266,32 @@ impl Node {
         }
     }
 
-    /// A source.
+    /// An operator with one input whose rows it passes on one by one: it neither makes nor removes updates.
+    pub fn forward(
+        name: &'static str,
+        detail: String,
+        build: BuildOperator,
+        input: Node,
+        columns: (DFSchemaRef, SchemaRef),
+        known: (Properties, Meaning),
+    ) -> Self {
+        let inputs = vec![Input { node: input, distribution: Distribution::Any, demand: Demand::Forward }];
+        Self::operator(name, detail, Arc::new(move |_| Ok(build.clone())), inputs, columns, known)
+    }
+
+    /// A source; of a table, or of rows that stand in the query.
     pub fn source(
         source: Arc<dyn Source>,
+        (table, place): (Option<String>, Option<Place>),
         detail: String,
         (schema, arrow): (DFSchemaRef, SchemaRef),
-        properties: Properties,
+        (properties, meaning): (Properties, Meaning),
     ) -> Self {
         Self {
             name: "Source",
             detail,
+            shape: Shape::Source { table, place },
+            meaning,
             body: Body::Source(source),
             inputs: Vec::new(),
             schema,
@@ -262,11 +319,14 @@ impl Node {
         // A key of a part may be deleted in one input while another still has it: rows are told apart whole.
         let demand = if properties.changes.is_append() { Demand::Forward } else { Demand::Before };
         let arrow = inputs.first().map_or_else(|| Arc::new(schema.as_arrow().clone()), |i| i.arrow.clone());
+        let meaning = Meaning::union(&inputs.iter().collect::<Vec<_>>());
         let inputs =
             inputs.into_iter().map(|node| Input { node, distribution: Distribution::Any, demand }).collect();
         Self {
             name: "Union",
             detail: String::new(),
+            shape: Shape::Other,
+            meaning,
             body: Body::Union,
             inputs,
             schema,
@@ -283,6 +343,8 @@ impl Node {
         Self {
             name: "Shared",
             detail: format!("reuse_id=[{id}]"),
+            shape: Shape::Other,
+            meaning: Meaning::calc(&input, None, None),
             body: Body::Shared { id, again: false },
             schema: input.schema.clone(),
             arrow: input.arrow.clone(),
@@ -300,6 +362,27 @@ impl Node {
             Body::Shared { again: true, .. } => &[],
             _ => &self.inputs,
         }
+    }
+
+    /// Says what other planner rooms ask of it.
+    #[must_use]
+    pub fn shaped(mut self, shape: Shape) -> Self {
+        self.shape = shape;
+        self
+    }
+
+    /// Its updates come from itself, or not.
+    #[must_use]
+    pub fn originating(mut self, originates: bool) -> Self {
+        self.originates = originates;
+        self
+    }
+
+    /// Adds warnings.
+    #[must_use]
+    pub fn warned(mut self, warnings: impl IntoIterator<Item = String>) -> Self {
+        self.warnings.extend(warnings);
+        self
     }
 
     /// Calls `visit` with this node and all below it, what is shared once.

@@ -1,79 +1,112 @@
-//! What an operator computes, as a short text: two operators of two plans have the same identity if the state of the one
-//! means the same to the other.
+//! The identity of state: an operator of a plan takes the state of one in an earlier plan if the state means the
+//! same to both.
 //!
-//! The identity of a node is its name, what EXPLAIN says of it, the columns it gives, and the identities of
-//! its inputs. A source is its table, wherever that lies and whichever columns are read. Since columns that
-//! nobody needs are pruned before, a column more or less in the result of a query does not touch what lies
-//! below, and neither does whatever comes behind an operator. A table that somebody else reads as well gives more
-//! columns, which are picked from: watermarks have no columns of their own, and picking is no step.
+//! An identity is a name and the digest of what [`Meaning`](super::meaning::Meaning) says of the node's state. The
+//! words of EXPLAIN and the printed forms of dependencies have no part in it.
+//!
+//! | counts | does not count |
+//! |---|---|
+//! | the table that rows are read from: its name and connector | its path, URL, topic; which columns of it are read |
+//! | keys, in their order: GROUP BY, PARTITION BY, join keys, primary keys | aliases of tables and columns; the order of conditions; `a > b` or `b < a` |
+//! | aggregate calls, with DISTINCT, FILTER and ORDER BY | columns that are only forwarded or computed after the operator |
+//! | kind, size, slide, gap and offset of windows; bounds of time joins; frames of OVER | parallelism; watermark idle timeouts |
+//! | types of what is kept | time to live of state, memory limits |
+//! | the kind of a join (INNER, LEFT, ...), FIRST or LAST row, N of Top-N | settings of lookups: cache and its sizes and lifetimes, capacity, timeout, retries, ordered or not, on-error |
+//! | what filters let through, where a result was computed from it | filters around a lookup join and a sort by time on input that only grows: the rows under way there are complete in themselves |
+//! | whether the input is updated, where a state looks different then | URL, method, headers and body of a lookup; the path of a file that is looked up in |
+//! | which columns of rows are kept, and in which order | comments, formatting, names of views, the order in which tables are declared |
+//! | the tables of a lookup join and its keys | the columns of the lookup table, on input that only grows |
+//!
+//! Where a source reads is not part of an identity, and is compared apart: rows of another place are not the
+//! continuation of those that were read (see [`crate::session`]).
+//!
+//! The first version of the checkpoints had digests of EXPLAIN's text: [`version1`] computes these to find their state.
+//! Where the words have changed since, operators of a plan that has the same ones in the same order are found by
+//! their place, and the user is told so.
+
+pub mod version1;
 
 use std::collections::HashMap;
 
-use sha2::{Digest, Sha256};
+use super::graph::{Body, Node, Shape};
+use super::meaning::{Parts, digest};
+use crate::connector::Place;
 
-use super::graph::{Body, Node};
+/// The version of identities that checkpoints are written with.
+pub const VERSION: u32 = 2;
 
 /// The identity of a node; equal nodes of one plan are told apart by [`Identities`].
 pub fn identity(node: &Node) -> String {
-    let mut hasher = Sha256::new();
-    add(node, &mut hasher);
-    let digest = hasher.finalize();
-    let hash = digest.iter().take(6).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    format!("{}-{hash}", node.name)
-}
-
-/// Whether a Calc does nothing but to pick columns, which whoever comes behind it names.
-fn only_picks(node: &Node) -> bool {
-    let picked = node.detail.strip_prefix("select=[").and_then(|d| d.strip_suffix(']'));
-    let is_column = |item: &str| {
-        item.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '`'))
-            && item.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '`' | '.' | '$'))
-    };
-    node.name == "Calc" && picked.is_some_and(|items| items.split(", ").all(is_column))
-}
-
-fn add(node: &Node, hasher: &mut Sha256) {
-    if let ([input], true) = (&node.inputs[..], only_picks(node)) {
-        return add(&input.node, hasher);
-    }
     if let ([input], Body::Shared { .. }) = (&node.inputs[..], &node.body) {
-        return add(&input.node, hasher);
+        // Sharing changes nothing about what a state means.
+        return identity(&input.node);
     }
-    let mut text = |text: &str| {
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text);
-    };
-    text(node.name);
-    match &node.body {
-        // Its name and connector: `t (filesystem: path=...) [...]`.
-        Body::Source(_) => text(node.detail.split([':', ')']).next().unwrap_or_default()),
-        Body::Operator(_) | Body::Union | Body::Shared { .. } => {
-            text(&node.detail);
-            let forwards = matches!(node.name, "WatermarkAssigner" | "Calc");
-            for field in node.arrow.fields().iter().filter(|_| !forwards) {
-                text(field.name());
-                text(&field.data_type().to_string());
-            }
-        }
-    }
-    hasher.update((node.inputs.len() as u64).to_le_bytes());
-    node.inputs.iter().for_each(|input| add(&input.node, hasher));
+    format!("{}-{}", node.name, digest(&node.meaning.identity_text()))
 }
 
-/// Tells equal ones in a job apart by their order.
+/// What is known of an operator, source or sink by its identity.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The operator's name.
+    pub name: &'static str,
+    /// Its identity in checkpoints that are written now.
+    pub id: String,
+    /// Its identity in checkpoints of the first version.
+    pub version1: String,
+    /// What its state depends on, part by part: to say what has changed.
+    pub parts: Vec<(String, String)>,
+    /// The table that a source reads or a sink writes.
+    pub table: Option<String>,
+    /// Where a source reads, or a sink writes.
+    pub place: Option<Place>,
+}
+
+/// Gives identities to the operators, sources and sinks of a job. Equal ones are told apart by their order.
 #[derive(Debug, Default)]
 pub struct Identities {
     seen: HashMap<String, usize>,
+    seen_version1: HashMap<String, usize>,
+    known: Vec<Known>,
 }
 
 impl Identities {
-    /// The identity of one more occurrence.
-    pub fn next(&mut self, identity: String) -> String {
-        let count = self.seen.entry(identity.clone()).or_default();
-        *count += 1;
-        match *count {
-            1 => identity,
-            n => format!("{identity}-{n}"),
-        }
+    /// The identity of one more node.
+    pub fn node(&mut self, node: &Node) -> String {
+        let (table, place) = match &node.shape {
+            Shape::Source { table, place } => (table.clone(), place.clone()),
+            _ => (None, None),
+        };
+        let parts = node.meaning.state.clone().map(Parts::into_list).unwrap_or_default();
+        let (id, version1) = (identity(node), version1::identity(node));
+        self.next(Known { name: node.name, id, version1, parts, table, place })
+    }
+
+    /// The identity of one more sink.
+    pub fn sink(&mut self, id: String, (table, place): (Option<String>, Option<Place>)) -> String {
+        self.next(Known { name: "Sink", version1: id.clone(), id, table, place, parts: Vec::new() })
+    }
+
+    fn next(&mut self, known: Known) -> String {
+        let id = numbered(&mut self.seen, known.id);
+        let version1 = numbered(&mut self.seen_version1, known.version1);
+        self.known.push(Known { id: id.clone(), version1, ..known });
+        id
+    }
+
+    /// All that were given.
+    pub fn known(&self) -> &[Known] {
+        &self.known
     }
 }
+
+fn numbered(seen: &mut HashMap<String, usize>, identity: String) -> String {
+    let count = seen.entry(identity.clone()).or_default();
+    *count += 1;
+    match *count {
+        1 => identity,
+        n => format!("{identity}-{n}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

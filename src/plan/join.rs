@@ -16,9 +16,10 @@ use datafusion_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operat
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 
-use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties, WindowColumns};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node, Properties, Shape, WindowColumns};
 use super::lookup_join::{conjunction, family, is_lookup_side, shown};
 use super::lower::{physical, with_columns};
+use super::meaning::{self, Meaning, Parts, Text};
 use super::provider::{Planner, RawTable};
 use super::resolve::must_look_up;
 use super::window::show_window;
@@ -256,10 +257,9 @@ impl Planner {
     /// A join of any kind: with a lookup table, in time, of windows, of streams.
     pub(super) fn lower_join(&self, join: &Join) -> Result<Node> {
         if is_lookup_side(&join.right) {
-            return match self.lower_lookup_join(join) {
-                // It cannot be asked like this, but it can be read.
-                Err(e) if is_readable(&join.right) => self.lower_stream_join(&keep_left(join)).map_err(|_| e),
-                other => other,
+            return match is_readable(&join.right) && !self.has_lookup_key(join)? {
+                true => self.lower_stream_join(&keep_left(join)),
+                false => self.lower_lookup_join(join),
             };
         }
         if is_lookup_side(&join.left) {
@@ -322,13 +322,29 @@ impl Planner {
     ) -> Result<Node> {
         let (width, right_width) = (left.arrow.fields().len(), right.arrow.fields().len());
         let windows = [left.properties.window.clone(), right.properties.window.clone()];
+        let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) =
+            conditions.keys.iter().map(|k| (k.left.clone(), k.right.clone())).unzip();
+        let texts = meaning::joined(&left, &right);
+        let (left, left_keys) = with_columns(left, &left_keys)?;
+        let (right, right_keys) = with_columns(right, &right_keys)?;
+        let null_keys: Vec<&str> =
+            conditions.keys.iter().map(|k| if k.null_equal { "equal" } else { "never" }).collect();
+        let state = Parts::new(if windowed { "WindowJoin" } else { "Join" }, 1)
+            .with("kind", kind.as_str())
+            .rows("left rows", &left)
+            .rows("right rows", &right)
+            .columns("left keys", &left, &left_keys)
+            .columns("right keys", &right, &right_keys)
+            .with("NULL keys", null_keys.join(", "))
+            .flag("NOT IN", null_aware)
+            .condition("condition", &conditions.residual, &meaning::of_sides(&left, &right))
+            .kept("left columns", &left)
+            .kept("right columns", &right)
+            .flag("left updates", !left.properties.changes.is_append())
+            .flag("right updates", !right.properties.changes.is_append());
         let residual = conjunction(conditions.residual)
             .map(|e| physical(&e, &join.left.schema().join(join.right.schema())?))
             .transpose()?;
-        let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) =
-            conditions.keys.iter().map(|k| (k.left.clone(), k.right.clone())).unzip();
-        let (left, left_keys) = with_columns(left, &left_keys)?;
-        let (right, right_keys) = with_columns(right, &right_keys)?;
         // Behind the left side's columns stand its computed keys.
         let first_right = left.arrow.fields().len();
         let residual = residual.map(|e| shift(e, width, first_right)).transpose()?;
@@ -337,6 +353,12 @@ impl Planner {
             JoinKind::Mark => output.push(first_right),
             _ if kind.is_filter() => {}
             _ => output.extend(first_right..first_right + right_width),
+        }
+        let mut texts: Vec<Text> =
+            texts.into_iter().take(if kind.is_filter() { width } else { usize::MAX }).collect();
+        if kind == JoinKind::Mark {
+            texts.truncate(width);
+            texts.push("mark".into());
         }
         let schema = output_schema(join, kind, &left.arrow, &right.arrow, (width, right_width));
         let input = |node: &Node, keys: &[usize], ttl| JoinInput {
@@ -372,6 +394,7 @@ impl Planner {
         };
         let originates = kind == JoinKind::Mark && !left.properties.changes.update;
         let mut warnings = Vec::new();
+        let mut state = state;
         let (left_place, right_place, build): (Distribution, Distribution, BuildNode) = if windowed {
             let [Some(l), Some(r)] = windows else {
                 return Err(Error::internal("a window join without windows"));
@@ -384,6 +407,10 @@ impl Planner {
                     .with_hint("open the windows over an event time attribute"));
             }
             detail = format!("window=[{}], {detail}", show_window(&l.spec, "window_start, window_end", ""));
+            state = state
+                .with("windows", meaning::windows(&l.spec))
+                .columns("left end", &left, &[left_end])
+                .columns("right end", &right, &[right_end]);
             properties.changes = Changes::APPEND;
             forward_window(&mut properties, kind, &l, &r, width);
             let spec =
@@ -403,21 +430,14 @@ impl Planner {
             });
             (distribution(&left_keys), distribution(&right_keys), build)
         };
-        Ok(Node {
-            name: if windowed { "WindowJoin" } else { "Join" },
-            detail,
-            body: Body::Operator(build),
-            inputs: vec![
-                Input { node: left, distribution: left_place, demand: Demand::Before },
-                Input { node: right, distribution: right_place, demand: Demand::Before },
-            ],
-            schema: join.schema.clone(),
-            arrow: schema,
-            properties,
-            originates,
-            lookups: Vec::new(),
-            warnings,
-        })
+        let inputs = vec![
+            Input { node: left, distribution: left_place, demand: Demand::Before },
+            Input { node: right, distribution: right_place, demand: Demand::Before },
+        ];
+        let (name, shape) = if windowed { ("WindowJoin", Shape::Other) } else { ("Join", Shape::StreamJoin) };
+        let known = (properties, Meaning::made(state, texts));
+        let node = Node::operator(name, detail, build, inputs, (join.schema.clone(), schema), known);
+        Ok(node.originating(originates).warned(warnings).shaped(shape))
     }
 
     /// State that grows for ever.

@@ -17,9 +17,10 @@ use datafusion_expr::logical_plan::{Join, Projection, SubqueryAlias, TableScan};
 use datafusion_expr::utils::split_conjunction_owned;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, TryCast};
 
-use super::graph::{Demand, Node};
+use super::graph::{Demand, Node, Shape};
 use super::guard::is_late;
 use super::lower::{computed_schema, physical};
+use super::meaning::{self, Meaning, Parts, Text};
 use super::provider::{Planner, RawTable, TableRef};
 
 use crate::catalog::ColumnSource;
@@ -27,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
 use crate::lookup::metadata::{Metadata, MetadataKind};
-use crate::lookup::{ColumnFilter, Comparison, Lookup, LookupConfig, LookupRequest};
+use crate::lookup::{CacheConfig, ColumnFilter, Comparison, Lookup, LookupConfig, LookupRequest};
 use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec};
 use crate::sql::SqlType;
 
@@ -209,6 +210,29 @@ fn is_literal(expr: &Expr) -> bool {
 }
 
 impl Planner {
+    /// Whether the join has an equality that a lookup can be asked by: of a column of the table as it is.
+    pub(super) fn has_lookup_key(&self, join: &Join) -> Result<bool> {
+        let right = RightSide::new(&join.right)?.narrowed()?;
+        let names = join.right.schema();
+        let is_key = |e: &Expr| bare(e).is_some_and(|(name, _)| right.key(name).is_some());
+        if join.null_equality == NullEquality::NullEqualsNothing {
+            for (_, r) in &join.on {
+                if is_key(&substitute(r.clone(), names, &right.columns)?) {
+                    return Ok(true);
+                }
+            }
+        }
+        let conjuncts = join.filter.clone().map(split_conjunction_owned).unwrap_or_default().into_iter();
+        let on_right = conjuncts.filter(|e| e.column_refs().iter().all(|c| names.has_column(c)));
+        let on_right = on_right.map(|e| substitute(e, names, &right.columns)).collect::<Result<Vec<_>>>()?;
+        Ok(on_right.iter().chain(&right.filters).any(|conjunct| match conjunct {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right: r }) => {
+                [(left, r), (r, left)].into_iter().any(|(column, value)| is_key(column) && is_literal(value))
+            }
+            _ => false,
+        }))
+    }
+
     /// A join whose right side is a lookup table.
     pub(super) fn lower_lookup_join(&self, join: &Join) -> Result<Node> {
         let right = RightSide::new(&join.right)?.narrowed()?;
@@ -485,6 +509,7 @@ fn lookup_node(
     }
     detail.push(lookup.config().to_string());
     detail.push(lookup.describe());
+    let meaning = lookup_meaning(&input, join, right, conditions, keys, (lookup, left_outer));
     let build: BuildOperator = Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone())?)));
     let mut properties = input.properties.clone();
     let request = lookup.request();
@@ -495,7 +520,10 @@ fn lookup_node(
         properties.keys.clear();
     }
     let columns = (join.schema.clone(), arrow);
-    let mut node = Node::forward("LookupJoin", detail.join(", "), build, input, columns, properties);
+    let known = (properties, meaning);
+    let cached = lookup.config().cache != CacheConfig::None;
+    let mut node = Node::forward("LookupJoin", detail.join(", "), build, input, columns, known)
+        .shaped(Shape::Lookup { cached });
     node.lookups.push((right.name.clone(), lookup.metrics().clone()));
     if updates {
         node.inputs[0].demand = Demand::Before;
@@ -503,4 +531,42 @@ fn lookup_node(
         node.properties.changes.delete = true;
     }
     Ok(node)
+}
+
+/// What the join means. The state of one whose input only grows is rows that wait for their answer: whole left rows,
+/// which are filtered and answered as the query says when their turn comes. Where rows are updated, what was
+/// emitted for each is kept, and everything that decides about that counts.
+fn lookup_meaning(
+    input: &Node,
+    join: &Join,
+    right: &RightSide,
+    conditions: &Conditions,
+    keys: &[Expr],
+    (lookup, left_outer): (&Arc<Lookup>, bool),
+) -> Meaning {
+    let table = &right.reference.table.name;
+    let keys = lookup.request().keys.iter().zip(keys);
+    let keys: Vec<String> =
+        keys.map(|(i, e)| format!("{}={}", right.schema.field(*i).name(), input.text_of(e))).collect();
+    let keys = keys.join(", ");
+    let raw = |column: &Column| Some(Text::from(format!("{table}({keys}).{}", column.name)));
+    let added: Vec<Text> = right.columns.iter().map(|e| meaning::expression(e, &raw)).collect();
+    let names = join.right.schema();
+    let both = |column: &Column| {
+        let place = || names.maybe_index_of_column(column);
+        input.column_text(column).or_else(|| added.get(place()?).cloned())
+    };
+    let what = Parts::new("LookupJoin", 1).with("table", table).with("keys", &keys);
+    let all = what
+        .clone()
+        .with("kind", if left_outer { "left" } else { "inner" })
+        .condition("condition before", &conditions.left, &both)
+        .condition("condition on answers", &conditions.right, &raw)
+        .condition("condition", &conditions.both, &both);
+    let columns: Vec<Text> = input.meaning.columns.iter().chain(&added).cloned().collect();
+    let state = match input.properties.changes.is_append() {
+        true => what.clone().stream("rows", input).kept("columns", input),
+        false => all.clone().rows("rows", input).kept("columns", input).with("answers", added.join(", ")),
+    };
+    Meaning::looked_up(all, what, input, columns).keeping(state)
 }

@@ -15,14 +15,17 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::changelog_functions::{FromChangelogNode, ToChangelogNode};
 use super::current_watermark;
-use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
+use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties, Shape};
+use super::meaning::{self, Meaning, Parts};
 use super::node::{StateTtlNode, UnnestNode, WatermarkNode, WindowTableNode, state_ttl_of};
 use super::provider::{Planner, RawTable};
 use super::resolve::coerce_expression;
 use super::set::SetNode;
 use super::version::{SnapshotNode, VersionNode};
+use crate::catalog::Table;
+use crate::connector::registry::MOVED_FROM;
 use crate::connector::values::ValuesSource;
-use crate::connector::{ScanRequest, SourceChangelog};
+use crate::connector::{Connector, Place, ScanRequest, SourceChangelog};
 use crate::dead_letter::{SCAN_OPTION, with_rejected};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
@@ -157,7 +160,8 @@ impl Planner {
                 let columns =
                     arrow.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), rows));
                 let batch = RecordBatch::try_new_with_options(arrow.clone(), columns.collect(), &options)?;
-                Ok(values(vec![batch], empty.schema.clone(), arrow))
+                let text = if rows == 0 { "none" } else { "one" };
+                Ok(values(vec![batch], text, empty.schema.clone(), arrow))
             }
             LogicalPlan::Values(rows) => {
                 let none = DFSchema::empty();
@@ -176,7 +180,7 @@ impl Planner {
                     batches.push(RecordBatch::try_new(arrow.clone(), columns)?);
                 }
                 let batch = arrow::compute::concat_batches(&arrow, &batches)?;
-                Ok(values(vec![batch], rows.schema.clone(), arrow))
+                Ok(values(vec![batch], &meaning::rows_of(&rows.values), rows.schema.clone(), arrow))
             }
             // LATERAL that does not look at what stands before it.
             LogicalPlan::Subquery(subquery) if subquery.outer_ref_columns.is_empty() => {
@@ -228,18 +232,14 @@ pub(super) fn normalize(input: Node, state_ttl: Option<Duration>) -> Result<Node
         let spec = ChangelogNormalizeSpec { emit_before: wiring.emit_before, ..spec.clone() };
         Ok(Arc::new(move || Ok(Box::new(ChangelogNormalize::new(spec.clone())?))))
     });
-    Ok(Node {
-        name: "ChangelogNormalize",
-        detail,
-        body: Body::Operator(build),
-        schema: input.schema.clone(),
-        arrow: input.arrow.clone(),
-        properties: input.properties.clone(),
-        originates: true,
-        lookups: Vec::new(),
-        warnings: Vec::new(),
-        inputs: vec![Input { node: input, distribution: Distribution::Keys(key), demand: Demand::After }],
-    })
+    let state = Parts::new("ChangelogNormalize", 1)
+        .rows("rows", &input)
+        .columns("key", &input, &key)
+        .kept("columns", &input);
+    let known = (input.properties.clone(), Meaning::made(state, input.meaning.columns.clone()));
+    let columns = (input.schema.clone(), input.arrow.clone());
+    let inputs = vec![Input { node: input, distribution: Distribution::Keys(key), demand: Demand::After }];
+    Ok(Node::operator("ChangelogNormalize", detail, build, inputs, columns, known).originating(true))
 }
 
 impl Planner {
@@ -287,13 +287,36 @@ impl Planner {
             let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
             Ok((Arc::new(qualified), schema))
         };
-        let node = Node::source(source, detail, columns(read)?, properties.clone());
+        let names = read.fields().iter().map(|f| f.name());
+        let known = (properties.clone(), Meaning::table(&table.name, names));
+        let place = place_of(connector, table)?;
+        let of = (Some(table.name.clone()), place);
+        let node = Node::source(source, of, detail, columns(read.clone())?, known);
         if !rejects {
             return Ok(node);
         }
         let decoded = schema.clone();
+        let names = schema.fields().iter().map(|f| f.name());
+        let known = (properties, Meaning::table(&table.name, names));
         let build: BuildOperator = Arc::new(move || Ok(Box::new(DecodedRows::new(decoded.clone()))));
-        Ok(Node::forward("DecodedRows", String::new(), build, node, columns(schema)?, properties))
+        Ok(Node::forward("DecodedRows", String::new(), build, node, columns(schema)?, known))
+    }
+}
+
+/// Where a table is read, and where its data was before.
+pub(super) fn place_of(connector: &dyn Connector, table: &Table) -> Result<Option<Place>> {
+    let place = connector.place(table)?;
+    match (place, table.options.text(MOVED_FROM)) {
+        (place, None) => Ok(place),
+        (Some(mut place), Some(from)) => {
+            place.moved_from = Some(from.to_string());
+            Ok(Some(place))
+        }
+        (None, Some(_)) => Err(Error::option(format!(
+            "option '{MOVED_FROM}': tables of connector '{}' are in no place that they could have moved from",
+            connector.name()
+        ))
+        .at(table.options.span(MOVED_FROM))),
     }
 }
 
@@ -331,6 +354,7 @@ pub(super) fn calc(
     if condition.into_iter().chain(projection.iter().flat_map(|p| p.0)).any(current_watermark::is_in) {
         return current_watermark::calc(input, condition, projection);
     }
+    let made_of = projection.map(|(exprs, _)| exprs.as_slice());
     let condition_expr = condition.map(|c| physical(c, &input.schema)).transpose()?;
     let mut detail = Vec::new();
     let mut properties = input.properties.clone();
@@ -352,10 +376,13 @@ pub(super) fn calc(
     if let Some(condition) = condition {
         detail.push(format!("where=[{}]", shown_expr(condition)));
     }
+    let meaning = Meaning::calc(&input, condition, made_of);
     let operator = Calc::new(condition_expr, projection);
     let build: BuildOperator = Arc::new(move || Ok(Box::new(operator.clone())));
     let updates = input.properties.changes.update;
-    let mut node = Node::forward("Calc", detail.join(", "), build, input, (schema, arrow), properties);
+    let known = (properties, meaning);
+    let mut node = Node::forward("Calc", detail.join(", "), build, input, (schema, arrow), known)
+        .shaped(Shape::Calc { filters: condition.is_some() });
     if condition.is_some() && updates {
         // A row that no longer passes is taken back by its `-U` alone.
         node.inputs[0].demand = Demand::Before;
@@ -414,9 +441,6 @@ pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
     calc(input, None, Some((&exprs, schema)))
 }
 
-/// What EXPLAIN prints before a watermark's idle timeout.
-pub(super) const IDLE_TIMEOUT: &str = "idle-timeout=";
-
 fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     let compiled = physical(&node.expression, &input.schema)?;
     let rowtime = forwarded(std::slice::from_ref(&node.column), &input.schema)[0];
@@ -428,9 +452,15 @@ fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
     properties.rowtimes = vec![rowtime];
     let mut detail = shown_expr(&node.expression);
     if let Some(timeout) = node.idle_timeout {
-        detail.push_str(&format!(", {IDLE_TIMEOUT}{timeout:?}"));
+        detail.push_str(&format!(", idle-timeout={timeout:?}"));
     }
-    Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, properties))
+    let state = Parts::new("WatermarkAssigner", 1)
+        .stream("rows", &input)
+        .columns("time", &input, &[rowtime])
+        .with("watermark", &*input.text_of(&node.expression));
+    let known = (properties, input.meaning.clone().keeping(state));
+    let shape = Shape::Watermark { idle_timeout: node.idle_timeout.is_some() };
+    Ok(Node::forward("WatermarkAssigner", detail, build, input, columns, known).shaped(shape))
 }
 
 fn unnest(input: Node, node: &UnnestNode, zone: &str) -> Result<Node> {
@@ -455,22 +485,29 @@ fn unnest(input: Node, node: &UnnestNode, zone: &str) -> Result<Node> {
     // Several rows of one: its key is one no more, and `-U` must take back all of them.
     let updates = input.properties.changes.update;
     let properties = Properties { keys: Vec::new(), ..input.properties.clone() };
-    let mut node = Node::forward("Unnest", detail, build, input, (node.schema.clone(), arrow), properties);
+    let what = Parts::new("Unnest", 1)
+        .with("of", &*input.text_of(&node.collection))
+        .flag("outer", node.outer)
+        .flag("ordinality", node.ordinality);
+    let element = |i: usize| format!("element {i} of {}", input.text_of(&node.collection)).into();
+    let mut texts = input.meaning.columns.clone();
+    texts.extend((0..node.elements.len()).map(element));
+    let column = |c: &datafusion_common::Column| texts.get(node.schema.maybe_index_of_column(c)?).cloned();
+    let what = what.condition("condition", &node.condition, &column);
+    let known = (properties, Meaning::passed(what, &input, texts));
+    let mut node = Node::forward("Unnest", detail, build, input, (node.schema.clone(), arrow), known);
     if updates {
         node.inputs[0].demand = Demand::Before;
     }
     Ok(node)
 }
 
-fn values(batches: Vec<RecordBatch>, schema: DFSchemaRef, arrow: SchemaRef) -> Node {
+fn values(batches: Vec<RecordBatch>, text: &str, schema: DFSchemaRef, arrow: SchemaRef) -> Node {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let properties = Properties { bounded: true, ..Properties::default() };
-    Node::source(
-        Arc::new(ValuesSource::new(batches)),
-        format!("Values ({rows} rows)"),
-        (schema, arrow),
-        properties,
-    )
+    let known = (properties, Meaning::values(text, schema.fields().len()));
+    let detail = format!("Values ({rows} rows)");
+    Node::source(Arc::new(ValuesSource::new(batches)), (None, None), detail, (schema, arrow), known)
 }
 
 /// What cannot run, by the name a user knows it by.

@@ -14,8 +14,9 @@ use datafusion_expr::{
     Expr, ExprSchemable, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, lit,
 };
 
-use super::graph::{Body, Changes, Demand, Distribution, Input, Node, Properties, Wiring};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node, Properties, Wiring};
 use super::lower::{calc, physical, with_columns};
+use super::meaning::{Meaning, Parts, Text, data_type};
 use super::provider::Planner;
 use crate::error::{Error, Result};
 use crate::flow::Operator;
@@ -337,9 +338,12 @@ impl Planner {
         };
         let mut calls = Vec::with_capacity(members.len());
         let mut shown = Vec::with_capacity(members.len());
+        let mut texts = Vec::with_capacity(members.len());
         for (call, _) in members {
             let display = call_name(call);
-            calls.push(call_of(call, display.clone(), &input.schema)?.0);
+            let made = call_of(call, display.clone(), &input.schema)?.0;
+            texts.push(over_text(&input, call, &made));
+            calls.push(made);
             shown.push(display);
         }
         let fields = input.schema.iter().map(|(q, f)| (q.cloned(), f.clone()));
@@ -359,6 +363,11 @@ impl Planner {
             schema: arrow.clone(),
         };
         let by_columns = matches!(spec.order, OverOrder::Columns(_));
+        let order_kind = match spec.order {
+            OverOrder::Columns(_) => "columns",
+            OverOrder::EventTime(_) => "event time",
+            OverOrder::ProcessingTime => "processing time",
+        };
         // What the operator refuses is refused now.
         build_over(&spec)?;
         let mut detail = Vec::new();
@@ -383,23 +392,50 @@ impl Planner {
             changes: if by_columns { Changes::ALL } else { Changes::APPEND },
             ..input.properties.clone()
         };
-        Ok(Node {
-            name: "OverAggregate",
-            detail: detail.join(", "),
-            body: Body::Operator(Arc::new(move |wiring: &Wiring| {
-                let spec = OverSpec { emit_before: wiring.emit_before, ..spec.clone() };
-                let build: BuildOperator = Arc::new(move || build_over(&spec));
-                Ok(build)
-            })),
-            inputs: vec![Input { node: input, distribution: by_keys(partition), demand: Demand::Before }],
-            schema: Arc::new(schema),
-            arrow,
-            properties,
-            originates: true,
-            lookups: Vec::new(),
-            warnings,
-        })
+        let state = Parts::new("OverAggregate", 1)
+            .rows("rows", &input)
+            .columns("partition", &input, partition)
+            .with("order", order_kind)
+            .order("by", &input, &sort)
+            .with("frame", frame_name(group.frame))
+            .with("calls", texts.join(", "))
+            .kept("columns", &input)
+            .flag("updates", !changes.is_append());
+        let columns = input.meaning.columns.iter().cloned().chain(texts);
+        let meaning = Meaning::made(state, columns.collect());
+        let build: BuildNode = Arc::new(move |wiring: &Wiring| {
+            let spec = OverSpec { emit_before: wiring.emit_before, ..spec.clone() };
+            let build: BuildOperator = Arc::new(move || build_over(&spec));
+            Ok(build)
+        });
+        let inputs = vec![Input { node: input, distribution: by_keys(partition), demand: Demand::Before }];
+        let columns = (Arc::new(schema), arrow);
+        let known = (properties, meaning);
+        let node = Node::operator("OverAggregate", detail.join(", "), build, inputs, columns, known);
+        Ok(node.originating(true).warned(warnings))
     }
+}
+
+/// A call, as part of what a state means.
+fn over_text(input: &Node, call: &Call, made: &OverCall) -> Text {
+    let params = &call.params;
+    let args: Vec<Text> = params.args.iter().map(|a| input.text_of(a)).collect();
+    let mut text = format!("{}(", call.fun.name().to_ascii_lowercase());
+    if params.distinct {
+        text.push_str("distinct ");
+    }
+    text.push_str(&args.join(", "));
+    text.push(')');
+    if let Some(filter) = &params.filter {
+        text.push_str(&format!(" filter {}", input.text_of(filter)));
+    }
+    if params.null_treatment == Some(NullTreatment::IgnoreNulls) {
+        text.push_str(" ignore nulls");
+    }
+    if let OverCall::Aggregate(call) = made {
+        text.push_str(&format!(":{}", data_type(&call.data_type)));
+    }
+    text.into()
 }
 
 fn build_over(spec: &OverSpec) -> Result<Box<dyn Operator>> {

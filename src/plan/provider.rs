@@ -252,7 +252,7 @@ impl Planner {
     pub fn function_names(&self) -> Vec<String> {
         let mut names = self.state.functions.names();
         names.extend(self.state.functions.user().names());
-        names.extend(crate::function::aggregate::aggregate_names());
+        names.extend(self.state.functions.aggregate_names());
         names.extend(crate::function::window::window_function_names());
         names.sort();
         names.dedup();
@@ -377,7 +377,7 @@ impl ContextProvider for Provider {
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         match self.planner.user_aggregate(name) {
             Some(function) => Some(function),
-            None => crate::function::aggregate::aggregate(name),
+            None => self.planner.state.functions.aggregate(name),
         }
     }
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
@@ -397,7 +397,7 @@ impl ContextProvider for Provider {
         Vec::new()
     }
     fn udaf_names(&self) -> Vec<String> {
-        crate::function::aggregate::aggregate_names()
+        self.planner.state.functions.aggregate_names()
     }
     fn udwf_names(&self) -> Vec<String> {
         crate::function::window::window_function_names()

@@ -24,8 +24,9 @@ use datafusion_expr::{
     BinaryExpr, Expr, Extension, LogicalPlan, Operator as BinaryOperator, WindowFunctionDefinition, lit,
 };
 
-use super::graph::{Body, Changes, Demand, Distribution, Input, Node, Properties, Wiring};
+use super::graph::{BuildNode, Changes, Demand, Input, Node, Properties, Shape, Wiring};
 use super::lower::{calc, forwarded, limit_of, with_columns};
+use super::meaning::{self, Meaning, Parts, Text};
 use super::node::WindowTableNode;
 use super::over::{TimeOrder, by_keys, extended, names, order_names, sort_columns, time_order, window_call};
 use super::provider::Planner;
@@ -88,6 +89,28 @@ struct Ranked {
 }
 
 impl Ranked {
+    /// What the state depends on.
+    fn meaning(&self, name: &'static str, input: &Node) -> Parts {
+        let function = match self.function {
+            RankFunction::RowNumber => "row_number",
+            RankFunction::Rank => "rank",
+            RankFunction::DenseRank => "dense_rank",
+        };
+        Parts::new(name, 1)
+            .rows("rows", input)
+            .columns("partition", input, &self.partition)
+            .order("order", input, &self.sort)
+            .with("ranks", format!("{function} {} to {}", self.from, self.to))
+            .flag("rank is a column", self.rank.is_some())
+            .kept("columns", input)
+    }
+
+    /// What the columns of the result are.
+    fn texts(&self, input: &Node) -> Vec<Text> {
+        let rank = self.rank.iter().map(|_| "rank".into());
+        input.meaning.columns.iter().cloned().chain(rank).collect()
+    }
+
     fn detail(&self, schema: &DFSchema) -> String {
         let mut detail = Vec::new();
         if !self.partition.is_empty() {
@@ -283,22 +306,28 @@ impl Planner {
                 "Deduplicate remembers every value of {key} for ever: set 'table.exec.state.ttl'"
             ));
         }
+        let state = Parts::new("Deduplicate", 1)
+            .rows("rows", &input)
+            .columns("key", &input, &ranked.partition)
+            .with("keeps", kept)
+            .with("order", time)
+            .columns("by", &input, rowtime.as_slice())
+            .kept("columns", &input);
+        let meaning = Meaning::made(state, input.meaning.columns.clone());
+        let shape = match (keep, rowtime) {
+            (Keep::Last, Some(_)) => Shape::LastRow,
+            _ => Shape::Other,
+        };
         let columns = (input.schema.clone(), input.arrow.clone());
-        let body = Body::Operator(Arc::new(move |wiring: &Wiring| {
+        let build: BuildNode = Arc::new(move |wiring: &Wiring| {
             let spec = DeduplicateSpec { emit_before: wiring.emit_before, ..spec.clone() };
             let build: BuildOperator = Arc::new(move || Ok(Box::new(Deduplicate::new(spec.clone())?)));
             Ok(build)
-        }));
-        Ok(originating(
-            "Deduplicate",
-            detail,
-            body,
-            input,
-            by_keys(&ranked.partition),
-            columns,
-            properties,
-            warnings,
-        ))
+        });
+        let inputs = by_partition(input, &ranked);
+        let known = (properties, meaning);
+        let node = Node::operator("Deduplicate", detail, build, inputs, columns, known);
+        Ok(node.originating(true).warned(warnings).shaped(shape))
     }
 
     fn window_rank(
@@ -329,10 +358,15 @@ impl Planner {
         let detail = ranked.detail(&input.schema);
         let mut properties = input.properties.clone();
         position_keys(&mut properties, &ranked, &input);
+        let state = ranked
+            .meaning(name, &input)
+            .with("windows", meaning::windows(&spec.window))
+            .flag("latest first", spec.latest_first);
+        let meaning = Meaning::made(state, ranked.texts(&input));
         let build: BuildOperator = Arc::new(move || Ok(Box::new(WindowRank::new(spec.clone())?)));
-        let body = Body::Operator(Arc::new(move |_: &Wiring| Ok(build.clone())));
-        let distribution = by_keys(&ranked.partition);
-        Ok(originating(name, detail, body, input, distribution, columns, properties, Vec::new()))
+        let build: BuildNode = Arc::new(move |_: &Wiring| Ok(build.clone()));
+        let inputs = by_partition(input, &ranked);
+        Ok(Node::operator(name, detail, build, inputs, columns, (properties, meaning)).originating(true))
     }
 
     fn top_n(&self, name: &'static str, input: Node, ranked: Ranked) -> Result<Node> {
@@ -377,13 +411,16 @@ impl Planner {
             }
         }
         let detail = ranked.detail(&input.schema);
-        let body = Body::Operator(Arc::new(move |wiring: &Wiring| {
+        let state = ranked.meaning(name, &input).flag("updates", changing);
+        let meaning = Meaning::made(state, ranked.texts(&input));
+        let build: BuildNode = Arc::new(move |wiring: &Wiring| {
             let spec = TopNSpec { emit_before: wiring.emit_before, ..spec.clone() };
             let build: BuildOperator = Arc::new(move || Ok(Box::new(TopN::new(spec.clone())?)));
             Ok(build)
-        }));
-        let distribution = by_keys(&ranked.partition);
-        Ok(originating(name, detail, body, input, distribution, columns, properties, warnings))
+        });
+        let inputs = by_partition(input, &ranked);
+        let node = Node::operator(name, detail, build, inputs, columns, (properties, meaning));
+        Ok(node.originating(true).warned(warnings))
     }
 
     /// ORDER BY with LIMIT.
@@ -450,34 +487,16 @@ impl Planner {
         let build: BuildOperator = Arc::new(move || Ok(Box::new(Limit::new(budget.clone()))));
         let columns = (input.schema.clone(), input.arrow.clone());
         let properties = input.properties.clone();
-        Ok(Node::forward("Limit", detail, build, input, columns, properties))
+        let what = Parts::new("Limit", 1).with("fetch", fetch.to_string()).with("skip", skip.to_string());
+        let state = what.clone().rows("rows", &input);
+        let meaning = Meaning::passed(what, &input, input.meaning.columns.clone()).keeping(state);
+        Ok(Node::forward("Limit", detail, build, input, columns, (properties, meaning)))
     }
 }
 
-/// A node whose updates come from itself.
-#[expect(clippy::too_many_arguments, reason = "the parts of a node")]
-fn originating(
-    name: &'static str,
-    detail: String,
-    body: Body,
-    input: Node,
-    distribution: Distribution,
-    (schema, arrow): (datafusion_common::DFSchemaRef, arrow::datatypes::SchemaRef),
-    properties: Properties,
-    warnings: Vec<String>,
-) -> Node {
-    Node {
-        name,
-        detail,
-        body,
-        inputs: vec![Input { node: input, distribution, demand: Demand::Before }],
-        schema,
-        arrow,
-        properties,
-        originates: true,
-        lookups: Vec::new(),
-        warnings,
-    }
+/// The rows of a partition together, with what was before an update.
+fn by_partition(input: Node, ranked: &Ranked) -> Vec<Input> {
+    vec![Input { node: input, distribution: by_keys(&ranked.partition), demand: Demand::Before }]
 }
 
 /// The columns of an input, and the rank if it is output.

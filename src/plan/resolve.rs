@@ -53,8 +53,29 @@ pub(super) fn must_look_up(reference: &TableRef) -> bool {
         || reference.table.connector().is_ok_and(|c| !c.is_source())
 }
 
-/// Whether a join with a lookup table is a lookup join. A table that can be read as a stream is one where it
-/// has event time or changes, or where its own rows come out without a match.
+/// Whether a LATERAL call on the right of a join does nothing but to pick rows by conditions on the left side.
+fn is_plain_lateral(plan: &LogicalPlan, names: &DFSchemaRef) -> bool {
+    match plan {
+        LogicalPlan::TableScan(_) => true,
+        LogicalPlan::Subquery(Subquery { subquery, .. }) => is_plain_lateral(subquery, names),
+        LogicalPlan::Filter(filter) if filter.predicate.contains_outer() => {
+            filter.input.schema().fields().len() == names.fields().len()
+                && is_plain_lateral(&filter.input, names)
+        }
+        other => other.inputs().into_iter().all(|input| is_plain_lateral(input, names)),
+    }
+}
+
+/// Whether a join with a lookup table may be a lookup join, by what is written:
+///
+/// | the table | a lookup join |
+/// |---|---|
+/// | stands after FOR SYSTEM_TIME AS OF a processing time, or has a LOOKUP hint | always |
+/// | can only be looked up in (connector `http`) | always |
+/// | can be read as well (connector `filesystem`) | in JOIN and LEFT JOIN, if it has no WATERMARK and a format without changes, and a condition is an equality with a column of the table as it is |
+///
+/// Any other join reads the table as a stream. What is a lookup join by these rules and cannot be one, because of the
+/// type of a key or an option, is an error and never a join of streams.
 fn looks_up(reference: &TableRef, join_type: JoinType) -> Result<bool> {
     let table = &reference.table;
     if !is_lookup_table(table) {
@@ -417,12 +438,11 @@ impl Planner {
         let mut conditions: Vec<Expr> = join.filter.iter().filter(|f| !is_true(f)).cloned().collect();
         // What a subquery says of its rows is found in a stream of them.
         let asks = join.filter.as_ref().is_some_and(super::subquery::has_any) && !must_look_up(reference);
-        let looked_up = match !asks && looks_up(reference, join.join_type)? {
-            true => match self.lookup_side(right, right.schema(), &mut conditions) {
-                // It cannot be asked like this, but it can be read.
-                Err(_) if !must_look_up(reference) => None,
-                other => Some(other?),
-            },
+        let looked_up = !asks
+            && looks_up(reference, join.join_type)?
+            && (must_look_up(reference) || is_plain_lateral(right, right.schema()));
+        let looked_up = match looked_up {
+            true => Some(self.lookup_side(right, right.schema(), &mut conditions)?),
             false => None,
         };
         let Some(right) = looked_up else {

@@ -16,8 +16,9 @@ use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use sqlparser::ast::{self, Query, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, VisitorMut};
 
 use super::bind::span_of;
-use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
 use super::lower::align;
+use super::meaning::{Meaning, Parts};
 use super::provider::Planner;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
@@ -233,22 +234,22 @@ impl Planner {
             ));
         }
         let arrow = left.arrow.clone();
+        let state = Parts::new("SetOperation", 1)
+            .with("kind", node.kind.as_str())
+            .rows("left rows", &left)
+            .rows("right rows", &right)
+            .kept("left columns", &left)
+            .kept("right columns", &right);
+        let meaning = Meaning::made(state, left.meaning.columns.clone());
         let input = |node: Node| Input {
             node,
             distribution: Distribution::Keys(all.clone()),
             demand: Demand::Before,
         };
-        Ok(Node {
-            name: "SetOperation",
-            detail: node.kind.as_str().to_string(),
-            body: Body::Operator(build),
-            inputs: vec![input(left), input(right)],
-            schema: node.schema.clone(),
-            arrow,
-            properties,
-            originates: false,
-            lookups: Vec::new(),
-            warnings,
-        })
+        let detail = node.kind.as_str().to_string();
+        let inputs = vec![input(left), input(right)];
+        let columns = (node.schema.clone(), arrow);
+        let known = (properties, meaning);
+        Ok(Node::operator("SetOperation", detail, build, inputs, columns, known).warned(warnings))
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node};
+use super::meaning::{Meaning, Parts};
 use super::provider::Planner;
 use crate::catalog::Table;
 use crate::connector::{Sink, SinkChangelog};
@@ -71,7 +72,8 @@ impl Planner {
             Arc::new(move || Ok(Box::new(ConstraintEnforcer::new(constraints.clone()))));
         let shape = (node.schema.clone(), node.arrow.clone());
         let properties = node.properties.clone();
-        Node::forward("ConstraintEnforcer", detail, build, node, shape, properties)
+        let known = (properties, Meaning::calc(&node, None, None));
+        Node::forward("ConstraintEnforcer", detail, build, node, shape, known)
     }
 
     /// Checks a query against the sink of a table. Gives the query as the sink can take it, and whether the
@@ -129,23 +131,18 @@ fn upsert(node: Node, table: &Table, state_ttl: Option<Duration>) -> Result<(Nod
     let mut properties = node.properties.clone();
     properties.changes = Changes::ALL;
     properties.keys = vec![key.clone()];
-    let materializer = Node {
-        name: "SinkMaterializer",
-        detail: format!("primaryKey=[{}]", table.primary_key.join(", ")),
-        body: Body::Operator(build),
-        schema: node.schema.clone(),
-        arrow: node.arrow.clone(),
-        properties,
-        originates: true,
-        lookups: Vec::new(),
-        warnings: if node.properties.bounded || state_ttl.is_some() {
-            Vec::new()
-        } else {
-            vec![warning(table)]
-        },
-        inputs: vec![Input { node, distribution: Distribution::Keys(key), demand: Demand::Before }],
-    };
-    Ok((materializer, false))
+    let state = Parts::new("SinkMaterializer", 1)
+        .rows("rows", &node)
+        .columns("key", &node, &key)
+        .kept("columns", &node);
+    let meaning = Meaning::made(state, node.meaning.columns.clone());
+    let grows = !node.properties.bounded && state_ttl.is_none();
+    let detail = format!("primaryKey=[{}]", table.primary_key.join(", "));
+    let columns = (node.schema.clone(), node.arrow.clone());
+    let inputs = vec![Input { node, distribution: Distribution::Keys(key), demand: Demand::Before }];
+    let known = (properties, meaning);
+    let materializer = Node::operator("SinkMaterializer", detail, build, inputs, columns, known);
+    Ok((materializer.originating(true).warned(grows.then(|| warning(table))), false))
 }
 
 fn warning(table: &Table) -> String {

@@ -17,10 +17,11 @@ use datafusion_expr::{Expr, ExprSchemable, binary_expr};
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::bind::span_of;
-use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties};
+use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties, Shape};
 use super::join::{Conditions, Key, shift};
 use super::lookup_join::{conjunction, substitute};
 use super::lower::{calc, physical, with_columns};
+use super::meaning::{self, Meaning, Parts, Text};
 use super::over::{by_keys, names};
 use super::provider::Planner;
 use super::time_bounds::{TimeBounds, time_bounds};
@@ -42,6 +43,10 @@ struct Sides {
     width: usize,
     output: Vec<usize>,
     schema: SchemaRef,
+    /// What the columns of the output are.
+    texts: Vec<Text>,
+    /// What the condition beside the keys is.
+    condition: Parts,
 }
 
 impl Sides {
@@ -54,6 +59,11 @@ impl Sides {
         right_width: usize,
     ) -> Result<Self> {
         let width = left.arrow.fields().len();
+        let right_texts = right.meaning.side("right").take(right_width);
+        let texts = left.meaning.side("left").chain(right_texts).collect();
+        let sides = meaning::of_sides(&left, &right);
+        let condition = Parts::new("condition", 1).condition("condition", &residual, &sides);
+        drop(sides);
         let residual =
             conjunction(residual).map(|e| physical(&e, &left.schema.join(&right.schema)?)).transpose()?;
         let (l, r): (Vec<Expr>, Vec<Expr>) = keys.iter().map(|k| (k.left.clone(), k.right.clone())).unzip();
@@ -68,7 +78,24 @@ impl Sides {
         let fields: Vec<Field> =
             fields.map(|(field, &i)| Field::new(field.name(), types[i].clone(), true)).collect();
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { nodes: [left, right], keys: [left_keys, right_keys], residual, width, output, schema })
+        let (nodes, keys) = ([left, right], [left_keys, right_keys]);
+        Ok(Self { nodes, keys, residual, width, output, schema, texts, condition })
+    }
+
+    /// What the state of the join depends on, beside its times.
+    fn meaning(&self, kind: &'static str, join: &str) -> Parts {
+        let [left, right] = &self.nodes;
+        Parts::new(kind, 1)
+            .with("kind", join)
+            .rows("left rows", left)
+            .rows("right rows", right)
+            .columns("left keys", left, &self.keys[0])
+            .columns("right keys", right, &self.keys[1])
+            .and(&self.condition)
+            .kept("left columns", left)
+            .kept("right columns", right)
+            .flag("left updates", !left.properties.changes.is_append())
+            .flag("right updates", !right.properties.changes.is_append())
     }
 
     fn inputs(&self) -> [SchemaRef; 2] {
@@ -102,7 +129,7 @@ impl Sides {
     fn node(
         self,
         join: &Join,
-        (name, detail): (&'static str, String),
+        (name, detail, state): (&'static str, String, Parts),
         build: BuildOperator,
         demands: [Demand; 2],
         (properties, warnings): (Properties, Vec<String>),
@@ -110,18 +137,9 @@ impl Sides {
         let build: BuildNode = Arc::new(move |_| Ok(build.clone()));
         let inputs = self.nodes.into_iter().zip(&self.keys).zip(demands);
         let inputs = inputs.map(|((node, keys), demand)| Input { node, distribution: by_keys(keys), demand });
-        Node {
-            name,
-            detail,
-            body: Body::Operator(build),
-            inputs: inputs.collect(),
-            schema: join.schema.clone(),
-            arrow: self.schema,
-            properties,
-            originates: false,
-            lookups: Vec::new(),
-            warnings,
-        }
+        let columns = (join.schema.clone(), self.schema);
+        let known = (properties, Meaning::made(state, self.texts));
+        Node::operator(name, detail, build, inputs.collect(), columns, known).warned(warnings)
     }
 }
 
@@ -261,9 +279,25 @@ impl Planner {
             ..Properties::default()
         };
         let detail = format!("{detail}, {}", sides.select());
+        let kind = match kind {
+            IntervalJoinKind::Inner => "inner",
+            IntervalJoinKind::Left => "left",
+            IntervalJoinKind::Right => "right",
+            IntervalJoinKind::Full => "full",
+            IntervalJoinKind::Semi => "semi",
+            IntervalJoinKind::Anti => "anti",
+        };
+        let mut state = sides
+            .meaning("IntervalJoin", kind)
+            .with("bounds", format!("{} to {} ms", bounds.lower, bounds.upper));
+        if bounds.event_time {
+            let [left, right] = bounds.columns;
+            state = state.columns("left time", &sides.nodes[0], &[left]);
+            state = state.columns("right time", &sides.nodes[1], &[right]);
+        }
         let build: BuildOperator = Arc::new(move || Ok(Box::new(IntervalJoin::new(spec.clone())?)));
         let forward = [Demand::Forward; 2];
-        Ok(sides.node(join, ("IntervalJoin", detail), build, forward, (properties, Vec::new())))
+        Ok(sides.node(join, ("IntervalJoin", detail, state), build, forward, (properties, Vec::new())))
     }
 
     /// A join with the versions of a table by event time.
@@ -397,7 +431,11 @@ impl Planner {
         }
         let build: BuildOperator = Arc::new(move || Ok(Box::new(TemporalJoin::new(spec.clone())?)));
         let demands = [if changes.update { Demand::Before } else { Demand::Forward }, Demand::After];
-        Ok(sides.node(join, ("TemporalJoin", detail), build, demands, (properties, warnings)))
+        let state = sides
+            .meaning("TemporalJoin", if outer { "left" } else { "inner" })
+            .columns("left time", &sides.nodes[0], &[left_time])
+            .columns("right time", &sides.nodes[1], &[visible + right_time]);
+        Ok(sides.node(join, ("TemporalJoin", detail, state), build, demands, (properties, warnings)))
     }
 
     /// A join with a table as it is when a left row comes.
@@ -483,7 +521,8 @@ impl Planner {
         }
         let build: BuildOperator = Arc::new(move || Ok(Box::new(SnapshotJoin::new(spec.clone())?)));
         let demands = [Demand::Forward, if changes { Demand::Before } else { Demand::Forward }];
-        Ok(sides.node(join, ("SnapshotJoin", detail), build, demands, (properties, warnings)))
+        let state = sides.meaning("SnapshotJoin", if outer { "left" } else { "inner" });
+        Ok(sides.node(join, ("SnapshotJoin", detail, state), build, demands, (properties, warnings)))
     }
 
     /// The input of a snapshot, whose time is a time attribute.
@@ -529,6 +568,7 @@ impl Planner {
         let processing = first.is_some_and(|c| input.properties.proctimes.contains(&c));
         let append = input.properties.changes.is_append();
         let shown: Vec<String> = sort.expr.iter().map(ToString::to_string).collect();
+        let order = input.order_text(&sort.expr);
         let detail = format!("orderBy=[{}]", shown.join(", "));
         let schema = input.arrow.clone();
         let mut properties = input.properties.clone();
@@ -550,18 +590,17 @@ impl Planner {
                 .with_detail("rows that never end cannot be sorted; in order of time they can, when the watermark has passed them")
                 .with_hint("order by a time attribute first, ascending, or add LIMIT"));
         };
-        Ok(Node {
-            name,
-            detail,
-            body: Body::Operator(Arc::new(move |_| Ok(build.clone()))),
-            schema: input.schema.clone(),
-            arrow: input.arrow.clone(),
-            properties,
-            originates: false,
-            lookups: Vec::new(),
-            warnings: Vec::new(),
-            inputs: vec![Input { node: input, distribution: Distribution::Single, demand }],
-        })
+        let mut state = Parts::new(name, 1).with("order", order).kept("columns", &input);
+        // Rows under way are complete in themselves: which others are filtered does not touch them.
+        state = match name == "TemporalSort" {
+            true => state.stream("rows", &input),
+            false => state.rows("rows", &input),
+        };
+        let meaning = input.meaning.clone().keeping(state);
+        let columns = (input.schema.clone(), input.arrow.clone());
+        let build: BuildNode = Arc::new(move |_| Ok(build.clone()));
+        let inputs = vec![Input { node: input, distribution: Distribution::Single, demand }];
+        Ok(Node::operator(name, detail, build, inputs, columns, (properties, meaning)))
     }
 }
 
@@ -569,11 +608,16 @@ impl Planner {
 /// version. Keeping the last ones first would leave out those that did not last for a chunk, and holds every
 /// row twice. (Flink's view lets a row go that comes behind a newer one; here it is the version it says.)
 fn all_versions(mut node: Node) -> Node {
-    let last = node.name == "Deduplicate"
-        && node.detail.starts_with("keep=[LastRow]")
-        && node.detail.ends_with("order=[ROWTIME]");
+    if matches!(node.body, Body::Shared { .. }) && keeps_last(&node) {
+        // What others go on with is the last rows; the versions are rows of its input.
+        return match node.inputs.pop() {
+            Some(input) => Node { schema: node.schema, ..all_versions(input.node) },
+            None => node,
+        };
+    }
+    let last = node.shape == Shape::LastRow;
     // A filter above must see the row that no longer is the last one.
-    let plain = node.name == "Calc" && !node.detail.contains("where=[");
+    let plain = node.shape == Shape::Calc { filters: false };
     if (!last && !plain) || node.inputs.len() != 1 {
         return node;
     }
@@ -585,8 +629,15 @@ fn all_versions(mut node: Node) -> Node {
     }
     let below = all_versions(input.node);
     node.properties.changes = below.properties.changes;
+    node.meaning = node.meaning.over(&below);
     node.inputs.push(Input { node: below, ..input });
     node
+}
+
+/// Whether the rows are those that a node keeps the last of, picked and shared at most.
+fn keeps_last(node: &Node) -> bool {
+    let passes = matches!(node.body, Body::Shared { .. }) || node.shape == Shape::Calc { filters: false };
+    node.shape == Shape::LastRow || passes && node.inputs.first().is_some_and(|input| keeps_last(&input.node))
 }
 
 /// An instant as EXPLAIN shows it.

@@ -21,8 +21,9 @@ use datafusion_expr::logical_plan::{Aggregate, Filter, Projection, SubqueryAlias
 use datafusion_expr::{Expr, Extension, LogicalPlan};
 
 use super::aggregate::{Grouping, group_keys};
-use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties, WindowColumns};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node, Properties, WindowColumns};
 use super::lower::{calc, forwarded, with_columns};
+use super::meaning::{self, Meaning};
 use super::node::WindowTableNode;
 use super::provider::Planner;
 use crate::error::{Error, Result};
@@ -239,6 +240,26 @@ impl Parts {
         Ok(Self { keys, calls, window, schema: Arc::new(Schema::new(fields)), order })
     }
 
+    /// What the state of the aggregation depends on, but for its time.
+    fn meaning(&self, input: &Node, aggregate: &Aggregate, windows: &WindowSpec) -> meaning::Parts {
+        let calls = meaning::calls(input, &aggregate.aggr_expr, &self.calls);
+        meaning::Parts::new("WindowAggregate", 1)
+            .rows("rows", input)
+            .with("windows", meaning::windows(windows))
+            .columns("keys", input, &self.keys)
+            .with("calls", calls.join(", "))
+            .flag("updates", !input.properties.changes.is_append())
+    }
+
+    /// What the columns of the results are.
+    fn texts(&self, input: &Node, aggregate: &Aggregate) -> Vec<meaning::Text> {
+        let keys = self.keys.iter().filter_map(|&k| input.meaning.columns.get(k).cloned());
+        let calls = meaning::calls(input, &aggregate.aggr_expr, &self.calls);
+        let window = self.window.iter().map(|&column| window_text(column, "its window"));
+        let all: Vec<meaning::Text> = keys.chain(calls).chain(window).collect();
+        self.order.iter().filter_map(|&place| all.get(place).cloned()).collect()
+    }
+
     fn detail(&self, input: &Node, window: &str, aggregate: &Aggregate) -> String {
         let groups = self.schema.fields().len() - self.calls.len();
         let mut select: Vec<&str> =
@@ -284,27 +305,47 @@ impl Planner {
         if !single && changes {
             properties.changes = Changes { update: false, delete: true };
         }
-        let of = time_detail(node, &input, time_column(node, &input)?);
+        let time_at = time_column(node, &input)?;
+        let of = time_detail(node, &input, time_at);
+        let mut texts = input.meaning.columns.clone();
+        let shown = format!("{} of {}", meaning::windows(&windows), input.typed(time_at));
+        texts.extend(WINDOW.map(|column| window_text(column, &shown)));
         let metrics: Arc<WindowMetrics> = Arc::default();
         let columns = (node.schema.clone(), arrow.clone());
         if let WindowKind::Session { .. } = windows.kind {
             let keys = partition_columns(node, &input)?;
             let partition = names(&keys, &input.schema);
             let detail = format!("window=[{}]", show_window(&windows, &of, &partition));
+            let state = meaning::Parts::new("SessionTable", 1)
+                .rows("rows", &input)
+                .with("windows", meaning::windows(&windows))
+                .columns("time", &input, &[time_at])
+                .columns("keys", &input, &keys)
+                .kept("columns", &input)
+                .flag("processing time", processing)
+                .flag("updates", changes);
+            let meaning = Meaning::made(state, texts);
             let spec = SessionTableSpec { keys: keys.clone(), windows, time, schema: arrow, metrics };
             SessionTableFunction::new(spec.clone())?;
             let build: BuildOperator =
                 Arc::new(move || Ok(Box::new(SessionTableFunction::new(spec.clone())?)));
-            let mut node = Node::forward("WindowTableFunction", detail, build, input, columns, properties);
+            let known = (properties, meaning);
+            let mut node = Node::forward("WindowTableFunction", detail, build, input, columns, known);
             node.inputs[0].distribution = keyed(keys);
             node.inputs[0].demand = Demand::Before;
             return Ok(node);
         }
         let detail = format!("window=[{}]", show_window(&windows, &of, ""));
+        let what = meaning::Parts::new("WindowTable", 1)
+            .with("windows", meaning::windows(&windows))
+            .columns("time", &input, &[time_at])
+            .flag("processing time", processing);
+        let meaning = Meaning::passed(what, &input, texts);
         let spec = WindowTableSpec { windows, time, schema: arrow, metrics };
         WindowTableFunction::new(spec.clone())?;
         let build: BuildOperator = Arc::new(move || Ok(Box::new(WindowTableFunction::new(spec.clone())?)));
-        let mut node = Node::forward("WindowTableFunction", detail, build, input, columns, properties);
+        let known = (properties, meaning);
+        let mut node = Node::forward("WindowTableFunction", detail, build, input, columns, known);
         if !single {
             node.inputs[0].demand = Demand::Before;
         }
@@ -352,13 +393,16 @@ impl Planner {
         let parts = Parts::new(aggregate, &origins, &node, time_type)?;
         let groups: Vec<Origin> = origins.iter().map(|o| o.0).collect();
         if let WindowKind::Session { .. } = windows.kind {
-            return session_node(aggregate, parts, &groups, node, (windows, time), &of).map(Some);
+            let state = parts.meaning(&node, aggregate, &windows).columns("time", &node, &[below.kept[0]]);
+            return session_node(aggregate, parts, &groups, node, (windows, time), (state, &of)).map(Some);
         }
         let detail = parts.detail(&node, &show_window(&windows, &of, ""), aggregate);
+        let state = parts.meaning(&node, aggregate, &windows).columns("time", &node, &[below.kept[0]]);
         let input = WindowInput::Assigned { windows: windows.clone(), time };
         let distribution = keyed(parts.keys.clone());
         let window = (windows, time == WindowTime::Processing);
-        aggregate_node(aggregate, parts, &groups, node, (input, window, detail, distribution)).map(Some)
+        let shown = (detail, state);
+        aggregate_node(aggregate, parts, &groups, node, (input, window, shown, distribution)).map(Some)
     }
 
     /// An aggregation by the windows that columns of its input name.
@@ -390,10 +434,13 @@ impl Planner {
         let detail = parts.detail(&input, &show_window(&window.spec, &of, ""), aggregate);
         let mut meet = parts.keys.clone();
         meet.extend([start, end]);
+        let state =
+            parts.meaning(&input, aggregate, &window.spec).columns("windows' columns", &input, &[start, end]);
         let windows = window.spec.clone();
         let attached = WindowInput::Attached { windows, start, end, processing: window.processing };
         let window = (window.spec, window.processing);
-        aggregate_node(aggregate, parts, &groups, input, (attached, window, detail, Distribution::Keys(meet)))
+        let shown = (detail, state);
+        aggregate_node(aggregate, parts, &groups, input, (attached, window, shown, Distribution::Keys(meet)))
     }
 
     /// Lowers a plan that is [`windowed`], without the window's columns.
@@ -474,6 +521,16 @@ fn time_detail(node: &WindowTableNode, input: &Node, time: usize) -> String {
     format!("time_col=[{name}]")
 }
 
+/// What a column of windows is.
+fn window_text(column: WindowColumn, windows: &str) -> meaning::Text {
+    let name = match column {
+        WindowColumn::Start => "start",
+        WindowColumn::End => "end",
+        WindowColumn::Time => "time",
+    };
+    format!("{name} of {windows}").into()
+}
+
 fn keyed(keys: Vec<usize>) -> Distribution {
     if keys.is_empty() { Distribution::Single } else { Distribution::Keys(keys) }
 }
@@ -532,21 +589,12 @@ fn node_of(
     (detail, build): (String, BuildOperator),
     arrow: SchemaRef,
     input: Node,
-    (distribution, properties): (Distribution, Properties),
+    (distribution, known): (Distribution, (Properties, Meaning)),
 ) -> Node {
     let build: BuildNode = Arc::new(move |_| Ok(build.clone()));
-    Node {
-        name: "WindowAggregate",
-        detail,
-        body: Body::Operator(build),
-        inputs: vec![Input { node: input, distribution, demand: Demand::Before }],
-        schema: aggregate.schema.clone(),
-        arrow,
-        properties,
-        originates: true,
-        lookups: Vec::new(),
-        warnings: Vec::new(),
-    }
+    let inputs = vec![Input { node: input, distribution, demand: Demand::Before }];
+    let columns = (aggregate.schema.clone(), arrow);
+    Node::operator("WindowAggregate", detail, build, inputs, columns, known).originating(true)
 }
 
 fn aggregate_node(
@@ -554,8 +602,17 @@ fn aggregate_node(
     parts: Parts,
     groups: &[Origin],
     input: Node,
-    (windows, window, detail, distribution): (WindowInput, (WindowSpec, bool), String, Distribution),
+    (windows, window, (detail, state), distribution): (
+        WindowInput,
+        (WindowSpec, bool),
+        (String, meaning::Parts),
+        Distribution,
+    ),
 ) -> Result<Node> {
+    let state = state
+        .flag("windows are assigned here", matches!(windows, WindowInput::Assigned { .. }))
+        .flag("processing time", window.1);
+    let meaning = Meaning::made(state, parts.texts(&input, aggregate));
     let spec = WindowAggregateSpec {
         keys: parts.keys,
         calls: parts.calls,
@@ -569,7 +626,7 @@ fn aggregate_node(
     WindowAggregate::new(spec.clone())?;
     let properties = result_properties(groups, window, input.properties.bounded);
     let build: BuildOperator = Arc::new(move || Ok(Box::new(WindowAggregate::new(spec.clone())?)));
-    Ok(node_of(aggregate, (detail, build), parts.schema, input, (distribution, properties)))
+    Ok(node_of(aggregate, (detail, build), parts.schema, input, (distribution, (properties, meaning))))
 }
 
 fn session_node(
@@ -578,8 +635,10 @@ fn session_node(
     groups: &[Origin],
     input: Node,
     (windows, time): (WindowSpec, WindowTime),
-    of: &str,
+    (state, of): (meaning::Parts, &str),
 ) -> Result<Node> {
+    let state = state.flag("processing time", time == WindowTime::Processing);
+    let meaning = Meaning::made(state, parts.texts(&input, aggregate));
     let partition = names(&parts.keys, &input.schema);
     let detail = parts.detail(&input, &show_window(&windows, of, &partition), aggregate);
     let spec = SessionAggregateSpec {
@@ -597,5 +656,6 @@ fn session_node(
     let window = (windows, time == WindowTime::Processing);
     let properties = result_properties(groups, window, input.properties.bounded);
     let build: BuildOperator = Arc::new(move || Ok(Box::new(SessionAggregate::new(spec.clone())?)));
-    Ok(node_of(aggregate, (detail, build), parts.schema, input, (keyed(parts.keys), properties)))
+    let known = (properties, meaning);
+    Ok(node_of(aggregate, (detail, build), parts.schema, input, (keyed(parts.keys), known)))
 }

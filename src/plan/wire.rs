@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::graph::{Body, Demand, Distribution, Node, Wiring};
-use super::identity::{Identities, identity};
+use super::identity::Identities;
 use crate::connector::{Sink, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::fragment::{Fragment, Head, Port, Stage, Tail};
@@ -70,7 +70,8 @@ impl Open {
             self.connect(loose, Port { operator, input });
         }
         let (name, detail) = (node.name, node.detail.clone());
-        self.operators.push(Stage { id, name, detail, build, to: NOWHERE });
+        let lookup = node.lookups.first().map(|(_, metrics)| metrics.clone());
+        self.operators.push(Stage { id, name, detail, lookup, build, to: NOWHERE });
         self.loose = vec![Loose::Operator(operator)];
     }
 
@@ -195,7 +196,7 @@ impl<'a> Wire<'a> {
         let open = match &node.body {
             Body::Source(source) => {
                 let tasks = source_parallelism(source.as_ref(), self.wanted);
-                let id = self.identities.next(identity(node));
+                let id = self.identities.node(node);
                 vec![Open::head(Head::Source(source.clone(), id), tasks)]
             }
             Body::Union | Body::Shared { .. } => inputs.into_iter().flatten().collect(),
@@ -213,7 +214,7 @@ impl<'a> Wire<'a> {
                         .map(|mut open| {
                             let loose = std::mem::take(&mut open.loose);
                             let build = build(&wiring(open.parallelism))?;
-                            open.push(node, self.identities.next(identity(node)), build, &[loose]);
+                            open.push(node, self.identities.node(node), build, &[loose]);
                             Ok(open)
                         })
                         .collect::<Result<_>>()?
@@ -256,7 +257,7 @@ impl<'a> Wire<'a> {
                 ends.push(joined.absorb(Open::head(Head::Exchange(number), parallelism)));
             }
         }
-        joined.push(node, self.identities.next(identity(node)), build(parallelism)?, &ends);
+        joined.push(node, self.identities.node(node), build(parallelism)?, &ends);
         Ok(joined)
     }
 }

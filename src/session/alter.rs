@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Response, Session};
 use crate::catalog::ddl::plain_name;
+use crate::catalog::table::Own;
 use crate::catalog::{Entry, Table, View};
 use crate::error::{Error, Result};
 use crate::sql::{Added, Alter, Change, ColumnDef, CreateTable, Name, OptionEntry, Placement, TableName};
@@ -31,7 +32,10 @@ impl Session {
                 Entry::View(Arc::new(changed))
             }
             (Entry::Table(table), change) => {
-                if table.embedded.is_some() {
+                // The statement finds registered connectors again, by their names.
+                let registered =
+                    |own: &Own| catalog.connector(own.0.name()).is_some_and(|o| Arc::ptr_eq(&o.0, &own.0));
+                if table.own.as_ref().is_some_and(|own| !registered(own)) {
                     return Err(Error::plan(format!("'{plain}' is a table of the program")).at(span));
                 }
                 let mut statement = table.to_statement();

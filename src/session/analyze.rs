@@ -29,6 +29,8 @@ impl Session {
                         node,
                         sink: Arc::new(Nothing(SinkChangelog::All)),
                         id: "Sink".to_string(),
+                        table: None,
+                        place: None,
                         before: true,
                     }],
                 )

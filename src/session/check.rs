@@ -156,7 +156,7 @@ fn idle_options(table: &Table, statement: &CreateTable) -> Vec<String> {
     let mut found = Vec::new();
     let cache = match options.text("lookup.cache").unwrap_or_default().to_ascii_uppercase().as_str() {
         // Files are looked up in whole.
-        "" if options.text("connector") == Some("filesystem") => "FULL".to_string(),
+        "" if table.connector().is_ok_and(|c| c.loads_whole()) => "FULL".to_string(),
         cache => cache.to_string(),
     };
     let reload = options.text("lookup.full-cache.reload-strategy").unwrap_or("PERIODIC");

@@ -23,13 +23,8 @@ pub struct Step<'a> {
 /// The steps of a job in the order of the rows' way.
 pub fn steps(job: &Job) -> Vec<Step<'_>> {
     let rates = job.rates();
-    let lookup = |stage: &StageMetrics| {
-        let named = |name: &str| stage.detail.starts_with(&format!("table=[{name}],"));
-        let found = (stage.name == "LookupJoin").then(|| job.lookups.iter().find(|(name, _)| named(name)));
-        found.flatten().map(|(_, metrics)| &**metrics)
-    };
     let steps = job.stages().iter().zip(rates);
-    steps.map(|(stage, rates)| Step { stage, rates, lookup: lookup(stage) }).collect()
+    steps.map(|(stage, rates)| Step { stage, rates, lookup: stage.lookup.as_deref() }).collect()
 }
 
 impl Step<'_> {

@@ -4,24 +4,27 @@
 //! it is decided operator by operator (see [`crate::plan::identity`]): a query that was edited keeps what
 //! still means the same, begins anew with what is new, and is refused if something would be lost.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::claims::{self, Claims};
 use crate::catalog::options::{parse_bool, parse_duration, parse_integer};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::connector::Positions;
+use crate::connector::Place;
 use crate::error::{Error, Result, wording};
 use crate::flow::coordinator::CheckpointSettings;
 use crate::flow::fragment::{Fragment, Head, Tail};
 use crate::flow::restart::RestartStrategy;
 use crate::plan::Node;
-use crate::plan::graph::Body;
+use crate::plan::graph::{Body, Shape};
+use crate::plan::identity::{Identities, Known, VERSION};
 use crate::secret::{redact, redacted};
-use crate::state::checkpoint::{Checkpoint, Checkpoints, JobPlan, OperatorPlan};
+use crate::state::checkpoint::{Aliases, Checkpoint, Checkpoints, JobPlan, OperatorPlan};
 use crate::state::store::lease::{Contender, Contest, Lease};
 use crate::state::store::{self, Lock, Store};
 
@@ -49,6 +52,9 @@ pub struct Durability {
     lease_time: Duration,
     /// So long the job waits for another process.
     pub lease_wait: Duration,
+    /// What the identities of older checkpoints are called now.
+    aliases: OnceLock<Aliases>,
+    clock: Arc<dyn Clock>,
 }
 
 /// The right to run a job, which one process has at a time.
@@ -60,24 +66,26 @@ pub struct Found {
     pub checkpoint: Checkpoint,
     /// The job had ended before it could say so: what it wrote is to be committed, and nothing else.
     pub ended: bool,
+    /// What is restored and what is dropped, for the user.
+    pub said: Vec<String>,
 }
 
 impl Found {
     /// A checkpoint of the job itself.
     pub fn own(checkpoint: Checkpoint) -> Self {
-        Self { ended: checkpoint.ended(), checkpoint }
+        Self { ended: checkpoint.ended(), checkpoint, said: Vec::new() }
     }
 }
 
 impl Durability {
-    /// As the settings say; `None` without checkpoints. `origin` is the file that is run, if it is one; `ahead` are the
-    /// jobs that it is known to start.
+    /// As the settings say; `None` without checkpoints. `origin` is the file that is run, if it is one, `scope` what is
+    /// executed else; `ahead` are the jobs that it is known to start.
     pub fn new(
         config: &Config,
         job: &str,
-        origin: Option<&str>,
+        (origin, scope): (Option<&str>, Option<&str>),
         ahead: Arc<[String]>,
-        runtime: &tokio::runtime::Handle,
+        (runtime, clock): (&tokio::runtime::Handle, Arc<dyn Clock>),
     ) -> Result<Option<Self>> {
         if !makes_checkpoints(config)? {
             return Ok(None);
@@ -101,7 +109,7 @@ impl Durability {
             keep: config
                 .get("execution.checkpointing.externalized-checkpoint-retention")
                 .eq_ignore_ascii_case("RETAIN_ON_CANCELLATION"),
-            store: store::open(&root, runtime)?.under(&folder(job, origin)),
+            store: store::open(&root, runtime)?.under(&folder(job, &run_of(origin, scope)?)),
             retained: usize::try_from(retained).unwrap_or(usize::MAX).max(1),
             automatic: parse_bool(config.get("affluent.state-recovery.automatic"))?,
             savepoint,
@@ -111,6 +119,8 @@ impl Durability {
             ahead,
             lease_time: parse_duration(config.get("affluent.lease.time"))?.max(Duration::from_secs(1)),
             lease_wait: parse_duration(config.get("affluent.lease.wait"))?,
+            aliases: OnceLock::new(),
+            clock,
         }))
     }
 
@@ -157,6 +167,8 @@ impl Durability {
         lease: Arc<Lease>,
     ) -> Result<(Checkpoints, Option<Found>)> {
         let mut checkpoints = Checkpoints::locked(self.store.clone(), self.retained, lock, Some(lease))?;
+        let aliases = self.aliases.get_or_init(|| plan.aliases.clone());
+        checkpoints.adopt(aliases.clone());
         if !self.automatic {
             checkpoints.clear()?;
         }
@@ -165,22 +177,23 @@ impl Durability {
         // A checkpoint of a run from the same savepoint is what became of it.
         let own = latest.filter(|c| self.savepoint.is_none() || c.plan().origin == self.origin());
         let found = match own {
-            Some(checkpoint) => {
-                let place = self.store.describe();
-                log::info!("job '{}' goes on from checkpoint {} in {place}", plan.name, checkpoint.epoch());
-                Some(Found::own(checkpoint))
-            }
+            Some(checkpoint) => Some((Found::own(checkpoint), self.store.describe())),
             None => {
                 checkpoints.clear()?;
-                self.named_savepoint()?
+                let place = self.savepoint.as_ref().map_or_else(String::new, |(path, _)| path.clone());
+                self.named_savepoint()?.map(|found| (found, place))
             }
         };
-        if let Some(found) = &found
-            && !self.ignore_unclaimed
-        {
-            check_claimed(&found.checkpoint, plan, &self.store.describe())?;
-        }
-        Ok((checkpoints, found))
+        let Some((Found { checkpoint, ended, .. }, place)) = found else { return Ok((checkpoints, None)) };
+        let claims = Claims::new(&checkpoint, plan)?;
+        claims.check_places(&place)?;
+        let dropped = match self.ignore_unclaimed {
+            true => claims.dropped(),
+            false => claims.check(&place).map(|()| Vec::new())?,
+        };
+        let mut said = vec![claims.restored(&place, self.clock.now_millis())];
+        said.extend(dropped);
+        Ok((checkpoints, Some(Found { checkpoint, ended, said })))
     }
 
     /// The savepoint that the user names. Behind one that was drained others begin: nothing of it is to be committed.
@@ -188,13 +201,14 @@ impl Durability {
         let Some((path, store)) = &self.savepoint else { return Ok(None) };
         let checkpoint = Checkpoint::open(store.clone())
             .map_err(|e| e.context(format!("savepoint '{path}' cannot be used")))?;
+        let aliases = self.aliases.get().cloned().unwrap_or_default();
+        let checkpoint = checkpoint.adopted(&aliases);
         let of = &checkpoint.plan().name;
         if *of != self.job && self.ahead.contains(of) {
             log::info!("savepoint '{path}' is of job '{of}': job '{}' begins without it", self.job);
             return Ok(None);
         }
-        log::info!("job '{}' starts from savepoint '{path}'", self.job);
-        Ok(Some(Found { checkpoint, ended: false }))
+        Ok(Some(Found { checkpoint, ended: false, said: Vec::new() }))
     }
 
     /// Refuses a job that the savepoint is not for, before any job starts.
@@ -202,13 +216,18 @@ impl Durability {
         if self.savepoint.is_none() || self.ignore_unclaimed {
             return Ok(());
         }
+        self.aliases.get_or_init(|| plan.aliases.clone());
         // What became of it in an earlier run counts.
         let own = Checkpoint::open(self.store.clone()).ok();
         if self.automatic && own.is_some_and(|c| c.plan().origin == self.origin()) {
             return Ok(());
         }
         match self.named_savepoint()? {
-            Some(found) => check_claimed(&found.checkpoint, plan, &self.place()),
+            Some(found) => {
+                let claims = Claims::new(&found.checkpoint, plan)?;
+                claims.check_places(&self.place())?;
+                claims.check(&self.place())
+            }
             None => Ok(()),
         }
     }
@@ -300,10 +319,22 @@ fn default_directory() -> String {
     root.join("checkpoints").display().to_string()
 }
 
-/// The folder of a job: its name, and a hash of it and of the file that it stands in.
-fn folder(job: &str, origin: Option<&str>) -> String {
+/// What is run again when a job is to go on: the same file, wherever it is run from, or else the same text (of a
+/// session that has none: any) in the same working directory.
+fn run_of(file: Option<&str>, scope: Option<&str>) -> Result<String> {
+    match file {
+        Some(file) => Ok(file.to_string()),
+        None => {
+            let directory = std::env::current_dir()?;
+            Ok(format!("{}\n{}", directory.display(), scope.unwrap_or_default()))
+        }
+    }
+}
+
+/// The folder of a job: its name, and a hash of it and of what is run.
+fn folder(job: &str, run: &str) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(origin.unwrap_or_default());
+    hasher.update(run);
     hasher.update([0]);
     hasher.update(job);
     let digest = hasher.finalize();
@@ -318,15 +349,26 @@ pub fn plain(name: &str) -> String {
 }
 
 /// What a checkpoint has to know of a job.
-pub fn plan(name: &str, parallelism: usize, outputs: &[Vec<Arc<Fragment>>]) -> JobPlan {
+pub fn plan(
+    name: &str,
+    parallelism: usize,
+    outputs: &[Vec<Arc<Fragment>>],
+    identities: &Identities,
+) -> JobPlan {
+    let known: HashMap<&str, &Known> = identities.known().iter().map(|k| (k.id.as_str(), k)).collect();
     let mut operators = Vec::new();
     let mut seen = HashSet::new();
     let mut add = |id: &str, name: &str, detail: String| {
         if seen.insert(id.to_string()) {
+            let known = known.get(id);
+            let parts = known.map(|k| k.parts.clone()).unwrap_or_default();
             operators.push(OperatorPlan {
                 id: id.to_string(),
                 name: name.to_string(),
                 detail: redacted(wording::plain(&detail).into_owned()),
+                meaning: parts.into_iter().map(|(name, text)| (name, redacted(text))).collect(),
+                table: known.and_then(|k| k.table.clone()),
+                place: known.and_then(|k| k.place.as_ref()).map(Place::recorded),
             });
         }
     };
@@ -341,18 +383,9 @@ pub fn plan(name: &str, parallelism: usize, outputs: &[Vec<Arc<Fragment>>]) -> J
             add(id, "Sink", String::new());
         }
     }
-    JobPlan { name: redact(name).into_owned(), parallelism, operators, origin: None }
-}
-
-/// Where a source goes on. A table that is read once more than before goes on where the others do.
-pub fn positions(checkpoint: &Checkpoint, id: &str) -> Positions {
-    let sources = checkpoint.sources();
-    let first = || {
-        let (base, number) = id.rsplit_once('-')?;
-        number.parse::<usize>().ok()?;
-        sources.get(base)
-    };
-    sources.get(id).or_else(first).cloned().unwrap_or_default()
+    let name = redact(name).into_owned();
+    let aliases = claims::aliases(identities);
+    JobPlan { name, parallelism, operators, origin: None, identities: VERSION, aliases }
 }
 
 /// A new place for a savepoint of a job.
@@ -378,47 +411,15 @@ pub fn unreplayed(node: &Node) -> Vec<String> {
     let mut warnings = Vec::new();
     node.walk(&mut |node| {
         if let Body::Source(source) = &node.body
+            && let Shape::Source { table: Some(table), .. } = &node.shape
             && !source.replays()
         {
-            let table = node.detail.split(" (").next().unwrap_or_default();
             warnings.push(format!(
-                "table '{table}' cannot be read again: rows that came behind the last checkpoint are lost when the job fails"
+                "table '{table}' cannot be read again: rows after the last checkpoint are lost when the job fails"
             ));
         }
     });
     warnings
-}
-
-/// Refuses a plan that would lose state.
-fn check_claimed(checkpoint: &Checkpoint, plan: &JobPlan, place: &str) -> Result<()> {
-    let claimed: HashSet<&str> = plan.operators.iter().map(|o| o.id.as_str()).collect();
-    let mut stateful: BTreeSet<String> = checkpoint.stateful().into_iter().collect();
-    let used = |all: &BTreeMap<String, Positions>| {
-        all.iter().filter(|(_, p)| !p.is_empty()).map(|(id, _)| id.clone()).collect::<Vec<_>>()
-    };
-    stateful.extend(used(checkpoint.sources()));
-    stateful.extend(checkpoint.sinks().iter().filter(|(_, p)| !p.is_empty()).map(|(id, _)| id.clone()));
-    let lost: Vec<String> = stateful
-        .iter()
-        .filter(|id| !claimed.contains(id.as_str()))
-        .map(|id| match checkpoint.plan().operators.iter().find(|o| o.id == *id) {
-            Some(o) if o.detail.is_empty() => format!("{} ({id})", o.name),
-            Some(o) => format!("{}: {}", o.name, o.detail),
-            None => id.clone(),
-        })
-        .collect();
-    if lost.is_empty() {
-        return Ok(());
-    }
-    Err(Error::option(format!(
-        "the query has changed: checkpoint {} holds state that it does not take",
-        checkpoint.epoch()
-    ))
-    .with_detail(format!("in {place}: {}", lost.join("; ")))
-    .with_hint(
-        "SET 'execution.state-recovery.ignore-unclaimed-state' = 'true'; drops it and keeps the rest; \
-             SET 'affluent.state-recovery.automatic' = 'false'; starts from the beginning",
-    ))
 }
 
 /// How long a folder may be in use before anything is said: a process that was killed a moment ago holds it still.

@@ -20,7 +20,8 @@ struct Ahead {
     name: String,
     plan: JobPlan,
     config: Config,
-    origin: Option<String>,
+    /// The file that it stands in, or else the text.
+    origin: (Option<String>, Option<String>),
 }
 
 /// A script that is planned and not run.
@@ -54,7 +55,11 @@ impl Session {
 
 impl Rehearsal {
     /// The next statement, of a script in a file.
-    pub fn statement(&mut self, statement: &Statement, origin: Option<String>) -> Result<()> {
+    pub fn statement(
+        &mut self,
+        statement: &Statement,
+        origin: (Option<String>, Option<String>),
+    ) -> Result<()> {
         let scratch = &self.scratch;
         let inserts = match &statement.kind {
             StatementKind::Insert(insert) => vec![insert.clone()],
@@ -83,10 +88,9 @@ impl Rehearsal {
         let names: Arc<[String]> = self.jobs.iter().map(|job| job.name.clone()).collect();
         session.state.lock().ahead = names.clone();
         for Ahead { name, plan, config, origin } in &self.jobs {
-            let runtime = session.runtime.handle();
-            if let Some(durability) =
-                Durability::new(config, name, origin.as_deref(), names.clone(), runtime)?
-            {
+            let waits = (session.runtime.handle(), session.clock.clone());
+            let runs = (origin.0.as_deref(), origin.1.as_deref());
+            if let Some(durability) = Durability::new(config, name, runs, names.clone(), waits)? {
                 durability.check_savepoint(plan)?;
             }
         }

@@ -22,9 +22,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
+use super::claims;
 use super::recovery::{self, Durability, Found};
 use crate::clock::Clock;
-use crate::connector::{Positions, Sink, Source, WriterContext};
+use crate::connector::{Place, Positions, Sink, Source, WriterContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::coordinator::{
     Coordinated, Coordination, Coordinator, Durable as Commits, Pending, Request,
@@ -49,6 +50,10 @@ pub struct Output {
     pub sink: Arc<dyn Sink>,
     /// Identity of the sink in checkpoints.
     pub id: String,
+    /// The table that is written.
+    pub table: Option<String>,
+    /// Where that is.
+    pub place: Option<Place>,
     /// Whether the sink needs `-U`.
     pub before: bool,
 }
@@ -125,6 +130,9 @@ impl Door {
         let fenced = Arc::downgrade(job);
         lease.keep(move || fenced.upgrade().iter().for_each(|job| job.halt()))?;
         let (checkpoints, found) = self.durability.open(&self.plan, lock, lease.clone())?;
+        for said in found.iter().flat_map(|f| &f.said) {
+            log::info!(target: crate::NOTICE, "{said}");
+        }
         let durable = Durable {
             checkpoints: Arc::new(Mutex::new(checkpoints)),
             plan: JobPlan { origin: self.durability.origin(), ..self.plan.clone() },
@@ -220,7 +228,7 @@ impl Blueprint {
     /// What a checkpoint leaves to be done.
     fn step(&self, from: Option<Found>, again: bool) -> Result<Step> {
         match from {
-            Some(Found { checkpoint, ended: true }) => {
+            Some(Found { checkpoint, ended: true, .. }) => {
                 let commits = Commits { epoch: checkpoint.epoch(), sinks: checkpoint.sinks().clone() };
                 Ok(Step::Commit { commits, again: false })
             }
@@ -311,6 +319,7 @@ impl Blueprint {
                 job: self.job.clone(),
                 checkpoints: durable.checkpoints.clone(),
                 plan: durable.plan.clone(),
+                clock: self.clock.clone(),
                 settings: durable.durability.settings.clone(),
                 sinks: self.targets.iter().map(|t| (t.id.clone(), t.sink.clone())).collect(),
                 readable: self.sources().map(|(source, id)| (id.clone(), source.clone())).collect(),
@@ -351,11 +360,20 @@ impl Blueprint {
         })
     }
 
+    /// Where a source reads.
+    fn place_of(&self, id: &str) -> Option<&Place> {
+        let operators = &self.durable.as_ref()?.plan.operators;
+        operators.iter().find(|o| o.id == id)?.place.as_ref()
+    }
+
     /// Puts all sources to where a checkpoint has them, or to their beginning.
     fn restore_sources(&self, from: Option<&Checkpoint>) -> Result<BTreeMap<String, Positions>> {
         let mut all = BTreeMap::new();
         for (source, id) in self.sources() {
-            let positions = from.map(|c| recovery::positions(c, id)).unwrap_or_default();
+            let positions = match from {
+                Some(from) => claims::positions(from, id, source.as_ref(), self.place_of(id))?,
+                None => Positions::new(),
+            };
             source.resume(&positions, &self.runtime)?;
             if let Some(from) = from {
                 // Also in the checkpoint that the job is restored from: the process may have ended before it could say so.
@@ -577,38 +595,47 @@ fn exchanges(outputs: &[Vec<Arc<Fragment>>]) -> Result<HashMap<usize, Exchange>>
 /// Counters of the heads, the operators and the tail of a fragment.
 fn stages(fragment: &Fragment, number: usize) -> Vec<Arc<StageMetrics>> {
     let heads = fragment.heads.iter().map(|(head, _)| match head {
-        Head::Source(source, _) => ("Source", source.describe()),
-        Head::Exchange(_) => ("Receive", String::new()),
+        Head::Source(source, _) => ("Source", source.describe(), None),
+        Head::Exchange(_) => ("Receive", String::new(), None),
     });
-    let operators = fragment.operators.iter().map(|stage| (stage.name, stage.detail.clone()));
+    let operators =
+        fragment.operators.iter().map(|stage| (stage.name, stage.detail.clone(), stage.lookup.clone()));
     let tail = match &fragment.tail {
-        Tail::Sink(_, id) => ("Sink", id.strip_prefix("Sink-").unwrap_or_default().to_string()),
-        Tail::Exchange { keys, .. } if keys.is_empty() => ("Exchange", "single".to_string()),
-        Tail::Exchange { keys, .. } => ("Exchange", format!("hash{keys:?}")),
-        Tail::Share(numbers) => ("Share", format!("{} times", numbers.len())),
+        Tail::Sink(_, id) => ("Sink", id.strip_prefix("Sink-").unwrap_or_default().to_string(), None),
+        Tail::Exchange { keys, .. } if keys.is_empty() => ("Exchange", "single".to_string(), None),
+        Tail::Exchange { keys, .. } => ("Exchange", format!("hash{keys:?}"), None),
+        Tail::Share(numbers) => ("Share", format!("{} times", numbers.len()), None),
     };
     let all = heads.chain(operators).chain([tail]);
-    all.map(|(name, detail)| Arc::new(StageMetrics::new(number, name, detail, fragment.parallelism)))
-        .collect()
+    all.map(|(name, detail, lookup)| {
+        Arc::new(StageMetrics::new(number, name, detail, fragment.parallelism).with_lookup(lookup))
+    })
+    .collect()
 }
 
-/// The fragments of each output, and the identity of its sink.
-fn wired(wanted: usize, outputs: &[Output]) -> Result<Vec<(String, Vec<Arc<Fragment>>)>> {
+/// The fragments of an output, and the identity of its sink.
+type Wired = (String, Vec<Arc<Fragment>>);
+
+/// The fragments of all outputs, and the identities in them.
+fn wired(wanted: usize, outputs: &[Output]) -> Result<(Vec<Wired>, Identities)> {
     let mut identities = Identities::default();
-    let ids: Vec<String> = outputs.iter().map(|o| identities.next(o.id.clone())).collect();
+    let sink = |o: &Output| identities.sink(o.id.clone(), (o.table.clone(), o.place.clone()));
+    let ids: Vec<String> = outputs.iter().map(sink).collect();
     let mut wire = Wire::new(wanted, &mut identities);
     wire.shares(outputs.iter().map(|o| (&o.node, o.before)));
     let fragments = outputs.iter().zip(ids).map(|(output, id)| {
         let own = wire.add(&output.node, (&output.sink, &id), output.before)?;
         Ok((id, own.into_iter().map(Arc::new).collect()))
     });
-    fragments.collect()
+    let fragments = fragments.collect::<Result<_>>()?;
+    Ok((fragments, identities))
 }
 
 /// What checkpoints know of a job that was planned and is not started.
 pub fn job_plan(name: &str, wanted: usize, outputs: &[Output]) -> Result<JobPlan> {
-    let fragments: Vec<_> = wired(wanted, outputs)?.into_iter().map(|(_, own)| own).collect();
-    Ok(recovery::plan(name, wanted, &fragments))
+    let (wired, identities) = wired(wanted, outputs)?;
+    let fragments: Vec<_> = wired.into_iter().map(|(_, own)| own).collect();
+    Ok(recovery::plan(name, wanted, &fragments, &identities))
 }
 
 /// Starts a job; returns at once. With checkpoints it goes on where the last one has it.
@@ -617,7 +644,7 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
     let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
     let job = Job::new(id, name, lookups);
     let (mut fragments, mut targets) = (Vec::new(), Vec::new());
-    let wired = wired(wanted, &outputs)?;
+    let (wired, identities) = wired(wanted, &outputs)?;
     for (output, (id, own)) in outputs.into_iter().zip(wired) {
         let unbounded = !output.node.properties.bounded;
         fragments.push(own);
@@ -627,7 +654,7 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
     let stages: Vec<_> = all.map(|(number, fragment)| stages(fragment, number)).collect();
     job.set_stages(stages.iter().flatten().cloned().collect());
     let mut door = durability.map(|durability| {
-        let plan = recovery::plan(durability.job(), wanted, &fragments);
+        let plan = recovery::plan(durability.job(), wanted, &fragments, &identities);
         let (control, requests) = crossbeam_channel::unbounded();
         job.set_control(control);
         Door { plan, requests, contender: durability.contender(), durability: Arc::new(durability) }

@@ -167,7 +167,7 @@ impl Session {
             return self.create_table_as(statement);
         }
         let exists = self.catalog().get(plain_name(&statement.name)?).is_some() && !statement.or_replace;
-        if !exists && let Some(whole) = explore::with_columns(statement)? {
+        if !exists && let Some(whole) = explore::with_columns(statement, &self.catalog())? {
             self.create_table(&whole)?;
             let entry = self.catalog().find(plain_name(&statement.name)?, statement.name.span())?.clone();
             return Ok(match entry {
@@ -577,7 +577,8 @@ impl Session {
         let sink = connector.sink(&request).map_err(|e| e.at(insert.table.span()))?;
         let (node, before) = planner.check_sink(node, sink.as_ref(), table).map_err(|e| e.at(insert.span))?;
         let id = format!("Sink-{}", table.name);
-        Ok(Output { node, sink, id, before })
+        let (name, place) = (Some(table.name.clone()), connector.place(table)?);
+        Ok(Output { node, sink, id, table: name, place, before })
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
@@ -612,8 +613,9 @@ impl Session {
                 // Jobs of one name in one session are told apart by their order.
                 let same = state.jobs.iter().filter(|job| job.name == name).count();
                 let own = if same == 0 { name.clone() } else { format!("{name}-{}", same + 1) };
-                let (origin, ahead) = (state.origin.as_deref(), state.ahead.clone());
-                Durability::new(config, &own, origin, ahead, self.runtime.handle())?
+                let (runs, ahead) = ((state.origin.as_deref(), state.scope.as_deref()), state.ahead.clone());
+                let waits = (self.runtime.handle(), self.clock.clone());
+                Durability::new(config, &own, runs, ahead, waits)?
             }
             false => None,
         };
@@ -648,7 +650,7 @@ impl Session {
         let schema = node.arrow.clone();
         let (append, bounded) = (node.properties.changes.is_append(), node.properties.bounded);
         let (sink, chunks) = Collect::new();
-        let output = Output { node, sink, id: "Sink".to_string(), before: true };
+        let output = Output { node, sink, id: "Sink".to_string(), table: None, place: None, before: true };
         let job = self.start_job("collect".to_string(), vec![output], false)?;
         Ok(Response::Query(QueryResult { schema, append, bounded, job, chunks }))
     }
@@ -740,7 +742,8 @@ pub(super) fn dead_letters(planner: &Planner, of: &OfJob) -> Result<Vec<Output>>
         };
         let sink = table.connector()?.sink(&request)?;
         let (node, before) = planner.check_sink(node, sink.as_ref(), &table)?;
-        outputs.push(Output { node, sink, id: format!("Sink-{}", table.name), before });
+        let (id, place) = (format!("Sink-{}", table.name), table.connector()?.place(&table)?);
+        outputs.push(Output { node, sink, id, table: Some(table.name.clone()), place, before });
     }
     Ok(outputs)
 }

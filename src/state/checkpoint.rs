@@ -83,9 +83,10 @@ use self::cleaning::Cleaning;
 use self::manifest::{Flaw, Manifest, State, TableState, TaskState};
 use self::merge::{Blocks, Layer, Part};
 use self::segment::{BlockRef, Recent, SegmentWriter, read_blocks, verify};
-use super::snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot};
+use super::snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot, TIME_VALUES};
 use super::store::lease::Lease;
 use super::store::{Lock, Store};
+use crate::connector::Place;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the tasks of a job are, as far as a checkpoint is concerned.
@@ -100,6 +101,17 @@ pub struct JobPlan {
     /// The savepoint that the job was started from, as the user wrote it.
     #[serde(default)]
     pub origin: Option<String>,
+    /// The version of the identities of operators.
+    #[serde(default = "first_identities")]
+    pub identities: u32,
+    /// What the identities of older checkpoints are called in this plan.
+    #[serde(skip)]
+    pub aliases: Aliases,
+}
+
+/// Checkpoints that do not say so have identities of the first version.
+fn first_identities() -> u32 {
+    1
 }
 
 /// An operator, source or sink in a plan.
@@ -111,6 +123,28 @@ pub struct OperatorPlan {
     pub name: String,
     /// What EXPLAIN prints behind the name.
     pub detail: String,
+    /// What its state depends on, part by part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meaning: Vec<(String, String)>,
+    /// The table that a source reads or a sink writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// Where that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// How identities of older checkpoints are called now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aliases {
+    /// Checkpoints with identities of earlier versions are renamed.
+    pub version: u32,
+    /// Old → new.
+    pub renamed: BTreeMap<String, String>,
+    /// The operators with state in the order of the plan: name, identity. Where an old identity is not known any
+    /// more, because the words of EXPLAIN have changed that it was made of, a plan with the same operators in the
+    /// same order is taken to be the same.
+    pub stateful: Vec<(&'static str, String)>,
 }
 
 /// What one task gives for one checkpoint.
@@ -139,6 +173,8 @@ pub struct Cut {
     pub sinks: BTreeMap<String, Vec<Value>>,
     /// All input was processed: nothing is left but to commit.
     pub ended: bool,
+    /// When, in milliseconds since the epoch; 0: not known.
+    pub written_millis: i64,
 }
 
 /// What writing a checkpoint took.
@@ -178,6 +214,7 @@ pub struct Checkpoints {
     begun: bool,
     /// No manifest up to this number counts, though there may be some.
     through: u64,
+    aliases: Aliases,
 }
 
 /// Changes of a table that are not written yet.
@@ -231,7 +268,13 @@ impl Checkpoints {
             fenced: false,
             cleaning: Cleaning::default(),
             through,
+            aliases: Aliases::default(),
         })
+    }
+
+    /// Checkpoints with identities of earlier versions are found by those of now.
+    pub fn adopt(&mut self, aliases: Aliases) {
+        self.aliases = aliases;
     }
 
     /// The largest number that a checkpoint in the store has, whole or damaged; 0 without any. The next one is to
@@ -253,7 +296,7 @@ impl Checkpoints {
             self.store.settle()?;
         }
         *self.passed.lock() = passed;
-        Ok((found, warnings))
+        Ok((found.map(|found| found.adopted(&self.aliases)), warnings))
     }
 
     /// Tasks were started (again): the next cut of each is full, and nothing written before belongs to it.
@@ -266,7 +309,7 @@ impl Checkpoints {
     /// written with the next one, and the former checkpoint stays the newest (or, if nobody can tell whether
     /// the last step was done, this one is).
     pub fn write(&mut self, plan: &JobPlan, cut: Cut) -> Result<Written> {
-        let Cut { epoch, tasks, sources, sinks, ended } = cut;
+        let Cut { epoch, tasks, sources, sinks, ended, written_millis } = cut;
         self.absorb(tasks)?;
         if self.fenced {
             return Err(self.another());
@@ -284,6 +327,7 @@ impl Checkpoints {
         let manifest = Manifest {
             epoch,
             ended,
+            written_millis,
             plan: plan.clone(),
             sources,
             sinks,
@@ -529,7 +573,11 @@ fn newest(store: &Arc<dyn Store>) -> Result<(Option<Checkpoint>, Vec<String>, BT
                 match check(&**store, &manifest, sizes.as_ref().unwrap_or(&BTreeMap::new()))? {
                     None => {
                         let manifest = Arc::new(manifest);
-                        return Ok((Some(Checkpoint { manifest, store: store.clone() }), warnings, passed));
+                        return Ok((
+                            Some(Checkpoint { manifest, store: store.clone(), assumed: false }),
+                            warnings,
+                            passed,
+                        ));
                     }
                     Some(flaw) => flaw,
                 }
@@ -587,6 +635,40 @@ fn check(store: &dyn Store, manifest: &Manifest, sizes: &BTreeMap<String, u64>) 
 pub struct Checkpoint {
     manifest: Arc<Manifest>,
     store: Arc<dyn Store>,
+    assumed: bool,
+}
+
+/// How much state there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Rows, without those that were replaced or removed.
+    pub rows: u64,
+    /// Bytes in the store.
+    pub bytes: u64,
+    /// There are values which say more than how far time has come.
+    pub values: bool,
+}
+
+impl Weight {
+    /// Nothing is lost without it.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0 && !self.values
+    }
+}
+
+/// Whether a value is more than a mark of time, and not nothing.
+fn holds_something(name: &str, value: &Value) -> bool {
+    fn is_something(value: &Value) -> bool {
+        match value {
+            Value::Null => false,
+            Value::Bool(on) => *on,
+            Value::Number(n) => n.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(all) => all.iter().any(is_something),
+            Value::Object(all) => all.values().any(is_something),
+        }
+    }
+    !TIME_VALUES.contains(&name) && is_something(value)
 }
 
 /// A table of an operator in one task, as a checkpoint has it.
@@ -625,6 +707,60 @@ impl Checkpoint {
     /// The plan it was made with.
     pub fn plan(&self) -> &JobPlan {
         &self.manifest.plan
+    }
+
+    /// When it was written, in milliseconds since the epoch, if it says so.
+    pub fn written_millis(&self) -> Option<i64> {
+        Some(self.manifest.written_millis).filter(|millis| *millis != 0)
+    }
+
+    /// The same with the identities of now.
+    pub fn adopted(self, aliases: &Aliases) -> Self {
+        if self.manifest.plan.identities >= aliases.version {
+            return self;
+        }
+        let by_place = self.by_place(aliases);
+        let assumed = !by_place.is_empty();
+        let name = |id: String| match (aliases.renamed.get(&id), by_place.get(&id)) {
+            (Some(new), _) | (None, Some(new)) => new.clone(),
+            (None, None) => id,
+        };
+        let mut manifest = Arc::unwrap_or_clone(self.manifest);
+        manifest.state = manifest.state.into_iter().map(|((id, task), s)| ((name(id), task), s)).collect();
+        manifest.sources = manifest.sources.into_iter().map(|(id, p)| (name(id), p)).collect();
+        manifest.sinks = manifest.sinks.into_iter().map(|(id, p)| (name(id), p)).collect();
+        manifest.plan.operators.iter_mut().for_each(|o| o.id = name(std::mem::take(&mut o.id)));
+        Self { manifest: Arc::new(manifest), assumed, ..self }
+    }
+
+    /// New identities of operators whose old ones are not known, by their place in the plan.
+    fn by_place(&self, aliases: &Aliases) -> BTreeMap<String, String> {
+        let with_state = self.stateful();
+        let operators = self.manifest.plan.operators.iter().filter(|o| with_state.contains(&o.id));
+        let old: Vec<&OperatorPlan> = operators.collect();
+        let same = old.len() == aliases.stateful.len()
+            && old.iter().zip(&aliases.stateful).all(|(o, (name, _))| o.name == *name);
+        let unknown = old.iter().zip(&aliases.stateful).filter(|(o, _)| !aliases.renamed.contains_key(&o.id));
+        let renamed = unknown.map(|(o, (_, id))| (o.id.clone(), id.clone()));
+        if same { renamed.collect() } else { BTreeMap::new() }
+    }
+
+    /// It was written by an earlier version, and its operators were found by their place in the plan alone.
+    pub fn is_assumed(&self) -> bool {
+        self.assumed
+    }
+
+    /// How much state an operator has, over all tasks.
+    pub fn weight(&self, id: &str) -> Result<Weight> {
+        let mut weight = Weight::default();
+        for (&task, state) in self.tasks_of(id) {
+            weight.values |= state.values.iter().any(|(name, value)| holds_something(name, value));
+            for (name, table) in &state.tables {
+                weight.rows += self.rows_of(id, task, name)?;
+                weight.bytes += table.chain.iter().map(merge::Run::bytes).sum::<u64>();
+            }
+        }
+        Ok(weight)
     }
 
     /// Its number.

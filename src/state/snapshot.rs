@@ -55,6 +55,9 @@ pub struct Delta {
     pub whole: bool,
 }
 
+/// Names of values that say how far time has come, and hold nothing of any row.
+pub(super) const TIME_VALUES: &[&str] = &["watermark", "split", "done", "last_time", "time", "loading"];
+
 /// What an operator writes into one checkpoint.
 #[derive(Debug, Default)]
 pub struct Snapshot {

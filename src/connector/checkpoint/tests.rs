@@ -47,6 +47,7 @@ fn written(folder: &std::path::Path) {
             id: id.to_string(),
             name: name.to_string(),
             detail: String::new(),
+            ..OperatorPlan::default()
         };
         let operators =
             vec![operator("count-1", "Count"), operator("join-1", "Join"), operator("mark-1", "Mark")];
@@ -79,7 +80,7 @@ fn read(options: Options) -> Result<Vec<RecordBatch>> {
         comment: None,
         options,
         temporary: false,
-        embedded: None,
+        own: None,
     };
     super::super::registry::validate(&table)?;
     let field = |c: &TableColumn| Field::new(&c.name, c.declared().unwrap().0.to_arrow("UTC"), true);

@@ -30,7 +30,7 @@ fn table(columns: &[(&str, SqlType)], pairs: &[(&str, &str)]) -> Table {
         comment: None,
         options,
         temporary: false,
-        embedded: None,
+        own: None,
     }
 }
 

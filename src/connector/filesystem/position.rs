@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,44 @@ pub(super) fn followed_name(file: &FileInfo) -> String {
 /// The name of the position of a range of a file.
 pub(super) fn range_name(file: &FileInfo, start: u64) -> String {
     format!("{}@{start}", file.path.display())
+}
+
+/// Positions of files below one path (or of one that is a file), as they would be called below another one. `from`:
+/// names of the one path.
+pub(super) fn moved(positions: Positions, from: &[&str], to: &str) -> Result<Positions> {
+    let (bases, to) = (from.iter().map(|f| fixed(f)).collect::<Vec<_>>(), fixed(to));
+    let renamed = |path: &str| -> Option<String> {
+        let rest = bases.iter().find_map(|base| Path::new(path).strip_prefix(base).ok())?;
+        // Joining nothing would add a separator.
+        let path = if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) };
+        Some(text(&path))
+    };
+    let mut all = Positions::new();
+    for (name, mut position) in positions {
+        let Some(old) = position.get("path").and_then(Value::as_str).map(str::to_string) else {
+            all.insert(name, position);
+            continue;
+        };
+        let new = renamed(&old).ok_or_else(|| {
+            Error::option(format!(
+                "the checkpoint has a position in '{old}', which is not below the place it moved from"
+            ))
+            .with_detail(format!("that is: {}", from.join(", ")))
+        })?;
+        let name = name.strip_prefix(&old).map_or_else(|| name.clone(), |rest| format!("{new}{rest}"));
+        position["path"] = new.into();
+        all.insert(name, position);
+    }
+    Ok(all)
+}
+
+/// The part of a path before its first pattern.
+fn fixed(path: &str) -> PathBuf {
+    let whole = Path::new(path);
+    if whole.exists() {
+        return whole.to_path_buf();
+    }
+    whole.components().take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect()
 }
 
 impl Position {

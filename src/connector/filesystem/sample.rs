@@ -90,7 +90,7 @@ fn probe(options: &Options) -> Table {
         comment: None,
         options: options.clone(),
         temporary: true,
-        embedded: None,
+        own: None,
     }
 }
 

@@ -182,6 +182,11 @@ impl Source for FilesystemSource {
         true
     }
 
+    fn moved(&self, positions: Positions, from: &[&str]) -> Result<Positions> {
+        let to = self.scan.lock().location.text().to_string();
+        position::moved(positions, from, &to)
+    }
+
     fn restore(&self, positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {
         let mut scan = self.scan.lock();
         let (layout, location, monitor) = (scan.layout.clone(), scan.location.clone(), scan.monitor);

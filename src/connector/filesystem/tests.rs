@@ -46,7 +46,7 @@ fn table(columns: Vec<Column>, partitioned_by: &[&str], path: &Path, pairs: &[(&
         comment: None,
         options,
         temporary: false,
-        embedded: None,
+        own: None,
     })
 }
 

@@ -84,7 +84,7 @@ fn table(pairs: &[(&str, &str)]) -> Table {
         comment: None,
         options,
         temporary: false,
-        embedded: None,
+        own: None,
     }
 }
 

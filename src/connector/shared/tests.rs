@@ -22,7 +22,7 @@ fn table(options: Options) -> Table {
         comment: None,
         options,
         temporary: false,
-        embedded: None,
+        own: None,
     }
 }
 
@@ -79,7 +79,7 @@ fn a_table_of_rows_that_two_queries_read_is_restored_once() {
     };
     let make = || {
         let rows = crate::connector::embedded::rows((0..6).map(batch).collect()).unwrap();
-        let table = Table { embedded: None, ..table(Options::default()) };
+        let table = Table { own: None, ..table(Options::default()) };
         let field = arrow::datatypes::Field::new("n", arrow::datatypes::DataType::Int64, false);
         let schema = Arc::new(arrow::datatypes::Schema::new(vec![field]));
         let request = ScanRequest { table: Arc::new(table), projection: vec![0], schema, batch_rows: 5 };

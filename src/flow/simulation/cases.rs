@@ -455,7 +455,8 @@ pub(super) const LOOKUPS: &[Case] = &[
     case(
         "lookup_full",
         Rows,
-        "SELECT t.id, dim.name FROM t LEFT JOIN dim /*+ OPTIONS('lookup.cache' = 'FULL') */ ON t.k = dim.id",
+        "SELECT t.id, dim.name FROM t LEFT JOIN dim /*+ OPTIONS('lookup.cache' = 'FULL',
+           'lookup.full-cache.periodic-reload.interval' = '1 d') */ ON t.k = dim.id",
     ),
     case(
         "lookup_dropped",

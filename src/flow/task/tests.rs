@@ -163,6 +163,7 @@ fn stage(name: &'static str, log: &Log, marks: bool, to: (usize, usize)) -> Stag
         id: name.to_string(),
         name,
         detail: String::new(),
+        lookup: None,
         build,
         to: Port { operator: to.0, input: to.1 },
     }
@@ -331,6 +332,7 @@ fn an_operator_that_ends_early_ends_what_leads_to_it() {
         id: "Limit".into(),
         name: "Limit",
         detail: String::new(),
+        lookup: None,
         build: limit,
         to: Port { operator: 1, input: 0 },
     };
@@ -377,6 +379,7 @@ fn an_operator_without_room_holds_back_its_own_heads_only() {
         id: "narrow".into(),
         name: "narrow",
         detail: String::new(),
+        lookup: None,
         build: narrow,
         to: Port { operator: 1, input: 0 },
     };

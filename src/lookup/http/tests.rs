@@ -44,7 +44,7 @@ fn request(url: &str, options: Pairs<'_>, keys: &[usize]) -> LookupRequest {
         comment: None,
         options: all,
         temporary: false,
-        embedded: None,
+        own: None,
     };
     let schema = Arc::new(Schema::new(vec![
         Field::new("id", DataType::Utf8View, false),

@@ -51,6 +51,7 @@ pub(super) type State = BTreeMap<(String, usize), TaskState>;
 pub(super) struct Manifest {
     pub(super) epoch: u64,
     pub(super) ended: bool,
+    pub(super) written_millis: i64,
     pub(super) plan: JobPlan,
     pub(super) sources: BTreeMap<String, BTreeMap<String, Value>>,
     pub(super) sinks: BTreeMap<String, Vec<Value>>,
@@ -81,6 +82,8 @@ struct Head {
 struct Body {
     epoch: u64,
     ended: bool,
+    #[serde(default)]
+    written_millis: i64,
     plan: JobPlan,
     sources: BTreeMap<String, BTreeMap<String, Value>>,
     sinks: BTreeMap<String, Vec<Value>>,
@@ -165,6 +168,7 @@ impl Manifest {
         let body = serde_json::to_vec(&Body {
             epoch: self.epoch,
             ended: self.ended,
+            written_millis: self.written_millis,
             plan: self.plan.clone(),
             sources: self.sources.clone(),
             sinks: self.sinks.clone(),
@@ -232,6 +236,7 @@ impl Manifest {
         Some(Self {
             epoch: body.epoch,
             ended: body.ended,
+            written_millis: body.written_millis,
             plan: body.plan,
             sources: body.sources,
             sinks: body.sinks,

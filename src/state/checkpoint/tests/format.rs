@@ -126,6 +126,7 @@ fn write_fixture(store: Arc<dyn Store>) {
         id: id.to_string(),
         name: name.to_string(),
         detail: format!("detail of {name}"),
+        ..OperatorPlan::default()
     };
     let plan = JobPlan {
         name: "fixture".into(),
@@ -153,6 +154,7 @@ fn write_fixture(store: Arc<dyn Store>) {
             sources: BTreeMap::from([("source-1".to_string(), position)]),
             sinks: BTreeMap::from([("sink-1".to_string(), vec![Value::from("part-1")])]),
             ended: epoch == 2,
+            ..Cut::default()
         };
         checkpoints.write(&plan, cut).unwrap();
     }
