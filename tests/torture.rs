@@ -310,7 +310,7 @@ fn torture(
     fs::write(place.path(script), pipeline.script()).unwrap();
     let expected = truth(place, script, pipeline.format);
     let rescales = random.random_bool(0.5) && pipeline.moves();
-    let longest = [150, 400, 900][random.random_range(0..3)];
+    let longest = [250, 500, 900][random.random_range(0..3)];
     let (mut own, mut returns, mut tasks) = (0, 0, random.random_range(1..4));
     loop {
         let interval = format!("{} ms", random.random_range(10..60));

@@ -1,7 +1,7 @@
 //! Joins that are cut anywhere and go on, also in other numbers of tasks.
 
 use super::*;
-use crate::operator::two_inputs::{TwoInputs, stories, survive, told};
+use crate::operator::two_inputs::{TwoInputs, stories, survive, survive_in, told};
 
 /// A join whose keys are not among its columns.
 fn narrow(spec: &mut JoinSpec) {
@@ -86,7 +86,9 @@ proptest! {
             let append = if input == 0 { append.0 } else { append.1 };
             chunk_of(&inputs[input], &changes(&mut tables[input], acts, append))
         });
-        survive(move || RegularJoin::new(spec.clone()).unwrap(), &inputs, &keys, &events, &faults);
+        // What NOT IN held back comes out key by key, and restored keys have another order.
+        let ordered = !spec.null_aware;
+        survive_in(ordered, move || RegularJoin::new(spec.clone()).unwrap(), &inputs, &keys, &events, &faults);
     }
 
     #[test]
