@@ -270,7 +270,7 @@ impl From<std::io::Error> for Error {
 }
 
 impl Error {
-    /// Marks what the system refuses: somebody has to allow it, or to put something there.
+    /// Marks what the system refuses: a permission or a file is missing.
     pub fn lasting_if(mut self, kind: std::io::ErrorKind) -> Self {
         use std::io::ErrorKind as K;
         let refused = matches!(

@@ -18,7 +18,7 @@ use crate::session::Session;
 pub const INTERRUPTED: u8 = 130;
 
 /// Exit status after a clean stop by SIGTERM: what a shell says of a process that SIGTERM ended. Not 0, which means
-/// that all input was read: whoever starts jobs would take a stopped one for one that is done.
+/// that all input was read: a supervisor would take a stopped job for a finished one.
 pub const TERMINATED: u8 = 143;
 
 /// So long a shell that is told to end waits for its jobs.
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// So long the reader of standard output may do nothing after a signal.
 const STALLED: Duration = Duration::from_secs(2);
 
-/// Ends the process if nobody reads standard output: whoever writes there would wait for ever, and cannot be stopped
+/// Ends the process if standard output is not read: a writer there would wait for ever, and cannot be stopped
 /// otherwise. What is in checkpoints is safe; what was not read is written again.
 fn leave_stalled_output() {
     let mut stalled = Duration::ZERO;

@@ -63,7 +63,7 @@ pub struct Runner {
     /// A table prints to this terminal: no progress line between its rows.
     prints: bool,
     status: u8,
-    /// It was told that the jobs stop.
+    /// The message that the jobs stop was shown.
     stop_told: bool,
     /// QUIT, or a stop that was asked for: no statement follows.
     stopped: bool,

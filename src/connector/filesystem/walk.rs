@@ -2,7 +2,7 @@
 //!
 //! A listing is no snapshot: an entry may be gone when it is looked at, come twice because it was renamed
 //! between two looks at its directory, or not at all. So a file that is met under a second name counts once,
-//! and whoever needs all files of a moment asks again when the directory was not at rest.
+//! and a caller that needs all files of one moment lists again while the directory changes.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
