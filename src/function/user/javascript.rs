@@ -16,11 +16,13 @@ mod values;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
+use parking_lot::Mutex;
 use rquickjs::function::Args;
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Persistent, Runtime, Value};
 
@@ -155,12 +157,26 @@ impl Library {
     }
 }
 
+/// Until when code may run. The interrupt handler of a runtime holds a copy, which has to be `Send`.
+#[derive(Clone, Default)]
+struct Deadline(Arc<Mutex<Option<Instant>>>);
+
+impl Deadline {
+    fn set(&self, at: Option<Instant>) {
+        *self.0.lock() = at;
+    }
+
+    fn has_passed(&self) -> bool {
+        self.0.lock().is_some_and(|at| Instant::now() >= at)
+    }
+}
+
 /// Code that is loaded into a QuickJS of one thread.
 struct Instance {
     // Functions go before the context that they belong to.
     functions: HashMap<String, Persistent<Function<'static>>>,
     context: Context,
-    deadline: Rc<Cell<Option<Instant>>>,
+    deadline: Deadline,
     /// A bound was hit: what the instance holds cannot be trusted.
     spent: Cell<bool>,
 }
@@ -204,10 +220,9 @@ impl Instance {
         let runtime = Runtime::new().map_err(failed)?;
         runtime.set_memory_limit(library.limits.memory);
         runtime.set_max_stack_size(STACK);
-        let deadline = Rc::new(Cell::new(None::<Instant>));
-        let asked = Rc::clone(&deadline);
-        runtime
-            .set_interrupt_handler(Some(Box::new(move || asked.get().is_some_and(|d| Instant::now() >= d))));
+        let deadline = Deadline::default();
+        let asked = deadline.clone();
+        runtime.set_interrupt_handler(Some(Box::new(move || asked.has_passed())));
         let context = Context::full(&runtime).map_err(failed)?;
         let mut instance = Self { functions: HashMap::new(), context, deadline, spent: Cell::new(false) };
         // Loading may compute tables: it gets a second at least.
