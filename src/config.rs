@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::catalog::options::{OptionDef, OptionKind, parse_bool, parse_duration, parse_integer, parse_size};
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// The seeds' three ways to enrich.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -28,8 +28,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
 use crate::catalog::Table;
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// The option of tables that are read.
 pub const SCAN_OPTION: &str = "scan.dead-letter";

@@ -7,10 +7,11 @@
 pub(crate) mod wording;
 
 use std::fmt;
+use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::catalog::table::nearest;
+use crate::nearest::nearest;
 use crate::secret::redacted;
 use crate::sql::SourceText;
 
@@ -19,6 +20,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What sort of thing went wrong; decides the exit status and whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// The text is not SQL of this dialect.
     Syntax,
@@ -94,7 +96,7 @@ enum Lasting {
     Always,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -102,10 +104,22 @@ struct Inner {
     hint: Option<String>,
     span: Option<Span>,
     lasting: Lasting,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What caused it is of no account: it has no equality.
+impl PartialEq for Inner {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |inner: &Self| {
+            (inner.kind, inner.message.clone(), inner.detail.clone(), inner.hint.clone(), inner.span)
+        };
+        said(self) == said(other) && self.lasting == other.lasting
+    }
 }
 
 /// An error as it is shown to people, without the values of variables (see [`crate::secret`]). Cheap to move (one
-/// pointer).
+/// pointer). [`std::error::Error::source`] is what caused it, in the words of another library: those may hold values that
+/// the error itself does not show.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error(Box<Inner>);
 
@@ -113,7 +127,15 @@ impl Error {
     /// An error of a kind with its primary line.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = redacted(message.into());
-        Self(Box::new(Inner { kind, message, detail: None, hint: None, span: None, lasting: Lasting::No }))
+        Self(Box::new(Inner {
+            kind,
+            message,
+            detail: None,
+            hint: None,
+            span: None,
+            lasting: Lasting::No,
+            source: None,
+        }))
     }
 
     /// The text is not SQL of this dialect.
@@ -165,6 +187,11 @@ impl Error {
     /// Adds what to do next (replaces an earlier hint).
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(redacted(hint.into()));
+        self
+    }
+    /// Keeps what caused it.
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into().into());
         self
     }
     /// Adds the place in the SQL text, unless one is known already or the span is empty.
@@ -261,11 +288,15 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
 
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
-        Self::io(e.to_string()).lasting_if(e.kind())
+        Self::io(e.to_string()).lasting_if(e.kind()).with_source(e)
     }
 }
 
@@ -301,10 +332,10 @@ impl From<arrow::error::ArrowError> for Error {
             A::ComputeError(m) | A::ParseError(m) | A::InvalidArgumentError(m) => {
                 Self::execution(wording::message(&m))
             }
-            A::IoError(m, _) => Self::io(m),
+            A::IoError(m, e) => Self::io(m).with_source(e),
             A::ExternalError(e) => match e.downcast::<Error>() {
                 Ok(e) => *e,
-                Err(e) => Self::execution(e.to_string()),
+                Err(e) => Self::execution(e.to_string()).with_source(e),
             },
             other => Self::internal(other.to_string()),
         }
@@ -369,10 +400,10 @@ impl From<datafusion_common::DataFusionError> for Error {
             // Its own text asks to file a bug elsewhere.
             D::Internal(m) => Self::plan(wording::message(&m)),
             D::Configuration(m) => Self::option(m),
-            D::IoError(e) => Self::io(e.to_string()),
+            D::IoError(e) => Self::io(e.to_string()).with_source(e),
             D::External(e) => match e.downcast::<Error>() {
                 Ok(e) => *e,
-                Err(e) => Self::execution(e.to_string()),
+                Err(e) => Self::execution(e.to_string()).with_source(e),
             },
             other => Self::plan(wording::message(&other.strip_backtrace())),
         }

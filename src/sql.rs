@@ -21,6 +21,7 @@ mod tests;
 pub mod type_parser;
 pub mod types;
 mod utility;
+pub(crate) mod visit;
 
 pub use highlight::{KEYWORDS, TokenClass, highlight, is_complete};
 pub(crate) use hints::span_from;

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::options::Options;
-use super::table::{Catalog, Column, ColumnSource, Entry, Table, View, Watermark, nearest};
+use super::table::{Catalog, Column, ColumnSource, Entry, Table, View, Watermark};
 use crate::error::{Error, Result, Span};
+use crate::nearest::nearest;
 use crate::sql::{ColumnKind, CreateTable, Like, LikeFeature, LikeMode, Name, TableName};
 
 /// A table's plain name; only the default catalog and database exist.
@@ -73,7 +74,7 @@ impl Table {
             primary_key: statement.primary_key.as_deref().map(names).unwrap_or_default(),
             partitioned_by: names(&statement.partitioned_by),
             comment: statement.comment.clone(),
-            options: Options::from_entries(&statement.options)?,
+            options: Options::from_entries(&statement.options)?.with_registered(catalog.registered()),
             temporary: statement.temporary,
             own: None,
         };
@@ -84,9 +85,6 @@ impl Table {
                 Entry::View(_) => return Err(Error::plan("LIKE takes a table, this is a view").at(span)),
             };
             table.take_over(&model, like)?;
-        }
-        if let Some(own) = table.options.text("connector").and_then(|name| catalog.connector(name)) {
-            table.own = Some(own.clone());
         }
         table.check(statement)?;
         Ok(table)

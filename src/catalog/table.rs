@@ -1,12 +1,13 @@
 //! What the session knows: tables and views by name.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::options::Options;
-use crate::connector::Connector;
-use crate::connector::embedded::Embedded;
+use super::registered::Registered;
 use crate::error::{Error, Result, Span};
+pub use crate::nearest::nearest;
 use crate::sql::{SqlExpression, SqlType};
 
 /// A column of a table.
@@ -94,62 +95,41 @@ pub struct Table {
     pub options: Options,
     /// `TEMPORARY`.
     pub temporary: bool,
-    /// The connector of a program: of this table alone, or registered in the session.
+    /// The connector of a table of the program; other tables name theirs in their options.
     pub own: Option<Own>,
 }
 
-/// A connector of a program.
+/// The connector of one table: what it is, only [`crate::connector`] knows.
 #[derive(Clone)]
-pub struct Own(pub Arc<dyn Connector>);
+pub struct Own {
+    name: &'static str,
+    connector: Arc<dyn Any + Send + Sync>,
+}
 
 impl std::fmt::Debug for Own {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Own").field(&self.0.name()).finish()
+        f.debug_tuple("Own").field(&self.name).finish()
+    }
+}
+
+impl Own {
+    /// A connector with its name.
+    pub fn new<T: ?Sized + Send + Sync + 'static>(name: &'static str, connector: Arc<T>) -> Self {
+        Self { name, connector: Arc::new(connector) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The connector, as what it was given.
+    pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.connector.downcast_ref::<Arc<T>>().map(Arc::as_ref)
     }
 }
 
 impl Table {
-    /// What it is connected to.
-    pub fn connector(&self) -> Result<&dyn Connector> {
-        match &self.own {
-            Some(own) => Ok(own.0.as_ref()),
-            None => crate::connector::connector(self.options.required("connector")?)
-                .map(|c| c as &dyn Connector)
-                .map_err(|e| e.at(self.options.span("connector"))),
-        }
-    }
-
-    /// A table of the program that embeds the session.
-    pub fn embedded(name: &str, embedded: Embedded, primary_key: &[&str]) -> Result<Self> {
-        let fields = embedded.schema().fields();
-        let columns = fields.iter().map(|field| {
-            let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
-                Error::unsupported(format!("column '{}' of table '{name}' has no SQL type", field.name()))
-                    .with_detail(field.data_type().to_string())
-            })?;
-            let nullable = field.is_nullable() && !primary_key.contains(&field.name().as_str());
-            let source = ColumnSource::Physical { data_type, nullable };
-            Ok(Column { name: field.name().clone(), source, comment: None })
-        });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        if let Some(key) = primary_key.iter().find(|key| !columns.iter().any(|c| c.name == **key)) {
-            return Err(Error::plan(format!("table '{name}' has no column '{key}' to be its key")));
-        }
-        let mut options = Options::default();
-        options.set("connector", embedded.name(), Default::default());
-        Ok(Self {
-            name: name.to_string(),
-            columns,
-            watermark: None,
-            primary_key: primary_key.iter().map(ToString::to_string).collect(),
-            partitioned_by: Vec::new(),
-            comment: None,
-            options,
-            temporary: true,
-            own: Some(Own(Arc::new(embedded))),
-        })
-    }
-
     /// Index and column by name.
     pub fn column(&self, name: &str) -> Option<(usize, &Column)> {
         self.columns.iter().enumerate().find(|(_, c)| c.name == name)
@@ -186,8 +166,8 @@ pub enum Entry {
 #[derive(Debug, Default, Clone)]
 pub struct Catalog {
     entries: BTreeMap<String, Entry>,
-    /// Of the program, beside the built-in ones.
-    connectors: Vec<Own>,
+    /// What the program has registered.
+    registered: Registered,
 }
 
 impl Catalog {
@@ -207,14 +187,14 @@ impl Catalog {
         })
     }
 
-    /// A connector of the program.
-    pub fn connector(&self, name: &str) -> Option<&Own> {
-        self.connectors.iter().find(|own| own.0.name() == name)
+    /// What the program has registered, for the tables that are declared from now on.
+    pub fn registered(&self) -> &Registered {
+        &self.registered
     }
 
-    /// Adds a connector of the program; the caller has checked that the name is free.
-    pub fn add_connector(&mut self, connector: Arc<dyn Connector>) {
-        self.connectors.push(Own(connector));
+    /// To add to it.
+    pub fn registered_mut(&mut self) -> &mut Registered {
+        &mut self.registered
     }
 
     /// Adds an entry; the caller has checked that the name is free.
@@ -231,14 +211,4 @@ impl Catalog {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.entries.iter().map(|(n, e)| (n.as_str(), e))
     }
-}
-
-/// The candidate that is nearest to a misspelt word, if one is near enough to be meant.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase();
-    candidates
-        .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_lowercase()), c))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, c)| *distance <= 1 + c.chars().count().max(word.chars().count()) / 4)
-        .map(|(_, c)| c)
 }

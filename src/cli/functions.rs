@@ -1,8 +1,8 @@
 //! `affluent functions`: every function with what it takes and gives, from the registry.
 
 use super::output::{Fault, Output};
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 use crate::session::Session;
 
 /// A Markdown page of all functions, or of those whose name begins so.

@@ -2,12 +2,12 @@
 
 use super::output::{Fault, Output};
 use crate::catalog::options::{OptionDef, OptionKind};
-use crate::catalog::table::nearest;
 use crate::config::SETTINGS;
 use crate::connector::registry::{WATERMARK, connectors};
 use crate::error::{Error, Result};
 use crate::format::{FORMAT_NAMES, Format};
 use crate::lookup::config::{HINT_OPTIONS, OPTIONS};
+use crate::nearest::nearest;
 
 /// A part of the page.
 struct Section {

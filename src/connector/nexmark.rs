@@ -39,10 +39,10 @@ use super::common_cut::CommonCut;
 use super::position;
 use super::registry::Connector;
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
-use crate::catalog::table::nearest;
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Options, Table};
 use crate::error::{Error, Result};
 use crate::format::json::convert::timestamp;
+use crate::nearest::nearest;
 
 /// `'connector' = 'nexmark'`.
 #[derive(Debug)]

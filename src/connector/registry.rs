@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use crate::catalog::options::{OptionDef, OptionKind};
-use crate::catalog::table::nearest;
-use crate::catalog::{ColumnSource, Options, Table};
+use crate::catalog::table::Own;
+use crate::catalog::{ColumnSource, Options, Registered, Table};
 use crate::dead_letter::SCAN_OPTION;
 use crate::error::{Error, Result};
+use crate::features::not_in_this_build;
+use crate::format::Format;
 use crate::format::infer::Inferred;
-use crate::format::{FORMAT_NAMES, Format};
 use crate::lookup::metadata::MetadataKind;
 use crate::lookup::{Backend, LookupRequest};
+use crate::nearest::nearest;
 
 use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 
@@ -178,7 +180,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("geoip", "mmdb"),
 ];
 
-/// Connectors that Flink or this project has, in another build or not yet.
+/// Connectors that Flink has and this program does not.
 const ABSENT: &[&str] = &[
     "db2-cdc",
     "doris",
@@ -224,38 +226,73 @@ const ABSENT: &[&str] = &[
     "webhook",
 ];
 
-/// The connector of that name.
+/// The built-in connector of that name.
 pub fn connector(name: &str) -> Result<&'static dyn Connector> {
     let found = CONNECTORS.iter().find(|c| c.name() == name);
-    found.copied().ok_or_else(|| {
-        let exists = |name: &str| CONNECTORS.iter().any(|c| c.name() == name);
-        if let Some((_, ours)) = OTHER_NAMES.iter().find(|(other, _)| name.eq_ignore_ascii_case(other))
-            && exists(ours)
-        {
-            let error = Error::option(format!("connector '{name}' is called '{ours}' here"));
-            return error.with_hint(format!("write 'connector' = '{ours}'"));
-        }
-        if ABSENT.iter().any(|absent| name.eq_ignore_ascii_case(absent)) {
-            let names: Vec<_> = connector_names().collect();
-            return Error::unsupported(format!("connector '{name}' is not in this build"))
-                .with_hint(format!("there are: {}", names.join(", ")));
-        }
-        let error = Error::option(format!("connector '{name}' is not known"));
-        match nearest(name, connector_names()) {
-            Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-            None => {
-                error.with_hint(format!("there are: {}", connector_names().collect::<Vec<_>>().join(", ")))
-            }
-        }
-    })
+    found.copied().ok_or_else(|| unknown(name, &Registered::default()))
 }
 
-/// Names of the connectors.
+/// The connector that options name: of the program, or a built-in one.
+pub fn named(options: &Options) -> Result<&dyn Connector> {
+    let name = options.required("connector")?;
+    if let Some(own) = options.registered().find::<dyn Connector>(name) {
+        return Ok(own.as_ref());
+    }
+    let found = CONNECTORS.iter().find(|c| c.name() == name);
+    let found = found.map(|c| *c as &dyn Connector);
+    found.ok_or_else(|| unknown(name, options.registered()).at(options.span("connector")))
+}
+
+/// Names of connectors, those of the program first.
+fn names_in(registered: &Registered) -> Vec<&str> {
+    let mut names: Vec<&str> = registered.all::<dyn Connector>().map(|(name, _)| name).collect();
+    for name in connector_names() {
+        names.push(name);
+    }
+    names
+}
+
+fn unknown(name: &str, registered: &Registered) -> Error {
+    let known = names_in(registered);
+    let there_are = || format!("there are: {}", known.join(", "));
+    let exists = |name: &str| CONNECTORS.iter().any(|c| c.name() == name);
+    if let Some(error) = not_in_this_build("connector", name) {
+        return error;
+    }
+    if let Some((_, ours)) = OTHER_NAMES.iter().find(|(other, _)| name.eq_ignore_ascii_case(other))
+        && exists(ours)
+    {
+        let error = Error::option(format!("connector '{name}' is called '{ours}' here"));
+        return error.with_hint(format!("write 'connector' = '{ours}'"));
+    }
+    if ABSENT.iter().any(|absent| name.eq_ignore_ascii_case(absent)) {
+        return Error::unsupported(format!("connector '{name}' is not supported")).with_hint(there_are());
+    }
+    let error = Error::option(format!("connector '{name}' is not known"));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+        None => error.with_hint(there_are()),
+    }
+}
+
+impl Table {
+    /// What it is connected to.
+    pub fn connector(&self) -> Result<&dyn Connector> {
+        match &self.own {
+            Some(own) => own
+                .get::<dyn Connector>()
+                .ok_or_else(|| Error::internal(format!("table '{}' has lost its connector", self.name))),
+            None => named(&self.options),
+        }
+    }
+}
+
+/// Names of the built-in connectors.
 pub fn connector_names() -> impl Iterator<Item = &'static str> {
     CONNECTORS.iter().map(|c| c.name())
 }
 
-/// The connectors, for documentation.
+/// The built-in connectors, for documentation.
 pub fn connectors() -> impl Iterator<Item = &'static dyn Connector> {
     CONNECTORS.iter().copied()
 }
@@ -264,13 +301,13 @@ pub fn connectors() -> impl Iterator<Item = &'static dyn Connector> {
 /// lookup engine, and of tables with a watermark.
 pub fn definitions(options: &Options) -> Vec<&'static OptionDef> {
     let mut all = vec![&CONNECTOR];
-    let Some(connector) = options.text("connector").and_then(|name| connector(name).ok()) else { return all };
+    let Ok(connector) = named(options) else { return all };
     all.extend(connector.options());
     if connector.takes_format() {
         all.push(&FORMAT);
-        let format = options.text("format").or(connector.default_format());
-        let known = format.filter(|format| FORMAT_NAMES.contains(format));
-        all.extend(known.map(Format::definitions).unwrap_or_default());
+        if let Some(format) = options.text("format").or(connector.default_format()) {
+            all.extend(Format::definitions_in(options, format));
+        }
     }
     if connector.is_lookup(options) {
         all.extend(crate::lookup::config::OPTIONS);
@@ -332,8 +369,8 @@ pub fn validate(table: &Table) -> Result<()> {
 
 fn check(table: &Table) -> Result<()> {
     let options = &table.options;
-    let name = options.text("connector").or(table.own.as_ref().map(|own| own.0.name())).ok_or_else(|| {
-        let names: Vec<_> = connector_names().collect();
+    let name = options.text("connector").or(table.own.as_ref().map(Own::name)).ok_or_else(|| {
+        let names = names_in(options.registered());
         Error::option("option 'connector' is required")
             .with_hint(format!("WITH ('connector' = '...'), one of {}", names.join(", ")))
     })?;
@@ -348,10 +385,12 @@ fn check(table: &Table) -> Result<()> {
                 Some(given) => error
                     .with_hint(format!("'{given}' is given: did you mean 'format'?"))
                     .at(options.span(given)),
-                None => error.with_hint(format!("'format' is one of {}", FORMAT_NAMES.join(", "))),
+                None => {
+                    error.with_hint(format!("'format' is one of {}", Format::names_in(options).join(", ")))
+                }
             }
         })?;
-        definitions.extend(Format::definitions(format));
+        definitions.extend(Format::definitions_in(options, format));
         // Also says when there is no such format, before its options are called unknown.
         let format = Format::from_options_or(options, format)?;
         format.check(&table.primary_key)?;
@@ -454,7 +493,7 @@ mod tests {
         let e = wrong(&[("connector", "file")]);
         assert_eq!(e.message(), "table 't': connector 'file' is called 'filesystem' here");
         let e = wrong(&[("connector", "oracle-cdc")]);
-        assert_eq!(e.message(), "table 't': connector 'oracle-cdc' is not in this build");
+        assert_eq!(e.message(), "table 't': connector 'oracle-cdc' is not supported");
         let e = wrong(&[("connector", "filesystem"), ("path", "x"), ("fromat", "csv")]);
         assert_eq!(e.hint(), Some("'fromat' is given: did you mean 'format'?"));
         let e =

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-use crate::catalog::table::nearest;
+use crate::nearest::nearest;
 
 /// Names that are listed.
 const LISTED: usize = 8;

@@ -8,15 +8,16 @@ use super::changelog::{ChangelogDecoder, Envelope};
 use super::csv::{CsvDecoder, CsvEncoder, CsvOptions};
 use super::debezium::{self, DebeziumOptions};
 use super::json;
+use super::own::{OwnFormat, RecordFormat};
 use super::raw::{RawDecoder, RawEncoder};
 use super::rejecting::{PlaceOfLine, RejectingDecoder};
 use super::{Decoder, Encoder, Origin};
 use crate::catalog::Options;
 use crate::catalog::options::OptionDef;
-use crate::catalog::table::nearest;
-use crate::connector::{SinkChangelog, SourceChangelog};
 use crate::dead_letter::SCAN_OPTION;
 use crate::error::{Error, Result};
+use crate::flow::{SinkChangelog, SourceChangelog};
+use crate::nearest::nearest;
 
 /// Names of the formats.
 pub const FORMAT_NAMES: &[&str] = &["json", "csv", "raw", debezium::NAME];
@@ -34,6 +35,8 @@ pub enum Format {
     Raw,
     /// Debezium's change events as JSON.
     Debezium(DebeziumOptions),
+    /// Of the program.
+    Own(OwnFormat),
 }
 
 impl Format {
@@ -41,13 +44,16 @@ impl Format {
     pub fn from_options(options: &Options) -> Result<Self> {
         options
             .required("format")
-            .map_err(|e| e.with_hint(format!("'format' is one of {}", FORMAT_NAMES.join(", "))))?;
+            .map_err(|e| e.with_hint(format!("'format' is one of {}", Self::names_in(options).join(", "))))?;
         Self::from_options_or(options, "")
     }
 
     /// As [`Format::from_options`], with the name of the format where `'format'` is not given.
     pub fn from_options_or(options: &Options, default: &str) -> Result<Self> {
         let name = options.text("format").unwrap_or(default);
+        if let Some(own) = OwnFormat::find(options, name)? {
+            return Ok(Self::Own(own));
+        }
         match name {
             "json" => {
                 let json = json::JsonOptions::from_options(options)?;
@@ -60,10 +66,14 @@ impl Format {
             "csv" => CsvOptions::from_options(options).map(Self::Csv),
             "raw" => super::raw::check_options(options).map(|()| Self::Raw),
             _ => {
+                if let Some(error) = crate::features::not_in_this_build("format", name) {
+                    return Err(error.at(options.span("format")));
+                }
                 let error = Error::option(format!("format '{name}' is not known")).at(options.span("format"));
-                Err(match nearest(name, FORMAT_NAMES.iter().copied()) {
+                let names = Self::names_in(options);
+                Err(match nearest(name, names.iter().copied()) {
                     Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-                    None => error.with_hint(format!("there are: {}", FORMAT_NAMES.join(", "))),
+                    None => error.with_hint(format!("there are: {}", names.join(", "))),
                 })
             }
         }
@@ -76,6 +86,21 @@ impl Format {
             Self::Csv(_) => "csv",
             Self::Raw => "raw",
             Self::Debezium(_) => debezium::NAME,
+            Self::Own(own) => own.format().name(),
+        }
+    }
+
+    /// Names of the formats that a table with these options can name: of the program, and the built-in ones.
+    pub fn names_in(options: &Options) -> Vec<&str> {
+        let own = options.registered().all::<dyn RecordFormat>().map(|(name, _)| name);
+        own.chain(FORMAT_NAMES.iter().copied()).collect()
+    }
+
+    /// Option definitions of a format that a table with these options can name.
+    pub fn definitions_in(options: &Options, name: &str) -> &'static [OptionDef] {
+        match options.registered().find::<dyn RecordFormat>(name) {
+            Some(own) => own.options(),
+            None => Self::definitions(name),
         }
     }
 
@@ -84,6 +109,7 @@ impl Format {
         match self {
             Self::Json(_) | Self::JsonChangelog(..) | Self::Raw | Self::Debezium(_) => true,
             Self::Csv(options) => options.quote.is_none() && options.charset == encoding_rs::UTF_8,
+            Self::Own(own) => own.format().splittable(),
         }
     }
 
@@ -93,11 +119,15 @@ impl Format {
             Self::JsonChangelog(_, field) if field.upsert => SourceChangelog::Upsert,
             Self::JsonChangelog(..) | Self::Debezium(_) => SourceChangelog::All,
             Self::Json(_) | Self::Csv(_) | Self::Raw => SourceChangelog::Append,
+            Self::Own(own) => own.format().source_changelog(),
         }
     }
 
     /// Kinds of rows that can be written.
     pub fn sink_changelog(&self) -> SinkChangelog {
+        if let Self::Own(own) = self {
+            return own.format().sink_changelog();
+        }
         match self.source_changelog() {
             SourceChangelog::Append => SinkChangelog::Append,
             SourceChangelog::Upsert => SinkChangelog::Upsert,
@@ -186,6 +216,7 @@ impl Format {
                 Box::new(CsvDecoder::new(options.clone(), declared, schema, batch_rows, origin)?)
             }
             Self::Raw => Box::new(RawDecoder::new(declared, schema, batch_rows, origin)?),
+            Self::Own(own) => own.decoder(declared, schema, batch_rows, origin)?,
         })
     }
 
@@ -243,6 +274,7 @@ impl Format {
             Self::Debezium(options) => options.encoder(schema)?,
             Self::Csv(options) => Box::new(CsvEncoder::new(options.clone(), schema)?),
             Self::Raw => Box::new(RawEncoder::new(schema)?),
+            Self::Own(own) => own.encoder(schema)?,
         })
     }
 }

@@ -21,13 +21,13 @@ use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType as AstType, DateTimeField, ExactNumberInfo,
     Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
     FunctionArguments, Ident, ObjectName, TimezoneInfo, TrimWhereField, UnaryOperator, Value, VisitMut,
-    visit_expressions_mut,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 use super::FunctionContext;
 use super::scalar::Scalar;
+use crate::sql::visit::visit_expressions_mut;
 
 /// A call of a function.
 fn call(name: &str, args: Vec<Ast>) -> Ast {

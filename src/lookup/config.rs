@@ -13,9 +13,9 @@ use super::full::Reload;
 use super::policy::{ErrorPolicy, ON_ERROR, OnError, WORDS};
 use crate::catalog::Table;
 use crate::catalog::options::{OptionDef, OptionKind, Options, parse_bool, parse_duration, parse_integer};
-use crate::catalog::table::nearest;
 use crate::config::{Config, Strategy};
 use crate::error::{Error, Result, Span};
+use crate::nearest::nearest;
 use crate::sql::OptionEntry;
 
 const CACHE: &str = "lookup.cache";

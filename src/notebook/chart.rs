@@ -16,10 +16,10 @@ use chrono::{DateTime, Offset, TimeZone};
 use serde_json::{Map, Value, json};
 
 use super::directive::{ChartRequest, Mark};
-use crate::catalog::table::nearest;
 use crate::cli::render::text::TextColumn;
 use crate::cli::render::visible;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// Characters of a label.
 const LABEL: usize = 80;

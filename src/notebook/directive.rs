@@ -13,9 +13,9 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::catalog::table::nearest;
 use crate::cli::scan::{PieceKind, pieces};
 use crate::error::{Error, Position, Result, Span};
+use crate::nearest::nearest;
 use crate::sql::Statement;
 
 /// What a directive begins with.

@@ -15,7 +15,6 @@ use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan, LogicalPlanBu
 use datafusion_sql::planner::SqlToRel;
 use sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor, TableVersion, VisitMut,
-    visit_expressions_mut,
 };
 
 use super::changelog_functions;
@@ -30,6 +29,7 @@ use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
 use crate::sql::hints::{HINT_PREFIX, STATE_TTL_CALL, TableHints, take_hints};
+use crate::sql::visit::{visit_expressions_mut, walk_mut};
 
 /// `t.a[1].b`: the names before the first subscript are one name, and DataFusion takes the field behind a
 /// subscript as a string.
@@ -77,7 +77,7 @@ impl Planner {
         super::naming::name_columns(&mut query);
         super::group_window::rewrite_group_windows(&mut query)?;
         super::select::rewrite_selects(&mut query)?;
-        if let ControlFlow::Break(e) = VisitMut::visit(&mut query, &mut RewriteSets) {
+        if let ControlFlow::Break(e) = walk_mut(&mut query, &mut RewriteSets) {
             return Err(e);
         }
         super::user_function::complete_calls(&mut query, &self.state.functions)?;
@@ -206,7 +206,7 @@ impl Relations {
         }
         let known = TABLE_CALLS.iter().copied();
         let error = Error::plan(format!("table function '{name}' is not known")).at(span);
-        Err(match crate::catalog::table::nearest(&function, known) {
+        Err(match crate::nearest::nearest(&function, known) {
             Some(near) => error.with_hint(format!("did you mean {near}?")),
             None => error.with_hint(format!("the functions in FROM are {}", TABLE_CALLS.join(", "))),
         })

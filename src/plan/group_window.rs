@@ -28,13 +28,14 @@ use super::table_function::{constant, function_name, milliseconds};
 use super::window_table::{window_kind, windowed};
 use crate::error::{Error, Result, Span};
 use crate::operator::window::WindowSpec;
+use crate::sql::visit;
 
 /// Name of the function that a group window becomes.
 pub(super) const GROUP_WINDOW: &str = "$group_window";
 
 /// Rewrites the group windows of all queries in a tree.
 pub(super) fn rewrite_group_windows(query: &mut ast::Query) -> Result<()> {
-    match VisitMut::visit(query, &mut GroupWindows) {
+    match visit::walk_mut(query, &mut GroupWindows) {
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -159,7 +160,7 @@ impl GroupWindow {
     /// Puts the columns of the window in place of its helpers.
     fn replace_helpers<T: VisitMut>(&self, node: &mut T) -> ControlFlow<Error> {
         let own: Vec<String> = self.args.iter().map(ToString::to_string).collect();
-        ast::visit_expressions_mut(node, |expr| {
+        visit::visit_expressions_mut(node, |expr| {
             let Some((name, args)) = plain_call(expr) else { return ControlFlow::Continue(()) };
             if window_call(expr).is_some() {
                 return ControlFlow::Break(

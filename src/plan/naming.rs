@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use sqlparser::ast::helpers::attached_token::AttachedToken;
-use sqlparser::ast::{self, SetExpr, TableFactor, VisitMut, VisitorMut};
+use sqlparser::ast::{self, SetExpr, TableFactor, VisitorMut};
 
 use crate::error::Result;
 use crate::sql::hints::HINT_PREFIX;
@@ -18,7 +18,7 @@ const NUMBERED: &str = "$numbered";
 
 /// Gives the columns of all queries in a tree their names.
 pub(super) fn name_columns(query: &mut ast::Query) {
-    let _ = VisitMut::visit(query, &mut NameColumns);
+    let _ = crate::sql::visit::walk_mut(query, &mut NameColumns);
 }
 
 struct NameColumns;

@@ -11,14 +11,15 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{self, LimitClause, NamedWindowExpr, VisitMut, VisitorMut, WindowSpec, WindowType};
+use sqlparser::ast::{self, LimitClause, NamedWindowExpr, VisitorMut, WindowSpec, WindowType};
 
 use super::bind::span_of;
 use crate::error::{Error, Result};
+use crate::sql::visit;
 
 /// Rewrites all queries in a tree.
 pub(super) fn rewrite_selects(query: &mut ast::Query) -> Result<()> {
-    match VisitMut::visit(query, &mut Selects) {
+    match visit::walk_mut(query, &mut Selects) {
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -173,7 +174,7 @@ fn no_groups(select: &mut ast::Select) -> Result<()> {
     groups.retain(|e| !is_empty(e));
     let calls = |e: &ast::Expr| matches!(e, ast::Expr::Function(_));
     let mut found = !groups.is_empty();
-    let _ = ast::visit_expressions(&select.projection, |e| {
+    let _ = visit::visit_expressions(&select.projection, |e| {
         found |= calls(e);
         std::ops::ControlFlow::<()>::Continue(())
     });
@@ -256,12 +257,12 @@ fn name_windows(select: &mut ast::Select) -> Result<()> {
         };
         windows.push((name.value, spec));
     }
-    let flow = ast::visit_expressions_mut(&mut select.projection, |e| replace(e, &windows));
+    let flow = visit::visit_expressions_mut(&mut select.projection, |e| replace(e, &windows));
     if let ControlFlow::Break(e) = flow {
         return Err(e);
     }
     if let Some(qualify) = &mut select.qualify
-        && let ControlFlow::Break(e) = ast::visit_expressions_mut(qualify, |e| replace(e, &windows))
+        && let ControlFlow::Break(e) = visit::visit_expressions_mut(qualify, |e| replace(e, &windows))
     {
         return Err(e);
     }

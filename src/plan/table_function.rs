@@ -17,8 +17,8 @@ use sqlparser::ast::{
 
 use super::bind::span_of;
 use super::lower::physical;
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result, Span};
+use crate::nearest::nearest;
 use crate::sql::Name;
 
 /// `TABLE t [PARTITION BY k, ...] [ORDER BY o, ...]`

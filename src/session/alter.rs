@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::{Response, Session};
 use crate::catalog::ddl::plain_name;
-use crate::catalog::table::Own;
 use crate::catalog::{Entry, Table, View};
 use crate::error::{Error, Result};
 use crate::sql::{Added, Alter, Change, ColumnDef, CreateTable, Name, OptionEntry, Placement, TableName};
@@ -32,10 +31,7 @@ impl Session {
                 Entry::View(Arc::new(changed))
             }
             (Entry::Table(table), change) => {
-                // The statement finds registered connectors again, by their names.
-                let registered =
-                    |own: &Own| catalog.connector(own.0.name()).is_some_and(|o| Arc::ptr_eq(&o.0, &own.0));
-                if table.own.as_ref().is_some_and(|own| !registered(own)) {
+                if table.own.is_some() {
                     return Err(Error::plan(format!("'{plain}' is a table of the program")).at(span));
                 }
                 let mut statement = table.to_statement();
@@ -73,7 +69,7 @@ fn find(statement: &CreateTable, name: &Name) -> Result<usize> {
     found.ok_or_else(|| {
         let error = Error::plan(format!("table has no column '{}'", name.value)).at(name.span);
         let known = statement.columns.iter().map(|c| c.name.value.as_str());
-        match crate::catalog::table::nearest(&name.value, known) {
+        match crate::nearest::nearest(&name.value, known) {
             Some(near) => error.with_hint(format!("did you mean '{near}'?")),
             None => error,
         }
@@ -141,7 +137,9 @@ fn apply(statement: &mut CreateTable, change: &Change) -> Result<()> {
 
 /// A column that the watermark or a computed column reads keeps its name.
 fn used_elsewhere(statement: &CreateTable, name: &Name) -> Result<()> {
-    use sqlparser::ast::{Expr, visit_expressions};
+    use sqlparser::ast::Expr;
+
+    use crate::sql::visit::visit_expressions;
     let reads = |expr: &Expr| {
         let mut found = false;
         let _: std::ops::ControlFlow<()> = visit_expressions(expr, |e: &Expr| {

@@ -1,6 +1,6 @@
 //! Planning without running.
 
-use sqlparser::ast::{Expr, visit_expressions};
+use sqlparser::ast::Expr;
 
 use super::Session;
 use crate::catalog::ddl::plain_name;
@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::plan::Node;
 use crate::plan::advice::advice as warnings;
 use crate::plan::graph::Body;
+use crate::sql::visit::visit_expressions;
 use crate::sql::{CreateTable, Insert, Statement, StatementKind};
 
 impl Session {

@@ -139,7 +139,7 @@ impl Session {
             return Error::plan(format!("'{name}' is a built-in function")).with_hint("it has no statement");
         }
         let error = Error::plan(format!("function '{name}' is not known"));
-        match crate::catalog::table::nearest(name, names.iter().map(String::as_str)) {
+        match crate::nearest::nearest(name, names.iter().map(String::as_str)) {
             Some(near) => error.with_hint(format!("did you mean '{near}'?")),
             None => error.with_hint("SHOW USER FUNCTIONS lists what there is"),
         }

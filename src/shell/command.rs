@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::catalog::table::nearest;
 use crate::cli::render::chart::{ChartKind, ChartSpec};
 use crate::cli::scan::{Piece, PieceKind, pieces};
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// Text of HELP.
 pub const HELP: &str = "\

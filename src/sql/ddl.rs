@@ -11,8 +11,8 @@ use super::{
     ColumnDef, ColumnKind, CreateTable, CreateView, Drop, Like, LikeFeature, LikeMode, Name, SqlExpression,
     StatementKind, WatermarkDef,
 };
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result, Span};
+use crate::nearest::nearest;
 
 const OTHER_OBJECTS: &[&str] =
     &["CATALOG", "CONNECTION", "DATABASE", "FUNCTION", "MATERIALIZED", "MODEL", "OR", "SYSTEM"];

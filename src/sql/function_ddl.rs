@@ -10,8 +10,8 @@ use super::type_parser::read_type;
 use super::{
     CreateFunction, DropFunction, FunctionBody, FunctionParameter, FunctionReturns, Name, StatementKind,
 };
-use crate::catalog::table::nearest;
 use crate::error::{Error, Position, Result};
+use crate::nearest::nearest;
 
 /// Words that begin a clause behind the parameters.
 const CLAUSES: &[&str] = &[

@@ -14,8 +14,8 @@ use super::cursor::Cursor;
 use super::lexer::{Class, Lexeme, lex_hint};
 use super::{Name, OptionEntry};
 use crate::catalog::options::parse_duration;
-use crate::catalog::table::nearest;
 use crate::error::{Error, Position, Result, Span};
+use crate::nearest::nearest;
 
 /// Prefix of the name part that carries hints.
 pub const HINT_PREFIX: &str = "$hint:";

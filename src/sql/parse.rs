@@ -11,8 +11,8 @@ use super::query::{read_expression, read_query};
 use super::{
     Insert, Name, SourceText, SqlExpression, Statement, StatementKind, alter, ddl, function_ddl, utility,
 };
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// Cuts a script into statements. The first error ends it.
 pub fn parse_script(source: &SourceText) -> Result<Vec<Statement>> {

@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Query, Select, TableFactor,
-    TableWithJoins, VisitMut, VisitorMut, visit_relations_mut,
+    TableWithJoins, VisitMut, VisitorMut,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -31,6 +31,7 @@ use super::hints::{
 };
 use super::lexer::{Class, Lexeme, token_span};
 use super::type_parser::{TYPE_PREFIX, read_type};
+use super::visit::{visit_relations_mut, walk_mut};
 use super::{OptionEntry, SqlExpression};
 use crate::error::{Error, Result, Span};
 
@@ -318,7 +319,7 @@ impl Prepared {
             return Err(misplaced_options(*span));
         }
         let mut blocks = Blocks { lookups: &self.lookups, state_ttls: &self.state_ttls };
-        match tree.visit(&mut blocks) {
+        match walk_mut(tree, &mut blocks) {
             ControlFlow::Break(error) => Err(error),
             ControlFlow::Continue(()) => Ok(()),
         }

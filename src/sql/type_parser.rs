@@ -10,8 +10,8 @@ use sqlparser::tokenizer::Token;
 use super::SqlType;
 use super::cursor::Cursor;
 use super::lexer::{Class, Lexeme, lex};
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// Prefix of the custom type name that carries a type through the syntax tree.
 pub const TYPE_PREFIX: &str = "$type:";

@@ -7,8 +7,8 @@ use super::lexer::{Class, Lexeme};
 use super::parse::{read_execute, read_insert, unsupported_statement};
 use super::query::read_query;
 use super::{LikePattern, Name, Show, StatementKind};
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// Details of EXPLAIN.
 pub(crate) const EXPLAIN_DETAILS: &[&str] =

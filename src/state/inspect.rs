@@ -16,8 +16,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::checkpoint::{Checkpoint, OperatorPlan, StateTable};
 use super::store::Store;
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// A checkpoint or savepoint that is looked into.
 #[derive(Debug, Clone)]

@@ -20,9 +20,9 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef, TimeUnit};
 use super::screen::{Screen, Size};
 use super::text::TextColumn;
 use super::{Ending, Renderer, Target, rows, visible};
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
+use crate::nearest::nearest;
 use points::{Point, Points};
 use scale::Axis;
 

@@ -19,8 +19,8 @@ use arrow::datatypes::{
 
 use crate::catalog::Options;
 use crate::catalog::options::{parse_bool, parse_duration, parse_integer};
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 use crate::sql::SqlType;
 
 /// No text, list or map is longer.

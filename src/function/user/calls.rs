@@ -3,13 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, FunctionArguments, VisitMut, visit_expressions_mut,
-};
+use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, VisitMut};
 
 use super::UserFunction;
-use crate::catalog::table::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
+use crate::sql::visit::visit_expressions_mut;
 
 /// Completes the calls of user functions in an expression or query. `find` knows them by name.
 pub fn complete<T: VisitMut>(

@@ -374,7 +374,7 @@ fn implementation(
             .at(place)),
         Some(other) => {
             let error = refused(statement, other);
-            Err(match crate::catalog::table::nearest(other, ["SQL", "JAVASCRIPT"].into_iter()) {
+            Err(match crate::nearest::nearest(other, ["SQL", "JAVASCRIPT"].into_iter()) {
                 Some(near) => error.with_hint(format!("did you mean {near}?")),
                 None => error.with_hint("the languages are SQL and JAVASCRIPT"),
             })

@@ -129,7 +129,7 @@ fn parse_places(text: &str, columns: &[&str], in_string: &mut bool, parts: &mut 
             parts.push(Part::Keys);
         } else {
             let error = Error::option(format!("{OPTION}: '{name}' is not a column of the table"));
-            return Err(match crate::catalog::table::nearest(name, columns.iter().copied()) {
+            return Err(match crate::nearest::nearest(name, columns.iter().copied()) {
                 _ if name == KEYS => error.with_hint("write {{keys}} outside of quotes: it is an array"),
                 Some(near) => error.with_hint(format!("did you mean '{near}'?")),
                 None => error,

@@ -161,7 +161,7 @@ impl HttpConfig {
                 let error =
                     Error::option(format!("option 'url': table '{}' has no column '{column}'", table.name))
                         .at(options.span("url"));
-                return Err(match crate::catalog::table::nearest(column, physical.iter().copied()) {
+                return Err(match crate::nearest::nearest(column, physical.iter().copied()) {
                     Some(near) => error.with_hint(format!("did you mean '{{{near}}}'?")),
                     None => error.with_hint(
                         "a place in the url is named after a column, or mapped by 'http.request.url-map'",

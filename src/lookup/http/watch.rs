@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
-use crate::catalog::table::nearest;
+use crate::nearest::nearest;
 
 /// Answers that are looked at.
 const FIRST: u32 = 100;
