@@ -12,6 +12,8 @@ pub mod operator;
 pub mod restart;
 #[cfg(test)]
 pub(crate) mod simulation;
+pub mod sink;
+pub mod source;
 pub mod task;
 
 pub use job::{CheckpointMetrics, Job, JobMetrics, JobState, StageRates};
@@ -19,3 +21,5 @@ pub use mailbox::{Mailbox, Waker};
 pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};
 pub use metrics::StageMetrics;
 pub use operator::{OpenSplits, Operator, OperatorContext, Output, Split, Splits};
+pub use sink::{Guarantee, Sink, SinkChangelog, SinkJob, Writer, WriterContext};
+pub use source::{Place, Positions, Read, Reader, ReaderContext, Source, SourceChangelog};

@@ -17,15 +17,15 @@
 //! was reported for: `{"@cut": 7, "@at": ...}`, around whatever the source has for a position. A source that is not
 //! shared any more gets what is inside.
 
-use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{Positions, Read, Reader, ReaderContext, Source, SourceChangelog};
+use super::{Positions, Read, Reader, ReaderContext, Source, SourceChangelog, unmarked};
 use crate::error::{Error, Result};
+use crate::flow::source::{AT, CUT};
 use crate::flow::{Kinds, OpenSplits, Splits, Waker};
 
 /// Pieces that may wait for one reader before the others stop.
@@ -40,25 +40,8 @@ pub fn share(source: Arc<dyn Source>, readers: usize) -> Vec<Arc<dyn Source>> {
     (0..readers).map(part).collect()
 }
 
-/// The fields of a stored position: which checkpoint it was reported for, and the source's own position.
-const CUT: &str = "@cut";
-const AT: &str = "@at";
 /// Checkpoints of earlier releases have the number among the fields of the position itself.
 const FORMER_CUT: &str = "cut";
-
-/// A source's own positions, of those that are stored.
-pub(crate) fn unmarked(stored: &Positions) -> Cow<'_, Positions> {
-    if !stored.values().any(|position| inner(position).is_some()) {
-        return Cow::Borrowed(stored);
-    }
-    let own = |position: &Value| inner(position).unwrap_or(position).clone();
-    Cow::Owned(stored.iter().map(|(split, position)| (split.clone(), own(position))).collect())
-}
-
-/// What is inside of a position that was marked.
-fn inner(position: &Value) -> Option<&Value> {
-    position.as_object().filter(|fields| fields.len() == 2 && fields.contains_key(CUT))?.get(AT)
-}
 
 /// What the parts of a source share.
 #[derive(Default)]

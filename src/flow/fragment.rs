@@ -12,8 +12,9 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::sink::Sink;
+use super::source::Source;
 use super::task::BuildOperator;
-use crate::connector::{Sink, Source};
 use crate::lookup::LookupMetrics;
 
 /// A place where messages go in a fragment.

@@ -232,6 +232,10 @@ pub struct Job {
     stages: std::sync::OnceLock<Vec<Arc<StageMetrics>>>,
     state: Mutex<JobState>,
     changed: Condvar,
+    /// Of tasks that wait for its end.
+    awaiting: Mutex<Vec<std::task::Waker>>,
+    /// Told when the user stops it; the sender stays, so that a receiver never finds the channel closed.
+    stops: (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>),
     mailboxes: Mutex<Vec<Mailbox>>,
     /// Of a job with checkpoints, while it can make some.
     control: Mutex<Option<crossbeam_channel::Sender<Request>>>,
@@ -260,6 +264,8 @@ impl Job {
             stages: Default::default(),
             state: Mutex::new(JobState::Running),
             changed: Condvar::new(),
+            awaiting: Mutex::default(),
+            stops: crossbeam_channel::bounded(1),
             mailboxes: Mutex::default(),
             control: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -320,7 +326,15 @@ impl Job {
             *current = state;
             let _ = self.ended.set(std::time::Instant::now());
             self.changed.notify_all();
+            drop(current);
+            let awaiting = std::mem::take(&mut *self.awaiting.lock());
+            awaiting.into_iter().for_each(std::task::Waker::wake);
         }
+    }
+
+    /// Told when the user stops the job.
+    pub(crate) fn stops(&self) -> &crossbeam_channel::Receiver<()> {
+        &self.stops.1
     }
 
     /// How long it has run, up to its end.
@@ -359,6 +373,8 @@ impl Job {
     /// and goes on from there when it is started again; others stop as soon as they can.
     pub fn cancel(&self) {
         let first = !self.stopping.swap(true, Ordering::Relaxed);
+        // One that was told already is enough.
+        let _ = self.stops.0.try_send(());
         let control = self.control.lock().clone();
         match control {
             Some(control) if first && control.send(Request::Stop).is_ok() => {}
@@ -404,6 +420,22 @@ impl Job {
             self.changed.wait(&mut state);
         }
         state.clone()
+    }
+
+    /// The end, for asynchronous programs. It does not keep the session: that is dropped meanwhile, the job is cancelled.
+    pub fn ended(&self) -> impl Future<Output = JobState> + Send + '_ {
+        std::future::poll_fn(|context| {
+            // The list first: whoever ends the job changes the state before it wakes.
+            let mut awaiting = self.awaiting.lock();
+            let state = self.state();
+            if state != JobState::Running {
+                return std::task::Poll::Ready(state);
+            }
+            if !awaiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                awaiting.push(context.waker().clone());
+            }
+            std::task::Poll::Pending
+        })
     }
 
     /// Waits for the end, at most so long; `None` when it still runs.

@@ -86,8 +86,8 @@ use self::segment::{BlockRef, Recent, SegmentWriter, read_blocks, verify};
 use super::snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot, TIME_VALUES};
 use super::store::lease::Lease;
 use super::store::{Lock, Store};
-use crate::connector::Place;
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::Place;
 
 /// What the tasks of a job are, as far as a checkpoint is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
