@@ -2,7 +2,9 @@
 
 pub mod ddl;
 pub mod options;
+pub mod registered;
 pub mod table;
 
 pub use options::{OptionDef, OptionKind, Options};
+pub use registered::Registered;
 pub use table::{Catalog, Column, ColumnSource, Entry, Table, View, Watermark};

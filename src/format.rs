@@ -7,11 +7,13 @@ pub mod infer;
 pub mod json;
 pub mod message;
 pub(crate) mod notice;
+pub mod own;
 pub mod raw;
 pub mod registry;
 pub(crate) mod rejecting;
 pub(crate) mod text;
 
+pub use own::{RecordFormat, RecordFormatRequest};
 pub use registry::{FORMAT_NAMES, Format};
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::registered::Registered;
 use super::table::nearest;
 use crate::error::{Error, Result, Span};
 use crate::sql::OptionEntry;
@@ -77,12 +78,32 @@ impl From<&OptionEntry> for Value {
 }
 
 /// The options of one table, by key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     values: BTreeMap<String, Value>,
+    /// What their values may name besides what is built in.
+    registered: Registered,
 }
 
+impl PartialEq for Options {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl Eq for Options {}
+
 impl Options {
+    /// What the program has registered.
+    pub fn registered(&self) -> &Registered {
+        &self.registered
+    }
+
+    /// The same options, whose values may name what is registered.
+    pub fn with_registered(self, registered: &Registered) -> Self {
+        Self { registered: registered.clone(), ..self }
+    }
+
     /// From WITH; a key given twice is an error.
     pub fn from_entries(entries: &[OptionEntry]) -> Result<Self> {
         let mut options = Self::default();

@@ -18,10 +18,12 @@ use parking_lot::{Condvar, Mutex};
 
 use super::registry::Connector;
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source, position};
-use crate::catalog::{OptionDef, Options};
+use crate::catalog::table::Own;
+use crate::catalog::{Column, ColumnSource, OptionDef, Options, Table};
 use crate::error::{Error, Result};
 use crate::flow::Waker;
 use crate::lookup::{Backend, LookupRequest};
+use crate::sql::SqlType;
 
 /// Batches that may wait in a channel before its [`Feeder`] does.
 const WAITING: usize = 16;
@@ -126,6 +128,39 @@ impl Feeder {
         state.waiting.push_back(batch);
         state.wakers.iter().for_each(Waker::wake);
         Ok(())
+    }
+}
+
+impl Table {
+    /// A table of the program that embeds the session.
+    pub fn embedded(name: &str, embedded: Embedded, primary_key: &[&str]) -> Result<Self> {
+        let fields = embedded.schema().fields();
+        let columns = fields.iter().map(|field| {
+            let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
+                Error::unsupported(format!("column '{}' of table '{name}' has no SQL type", field.name()))
+                    .with_detail(field.data_type().to_string())
+            })?;
+            let nullable = field.is_nullable() && !primary_key.contains(&field.name().as_str());
+            let source = ColumnSource::Physical { data_type, nullable };
+            Ok(Column { name: field.name().clone(), source, comment: None })
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        if let Some(key) = primary_key.iter().find(|key| !columns.iter().any(|c| c.name == **key)) {
+            return Err(Error::plan(format!("table '{name}' has no column '{key}' to be its key")));
+        }
+        let mut options = Options::default();
+        options.set("connector", embedded.name(), Default::default());
+        Ok(Self {
+            name: name.to_string(),
+            columns,
+            watermark: None,
+            primary_key: primary_key.iter().map(ToString::to_string).collect(),
+            partitioned_by: Vec::new(),
+            comment: None,
+            options,
+            temporary: true,
+            own: Some(Own::new::<dyn Connector>(embedded.name(), Arc::new(embedded))),
+        })
     }
 }
 

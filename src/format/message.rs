@@ -3,7 +3,7 @@
 //! The formats decode streams of lines. A message is made a line: line feeds in JSON are white space, so they become
 //! spaces; a message of csv ends with one. Messages of formats with one row each are decoded many at a time. Where
 //! that does not come out even, because one of them is wrong or left out, and in formats of changes, they are decoded
-//! one by one: that is slow, and says which message is wrong.
+//! one by one: that is slow, and says which message is wrong. A format of the program gets each message as it is.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -107,6 +107,9 @@ impl MessageDecoder {
     fn line(&self, message: &[u8], lines: &mut BytesMut) {
         let start = lines.len();
         lines.extend_from_slice(message);
+        if matches!(self.format, Format::Own(_)) {
+            return;
+        }
         if matches!(self.format, Format::Csv(_)) {
             while lines.len() > start && matches!(lines.last(), Some(b'\n' | b'\r')) {
                 lines.truncate(lines.len() - 1);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Options, Table};
-use crate::connector::{Connector, connector, registry};
+use crate::connector::registry;
 use crate::error::{Error, Result, Span};
 use crate::sql::{ColumnDef, ColumnKind, CreateTable, Name, OptionEntry, TableName};
 
@@ -15,9 +15,11 @@ pub fn with_columns(statement: &CreateTable, catalog: &Catalog) -> Result<Option
         return Ok(None);
     }
     let span = statement.name.span();
-    let options = Options::from_entries(&statement.options)?;
-    let Some(name) = options.text("connector") else { return Ok(None) };
-    let Some(inferred) = made_by(name, catalog)?.infer(&options).map_err(|e| e.at(span))? else {
+    let options = Options::from_entries(&statement.options)?.with_registered(catalog.registered());
+    if !options.contains("connector") {
+        return Ok(None);
+    }
+    let Some(inferred) = registry::named(&options)?.infer(&options).map_err(|e| e.at(span))? else {
         return Ok(None);
     };
     let mut statement = statement.clone();
@@ -34,14 +36,6 @@ pub fn with_columns(statement: &CreateTable, catalog: &Catalog) -> Result<Option
     let added = added.map(|(key, value)| OptionEntry { key: name(key), value: name(value), written: None });
     statement.options.extend(added);
     Ok(Some(statement))
-}
-
-/// The connector of that name, of the program or a built-in one.
-fn made_by<'a>(name: &str, catalog: &'a Catalog) -> Result<&'a dyn Connector> {
-    match catalog.connector(name) {
-        Some(own) => Ok(own.0.as_ref()),
-        None => connector(name).map(|c| c as &dyn Connector),
-    }
 }
 
 /// The table that stands for a file, folder or pattern: its format follows from the name, its columns from

@@ -84,9 +84,12 @@ fn looks_up(reference: &TableRef, join_type: JoinType) -> Result<bool> {
     if must_look_up(reference) {
         return Ok(true);
     }
-    let format = crate::format::Format::from_options(&table.options)?;
+    let changes = match table.connector()?.takes_format() {
+        true => crate::format::Format::from_options(&table.options)?.source_changelog(),
+        false => SourceChangelog::Append,
+    };
     Ok(table.watermark.is_none()
-        && format.source_changelog() == SourceChangelog::Append
+        && changes == SourceChangelog::Append
         && matches!(join_type, JoinType::Inner | JoinType::Left))
 }
 
