@@ -1,11 +1,11 @@
 //! Affluent: an embedded SQL stream processor for enrichment.
 //!
 //! It reads records as they arrive, looks up what they lack in HTTP APIs or files, and writes the enriched
-//! stream on, all described in Flink's SQL dialect. A [`session::Session`] executes statements; the binary
+//! stream on, all described in Flink's SQL dialect. A [`Session`] executes statements; the binary
 //! `affluent` is a shell and a command line around it.
 //!
 //! ```
-//! use affluent::session::{Response, Session};
+//! use affluent::{Response, Session};
 //!
 //! let session = Session::new()?;
 //! session.sql(
@@ -20,7 +20,7 @@
 //!     squares.push(chunk.batch.column(1).clone());
 //! }
 //! assert_eq!(squares.iter().map(|column| column.len()).sum::<usize>(), 2);
-//! # Ok::<(), affluent::error::Error>(())
+//! # Ok::<(), affluent::Error>(())
 //! ```
 //!
 //! A program can give tables and functions of its own, and read what comes out as record batches:
@@ -30,11 +30,9 @@
 //!
 //! use affluent::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, StringViewArray};
 //! use affluent::arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
-//! use affluent::connector::embedded;
 //! use affluent::datafusion_expr::{ColumnarValue, Volatility, create_udf};
-//! use affluent::error::Result;
-//! use affluent::lookup::{Answers, Backend, BoxFuture, Failure};
-//! use affluent::session::{Response, Session};
+//! use affluent::contract::{Answers, Backend, BoxFuture, Failure};
+//! use affluent::{Response, Result, Session, embedded};
 //!
 //! /// Answers for sensors; a real one would ask somebody.
 //! struct Registry(SchemaRef);
@@ -102,24 +100,11 @@
 //! ```
 //!
 //! # What is public
-//! A program needs [`Session`], what its statements give ([`Response`], [`QueryResult`], [`Job`]), [`Error`], and, for
-//! tables of its own, [`connector::embedded`] and [`lookup::Backend`]. A session has its own catalog, settings and
-//! jobs; there is nothing global, and two sessions do not see each other. Rooms that the documentation leaves
-//! out are open for the binary, tests and benchmarks, and may change with every version.
-//!
-//! | room | what lives in it |
-//! |---|---|
-//! | [`sql`] | text → statements |
-//! | [`catalog`], [`config`] | tables, views, validated options; settings |
-//! | `plan` | statements → continuous plan, by way of DataFusion's logical plans |
-//! | `function` | Flink's functions |
-//! | [`flow`] | messages, the operator contract, tasks, checkpoints' coordinator, jobs |
-//! | `operator` | one file each: calc, lookup join, aggregates, windows, joins, ... |
-//! | [`state`] | keyed state; checkpoints: their format and where they are kept |
-//! | [`lookup`] | the lookup engine: client, cache, retry, outcomes, HTTP |
-//! | [`connector`], `format` | sources and sinks; bytes ↔ record batches |
-//! | [`session`] | executes statements, starts jobs and starts them again |
-//! | `cli`, `shell`, `notebook`, `demo` | the binary |
+//! A program needs [`Session`], what its statements give ([`Response`], [`QueryResult`], [`Job`]) and [`Error`]. Everything
+//! waits for its result; [`Session::query_async`] and its like are for asynchronous programs, where a result is a stream.
+//! Tables of the program are made by [`embedded`]; connectors, formats, lookup backends and functions implement a
+//! [`contract`] and are registered. A session has its own catalog, registry, settings and jobs; there is nothing global,
+//! and two sessions do not see each other.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, rust_2018_idioms, clippy::unwrap_used, clippy::panic, clippy::todo)]
@@ -128,29 +113,58 @@
 pub use arrow;
 pub use datafusion_expr;
 
-pub use crate::error::{Error, Result};
-pub use crate::flow::{Chunk, Job, JobState, Kind, Kinds};
-pub use crate::session::{Next, QueryResult, Response, Session};
+// For contracts that return streams, positions and bytes, and take a runtime.
+pub use bytes;
+pub use datafusion_common;
+pub use futures;
+pub use serde_json;
+pub use tokio;
+
+#[doc(inline)]
+pub use crate::connector::embedded;
+#[doc(inline)]
+pub use crate::error::{Error, ErrorKind, Result};
+#[doc(inline)]
+pub use crate::flow::{CheckpointMetrics, Chunk, Job, JobMetrics, JobState, Kind, Kinds, StageMetrics};
+#[doc(inline)]
+pub use crate::lookup::LookupMetrics;
+#[doc(inline)]
+pub use crate::session::{Batches, Materialized, Next, QueryResult, Response, Session};
+#[doc(inline)]
+pub use crate::sql::{SourceText, Statement};
 
 /// Target of log lines of level info that are to be shown although nothing is wrong: what a job continues from.
 pub const NOTICE: &str = "affluent::notice";
 
+pub mod contract;
+
+// The rooms. What the binary, tests and benchmarks need of them is open, hidden, and may change with every version.
+#[doc(hidden)]
 pub mod catalog;
 #[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod clock;
+#[doc(hidden)]
 pub mod config;
+#[doc(hidden)]
 pub mod connector;
+#[doc(hidden)]
 pub mod dead_letter;
 #[doc(hidden)]
 pub mod demo;
+#[doc(hidden)]
 pub mod error;
+mod features;
+#[doc(hidden)]
 pub mod flow;
 #[doc(hidden)]
 pub mod format;
 #[doc(hidden)]
 pub mod function;
+#[doc(hidden)]
 pub mod lookup;
+mod nearest;
 #[cfg(feature = "kernel")]
 #[doc(hidden)]
 pub mod notebook;
@@ -160,8 +174,11 @@ pub mod operator;
 pub mod plan;
 #[doc(hidden)]
 pub mod secret;
+#[doc(hidden)]
 pub mod session;
 #[doc(hidden)]
 pub mod shell;
+#[doc(hidden)]
 pub mod sql;
+#[doc(hidden)]
 pub mod state;

@@ -2,12 +2,14 @@
 
 mod alter;
 mod analyze;
+mod asynchronous;
 mod check;
 mod claims;
 mod collect;
 pub(crate) mod figures;
 pub(crate) mod functions;
 mod materialized;
+mod query_result;
 mod recovery;
 #[cfg(test)]
 mod registered_tests;
@@ -18,25 +20,25 @@ mod start;
 mod statements;
 
 pub use materialized::Materialized;
+pub use query_result::{Batches, Next, QueryResult};
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
 use datafusion_expr::{AggregateUDF, ScalarUDF};
 use parking_lot::Mutex;
 
-use self::collect::{Found, Rows};
-use crate::catalog::{Catalog, Entry, Table};
+use crate::catalog::{Catalog, Entry, OptionDef, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::connector::Connector;
 use crate::connector::embedded::Embedded;
+use crate::connector::{Connector, LookupTables};
 use crate::error::{Error, Result};
-use crate::flow::{Chunk, Job};
+use crate::flow::Job;
+use crate::format::{FORMAT_NAMES, RecordFormat};
 use crate::function::user::UserFunctions;
 use crate::function::{FunctionContext, Functions};
+use crate::lookup::{Backend, LookupRequest};
 use crate::plan::Planner;
 use crate::plan::provider::PlannerState;
 use crate::secret::{redact, redacted};
@@ -44,6 +46,7 @@ use crate::sql::{SourceText, Statement, StatementKind};
 
 /// What a statement gives.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Response {
     /// Done; a line to show, possibly empty.
     Done(String),
@@ -64,6 +67,14 @@ pub enum Response {
 }
 
 impl Response {
+    /// The rows of a SELECT; an error for what other statements give.
+    pub fn query(self) -> Result<QueryResult> {
+        match self {
+            Self::Query(rows) => Ok(rows),
+            _ => Err(Error::option("the last statement is no query").with_hint("write a SELECT")),
+        }
+    }
+
     /// The same, with `${NAME}` in place of the values of variables. Rows of a query are data and stay.
     fn without_secrets(self) -> Result<Self> {
         Ok(match self {
@@ -87,81 +98,61 @@ impl Response {
     }
 }
 
-/// The rows of a SELECT as they come. Dropping it cancels the job.
-#[derive(Debug)]
-pub struct QueryResult {
-    schema: SchemaRef,
-    /// Rows are only added, never taken back.
-    append: bool,
-    bounded: bool,
-    job: Arc<Job>,
-    chunks: Rows,
-}
-
-/// What [`QueryResult::next_timeout`] found.
-#[derive(Debug)]
-pub enum Next {
-    /// Rows.
-    Chunk(Chunk),
-    /// None yet.
-    Pending,
-    /// The query has ended well.
-    End,
-}
-
-impl QueryResult {
-    /// Columns.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// Whether rows are only added: no updates, no deletes.
-    pub fn is_append(&self) -> bool {
-        self.append
-    }
-
-    /// Whether the rows end by themselves.
-    pub fn is_bounded(&self) -> bool {
-        self.bounded
-    }
-
-    /// The job behind it.
-    pub fn job(&self) -> &Arc<Job> {
-        &self.job
-    }
-
-    /// Waits for rows; `None` at the end.
-    pub fn next_chunk(&mut self) -> Result<Option<Chunk>> {
-        match self.chunks.next(None) {
-            Found::Chunk(chunk) => Ok(Some(chunk)),
-            Found::Nothing | Found::Closed => self.job.result().map(|()| None),
-        }
-    }
-
-    /// Waits for rows, at most so long.
-    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Next> {
-        match self.chunks.next(Some(timeout)) {
-            Found::Chunk(chunk) => Ok(Next::Chunk(chunk)),
-            Found::Nothing => Ok(Next::Pending),
-            Found::Closed => self.job.result().map(|()| Next::End),
-        }
-    }
-}
-
-impl Drop for QueryResult {
-    fn drop(&mut self) {
-        self.job.cancel();
-    }
-}
-
 /// Bytes of stack for a statement: expressions that nest deeply are planned by functions that call themselves.
 const STACK: usize = 32 << 20;
 
-/// Executes statements. Sessions do not see each other.
+/// Executes statements. A clone is the same session; sessions that were made apart do not see each other.
+///
+/// It can be made, used and dropped anywhere. Methods that execute statements wait for planning, and with
+/// `table.dml-sync` for jobs; in asynchronous programs use [`Session::sql_async`] and its like, which wait without
+/// blocking a thread of the program's runtime. What a session itself waits for runs on a runtime of its own.
+#[derive(Clone)]
 pub struct Session {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
-    runtime: tokio::runtime::Runtime,
+    /// The last that goes: jobs end with it.
+    runtime: Arc<Io>,
+}
+
+/// The runtime for what waits. Jobs do not outlive it.
+struct Io {
+    runtime: Option<tokio::runtime::Runtime>,
+    handle: tokio::runtime::Handle,
+    state: Arc<Mutex<State>>,
+}
+
+impl Io {
+    fn new(runtime: tokio::runtime::Runtime, state: Arc<Mutex<State>>) -> Arc<Self> {
+        Arc::new(Self { handle: runtime.handle().clone(), runtime: Some(runtime), state })
+    }
+
+    fn handle(&self) -> &tokio::runtime::Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        let jobs = std::mem::take(&mut self.state.lock().jobs);
+        jobs.iter().for_each(|job| job.cancel());
+        let runtime = self.runtime.take();
+        let end = move || {
+            for job in jobs.iter().filter(|job| job.is_durable()) {
+                let _ = job.wait_for(recovery::PATIENCE);
+            }
+            drop(runtime);
+        };
+        // A thread of a runtime must not be blocked, and tokio panics where a runtime is dropped on one.
+        match tokio::runtime::Handle::try_current() {
+            Err(_) => end(),
+            Ok(_) => {
+                let ending = std::thread::Builder::new().name("affluent-end".into()).spawn(end);
+                if let Err(e) = ending {
+                    log::warn!("the session's jobs are not waited for: {e}");
+                }
+            }
+        }
+    }
 }
 
 /// What statements change.
@@ -189,17 +180,6 @@ impl std::fmt::Debug for Session {
     }
 }
 
-impl Drop for Session {
-    /// Jobs do not outlive their session: what they wait for runs on its runtime.
-    fn drop(&mut self) {
-        let jobs = std::mem::take(&mut self.state.lock().jobs);
-        jobs.iter().for_each(|job| job.cancel());
-        for job in jobs.iter().filter(|job| job.is_durable()) {
-            let _ = job.wait_for(recovery::PATIENCE);
-        }
-    }
-}
-
 impl Session {
     /// A session with an empty catalog.
     pub fn new() -> Result<Self> {
@@ -219,7 +199,8 @@ impl Session {
             .thread_name("affluent-io")
             .enable_all()
             .build()?;
-        Ok(Self { state: Mutex::default(), clock, runtime })
+        let state = Arc::<Mutex<State>>::default();
+        Ok(Self { runtime: Io::new(runtime, state.clone()), state, clock })
     }
 
     /// Cuts a script into statements.
@@ -261,6 +242,18 @@ impl Session {
         Ok(last)
     }
 
+    /// Executes a SELECT: its rows as they come.
+    ///
+    /// ```
+    /// let session = affluent::Session::new()?;
+    /// let rows = session.query("SELECT n * n AS square FROM (VALUES (1), (2), (3)) AS t (n)")?.collect()?;
+    /// assert_eq!(rows.num_rows(), 3);
+    /// # Ok::<(), affluent::Error>(())
+    /// ```
+    pub fn query(&self, text: &str) -> Result<QueryResult> {
+        self.sql(text)?.query()
+    }
+
     /// Makes a table of the program known (see [`crate::connector::embedded`]); statements use it like any other.
     /// An event time and computed columns are declared on top of it:
     /// `CREATE TABLE timed (WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) LIKE readings`.
@@ -274,15 +267,56 @@ impl Session {
         Ok(())
     }
 
-    /// Makes a connector of the program known: tables name it in `'connector' = '...'` like a built-in one.
+    /// Makes a connector of the program known: tables name it in `'connector' = '...'` like a built-in one. One that reads:
+    ///
+    /// ```
+    #[doc = include_str!("../tests/embedding/source.rs")]
+    /// ```
+    /// One that writes:
+    ///
+    /// ```
+    #[doc = include_str!("../tests/embedding/sink.rs")]
+    /// ```
     pub fn register_connector(&self, connector: Arc<dyn Connector>) -> Result<()> {
         let name = connector.name();
+        let built_in = crate::connector::connector_names().any(|known| known == name);
+        self.register("connector", name, built_in, connector)
+    }
+
+    /// Makes a format of the program known: tables name it in `'format' = '...'` like a built-in one.
+    pub fn register_format(&self, format: Arc<dyn RecordFormat>) -> Result<()> {
+        let name = format.name();
+        self.register("format", name, FORMAT_NAMES.contains(&name), format)
+    }
+
+    /// Makes lookup tables of the program known: those that name them in `'connector' = '...'`. `make` is asked for the
+    /// backend of a table once a query; `options` are those that the tables may have, beside the ones of all lookups.
+    ///
+    /// ```
+    #[doc = include_str!("../tests/embedding/lookup.rs")]
+    /// ```
+    pub fn register_lookup(
+        &self,
+        name: &'static str,
+        options: &'static [OptionDef],
+        make: impl Fn(&LookupRequest) -> Result<Arc<dyn Backend>> + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.register_connector(Arc::new(LookupTables::new(name, options, Box::new(make))))
+    }
+
+    /// Adds what is found by its kind and name.
+    fn register<T: ?Sized + Send + Sync + 'static>(
+        &self,
+        kind: &str,
+        name: &str,
+        built_in: bool,
+        thing: Arc<T>,
+    ) -> Result<()> {
         let mut state = self.state.lock();
-        let known = state.catalog.connector(name).is_some() || crate::connector::connector(name).is_ok();
-        if known {
-            return Err(Error::option(format!("connector '{name}' exists already")));
+        if built_in || state.catalog.registered().find::<T>(name).is_some() {
+            return Err(Error::option(format!("{kind} '{name}' exists already")));
         }
-        Arc::make_mut(&mut state.catalog).add_connector(connector);
+        Arc::make_mut(&mut state.catalog).registered_mut().add(name, thing);
         Ok(())
     }
 

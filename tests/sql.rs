@@ -108,7 +108,7 @@ fn run(session: &Session, statement: &affluent::sql::Statement) -> Outcome {
                     .encode(&affluent::flow::Chunk::append(batch, std::time::Instant::now()), &mut bytes)?;
                 Ok(Outcome::Text(String::from_utf8_lossy(&bytes).into_owned()))
             }
-            Response::Quit | Response::Clear | Response::Help => Ok(Outcome::Text(String::new())),
+            _ => Ok(Outcome::Text(String::new())),
         }
     };
     outcome().unwrap_or_else(Outcome::Failed)

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -20,10 +20,14 @@ struct State {
     chunks: VecDeque<Chunk>,
     /// Of the writers.
     wakers: Vec<Waker>,
+    /// Of a reader that is a task.
+    reader: Option<std::task::Waker>,
     /// Nothing is added any more.
     closed: bool,
     /// The reader is gone.
     abandoned: bool,
+    /// The reader has been told of the end.
+    finished: bool,
 }
 
 #[derive(Debug, Default)]
@@ -34,8 +38,17 @@ struct Queue {
 
 impl Queue {
     fn close(&self) {
-        self.state.lock().closed = true;
+        let mut state = self.state.lock();
+        state.closed = true;
+        self.arrived(&mut state);
+    }
+
+    /// Tells the reader, whatever it is.
+    fn arrived(&self, state: &mut State) {
         self.arrived.notify_all();
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
     }
 }
 
@@ -66,16 +79,41 @@ pub enum Found {
     Closed,
 }
 
+impl State {
+    fn take(&mut self) -> Option<Chunk> {
+        let chunk = self.chunks.pop_front()?;
+        if self.chunks.len() + 1 >= CHUNKS {
+            self.wakers.iter().for_each(Waker::wake);
+        }
+        Some(chunk)
+    }
+}
+
 impl Rows {
+    /// The next chunk, `None` when there will be none.
+    pub fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Chunk>> {
+        let mut state = self.0.state.lock();
+        if let Some(chunk) = state.take() {
+            return Poll::Ready(Some(chunk));
+        }
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        state.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether the reader learns now that there is no more; false when it knew.
+    pub fn finish(&self) -> bool {
+        !std::mem::replace(&mut self.0.state.lock().finished, true)
+    }
+
     /// Waits for the next chunk, until a deadline if there is one.
     pub fn next(&self, timeout: Option<Duration>) -> Found {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.0.state.lock();
         loop {
-            if let Some(chunk) = state.chunks.pop_front() {
-                if state.chunks.len() + 1 >= CHUNKS {
-                    state.wakers.iter().for_each(Waker::wake);
-                }
+            if let Some(chunk) = state.take() {
                 return Found::Chunk(chunk);
             }
             if state.closed {
@@ -136,7 +174,7 @@ impl Writer for CollectWriter {
             return Err(Error::cancelled());
         }
         state.chunks.push_back(chunk.clone());
-        self.0.arrived.notify_one();
+        self.0.arrived(&mut state);
         Ok(())
     }
 

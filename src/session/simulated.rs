@@ -21,12 +21,14 @@ pub(crate) struct Planned {
 impl Session {
     /// A session that waits on a given runtime.
     pub(crate) fn simulated(clock: Arc<dyn Clock>, runtime: tokio::runtime::Runtime) -> Result<Self> {
-        Ok(Self { state: Default::default(), clock, runtime })
+        let state = Arc::<parking_lot::Mutex<super::State>>::default();
+        Ok(Self { runtime: super::Io::new(runtime, state.clone()), state, clock })
     }
 
     /// What lookups wait on.
+    #[expect(clippy::unwrap_used, reason = "it is there until the session is dropped")]
     pub(crate) fn runtime(&self) -> &tokio::runtime::Runtime {
-        &self.runtime
+        self.runtime.runtime.as_ref().unwrap()
     }
 
     /// Executes all statements but the last one, an INSERT, a statement set or CREATE TABLE AS, and plans that.

@@ -60,10 +60,8 @@ pub struct Output {
 
 /// How a job is to run.
 pub struct Start {
-    /// Number in the session.
-    pub id: u64,
-    /// Name.
-    pub name: String,
+    /// The job, which the session knows already: it can be stopped while it starts.
+    pub job: Arc<Job>,
     /// Tasks of sources that can be split and of operators with keys.
     pub wanted: usize,
     /// Its checkpoints, if it makes any.
@@ -638,11 +636,10 @@ pub fn job_plan(name: &str, wanted: usize, outputs: &[Output]) -> Result<JobPlan
     Ok(recovery::plan(name, wanted, &fragments, &identities))
 }
 
-/// Starts a job; returns at once. With checkpoints it goes on where the last one has it.
-pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
-    let Start { id, name, wanted, durability, restart, clock, runtime, memory } = of;
-    let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
-    let job = Job::new(id, name, lookups);
+/// Starts a job; returns at once. With checkpoints it goes on where the last one has it: returns when that is found, or
+/// when the user stops the job meanwhile.
+pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
+    let Start { job, wanted, durability, restart, clock, runtime, memory } = of;
     let (mut fragments, mut targets) = (Vec::new(), Vec::new());
     let (wired, identities) = wired(wanted, &outputs)?;
     for (output, (id, own)) in outputs.into_iter().zip(wired) {
@@ -653,24 +650,13 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
     let all = fragments.iter().flatten().enumerate();
     let stages: Vec<_> = all.map(|(number, fragment)| stages(fragment, number)).collect();
     job.set_stages(stages.iter().flatten().cloned().collect());
-    let mut door = durability.map(|durability| {
+    let door = durability.map(|durability| {
         let plan = recovery::plan(durability.job(), wanted, &fragments, &identities);
         let (control, requests) = crossbeam_channel::unbounded();
         job.set_control(control);
         Door { plan, requests, contender: durability.contender(), durability: Arc::new(durability) }
     });
-    let opened = match &mut door {
-        None => Ok(None),
-        Some(door) => match door.open_soon(&job) {
-            Ok(Ok(opened)) => Ok(Some(opened)),
-            Ok(Err(holder)) if door.durability.lease_wait.is_zero() => {
-                return Err(door.durability.in_use(&holder));
-            }
-            Ok(Err(holder)) => Err(Ok(holder)),
-            Err(e) if e.may_pass() && restart != RestartStrategy::None => Err(Err(e)),
-            Err(e) => return Err(e),
-        },
-    };
+    let waits = door.is_some();
     let mut blueprint = Blueprint {
         job: job.clone(),
         outputs: fragments,
@@ -681,18 +667,19 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
         memory,
         durable: None,
     };
-    // Sources and sinks may have to wait for what they ask: on the job's own thread, not on the caller's.
-    thread::Builder::new().name(format!("affluent-job-{id}")).spawn(move || {
-        let opened = match (opened, door) {
-            (Ok(opened), _) => Ok(opened),
-            (Err(seen), Some(mut door)) => door.wait(&blueprint.job, &restart, seen).map(Some),
-            (Err(_), None) => Ok(None),
-        };
-        let state = match opened {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    // Checkpoints, sources and sinks may have to wait for what they ask: on the job's own thread.
+    thread::Builder::new().name(format!("affluent-job-{}", job.id)).spawn(move || {
+        let job = blueprint.job.clone();
+        let state = match opened(door, &job, &restart, &tell) {
             Ok(opened) => {
                 let (durable, found) = opened.unzip();
                 blueprint.durable = durable;
-                blueprint.supervise(found.flatten(), restart)
+                match job.state() {
+                    JobState::Running => blueprint.supervise(found.flatten(), restart),
+                    // The user has not waited for the store.
+                    ended => ended,
+                }
             }
             Err(state) => state,
         };
@@ -700,12 +687,53 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<Arc<Job>> {
             durable.lease.release();
         }
         // The state first: a reader that sees the channel closed asks for it.
-        let job = blueprint.job.clone();
         job.close();
         job.end(state);
         drop(blueprint);
     })?;
-    Ok(job)
+    if !waits {
+        return Ok(());
+    }
+    crossbeam_channel::select! {
+        recv(told) -> told => told.unwrap_or(Ok(())),
+        recv(job.stops()) -> _ => {
+            if let Ok(told) = told.try_recv() {
+                return told;
+            }
+            job.end(JobState::Cancelled);
+            Ok(())
+        }
+    }
+}
+
+/// Opens a job's checkpoints, if it has any, as soon as it may run. `tell`: how that begins.
+fn opened(
+    door: Option<Door>,
+    job: &Arc<Job>,
+    restart: &RestartStrategy,
+    tell: &crossbeam_channel::Sender<Result<()>>,
+) -> Result<Option<(Durable, Option<Found>)>, JobState> {
+    let Some(mut door) = door else { return Ok(None) };
+    let refuse = |e: Error| {
+        // In its place before the starter looks.
+        job.end(JobState::Failed(e.clone()));
+        let _ = tell.send(Err(e.clone()));
+        JobState::Failed(e)
+    };
+    let seen = match door.open_soon(job) {
+        Ok(Ok(opened)) => {
+            let _ = tell.send(Ok(()));
+            return Ok(Some(opened));
+        }
+        Ok(Err(holder)) if door.durability.lease_wait.is_zero() => {
+            return Err(refuse(door.durability.in_use(&holder)));
+        }
+        Ok(Err(holder)) => Ok(holder),
+        Err(e) if e.may_pass() && *restart != RestartStrategy::None => Err(e),
+        Err(e) => return Err(refuse(e)),
+    };
+    let _ = tell.send(Ok(()));
+    door.wait(job, restart, seen).map(Some)
 }
 
 /// Bytes of stack of a task: nested expressions are computed by functions that call themselves.

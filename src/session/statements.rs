@@ -14,9 +14,9 @@ use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
 use crate::connector::{SinkJob, SinkRequest};
 use crate::error::wording::plain;
 use crate::error::{Error, Result};
-use crate::flow::JobState;
 use crate::flow::coordinator::Then;
 use crate::flow::restart::RestartStrategy;
+use crate::flow::{Job, JobState};
 use crate::plan::explain::{Details, Explained, explain};
 use crate::plan::explore;
 use crate::plan::share::share_sources;
@@ -124,7 +124,7 @@ impl Session {
             StatementKind::DescribeJob(id) => self.describe_job(&id.value).map_err(|e| e.at(id.span)),
             StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.insert(inserts),
-            StatementKind::Query(query) => self.query(query),
+            StatementKind::Query(query) => self.select(query),
             StatementKind::StopJob { id, savepoint, drain } => {
                 let then = match (savepoint, drain) {
                     (false, _) => None,
@@ -391,7 +391,7 @@ impl Session {
         ])
     }
 
-    pub(super) fn job(&self, id: &str) -> Result<Arc<crate::flow::Job>> {
+    pub(super) fn job(&self, id: &str) -> Result<Arc<Job>> {
         self.jobs().into_iter().find(|j| j.id.to_string() == id).ok_or_else(|| {
             Error::plan(format!("job '{id}' is not known")).with_hint("SHOW JOBS lists the jobs")
         })
@@ -596,54 +596,64 @@ impl Session {
         name: String,
         mut outputs: Vec<Output>,
         durable: bool,
-    ) -> Result<Arc<crate::flow::Job>> {
+    ) -> Result<Arc<Job>> {
         share_sources(&mut outputs.iter_mut().map(|o| &mut o.node).collect::<Vec<_>>());
         let mut warnings = Vec::new();
         outputs.iter().for_each(|o| {
             o.node.walk(&mut |node| warnings.extend(node.warnings.iter().map(|w| plain(w).into_owned())))
         });
-        let mut state = self.state.lock();
-        let id = state.jobs.last().map_or(1, |j| j.id + 1);
-        let config = &state.config;
-        let named = config.get("pipeline.name");
-        let name = if named.is_empty() { name } else { named.to_string() };
-        // Rows that were shown to somebody are not taken back: a SELECT is not started again.
-        let durability = match durable {
-            true => {
-                // Jobs of one name in one session are told apart by their order.
-                let same = state.jobs.iter().filter(|job| job.name == name).count();
-                let own = if same == 0 { name.clone() } else { format!("{name}-{}", same + 1) };
-                let (runs, ahead) = ((state.origin.as_deref(), state.scope.as_deref()), state.ahead.clone());
-                let waits = (self.runtime.handle(), self.clock.clone());
-                Durability::new(config, &own, runs, ahead, waits)?
+        let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
+        // The lock is not held while a store is asked: other statements and signals find the job, and can stop it.
+        let (job, same, config, origin, scope, ahead) = {
+            let mut state = self.state.lock();
+            let named = state.config.get("pipeline.name");
+            let name = if named.is_empty() { name } else { named.to_string() };
+            let same = state.jobs.iter().filter(|job| job.name == name).count();
+            let job = Job::new(state.jobs.last().map_or(1, |j| j.id + 1), name, lookups);
+            state.jobs.push(job.clone());
+            let (origin, scope) = (state.origin.clone(), state.scope.clone());
+            (job, same, state.config.clone(), origin, scope, state.ahead.clone())
+        };
+        let started = (|| {
+            // Rows that were shown to somebody are not taken back: a SELECT is not started again.
+            let durability = match durable {
+                true => {
+                    // Jobs of one name in one session are told apart by their order.
+                    let own = if same == 0 { job.name.clone() } else { format!("{}-{}", job.name, same + 1) };
+                    let waits = (self.runtime.handle(), self.clock.clone());
+                    Durability::new(&config, &own, (origin.as_deref(), scope.as_deref()), ahead, waits)?
+                }
+                false => None,
+            };
+            let restart = match durable {
+                true => recovery::restart_strategy(&config, durability.is_some())?,
+                false => RestartStrategy::None,
+            };
+            if durability.is_some() {
+                warnings.extend(outputs.iter().flat_map(|o| recovery::unreplayed(&o.node)));
             }
-            false => None,
-        };
-        let restart = match durable {
-            true => recovery::restart_strategy(config, durability.is_some())?,
-            false => RestartStrategy::None,
-        };
-        if durability.is_some() {
-            warnings.extend(outputs.iter().flat_map(|o| recovery::unreplayed(&o.node)));
+            let how = Start {
+                job: job.clone(),
+                wanted: config.parallelism(),
+                durability,
+                restart,
+                clock: self.clock.clone(),
+                runtime: self.runtime.handle().clone(),
+                memory: Memory::new(config.memory_limit()),
+            };
+            start(how, outputs)
+        })();
+        if let Err(e) = started {
+            self.state.lock().jobs.retain(|other| !Arc::ptr_eq(other, &job));
+            job.end(JobState::Failed(e.clone()));
+            return Err(e);
         }
-        let how = Start {
-            id,
-            name,
-            wanted: config.parallelism(),
-            durability,
-            restart,
-            clock: self.clock.clone(),
-            runtime: self.runtime.handle().clone(),
-            memory: Memory::new(config.memory_limit()),
-        };
-        let job = start(how, outputs)?;
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         job.warn(warnings);
-        state.jobs.push(job.clone());
         Ok(job)
     }
 
-    fn query(&self, query: &sqlparser::ast::Query) -> Result<Response> {
+    fn select(&self, query: &sqlparser::ast::Query) -> Result<Response> {
         super::check::doubtful_query(query).iter().for_each(|w| log::warn!("{w}"));
         let planner = self.planner();
         let node = planner.result(&planner.shared_query(query)?)?;

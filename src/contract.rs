@@ -1,0 +1,70 @@
+//! The contracts of all that meets the outside: what a program implements to add to its session.
+//!
+//! | what | contract | registered by |
+//! |---|---|---|
+//! | a connector that reads | [`Connector`], [`Source`], [`Reader`] | [`Session::register_connector`](crate::Session::register_connector) |
+//! | a connector that writes | [`Connector`], [`Sink`], [`Writer`] | the same |
+//! | a lookup backend | [`Backend`] | [`Session::register_lookup`](crate::Session::register_lookup), or as a table by [`embedded::lookup`](crate::embedded::lookup) |
+//! | a format | [`RecordFormat`], [`Decoder`], [`Encoder`] | [`Session::register_format`](crate::Session::register_format) |
+//! | a scalar function | [`datafusion_expr::ScalarUDF`](crate::datafusion_expr::ScalarUDF) | [`Session::register_function`](crate::Session::register_function) |
+//! | an aggregate function | [`datafusion_expr::AggregateUDF`](crate::datafusion_expr::AggregateUDF) | [`Session::register_aggregate`](crate::Session::register_aggregate) |
+//!
+//! Each has a complete example where it is registered.
+//!
+//! # One life for all
+//! What a task calls runs on its compute thread, one call at a time, and **never waits**: what takes time is begun there,
+//! goes on elsewhere (the runtime of the context) and wakes the task. Operators, readers and writers get the same context
+//! and answer the same questions; a lookup backend is asked from the runtime, and the lookup join stands for it in the task.
+//!
+//! ```text
+//!               Operator           Reader              Writer               Backend
+//!  made by      the plan           Source::reader      Sink::writer         Connector::lookup
+//!  context      OperatorContext    ReaderContext       WriterContext        LookupRequest
+//!                └ waker, clock     └ waker, runtime, clock, metrics
+//!  comes back   restore            Source::restore     Sink::recover        - (it has no state)
+//!  works        chunk ─> Output    read ─> Read        write                lookup ─> Answers
+//!  is full      room               Read::Pending       room                 max_requests, endpoint
+//!  is woken     wake               read again          wake                 its future completes
+//!  a time       deadline, timer    wakes itself        deadline, timer      the lookup's timeout
+//!  barrier n    snapshot           cut(n)              pre_commit(n)        waiting rows are in the join's snapshot
+//!  n durable    -                  Source::committed   Sink::commit_epoch   -
+//!  end          end                leave               finish, commit       dropped
+//!  failure      dropped            dropped             dropped, abort       a Failure: data, not the end
+//! ```
+//! A checkpoint goes through them like this. The barrier is in band, so it is ordered with the rows; nobody holds it up:
+//! an operator that waits puts what waits into its snapshot, and a writer with requests in flight answers "not yet" while
+//! rows go on.
+//!
+//! ```text
+//!  Reader::cut ──> barrier ──> Operator::snapshot ──> Writer::pre_commit ─┐ pending: woken, asked again
+//!     │ positions                │ changed rows           │ values   <────┘
+//!     └────────────> coordinator <┴───────────────────────┘
+//!                        │ segments, manifest last: the checkpoint is durable
+//!                        ├──> Sink::commit_epoch(n, values)      what was written before the barrier becomes visible
+//!                        └──> Source::committed(n, positions)    what was read before the barrier may be acknowledged
+//! ```
+//! Coming back, `Source::restore` and `Sink::recover` get what the last durable checkpoint holds, before any reader or
+//! writer is made. They run on the job's own thread and may wait, as may `commit_epoch` and `commit`; everything else above
+//! may not.
+//!
+//! Operators are the engine's own; the column shows that they live no other life.
+
+#[doc(inline)]
+pub use crate::catalog::{Column, ColumnSource, OptionDef, OptionKind, Options, Table};
+#[doc(inline)]
+pub use crate::clock::Clock;
+#[doc(inline)]
+pub use crate::connector::{Connector, ScanRequest, SinkRequest};
+#[doc(inline)]
+pub use crate::flow::{
+    Guarantee, OpenSplits, Place, Positions, Read, Reader, ReaderContext, Sink, SinkChangelog, SinkJob,
+    Source, SourceChangelog, Split, Splits, Waker, Writer, WriterContext,
+};
+#[doc(inline)]
+pub use crate::format::{Decoder, Encoder, RecordFormat, RecordFormatRequest};
+#[doc(inline)]
+pub use crate::lookup::{
+    Answers, Backend, BoxFuture, ColumnFilter, Comparison, Failure, FailureKind, LookupRequest, Service,
+};
+#[doc(inline)]
+pub use crate::sql::SqlType;
