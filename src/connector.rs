@@ -1,7 +1,7 @@
 //! Sources and sinks, and the registry that finds them by name.
 //!
 //! A [`Connector`] is what a name in `'connector' = '...'` means. It makes the [`Source`] and [`Sink`] of a table, or the
-//! [`crate::lookup::Backend`] that answers for its keys; their contracts are in [`crate::flow`], which draws their life. The
+//! [`crate::lookup::Backend`] that answers for its keys; [`crate::contract`] draws their life. The
 //! built-in connectors stand in one list; a program adds its own to its session
 //! ([`crate::Session::register_connector`]).
 

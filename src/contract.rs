@@ -6,8 +6,8 @@
 //! | a connector that writes | [`Connector`], [`Sink`], [`Writer`] | the same |
 //! | a lookup backend | [`Backend`] | [`Session::register_lookup`](crate::Session::register_lookup), or as a table by [`embedded::lookup`](crate::embedded::lookup) |
 //! | a format | [`RecordFormat`], [`Decoder`], [`Encoder`] | [`Session::register_format`](crate::Session::register_format) |
-//! | a scalar function | [`datafusion_expr::ScalarUDF`](crate::datafusion_expr::ScalarUDF) | [`Session::register_function`](crate::Session::register_function) |
-//! | an aggregate function | [`datafusion_expr::AggregateUDF`](crate::datafusion_expr::AggregateUDF) | [`Session::register_aggregate`](crate::Session::register_aggregate) |
+//! | a scalar function | [`datafusion_expr::ScalarUDF`] | [`Session::register_function`](crate::Session::register_function) |
+//! | an aggregate function | [`datafusion_expr::AggregateUDF`] | [`Session::register_aggregate`](crate::Session::register_aggregate) |
 //!
 //! Each has a complete example where it is registered.
 //!

@@ -165,6 +165,38 @@ fn a_signal_stops_cleanly() {
 }
 
 #[test]
+fn a_signal_ends_a_job_that_waits_for_its_checkpoint_store() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
+    let mut command = affluent(&["--set", "execution.checkpointing.interval=1s"]);
+    command.args(["--set", "execution.checkpointing.dir=s3://bucket/x", "-c"]).arg(
+        "CREATE TABLE e (n INT) WITH ('connector' = 'datagen'); \
+         CREATE TABLE b (n INT) WITH ('connector' = 'blackhole'); INSERT INTO b SELECT n FROM e",
+    );
+    command.envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_REGION", "r"), ("NO_PROXY", "127.0.0.1")]);
+    command.envs([("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program runs");
+    // The store is asked and does not answer; on its own the request ends after half a minute, and is repeated.
+    let asked = silent.accept().expect("a connection");
+    signal(&child, "INT");
+    let begun = std::time::Instant::now();
+    let status = loop {
+        match child.try_wait().expect("a child") {
+            Some(status) => break status,
+            None if begun.elapsed().as_secs() < 20 => {
+                std::thread::park_timeout(std::time::Duration::from_millis(20))
+            }
+            None => {
+                child.kill().expect("it ends");
+                panic!("the job still waits for its store");
+            }
+        }
+    };
+    assert_eq!(status.code(), Some(130));
+    drop(asked);
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     let (child, out) = endless();
     drop(out);

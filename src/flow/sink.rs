@@ -1,6 +1,6 @@
 //! The contract between a task and what it writes to.
 //!
-//! A [`Sink`] is planned once, and makes a [`Writer`] for each task. [`crate::flow`] draws its life.
+//! A [`Sink`] is planned once, and makes a [`Writer`] for each task. [`crate::contract`] draws its life.
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! The contract between a task and what it reads from.
 //!
-//! A [`Source`] is planned once, and makes a [`Reader`] for each task. [`crate::flow`] draws its life.
+//! A [`Source`] is planned once, and makes a [`Reader`] for each task. [`crate::contract`] draws its life.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

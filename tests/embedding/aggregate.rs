@@ -1,4 +1,4 @@
-//! An aggregate function of a program.
+// An aggregate function of a program.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A session in an asynchronous program: a query is a stream, a job can be awaited.
+// A session in an asynchronous program: a query is a stream, a job can be awaited.
 
 use affluent::arrow::array::AsArray;
 use affluent::arrow::datatypes::Int32Type;

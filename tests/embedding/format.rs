@@ -1,4 +1,4 @@
-//! A format of a program: one record a line, its fields separated by a bar.
+// A format of a program: one record a line, its fields separated by a bar.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A lookup backend of a program: it answers for many keys in one request.
+// A lookup backend of a program: it answers for many keys in one request.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A scalar function of a program: columns in, a column out.
+// A scalar function of a program: columns in, a column out.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A connector of a program: a sink whose requests take time. The compute thread never waits for them.
+// A connector of a program: a sink whose requests take time. The compute thread never waits for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

@@ -1,4 +1,4 @@
-//! A connector of a program: a source, which goes on from a checkpoint.
+// A connector of a program: a source, which goes on from a checkpoint.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
