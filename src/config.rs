@@ -114,6 +114,13 @@ pub const SETTINGS: &[OptionDef] = &[
         "",
         "folder of user functions: an unknown function f is made by the statement in f/function.sql",
     ),
+    OptionDef::new(
+        "python.executable",
+        Text,
+        "",
+        "the interpreter of functions in Python, or the folder of a virtual environment",
+    ),
+    OptionDef::new("python.files", Text, "", "folders where functions in Python find modules, with commas between"),
     OptionDef::new("table.dml-sync", Bool, "false", "INSERT waits until its job has ended"),
     OptionDef::new(
         "table.exec.sink.not-null-enforcer",
@@ -133,6 +140,12 @@ pub const SETTINGS: &[OptionDef] = &[
         "ORDERED",
         "order of rows behind an asynchronous lookup",
     ),
+    OptionDef::new(
+        "execution.state-recovery.on-function-change",
+        Choice(&["warn", "fail"]),
+        "warn",
+        "what a restore does when the code of a user function is another one than in the checkpoint",
+    ),
     OptionDef::new("table.exec.async-lookup.buffer-capacity", Integer, "256", "rows in flight per task"),
     OptionDef::new(
         "table.exec.async-lookup.timeout",
@@ -140,6 +153,46 @@ pub const SETTINGS: &[OptionDef] = &[
         "3 min",
         "per row, queueing and retries included",
     ),
+    OptionDef::new(
+        "table.exec.async-scalar.max-concurrent-operations",
+        Integer,
+        "256",
+        "calls in flight per task, of functions that wait",
+    ),
+    OptionDef::new(
+        "table.exec.async-scalar.timeout",
+        Time,
+        "3 min",
+        "per call of a function that waits, queueing and retries included",
+    ),
+    OptionDef::new(
+        "table.exec.async-scalar.retry-strategy",
+        Choice(&["FIXED_DELAY", "NO_RETRY"]),
+        "FIXED_DELAY",
+        "whether a call that failed and may succeed later is made again",
+    ),
+    OptionDef::new(
+        "table.exec.async-scalar.retry-delay",
+        Time,
+        "100 ms",
+        "between attempts; set, it is the same each time, else it grows",
+    ),
+    OptionDef::new("table.exec.async-scalar.max-attempts", Integer, "4", "attempts of a call, the first included"),
+    OptionDef::new(
+        "table.exec.async-table.max-concurrent-operations",
+        Integer,
+        "256",
+        "the same of functions that return rows",
+    ),
+    OptionDef::new("table.exec.async-table.timeout", Time, "3 min", "the same of functions that return rows"),
+    OptionDef::new(
+        "table.exec.async-table.retry-strategy",
+        Choice(&["FIXED_DELAY", "NO_RETRY"]),
+        "FIXED_DELAY",
+        "the same of functions that return rows",
+    ),
+    OptionDef::new("table.exec.async-table.retry-delay", Time, "100 ms", "the same of functions that return rows"),
+    OptionDef::new("table.exec.async-table.max-attempts", Integer, "4", "the same of functions that return rows"),
     OptionDef::new(
         "execution.checkpointing.interval",
         Time,
@@ -420,6 +473,21 @@ impl Config {
     /// `table.local-time-zone` as an IANA name or offset that Arrow understands.
     pub fn zone(&self) -> String {
         zone_of(self.get("table.local-time-zone")).unwrap_or_else(|_| "UTC".into())
+    }
+
+    /// The text of a setting that somebody set.
+    pub fn text_if_set(&self, key: &str) -> Option<&str> {
+        self.is_set(key).then(|| self.get(key))
+    }
+
+    /// A number that somebody set.
+    pub fn integer_if_set(&self, key: &str) -> Option<usize> {
+        parse_integer(self.text_if_set(key)?).ok().map(|n| usize::try_from(n).unwrap_or(usize::MAX).max(1))
+    }
+
+    /// A duration that somebody set.
+    pub fn duration_if_set(&self, key: &str) -> Option<Duration> {
+        parse_duration(self.text_if_set(key)?).ok().filter(|d| !d.is_zero())
     }
 
     /// `table.exec.async-lookup.timeout`.

@@ -11,6 +11,7 @@ mod common_cut;
 pub mod datagen;
 pub mod embedded;
 pub mod filesystem;
+pub mod function;
 pub mod http;
 pub mod jdbc;
 mod lookup_table;

@@ -127,6 +127,8 @@ pub use crate::error::{Error, ErrorKind, Result};
 #[doc(inline)]
 pub use crate::flow::{CheckpointMetrics, Chunk, Job, JobMetrics, JobState, Kind, Kinds, StageMetrics};
 #[doc(inline)]
+pub use crate::function::user::native as udf;
+#[doc(inline)]
 pub use crate::lookup::LookupMetrics;
 #[doc(inline)]
 pub use crate::session::{Batches, Materialized, Next, QueryResult, Response, Session};

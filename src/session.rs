@@ -428,6 +428,10 @@ impl Session {
             )
         };
         user.search(config.functions_path());
+        user.set_environment(crate::function::user::Environment {
+            python: config.text_if_set("python.executable").map(str::to_string),
+            python_files: config.text_if_set("python.files").map(str::to_string),
+        });
         let zone = config.zone();
         let mut functions = Functions::new(FunctionContext { zone: zone.clone(), clock: self.clock.clone() });
         own.into_iter().for_each(|function| functions.add(function));
@@ -443,6 +447,7 @@ impl Session {
             expanding: Default::default(),
             sources: Default::default(),
             expanded: Default::default(),
+            used: Default::default(),
             common: Default::default(),
         })
     }

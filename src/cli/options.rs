@@ -47,7 +47,7 @@ fn sections() -> Vec<Section> {
             options: Format::definitions(name).iter().collect(),
         });
     }
-    let fixed: [(&str, &str, &str, &'static [OptionDef]); 4] = [
+    let fixed: [(&str, &str, &str, &'static [OptionDef]); 6] = [
         ("lookup", "Lookup tables", "of every table that is looked up in, whatever its connector", OPTIONS),
         (
             "hint",
@@ -60,6 +60,18 @@ fn sections() -> Vec<Section> {
             "Tables with a watermark",
             "of every table that is read and declares WATERMARK FOR",
             WATERMARK,
+        ),
+        (
+            "functions",
+            "User functions",
+            "`WITH` of CREATE FUNCTION; those that wait for their answers have the `lookup.*` options of lookup tables, too",
+            crate::function::user::OPTIONS,
+        ),
+        (
+            "models",
+            "Models",
+            "`WITH` of CREATE MODEL; the `lookup.*` options of lookup tables, too",
+            crate::function::user::model::OPTIONS,
         ),
         ("settings", "Settings", "`SET 'key' = 'value'`, or `--set key=value`", SETTINGS),
     ];

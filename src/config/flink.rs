@@ -164,8 +164,6 @@ const KNOWN: &[(&str, Flink)] = &[
     ("table.exec.simplify-operator-name-enabled", Tunes(MACHINE)),
     ("table.exec.uid.*", Tunes("state is found by what an operator computes")),
     ("table.exec.legacy-transformation-uids", Tunes("state is found by what an operator computes")),
-    ("table.exec.async-scalar.*", Tunes("functions are computed batch by batch")),
-    ("table.exec.async-table.*", Tunes("functions are computed batch by batch")),
     ("table.exec.async-agg.*", Tunes(MACHINE)),
     ("table.exec.async-state.*", Tunes(STATE)),
     (
@@ -190,7 +188,7 @@ const KNOWN: &[(&str, Flink)] = &[
     ("sql-client.*", Tunes(CLIENT)),
     ("sql-gateway.*", Tunes(CLIENT)),
     ("client.*", Tunes(CLIENT)),
-    ("python.*", Tunes("there is no Python worker")),
+    ("python.*", Tunes("functions in Python have options of their own: python, workers, env, memory-limit")),
     ("taskmanager.*", Tunes(CLUSTER)),
     ("jobmanager.*", Tunes(CLUSTER)),
     ("resourcemanager.*", Tunes(CLUSTER)),

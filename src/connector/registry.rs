@@ -145,6 +145,7 @@ pub fn format_of_file(path: &str) -> Result<Option<&'static str>> {
 /// The connectors there are.
 const CONNECTORS: &[&dyn Connector] = &[
     &super::filesystem::Filesystem,
+    &super::function::FunctionConnector,
     &super::http::HttpConnector,
     &super::jdbc::Jdbc,
     &super::stdio::Stdin,
@@ -487,7 +488,7 @@ mod tests {
     fn options_are_checked_against_connector_and_format() {
         let e = wrong(&[]);
         assert_eq!(e.message(), "table 't': option 'connector' is required");
-        assert!(e.hint().is_some_and(|h| h.contains("filesystem, http, jdbc, stdin")), "{e}");
+        assert!(e.hint().is_some_and(|h| h.contains("filesystem, function, http, jdbc, stdin")), "{e}");
         let e = wrong(&[("connector", "filesytem")]);
         assert_eq!(e.hint(), Some("did you mean 'filesystem'?"));
         let e = wrong(&[("connector", "file")]);

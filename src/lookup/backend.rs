@@ -30,6 +30,10 @@ pub struct LookupRequest {
     pub filters: Vec<ColumnFilter>,
     /// Metadata columns that the query reads; the engine fills them in, behind the columns of the schema.
     pub metadata: Vec<Metadata>,
+    /// The call of a function: the keys are its arguments.
+    pub is_call: bool,
+    /// Keys may be NULL, and are asked for.
+    pub null_keys: bool,
 }
 
 /// `column <comparison> value`, a filter that a backend may take.
@@ -69,7 +73,8 @@ pub struct Service {
 impl LookupRequest {
     /// All of these columns, without filters and metadata.
     pub fn new(table: Arc<Table>, keys: Vec<usize>, schema: SchemaRef) -> Self {
-        Self { table, keys, schema, filters: Vec::new(), metadata: Vec::new() }
+        let (filters, metadata) = (Vec::new(), Vec::new());
+        Self { table, keys, schema, filters, metadata, is_call: false, null_keys: false }
     }
 
     /// The schema of key batches.
@@ -91,7 +96,8 @@ impl LookupRequest {
 /// Something that answers for keys (or loads everything, for a FULL cache). One per table reference and
 /// job; called from the runtime for what waits.
 pub trait Backend: Send + Sync + 'static {
-    /// One attempt for these keys (one row a key, schema [`LookupRequest::key_schema`], no NULLs, at least
+    /// One attempt for these keys (one row a key, schema [`LookupRequest::key_schema`], no NULLs unless the request
+    /// says so, at least
     /// one and at most [`Backend::max_keys`] rows), with rows of the schema [`LookupRequest::schema`]. A key
     /// without rows is a miss. An error is for all keys of the request; failures of single keys stand in
     /// [`Answers::failures`].

@@ -206,7 +206,10 @@ impl Lookup {
                 Front::Partial(Arc::new(Cache::new(request.row_schema(), Limits::of(partial), clock.clone())))
             }
         };
-        let encoder = KeyEncoder::new(&key_schema)?;
+        let encoder = match request.null_keys {
+            true => KeyEncoder::with_nulls(&key_schema)?,
+            false => KeyEncoder::new(&key_schema)?,
+        };
         let row_schema = request.row_schema();
         let miss = Answer {
             outcome: Outcome::Miss,
@@ -303,7 +306,7 @@ impl Lookup {
 
     /// Whether a key is asked for once, however many rows wait for it.
     pub fn is_cached(&self) -> bool {
-        !matches!(self.shared.front, Front::None)
+        !matches!(self.shared.front, Front::None) || self.shared.config.shares_calls
     }
 
     /// The time that deadlines are measured in.
@@ -409,6 +412,15 @@ impl Lookup {
                     if let Some(failure) = shared.errors.get(key, shared.clock.now_millis()) {
                         LookupMetrics::add(&shared.metrics.errors, 1);
                         done.push((*ticket, shared.failed(&failure, 0, keys, *row)));
+                        continue;
+                    }
+                    Some(hash)
+                }
+                _ if shared.config.shares_calls => {
+                    let key = keys.bytes.value(*row as usize);
+                    let hash = flights.hash(key);
+                    if let Some(flight) = flights.joinable(hash, key) {
+                        flight.waiters.push(waiter);
                         continue;
                     }
                     Some(hash)

@@ -321,6 +321,8 @@ pub struct LookupConfig {
     pub limits: Limits,
     /// Whether the capacity was set, and not left to us.
     pub capacity_given: bool,
+    /// Rows with equal keys share a request also without a cache: equal keys have equal answers.
+    pub shares_calls: bool,
 }
 
 impl Default for LookupConfig {
@@ -340,6 +342,7 @@ impl Default for LookupConfig {
             batch_wait: Duration::ZERO,
             limits: Limits::default(),
             capacity_given: false,
+            shares_calls: false,
         }
     }
 }
@@ -372,6 +375,39 @@ impl LookupConfig {
     /// session's settings.
     pub fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<LookupConfig> {
         resolve(table, hint, settings).map_err(|e| e.context(format!("lookup table '{}'", table.name)))
+    }
+
+    /// What holds for the calls of a function, by the options of its statement. `attempts` and `capacity` are those of
+    /// the session, if it says so.
+    pub(crate) fn of_function(options: &Options, settings: &Config) -> Result<LookupConfig> {
+        let cache = match options.choice(CACHE, &["NONE", "PARTIAL", "FULL"])? {
+            Some("FULL") => {
+                return Err(Error::option("a function has no 'lookup.cache' = 'FULL'")
+                    .with_hint("use 'PARTIAL', which keeps the arguments that it was called with")
+                    .at(options.span(CACHE)));
+            }
+            _ => declared_cache(options, None)?,
+        };
+        let mut config = LookupConfig {
+            cache,
+            output_mode: if settings.lookup_ordered() { OutputMode::Ordered } else { OutputMode::Unordered },
+            capacity: settings.lookup_capacity().max(1),
+            capacity_given: settings.is_set("table.exec.async-lookup.buffer-capacity"),
+            max_retries: options.integer(MAX_RETRIES)?.map_or(3, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+            on_error: ErrorPolicy::resolve(options)?,
+            error_ttl: options.duration(ERROR_TTL)?.unwrap_or_default(),
+            batch_max: batch_size(options)?,
+            batch_wait: options.duration(BATCH_WAIT)?.unwrap_or_default(),
+            limits: limits(options)?,
+            ..LookupConfig::default()
+        };
+        if let CacheConfig::Partial(partial) = &mut config.cache {
+            partial.serves_errors = partial.stale_if_error.is_some();
+            if config.on_error.has_stale() && partial.stale_if_error.is_none() {
+                partial.stale_if_error = Some(STALE);
+            }
+        }
+        Ok(config)
     }
 
     /// How long a row that was not found is held beyond its timeout.
@@ -456,6 +492,7 @@ fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<Loo
         batch_wait: options.duration(BATCH_WAIT)?.unwrap_or_default(),
         limits: limits(options)?,
         capacity_given: settings.is_set("table.exec.async-lookup.buffer-capacity"),
+        shares_calls: false,
     };
     if let CacheConfig::Partial(partial) = &mut config.cache {
         partial.serves_errors = partial.stale_if_error.is_some();

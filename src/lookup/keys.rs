@@ -46,6 +46,8 @@ impl KeyColumns {
 pub struct KeyEncoder {
     types: Vec<DataType>,
     encoding: Encoding,
+    /// NULL is a key like others.
+    nulls: bool,
 }
 
 #[derive(Debug)]
@@ -60,21 +62,32 @@ impl KeyEncoder {
     /// An encoder for columns of these types.
     pub fn new(schema: &SchemaRef) -> Result<Self> {
         let types: Vec<_> = schema.fields().iter().map(|f| f.data_type().clone()).collect();
+        Self::with(types, false)
+    }
+
+    /// The same, for keys of which NULL is one like others.
+    pub fn with_nulls(schema: &SchemaRef) -> Result<Self> {
+        Self::with(schema.fields().iter().map(|f| f.data_type().clone()).collect(), true)
+    }
+
+    fn with(types: Vec<DataType>, nulls: bool) -> Result<Self> {
         let encoding = match types.as_slice() {
             [] => return Err(Error::internal("a lookup without key columns")),
+            _ if nulls => Self::rows(&types)?,
             [DataType::Utf8View] => Encoding::Text,
             [DataType::BinaryView] => Encoding::Bytes,
             [t] if fixed(t) => Encoding::Fixed,
-            _ => {
-                let fields = types.iter().cloned().map(SortField::new).collect();
-                let converter = RowConverter::new(fields).map_err(|e| {
-                    Error::unsupported("a key column's type cannot be looked up with")
-                        .with_detail(e.to_string())
-                })?;
-                Encoding::Rows(Box::new(converter))
-            }
+            _ => Self::rows(&types)?,
         };
-        Ok(Self { types, encoding })
+        Ok(Self { types, encoding, nulls })
+    }
+
+    fn rows(types: &[DataType]) -> Result<Encoding> {
+        let fields = types.iter().cloned().map(SortField::new).collect();
+        let converter = RowConverter::new(fields).map_err(|e| {
+            Error::unsupported("a key column's type cannot be looked up with").with_detail(e.to_string())
+        })?;
+        Ok(Encoding::Rows(Box::new(converter)))
     }
 
     /// Encodes the keys of a chunk. A key with a NULL component is NULL, and so is the key of a row that
@@ -98,7 +111,7 @@ impl KeyEncoder {
             }
         };
         let mut nulls = wanted.cloned();
-        for column in &columns {
+        for column in columns.iter().filter(|_| !self.nulls) {
             nulls = NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref());
         }
         let nulls = nulls.filter(|n| n.null_count() > 0);

@@ -89,6 +89,11 @@ impl ErrorPolicy {
         class.unwrap_or(self.default)
     }
 
+    /// Whether every error fails the job.
+    pub fn always_fails(&self) -> bool {
+        self.default == OnError::Fail && self.classes.iter().flatten().all(|c| *c == OnError::Fail)
+    }
+
     /// Whether some error is answered from what the cache still has.
     pub(super) fn has_stale(&self) -> bool {
         self.default == OnError::Stale || self.classes.contains(&Some(OnError::Stale))

@@ -409,12 +409,18 @@ impl LookupJoin {
         if let Some(held) = self.queue.rows(row.seq) {
             for (column, array) in request.keys.iter().zip(&held.keys.columns) {
                 let value = arrow::util::display::array_value_to_string(array, row.row as usize);
-                key.push(format!(
-                    "{} = {}",
-                    request.schema.field(*column).name(),
-                    value.unwrap_or_else(|_| "?".into())
-                ));
+                let value = value.unwrap_or_else(|_| "?".into());
+                let cut: String = value.chars().take(60).collect();
+                let (cut, dots) = match request.is_call && cut.len() < value.len() {
+                    true => (cut, "..."),
+                    false => (value, ""),
+                };
+                let cut = if array.is_null(row.row as usize) { "NULL".to_string() } else { cut };
+                key.push(format!("{} = {cut}{dots}", request.schema.field(*column).name()));
             }
+        }
+        if request.is_call {
+            return self.call_error(&key, failure);
         }
         let error = Error::lookup(format!(
             "lookup in table '{}' failed for {}: {}",
@@ -425,6 +431,22 @@ impl LookupJoin {
         .with_detail(format!("{} error, asked: {}", failure.kind.as_str(), self.lookup.describe()))
         .with_hint("'lookup.on-error' = 'null' or 'drop' goes on without an answer");
         if failure.kind.may_pass() { error } else { error.lasting() }
+    }
+
+    fn call_error(&self, arguments: &[String], failure: &Failure) -> Error {
+        let error =
+            Error::execution(format!("function '{}' failed: {}", self.lookup.name(), failure.message));
+        let none = self.lookup.request().keys.iter().all(|k| {
+            self.lookup.request().schema.field(*k).name() == crate::function::user::caller::NO_ARGUMENT
+        });
+        let error = match none {
+            true => error,
+            false => error.with_detail(format!("its arguments: {}", arguments.join(", "))),
+        };
+        let error = error.with_hint(
+            "'lookup.on-error' = 'null' of the function gives NULL for such rows and counts them, 'drop' leaves them out",
+        );
+        if failure.kind.may_pass() && failure.retryable { error } else { error.lasting() }
     }
 
     /// Emits what may go.
@@ -505,7 +527,7 @@ impl LookupJoin {
 
 impl Operator for LookupJoin {
     fn name(&self) -> &'static str {
-        "LookupJoin"
+        if self.lookup.request().is_call { "FunctionCall" } else { "LookupJoin" }
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {

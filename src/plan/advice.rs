@@ -25,6 +25,12 @@ pub fn advice(node: &Node) -> Vec<String> {
 fn uncached_lookup(node: &Node) -> Option<String> {
     let (table, _) = node.lookups.first()?;
     let endless = node.inputs.iter().any(|input| !input.node.properties.bounded);
+    if endless && node.name == "FunctionCall" && node.shape == (Shape::Lookup { cached: false }) {
+        return Some(format!(
+            "FunctionCall calls '{table}' once for every row of a stream that does not end: DETERMINISTIC makes one call \
+             for equal arguments, 'lookup.cache' = 'PARTIAL' with a bound keeps its results"
+        ));
+    }
     (endless && node.shape == Shape::Lookup { cached: false }).then(|| {
         format!(
             "{} asks '{table}' once for every row of a stream that does not end: 'lookup.cache' = 'PARTIAL' with a \

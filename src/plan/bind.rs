@@ -73,7 +73,19 @@ pub(super) fn span_of(span: sqlparser::tokenizer::Span) -> Span {
 impl Planner {
     /// Binds the names of a query: a logical plan as written, unresolved joins and casts included.
     pub(super) fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
-        let mut query = query.clone();
+        self.plan_prepared(self.prepared(query.clone())?)
+    }
+
+    /// Binds a query that was prepared.
+    pub(super) fn plan_prepared(&self, query: ast::Query) -> Result<LogicalPlan> {
+        let provider = self.provider();
+        let planner = SqlToRel::new_with_options(&provider, parser_options());
+        let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?;
+        super::naming::number_columns(plan)
+    }
+
+    /// What is done to a query before DataFusion reads it.
+    pub(super) fn prepared(&self, mut query: ast::Query) -> Result<ast::Query> {
         super::naming::name_columns(&mut query);
         super::group_window::rewrite_group_windows(&mut query)?;
         super::select::rewrite_selects(&mut query)?;
@@ -83,10 +95,7 @@ impl Planner {
         super::user_function::complete_calls(&mut query, &self.state.functions)?;
         read_fields(&mut query);
         crate::function::syntax::rewrite_ast(&mut query);
-        let provider = self.provider();
-        let planner = SqlToRel::new_with_options(&provider, parser_options());
-        let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?;
-        super::naming::number_columns(plan)
+        Ok(query)
     }
 
     /// Binds and resolves a query and applies the logical rewrites.
@@ -200,6 +209,9 @@ impl Relations {
         }
         if is_window_function(&function) {
             return window_table(&function, name, args, context, self.planner.zone());
+        }
+        if function == "ML_PREDICT" {
+            return super::ml_predict::ml_predict(&self.planner, name, args, context);
         }
         if changelog_functions::FUNCTIONS.contains(&function.as_str()) {
             return changelog_functions::changelog_table(name, args, context, self.planner.zone());
@@ -451,6 +463,11 @@ impl RelationPlanner for Relations {
                 let span = span_of(name.span());
                 let args =
                     crate::function::user::calls::arguments(args, &function).map_err(|e| e.at(span))?;
+                if let Some(relation) = self.planner.user_query(&function, &args).map_err(|e| e.at(span))? {
+                    let plan = context.plan(relation);
+                    self.planner.left_query(&function);
+                    return planned(plan?, alias);
+                }
                 let args = args.into_iter().map(|arg| match arg {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
                         context.sql_to_expr(expr, &DFSchema::empty())
@@ -563,7 +580,8 @@ fn plain_table(name: ObjectName) -> TableFactor {
 }
 
 /// Functions in FROM that take tables.
-const TABLE_CALLS: &[&str] = &["TUMBLE", "HOP", "CUMULATE", "SESSION", "TO_CHANGELOG", "FROM_CHANGELOG"];
+const TABLE_CALLS: &[&str] =
+    &["TUMBLE", "HOP", "CUMULATE", "SESSION", "TO_CHANGELOG", "FROM_CHANGELOG", "ML_PREDICT"];
 
 fn is_table_call(function: &str) -> bool {
     TABLE_CALLS.contains(&function)

@@ -236,6 +236,8 @@ pub struct Node {
     pub originates: bool,
     /// Lookups in it: name in the query, counters.
     pub lookups: Vec<(String, Arc<LookupMetrics>)>,
+    /// User functions of its statement, with the digests of their code.
+    pub functions: std::collections::BTreeMap<String, String>,
     /// State that grows without bound, with the remedy: shown before the query runs.
     pub warnings: Vec<String>,
 }
@@ -262,6 +264,7 @@ impl Node {
             properties,
             originates: false,
             lookups: Vec::new(),
+            functions: Default::default(),
             warnings: Vec::new(),
         }
     }
@@ -299,6 +302,7 @@ impl Node {
             properties,
             originates: false,
             lookups: Vec::new(),
+            functions: Default::default(),
             warnings: Vec::new(),
         }
     }
@@ -334,6 +338,7 @@ impl Node {
             properties,
             originates: false,
             lookups: Vec::new(),
+            functions: Default::default(),
             warnings: Vec::new(),
         }
     }
@@ -351,6 +356,7 @@ impl Node {
             properties: input.properties.clone(),
             originates: false,
             lookups: Vec::new(),
+            functions: Default::default(),
             warnings: Vec::new(),
             inputs: vec![Input { node: input, distribution: Distribution::Any, demand: Demand::Forward }],
         }

@@ -399,7 +399,10 @@ impl Planner {
         let filters = filters.filter(|f| f.column < own).collect();
         let metadata = right.metadata.clone();
         let request = LookupRequest { filters, metadata, ..LookupRequest::new(table.clone(), keys, schema) };
-        let backend = table.connector()?.lookup(&request).map_err(|e| e.at(span))?;
+        let backend = match self.function_table(&request).map_err(|e| e.at(span))? {
+            Some(backend) => backend,
+            None => table.connector()?.lookup(&request).map_err(|e| e.at(span))?,
+        };
         if self.state.config.is_set("affluent.lookup.memory-limit") {
             crate::lookup::budget::set_limit(self.state.config.lookup_memory_limit());
         }

@@ -13,6 +13,7 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::call::CallNode;
 use super::changelog_functions::{FromChangelogNode, ToChangelogNode};
 use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties, Shape};
@@ -125,6 +126,9 @@ impl Planner {
             LogicalPlan::Extension(Extension { node }) => {
                 if let Some(node) = node.as_any().downcast_ref::<WatermarkNode>() {
                     return watermark(self.lower(&node.input)?, node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<CallNode>() {
+                    return self.lower_call(node);
                 }
                 if let Some(node) = node.as_any().downcast_ref::<UnnestNode>() {
                     return unnest(self.lower(&node.input)?, node, self.zone());

@@ -44,6 +44,8 @@ pub struct PlannerState {
     pub sources: parking_lot::Mutex<Vec<super::share::Scanned>>,
     /// Views that this statement was expanded by.
     pub expanded: std::sync::atomic::AtomicUsize,
+    /// User functions that this statement uses, with the digests of their code.
+    pub used: parking_lot::Mutex<std::collections::BTreeMap<String, String>>,
     /// What occurs several times in the plans of a job.
     pub common: parking_lot::Mutex<super::reuse::Common>,
 }
@@ -204,6 +206,8 @@ impl Planner {
                     let expr = self.expression(&expression.expr, &raw).map_err(|e| {
                         e.context(format!("computed column '{}'", column.name)).at(expression.span)
                     })?;
+                    super::call::refuse_calls(&expr, "a computed column")
+                        .map_err(|e| e.at(expression.span))?;
                     let (_, field) = datafusion_expr::ExprSchemable::to_field(&expr, &raw)?;
                     let metadata = field.metadata().clone();
                     let field = Field::new(&column.name, field.data_type().clone(), field.is_nullable());
@@ -289,6 +293,7 @@ impl Planner {
         let schema = DFSchema::try_from_qualified_schema(reference.table.name.as_str(), &reference.schema)?;
         let expr =
             self.expression(&watermark.expression.expr, &schema).map_err(|e| e.context("watermark"))?;
+        super::call::refuse_calls(&expr, "a watermark")?;
         let data_type = datafusion_expr::ExprSchemable::get_type(&expr, &schema)?;
         if !matches!(data_type, DataType::Timestamp(..)) {
             return Err(Error::plan(format!(

@@ -22,6 +22,7 @@ use datafusion_expr::{BinaryExpr, Expr, Extension, LogicalPlan, Operator};
 use datafusion_optimizer::optimizer::ApplyOrder;
 use datafusion_optimizer::{OptimizerConfig, OptimizerRule};
 
+use super::call::has_call;
 use super::guard::{can_fail, is_late, late, maybe, only_where};
 use super::lookup_join::is_lookup_side;
 
@@ -95,6 +96,22 @@ fn push(filter: Filter) -> Result<Transformed<LogicalPlan>> {
     }
     let conditions = split_conjunction_owned(filter.predicate.clone());
     let schema = filter.input.schema().clone();
+    // Calls of functions that wait are made where they stand, for the rows that are left there.
+    if conditions.iter().any(has_call) {
+        let mut behind = false;
+        let (stay, down): (Vec<Expr>, Vec<Expr>) = conditions.into_iter().partition(|condition| {
+            behind |= has_call(condition);
+            has_call(condition) || (behind && can_fail(condition, &schema))
+        });
+        if down.is_empty() {
+            return Ok(Transformed::no(filtered(stay, Arc::unwrap_or_clone(filter.input))?));
+        }
+        let input = match filtered(down, Arc::unwrap_or_clone(filter.input))? {
+            LogicalPlan::Filter(filter) => push(filter)?.data,
+            other => other,
+        };
+        return Ok(Transformed::yes(filtered(stay, input)?));
+    }
     match Arc::unwrap_or_clone(filter.input) {
         LogicalPlan::Filter(below) => {
             let mut all = split_conjunction_owned(below.predicate);
@@ -263,6 +280,10 @@ impl Pushing<'_> {
 
     /// A condition of ON. `before`: the sides of those before it.
     fn on(&mut self, condition: Expr, before: &[Option<Side>]) -> Result<()> {
+        if has_call(&condition) {
+            self.on.push(condition);
+            return Ok(());
+        }
         let side = self.side(&condition);
         let (left, right) = self.join.join_type.on_lr_is_preserved();
         let moves = match side {

@@ -532,7 +532,7 @@ impl Planner {
             Arc::new(CommonSubexprEliminate::new()),
             Arc::new(OptimizeProjections::new()),
         ]);
-        super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)
+        super::call::take_out(super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)?)
     }
 }
 

@@ -47,6 +47,8 @@ impl Planner {
         let nodes = plans.iter().map(|plan| self.lower(plan)).collect::<Result<Vec<_>>>();
         *self.state.common.lock() = Common::default();
         let mut nodes = nodes?;
+        let used = self.state.used.lock().clone();
+        nodes.iter_mut().for_each(|node| node.functions.clone_from(&used));
         let mut seen = HashSet::new();
         nodes.iter_mut().for_each(|node| mark(node, &mut seen));
         let mut readers: HashMap<usize, usize> = HashMap::new();

@@ -29,6 +29,13 @@ impl Planner {
         self.state.functions.user()
     }
 
+    /// A statement uses a function: what its code is goes into checkpoints.
+    fn note_used(&self, function: &UserFunction) {
+        if let Some(digest) = function.digest() {
+            self.state.used.lock().insert(function.name.clone(), digest);
+        }
+    }
+
     /// A user's function that gives a value for a row. One that cannot be called as such says so when it is.
     pub(super) fn user_scalar(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let function = match self.user_functions().find(name) {
@@ -47,6 +54,7 @@ impl Planner {
     /// A user's function that aggregates.
     pub(super) fn user_aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         let function = self.user_functions().find(name).ok().flatten().filter(|f| f.aggregate)?;
+        self.note_used(&function);
         Some(UserAggregate::udf(function, self.zone()))
     }
 
@@ -70,18 +78,87 @@ impl Planner {
         }
     }
 
+    /// The query of a function in SQL that returns rows, its parameters replaced by the arguments; `None` for other
+    /// functions. [`Planner::left_query`] is called when it is planned.
+    pub(super) fn user_query(
+        &self,
+        function: &UserFunction,
+        args: &[ast::FunctionArg],
+    ) -> Result<Option<ast::TableFactor>> {
+        let (Implementation::SqlQuery(query), Returns::Rows(columns)) =
+            (&function.implementation, &function.returns)
+        else {
+            return Ok(None);
+        };
+        self.note_used(function);
+        let lower = function.name.to_ascii_lowercase();
+        if self.state.expanding.lock().contains(&lower) {
+            return Err(Error::plan(format!("function '{}' calls itself", function.name)));
+        }
+        let mut query = query.as_ref().clone();
+        let values: Vec<(&str, ast::Expr)> = function
+            .parameters
+            .iter()
+            .zip(args)
+            .filter_map(|(parameter, arg)| match arg {
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => {
+                    Some((parameter.name.as_str(), ast::Expr::Nested(Box::new(value.clone()))))
+                }
+                _ => None,
+            })
+            .collect();
+        let _ = crate::sql::visit::visit_expressions_mut(&mut query, |expr| {
+            if let ast::Expr::Identifier(ident) = expr
+                && let Some((_, value)) = values.iter().find(|(name, _)| *name == ident.value)
+            {
+                *expr = value.clone();
+            }
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+        let query = self.prepared(query).map_err(|e| e.context(format!("function '{}'", function.name)))?;
+        self.state.expanding.lock().push(lower);
+        let ident = |name: &str| ast::Ident::with_quote('`', name);
+        let column =
+            |(name, _): &(String, SqlType)| ast::TableAliasColumnDef { name: ident(name), data_type: None };
+        let alias = ast::TableAlias {
+            explicit: true,
+            name: ident(&function.name),
+            columns: columns.iter().map(column).collect(),
+            at: None,
+        };
+        Ok(Some(ast::TableFactor::Derived {
+            lateral: true,
+            subquery: Box::new(query),
+            alias: Some(alias),
+            sample: None,
+        }))
+    }
+
+    /// The query of a function is planned.
+    pub(super) fn left_query(&self, function: &UserFunction) {
+        let lower = function.name.to_ascii_lowercase();
+        self.state.expanding.lock().retain(|known| *known != lower);
+    }
+
     /// The rows of a call, as an array.
     pub(super) fn user_rows(&self, function: &Arc<UserFunction>, args: Vec<Expr>) -> Expr {
         self.user_call(Arc::clone(function)).call(args)
     }
 
+    /// The call of a function that gives a value.
+    pub(super) fn user_value(&self, function: Arc<UserFunction>) -> Arc<ScalarUDF> {
+        self.user_call(function)
+    }
+
     fn user_call(&self, function: Arc<UserFunction>) -> Arc<ScalarUDF> {
+        self.note_used(&function);
         let (body, volatile) = match &function.implementation {
-            Implementation::JavaScript(_) => (Body::Own, false),
+            _ if function.waits() => (Body::Call, true),
             Implementation::Sql(_) => match self.expand(&function) {
                 Ok((body, volatile)) => (body, volatile),
                 Err(error) => (Body::Broken(error), false),
             },
+            _ => (Body::Own, false),
         };
         UserScalar::udf(function, body, volatile, self.zone())
     }
@@ -116,6 +193,7 @@ impl Planner {
             true => expr,
             false => self.returned(expr, &wanted, &schema)?,
         };
+        super::call::refuse_calls(&expr, "the expression of a function in SQL")?;
         let volatile = expr.is_volatile();
         Ok((Body::Expression(physical(&expr, &schema)?), volatile))
     }
@@ -143,7 +221,46 @@ impl Planner {
             Implementation::Sql(expression) => {
                 self.expand(function).map(drop).map_err(|e| e.at(expression.span))
             }
-            Implementation::JavaScript(_) => Ok(()),
+            Implementation::SqlQuery(_) => self.check_query(function),
+            _ => Ok(()),
         }
+    }
+
+    /// Plans the query of a function with NULLs of its parameters' types.
+    fn check_query(&self, function: &UserFunction) -> Result<()> {
+        let Returns::Rows(columns) = &function.returns else { return Ok(()) };
+        let null = |data_type: &SqlType| {
+            let cast = format!("CAST(NULL AS {data_type})");
+            crate::sql::parse_expression(&cast)
+                .map(|e| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(e.expr)))
+        };
+        let args = function.parameters.iter().map(|p| null(&p.data_type)).collect::<Result<Vec<_>>>()?;
+        let Some(ast::TableFactor::Derived { subquery, .. }) = self.user_query(function, &args)? else {
+            return Ok(());
+        };
+        let planned = self.plan_prepared(*subquery).and_then(|plan| self.resolve(plan));
+        self.left_query(function);
+        let plan = planned.map_err(|e| e.context(format!("function '{}'", function.name)))?;
+        let fields = plan.schema().fields();
+        if fields.len() != columns.len() {
+            return Err(Error::plan(format!(
+                "the query of function '{}' gives {} columns, RETURNS TABLE names {}",
+                function.name,
+                fields.len(),
+                columns.len()
+            )));
+        }
+        for (field, (name, wanted)) in fields.iter().zip(columns) {
+            let given = SqlType::from_arrow(field.data_type());
+            if *field.data_type() != wanted.to_arrow(self.zone()) && given.as_ref() != Some(wanted) {
+                let given = given.map_or_else(|| field.data_type().to_string(), |t| t.to_string());
+                return Err(Error::plan(format!(
+                    "column '{name}' of function '{}' is {given}, RETURNS TABLE says {wanted}",
+                    function.name
+                ))
+                .with_hint(format!("write CAST(... AS {wanted}) AS {name}")));
+            }
+        }
+        Ok(())
     }
 }

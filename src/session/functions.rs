@@ -7,7 +7,7 @@ use super::statements::text_table;
 use super::{Response, Session};
 use crate::catalog::ddl::plain_name;
 use crate::error::{Error, Result};
-use crate::function::user::{Returns, UserFunction};
+use crate::function::user::{Returns, UserFunction, model};
 use crate::sql::{CreateFunction, DropFunction, TableName};
 
 impl Session {
@@ -21,27 +21,49 @@ impl Session {
     pub(super) fn create_function(&self, statement: &CreateFunction) -> Result<Response> {
         let name = plain_name(&statement.name)?;
         let span = statement.name.span();
-        let known = self.state.lock().user_functions.made(name).is_some();
+        let is_model = statement.language.as_ref().is_some_and(|l| l.value == "MODEL");
+        let what = if is_model { "model" } else { "function" };
+        let key = if is_model { model::key(name) } else { name.to_string() };
+        let known = self.state.lock().user_functions.made(&key).is_some();
         if known && statement.if_not_exists {
-            return Ok(Response::Done(format!("function '{name}' exists already")));
+            return Ok(Response::Done(format!("{what} '{name}' exists already")));
         }
         if known && !statement.or_replace {
-            return Err(Error::plan(format!("function '{name}' exists already"))
-                .with_hint(format!("write CREATE OR REPLACE, or drop it first: DROP FUNCTION {name}"))
+            let upper = what.to_ascii_uppercase();
+            return Err(Error::plan(format!("{what} '{name}' exists already"))
+                .with_hint(format!("write CREATE OR REPLACE, or drop it first: DROP {upper} {name}"))
                 .at(span));
         }
         let planner = self.planner();
-        if !statement.system && planner.is_built_in(name) {
+        if !is_model && !statement.system && planner.is_built_in(name) {
             return Err(Error::plan(format!("'{name}' is a built-in function"))
                 .with_hint(
                     "choose another name; CREATE TEMPORARY SYSTEM FUNCTION replaces a built-in function",
                 )
                 .at(span));
         }
-        let function = UserFunction::new(statement, &self.folder())?;
+        let function = UserFunction::new(statement, &self.folder(), planner.user_functions().environment())?;
         planner.check_function(&function)?;
         self.state.lock().user_functions.insert(Arc::new(function));
         Ok(Response::Done(String::new()))
+    }
+
+    /// Makes a function of the program known (see [`crate::udf`]): statements call it like those that CREATE FUNCTION
+    /// makes.
+    pub fn add_function(&self, function: crate::function::user::native::RustFunction) -> Result<()> {
+        let function = UserFunction::of_program(function)?;
+        let name = function.name.clone();
+        if self.planner().is_built_in(&name) {
+            return Err(
+                Error::plan(format!("'{name}' is a built-in function")).with_hint("choose another name")
+            );
+        }
+        let mut state = self.state.lock();
+        if state.user_functions.made(&name).is_some() {
+            return Err(Error::plan(format!("function '{name}' exists already")));
+        }
+        state.user_functions.insert(Arc::new(function));
+        Ok(())
     }
 
     pub(super) fn drop_function(&self, statement: &DropFunction) -> Result<Response> {
@@ -49,7 +71,11 @@ impl Session {
         let removed = self.state.lock().user_functions.remove(name);
         match removed {
             Some(_) => Ok(Response::Done(String::new())),
-            None if statement.if_exists => Ok(Response::Done(format!("function '{name}' does not exist"))),
+            None if statement.if_exists => {
+                let shown =
+                    name.strip_prefix(model::PREFIX).map(|n| ("model", n)).unwrap_or(("function", name));
+                Ok(Response::Done(format!("{} '{}' does not exist", shown.0, shown.1)))
+            }
             None => Err(self.unknown_function(name).at(statement.name.span())),
         }
     }
@@ -94,6 +120,7 @@ impl Session {
             (Returns::Rows(_), _) => "TABLE",
             (Returns::Value(_), _) => "SCALAR",
         };
+        let kind = if function.is_model() { "MODEL" } else { kind };
         row("kind", kind.to_string());
         row("function language", function.language().to_string());
         row("signature", function.signature());
@@ -133,6 +160,14 @@ impl Session {
     }
 
     fn unknown_function(&self, name: &str) -> Error {
+        if let Some(model) = name.strip_prefix(model::PREFIX) {
+            let models = self.planner().user_functions().models();
+            let error = Error::plan(format!("model '{model}' is not known"));
+            return match crate::nearest::nearest(model, models.iter().map(String::as_str)) {
+                Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+                None => error.with_hint("SHOW MODELS lists what there is"),
+            };
+        }
         let names = self.planner().user_functions().names();
         let upper = name.to_ascii_uppercase();
         if self.planner().is_built_in(&upper) {

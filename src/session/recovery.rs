@@ -4,7 +4,7 @@
 //! it is decided operator by operator (see [`crate::plan::identity`]): a query that was edited keeps what
 //! still means the same, begins anew with what is new, and is refused if something would be lost.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub struct Durability {
     savepoint: Option<(String, Arc<dyn Store>)>,
     /// State that nobody takes back is dropped.
     ignore_unclaimed: bool,
+    /// A function whose code is another one than that of the checkpoint is refused.
+    keeps_functions: bool,
     /// The file that is run.
     file: Option<String>,
     /// The job's name, by which it is told from others of the script.
@@ -114,6 +116,9 @@ impl Durability {
             automatic: parse_bool(config.get("affluent.state-recovery.automatic"))?,
             savepoint,
             ignore_unclaimed: parse_bool(config.get("execution.state-recovery.ignore-unclaimed-state"))?,
+            keeps_functions: config
+                .get("execution.state-recovery.on-function-change")
+                .eq_ignore_ascii_case("fail"),
             file: origin.map(str::to_string),
             job: job.to_string(),
             ahead,
@@ -191,9 +196,34 @@ impl Durability {
             true => claims.dropped(),
             false => claims.check(&place).map(|()| Vec::new())?,
         };
+        self.check_functions(&checkpoint, plan)?;
         let mut said = vec![claims.restored(&place, self.clock.now_millis())];
         said.extend(dropped);
         Ok((checkpoints, Some(Found { checkpoint, ended, said })))
+    }
+
+    /// What was computed before came from other code, where a function was edited meanwhile.
+    fn check_functions(&self, checkpoint: &Checkpoint, plan: &JobPlan) -> Result<()> {
+        let before = &checkpoint.plan().functions;
+        let changed =
+            |(name, digest): &(&String, &String)| before.get(*name).is_some_and(|old| old != *digest);
+        let changed: Vec<&str> =
+            plan.functions.iter().filter(changed).map(|(name, _)| name.as_str()).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let (names, plural) = (changed.join("', '"), changed.len() > 1);
+        let what = match plural {
+            true => format!("functions '{names}' have other code than when the checkpoint was made"),
+            false => format!("function '{names}' has other code than when the checkpoint was made"),
+        };
+        if self.keeps_functions {
+            return Err(Error::plan(what).with_hint(
+                "'execution.state-recovery.on-function-change' = 'warn' goes on: what was computed before stays as it is",
+            ));
+        }
+        log::warn!("{what}: what was computed before stays as it is, new rows are computed by the new code");
+        Ok(())
     }
 
     /// The savepoint that the user names. Behind one that was drained others begin: nothing of it is to be committed.
@@ -354,6 +384,7 @@ pub fn plan(
     parallelism: usize,
     outputs: &[Vec<Arc<Fragment>>],
     identities: &Identities,
+    functions: BTreeMap<String, String>,
 ) -> JobPlan {
     let known: HashMap<&str, &Known> = identities.known().iter().map(|k| (k.id.as_str(), k)).collect();
     let mut operators = Vec::new();
@@ -385,7 +416,7 @@ pub fn plan(
     }
     let name = redact(name).into_owned();
     let aliases = claims::aliases(identities);
-    JobPlan { name, parallelism, operators, origin: None, identities: VERSION, aliases }
+    JobPlan { name, parallelism, operators, origin: None, identities: VERSION, functions, aliases }
 }
 
 /// A new place for a savepoint of a job.

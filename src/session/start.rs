@@ -633,13 +633,23 @@ fn wired(wanted: usize, outputs: &[Output]) -> Result<(Vec<Wired>, Identities)> 
 pub fn job_plan(name: &str, wanted: usize, outputs: &[Output]) -> Result<JobPlan> {
     let (wired, identities) = wired(wanted, outputs)?;
     let fragments: Vec<_> = wired.into_iter().map(|(_, own)| own).collect();
-    Ok(recovery::plan(name, wanted, &fragments, &identities))
+    Ok(recovery::plan(name, wanted, &fragments, &identities, functions(outputs)))
+}
+
+/// The user functions of a job, with the digests of their code.
+fn functions(outputs: &[Output]) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for output in outputs {
+        output.node.walk(&mut |node| all.extend(node.functions.clone()));
+    }
+    all
 }
 
 /// Starts a job; returns at once. With checkpoints it goes on where the last one has it: returns when that is found, or
 /// when the user stops the job meanwhile.
 pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
     let Start { job, wanted, durability, restart, clock, runtime, memory } = of;
+    let used = functions(&outputs);
     let (mut fragments, mut targets) = (Vec::new(), Vec::new());
     let (wired, identities) = wired(wanted, &outputs)?;
     for (output, (id, own)) in outputs.into_iter().zip(wired) {
@@ -651,7 +661,7 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
     let stages: Vec<_> = all.map(|(number, fragment)| stages(fragment, number)).collect();
     job.set_stages(stages.iter().flatten().cloned().collect());
     let door = durability.map(|durability| {
-        let plan = recovery::plan(durability.job(), wanted, &fragments, &identities);
+        let plan = recovery::plan(durability.job(), wanted, &fragments, &identities, used);
         let (control, requests) = crossbeam_channel::unbounded();
         job.set_control(control);
         Door { plan, requests, contender: durability.contender(), durability: Arc::new(durability) }

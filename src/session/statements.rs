@@ -328,6 +328,10 @@ impl Session {
             Show::Functions(like) => {
                 text_table(&[("function name", matching(self.function_names().into_iter(), like.as_ref())?)])
             }
+            Show::Models(like) => {
+                let names = self.planner().user_functions().models();
+                text_table(&[("model name", matching(names.into_iter(), like.as_ref())?)])
+            }
             Show::UserFunctions(like) => {
                 let names = self.planner().user_functions().names();
                 text_table(&[("function name", matching(names.into_iter(), like.as_ref())?)])

@@ -40,7 +40,7 @@ pub(crate) fn is_function(cursor: &Cursor<'_>) -> bool {
         cursor.eat_word("SYSTEM");
     }
     cursor.eat_word("AGGREGATE");
-    cursor.is_word("FUNCTION")
+    cursor.is_word("FUNCTION") || cursor.is_word("MODEL")
 }
 
 /// `CREATE ... FUNCTION ...`
@@ -50,6 +50,9 @@ pub(crate) fn read_create(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     let or_replace = cursor.eat_words(&["OR", "REPLACE"]);
     let temporary = cursor.eat_word("TEMPORARY");
     let system = temporary && cursor.eat_word("SYSTEM");
+    if !system && cursor.is_word("MODEL") {
+        return model(cursor, from, or_replace, temporary);
+    }
     let aggregate = cursor.eat_word("AGGREGATE");
     cursor.expect_word("FUNCTION")?;
     let if_not_exists = cursor.is_word("IF");
@@ -85,17 +88,83 @@ pub(crate) fn read_create(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     Ok(StatementKind::CreateFunction(Box::new(function)))
 }
 
+/// `CREATE MODEL m INPUT (column type, ...) OUTPUT (column type, ...) [COMMENT '...'] WITH (...)`: a function in
+/// the language of models.
+fn model(cursor: &mut Cursor<'_>, from: usize, or_replace: bool, temporary: bool) -> Result<StatementKind> {
+    cursor.expect_word("MODEL")?;
+    let if_not_exists = cursor.is_word("IF");
+    if if_not_exists {
+        cursor.expect_words(&["IF", "NOT", "EXISTS"])?;
+    }
+    let name = cursor.table_name("the model's name")?;
+    let language = Some(Name { value: "MODEL".to_string(), span: name.span() });
+    let mut function = CreateFunction {
+        name,
+        or_replace,
+        temporary,
+        system: false,
+        aggregate: false,
+        if_not_exists,
+        parameters: None,
+        returns: None,
+        body: None,
+        language,
+        deterministic: None,
+        strict: None,
+        using: Vec::new(),
+        comment: None,
+        options: Vec::new(),
+        span: Default::default(),
+    };
+    cursor.expect_word("INPUT")?;
+    cursor.expect(&Token::LParen)?;
+    let inputs = columns(cursor)?;
+    let parameter = |(name, data_type)| FunctionParameter { name: Some(name), data_type, default: None };
+    function.parameters = Some(inputs.into_iter().map(parameter).collect());
+    cursor.expect_word("OUTPUT")?;
+    cursor.expect(&Token::LParen)?;
+    let outputs = columns(cursor)?.into_iter().map(|(name, t)| (name.value, t)).collect();
+    function.returns = Some(FunctionReturns::Value(super::SqlType::Row(outputs)));
+    if cursor.eat_word("COMMENT") {
+        function.comment = Some(cursor.string("the comment")?.value);
+    }
+    cursor.expect_word("WITH")?;
+    function.options = options(cursor)?;
+    if !cursor.is_done() {
+        return Err(cursor.expected("the end of the statement"));
+    }
+    function.span = cursor.span_since(from);
+    Ok(StatementKind::CreateFunction(Box::new(function)))
+}
+
+/// A model by its name among the functions.
+pub(crate) fn model_name(cursor: &mut Cursor<'_>) -> Result<super::TableName> {
+    let mut name = cursor.table_name("a model's name")?;
+    if let Some(last) = name.parts.last_mut() {
+        last.value = crate::function::user::model::key(&last.value);
+    }
+    Ok(name)
+}
+
 /// `DROP [TEMPORARY [SYSTEM]] [AGGREGATE] FUNCTION [IF EXISTS] name`
 pub(crate) fn read_drop(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     cursor.expect_word("DROP")?;
     if cursor.eat_word("TEMPORARY") {
         cursor.eat_word("SYSTEM");
     }
-    cursor.eat_word("AGGREGATE");
-    cursor.expect_word("FUNCTION")?;
+    let model = cursor.is_word("MODEL");
+    if model {
+        cursor.next();
+    } else {
+        cursor.eat_word("AGGREGATE");
+        cursor.expect_word("FUNCTION")?;
+    }
     let if_exists = cursor.is_word("IF");
     if if_exists {
         cursor.expect_words(&["IF", "EXISTS"])?;
+    }
+    if model {
+        return Ok(StatementKind::DropFunction(DropFunction { name: model_name(cursor)?, if_exists }));
     }
     let name = cursor.table_name("a function's name")?;
     Ok(StatementKind::DropFunction(DropFunction { name, if_exists }))
@@ -106,6 +175,11 @@ pub(crate) fn read_alter(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     cursor.expect_word("ALTER")?;
     if cursor.eat_word("TEMPORARY") {
         cursor.eat_word("SYSTEM");
+    }
+    if cursor.is_word("MODEL") {
+        return Err(Error::unsupported("ALTER MODEL is not supported")
+            .with_hint("CREATE OR REPLACE MODEL changes a model")
+            .at(cursor.here()));
     }
     cursor.expect_word("FUNCTION")?;
     let name = cursor.table_name("a function's name")?;
@@ -242,6 +316,11 @@ fn returns(cursor: &mut Cursor<'_>) -> Result<FunctionReturns> {
     }
     cursor.next();
     cursor.expect(&Token::LParen)?;
+    columns(cursor).map(FunctionReturns::Rows)
+}
+
+/// `column type, ...)`
+fn columns(cursor: &mut Cursor<'_>) -> Result<Vec<(Name, super::SqlType)>> {
     let mut columns: Vec<(Name, _)> = Vec::new();
     loop {
         let name = cursor.name("a column's name")?;
@@ -251,7 +330,7 @@ fn returns(cursor: &mut Cursor<'_>) -> Result<FunctionReturns> {
         columns.push((name, read_type(cursor)?));
         if !cursor.eat(&Token::Comma) {
             cursor.close_list()?;
-            return Ok(FunctionReturns::Rows(columns));
+            return Ok(columns);
         }
     }
 }

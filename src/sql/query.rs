@@ -668,7 +668,11 @@ impl Rewrite<'_> {
             }
             "TABLE" if open.is_some() && !call => self.table_argument(i),
             "MATCH_RECOGNIZE" if call => Err(self.unsupported(i, 1, "MATCH_RECOGNIZE")),
-            "ML_PREDICT" | "ML_EVALUATE" | "VECTOR_SEARCH" if call => {
+            "MODEL" if self.called(open, &["ML_PREDICT"]) && !call && self.named(i + 1) => {
+                self.model(i);
+                Ok(())
+            }
+            "ML_EVALUATE" | "VECTOR_SEARCH" if call => {
                 Err(self.unsupported(i, 1, &word.to_ascii_uppercase()))
             }
             _ => Ok(()),
@@ -868,6 +872,21 @@ impl Rewrite<'_> {
             }
         }
         Ok(at)
+    }
+
+    /// `MODEL m` of ML_PREDICT: its name as a text.
+    fn model(&mut self, i: usize) {
+        let mut at = i + 1;
+        while self.is(at + 1, &Token::Period) && self.named(at + 2) {
+            at += 2;
+        }
+        let Some(last) = self.lexemes.get(at) else { return };
+        let name = match &last.token {
+            Token::Word(word) => word.value.clone(),
+            other => other.to_string(),
+        };
+        self.replaced.insert(at, (Token::SingleQuotedString(name), last.span));
+        self.skipped.extend(i..at);
     }
 
     /// `LATERAL TABLE(f(x))`

@@ -470,6 +470,8 @@ pub enum Show {
     Views(Option<LikePattern>),
     /// Functions.
     Functions(Option<LikePattern>),
+    /// Models.
+    Models(Option<LikePattern>),
     /// `SHOW USER FUNCTIONS`.
     UserFunctions(Option<LikePattern>),
     /// `SHOW CREATE FUNCTION`.

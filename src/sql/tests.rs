@@ -480,7 +480,7 @@ fn a_bad_statement_hides_no_other() {
 fn what_flink_has_and_we_do_not_is_named() {
     for (text, message) in [
         ("CREATE CATALOG c WITH ('a'='b')", "CREATE CATALOG is not supported"),
-        ("CREATE MODEL m WITH ('a'='b')", "CREATE MODEL is not supported"),
+        ("ALTER MODEL m SET ('a'='b')", "ALTER MODEL is not supported"),
         ("CREATE DATABASE d", "CREATE DATABASE is not supported"),
         ("CREATE MATERIALIZED TABLE t AS SELECT 1", "CREATE MATERIALIZED TABLE is not supported"),
         ("ALTER CATALOG c SET ('a'='b')", "ALTER CATALOG is not supported"),
@@ -500,7 +500,7 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("CREATE TABLE t (a INT PRIMARY KEY)", "an enforced PRIMARY KEY is not supported"),
         ("CREATE TABLE t (a INT, UNIQUE (a))", "UNIQUE is not supported"),
         ("SELECT * FROM t MATCH_RECOGNIZE (PATTERN (a))", "MATCH_RECOGNIZE is not supported"),
-        ("SELECT * FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", "ML_PREDICT is not supported"),
+        ("SELECT * FROM ML_EVALUATE(TABLE t, MODEL m, DESCRIPTOR(a))", "ML_EVALUATE is not supported"),
         ("SELECT /*+ MULTI_JOIN(a, b) */ 1 FROM a", "hint MULTI_JOIN is not supported"),
         ("SELECT CAST(a AS VARIANT)", "type VARIANT is not supported"),
     ] {

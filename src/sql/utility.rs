@@ -80,6 +80,7 @@ const SHOWN: &[&str] = &[
     "FUNCTIONS",
     "JARS",
     "JOBS",
+    "MODELS",
     "MODULES",
     "PROCEDURES",
     "TABLES",
@@ -88,7 +89,7 @@ const SHOWN: &[&str] = &[
 ];
 
 /// Things that Flink's SHOW knows besides.
-const NOT_SHOWN: &[&str] = &["FULL", "MATERIALIZED", "MODELS", "PARTITIONS", "CONNECTIONS", "TEMPORARY"];
+const NOT_SHOWN: &[&str] = &["FULL", "MATERIALIZED", "PARTITIONS", "CONNECTIONS", "TEMPORARY"];
 
 /// `SHOW ...`
 pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
@@ -121,6 +122,10 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         "FUNCTIONS" => {
             the_database(cursor)?;
             Show::Functions(like(cursor)?)
+        }
+        "MODELS" => {
+            the_database(cursor)?;
+            Show::Models(like(cursor)?)
         }
         "USER" => {
             cursor.expect_word("FUNCTIONS")?;
@@ -164,7 +169,9 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
                 Show::CreateView(cursor.table_name("a view's name")?)
             } else if cursor.eat_word("FUNCTION") {
                 Show::CreateFunction(cursor.table_name("a function's name")?)
-            } else if ["CATALOG", "MODEL", "MATERIALIZED"].iter().any(|w| cursor.is_word(w)) {
+            } else if cursor.eat_word("MODEL") {
+                Show::CreateFunction(super::function_ddl::model_name(cursor)?)
+            } else if ["CATALOG", "MATERIALIZED"].iter().any(|w| cursor.is_word(w)) {
                 return Err(unsupported_statement(&start));
             } else {
                 return Err(cursor.expected("TABLE, VIEW or FUNCTION"));
@@ -221,7 +228,7 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Option<LikePattern>> {
 pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     let start = cursor.clone();
     cursor.next();
-    let special = ["CATALOG", "DATABASE", "MODEL"];
+    let special = ["CATALOG", "DATABASE"];
     let named = |l: &Lexeme| matches!(l.class, Class::Word | Class::Quoted | Class::Text);
     if cursor.is_word("FUNCTION") && cursor.peek_at(1).is_some_and(named) {
         cursor.next();
@@ -230,6 +237,15 @@ pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
             cursor.next();
         }
         let name = cursor.table_name("a function's name")?;
+        return Ok(StatementKind::DescribeFunction { name, extended });
+    }
+    if cursor.is_word("MODEL") && cursor.peek_at(1).is_some_and(named) {
+        cursor.next();
+        let extended = cursor.is_word("EXTENDED") && cursor.peek_at(1).is_some_and(named);
+        if extended {
+            cursor.next();
+        }
+        let name = super::function_ddl::model_name(cursor)?;
         return Ok(StatementKind::DescribeFunction { name, extended });
     }
     if special.iter().any(|w| cursor.is_word(w)) && cursor.peek_at(1).is_some_and(named) {

@@ -104,6 +104,9 @@ pub struct JobPlan {
     /// The version of the identities of operators.
     #[serde(default = "first_identities")]
     pub identities: u32,
+    /// User functions that it calls, with the digests of their code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub functions: BTreeMap<String, String>,
     /// What the identities of older checkpoints are called in this plan.
     #[serde(skip)]
     pub aliases: Aliases,

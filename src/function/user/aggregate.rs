@@ -9,6 +9,8 @@ use datafusion_common::{Result as DfResult, ScalarValue};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 
+use super::native;
+use super::python::{self, PythonFunction};
 use super::{Implementation, UserFunction, coercion, javascript};
 use crate::error::{Error, Result};
 
@@ -69,6 +71,13 @@ impl AggregateUDFImpl for UserAggregate {
     }
 }
 
+/// What computes.
+enum Code<'a> {
+    JavaScript(&'a javascript::Library),
+    Python(&'a PythonFunction),
+    Rust(&'a dyn native::Aggregate),
+}
+
 /// The state of a group.
 #[derive(Debug)]
 struct State {
@@ -79,17 +88,56 @@ struct State {
 }
 
 impl State {
-    fn library(&self) -> Result<&javascript::Library> {
-        match &self.function.implementation {
-            Implementation::JavaScript(library) => Ok(library),
-            Implementation::Sql(_) => Err(Error::internal("an aggregate function in SQL")),
-        }
+    fn code(&self) -> Result<Code<'_>> {
+        let python = match &self.function.implementation {
+            Implementation::JavaScript(library) => return Ok(Code::JavaScript(library)),
+            Implementation::RustAggregate(code) => return Ok(Code::Rust(code.as_ref())),
+            Implementation::Call(callable) => callable.as_any().downcast_ref(),
+            _ => None,
+        };
+        python.map(Code::Python).ok_or_else(|| Error::internal("an aggregate function in another language"))
     }
 
     fn current(&self) -> Result<String> {
-        match &self.state {
-            Some(state) => Ok(state.clone()),
-            None => javascript::aggregate_create(self.library()?, &self.function),
+        match (&self.state, self.code()?) {
+            (Some(state), _) => Ok(state.clone()),
+            (None, Code::JavaScript(library)) => javascript::aggregate_create(library, &self.function),
+            (None, Code::Rust(code)) => code.create(),
+            (None, Code::Python(python)) => {
+                python::aggregate::step(python, &self.function, "create", None, None, &[])
+            }
+        }
+    }
+
+    fn accumulated(&self, state: &str, values: &[ArrayRef]) -> Result<String> {
+        match self.code()? {
+            Code::JavaScript(library) => {
+                javascript::aggregate_step(library, &self.function, state, values, "accumulate")
+            }
+            Code::Rust(code) => code.accumulate(state, values, values.first().map_or(0, |v| v.len())),
+            Code::Python(python) => {
+                python::aggregate::step(python, &self.function, "accumulate", Some(state), None, values)
+            }
+        }
+    }
+
+    fn merged(&self, state: &str, other: &str) -> Result<String> {
+        match self.code()? {
+            Code::JavaScript(library) => javascript::aggregate_merge(library, &self.function, state, other),
+            Code::Rust(code) => code.merge(state, other),
+            Code::Python(python) => {
+                python::aggregate::step(python, &self.function, "merge", Some(state), Some(other), &[])
+            }
+        }
+    }
+
+    fn finished(&self, state: &str) -> Result<ArrayRef> {
+        match self.code()? {
+            Code::JavaScript(library) => {
+                javascript::aggregate_finish(library, &self.function, state, &self.result)
+            }
+            Code::Rust(code) => code.finish(state),
+            Code::Python(python) => python::aggregate::finish(python, &self.function, state, &self.result),
         }
     }
 
@@ -120,13 +168,12 @@ impl Accumulator for State {
     fn update_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
         let values = self.seen(values)?;
         let state = self.current()?;
-        self.state =
-            Some(javascript::aggregate_step(self.library()?, &self.function, &state, &values, "accumulate")?);
+        self.state = Some(self.accumulated(&state, &values)?);
         Ok(())
     }
     fn evaluate(&mut self) -> DfResult<ScalarValue> {
         let state = self.current()?;
-        let result = javascript::aggregate_finish(self.library()?, &self.function, &state, &self.result)?;
+        let result = self.finished(&state)?;
         ScalarValue::try_from_array(&result, 0)
     }
     fn size(&self) -> usize {
@@ -142,7 +189,7 @@ impl Accumulator for State {
         for other in states.iter().flatten() {
             self.state = Some(match &self.state {
                 None => other.to_string(),
-                Some(state) => javascript::aggregate_merge(self.library()?, &self.function, state, other)?,
+                Some(state) => self.merged(state, other)?,
             });
         }
         Ok(())

@@ -18,6 +18,9 @@ pub fn coerced(function: &UserFunction, given: &[DataType], zone: &str) -> Resul
         .with_hint(format!("use {}", function.signature())));
     }
     let types = function.parameters.iter().zip(given).map(|(parameter, given)| {
+        if parameter.any {
+            return Ok(taken(given));
+        }
         let wanted = parameter.data_type.to_arrow(zone);
         match widens(given, &wanted) {
             true => Ok(wanted),
@@ -32,6 +35,16 @@ pub fn coerced(function: &UserFunction, given: &[DataType], zone: &str) -> Resul
         }
     });
     types.collect()
+}
+
+/// What an argument of any type arrives as.
+pub fn taken(given: &DataType) -> DataType {
+    match given {
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Dictionary(_, value) => taken(value),
+        DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) => DataType::BinaryView,
+        other => other.clone(),
+    }
 }
 
 fn rank(t: &DataType) -> Option<u8> {

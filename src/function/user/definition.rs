@@ -1,5 +1,9 @@
 //! What a user function is: its signature and where its code is, from the statement that creates it.
 
+mod options;
+mod python_code;
+mod show;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,36 +11,19 @@ use std::time::Duration;
 
 use sqlparser::ast;
 
+pub use self::options::OPTIONS;
+use self::options::{PYTHON, waits_only};
+use self::python_code::{check_python, python_function, returned};
+use super::caller::{CallContext, Callable, Caller};
 use super::javascript::{self, Limits};
-use crate::catalog::ddl::{plain_name, redacted};
-use crate::catalog::options::{OptionDef, OptionKind, Options};
+use super::model;
+use super::native::{self, RustFunction};
+use super::web::{self, Grants};
+use crate::catalog::Table;
+use crate::catalog::ddl::plain_name;
+use crate::catalog::options::Options;
 use crate::error::{Error, Position, Result, Span};
 use crate::sql::{CreateFunction, FunctionBody, FunctionReturns, SqlExpression, SqlType};
-
-/// Options of functions.
-pub const OPTIONS: &[OptionDef] = &[
-    OptionDef::new("timeout", OptionKind::Duration, "1 s", "for one row of a function that runs inline"),
-    OptionDef::new("memory-limit", OptionKind::Size, "64 mb", "memory of one instance; each task has one"),
-    OptionDef::new(
-        "bigint",
-        OptionKind::Choice(&["number", "bigint"]),
-        "number",
-        "what JavaScript gets for BIGINT",
-    ),
-    OptionDef::new(
-        "lookup.on-error",
-        OptionKind::Choice(&["fail", "null"]),
-        "fail",
-        "what a failed call does: ends the job, or gives NULL and is counted",
-    ),
-    OptionDef::new(
-        "async",
-        OptionKind::Bool,
-        "",
-        "whether the function is asynchronous; checked against the code",
-    ),
-    OptionDef::new("batch", OptionKind::Integer, "1", "rows in a call; more than 1 is not supported yet"),
-];
 
 /// A parameter.
 #[derive(Debug, Clone)]
@@ -47,6 +34,17 @@ pub struct Parameter {
     pub data_type: SqlType,
     /// The value where a call leaves it out.
     pub default: Option<SqlExpression>,
+    /// It takes values of any type: neither the statement nor the code says which.
+    pub any: bool,
+}
+
+/// What functions take from the session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `python.executable`.
+    pub python: Option<String>,
+    /// `python.files`: folders where modules are looked for, with commas between.
+    pub python_files: Option<String>,
 }
 
 /// What a function returns.
@@ -82,8 +80,18 @@ pub enum OnError {
 pub enum Implementation {
     /// `RETURN expression`.
     Sql(Box<SqlExpression>),
+    /// `RETURN SELECT ...`: its rows.
+    SqlQuery(Box<ast::Query>),
     /// JavaScript.
     JavaScript(Arc<javascript::Library>),
+    /// Something whose calls wait for their answers.
+    Call(Arc<dyn Callable>),
+    /// A model that a function of the session stands behind.
+    Model,
+    /// A closure of the program.
+    Rust(Arc<dyn native::Inline>),
+    /// An aggregate of the program.
+    RustAggregate(Arc<dyn native::Aggregate>),
 }
 
 /// A function of the user.
@@ -111,27 +119,77 @@ pub struct UserFunction {
     pub statement: CreateFunction,
     /// Folder that relative paths start from.
     pub folder: PathBuf,
+    /// Rows that one call takes.
+    pub batch: usize,
+    /// What it may reach.
+    grants: Grants,
+    /// WITH.
+    options: Options,
+    environment: Environment,
     failures: AtomicU64,
 }
 
 impl UserFunction {
     /// From its statement. Code is parsed now: a mistake in it is an error of the statement.
-    pub fn new(statement: &CreateFunction, folder: &Path) -> Result<Self> {
+    pub fn new(statement: &CreateFunction, folder: &Path, environment: &Environment) -> Result<Self> {
+        Self::build(statement, folder, environment, None)
+    }
+
+    fn build(
+        statement: &CreateFunction,
+        folder: &Path,
+        environment: &Environment,
+        own: Option<RustFunction>,
+    ) -> Result<Self> {
         let name = plain_name(&statement.name)?.to_string();
         let options = Options::from_entries(&statement.options)?;
-        options.validate(&format!("function '{name}'"), &OPTIONS.iter().collect::<Vec<_>>())?;
-        if options.integer("batch")?.is_some_and(|n| n != 1) {
-            return Err(Error::unsupported("functions with 'batch' above 1 are not supported yet")
-                .with_hint("leave the option out: the function is called row by row")
-                .at(options.span("batch")));
+        let is_model = statement.language.as_ref().is_some_and(|l| l.value == "MODEL");
+        let definitions = if is_model { model::OPTIONS } else { OPTIONS };
+        let what = if is_model { "model" } else { "function" };
+        let known = definitions
+            .iter()
+            .chain(crate::lookup::config::OPTIONS.iter().filter(|o| o.key.starts_with("lookup.")));
+        options.validate(&format!("{what} '{name}'"), &known.collect::<Vec<_>>())?;
+        let batch = match options.integer("batch")? {
+            Some(0) => {
+                return Err(Error::option("option 'batch' must be at least 1").at(options.span("batch")));
+            }
+            n => n.map_or(1, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+        };
+        let python = match statement.language.as_ref().map(|l| l.value.to_ascii_uppercase()).as_deref() {
+            Some("PYTHON") => Some(python_function(statement, &name, folder, &options, environment)?),
+            _ => None,
+        };
+        let mut parameters = parameters(statement)?;
+        if let (Some(python), None) = (&python, &statement.parameters) {
+            let found = python.about().parameters.iter();
+            parameters = found
+                .map(|(name, data_type)| Parameter {
+                    name: name.clone(),
+                    data_type: data_type.clone().unwrap_or(SqlType::String),
+                    default: None,
+                    any: data_type.is_none(),
+                })
+                .collect();
         }
-        let parameters = parameters(statement)?;
+        if let Some(own) = &own {
+            let types = own.parameters.iter().enumerate();
+            parameters = types
+                .map(|(i, (data_type, _))| Parameter {
+                    name: format!("${}", i + 1),
+                    data_type: data_type.clone(),
+                    default: None,
+                    any: false,
+                })
+                .collect();
+        }
         let returns = match &statement.returns {
+            _ if own.is_some() => own.as_ref().map(|own| own.returns.clone()),
             Some(FunctionReturns::Value(t)) => Some(Returns::Value(t.clone())),
             Some(FunctionReturns::Rows(columns)) => {
                 Some(Returns::Rows(columns.iter().map(|(n, t)| (n.value.clone(), t.clone())).collect()))
             }
-            None => None,
+            None => python.as_ref().and_then(|p| returned(p.about())),
         };
         let returns = returns.ok_or_else(|| {
             Error::plan(format!("what function '{name}' returns is not known"))
@@ -143,12 +201,74 @@ impl UserFunction {
             memory: options.size("memory-limit")?.unwrap_or(64 << 20) as usize,
             big_integers: options.choice("bigint", &["number", "bigint"])? == Some("bigint"),
         };
-        let on_error = match options.choice("lookup.on-error", &["fail", "null"])? {
+        let on_error = match options.text("lookup.on-error").map(str::to_ascii_lowercase).as_deref() {
             Some("null") => OnError::Null,
             _ => OnError::Fail,
         };
-        let implementation = implementation(statement, &name, &parameters, &returns, limits, folder)?;
-        if let (Implementation::Sql(_), false) = (&implementation, statement.options.is_empty()) {
+        let grants = if is_model { Grants::default() } else { Grants::from_options(&options)? };
+        let aggregate = statement.aggregate || python.as_ref().is_some_and(|p| p.about().kind == "aggregate");
+        let implementation = match python {
+            _ if own.is_some() => match own.map(|own| own.code) {
+                Some(native::Code::Inline(code)) => Implementation::Rust(code),
+                Some(native::Code::Aggregate(code)) => Implementation::RustAggregate(code),
+                Some(native::Code::Call(code)) => Implementation::Call(code),
+                None => return Err(Error::internal("a function of the program without code")),
+            },
+            None if is_model && model::function_of(&options).is_some() => Implementation::Model,
+            None if is_model => Implementation::Call(Arc::new(model::Model::new(
+                &name,
+                &options,
+                &parameters,
+                &returns,
+                statement.name.span(),
+            )?)),
+            Some(python) => {
+                check_python(statement, &name, &python, &parameters, &returns)?;
+                Implementation::Call(Arc::new(python))
+            }
+            None => implementation(statement, &name, &parameters, &returns, limits, folder)?,
+        };
+        let waits = match &implementation {
+            Implementation::JavaScript(library) => library.is_async(),
+            Implementation::Call(_) => !aggregate,
+            _ => false,
+        };
+        let is_python = matches!(&implementation, Implementation::Call(c) if c.language() == "PYTHON");
+        if let (false, Some((key, _))) = (is_python, options.iter().find(|(key, _)| PYTHON.contains(key))) {
+            return Err(
+                Error::option(format!("option '{key}' is of functions in Python")).at(options.span(key))
+            );
+        }
+        let foreign = |key: &str| key == web::ALLOW_HOSTS || key.starts_with(web::HEADER) || key == "bigint";
+        if let (true, Some((key, _))) = (is_python, options.iter().find(|(key, _)| foreign(key))) {
+            return Err(Error::option(format!("option '{key}' is of functions in JavaScript"))
+                .with_hint("Python code is no sandbox: it asks whom it likes, with what 'env' passes to it")
+                .at(options.span(key)));
+        }
+        if let (false, Some((key, _))) = (waits, options.iter().find(|(key, _)| waits_only(key)))
+            && !matches!(implementation, Implementation::Sql(_) | Implementation::SqlQuery(_))
+        {
+            return Err(Error::option(format!(
+                "option '{key}' is of functions that wait, '{name}' does not"
+            ))
+            .with_hint("an async function waits; one that computes needs neither cache nor hosts")
+            .at(options.span(key)));
+        }
+        if let (false, Some(word)) = (waits, options.text("lookup.on-error"))
+            && !["fail", "null"].iter().any(|w| w.eq_ignore_ascii_case(word))
+        {
+            return Err(Error::option(format!(
+                "option 'lookup.on-error': '{word}' is of functions that wait"
+            ))
+            .with_hint("one that computes has fail and null")
+            .at(options.span("lookup.on-error")));
+        }
+        if waits {
+            crate::lookup::LookupConfig::of_function(&options, &crate::config::Config::default())?;
+        }
+        if let (Implementation::Sql(_) | Implementation::SqlQuery(_), false) =
+            (&implementation, statement.options.is_empty())
+        {
             return Err(Error::option("functions in SQL have no options").at(statement
                 .options
                 .first()
@@ -156,9 +276,11 @@ impl UserFunction {
                 .unwrap_or_default()));
         }
         if let Some(declared) = options.bool("async")?
-            && declared
+            && declared != waits
+            && !is_python
         {
-            return Err(Error::option(format!("function '{name}' is declared async, its code is not"))
+            let (said, is) = if declared { ("async", "is not") } else { ("not async", "is") };
+            return Err(Error::option(format!("function '{name}' is declared {said}, its code {is}"))
                 .with_hint("write async function in the code, or leave the option out")
                 .at(options.span("async")));
         }
@@ -166,7 +288,7 @@ impl UserFunction {
             name,
             parameters,
             returns,
-            aggregate: statement.aggregate,
+            aggregate,
             deterministic: statement.deterministic,
             strict: statement.strict.unwrap_or(false),
             on_error,
@@ -174,18 +296,210 @@ impl UserFunction {
             implementation,
             statement: statement.clone(),
             folder: folder.to_path_buf(),
+            batch,
+            grants,
+            options,
+            environment: environment.clone(),
             failures: AtomicU64::new(0),
         })
     }
 
+    /// Whether its calls wait for their answers.
+    pub fn waits(&self) -> bool {
+        match &self.implementation {
+            Implementation::JavaScript(library) => library.is_async(),
+            Implementation::Call(_) => !self.aggregate,
+            _ => false,
+        }
+    }
+
+    /// Whether equal arguments give equal results: what waits asks others, unless the statement says that it may be
+    /// taken so.
+    pub fn is_deterministic(&self) -> bool {
+        self.deterministic.unwrap_or(match &self.implementation {
+            Implementation::Call(callable) => callable.is_deterministic(),
+            Implementation::JavaScript(library) => !library.is_async(),
+            _ => true,
+        })
+    }
+
+    /// Something that makes its calls.
+    pub fn caller(self: &Arc<Self>, context: &CallContext) -> Result<Arc<dyn Caller>> {
+        match &self.implementation {
+            Implementation::JavaScript(library) => Ok(Arc::new(javascript::driver::JavaScriptCaller::new(
+                library.clone(),
+                self.clone(),
+                web::Web::new(self.grants.clone()),
+                context,
+            ))),
+            Implementation::Call(callable) => callable.caller(self, context),
+            _ => Err(Error::internal("a function that does not wait")),
+        }
+    }
+
+    /// Whether it is a model.
+    pub fn is_model(&self) -> bool {
+        self.statement.language.as_ref().is_some_and(|l| l.value == "MODEL")
+    }
+
+    /// Whether it takes an array of keys, and gives rows that are told apart by theirs.
+    pub fn takes_keys(&self) -> bool {
+        let [only] = self.parameters.as_slice() else { return false };
+        self.batch > 1
+            && matches!(only.data_type, SqlType::Array(_))
+            && matches!(self.returns, Returns::Rows(_))
+    }
+
+    /// Rows that one call takes: with one, arguments are values, else arrays of them.
+    pub fn rows_of_call(&self) -> usize {
+        if self.takes_keys() { 1 } else { self.batch }
+    }
+
+    /// What its code is, as a digest; `None` where it is not known.
+    pub fn digest(&self) -> Option<String> {
+        let digest = match &self.implementation {
+            Implementation::Sql(expression) => crate::plan::meaning::digest(&expression.text),
+            Implementation::SqlQuery(query) => crate::plan::meaning::digest(&query.to_string()),
+            Implementation::JavaScript(library) => library.digest(),
+            Implementation::Call(callable) => callable.digest(),
+            _ => String::new(),
+        };
+        Some(digest).filter(|d| !d.is_empty())
+    }
+
+    /// The same with other options on top.
+    pub fn with_options(&self, options: Vec<crate::sql::OptionEntry>) -> Result<Self> {
+        let mut statement = self.statement.clone();
+        statement.options.retain(|old| !options.iter().any(|new| new.key.value == old.key.value));
+        statement.options.extend(options);
+        Self::new(&statement, &self.folder, &self.environment)
+    }
+
+    /// How its calls are made, by its options and the session's settings.
+    pub fn call_config(&self, settings: &crate::config::Config) -> Result<crate::lookup::LookupConfig> {
+        let mut config = crate::lookup::LookupConfig::of_function(&self.options, settings)?;
+        let prefix = match self.returns {
+            Returns::Value(_) => "table.exec.async-scalar",
+            Returns::Rows(_) => "table.exec.async-table",
+        };
+        if let Some(capacity) = settings.integer_if_set(&format!("{prefix}.max-concurrent-operations")) {
+            (config.capacity, config.capacity_given) = (capacity, true);
+        }
+        if let Some(timeout) = settings.duration_if_set(&format!("{prefix}.timeout")) {
+            config.timeout = timeout;
+        }
+        if settings
+            .text_if_set(&format!("{prefix}.retry-strategy"))
+            .is_some_and(|s| s.eq_ignore_ascii_case("NO_RETRY"))
+        {
+            config.max_retries = 0;
+        } else if let (Some(attempts), false) = (
+            settings.integer_if_set(&format!("{prefix}.max-attempts")),
+            self.options.contains("lookup.max-retries"),
+        ) {
+            config.max_retries = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        }
+        if let Some(capacity) = self.options.integer("capacity")? {
+            (config.capacity, config.capacity_given) =
+                (usize::try_from(capacity).unwrap_or(usize::MAX).max(1), true);
+        }
+        let patience = match &self.implementation {
+            Implementation::Call(callable) => callable.patience(),
+            _ => None,
+        };
+        match (patience, self.options.duration("timeout")?) {
+            (Some(patience), _) => config.timeout = config.timeout.max(patience),
+            (None, Some(timeout)) => config.timeout = timeout,
+            (None, None) => {}
+        }
+        match self.options.choice("output-mode", &["ordered", "allow_unordered"])? {
+            Some("ordered") => config.output_mode = crate::lookup::OutputMode::Ordered,
+            Some(_) => config.output_mode = crate::lookup::OutputMode::Unordered,
+            None => {}
+        }
+        config.shares_calls = self.is_deterministic();
+        Ok(config)
+    }
+
+    /// The pause between attempts, where the session sets one.
+    pub fn retry_delay(&self, settings: &crate::config::Config) -> Option<Duration> {
+        let prefix = match self.returns {
+            Returns::Value(_) => "table.exec.async-scalar",
+            Returns::Rows(_) => "table.exec.async-table",
+        };
+        settings.duration_if_set(&format!("{prefix}.retry-delay"))
+    }
+
+    /// The options of its statement.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// As the lookup engine sees it.
+    pub fn as_table(&self) -> Table {
+        Table {
+            name: self.name.clone(),
+            columns: Vec::new(),
+            watermark: None,
+            primary_key: Vec::new(),
+            partitioned_by: Vec::new(),
+            comment: None,
+            options: self.options.clone(),
+            temporary: true,
+            own: None,
+        }
+    }
+
+    /// A function of the program that embeds the session.
+    pub fn of_program(function: RustFunction) -> Result<Self> {
+        let span = Span::default();
+        let named = |value: &str| crate::sql::Name { value: value.to_string(), span };
+        let name = named(&function.name);
+        let entries: Vec<crate::sql::OptionEntry> = function
+            .options
+            .iter()
+            .map(|(key, value)| crate::sql::OptionEntry {
+                key: named(key),
+                value: named(value),
+                written: None,
+            })
+            .collect();
+        let statement = CreateFunction {
+            name: crate::sql::TableName { parts: vec![name] },
+            or_replace: false,
+            temporary: true,
+            system: false,
+            aggregate: matches!(function.code, native::Code::Aggregate(_)),
+            if_not_exists: false,
+            parameters: None,
+            returns: None,
+            body: None,
+            language: Some(named("RUST")),
+            deterministic: Some(function.deterministic),
+            strict: None,
+            using: Vec::new(),
+            comment: None,
+            options: entries,
+            span,
+        };
+        Self::build(&statement, Path::new(""), &Environment::default(), Some(function))
+    }
+
     /// The same function, its files read anew.
     pub fn reloaded(&self) -> Result<Self> {
-        Self::new(&self.statement, &self.folder)
+        if matches!(self.implementation, Implementation::Rust(_) | Implementation::RustAggregate(_)) {
+            return Err(Error::plan(format!(
+                "function '{}' is of the program: there is nothing to read",
+                self.name
+            )));
+        }
+        Self::new(&self.statement, &self.folder, &self.environment)
     }
 
     /// `name(a INT, b STRING DEFAULT 'x') -> DOUBLE`
     pub fn signature(&self) -> String {
         let parameters = self.parameters.iter().map(|p| match &p.default {
+            _ if p.any => format!("{} ANY", p.name),
             Some(default) => format!("{} {} DEFAULT {}", p.name, p.data_type, default.text),
             None => format!("{} {}", p.name, p.data_type),
         });
@@ -201,9 +515,12 @@ impl UserFunction {
 
     /// `SQL`, `JAVASCRIPT`.
     pub fn language(&self) -> &'static str {
-        match self.implementation {
-            Implementation::Sql(_) => "SQL",
+        match &self.implementation {
+            Implementation::Sql(_) | Implementation::SqlQuery(_) => "SQL",
             Implementation::JavaScript(_) => "JAVASCRIPT",
+            Implementation::Call(callable) => callable.language(),
+            Implementation::Rust(_) | Implementation::RustAggregate(_) => "RUST",
+            Implementation::Model => "MODEL",
         }
     }
 
@@ -222,81 +539,6 @@ impl UserFunction {
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
-
-    /// The statement that would make this function again; secrets redacted.
-    pub fn show_create(&self) -> String {
-        let s = &self.statement;
-        let mut text = String::from("CREATE ");
-        for (set, word) in [(s.temporary, "TEMPORARY "), (s.system, "SYSTEM "), (s.aggregate, "AGGREGATE ")] {
-            text.push_str(if set { word } else { "" });
-        }
-        let parameters = self.parameters.iter().enumerate().map(|(i, p)| {
-            let name = s.parameters.as_ref().and_then(|all| all.get(i)).and_then(|p| p.name.as_ref());
-            let name = name.map(|n| format!("{} ", quoted(&n.value))).unwrap_or_default();
-            let default = p.default.as_ref().map(|d| format!(" DEFAULT {}", d.text)).unwrap_or_default();
-            format!("{name}{}{default}", p.data_type)
-        });
-        let parameters = parameters.collect::<Vec<_>>().join(", ");
-        text.push_str(&format!("FUNCTION {}({parameters})", quoted(&self.name)));
-        match &self.returns {
-            Returns::Value(t) => text.push_str(&format!("\nRETURNS {t}")),
-            Returns::Rows(columns) => {
-                let columns = columns.iter().map(|(n, t)| format!("{} {t}", quoted(n)));
-                text.push_str(&format!("\nRETURNS TABLE ({})", columns.collect::<Vec<_>>().join(", ")));
-            }
-        }
-        text.push_str(&format!("\nLANGUAGE {}", self.language()));
-        match s.deterministic {
-            Some(true) => text.push_str("\nDETERMINISTIC"),
-            Some(false) => text.push_str("\nNOT DETERMINISTIC"),
-            None => {}
-        }
-        if self.strict {
-            text.push_str("\nRETURNS NULL ON NULL INPUT");
-        }
-        if let Some(comment) = &s.comment {
-            text.push_str(&format!("\nCOMMENT {}", literal(comment)));
-        }
-        let files = s.using.iter().map(|(kind, path)| format!("{} {}", kind.value, literal(&path.value)));
-        let files = files.collect::<Vec<_>>().join(", ");
-        if !files.is_empty() {
-            text.push_str(&format!("\nUSING {files}"));
-        }
-        if !s.options.is_empty() {
-            let options = s.options.iter().map(|o| {
-                format!(
-                    "{} = {}",
-                    literal(&o.key.value),
-                    literal(&redacted(&o.key.value, o.written.as_ref().unwrap_or(&o.value.value)))
-                )
-            });
-            text.push_str(&format!("\nWITH ({})", options.collect::<Vec<_>>().join(", ")));
-        }
-        match &s.body {
-            Some(FunctionBody::Identifier(name)) => text.push_str(&format!("\nAS {}", literal(&name.value))),
-            Some(FunctionBody::Code { text: code, .. }) => {
-                let tag = match code.contains("$$") {
-                    true => "$code$",
-                    false => "$$",
-                };
-                text.push_str(&format!("\nAS {tag}{code}{tag}"));
-            }
-            Some(FunctionBody::Expression(expression)) => {
-                text.push_str(&format!("\nRETURN {}", expression.text))
-            }
-            Some(FunctionBody::Query { text: query, .. }) => text.push_str(&format!("\nRETURN {query}")),
-            None => {}
-        }
-        text
-    }
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 fn parameters(statement: &CreateFunction) -> Result<Vec<Parameter>> {
@@ -319,6 +561,7 @@ fn parameters(statement: &CreateFunction) -> Result<Vec<Parameter>> {
             name: parameter.name.as_ref().map_or_else(|| format!("${}", i + 1), |n| n.value.clone()),
             data_type: parameter.data_type.clone(),
             default: parameter.default.clone(),
+            any: false,
         });
     }
     Ok(parameters)
@@ -361,8 +604,8 @@ fn implementation(
         }
         Some(other @ ("JAVA" | "SCALA")) => Err(refused(statement, other)
             .with_hint("there is no JVM in this process: write it in JavaScript or SQL, or call a service with 'connector' = 'http'")),
-        Some(other @ ("PYTHON" | "WASM" | "RUST")) => Err(refused(statement, other).with_hint(
-            "functions in SQL and JAVASCRIPT are supported; a Rust program registers its own with Session::register_function",
+        Some(other @ ("WASM" | "RUST")) => Err(refused(statement, other).with_hint(
+            "the languages are SQL, JAVASCRIPT and PYTHON; a Rust program registers its own with Session::register",
         )),
         None if statement.using.iter().any(|(kind, _)| kind.value == "JAR") || !returned && is_identifier(statement) => {
             Err(Error::unsupported("functions in Java are not supported, and no other LANGUAGE is given")
@@ -374,9 +617,9 @@ fn implementation(
             .at(place)),
         Some(other) => {
             let error = refused(statement, other);
-            Err(match crate::nearest::nearest(other, ["SQL", "JAVASCRIPT"].into_iter()) {
+            Err(match crate::nearest::nearest(other, ["SQL", "JAVASCRIPT", "PYTHON"].into_iter()) {
                 Some(near) => error.with_hint(format!("did you mean {near}?")),
-                None => error.with_hint("the languages are SQL and JAVASCRIPT"),
+                None => error.with_hint("the languages are SQL, JAVASCRIPT and PYTHON"),
             })
         }
     }
@@ -405,9 +648,17 @@ fn sql(statement: &CreateFunction, name: &str, returns: &Returns) -> Result<Impl
         (Some(FunctionBody::Expression(expression)), Returns::Value(_)) => {
             Ok(Implementation::Sql(expression.clone()))
         }
-        (Some(FunctionBody::Query { .. }), _) | (_, Returns::Rows(_)) => {
-            Err(Error::unsupported(format!("function '{name}' returns a query, which is not supported yet"))
-                .with_hint("a view holds a query without parameters; RETURN takes an expression")
+        (Some(FunctionBody::Query { query, .. }), Returns::Rows(_)) => {
+            Ok(Implementation::SqlQuery(query.clone()))
+        }
+        (Some(FunctionBody::Query { .. }), _) => Err(Error::plan(format!(
+            "function '{name}' returns a query, but is declared to return one value"
+        ))
+        .with_hint("write RETURNS TABLE (column type, ...)")
+        .at(place)),
+        (_, Returns::Rows(_)) => {
+            Err(Error::plan(format!("function '{name}' returns rows, which an expression does not give"))
+                .with_hint("write RETURN SELECT ...")
                 .at(place))
         }
         _ => Err(Error::internal("a function in SQL without an expression")),

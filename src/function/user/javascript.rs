@@ -11,6 +11,8 @@
 //! **Reachable** is what the language has: no files, no network, no environment, no clock but `Date`.
 
 mod build;
+pub mod driver;
+mod host;
 mod values;
 
 use std::cell::{Cell, RefCell};
@@ -26,7 +28,7 @@ use parking_lot::Mutex;
 use rquickjs::function::Args;
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Persistent, Runtime, Value};
 
-use super::{OnError, Returns, UserFunction, definition};
+use super::{OnError, Returns, UserFunction, definition, failed};
 use crate::error::{Error, Position, Result};
 
 /// Bounds of an instance, and what it is given.
@@ -69,6 +71,8 @@ pub struct Library {
     /// A generator, or a function that returns an array of rows.
     rows: bool,
     aggregate: bool,
+    /// An `async` function: its calls wait.
+    waits: bool,
 }
 
 const STACK: usize = 512 << 10;
@@ -87,10 +91,15 @@ pub fn load(
     static IDS: AtomicU64 = AtomicU64::new(0);
     let id = IDS.fetch_add(1, Ordering::Relaxed);
     let rows = matches!(returns, Returns::Rows(_));
-    let mut library = Library { id, module: String::new(), shift: 0, source, limits, rows, aggregate };
+    let mut library =
+        Library { id, module: String::new(), shift: 0, source, limits, rows, aggregate, waits: false };
     library.wrap(name)?;
-    let instance = Instance::new(&library)?;
-    instance.check(&library)?;
+    let may_wait = library.module.contains("async");
+    let ((), instance) = Instance::with(&library, |ctx| match may_wait {
+        true => host::Host::install(ctx, name, limits.memory).map(drop),
+        false => Ok(()),
+    })?;
+    library.waits = instance.check(&library)?;
     Ok(library)
 }
 
@@ -127,6 +136,25 @@ impl Library {
         self.shift = head.chars().count() as u32;
         self.module = format!("{head}{text}\n}}");
         Ok(())
+    }
+
+    /// Whether its function is `async`.
+    pub fn is_async(&self) -> bool {
+        self.waits
+    }
+
+    /// What the code is, as a digest.
+    pub fn digest(&self) -> String {
+        crate::plan::meaning::digest(&self.source.text)
+    }
+
+    /// What was thrown, with its place.
+    fn told(&self, error: CaughtError<'_>) -> String {
+        let (message, place) = thrown(error);
+        match place {
+            Some((line, column)) => format!("{message} ({})", self.shown_place(line, column)),
+            None => message,
+        }
     }
 
     /// Where a position in the module is, for people: `line 3 of 'f.js'`, `line 3`.
@@ -216,6 +244,11 @@ fn thrown(error: CaughtError<'_>) -> (String, Option<(u32, u32)>) {
 
 impl Instance {
     fn new(library: &Library) -> Result<Self> {
+        Self::with(library, |_| Ok(())).map(|((), instance)| instance)
+    }
+
+    /// An instance with something more to be found by its code. What `prepare` gives has to go before the instance.
+    fn with<T>(library: &Library, prepare: impl FnOnce(&Ctx<'_>) -> Result<T>) -> Result<(T, Self)> {
         let failed = |e: rquickjs::Error| Error::execution(format!("JavaScript does not start: {e}"));
         let runtime = Runtime::new().map_err(failed)?;
         runtime.set_memory_limit(library.limits.memory);
@@ -227,6 +260,7 @@ impl Instance {
         let mut instance = Self { functions: HashMap::new(), context, deadline, spent: Cell::new(false) };
         // Loading may compute tables: it gets a second at least.
         instance.deadline.set(Some(Instant::now() + library.limits.time.max(Duration::from_secs(1))));
+        let prepared = instance.context.with(|ctx| prepare(&ctx))?;
         let loaded = instance.context.with(|ctx| -> Result<_> {
             let evaluated = (|| {
                 let module = Module::declare(ctx.clone(), "code", library.module.as_str())?;
@@ -271,11 +305,12 @@ impl Instance {
             return Err(error.with_hint(hint));
         }
         instance.functions = functions;
-        Ok(instance)
+        Ok((prepared, instance))
     }
 
-    /// The functions are of kinds that can be called here.
-    fn check(&self, library: &Library) -> Result<()> {
+    /// The functions are of kinds that can be called here; whether their calls wait.
+    fn check(&self, library: &Library) -> Result<bool> {
+        let mut waits = false;
         for name in self.functions.keys() {
             let kind: String = self.context.with(|ctx| {
                 let function = self.function(&ctx, name)?;
@@ -283,17 +318,23 @@ impl Instance {
                 of.and_then(|of| of.call((function,))).map_err(|e| Error::execution(e.to_string()))
             })?;
             if kind.contains("Async") {
-                return Err(Error::unsupported(format!(
-                    "function '{name}' is async, which is not supported yet"
-                ))
-                .with_hint("a lookup table with 'connector' = 'http' calls a service"));
+                if library.aggregate {
+                    return Err(Error::unsupported(format!("function '{name}' of an aggregate is async"))
+                        .with_hint("aggregate what an async function gives: SUM(f(a))"));
+                }
+                waits = true;
             }
             if kind.contains("Generator") && !library.rows {
                 return Err(Error::plan(format!("function '{name}' is a generator, but returns one value"))
                     .with_hint("a generator RETURNS TABLE (column type, ...)"));
             }
         }
-        Ok(())
+        Ok(waits)
+    }
+
+    /// An error that a call of the function threw at once.
+    fn told(&self, library: &Library, error: CaughtError<'_>) -> String {
+        library.told(error)
     }
 
     fn function<'js>(&self, ctx: &Ctx<'js>, name: &str) -> Result<Function<'js>> {
@@ -403,29 +444,6 @@ impl Instance {
     fn generator_deadline(&self, library: &Library) {
         self.deadline.set(Some(Instant::now() + library.limits.time));
     }
-}
-
-/// The error of a row.
-fn failed(function: &UserFunction, why: &str, args: &[ArrayRef], row: usize) -> Error {
-    let shown = args.iter().zip(&function.parameters).map(|(array, parameter)| {
-        let value = arrow::util::display::array_value_to_string(array, row).unwrap_or_default();
-        let null = array.is_null(row);
-        let cut: String = value.chars().take(60).collect();
-        let dots = if cut.len() < value.len() { "..." } else { "" };
-        let text = matches!(array.data_type(), DataType::Utf8View);
-        match (null, text) {
-            (true, _) => format!("{} = NULL", parameter.name),
-            (_, true) => format!("{} = '{cut}{dots}'", parameter.name),
-            _ => format!("{} = {cut}{dots}", parameter.name),
-        }
-    });
-    let shown = shown.collect::<Vec<_>>().join(", ");
-    let error = Error::execution(format!("function '{}' failed: {why}", function.name));
-    match shown.is_empty() {
-        true => error,
-        false => error.with_detail(format!("its arguments: {shown}")),
-    }
-    .with_hint("'lookup.on-error' = 'null' of the function gives NULL for such rows and counts them")
 }
 
 /// Calls one of the functions of an aggregate: the state goes in and out as JSON.

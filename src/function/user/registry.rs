@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::UserFunction;
+use super::{Environment, UserFunction, model};
 use crate::error::{Error, Result};
 use crate::sql::{SourceText, StatementKind};
 
@@ -19,6 +19,7 @@ const FILE: &str = "function.sql";
 pub struct UserFunctions {
     made: BTreeMap<String, Arc<UserFunction>>,
     folder: Option<PathBuf>,
+    environment: Environment,
     /// Functions of the folder that were loaded. Clones share them: code is loaded once.
     found: Arc<Mutex<BTreeMap<PathBuf, Arc<UserFunction>>>>,
 }
@@ -26,7 +27,9 @@ pub struct UserFunctions {
 impl UserFunctions {
     /// Adds a function, or puts it in the place of one of its name.
     pub fn insert(&mut self, function: Arc<UserFunction>) {
-        self.made.insert(function.name.to_ascii_lowercase(), function);
+        let name = function.name.to_ascii_lowercase();
+        let name = if function.is_model() { model::key(&name) } else { name };
+        self.made.insert(name, function);
     }
 
     /// Takes a function out.
@@ -37,6 +40,16 @@ impl UserFunctions {
     /// Names the folder where unknown functions are looked for.
     pub fn search(&mut self, folder: Option<PathBuf>) {
         self.folder = folder;
+    }
+
+    /// What functions take from the session.
+    pub fn set_environment(&mut self, environment: Environment) {
+        self.environment = environment;
+    }
+
+    /// What functions take from the session.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// A function that a statement made.
@@ -63,7 +76,7 @@ impl UserFunctions {
         if !file.is_file() {
             return Ok(None);
         }
-        let function = Arc::new(load(&file, &folder, name)?);
+        let function = Arc::new(load(&file, &folder, name, &self.environment)?);
         self.found.lock().insert(file, Arc::clone(&function));
         Ok(Some(function))
     }
@@ -73,14 +86,24 @@ impl UserFunctions {
         let known =
             self.found.lock().iter().find(|(_, f)| f.name.eq_ignore_ascii_case(name)).map(|(p, _)| p.clone());
         let Some(file) = known else { return Ok(None) };
-        let function = Arc::new(load(&file, file.parent().unwrap_or(Path::new("")), name)?);
+        let function =
+            Arc::new(load(&file, file.parent().unwrap_or(Path::new("")), name, &self.environment)?);
         self.found.lock().insert(file, Arc::clone(&function));
         Ok(Some(function))
     }
 
+    /// Names of the models, as they were written, sorted.
+    pub fn models(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.made.values().filter(|f| f.is_model()).map(|f| f.name.clone()).collect();
+        names.sort();
+        names
+    }
+
     /// Names as they were written, sorted; those of the folder are names of folders.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.made.values().map(|f| f.name.clone()).collect();
+        let functions = self.made.values().filter(|f| !f.is_model());
+        let mut names: Vec<String> = functions.map(|f| f.name.clone()).collect();
         let folders = self.folder.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
         for entry in folders.flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -94,7 +117,7 @@ impl UserFunctions {
 }
 
 /// The function that a file makes.
-fn load(file: &Path, folder: &Path, name: &str) -> Result<UserFunction> {
+fn load(file: &Path, folder: &Path, name: &str, environment: &Environment) -> Result<UserFunction> {
     let shown = file.display().to_string();
     let text = std::fs::read_to_string(file)
         .map_err(|e| Error::option(format!("cannot read '{shown}'")).with_detail(e.to_string()))?;
@@ -104,7 +127,7 @@ fn load(file: &Path, folder: &Path, name: &str) -> Result<UserFunction> {
             if let StatementKind::CreateFunction(create) = &statement.kind
                 && create.name.parts.last().is_some_and(|n| n.value.eq_ignore_ascii_case(name))
             {
-                return UserFunction::new(create, folder);
+                return UserFunction::new(create, folder, environment);
             }
         }
         Err(Error::plan(format!("the file makes no function '{name}'"))

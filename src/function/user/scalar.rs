@@ -25,6 +25,8 @@ pub enum Body {
     Expression(Arc<dyn PhysicalExpr>),
     /// The function's own implementation.
     Own,
+    /// Nothing here: an operator waits for its answers.
+    Call,
     /// It cannot be computed, and why: shown where it is called.
     Broken(Error),
 }
@@ -41,7 +43,9 @@ pub struct UserScalar {
 impl UserScalar {
     /// For DataFusion. `volatile`: the body says that equal arguments may give different results.
     pub fn udf(function: Arc<UserFunction>, body: Body, volatile: bool, zone: &str) -> Arc<ScalarUDF> {
-        let volatile = function.deterministic.map_or(volatile, |deterministic| !deterministic);
+        // A call stays where it is until it is taken out of its expression, whatever it gives.
+        let volatile = matches!(body, Body::Call)
+            || function.deterministic.map_or(volatile, |deterministic| !deterministic);
         let volatility = if volatile { Volatility::Volatile } else { Volatility::Immutable };
         Arc::new(ScalarUDF::from(Self {
             function,
@@ -99,7 +103,37 @@ impl UserScalar {
             (Body::Own, Implementation::JavaScript(library)) => {
                 super::javascript::call(library, &self.function, args, rows, &self.result())
             }
-            (Body::Own, Implementation::Sql(_)) => Err(Error::internal("a function in SQL was not planned")),
+            (Body::Own, Implementation::Sql(_) | Implementation::SqlQuery(_) | Implementation::Model) => {
+                Err(Error::internal("a function in SQL was not planned"))
+            }
+            (Body::Own, Implementation::Rust(code)) => {
+                let (values, failures) = code.call(args, rows)?;
+                for (row, why) in failures {
+                    let error = super::failed(&self.function, &why, args, row);
+                    match self.function.on_error {
+                        super::OnError::Fail => return Err(error),
+                        super::OnError::Null => self.function.count_failure(&error),
+                    }
+                }
+                let wanted = self.result();
+                Ok(if *values.data_type() == wanted {
+                    values
+                } else {
+                    arrow::compute::cast(&values, &wanted)?
+                })
+            }
+            (Body::Own, Implementation::RustAggregate(_)) => {
+                Err(Error::internal("an aggregate function of the program as a scalar"))
+            }
+            (Body::Own, Implementation::Call(_)) | (Body::Call, _) => {
+                let name = &self.function.name;
+                Err(Error::unsupported(format!(
+                    "function '{name}' waits for its answers and cannot be called here"
+                ))
+                .with_hint(
+                    "call it in a query: SELECT, WHERE, HAVING, the keys of joins, arguments, LATERAL TABLE",
+                ))
+            }
             (Body::Broken(error), _) => Err(error.clone()),
         }
     }
@@ -161,6 +195,13 @@ impl ScalarUDFImpl for UserScalar {
             false => Ok(ColumnarValue::Array(result)),
         }
     }
+}
+
+/// The function that a DataFusion function is, if it is a user's whose calls wait for their answers.
+pub fn waiting_function(udf: &ScalarUDF) -> Option<&Arc<UserFunction>> {
+    let inner: &dyn Any = udf.inner().as_ref() as &dyn Any;
+    let scalar = inner.downcast_ref::<UserScalar>()?;
+    matches!(scalar.body, Body::Call).then_some(&scalar.function)
 }
 
 /// The function that a DataFusion function is, if it is a user's.

@@ -122,9 +122,9 @@ CREATE FUNCTION absent(n INT) RETURNS INT LANGUAGE JAVASCRIPT AS $$ export funct
 -- @error
 --| the code exports no function 'absent'
 --| it exports other
-CREATE FUNCTION later(n INT) RETURNS INT LANGUAGE JAVASCRIPT AS $$ export async function later(n) { return n; } $$;
+CREATE FUNCTION later(n INT) RETURNS INT LANGUAGE JAVASCRIPT AS $$ return n $$ WITH ('async' = 'true');
 -- @error
---| function 'later' is async
+--| function 'later' is declared async, its code is not
 CREATE FUNCTION many(n INT) RETURNS INT LANGUAGE JAVASCRIPT AS $$ export function* many(n) { yield n; } $$;
 -- @error
 --| is a generator
