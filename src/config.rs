@@ -295,7 +295,7 @@ pub const SETTINGS: &[OptionDef] = &[
         "",
         "what follows a failure that may pass; default: exponential-delay with checkpoints, else none",
     ),
-    OptionDef::new("restart-strategy.fixed-delay.attempts", Integer, "1", "restarts at most"),
+    OptionDef::new("restart-strategy.fixed-delay.attempts", Integer, "1", "restarts at most, for failures of one kind"),
     OptionDef::new("restart-strategy.fixed-delay.delay", Time, "1 s", "pause before a restart"),
     OptionDef::new("restart-strategy.exponential-delay.initial-backoff", Time, "1 s", "first pause"),
     OptionDef::new("restart-strategy.exponential-delay.max-backoff", Time, "1 min", "longest pause"),
@@ -321,7 +321,7 @@ pub const SETTINGS: &[OptionDef] = &[
         "restart-strategy.exponential-delay.attempts-before-reset-backoff",
         Integer,
         "",
-        "restarts at most; default: no limit",
+        "restarts at most, for failures of one kind; default: no limit",
     ),
     OptionDef::new(
         RESULT_MODE,

@@ -225,6 +225,16 @@ impl Error {
     pub fn may_pass_again(&self) -> bool {
         self.0.kind.may_pass() && self.0.lasting != Lasting::Always
     }
+    /// What failures of one kind have in common: the kind and the words of the message, without numbers and names.
+    pub fn likeness(&self) -> String {
+        let mut words = format!("{:?} ", self.0.kind);
+        for (number, part) in self.0.message.split('\'').enumerate() {
+            if number % 2 == 0 {
+                words.extend(part.chars().filter(|c| !c.is_ascii_digit()));
+            }
+        }
+        words
+    }
     /// Primary line.
     pub fn message(&self) -> &str {
         &self.0.message

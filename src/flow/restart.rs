@@ -1,17 +1,23 @@
 //! Whether, and when, a job is started again after a failure.
+//!
+//! Failures are counted by their kind: a database that is away for a moment does not use up the patience with a full
+//! disk. Of one kind are failures with the same message, whatever numbers and names it has.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
+
+use crate::error::Error;
 
 /// `restart-strategy.type` and what belongs to it, as in Flink.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RestartStrategy {
     /// A failure is the end.
     None,
-    /// So many attempts, each after the same pause.
+    /// So many attempts for each kind of failure, each after the same pause.
     FixedDelay {
-        /// Restarts at most.
+        /// Restarts at most, for failures of one kind.
         attempts: u64,
         /// Pause before each.
         delay: Duration,
@@ -28,7 +34,7 @@ pub enum RestartStrategy {
         reset: Duration,
         /// Share of the pause by which it may be longer or shorter.
         jitter: f64,
-        /// Restarts at most, between two resets; `None`: no limit.
+        /// Restarts at most, for failures of one kind between two resets; `None`: no limit.
         attempts: Option<u64>,
     },
 }
@@ -37,39 +43,43 @@ pub enum RestartStrategy {
 #[derive(Debug)]
 pub struct Restarts {
     strategy: RestartStrategy,
-    used: u64,
-    pause: Duration,
+    /// By kind: failures, and the next pause.
+    kinds: HashMap<String, (u64, Duration)>,
     started: Instant,
 }
+
+/// More kinds than this are counted as one.
+const KINDS: usize = 64;
 
 impl Restarts {
     /// For a job that starts now.
     pub fn new(strategy: RestartStrategy) -> Self {
-        let pause = match &strategy {
-            RestartStrategy::Exponential { initial, .. } => *initial,
-            _ => Duration::ZERO,
-        };
-        Self { strategy, used: 0, pause, started: Instant::now() }
+        Self { strategy, kinds: HashMap::new(), started: Instant::now() }
     }
 
     /// The job failed at `now`: how long to wait before it is started again, or `None` if it is not.
-    pub fn next(&mut self, now: Instant) -> Option<Duration> {
+    pub fn next(&mut self, now: Instant, failure: &Error) -> Option<Duration> {
+        if let RestartStrategy::Exponential { reset, .. } = self.strategy
+            && now.saturating_duration_since(self.started) >= reset
+        {
+            self.kinds.clear();
+        }
+        let initial = match &self.strategy {
+            RestartStrategy::Exponential { initial, .. } => *initial,
+            _ => Duration::ZERO,
+        };
+        let kind = if self.kinds.len() < KINDS { failure.likeness() } else { String::new() };
+        let (used, next) = self.kinds.entry(kind).or_insert((0, initial));
+        *used += 1;
         match self.strategy {
             RestartStrategy::None => None,
-            RestartStrategy::FixedDelay { attempts, delay } => {
-                self.used += 1;
-                (self.used <= attempts).then_some(delay)
-            }
-            RestartStrategy::Exponential { initial, max, multiplier, reset, jitter, attempts } => {
-                if now.saturating_duration_since(self.started) >= reset {
-                    (self.used, self.pause) = (0, initial);
-                }
-                self.used += 1;
-                if attempts.is_some_and(|most| self.used > most) {
+            RestartStrategy::FixedDelay { attempts, delay } => (*used <= attempts).then_some(delay),
+            RestartStrategy::Exponential { max, multiplier, jitter, attempts, .. } => {
+                if attempts.is_some_and(|most| *used > most) {
                     return None;
                 }
-                let pause = self.pause.min(max);
-                self.pause = pause.mul_f64(multiplier).min(max);
+                let pause = (*next).min(max);
+                *next = pause.mul_f64(multiplier).min(max);
                 let jitter = rand::rng().random_range(-jitter..=jitter);
                 Some(pause.mul_f64(1.0 + jitter))
             }
@@ -92,11 +102,13 @@ mod tests {
     fn fixed_delays_are_counted() {
         let mut restarts = Restarts::new(RestartStrategy::FixedDelay { attempts: 2, delay: SECOND });
         let now = Instant::now();
-        assert_eq!(
-            [restarts.next(now), restarts.next(now), restarts.next(now)],
-            [Some(SECOND), Some(SECOND), None]
-        );
-        assert_eq!(Restarts::new(RestartStrategy::None).next(now), None);
+        let (disk, api) =
+            (|n: u32| Error::io(format!("disk '/{n}' is full, {n} bytes")), Error::lookup("no answer"));
+        let mut next = |e: &Error| restarts.next(now, e);
+        assert_eq!([next(&disk(1)), next(&api), next(&disk(27))], [Some(SECOND); 3]);
+        // Each kind has its own attempts.
+        assert_eq!([next(&disk(3)), next(&api), next(&api)], [None, Some(SECOND), None]);
+        assert_eq!(Restarts::new(RestartStrategy::None).next(now, &api), None);
     }
 
     #[test]
@@ -111,9 +123,10 @@ mod tests {
         };
         let mut restarts = Restarts::new(strategy);
         let now = Instant::now();
-        let pauses: Vec<_> = (0..4).map(|_| restarts.next(now)).collect();
+        let pauses: Vec<_> = (0..4).map(|_| restarts.next(now, &Error::io("away"))).collect();
         assert_eq!(pauses, [Some(SECOND), Some(SECOND * 2), Some(SECOND * 3), None]);
+        assert_eq!(restarts.next(now, &Error::io("another")), Some(SECOND));
         restarts.started(now);
-        assert_eq!(restarts.next(now + SECOND * 60), Some(SECOND));
+        assert_eq!(restarts.next(now + SECOND * 60, &Error::io("away")), Some(SECOND));
     }
 }

@@ -173,7 +173,7 @@ impl Door {
                     }
                     recovery::LOCKED
                 }
-                Err(e) => match restarts.next(Instant::now()).filter(|_| e.may_pass()) {
+                Err(e) => match restarts.next(Instant::now(), e).filter(|_| e.may_pass()) {
                     Some(pause) => {
                         log::warn!("job {id} ({name}) cannot start and tries again in {pause:.1?}: {e}");
                         pause
@@ -498,7 +498,7 @@ impl Blueprint {
                 again = e.kind() != ErrorKind::Internal;
                 e = self.uncommitted(e);
             }
-            let pause = if again { restarts.next(Instant::now()) } else { None };
+            let pause = if again { restarts.next(Instant::now(), &e) } else { None };
             let Some(pause) = pause.filter(|_| !self.job.is_stopping()) else { return self.failed(e) };
             let Job { id, name, .. } = self.job.as_ref();
             match over.is_some() {
