@@ -112,6 +112,12 @@ pub trait Sink: Send + Sync {
         Vec::new()
     }
 
+    /// The same of a job of which a checkpoint holds `pending`, and that nobody goes on with: [`Sink::recover`] finds by
+    /// this what it has left.
+    fn begun_with(&self, _pending: &[serde_json::Value]) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+
     /// The checkpoint is durable: what the writers returned for it is to be visible. Called for every
     /// checkpoint in order.
     fn commit_epoch(&self, _epoch: u64, _pending: &[serde_json::Value]) -> Result<()> {

@@ -249,7 +249,7 @@ impl Blueprint {
             self.targets.iter().for_each(|t| t.sink.abort());
         }
         if let Some(durable) = &self.durable {
-            self.recover_sinks(durable, restored.as_deref())?;
+            self.recover_sinks(durable, restored.as_deref(), from.is_none() && !again)?;
         }
         let (sender, reports) = crossbeam_channel::unbounded();
         let sender = self.durable.is_some().then_some(sender);
@@ -330,12 +330,21 @@ impl Blueprint {
         Ok(Attempt { tasks, coordinator })
     }
 
-    /// Sinks go back to a checkpoint; without one, to where nothing is left of a job that made none.
-    fn recover_sinks(&self, durable: &Durable, from: Option<&Checkpoint>) -> Result<()> {
-        let former = match from {
+    /// Sinks go back to a checkpoint; without one, to where nothing is left of a job that made none, or whose
+    /// checkpoints nobody wants (`anew`).
+    fn recover_sinks(&self, durable: &Durable, from: Option<&Checkpoint>, anew: bool) -> Result<()> {
+        let mut former = match from {
             Some(checkpoint) => checkpoint.sinks().clone(),
             None => durable.checkpoints.lock().begun()?,
         };
+        if anew && former.is_empty() {
+            // If it cannot be read, hidden files stay.
+            let unwanted = durable.checkpoints.lock().latest().ok().and_then(|(latest, _)| latest);
+            for (Target { id, sink, .. }, unwanted) in self.targets.iter().zip(unwanted.iter().cycle()) {
+                let pending = unwanted.sinks().get(id).map_or(&[][..], Vec::as_slice);
+                former.insert(id.clone(), sink.begun_with(pending));
+            }
+        }
         for Target { id, sink, .. } in &self.targets {
             sink.recover(former.get(id).map_or(&[], Vec::as_slice))?;
         }

@@ -72,6 +72,14 @@ impl WriterState {
         Self { sink, task: 0, writers: 1, finished: false, endless: false, shown: false, open, closed }
     }
 
+    /// The sinks whose parts a checkpoint holds: one, or none.
+    pub(super) fn sinks(pending: &[Value]) -> Vec<String> {
+        let mut sinks: Vec<String> = pending.iter().filter_map(|v| Some(Self::parse(v).ok()?.sink)).collect();
+        sinks.dedup();
+        sinks.truncate(1);
+        sinks
+    }
+
     fn all(pending: &[Value]) -> Result<Vec<Self>> {
         let mut states = pending.iter().map(Self::parse).collect::<Result<Vec<_>>>()?;
         states.sort_by_key(|s| s.task);

@@ -379,6 +379,11 @@ impl Sink for FilesystemSink {
         state.and_then(|state| serde_json::to_value(state).ok()).into_iter().collect()
     }
 
+    fn begun_with(&self, pending: &[serde_json::Value]) -> Vec<serde_json::Value> {
+        let sinks = WriterState::sinks(pending).into_iter().map(WriterState::begun);
+        sinks.filter_map(|state| serde_json::to_value(state).ok()).collect()
+    }
+
     fn commit_epoch(&self, _epoch: u64, pending: &[serde_json::Value]) -> Result<()> {
         let shared = &self.shared;
         let Some(attempt) = shared.attempt.lock().clone() else {
