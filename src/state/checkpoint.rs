@@ -60,9 +60,16 @@
 //! copied into the next one.
 //!
 //! # What one damaged object costs
-//! All checkpoints that refer to it. What did not change since an older checkpoint is shared with it, so that several
-//! retained ones guard against a manifest or a newest segment that was damaged, not against the loss of an old segment.
-//! A savepoint shares nothing.
+//! All checkpoints that refer to it, and no others: what did not change since an older checkpoint is shared with it. So
+//! that there is one to fall back to whichever object is damaged, checkpoints come in *generations* that share nothing.
+//! A generation is over when as much was written in it as the state has bytes, at once if these are few; the next
+//! checkpoint copies what it refers to from older ones, and the last one before it is kept beside the newest ones.
+//! ```text
+//!  generation 1       2            3
+//!  ckpt 4 5 6 7 (8)   9 10 (11)    12 13 14         kept: 12 to 14, and 11, which shares nothing with them
+//! ```
+//! Until the first generation is over (that a job has written its state twice), and where one checkpoint is retained,
+//! an old segment that is lost is lost for all. A savepoint shares nothing with anybody.
 
 mod cleaning;
 mod manifest;
@@ -218,7 +225,16 @@ pub struct Checkpoints {
     /// No manifest up to this number counts, though there may be some.
     through: u64,
     aliases: Aliases,
+    /// The last checkpoint of the generation before this one.
+    spare: Option<u64>,
+    /// Bytes that this generation has written behind its first checkpoint; `None` before that.
+    generation: Option<u64>,
+    /// State of so few bytes is a generation of its own each time.
+    few: u64,
 }
+
+/// See [`Checkpoints::few`].
+const FEW_BYTES: u64 = 256 << 10;
 
 /// Changes of a table that are not written yet.
 type Pending = (Scope, Vec<Part>);
@@ -272,6 +288,9 @@ impl Checkpoints {
             cleaning: Cleaning::default(),
             through,
             aliases: Aliases::default(),
+            spare: None,
+            generation: None,
+            few: FEW_BYTES,
         })
     }
 
@@ -306,6 +325,7 @@ impl Checkpoints {
     pub fn begin(&mut self) {
         self.state.clear();
         self.pending.clear();
+        self.generation = None;
     }
 
     /// Writes one, and deletes what is not needed any more. If this fails, what the cut held is kept and
@@ -318,6 +338,14 @@ impl Checkpoints {
             return Err(self.another());
         }
         let mut written = self.write_segments(epoch)?;
+        self.generation = Some(match self.generation {
+            Some(before) => before.saturating_add(written),
+            None => {
+                // Nothing in this one was there before.
+                self.spare = self.newest_whole();
+                0
+            }
+        });
         // Left by another time line: they must not be taken for the newest after a crash.
         let superseded: Vec<u64> = self.manifests.range(epoch..).map(|(epoch, _)| *epoch).collect();
         for epoch in superseded {
@@ -419,13 +447,20 @@ impl Checkpoints {
             Ok(chains)
         };
         let chains = write();
+        let mut over = false;
         let finished = chains.and_then(|chains| {
             let mut state = self.state.clone();
             for (key, table, scope, chain) in chains {
                 let tables = &mut state.entry(key).or_default().tables;
                 tables.insert(table.to_string(), TableState { scope, chain });
             }
-            leave_sparse(&mut state, &self.segments, from, &mut writer)?;
+            let total: u64 = manifest::blocks(&state).map(|b| b.bytes).sum();
+            over = self.retained > 1 && self.generation.is_some_and(|w| total <= self.few || w >= total);
+            match over {
+                // Segments that are being written are not among these.
+                true => copy(&mut state, from, &mut writer, &mut |b| self.segments.contains_key(&b.segment))?,
+                false => leave_sparse(&mut state, &self.segments, from, &mut writer)?,
+            }
             writer.finish()?;
             Ok(state)
         });
@@ -434,7 +469,18 @@ impl Checkpoints {
         self.segments.extend(segments);
         self.state = finished?;
         self.pending.clear();
+        if over {
+            self.generation = None;
+        }
         Ok(bytes)
+    }
+
+    /// The newest checkpoint that is not known to be damaged.
+    fn newest_whole(&self) -> Option<u64> {
+        let passed = self.passed.lock();
+        let mut whole =
+            self.manifests.iter().rev().filter(|(epoch, s)| s.is_some() && !passed.contains(epoch));
+        whole.next().map(|(epoch, _)| *epoch)
     }
 
     /// Copies the newest checkpoint to another store, where it stands for itself (a savepoint).

@@ -118,7 +118,10 @@ impl Checkpoints {
     pub(super) fn clean(&mut self) {
         let passed = std::mem::take(&mut *self.passed.lock());
         let whole = self.manifests.iter().rev().filter(|(epoch, s)| s.is_some() && !passed.contains(epoch));
-        let kept: BTreeSet<u64> = whole.map(|(epoch, _)| *epoch).take(self.retained).collect();
+        let mut kept: BTreeSet<u64> = whole.map(|(epoch, _)| *epoch).take(self.retained).collect();
+        if self.retained > 1 {
+            kept.extend(self.spare.filter(|spare| !passed.contains(spare)));
+        }
         let mut gone = Vec::new();
         self.manifests.retain(|epoch, _| {
             let keep = kept.contains(epoch);

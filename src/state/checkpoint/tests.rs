@@ -191,6 +191,51 @@ fn a_damaged_checkpoint_is_passed_over() {
     }
 }
 
+/// Each object in turn is damaged, after each checkpoint: there is always one to go on from.
+#[test]
+fn whichever_object_is_damaged_there_is_a_checkpoint_to_fall_back_to() {
+    for few in [0, FEW_BYTES] {
+        let disk = FaultyDisk::default();
+        let plan = JobPlan::default();
+        let mut state: BTreeMap<u64, String> = (0..300).map(|id| (id, format!("first {id}"))).collect();
+        let mut history: BTreeMap<u64, Vec<(u64, String)>> = BTreeMap::new();
+        let mut checkpoints = Checkpoints::open(disk.store("/job"), 2).unwrap();
+        checkpoints.few = few;
+        checkpoints.begin();
+        let (mut total, mut written) = (0, 0);
+        for epoch in 1..40u64 {
+            if epoch > 1 {
+                (0..20)
+                    .for_each(|i| drop(state.insert((epoch * 37 + i * 13) % 300, format!("text {epoch}"))));
+            }
+            let changed = |text: &str| epoch == 1 || text == format!("text {epoch}");
+            let rows: Vec<(u64, &str)> = state
+                .iter()
+                .filter(|(_, text)| changed(text))
+                .map(|(id, text)| (*id, text.as_str()))
+                .collect();
+            let wrote = checkpoints.write(&plan, cut(epoch, epoch == 1, &change(&rows, &[]))).unwrap();
+            (total, written) = (wrote.total_bytes, written + wrote.bytes);
+            history.insert(epoch, state.clone().into_iter().collect());
+            // It takes two of them to have one that shares nothing.
+            if epoch == 1 || (few == 0 && written < 3 * total) {
+                continue;
+            }
+            for file in disk.files().into_iter().filter(|f| !f.ends_with("LOCK")) {
+                disk.rot(&file, 70);
+                disk.kill();
+                let reader = Checkpoints::open(disk.store("/job"), 2).unwrap();
+                let (found, _) =
+                    reader.latest().unwrap_or_else(|e| panic!("{epoch}, {few}: {file:?}: {e:?}"));
+                let found = found.unwrap();
+                assert_eq!(texts(&found), history[&found.epoch()], "{file:?}");
+                disk.rot(&file, 70);
+            }
+        }
+        assert!(written < 40 * total, "{written} of {total}");
+    }
+}
+
 #[test]
 fn nothing_is_started_anew_where_all_is_damaged() {
     let disk = FaultyDisk::default();
