@@ -2,7 +2,7 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `TORTURE_KILLS` | kills, instead of 200 |
+//! | `TORTURE_KILLS` | kills, instead of 500 |
 //! | `TORTURE_WORKERS` | pipelines that are tortured side by side, instead of 3 |
 //! | `TORTURE_SEED` | other rows and moments |
 //! | `TORTURE_ONLY` | pipelines whose names contain this |
@@ -310,14 +310,22 @@ fn torture(
     fs::write(place.path(script), pipeline.script()).unwrap();
     let expected = truth(place, script, pipeline.format);
     let rescales = random.random_bool(0.5) && pipeline.moves();
-    let longest = [250, 500, 900][random.random_range(0..3)];
+    let longest = [30, 200, 500][random.random_range(0..3)];
     let (mut own, mut returns, mut tasks) = (0, 0, random.random_range(1..4));
     loop {
         let interval = format!("{} ms", random.random_range(10..60));
         returns += usize::from(place.has_checkpoint("out"));
         let mut child = place.command(script, "out", tasks, &interval).spawn().unwrap();
         let spared = own >= KILLS || kills.load(Ordering::Relaxed) >= wanted;
-        let moment = if spared { PATIENCE } else { Duration::from_millis(random.random_range(20..longest)) };
+        // Most come behind a checkpoint of this run, whenever the machine gets that far; others at any moment.
+        let ended = match !spared && random.random_bool(0.7) {
+            true => !until_another_checkpoint(place, &mut child),
+            false => false,
+        };
+        let moment = match spared || ended {
+            true => PATIENCE,
+            false => Duration::from_millis(random.random_range(0..longest)),
+        };
         let status = match wait(&mut child, moment) {
             Some(status) => status,
             None => {
@@ -387,7 +395,7 @@ fn seed() -> u64 {
 
 #[test]
 fn killed_at_any_moment_no_row_is_lost_or_doubled() {
-    let wanted = variable("TORTURE_KILLS", 200);
+    let wanted = variable("TORTURE_KILLS", 500);
     let workers = variable("TORTURE_WORKERS", 3);
     let only = std::env::var("TORTURE_ONLY").unwrap_or_default();
     let pipelines: Vec<&Pipeline> = PIPELINES.iter().filter(|p| p.name.contains(&only)).collect();
@@ -415,8 +423,26 @@ fn killed_at_any_moment_no_row_is_lost_or_doubled() {
             }
         }
     });
+    // Not at the mercy of the machine: most kills wait for a checkpoint, unless the run ends before.
     let returns = all_returns.into_inner();
-    assert!(returns * 2 >= wanted, "only {returns} of {wanted} kills were behind a checkpoint");
+    assert!(returns * 3 >= wanted, "only {returns} of {wanted} kills were behind a checkpoint");
+}
+
+/// Lets it run until it has a checkpoint that is new; false if it ends before.
+fn until_another_checkpoint(place: &Place, child: &mut Child) -> bool {
+    let newest = || manifests(&place.path("checkpoints-out")).pop();
+    let (before, start) = (newest(), Instant::now());
+    while start.elapsed() < PATIENCE {
+        let now = newest();
+        if now.is_some() && now > before {
+            return true;
+        }
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    panic!("no checkpoint in {PATIENCE:?}:\n{}", place.said());
 }
 
 /// Lets it run until it has so many checkpoints, or ends.
@@ -465,7 +491,7 @@ fn an_endless_pipeline_shows_each_row_once() {
         .map(|file| format!("{file}.jsonl"))
         .map(|name| (growing.join(&name), fs::read(place.path("data/readings").join(&name)).unwrap()))
         .collect();
-    let kills = variable("TORTURE_KILLS", 200) / 10;
+    let kills = variable("TORTURE_KILLS", 500) / 25;
     for kill in 0.. {
         let mut child = place.command("p.sql", "out", random.random_range(1..4), "20 ms").spawn().unwrap();
         // Pieces that end anywhere, also in the middle of a row.
@@ -761,4 +787,106 @@ fn what_was_written_before_the_first_checkpoint_is_found_again() {
     assert!(wait(&mut child, PATIENCE).is_some_and(|status| status.success()), "{rest}");
     assert_eq!(seen(folder), (0..2000).collect::<Vec<_>>());
     assert_eq!(written(folder, true), Vec::<PathBuf>::new());
+}
+
+/// The library that lets calls fail; `None` where there is no C compiler.
+fn faults(folder: &Path) -> Option<PathBuf> {
+    let (source, library) = (folder.join("faults.c"), folder.join("faults.so"));
+    fs::write(&source, include_str!("torture/faults.c")).unwrap();
+    let compiled =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").output();
+    match compiled {
+        Ok(output) if output.status.success() => Some(library),
+        Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => {
+            println!("left out: there is no C compiler for the library that lets calls fail");
+            None
+        }
+    }
+}
+
+/// A run in which calls of the system fail for files below `under`.
+fn faulty(place: &Place, library: &Path, calls: &str, one_in: u32, under: &Path, tasks: usize) -> Command {
+    let mut command = place.command("p.sql", "out", tasks, "20 ms");
+    command.arg("--set").arg("restart-strategy.exponential-delay.initial-backoff=10ms");
+    command.arg("--set").arg("restart-strategy.exponential-delay.max-backoff=50ms");
+    command.env("LD_PRELOAD", library).env("FAULTS_UNDER", under).env("FAULTS_CALLS", calls);
+    command.env("FAULTS_ONE_IN", one_in.to_string());
+    command
+}
+
+/// Renames, syncs, deletions, listings and writes fail now and then, of checkpoints and of results, and the program is
+/// killed as well.
+#[test]
+fn failing_calls_at_the_edges_lose_and_double_nothing() {
+    let mut random = StdRng::seed_from_u64(seed());
+    let mut rounds = variable("TORTURE_KILLS", 500) / 30;
+    for (number, pipeline) in PIPELINES.iter().cycle().enumerate() {
+        let scene = Scene::new(None, &mut random, 600);
+        let place = &scene.place;
+        let Some(library) = faults(&place.folder) else { return };
+        fs::write(place.path("p.sql"), pipeline.script()).unwrap();
+        let expected = truth(place, "p.sql", pipeline.format);
+        let calls = ["unlink-rename", "fsync-opendir", "write-unlink", "unlink-rename-fsync-opendir-write"]
+            [number % 4];
+        let mut finished = false;
+        for round in 0..6 {
+            rounds = rounds.saturating_sub(1);
+            let one_in = [10, 40, 200][random.random_range(0..3)];
+            let mut command =
+                faulty(place, &library, calls, one_in, &place.folder, random.random_range(2..3));
+            let mut child = command.env("FAULTS_SEED", round.to_string()).spawn().unwrap();
+            let moment = Duration::from_millis(random.random_range(200..2_000));
+            let status = wait(&mut child, moment).unwrap_or_else(|| {
+                child.kill().unwrap();
+                child.wait().unwrap()
+            });
+            let shown = !place.has_checkpoint("out") && !place.rows("out").is_empty();
+            finished = status.success() || status.code().is_none() && shown;
+            if finished {
+                break;
+            }
+        }
+        if !finished {
+            finish(place, pipeline, "p.sql", 2, &expected);
+        }
+        let found = essence(pipeline.format, place.rows("out"));
+        assert!(
+            found == expected,
+            "{}, {calls}: {}\n{}",
+            pipeline.name,
+            differences(&expected, &found),
+            place.said()
+        );
+        if rounds == 0 {
+            return;
+        }
+    }
+}
+
+/// Nothing can be deleted: the job ends well, once, and its result is right.
+#[test]
+fn what_cannot_be_deleted_does_no_harm() {
+    let mut random = StdRng::seed_from_u64(seed());
+    for pipeline in &PIPELINES[..2] {
+        let scene = Scene::new(None, &mut random, 600);
+        let place = &scene.place;
+        let Some(library) = faults(&place.folder) else { return };
+        fs::write(place.path("p.sql"), pipeline.script()).unwrap();
+        let expected = truth(place, "p.sql", pipeline.format);
+        let checkpoints = place.path("checkpoints-out");
+        let start = || faulty(place, &library, "unlink", 1, &checkpoints, 2).spawn().unwrap();
+        let mut child = start();
+        if until_another_checkpoint(place, &mut child) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            child = start();
+        }
+        let status = wait(&mut child, PATIENCE).expect("it hangs");
+        assert!(status.success(), "{status}:\n{}", place.said());
+        let found = essence(pipeline.format, place.rows("out"));
+        assert!(found == expected, "{}\n{}", differences(&expected, &found), place.said());
+        let said = fs::read_to_string(place.path("stderr.txt")).unwrap_or_default();
+        assert!(said.matches("could not be deleted").count() <= 4, "{said}");
+    }
 }
