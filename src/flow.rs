@@ -15,6 +15,7 @@ pub(crate) mod simulation;
 pub mod sink;
 pub mod source;
 pub mod task;
+pub(crate) mod tiered;
 
 pub use job::{CheckpointMetrics, Job, JobMetrics, JobState, StageRates};
 pub use mailbox::{Mailbox, Waker};

@@ -172,6 +172,8 @@ struct State {
     ahead: Arc<[String]>,
     /// What is executed if that is no file: statements of a command line, for example.
     scope: Option<String>,
+    /// What the state of the jobs that run may take.
+    memory: std::sync::Weak<crate::state::Memory>,
 }
 
 impl std::fmt::Debug for Session {

@@ -3,7 +3,6 @@
 
 pub mod changed;
 pub mod checkpoint;
-pub mod cold;
 pub mod columns;
 pub mod expiry;
 mod hash;
@@ -18,9 +17,10 @@ pub mod row_table;
 pub mod rows;
 pub mod snapshot;
 pub mod store;
+pub mod tier;
+mod tiering;
 
 pub use changed::Changed;
-pub use cold::ColdRows;
 pub use expiry::Expiry;
 pub use hash::hash_rows;
 pub use key_group::{KEY_GROUPS, groups_of_task, key_group, task_of_group};
@@ -29,4 +29,4 @@ pub use keys::KeyTable;
 pub use memory::Memory;
 pub use row_table::{RowTable, Taken, in_order, with_schema};
 pub use rows::RowStore;
-pub use snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot};
+pub use snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot, StoredRows};

@@ -5,12 +5,15 @@
 //! posted back through a [`Waker`]; there is no `async fn` and no boxed future on the row path.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
 
 use super::mailbox::Waker;
 use super::message::{Chunk, Message, Status, Watermark};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::state::tier::{Kind, Times};
 use crate::state::{Memory, Restored, Snapshot};
 
 /// What an operator emits in one call, in order.
@@ -114,6 +117,44 @@ pub struct OperatorContext {
     pub memory: Arc<Memory>,
 }
 
+impl OperatorContext {
+    /// The order in which rows come is to be noted: for checkpoints, or because keys may go to disk.
+    pub fn keeps_order(&self) -> bool {
+        self.checkpointed || self.memory.goes_by_key()
+    }
+}
+
+/// What of an operator's state can go to disk by key.
+#[derive(Debug, Clone)]
+pub struct ColdSpec {
+    /// By input: the columns by which rows meet their keys, those of the tables' scopes in their order.
+    pub inputs: Vec<Vec<usize>>,
+    /// The tables of a snapshot that can. Keys with rows in another table stay in memory with all that they have.
+    pub tables: Vec<&'static str>,
+    /// How its rows are on disk.
+    pub kind: Kind,
+}
+
+impl ColdSpec {
+    /// Keys that come back when rows come for them; what was not written for `ttl` does not count any more.
+    pub fn by_key(inputs: Vec<Vec<usize>>, tables: &[&'static str], ttl: Option<Duration>) -> Self {
+        let ttl = ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
+        let kind = Kind { adds: false, times: ttl.map_or(Times::None, Times::Written) };
+        Self { inputs, tables: tables.to_vec(), kind }
+    }
+
+    /// Keys that also come back when their time has come.
+    pub fn by_key_and_time(inputs: Vec<Vec<usize>>, tables: &[&'static str]) -> Self {
+        Self { inputs, tables: tables.to_vec(), kind: Kind { adds: false, times: Times::Due } }
+    }
+
+    /// Keys that come back when their time has come, and until then take rows without it.
+    pub fn by_time(tables: &[&'static str]) -> Self {
+        let kind = Kind { adds: true, times: Times::Due };
+        Self { inputs: Vec::new(), tables: tables.to_vec(), kind }
+    }
+}
+
 /// A step of a task. Calls come one at a time, in stream order.
 pub trait Operator: Send {
     /// What it is called in EXPLAIN and metrics, such as `LookupJoin`.
@@ -173,11 +214,30 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// Takes the state of an earlier run back; once, behind [`Operator::open`], before everything else.
+    /// Takes the state of an earlier run back; once, behind [`Operator::open`], before everything else. An operator
+    /// whose keys may be on disk ([`Operator::cold`]) also gets rows of keys back that it does not have, at any
+    /// time and without values: a [part](Restored::is_part).
     /// Watermarks are told anew by whoever assigns them: what must not be done twice (give out a window) is
     /// for the operator to remember.
     fn restore(&mut self, _state: &mut Restored) -> Result<()> {
         Ok(())
+    }
+
+    /// What of its state can go to disk by key, if any.
+    ///
+    /// What such an operator does for a key depends on nothing but the rows of that key, event time and its values.
+    fn cold(&self) -> Option<ColdSpec> {
+        None
+    }
+
+    /// When rows of a table of a snapshot are wanted back, as [`Operator::reached`] counts; where that is asked for.
+    fn due(&self, _table: &str, _rows: &RecordBatch) -> Result<Vec<i64>> {
+        Ok(Vec::new())
+    }
+
+    /// How far a watermark has come, in the time of [`Operator::due`].
+    fn reached(&mut self, watermark: Watermark) -> i64 {
+        watermark.millis()
     }
 
     /// Bytes of state in memory, for people; 0 for an operator without state.

@@ -41,7 +41,7 @@ use rand::{Rng, SeedableRng};
 use self::cases::Case;
 use self::data::{Data, TABLES};
 use self::durable::{Content, MemoryStore, is_edge};
-use self::run::Incarnation;
+use self::run::{Incarnation, Opening};
 use self::world::{Logs, World};
 use super::Barrier;
 use super::coordinator::{Durable, commit};
@@ -49,6 +49,7 @@ use crate::clock::ManualClock;
 use crate::error::Result;
 use crate::session::Session;
 use crate::session::simulated::Planned;
+use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, Checkpoints, Cut};
 use crate::state::store::Store;
 
@@ -83,6 +84,8 @@ struct Temper {
     retained: usize,
     /// One request to the store, or to a sink that commits, in so many fails; 0: none.
     edges: u32,
+    /// What state may take in memory, if that is limited.
+    memory: Option<usize>,
 }
 
 /// A job, and everything around it.
@@ -140,9 +143,9 @@ fn plan(case: &Case, parallelism: usize, clock: &Arc<ManualClock>) -> Result<(Se
 }
 
 impl Simulation {
-    fn new(case: Case, data: Data, seed: u64) -> Result<Self> {
+    fn new(case: Case, data: Data, seed: u64, limited: bool) -> Result<Self> {
         let mut random = StdRng::seed_from_u64(seed);
-        let temper = Temper {
+        let mut temper = Temper {
             batch: [1, 3, 10, 50][random.random_range(0..4)],
             checkpoint: [4, 15, 60, 200][random.random_range(0..4)],
             crash: [20, 80, 300][random.random_range(0..3)],
@@ -151,7 +154,11 @@ impl Simulation {
             replans: random.random_bool(0.4),
             retained: random.random_range(1..4),
             edges: [0, 0, 60, 15][random.random_range(0..4)],
+            memory: [None, None, Some(0), Some(8 << 10)][random.random_range(0..4)],
         };
+        if limited {
+            temper.memory = Some(0);
+        }
         let parallelism = [1, 1, 2, 3][random.random_range(0..4)];
         let world = World::begin(data, seed, temper.batch);
         let clock = ManualClock::new(1_704_067_200_000);
@@ -197,8 +204,9 @@ impl Simulation {
         let _guard = self.session.runtime().enter();
         let runtime = self.session.runtime().handle();
         let restored = restored.map(Arc::new);
-        self.run =
-            Some(Incarnation::open(&self.outputs, self.parallelism, true, restored, &self.clock, runtime)?);
+        let memory = self.temper.memory.map_or_else(Memory::unlimited, Memory::new);
+        let how = Opening { parallelism: self.parallelism, checkpointed: true, memory };
+        self.run = Some(Incarnation::open(&self.outputs, how, restored, &self.clock, runtime)?);
         Ok(())
     }
 
@@ -464,8 +472,8 @@ fn reference(case: &Case, data: &Data) -> Result<BTreeMap<String, Vec<String>>, 
         let (session, outputs) = plan(case, 1, &clock).map_err(|e| format!("{e:?}"))?;
         let guard = session.runtime().enter();
         let handle = session.runtime().handle();
-        let mut run =
-            Incarnation::open(&outputs, 1, false, None, &clock, handle).map_err(|e| format!("{e:?}"))?;
+        let how = Opening { parallelism: 1, checkpointed: false, memory: Memory::unlimited() };
+        let mut run = Incarnation::open(&outputs, how, None, &clock, handle).map_err(|e| format!("{e:?}"))?;
         for turn in 0..EVENTS {
             for index in 0..run.tasks() {
                 run.step(index).map_err(|e| format!("{e:?}"))?;
@@ -500,10 +508,12 @@ fn schedule(
     data: &Data,
     expected: &BTreeMap<String, Vec<String>>,
     seed: u64,
+    limited: bool,
 ) -> (Option<String>, Vec<String>) {
     let mut trace = Vec::new();
     let played = std::panic::catch_unwind(AssertUnwindSafe(|| -> Result<(), String> {
-        let mut simulation = Simulation::new(case, data.clone(), seed).map_err(|e| format!("{e:?}"))?;
+        let mut simulation =
+            Simulation::new(case, data.clone(), seed, limited).map_err(|e| format!("{e:?}"))?;
         let played = std::panic::catch_unwind(AssertUnwindSafe(|| simulation.play()));
         trace = std::mem::take(&mut simulation.trace);
         let world = simulation.world.clone();
@@ -589,7 +599,7 @@ fn run_all(cases: &[Case]) {
                 }
             }
             let (data, expected) = &references[&number];
-            let (wrong, trace) = schedule(*case, data, expected, seed);
+            let (wrong, trace) = schedule(*case, data, expected, seed, false);
             if replayed.is_some() {
                 println!("{}, seed {seed}:\n  {}", case.name, trace.join("\n  "));
             }
@@ -615,6 +625,48 @@ fn run_all(cases: &[Case]) {
         }
     }
     assert!(report.is_empty(), "\n{report}");
+}
+
+/// Every query with all of its keys on disk, as far as they can be, gives the rows that it gives without a limit.
+#[test]
+fn keys_on_disk_change_nothing() {
+    let run = || {
+        for case in [cases::AGGREGATES, cases::WINDOWS, cases::ORDERED, cases::JOINS, cases::LOOKUPS].concat()
+        {
+            let data = Data::new(1);
+            let expected = reference(&case, &data).unwrap();
+            for seed in 0..2 {
+                let (wrong, trace) = schedule(case, &data, &expected, seed, true);
+                assert!(
+                    wrong.is_none(),
+                    "{}, seed {seed}: {}\n{}",
+                    case.name,
+                    wrong.unwrap(),
+                    trace.join("\n")
+                );
+            }
+        }
+        let moved = crate::flow::tiered::MOVED.lock();
+        for name in [
+            "ChangelogNormalize",
+            "Deduplicate",
+            "GroupAggregate",
+            "IntervalJoin",
+            "Join",
+            "OverAggregate",
+            "SetOperation",
+            "SinkMaterializer",
+            "TemporalJoin",
+            "WindowAggregate",
+            "WindowJoin",
+        ] {
+            assert!(moved.contains(name), "{name} has moved nothing: {moved:?}");
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(run).unwrap();
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ use super::metrics::StageMetrics;
 use super::operator::{Operator, OperatorContext, Output, Splits};
 use super::sink::Writer;
 use super::source::{Positions, Read, Reader, ReaderContext};
+use super::tiered::Tiered;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::state::Memory;
@@ -389,7 +390,7 @@ impl Task {
         }
         let mut steps = Vec::with_capacity(operators);
         for (i, stage) in fragment.operators.iter().enumerate() {
-            let mut operator = (stage.build)()?;
+            let mut operator = Tiered::around((stage.build)()?, &stage.build, &context.memory);
             operator.open(OperatorContext {
                 task,
                 parallelism,

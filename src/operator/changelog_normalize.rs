@@ -26,6 +26,7 @@ use arrow::datatypes::{DataType, SchemaRef, TimestampMillisecondType};
 use super::aggregate::state::{check_state, instant_type, named, state_batch};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
 use crate::state::{Changed, Expiry, KeyTable, Restored, RowStore, Scope, Snapshot};
 
@@ -194,6 +195,11 @@ impl Operator for ChangelogNormalize {
             }
         }
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let keyed = !self.spec.keys.is_empty();
+        keyed.then(|| ColdSpec::by_key(vec![self.spec.keys.clone()], &[ROWS], self.spec.state_ttl))
     }
 
     fn state_bytes(&self) -> usize {

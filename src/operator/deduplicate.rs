@@ -25,6 +25,7 @@ use super::event_time::millis;
 use super::pieces::{self, by_origin, numbers, read_instants, read_numbers, read_written};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Watermark};
 use crate::state::{Changed, Expiry, KeyTable, Restored, RowStore, Scope, Snapshot};
 
@@ -437,9 +438,17 @@ impl Operator for Deduplicate {
 
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
         let now = self.clock.as_ref().map_or(0, |clock| clock.now_millis());
-        self.watermark = state.values::<Option<i64>>("watermark")?.into_iter().max().flatten();
+        if !state.is_part() {
+            self.watermark = state.values::<Option<i64>>("watermark")?.into_iter().max().flatten();
+        }
         self.restore_keys(state, now)?;
         self.restore_rows(state, now)
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let table = if self.spec.keep == Keep::First { KEYS } else { ROWS };
+        let keyed = !self.spec.keys.is_empty();
+        keyed.then(|| ColdSpec::by_key(vec![self.spec.keys.clone()], &[table], self.spec.state_ttl))
     }
 
     fn state_bytes(&self) -> usize {

@@ -17,9 +17,7 @@
 //! As in Flink, a row that is taken back from a key without rows is ignored, the one group of an aggregation
 //! without keys comes into being with the first row, and with a time-to-live equal results are emitted too,
 //! so that those downstream who forget in time are refreshed. `SELECT DISTINCT` is an aggregation without
-//! calls. Beyond the memory of the job, keys that were not used for longest go to disk (module `spill`).
-
-mod spill;
+//! calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,15 +35,8 @@ use super::aggregate::{Accumulator, AggregateCall, Rows, equal_rows};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::message::{Chunk, Kind, Kinds, Message};
-use crate::flow::operator::{Operator, OperatorContext, Output};
+use crate::flow::operator::{ColdSpec, Operator, OperatorContext, Output};
 use crate::state::{Changed, Expiry, KeyTable, Restored, Scope, Snapshot};
-use spill::{Ids, Spill};
-
-/// Keys that are used before memory is looked at, at least.
-const PATIENCE: usize = 8192;
-
-/// Rows of a checkpoint that are taken in at once.
-const PIECE: usize = 1 << 16;
 
 /// The table of a checkpoint: `keys, rows, [written], state of the calls`.
 const GROUPS: &str = "groups";
@@ -94,13 +85,8 @@ pub struct GroupAggregate {
     accumulators: Vec<Box<dyn Accumulator>>,
     slots: Vec<Slot>,
     expiry: Option<Expiry>,
-    /// What a checkpoint knows keys by.
-    ids: Ids,
-    /// Ids of keys that differ from the last checkpoint.
+    /// Slots whose keys differ from the last checkpoint.
     changed: Changed,
-    spill: Option<Spill>,
-    /// See [`PATIENCE`].
-    patience: usize,
     /// Columns of [`GROUPS`].
     state: SchemaRef,
     chunk: u32,
@@ -134,10 +120,7 @@ impl GroupAggregate {
             slots: Vec::new(),
             state: state_schema(columns, &spec.calls, &accumulators),
             expiry,
-            ids: Ids::default(),
             changed: Changed::default(),
-            spill: None,
-            patience: PATIENCE,
             chunk: 0,
             clock: None,
             ignored: 0,
@@ -155,7 +138,7 @@ impl GroupAggregate {
 
     /// Keys with state.
     pub fn len(&self) -> usize {
-        self.keys.len() + self.spill.as_ref().map_or(0, Spill::len)
+        self.keys.len()
     }
 
     /// No key has state.
@@ -166,8 +149,7 @@ impl GroupAggregate {
     /// Bytes of state.
     pub fn memory(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(|a| a.memory()).sum();
-        let spill = self.spill.as_ref().map_or(0, Spill::memory) + self.ids.memory();
-        self.keys.memory() + accumulators + self.slots.capacity() * size_of::<Slot>() + spill
+        self.keys.memory() + accumulators + self.slots.capacity() * size_of::<Slot>() + self.changed.memory()
     }
 
     fn now(&self) -> i64 {
@@ -179,8 +161,7 @@ impl GroupAggregate {
         self.slots[slot as usize].rows = 0;
         self.accumulators.iter_mut().for_each(|a| a.reset(slot));
         self.keys.remove(slot);
-        let id = self.ids.release(slot);
-        self.changed.remove(id);
+        self.changed.remove(slot);
     }
 
     /// Makes room for all slots that there are.
@@ -206,8 +187,8 @@ impl GroupAggregate {
         state_batch(&self.state, columns, slots.len())
     }
 
-    /// Takes rows of [`GROUPS`] in, whose keys have no slot; the slots that they get.
-    fn put_back(&mut self, rows: &RecordBatch) -> Result<Vec<u32>> {
+    /// Takes rows of [`GROUPS`] in, whose keys have no slot.
+    fn put_back(&mut self, rows: &RecordBatch) -> Result<()> {
         check_state(&self.state, rows)?;
         let (mut own, mut slots) = (self.spec.keys.len(), Vec::new());
         self.keys.intern(&rows.columns()[..own], rows.num_rows(), &mut slots)?;
@@ -221,7 +202,9 @@ impl GroupAggregate {
             own += 1;
         }
         restore_state(&mut self.accumulators, &slots, rows, own)?;
-        Ok(slots)
+        // Where rows come back from disk, those of its keys may differ from the last checkpoint.
+        slots.iter().for_each(|&slot| self.changed.mark(slot));
+        Ok(())
     }
 
     /// Finds the slots of the rows and the keys that are touched; counts the rows of each key. Gives which
@@ -251,7 +234,7 @@ impl GroupAggregate {
                     }
                     expiry.touch(slot, now);
                 }
-                self.changed.mark(self.ids.of(slot));
+                self.changed.mark(slot);
                 self.touched.push(Touched { slot, row: row as u32, before: entry.rows });
             }
             match chunk.kinds.get(row) {
@@ -333,26 +316,27 @@ impl Operator for GroupAggregate {
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.clock = Some(context.clock);
         self.changed = Changed::new(context.checkpointed);
-        self.spill = self.spill_to(&context.memory);
         Ok(())
     }
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        let (ids, rows, removed) = self.changes(snapshot.is_full())?;
+        let (changed, removed) = self.changed.take();
+        let slots = if snapshot.is_full() { self.keys.slots() } else { changed };
+        let rows = self.state_of(&slots)?;
         let scope = Scope::Keyed((0..self.spec.keys.len()).collect());
-        snapshot.table(GROUPS, scope, ids, rows, removed)
+        snapshot.table(GROUPS, scope, slots.into_iter().map(u64::from).collect(), rows, removed)
     }
 
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
         for piece in state.table(GROUPS)? {
-            let rows = piece.rows.num_rows();
-            for start in (0..rows).step_by(PIECE) {
-                let rows = piece.rows.slice(start, PIECE.min(rows - start));
-                self.put_back(&rows)?;
-                self.make_room(rows.num_rows())?;
-            }
+            self.put_back(&piece.rows)?;
         }
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let keyed = !self.spec.keys.is_empty();
+        keyed.then(|| ColdSpec::by_key(vec![self.spec.keys.clone()], &[GROUPS], self.spec.state_ttl))
     }
 
     fn state_bytes(&self) -> usize {
@@ -379,7 +363,6 @@ impl Operator for GroupAggregate {
             return Ok(());
         }
         let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|&k| chunk.batch.column(k).clone()).collect();
-        self.fetch(&keys, chunk.len())?;
         let ignored = self.ignored;
         let selected = self.count_rows(&chunk, &keys)?;
         if ignored == 0 && self.ignored > 0 {
@@ -419,7 +402,7 @@ impl Operator for GroupAggregate {
         let now = self.now();
         let expired = self.expiry.as_mut().map(|e| e.sweep(now));
         expired.into_iter().flatten().for_each(|slot| self.clear(slot));
-        self.make_room(self.touched.len())
+        Ok(())
     }
 }
 

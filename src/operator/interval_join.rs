@@ -35,6 +35,7 @@ use super::join_output::{JoinOutput, PAIRS, columns_at, null_keys, take_columns,
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::flow::message::WatermarkClock;
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
 use crate::state::{KeyTable, Restored, RowStore, RowTable, Snapshot, columns};
 
@@ -441,11 +442,11 @@ impl Operator for IntervalJoin {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        self.clock = context.clock;
+        self.clock = context.clock.clone();
         for side in &mut self.sides {
             side.rows.limit(&context.memory);
-            if context.checkpointed {
-                side.rows.track();
+            if context.keeps_order() {
+                side.rows.note(context.checkpointed);
             }
         }
         Ok(())
@@ -483,6 +484,18 @@ impl Operator for IntervalJoin {
         }
         self.now = state.values::<i64>(TIME)?.into_iter().fold(self.now, i64::max);
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let keyed = self.by_event_time && !self.sides[0].keys.is_empty();
+        let keys = || self.sides.iter().map(|side| side.keys.clone()).collect();
+        keyed.then(|| ColdSpec::by_key_and_time(keys(), &TABLES))
+    }
+
+    fn due(&self, table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
+        let input = usize::from(table != TABLES[0]);
+        let last = |time: i64| self.sides[input].last_match(time).saturating_add(1);
+        Ok(self.times(input, rows)?.into_iter().map(last).collect())
     }
 
     fn state_bytes(&self) -> usize {

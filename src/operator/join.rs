@@ -43,6 +43,7 @@ use self::emit::{Emitter, Origin, Residual};
 use self::side::{NONE, Side, SideSpec};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Operator, OperatorContext, Output};
 use crate::state::{KeyTable, Restored, Snapshot};
 
@@ -312,12 +313,13 @@ impl Operator for RegularJoin {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        self.clock = context.clock;
+        self.clock = context.clock.clone();
         self.sides.iter_mut().for_each(|side| side.limit(&context.memory));
-        if context.checkpointed {
+        if context.keeps_order() {
+            let noting = context.checkpointed;
             let inputs = [("left", &self.spec.left), ("right", &self.spec.right)];
             for (side, (name, input)) in self.sides.iter_mut().zip(inputs) {
-                side.track(name, &input.schema, &input.keys, !self.spec.null_aware);
+                side.track(name, (&input.schema, &input.keys), !self.spec.null_aware, noting);
             }
         }
         Ok(())
@@ -345,6 +347,13 @@ impl Operator for RegularJoin {
         }
         self.sides.iter_mut().for_each(|side| side.resize(self.keys.capacity()));
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let (left, right) = (&self.spec.left, &self.spec.right);
+        let ttl = left.ttl.and_then(|ttl| Some(ttl.max(right.ttl?)));
+        let keyed = !left.keys.is_empty() && !self.spec.null_aware;
+        keyed.then(|| ColdSpec::by_key(vec![left.keys.clone(), right.keys.clone()], &["left", "right"], ttl))
     }
 
     fn state_bytes(&self) -> usize {

@@ -47,6 +47,7 @@ use super::event_time::millis;
 use super::ranking::SortColumn;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
 use crate::state::{Changed, Expiry, KeyTable, Restored, RowStore, Snapshot};
 
@@ -400,6 +401,21 @@ impl Operator for OverAggregate {
 
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
         self.read(state)
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        if self.spec.partition.is_empty() {
+            return None;
+        }
+        let (keys, tables) = (vec![self.spec.partition.clone()], checkpoint::TABLES);
+        Some(match self.idles() {
+            true => ColdSpec::by_key_and_time(keys, tables),
+            false => ColdSpec::by_key(keys, tables, self.spec.state_ttl),
+        })
+    }
+
+    fn due(&self, table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
+        self.idle_since(table, rows)
     }
 
     fn state_bytes(&self) -> usize {

@@ -14,7 +14,7 @@ use super::pieces::{self, read_instants, read_written};
 use crate::error::Result;
 use crate::state::{Changed, Expiry, KeyTable, Restored, Scope, Snapshot};
 
-const TABLE: &str = "partitions";
+pub(super) const TABLE: &str = "partitions";
 
 /// Partitions that expire.
 #[derive(Debug, Default)]
@@ -61,7 +61,9 @@ impl Partitions {
         now: i64,
     ) -> Result<()> {
         let Some(expiry) = expiry else { return Ok(()) };
-        keys.slots().into_iter().for_each(|slot| expiry.touch(slot, now));
+        if !state.is_part() {
+            keys.slots().into_iter().for_each(|slot| expiry.touch(slot, now));
+        }
         for piece in state.table(TABLE)? {
             let mut slots = Vec::new();
             let columns = &piece.rows.columns()[1..];

@@ -132,7 +132,7 @@ pub(super) struct Ranking {
 }
 
 /// The table of a ranking in a checkpoint.
-const TABLE: &str = "rows";
+pub(super) const TABLE: &str = "rows";
 
 /// Rows of a checkpoint that were put back: former row ids are gone, and `own` columns stand before the row's.
 pub(super) struct PutBack {

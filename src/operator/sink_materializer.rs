@@ -14,6 +14,7 @@ use arrow::row::{RowConverter, SortField};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
 use crate::state::{KeyTable, KeyTimes, Restored, RowStore, RowTable, Snapshot};
 
@@ -120,10 +121,12 @@ impl Operator for SinkMaterializer {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        self.clock = Some(context.clock);
+        self.clock = Some(context.clock.clone());
         self.rows.limit(&context.memory);
+        if context.keeps_order() {
+            self.rows.note(context.checkpointed);
+        }
         if context.checkpointed {
-            self.rows.track();
             self.expiry.iter_mut().for_each(KeyTimes::track);
         }
         Ok(())
@@ -154,6 +157,12 @@ impl Operator for SinkMaterializer {
             }
         }
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let tables: &[&str] = if self.expiry.is_some() { &["rows", "keys"] } else { &["rows"] };
+        let keyed = !self.spec.keys.is_empty();
+        keyed.then(|| ColdSpec::by_key(vec![self.spec.keys.clone()], tables, self.spec.state_ttl))
     }
 
     fn state_bytes(&self) -> usize {

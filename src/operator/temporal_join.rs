@@ -29,6 +29,7 @@ use super::event_time::millis;
 use super::join_output::{JoinOutput, PAIRS, columns_at, null_keys, take_rows};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Watermark};
 use crate::state::{KeyTable, KeyTimes, Restored, RowStore, RowTable, Snapshot};
 
@@ -105,6 +106,8 @@ pub struct TemporalJoin {
     retention: Option<KeyTimes>,
     clock: Arc<dyn Clock>,
     slots: Vec<u32>,
+    /// Of keys that are being taken back.
+    touched: Vec<u32>,
     tables: Tables,
 }
 
@@ -134,6 +137,7 @@ impl TemporalJoin {
         let keys = spec.keys[0].iter().map(|&c| left.field(c).clone());
         Ok(Self {
             tables,
+            touched: Vec::new(),
             deletions: RowStore::new(deletion),
             deletion_columns,
             retention: KeyTimes::new(spec.state_ttl, keys),
@@ -428,6 +432,7 @@ impl TemporalJoin {
                     None => return Err(Error::decode("a version in the checkpoint has no key")),
                 }
             }
+            self.touched.extend_from_slice(&slots);
             self.slots = slots;
         }
         Ok(())
@@ -451,11 +456,11 @@ impl Operator for TemporalJoin {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        self.clock = context.clock;
+        self.clock = context.clock.clone();
         for rows in [&mut self.left, &mut self.right, &mut self.deletions] {
             rows.limit(&context.memory);
-            if context.checkpointed {
-                rows.track();
+            if context.keeps_order() {
+                rows.note(context.checkpointed);
             }
         }
         if context.checkpointed {
@@ -481,9 +486,13 @@ impl Operator for TemporalJoin {
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
         self.restore_versions(state, false)?;
         self.restore_versions(state, true)?;
-        for (slot, versions) in self.versions.iter_mut().enumerate() {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for slot in touched {
+            let Some(versions) = self.versions.get_mut(slot as usize) else { continue };
             versions.sort_unstable_by_key(|version| version.time);
-            let superseding = versions.iter().skip(1).map(|version| Reverse((version.time, slot as u32)));
+            let superseding = versions.iter().skip(1).map(|version| Reverse((version.time, slot)));
             self.superseding.extend(superseding);
         }
         let batches = self.tables.left.read(state)?.collect::<Result<Vec<_>>>()?;
@@ -507,6 +516,15 @@ impl Operator for TemporalJoin {
         self.waiters.resize(self.table.capacity(), 0);
         self.now = state.values::<i64>(WATERMARK)?.into_iter().fold(self.now, i64::max);
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let tables: &[&str] = match self.retention {
+            Some(_) => &["versions", "deletions", "keys"],
+            None => &["versions", "deletions"],
+        };
+        let keyed = !self.keys[0].is_empty();
+        keyed.then(|| ColdSpec::by_key(self.keys.to_vec(), tables, None))
     }
 
     fn state_bytes(&self) -> usize {

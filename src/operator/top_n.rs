@@ -20,10 +20,11 @@ use hashbrown::HashMap;
 
 pub use super::ranking::{RankFunction, SortColumn};
 
-use super::partitions::Partitions;
-use super::ranking::{Ranking, SortKeys, key_of};
+use super::partitions::{self, Partitions};
+use super::ranking::{self, Ranking, SortKeys, key_of};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
 use crate::state::{Expiry, KeyTable, Restored, Snapshot};
 
@@ -297,6 +298,15 @@ impl Operator for TopN {
         })?;
         let now = self.clock.as_ref().map_or(0, |clock| clock.now_millis());
         self.written.restore(state, &mut self.keys, self.expiry.as_mut(), now)
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let tables: &[&str] = match self.expiry {
+            Some(_) => &[ranking::TABLE, partitions::TABLE],
+            None => &[ranking::TABLE],
+        };
+        let keyed = !self.spec.partition.is_empty();
+        keyed.then(|| ColdSpec::by_key(vec![self.spec.partition.clone()], tables, self.spec.state_ttl))
     }
 
     fn state_bytes(&self) -> usize {

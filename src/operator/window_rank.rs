@@ -11,15 +11,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashSet;
 
 use super::event_time::millis;
-use super::ranking::{RankFunction, Ranking, SortColumn, SortKeys, key_of};
+use super::ranking::{self, RankFunction, Ranking, SortColumn, SortKeys, key_of};
 use super::top_n::with_rank;
 use super::window::WindowSpec;
 use super::window::zone::WindowClock;
 use crate::error::Result;
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
 use crate::state::{KeyTable, Restored, Snapshot};
 
@@ -164,9 +166,25 @@ impl Operator for WindowRank {
             }
             Ok(slots)
         })?;
-        let done: Vec<Option<i64>> = state.values("done")?;
-        self.closed = done.into_iter().max().flatten();
+        if !state.is_part() {
+            let done: Vec<Option<i64>> = state.values("done")?;
+            self.closed = done.into_iter().max().flatten();
+        }
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let keyed = !self.spec.partition.is_empty();
+        keyed.then(|| ColdSpec::by_key_and_time(vec![self.spec.partition.clone()], &[ranking::TABLE]))
+    }
+
+    fn due(&self, _table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
+        // Behind the arrival.
+        Ok(millis(rows.column(1 + self.spec.window_end), "a window")?.to_vec())
+    }
+
+    fn reached(&mut self, watermark: Watermark) -> i64 {
+        self.clock.closed_by(watermark.millis())
     }
 
     fn state_bytes(&self) -> usize {

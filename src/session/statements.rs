@@ -608,15 +608,20 @@ impl Session {
         });
         let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
         // The lock is not held while a store is asked: other statements and signals find the job, and can stop it.
-        let (job, same, config, origin, scope, ahead) = {
+        let (job, same, config, origin, scope, ahead, memory) = {
             let mut state = self.state.lock();
+            // The jobs of a session share it.
+            let limit = state.config.memory_limit();
+            let memory = state.memory.upgrade().filter(|memory| memory.limit() == limit);
+            let memory = memory.unwrap_or_else(|| Memory::new(limit));
+            state.memory = Arc::downgrade(&memory);
             let named = state.config.get("pipeline.name");
             let name = if named.is_empty() { name } else { named.to_string() };
             let same = state.jobs.iter().filter(|job| job.name == name).count();
             let job = Job::new(state.jobs.last().map_or(1, |j| j.id + 1), name, lookups);
             state.jobs.push(job.clone());
             let (origin, scope) = (state.origin.clone(), state.scope.clone());
-            (job, same, state.config.clone(), origin, scope, state.ahead.clone())
+            (job, same, state.config.clone(), origin, scope, state.ahead.clone(), memory)
         };
         let started = (|| {
             // Rows that were shown to somebody are not taken back: a SELECT is not started again.
@@ -643,7 +648,7 @@ impl Session {
                 restart,
                 clock: self.clock.clone(),
                 runtime: self.runtime.handle().clone(),
-                memory: Memory::new(config.memory_limit()),
+                memory,
             };
             start(how, outputs)
         })();

@@ -90,7 +90,7 @@ use self::cleaning::Cleaning;
 use self::manifest::{Flaw, Manifest, State, TableState, TaskState};
 use self::merge::{Blocks, Layer, Part};
 use self::segment::{BlockRef, Recent, SegmentWriter, read_blocks, verify};
-use super::snapshot::{Delta, Former, Piece, Restored, Scope, Snapshot, TIME_VALUES};
+use super::snapshot::{Delta, Former, Restored, Scope, Snapshot, StoredRows, TIME_VALUES};
 use super::store::lease::Lease;
 use super::store::{Lock, Store};
 use crate::error::{Error, ErrorKind, Result};
@@ -406,13 +406,13 @@ impl Checkpoints {
                 task.finished = cut.finished;
                 task.values = values;
                 let pending = self.pending.entry(key).or_default();
-                for Delta { table, scope, ids, rows, removed, whole } in deltas {
+                for Delta { table, scope, ids, rows, removed, whole, more } in deltas {
                     let (known, parts) = pending.entry(table).or_insert_with(|| (scope.clone(), Vec::new()));
                     *known = scope;
                     if whole {
                         parts.clear();
                     }
-                    let part = Part { whole, schema: rows.schema(), rows: vec![(ids, rows)], removed };
+                    let part = Part { whole, schema: rows.schema(), rows: vec![(ids, rows)], removed, more };
                     parts.push(part);
                     // What several cuts brought (the store does not work) takes no more room than one.
                     if parts.len() > 1 {
@@ -512,7 +512,7 @@ impl Checkpoints {
 
 /// A part that changes nothing need not be written, if the chain tells the table's columns.
 fn says_something(part: &Part, chain: &[merge::Run]) -> bool {
-    let rows = part.rows.iter().any(|(ids, _)| !ids.is_empty());
+    let rows = part.more.is_some() || part.rows.iter().any(|(ids, _)| !ids.is_empty());
     match part.whole {
         _ if rows || chain.is_empty() => true,
         true => chain.iter().any(|run| run.rows() > 0),
@@ -843,35 +843,28 @@ impl Checkpoint {
         manifest::blocks(&self.manifest.state).map(|b| b.bytes).sum()
     }
 
-    /// The state of an operator for one task of so many; nothing for an operator that is not in it. Reads
-    /// from the store, and only what the task is given.
+    /// The state of an operator for one task of so many; nothing for an operator that is not in it. It is read from
+    /// the store when the operator asks for it.
     pub fn operator(&self, id: &str, task: usize, tasks: usize) -> Result<Restored> {
         let mut formers = Vec::new();
         for (&number, state) in self.tasks_of(id) {
-            let mut tables = Vec::new();
+            let values = state.values.clone();
+            let mut former = Former::with_values(number, state.tasks, state.finished, values);
             for (name, table) in &state.tables {
                 let (same, mine) = (state.tasks == tasks, number == task);
-                let rows = match &table.scope {
-                    _ if same && mine => self.rows(table, &|piece| Ok(piece), number)?,
-                    Scope::Keyed(columns) if !same && (!columns.is_empty() || task == 0) => {
-                        self.rows(table, &|piece| piece.of_task(columns, task, tasks), number)?
-                    }
-                    Scope::Dealt if !same && number % tasks.max(1) == task => {
-                        self.rows(table, &|piece| Ok(piece), number)?
-                    }
+                let wanted = match &table.scope {
+                    _ if same => mine,
+                    Scope::Keyed(columns) => !columns.is_empty() || task == 0,
+                    Scope::Dealt => number % tasks.max(1) == task,
                     // It is refused when the operator asks for it.
-                    Scope::Pinned if !same => Vec::new(),
-                    _ => continue,
+                    Scope::Pinned => true,
                 };
-                tables.push((name.clone(), table.scope.clone(), rows));
+                if wanted {
+                    let rows = ChainRows { table: table.clone(), store: self.store.clone() };
+                    former.add_stored(name, table.scope.clone(), Arc::new(rows));
+                }
             }
-            formers.push(Former {
-                task: number,
-                tasks: state.tasks,
-                finished: state.finished,
-                values: state.values.clone(),
-                tables,
-            });
+            formers.push(former);
         }
         Ok(Restored::new(task, tasks, formers))
     }
@@ -900,7 +893,14 @@ impl Checkpoint {
     pub fn table(&self, id: &str, task: usize, table: &str) -> Result<Vec<(Vec<u64>, RecordBatch)>> {
         let state = self.tasks_of(id).find(|(number, _)| **number == task);
         let table = state.and_then(|(_, state)| state.tables.get(table));
-        table.map_or_else(|| Ok(Vec::new()), |table| self.rows(table, &|piece| Ok(piece), task))
+        let mut rows = Vec::new();
+        if let Some(table) = table {
+            ChainRows { table: table.clone(), store: self.store.clone() }.each(&mut |ids, batch| {
+                rows.push((ids, batch));
+                Ok(())
+            })?;
+        }
+        Ok(rows)
     }
 
     /// How many rows one table of an operator has in one former task.
@@ -933,24 +933,24 @@ impl Checkpoint {
         let all = self.manifest.state.range((id.to_string(), 0)..);
         all.take_while(move |((operator, _), _)| operator == id).map(|((_, task), state)| (task, state))
     }
+}
 
-    /// The rows of a chain that count.
-    fn rows(
-        &self,
-        table: &TableState,
-        share: &dyn Fn(Piece) -> Result<Piece>,
-        origin: usize,
-    ) -> Result<Vec<(Vec<u64>, RecordBatch)>> {
-        let layers: Vec<Layer<'_>> = table.chain.iter().map(Layer::Stored).collect();
-        let mut found = Vec::new();
+/// The rows of a chain that count.
+#[derive(Debug)]
+struct ChainRows {
+    table: TableState,
+    store: Arc<dyn Store>,
+}
+
+impl StoredRows for ChainRows {
+    fn bytes(&self) -> u64 {
+        self.table.chain.iter().map(merge::Run::bytes).sum()
+    }
+
+    fn each(&self, with: &mut dyn FnMut(Vec<u64>, RecordBatch) -> Result<()>) -> Result<()> {
+        let layers: Vec<Layer<'_>> = self.table.chain.iter().map(Layer::Stored).collect();
         let from = Blocks { store: &*self.store, recent: None };
-        merge::merge(&layers, from, &mut |ids, rows| {
-            let Piece { ids, rows, .. } = share(Piece { origin, ids, rows })?;
-            if !ids.is_empty() {
-                found.push((ids, rows));
-            }
-            Ok(())
-        })?;
-        Ok(found)
+        merge::merge(&layers, from, &mut |ids, rows| if ids.is_empty() { Ok(()) } else { with(ids, rows) })?;
+        Ok(())
     }
 }

@@ -36,7 +36,7 @@ impl Ledger {
         let entry = self.tasks.entry(task).or_default();
         let (deltas, values) = snapshot.into_parts();
         entry.values.extend(values);
-        for delta in deltas {
+        for mut delta in deltas {
             let table = entry.tables.entry(delta.table.to_string()).or_insert_with(|| Table {
                 scope: delta.scope.clone(),
                 rows: delta.rows.slice(0, 0),
@@ -46,15 +46,23 @@ impl Ledger {
             if delta.whole {
                 table.places.clear();
             }
-            for range in delta.removed {
+            for range in std::mem::take(&mut delta.removed) {
                 table.places.retain(|id, _| !range.contains(id));
             }
             let first = table.rows.num_rows() as u32;
             table.rows = concat_batches(&delta.rows.schema(), [&table.rows, &delta.rows]).unwrap();
+            if let Some(more) = &delta.more {
+                more.each(&mut |ids, rows| {
+                    table.rows = concat_batches(&table.rows.schema(), [&table.rows, &rows]).unwrap();
+                    delta.ids.extend(ids);
+                    Ok(())
+                })
+                .unwrap();
+            }
             let before = table.places.len();
             let ids = delta.ids.len();
             let mut fresh = std::collections::HashSet::new();
-            for (row, id) in delta.ids.into_iter().enumerate() {
+            for (row, id) in std::mem::take(&mut delta.ids).into_iter().enumerate() {
                 assert!(fresh.insert(id), "id {id} twice in one snapshot of '{}'", delta.table);
                 table.places.insert(id, first + row as u32);
             }
@@ -74,21 +82,16 @@ impl Ledger {
 
     /// The state for one task of so many.
     pub fn restore(&self, task: usize, tasks: usize) -> Restored {
-        let former = |(&number, task): (&usize, &Task)| Former {
-            task: number,
-            tasks: self.tasks.len(),
-            finished: task.finished,
-            values: task.values.clone(),
-            tables: task
-                .tables
-                .iter()
-                .map(|(name, table)| {
-                    let ids: Vec<u64> = table.places.keys().copied().collect();
-                    let places = UInt32Array::from_iter_values(table.places.values().copied());
-                    let rows = take_record_batch(&table.rows, &places).unwrap();
-                    (name.clone(), table.scope.clone(), vec![(ids, rows)])
-                })
-                .collect(),
+        let former = |(&number, task): (&usize, &Task)| {
+            let values = task.values.clone();
+            let mut former = Former::with_values(number, self.tasks.len(), task.finished, values);
+            for (name, table) in &task.tables {
+                let ids: Vec<u64> = table.places.keys().copied().collect();
+                let places = UInt32Array::from_iter_values(table.places.values().copied());
+                let rows = take_record_batch(&table.rows, &places).unwrap();
+                former.add(name, table.scope.clone(), ids, rows);
+            }
+            former
         };
         Restored::new(task, tasks, self.tasks.iter().map(former).collect())
     }

@@ -7,8 +7,10 @@
 //! ```
 //! The limit is for all tasks of a job together. Whoever adds to its state while it is exceeded moves what
 //! it has not used for longest to disk. Files live in a folder of their own that goes with the job; they are
-//! no checkpoint, and nothing is made durable.
+//! no checkpoint, and nothing is made durable. This is for rows, whatever they belong to; keys with all that belongs to
+//! them go to disk as module `tier` says.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ use arrow::ipc::writer::StreamWriter;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
+use crate::flow::Waker;
 
 /// The memory that the state of one job may take.
 #[derive(Debug)]
@@ -31,6 +34,12 @@ pub struct Memory {
     files: AtomicU64,
     spilled: AtomicU64,
     folder: Mutex<Option<PathBuf>>,
+    /// What is counted here counts there as well, and the limit and the folder are those of there.
+    above: Option<Arc<Memory>>,
+    /// Who moves state to disk when there is too much, by the way to wake it.
+    sharers: Mutex<BTreeMap<u64, Waker>>,
+    count: AtomicUsize,
+    numbers: AtomicU64,
 }
 
 impl Memory {
@@ -42,7 +51,56 @@ impl Memory {
             files: AtomicU64::new(0),
             spilled: AtomicU64::new(0),
             folder: Mutex::default(),
+            above: None,
+            sharers: Mutex::default(),
+            count: AtomicUsize::new(0),
+            numbers: AtomicU64::new(0),
         })
+    }
+
+    /// A part of `above`: counts for itself what is counted there.
+    pub fn below(above: &Arc<Self>) -> Arc<Self> {
+        let mut own = Self::new(above.limit);
+        if let Some(own) = Arc::get_mut(&mut own) {
+            own.above = Some(above.clone());
+        }
+        own
+    }
+
+    /// Its state may go to disk by key: operators note in which order rows come.
+    pub fn goes_by_key(&self) -> bool {
+        self.above.is_some()
+    }
+
+    /// The limit, in bytes.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Another one moves state to disk when there is too much; it is woken then. Gives the number by which it leaves.
+    pub fn join(&self, waker: &Waker) -> u64 {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let mut sharers = self.sharers.lock();
+        sharers.insert(number, waker.clone());
+        self.count.store(sharers.len(), Ordering::Relaxed);
+        number
+    }
+
+    /// One less does.
+    pub fn leave(&self, number: u64) {
+        let mut sharers = self.sharers.lock();
+        sharers.remove(&number);
+        self.count.store(sharers.len(), Ordering::Relaxed);
+    }
+
+    /// How many do.
+    pub fn sharers(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Asks all others to move state to disk.
+    pub fn press(&self) {
+        self.sharers.lock().values().for_each(Waker::wake);
     }
 
     /// Without a limit.
@@ -62,19 +120,32 @@ impl Memory {
 
     /// More than the limit is in use.
     pub fn is_exceeded(&self) -> bool {
-        self.used() > self.limit
+        self.root().used() > self.limit
+    }
+
+    fn root(&self) -> &Self {
+        self.above.as_deref().unwrap_or(self)
     }
 
     pub(super) fn grow(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(above) = &self.above {
+            above.grow(bytes);
+        }
     }
 
     pub(super) fn shrink(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(above) = &self.above {
+            above.shrink(bytes);
+        }
     }
 
     /// The folder, made when it is needed first.
     fn folder(&self) -> Result<PathBuf> {
+        if let Some(above) = &self.above {
+            return above.folder();
+        }
         let mut folder = self.folder.lock();
         if let Some(path) = &*folder {
             return Ok(path.clone());
@@ -91,7 +162,7 @@ impl Memory {
 
     /// A new file in the folder.
     pub(super) fn create(&self, extension: &str) -> Result<(PathBuf, File)> {
-        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        let number = self.root().files.fetch_add(1, Ordering::Relaxed);
         let path = self.folder()?.join(format!("{number}.{extension}"));
         let options = File::options().read(true).write(true).create_new(true).open(&path);
         let file = options.map_err(|e| failed(&path, &e))?;
@@ -105,7 +176,7 @@ impl Memory {
 
     /// Writes a batch to a file of its own.
     pub fn spill(self: &Arc<Self>, batch: &RecordBatch) -> Result<Spilled> {
-        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        let number = self.root().files.fetch_add(1, Ordering::Relaxed);
         let path = self.folder()?.join(format!("{number}.arrow"));
         let write = || -> Result<u64> {
             let file = File::create_new(&path).map_err(|e| failed(&path, &e))?;

@@ -159,8 +159,13 @@ impl RowStore {
 
     /// Notes from now on what changes and in which order rows come, for checkpoints. Nothing is kept yet.
     pub fn track(&mut self) {
+        self.note(true);
+    }
+
+    /// Notes in which order rows come, and what changes where `changes` says so.
+    pub fn note(&mut self, changes: bool) {
         debug_assert!(self.places.is_empty());
-        self.track = Some(Track { changed: Changed::new(true), arrivals: Vec::new(), next: 0 });
+        self.track = Some(Track { changed: Changed::new(changes), arrivals: Vec::new(), next: 0 });
     }
 
     /// Whether it notes what changes.

@@ -16,6 +16,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use serde::Serialize;
@@ -53,6 +54,17 @@ pub struct Delta {
     pub removed: Vec<Range<u64>>,
     /// The rows are the whole table: whatever was written before is gone.
     pub whole: bool,
+    /// More rows of a whole table, which are not in memory; with other ids.
+    pub more: Option<Arc<dyn StoredRows>>,
+}
+
+/// Rows that are somewhere else, and read when they are wanted.
+pub trait StoredRows: Send + Sync + std::fmt::Debug {
+    /// What they take there.
+    fn bytes(&self) -> u64;
+
+    /// Gives them, with their ids, some thousand at a time.
+    fn each(&self, with: &mut dyn FnMut(Vec<u64>, RecordBatch) -> Result<()>) -> Result<()>;
 }
 
 /// Names of values that say how far time has come, and hold nothing of any row.
@@ -89,13 +101,18 @@ impl Snapshot {
         removed: Vec<Range<u64>>,
     ) -> Result<()> {
         let whole = self.full;
-        self.push(Delta { table, scope, ids, rows, removed, whole })
+        self.push(Delta { table, scope, ids, rows, removed, whole, more: None })
     }
 
     /// Adds a table that is written as a whole each time: one that has little in common with the last.
     pub fn whole(&mut self, table: &'static str, scope: Scope, rows: RecordBatch) -> Result<()> {
         let ids = (0..rows.num_rows() as u64).collect();
-        self.push(Delta { table, scope, ids, rows, removed: Vec::new(), whole: true })
+        self.push(Delta { table, scope, ids, rows, removed: Vec::new(), whole: true, more: None })
+    }
+
+    /// Adds a table out of a full snapshot, as a whole.
+    pub fn whole_delta(&mut self, delta: Delta) -> Result<()> {
+        self.push(Delta { whole: true, removed: Vec::new(), ..delta })
     }
 
     fn push(&mut self, delta: Delta) -> Result<()> {
@@ -136,8 +153,27 @@ pub struct Piece {
     pub rows: RecordBatch,
 }
 
-/// Rows of a table with the id of each.
-pub type Batches = Vec<(Vec<u64>, RecordBatch)>;
+/// Rows of a table of one former task.
+#[derive(Debug)]
+struct FormerTable {
+    name: String,
+    scope: Scope,
+    rows: Arc<dyn StoredRows>,
+}
+
+/// Rows with the id of each, in memory.
+#[derive(Debug)]
+struct Batch(Vec<u64>, RecordBatch);
+
+impl StoredRows for Batch {
+    fn bytes(&self) -> u64 {
+        self.1.get_array_memory_size() as u64
+    }
+
+    fn each(&self, with: &mut dyn FnMut(Vec<u64>, RecordBatch) -> Result<()>) -> Result<()> {
+        with(self.0.clone(), self.1.clone())
+    }
+}
 
 /// The state of an operator as one former task left it.
 #[derive(Debug, Default)]
@@ -150,8 +186,24 @@ pub struct Former {
     pub finished: bool,
     /// Its values.
     pub values: BTreeMap<String, Value>,
-    /// Its tables: name, scope, batches with their ids.
-    pub tables: Vec<(String, Scope, Batches)>,
+    tables: Vec<FormerTable>,
+}
+
+impl Former {
+    /// What a task left so far: values alone.
+    pub fn with_values(task: usize, tasks: usize, finished: bool, values: BTreeMap<String, Value>) -> Self {
+        Self { task, tasks, finished, values, tables: Vec::new() }
+    }
+
+    /// Adds rows of a table.
+    pub fn add(&mut self, table: &str, scope: Scope, ids: Vec<u64>, rows: RecordBatch) {
+        self.add_stored(table, scope, Arc::new(Batch(ids, rows)));
+    }
+
+    /// Adds rows of a table that are read when they are asked for.
+    pub fn add_stored(&mut self, table: &str, scope: Scope, rows: Arc<dyn StoredRows>) {
+        self.tables.push(FormerTable { name: table.to_string(), scope, rows });
+    }
 }
 
 /// What an operator of one task gets back.
@@ -160,12 +212,23 @@ pub struct Restored {
     task: usize,
     tasks: usize,
     formers: Vec<Former>,
+    part: bool,
 }
 
 impl Restored {
     /// For one task of so many, out of what former tasks left.
     pub fn new(task: usize, tasks: usize, formers: Vec<Former>) -> Self {
-        Self { task, tasks, formers }
+        Self { task, tasks, formers, part: false }
+    }
+
+    /// Says whether these are some keys for an operator that has others.
+    pub fn part(self, part: bool) -> Self {
+        Self { part, ..self }
+    }
+
+    /// These are keys for an operator that has others, without values.
+    pub fn is_part(&self) -> bool {
+        self.part
     }
 
     /// The number of tasks has changed.
@@ -177,39 +240,54 @@ impl Restored {
     /// come in no particular order. No pieces: the table is empty or was never written.
     pub fn table(&mut self, name: &str) -> Result<Vec<Piece>> {
         let mut pieces = Vec::new();
+        self.stream(name, &mut |piece| {
+            pieces.push(piece);
+            Ok(())
+        })?;
+        Ok(pieces)
+    }
+
+    /// What the tables that were not asked for yet take, of all former tasks.
+    pub fn bytes(&self) -> u64 {
+        self.formers.iter().flat_map(|former| &former.tables).map(|table| table.rows.bytes()).sum()
+    }
+
+    /// As [`Self::table`], one piece after the other.
+    pub fn stream(&mut self, name: &str, with: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
         let (task, tasks) = (self.task, self.tasks);
+        let mut tables = Vec::new();
         for former in &mut self.formers {
-            let Some(at) = former.tables.iter().position(|(n, ..)| n == name) else { continue };
-            let (_, scope, batches) = former.tables.swap_remove(at);
-            let same = former.tasks == tasks;
+            let (own, others) = std::mem::take(&mut former.tables).into_iter().partition(|t| t.name == name);
+            former.tables = others;
+            tables.extend(own.into_iter().map(|table: FormerTable| (former.task, former.tasks, table)));
+        }
+        for (origin, of, FormerTable { scope, rows, .. }) in tables {
+            let same = of == tasks;
             let mine = match &scope {
-                _ if same => former.task == task,
+                _ if same => origin == task,
                 Scope::Keyed(_) => true,
-                Scope::Dealt => former.task % tasks == task,
+                Scope::Dealt => origin % tasks == task,
                 Scope::Pinned => {
                     return Err(Error::option(format!(
-                        "the checkpoint was made with {} tasks; this state cannot be given to {tasks}",
-                        former.tasks
+                        "the checkpoint was made with {of} tasks; this state cannot be given to {tasks}"
                     ))
                     .with_detail("it belongs to rows whose key is not part of them any more")
-                    .with_hint(format!("SET 'parallelism.default' = '{}'", former.tasks)));
+                    .with_hint(format!("SET 'parallelism.default' = '{of}'")));
                 }
             };
             if !mine {
                 continue;
             }
-            for (ids, rows) in batches {
-                let piece = Piece { origin: former.task, ids, rows };
+            rows.each(&mut |ids, rows| {
+                let piece = Piece { origin, ids, rows };
                 let piece = match &scope {
                     Scope::Keyed(columns) if !same => piece.of_task(columns, task, tasks)?,
                     _ => piece,
                 };
-                if piece.rows.num_rows() > 0 {
-                    pieces.push(piece);
-                }
-            }
+                if piece.rows.num_rows() > 0 { with(piece) } else { Ok(()) }
+            })?;
         }
-        Ok(pieces)
+        Ok(())
     }
 
     /// A value as each former task left it, with the number of the task and whether it had ended.

@@ -15,6 +15,7 @@ use crate::flow::{Barrier, Mailbox, StageMetrics};
 use crate::plan::identity::Identities;
 use crate::plan::wire::Wire;
 use crate::session::simulated::Planned;
+use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, Cut, JobPlan, OperatorPlan};
 
 /// One task.
@@ -81,16 +82,24 @@ fn operators(fragments: &[Fragment]) -> impl Iterator<Item = OperatorPlan> {
     })
 }
 
+/// How tasks are opened.
+pub(super) struct Opening {
+    pub(super) parallelism: usize,
+    /// They take part in checkpoints.
+    pub(super) checkpointed: bool,
+    pub(super) memory: Arc<Memory>,
+}
+
 impl Incarnation {
-    /// Makes and opens the tasks of a job, new or from a checkpoint. `checkpointed`: it takes part in them.
+    /// Makes and opens the tasks of a job, new or from a checkpoint.
     pub(super) fn open(
         outputs: &[Planned],
-        parallelism: usize,
-        checkpointed: bool,
+        how: Opening,
         restored: Option<Arc<Checkpoint>>,
         clock: &Arc<ManualClock>,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self> {
+        let Opening { parallelism, checkpointed, memory } = how;
         let mut identities = Identities::default();
         let (sender, reports) = crossbeam_channel::unbounded();
         let (mut tasks, mut sinks, mut number) = (Vec::new(), Vec::new(), 0);
@@ -155,7 +164,7 @@ impl Incarnation {
                         runtime: runtime.clone(),
                         metrics: Arc::default(),
                         reporter: checkpointed.then_some(Reporter { index, reports }),
-                        memory: crate::state::Memory::unlimited(),
+                        memory: memory.clone(),
                     };
                     let plan = TaskPlan {
                         fragment: fragment.clone(),

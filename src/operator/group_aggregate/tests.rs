@@ -12,6 +12,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::flow::task::BuildOperator;
+use crate::flow::tiered::Tiered;
 use crate::flow::{Mailbox, Message};
 use crate::operator::aggregate::tests::call;
 use crate::operator::picture::{self, Event, Tasks, cuts};
@@ -355,12 +357,12 @@ proptest! {
 }
 
 /// An operator whose keys go to disk as soon as they can.
-fn tight(state_ttl: Option<Duration>) -> GroupAggregate {
-    let mut operator = make();
-    operator.spec.state_ttl = state_ttl;
-    let mut operator = GroupAggregate::new(operator.spec).unwrap();
-    operator.patience = 1;
-    operator
+fn tight(state_ttl: Option<Duration>) -> Tiered {
+    let spec = GroupAggregateSpec { state_ttl, ..make().spec };
+    let build: BuildOperator = Arc::new(move || Ok(Box::new(GroupAggregate::new(spec.clone())?)));
+    let operator = build().unwrap();
+    let cold = operator.cold().unwrap();
+    Tiered::new(operator, cold, &build)
 }
 
 /// Chunks of a few keys out of many, so that some wait on disk for long.
@@ -391,17 +393,19 @@ proptest! {
     #[test]
     fn state_on_disk_changes_nothing(events in many_keys(), cuts in cuts(), limit in prop::sample::select(vec![0usize, 6_000, 1 << 30])) {
         let input = picture::schema("k s n n");
-        let wanted = picture::Rig::new(make(), &input).run(&events, &[]);
+        let mut whole = picture::Rig::durable(make, &input);
+        let wanted = whole.run(&events, &[]);
+        whole.checkpoint();
         let memory = Memory::new(limit);
         {
-            let make: Box<dyn Fn() -> GroupAggregate> = Box::new(|| tight(None));
+            let make: Box<dyn Fn() -> Tiered> = Box::new(|| tight(None));
             let mut rig = picture::Rig::limited(tight(None), &input, Some(make), memory.clone());
             prop_assert_eq!(rig.run(&events, &cuts), wanted);
             rig.checkpoint();
-            prop_assert_eq!(rig.ledger.rows(GROUPS), rig.operator.len());
+            prop_assert_eq!(rig.ledger.rows(GROUPS), whole.ledger.rows(GROUPS));
             rig.crash();
             rig.checkpoint();
-            prop_assert_eq!(rig.ledger.rows(GROUPS), rig.operator.len());
+            prop_assert_eq!(rig.ledger.rows(GROUPS), whole.ledger.rows(GROUPS));
         }
         prop_assert_eq!((memory.used(), memory.spilled()), (0, 0));
     }
@@ -411,7 +415,7 @@ proptest! {
         let input = picture::schema("k s n n");
         let run = |memory| {
             let ttl = Some(Duration::from_millis(100));
-            let make: Box<dyn Fn() -> GroupAggregate> = Box::new(move || tight(ttl));
+            let make: Box<dyn Fn() -> Tiered> = Box::new(move || tight(ttl));
             let mut rig = picture::Rig::limited(tight(ttl), &input, Some(make), memory);
             let mut steps = steps.iter().cycle();
             let mut given = Vec::new();
@@ -424,7 +428,7 @@ proptest! {
             given.push(rig.send("+I z 1"));
             given.push(rig.send("+I z 1"));
             rig.checkpoint();
-            assert_eq!((rig.ledger.rows(GROUPS), rig.operator.len()), (1, 1));
+            assert_eq!(rig.ledger.rows(GROUPS), 1);
             given
         };
         prop_assert_eq!(run(Memory::new(0)), run(Memory::unlimited()));

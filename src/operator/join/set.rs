@@ -20,6 +20,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
 use super::emit::PIECE;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
 use crate::state::{Changed, KeyTable, Restored, Scope, Snapshot, columns, with_schema};
 
@@ -244,6 +245,12 @@ impl Operator for SetOperation {
         }
         self.queue.make_contiguous().sort_unstable();
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let all: Vec<usize> = (0..self.spec.schema.fields().len()).collect();
+        let keyed = !all.is_empty();
+        keyed.then(|| ColdSpec::by_key(vec![all.clone(), all], &[TABLE], self.spec.ttl))
     }
 
     fn state_bytes(&self) -> usize {

@@ -147,8 +147,15 @@ impl Side {
 
     /// Notes from now on what changes, for checkpoints: the side is a table of this name, for an input with
     /// these columns, the keys among them. `keyed`: the input is exchanged by the keys.
-    pub(super) fn track(&mut self, name: &'static str, schema: &SchemaRef, keys: &[usize], keyed: bool) {
-        self.rows.track();
+    /// Without `noting`, only in which order rows come.
+    pub(super) fn track(
+        &mut self,
+        name: &'static str,
+        (schema, keys): (&SchemaRef, &[usize]),
+        keyed: bool,
+        noting: bool,
+    ) {
+        self.rows.note(noting);
         self.slot_of.get_or_insert_default();
         let width = self.stored.len();
         let (mut extra, mut beside, mut places) = (Vec::new(), Vec::new(), Vec::new());

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use super::{JoinSpec, RegularJoin};
 use crate::error::{Error, Result};
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kinds, Message, Operator, OperatorContext, Output, Watermark};
 use crate::operator::window::WindowSpec;
 use crate::operator::window::zone::WindowClock;
@@ -257,6 +258,15 @@ impl Operator for WindowJoin {
         let watermarks = state.values::<i64>(WATERMARK)?;
         self.watermark = watermarks.into_iter().fold(self.watermark, i64::max);
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        Some(ColdSpec::by_time(&TABLES))
+    }
+
+    fn due(&self, table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
+        let ends = self.ends(usize::from(table != TABLES[0]), rows)?;
+        Ok(ends.into_iter().map(|end| self.clock.completed(end.saturating_sub(1))).collect())
     }
 
     fn state_bytes(&self) -> usize {

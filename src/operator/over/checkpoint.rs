@@ -27,6 +27,8 @@ const WAITING: &str = "waiting";
 const PARTITIONS: &str = "partitions";
 const FRAMES: &str = "frames";
 const LAGS: &str = "lags";
+/// Tables that can be on disk: rows that wait stay in memory, and their partitions with them.
+pub(super) const TABLES: &[&str] = &[PARTITIONS, FRAMES, LAGS];
 const WATERMARK: &str = "watermark";
 
 impl Calls {
@@ -76,6 +78,21 @@ fn broken() -> Error {
 }
 
 impl OverAggregate {
+    /// Partitions are forgotten when no row was there for long.
+    pub(super) fn idles(&self) -> bool {
+        matches!(self.spec.frame, Frame::Range(_)) && self.is_by_time()
+    }
+
+    /// When the partitions of rows of a table are forgotten.
+    pub(super) fn idle_since(&self, table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
+        let Frame::Range(range) = self.spec.frame else { return Ok(Vec::new()) };
+        if table != PARTITIONS {
+            return Ok(vec![i64::MAX; rows.num_rows()]);
+        }
+        let last = read_instants(rows, 0)?.iter();
+        Ok(last.map(|last| idle_from(last.unwrap_or(i64::MIN), range)).collect())
+    }
+
     fn is_by_time(&self) -> bool {
         matches!(self.spec.order, OverOrder::EventTime(_))
     }
@@ -203,7 +220,9 @@ impl OverAggregate {
     }
 
     pub(super) fn read(&mut self, state: &mut Restored) -> Result<()> {
-        self.watermark = state.values::<Option<i64>>(WATERMARK)?.into_iter().max().flatten();
+        if !state.is_part() {
+            self.watermark = state.values::<Option<i64>>(WATERMARK)?.into_iter().max().flatten();
+        }
         self.read_partitions(state)?;
         self.read_frames(state)?;
         self.read_lags(state)?;

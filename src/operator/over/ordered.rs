@@ -22,9 +22,10 @@ use super::calls::Calls;
 use super::{Frame, OverOrder, OverSpec};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
-use crate::operator::partitions::Partitions;
-use crate::operator::ranking::{PutBack, RankFunction, Ranking, SortKeys, key_of};
+use crate::operator::partitions::{self, Partitions};
+use crate::operator::ranking::{self, PutBack, RankFunction, Ranking, SortKeys, key_of};
 use crate::state::{Expiry, KeyTable, Restored, RowStore, Snapshot};
 
 /// No result yet.
@@ -252,6 +253,15 @@ impl Operator for OrderedOver {
         }
         let now = self.clock.as_ref().map_or(0, |clock| clock.now_millis());
         self.written.restore(state, &mut self.keys, self.expiry.as_mut(), now)
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let tables: &[&str] = match self.expiry {
+            Some(_) => &[ranking::TABLE, partitions::TABLE],
+            None => &[ranking::TABLE],
+        };
+        let keyed = !self.spec.partition.is_empty();
+        keyed.then(|| ColdSpec::by_key(vec![self.spec.partition.clone()], tables, self.spec.state_ttl))
     }
 
     fn state_bytes(&self) -> usize {

@@ -22,6 +22,8 @@ pub(super) struct Trail {
     /// Rows before this number are in the last snapshot.
     written: i64,
     gone: Changed,
+    /// The order in which rows come is noted.
+    ordered: bool,
     /// Left their partition and are not freed yet.
     leaving: Vec<u32>,
 }
@@ -34,6 +36,7 @@ impl Trail {
             next: 0,
             written: 0,
             gone: Changed::default(),
+            ordered: false,
             leaving: Vec::new(),
         }
     }
@@ -41,6 +44,7 @@ impl Trail {
     /// Before rows come: whether there will be snapshots, and what rows may take in memory.
     pub(super) fn open(&mut self, context: &OperatorContext) {
         self.gone = Changed::new(context.checkpointed);
+        self.ordered = context.keeps_order();
         self.store.limit(&context.memory);
     }
 
@@ -52,7 +56,7 @@ impl Trail {
     pub(super) fn push(&mut self, batch: &RecordBatch, ids: &mut Vec<u32>) -> Result<()> {
         let first = ids.len();
         self.store.push(batch, ids)?;
-        if self.gone.is_on() {
+        if self.ordered {
             for &id in &ids[first..] {
                 if self.arrived.len() <= id as usize {
                     self.arrived.resize(id as usize + 1, 0);

@@ -15,6 +15,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
 
@@ -27,6 +28,7 @@ use super::zone::WindowClock;
 use super::{WindowColumn, WindowMetrics, WindowSpec, WindowTime};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
 use crate::operator::aggregate::AggregateCall;
 use crate::state::{Restored, Snapshot};
@@ -379,6 +381,27 @@ impl Operator for WindowAggregate {
             self.deadline = alarm(self.next_end(), &self.clock, now);
         }
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let event = !self.spec.is_processing();
+        event.then(|| ColdSpec::by_time(&["slices", "periods", "windows"]))
+    }
+
+    fn due(&self, _table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
+        let (starts, ends) = (millis(rows.column(0))?, millis(rows.column(1))?);
+        let spans = starts.iter().zip(ends.iter());
+        Ok(match self.assignment {
+            Assignment::Columns { .. } => ends.to_vec(),
+            // What is open that should be complete comes back at the next moment.
+            Assignment::Slices(slicing) => {
+                spans.map(|(&start, &end)| slicing.next_end(start, self.done).unwrap_or(end)).collect()
+            }
+        })
+    }
+
+    fn reached(&mut self, watermark: Watermark) -> i64 {
+        self.clock.closed_by(watermark.millis())
     }
 
     fn state_bytes(&self) -> usize {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrow::array::{
     ArrayRef, AsArray, Int64Array, PrimitiveArray, RecordBatch, TimestampMillisecondArray, UInt32Array,
 };
-use arrow::compute::take;
+use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 
 use super::zone::WindowClock;
@@ -274,18 +274,43 @@ impl Pane {
         state_batch(schema, columns, groups.len())
     }
 
-    /// Takes groups back that it does not have; their keys begin at column `own`.
-    pub(super) fn put_back(&mut self, rows: &RecordBatch, mut own: usize) -> Result<()> {
+    /// Takes groups back; their keys begin at column `own`. What it has of a group, or gets twice, is added up.
+    pub(super) fn put_back(
+        &mut self,
+        rows: &RecordBatch,
+        mut own: usize,
+        calls: &[AggregateCall],
+    ) -> Result<()> {
         let (keys, mut groups) = (self.width, Vec::new());
+        let known = self.keys.capacity();
         self.keys.intern(&rows.columns()[own..own + keys], rows.num_rows(), &mut groups)?;
         own += keys;
         self.make_room();
+        self.touched.add(&groups, self.keys.capacity());
         if let Some(counts) = &mut self.counts {
             let rows = rows.column(own).as_primitive::<Int64Type>();
-            groups.iter().zip(rows.values()).for_each(|(&g, &n)| counts[g as usize] = n);
+            groups.iter().zip(rows.values()).for_each(|(&g, &n)| counts[g as usize] += n);
             own += 1;
         }
-        restore_state(&mut self.state, &groups, rows, own)
+        let mut there = vec![false; self.keys.capacity()];
+        there[..known].fill(true);
+        let all = 0..rows.num_rows() as u32;
+        let (again, first): (Vec<u32>, Vec<u32>) =
+            all.partition(|&row| std::mem::replace(&mut there[groups[row as usize] as usize], true));
+        if again.is_empty() {
+            return restore_state(&mut self.state, &groups, rows, own);
+        }
+        let of = |rows: &[u32]| -> Vec<u32> { rows.iter().map(|&row| groups[row as usize]).collect() };
+        let (more, into) = (take_record_batch(rows, &UInt32Array::from(again.clone()))?, of(&again));
+        let groups = of(&first);
+        let rows = take_record_batch(rows, &UInt32Array::from(first))?;
+        restore_state(&mut self.state, &groups, &rows, own)?;
+        let from: Vec<u32> = (0..into.len() as u32).collect();
+        let mut others = accumulators(calls, self.counts.is_some())?;
+        others.iter_mut().for_each(|other| other.resize(from.len()));
+        restore_state(&mut others, &from, &more, own)?;
+        let pairs = self.state.iter_mut().zip(&others);
+        pairs.into_iter().try_for_each(|(own, other)| own.merge(&into, other.as_ref(), &from))
     }
 
     /// Bytes held.

@@ -210,7 +210,7 @@ impl<K: Ord + Copy> Panes<K> {
                     true => piece.rows.clone(),
                     false => take_record_batch(&piece.rows, &UInt32Array::from(rows))?,
                 };
-                pane.put_back(&rows, 2)?;
+                pane.put_back(&rows, 2, &spec.calls)?;
             }
         }
         Ok(())

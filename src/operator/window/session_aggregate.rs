@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 use super::pane::{Evaluated, ResultColumns, accumulators};
@@ -16,6 +16,7 @@ use super::zone::WindowClock;
 use super::{WindowColumn, WindowKind, WindowMetrics, WindowSpec, WindowTime};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Message, Operator, OperatorContext, Output, Watermark};
 use crate::operator::aggregate::state::{
     append_state, check_state, restore_state, state_batch, state_schema,
@@ -307,10 +308,23 @@ impl Operator for SessionAggregate {
             self.done = done.min().unwrap_or(i64::MIN);
             let now = now_of(&self.processing_time)?;
             self.deadline = alarm(self.sessions.next_due(), &self.clock, now);
-        } else {
+        } else if !state.is_part() {
             self.done = done.max().unwrap_or(i64::MIN);
         }
         Ok(())
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let keyed = self.spec.time != WindowTime::Processing && !self.spec.keys.is_empty();
+        keyed.then(|| ColdSpec::by_key_and_time(vec![self.spec.keys.clone()], &[SESSIONS]))
+    }
+
+    fn due(&self, _table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
+        Ok(super::times::millis(rows.column(1))?.to_vec())
+    }
+
+    fn reached(&mut self, watermark: Watermark) -> i64 {
+        self.clock.closed_by(watermark.millis())
     }
 
     fn state_bytes(&self) -> usize {

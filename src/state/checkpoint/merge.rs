@@ -13,6 +13,7 @@
 //! from older runs, not from itself; behind a run that is *whole* nothing counts.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -24,14 +25,10 @@ use super::segment::{
     Block, BlockRef, Recent, SegmentWriter, bytes_of, decode, pieces, read_blocks, with_schema,
 };
 use crate::error::{Error, Result};
+use crate::state::snapshot::StoredRows;
 use crate::state::store::Store;
+use crate::state::tiering::due;
 
-/// Runs of about the same size before they are merged into one of the next size.
-const FAN_IN: usize = 4;
-/// Ratio of the sizes.
-const RATIO: u32 = 4;
-/// Runs below this are all of the smallest size.
-const SMALLEST: u64 = 4 << 10;
 /// Rows and bytes at which merged rows become a batch.
 const BATCH_ROWS: usize = 64 << 10;
 const BATCH_BYTES: usize = 8 << 20;
@@ -61,9 +58,17 @@ pub(super) struct Part {
     pub(super) schema: SchemaRef,
     pub(super) rows: Vec<(Vec<u64>, RecordBatch)>,
     pub(super) removed: Vec<Range<u64>>,
+    /// More rows, of a whole part.
+    pub(super) more: Option<Arc<dyn StoredRows>>,
 }
 
 impl Part {
+    /// Gives all rows.
+    fn each(&self, with: &mut dyn FnMut(Vec<u64>, RecordBatch) -> Result<()>) -> Result<()> {
+        self.rows.iter().try_for_each(|(ids, rows)| with(ids.clone(), rows.clone()))?;
+        self.more.iter().try_for_each(|more| more.each(with))
+    }
+
     fn bytes(&self) -> u64 {
         let rows: usize = self.rows.iter().map(|(ids, rows)| ids.len() * 4 + bytes_of(rows)).sum();
         (rows + self.removed.len() * 16) as u64
@@ -195,9 +200,7 @@ pub(super) fn merge(
         };
         match layer {
             Layer::Memory(part) => {
-                for (ids, batch) in &part.rows {
-                    rows(ids.clone(), batch.clone(), &mut hidden)?;
-                }
+                part.each(&mut |ids, batch| rows(ids, batch, &mut hidden))?;
                 gone.extend(part.removed.iter().cloned());
             }
             Layer::Stored(run) => read_blocks(from.store, from.recent, &run.blocks, |place, bytes| {
@@ -284,7 +287,8 @@ pub(super) fn merge_parts(parts: &[Part], store: &dyn Store) -> Result<Part> {
     let (removed, whole) = merge(&layers, from, &mut |ids, batch| gather.push(ids, batch))?;
     gather.finish()?;
     // What the oldest part removes stands before its own rows, and so before all of them.
-    Ok(Part { whole, schema: newest.schema.clone(), rows, removed: if whole { Vec::new() } else { removed } })
+    let removed = if whole { Vec::new() } else { removed };
+    Ok(Part { whole, schema: newest.schema.clone(), rows, removed, more: None })
 }
 
 /// Writes a part as a run on top of a chain, merged with as many runs of the chain as is their turn.
@@ -302,13 +306,14 @@ pub(super) fn write(
     let (removed, whole) = if merged == 0 {
         // With the first rows, and what is left of it below: most cuts are small.
         let mut removed = if older.is_empty() { &[][..] } else { &part.removed };
-        for (ids, rows) in &part.rows {
-            for piece in pieces(ids, rows) {
+        part.each(&mut |ids, rows| {
+            for piece in pieces(&ids, &rows) {
                 let rows = with_schema(rows.slice(piece.start, piece.len()), &part.schema)?;
                 blocks.push(writer.block(&ids[piece], &rows, removed)?);
                 removed = &[];
             }
-        }
+            Ok(())
+        })?;
         (removed.to_vec(), part.whole)
     } else {
         let layers: Vec<_> =
@@ -341,53 +346,9 @@ pub(super) fn write(
     Ok(runs)
 }
 
-/// How many of the newest runs, whose sizes these are, are to become one: 1 if none.
-fn due(sizes: &[u64]) -> usize {
-    let Some((oldest, newer)) = sizes.split_last() else { return 0 };
-    // Half of a table may be rows that have been replaced, not more.
-    if !newer.is_empty() && newer.iter().sum::<u64>() >= *oldest {
-        return sizes.len();
-    }
-    let class = |size: u64| (size / SMALLEST).checked_ilog(u64::from(RATIO)).map_or(0, |c| c + 1);
-    let mut due = 1;
-    for top in 0..=class(u64::MAX) {
-        let smaller = newer.iter().take_while(|&&size| class(size) <= top);
-        let (count, alike) = smaller
-            .fold((0, 0), |(count, alike), &size| (count + 1, alike + usize::from(class(size) == top)));
-        if alike >= FAN_IN {
-            due = due.max(count);
-        }
-    }
-    due
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn few_runs_and_few_writes() {
-        // Cuts of a table of 1 GB whose rows stay as many.
-        const TABLE: u64 = 1_000_000_000;
-        for cut in [100_000_000, 5_000_000, 50_000, 1_000] {
-            let (mut chain, mut written) = (vec![TABLE], 0);
-            for _ in 0..1000 {
-                chain.insert(0, cut);
-                let due = due(&chain);
-                let mut merged: u64 = chain.drain(..due).sum();
-                if chain.is_empty() {
-                    merged = TABLE;
-                }
-                written += merged;
-                chain.insert(0, merged);
-                assert!(chain.len() <= 16, "{chain:?}");
-            }
-            assert!(written <= 7 * cut * 1000, "{written} for {cut}");
-        }
-        assert_eq!(due(&[1]), 1);
-        assert_eq!(due(&[]), 0);
-        assert_eq!(due(&[1, 1 << 30]), 1);
-    }
 
     #[test]
     fn ranges_become_one_where_they_touch() {

@@ -1,0 +1,342 @@
+//! One sorted file of rows, and how it is written, searched and read through.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::state::memory::{Memory, failed};
+
+/// Bytes of rows after which a block is closed.
+const BLOCK_BYTES: usize = 4 << 10;
+/// Bytes that are written, or read by a [`Scan`], at once.
+const BUFFER_BYTES: usize = 128 << 10;
+/// A search reads blocks together that are not further apart than this.
+const GAP_BYTES: u64 = 8 << 10;
+/// Bits of the filter a key.
+const FILTER_BITS: u64 = 12;
+/// What stands in the place of a table where older runs do not count.
+pub(super) const RESET: u8 = u8::MAX;
+/// Bytes before a row: table, moment.
+const HEADER: usize = 9;
+
+/// A row with what the store knows of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record<'a> {
+    pub(super) hash: u64,
+    /// Number of its table, or [`RESET`].
+    pub(super) tag: u8,
+    /// When it was moved here, or when it is due; see [`super::Times`].
+    pub(super) moment: i64,
+    pub(super) row: &'a [u8],
+}
+
+/// Which keys a run may have: one word of memory a question. About three of a hundred keys that are not there pass.
+#[derive(Debug)]
+struct Filter(Vec<u64>);
+
+impl Filter {
+    fn new(keys: u64) -> Self {
+        Self(vec![0; (keys * FILTER_BITS).div_ceil(64).max(1) as usize])
+    }
+
+    fn place(&self, hash: u64) -> (usize, u64) {
+        // The hashes of a task have their first bits in common, and their last ones are used for the bits.
+        let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let word = (u128::from(spread) * self.0.len() as u128) >> 64;
+        let bits = [0, 6, 12, 18].iter().fold(0, |bits, shift| bits | 1 << ((hash >> shift) & 63));
+        (word as usize, bits)
+    }
+
+    fn add(&mut self, hash: u64) {
+        let (word, bits) = self.place(hash);
+        self.0[word] |= bits;
+    }
+
+    fn may_have(&self, hash: u64) -> bool {
+        let (word, bits) = self.place(hash);
+        self.0[word] & bits == bits
+    }
+}
+
+/// A file of rows, which goes when this goes.
+#[derive(Debug)]
+pub(super) struct Run {
+    path: PathBuf,
+    file: File,
+    /// First hash and place of each block; the last entry is the end of the file.
+    index: Vec<(u64, u64)>,
+    filter: Filter,
+    pub(super) keys: u64,
+    pub(super) records: u64,
+    memory: Arc<Memory>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.memory.add_spilled(-(self.bytes() as i64));
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Run {
+    /// Bytes of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.index.last().map_or(0, |end| end.1)
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        self.index.capacity() * 16 + self.filter.0.capacity() * 8
+    }
+
+    fn read(&self, place: std::ops::Range<u64>, buffer: &mut Vec<u8>) -> Result<()> {
+        buffer.resize((place.end - place.start) as usize, 0);
+        self.file.read_exact_at(buffer, place.start).map_err(|e| failed(&self.path, &e))
+    }
+
+    /// The rows of those of these hashes (ascending) that are here.
+    pub(super) fn search(
+        &self,
+        hashes: &[u64],
+        found: &mut dyn FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let blocks = self.index.len().saturating_sub(1);
+        let (mut wanted, mut first): (Vec<(usize, u64)>, usize) = (Vec::new(), 0);
+        for &hash in hashes.iter().filter(|hash| self.filter.may_have(**hash)) {
+            first += self.index[first..blocks].partition_point(|block| block.0 <= hash);
+            if first == 0 {
+                continue;
+            }
+            wanted.push((first - 1, hash));
+            first -= 1;
+        }
+        let (mut buffer, mut rest) = (Vec::new(), &wanted[..]);
+        while let Some(&(from, _)) = rest.first() {
+            let start = self.index[from].1;
+            let (mut to, mut many) = (from, 0);
+            for &(block, _) in rest {
+                let (near, end) = (self.index[block].1, self.index[block + 1].1);
+                if near > self.index[to + 1].1 + GAP_BYTES
+                    || (end - start > BUFFER_BYTES as u64 && block > from)
+                {
+                    break;
+                }
+                (to, many) = (block, many + 1);
+            }
+            self.read(start..self.index[to + 1].1, &mut buffer)?;
+            for &(block, hash) in &rest[..many] {
+                let (begin, end) = (self.index[block].1 - start, self.index[block + 1].1 - start);
+                let block = Block::parse(&buffer[begin as usize..end as usize])?;
+                let mut at = block.hashes.partition_point(|h| u64::from_le_bytes(*h) < hash);
+                while block.hash(at) == Some(hash) {
+                    found(block.record(at)?)?;
+                    at += 1;
+                }
+            }
+            rest = &rest[many..];
+        }
+        Ok(())
+    }
+}
+
+/// Rows by ascending hashes: `n │ n hashes │ n ends of rows │ rows`.
+struct Block<'a> {
+    hashes: &'a [[u8; 8]],
+    ends: &'a [[u8; 4]],
+    rows: &'a [u8],
+}
+
+impl<'a> Block<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let parts = || {
+            let (n, rest) = bytes.split_first_chunk::<4>()?;
+            let n = u32::from_le_bytes(*n) as usize;
+            let (hashes, rest) = rest.split_at_checked(n * 8)?;
+            let (ends, rows) = rest.split_at_checked(n * 4)?;
+            Some(Self { hashes: hashes.as_chunks().0, ends: ends.as_chunks().0, rows })
+        };
+        parts().ok_or_else(lost)
+    }
+
+    fn hash(&self, at: usize) -> Option<u64> {
+        self.hashes.get(at).map(|hash| u64::from_le_bytes(*hash))
+    }
+
+    fn record(&self, at: usize) -> Result<Record<'a>> {
+        let end = |at: usize| self.ends.get(at).map(|end| u32::from_le_bytes(*end) as usize);
+        let parts = || {
+            let start = if at == 0 { 0 } else { end(at - 1)? };
+            let bytes = self.rows.get(start..end(at)?)?;
+            let (tag, rest) = bytes.split_first()?;
+            let (moment, row) = rest.split_first_chunk::<8>()?;
+            Some(Record { hash: self.hash(at)?, tag: *tag, moment: i64::from_le_bytes(*moment), row })
+        };
+        parts().ok_or_else(lost)
+    }
+
+    /// Bytes of the block that these bytes begin with.
+    fn length(&self) -> usize {
+        4 + self.hashes.len() * 12 + self.ends.last().map_or(0, |end| u32::from_le_bytes(*end) as usize)
+    }
+}
+
+pub(super) fn lost() -> Error {
+    Error::internal("rows on disk were lost")
+}
+
+/// Writes a run.
+pub(super) struct RunWriter {
+    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+    written: u64,
+    index: Vec<(u64, u64)>,
+    filter: Filter,
+    keys: u64,
+    records: u64,
+    hashes: Vec<u64>,
+    ends: Vec<u32>,
+    rows: Vec<u8>,
+    memory: Arc<Memory>,
+}
+
+impl RunWriter {
+    /// `keys`: at most so many different hashes come.
+    pub(super) fn new(memory: &Arc<Memory>, keys: u64) -> Result<Self> {
+        let (path, file) = memory.create("run")?;
+        Ok(Self {
+            path,
+            file,
+            buffer: Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4),
+            written: 0,
+            index: Vec::new(),
+            filter: Filter::new(keys),
+            keys: 0,
+            records: 0,
+            hashes: Vec::new(),
+            ends: Vec::new(),
+            rows: Vec::new(),
+            memory: memory.clone(),
+        })
+    }
+
+    /// Adds a row; hashes ascend. Rows of one hash keep their order.
+    pub(super) fn push(&mut self, record: Record<'_>) -> Result<()> {
+        if self.hashes.last() != Some(&record.hash) {
+            if self.rows.len() >= BLOCK_BYTES {
+                self.close_block()?;
+            }
+            self.keys += 1;
+            self.filter.add(record.hash);
+        }
+        self.records += 1;
+        self.hashes.push(record.hash);
+        self.rows.push(record.tag);
+        self.rows.extend_from_slice(&record.moment.to_le_bytes());
+        self.rows.extend_from_slice(record.row);
+        let end = u32::try_from(self.rows.len())
+            .map_err(|_| Error::unsupported("the state of one key is too large to be moved to disk"))?;
+        self.ends.push(end);
+        Ok(())
+    }
+
+    fn close_block(&mut self) -> Result<()> {
+        let Some(first) = self.hashes.first() else { return Ok(()) };
+        self.index.push((*first, self.written + self.buffer.len() as u64));
+        self.buffer.extend_from_slice(&(self.hashes.len() as u32).to_le_bytes());
+        self.hashes.iter().for_each(|hash| self.buffer.extend_from_slice(&hash.to_le_bytes()));
+        self.ends.iter().for_each(|end| self.buffer.extend_from_slice(&end.to_le_bytes()));
+        self.buffer.append(&mut self.rows);
+        self.hashes.clear();
+        self.ends.clear();
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_all(&self.buffer).map_err(|e| failed(&self.path, &e))?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// The run; `None` without a row.
+    pub(super) fn finish(mut self) -> Result<Option<Arc<Run>>> {
+        self.close_block()?;
+        self.flush()?;
+        self.index.push((u64::MAX, self.written));
+        self.index.shrink_to_fit();
+        self.memory.add_spilled(self.written as i64);
+        let Self { path, file, index, filter, keys, records, memory, .. } = self;
+        let run = Run { path, file, index, filter, keys, records, memory };
+        Ok((records > 0).then(|| Arc::new(run)))
+    }
+}
+
+/// Reads a run from its beginning to its end.
+pub(super) struct Scan {
+    run: Arc<Run>,
+    /// The block behind those that are in the buffer.
+    block: usize,
+    buffer: Vec<u8>,
+    /// Where the block that is read begins, and the next row in it.
+    at: usize,
+    row: usize,
+    hash: Option<u64>,
+}
+
+impl Scan {
+    pub(super) fn new(run: Arc<Run>) -> Result<Self> {
+        let mut scan = Self { run, block: 0, buffer: Vec::new(), at: 0, row: 0, hash: None };
+        scan.fill()?;
+        Ok(scan)
+    }
+
+    /// The hash that comes next.
+    pub(super) fn hash(&self) -> Option<u64> {
+        self.hash
+    }
+
+    /// Finds the next row, in this block or a later one.
+    fn fill(&mut self) -> Result<()> {
+        if self.at < self.buffer.len() {
+            let block = Block::parse(&self.buffer[self.at..])?;
+            self.hash = block.hash(self.row);
+            if self.hash.is_some() {
+                return Ok(());
+            }
+            (self.at, self.row) = (self.at + block.length(), 0);
+        }
+        if self.at >= self.buffer.len() {
+            let index = &self.run.index;
+            let Some(&(_, start)) = index.get(self.block).filter(|_| self.block + 1 < index.len()) else {
+                self.hash = None;
+                return Ok(());
+            };
+            let most = start + BUFFER_BYTES as u64;
+            let ends = &index[self.block + 1..];
+            let more = ends.partition_point(|end| end.1 <= most).max(1);
+            let end = ends[more - 1].1;
+            self.block += more;
+            let mut buffer = std::mem::take(&mut self.buffer);
+            self.run.read(start..end, &mut buffer)?;
+            (self.buffer, self.at, self.row) = (buffer, 0, 0);
+        }
+        self.hash = Block::parse(&self.buffer[self.at..])?.hash(self.row);
+        Ok(())
+    }
+
+    /// Gives the rows of the hash that comes next.
+    pub(super) fn group(&mut self, each: &mut dyn FnMut(Record<'_>) -> Result<()>) -> Result<()> {
+        let block = Block::parse(self.buffer.get(self.at..).unwrap_or_default())?;
+        while self.hash.is_some() && block.hash(self.row) == self.hash {
+            each(block.record(self.row)?)?;
+            self.row += 1;
+        }
+        self.fill()
+    }
+}
+
+const _: () = assert!(HEADER == 1 + size_of::<i64>());
