@@ -44,7 +44,7 @@ const QUERIES: &[(&str, &str)] = &[
 fn run(query: &str, keys: u64, rows: u64, limit: &str) -> Result<(u64, Duration), String> {
     let table = |name: &str| {
         format!(
-            "CREATE TABLE {name} (k BIGINT, v BIGINT, ts AS TIMESTAMP '2024-01-01 00:00:00' + INTERVAL '0.001' SECOND * 0, WATERMARK FOR ts AS ts) \
+            "CREATE TABLE {name} (k BIGINT, v BIGINT, ts AS TIMESTAMP '2024-01-01 00:00:00', WATERMARK FOR ts AS ts) \
              WITH ('connector' = 'datagen', 'number-of-rows' = '{rows}', 'rows-per-second' = '1000000000', \
              'fields.k.min' = '0', 'fields.k.max' = '{keys}', 'fields.v.min' = '0', 'fields.v.max' = '1000000');\n"
         )

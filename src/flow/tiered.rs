@@ -214,13 +214,12 @@ impl Tiered {
     fn bring(&mut self, hashes: &[u64]) -> Result<()> {
         let now = self.now();
         let Some(cold) = self.cold.as_mut().filter(|cold| !cold.is_empty()) else { return Ok(()) };
-        let mut wanted: Vec<u64> = hashes.iter().copied().filter(|hash| !self.here.contains(hash)).collect();
+        let here = &mut self.here;
+        let mut wanted: Vec<u64> = hashes.iter().copied().filter(|hash| here.insert(*hash)).collect();
         if wanted.is_empty() {
             return Ok(());
         }
         wanted.sort_unstable();
-        wanted.dedup();
-        self.here.extend(wanted.iter().copied());
         let Fetched { rows, hashes } = cold.fetch(&wanted, now)?;
         self.stale.extend(hashes);
         if rows.is_empty() {

@@ -22,7 +22,7 @@ const BLOCK_BYTES: usize = 8 << 20;
 /// A segment that is so large is closed.
 const SEGMENT_BYTES: usize = 64 << 20;
 /// Adjacent blocks are read together up to so many bytes.
-const READ_BYTES: u64 = 32 << 20;
+const READ_BYTES: u64 = 8 << 20;
 
 const MAGIC: [u8; 4] = *b"AFB1";
 const HEADER: usize = 64;

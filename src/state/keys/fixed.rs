@@ -131,10 +131,12 @@ impl IntKeys {
             }
             // Four bytes for every number below `most` are less than what the hash table takes for a key.
             let most = 4 * (self.table.len() as u64 + 256);
-            if key as u64 >= most {
+            let wanted = (key as u64).saturating_add(1).max(self.direct.len() as u64 * 2);
+            // It at least doubles: all keys are looked at for it.
+            if wanted > most {
                 return self.table.intern(key);
             }
-            self.grow((key as usize + 1).max(self.direct.len() * 2).min(most as usize));
+            self.grow(wanted as usize);
         }
         let slot = self.table.reserve(key);
         self.direct[key as usize] = slot;
