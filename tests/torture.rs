@@ -890,3 +890,30 @@ fn what_cannot_be_deleted_does_no_harm() {
         assert!(said.matches("could not be deleted").count() <= 4, "{said}");
     }
 }
+
+/// A run that begins anew shows what it finds itself, and leaves nothing of the one before.
+#[test]
+fn a_fresh_run_leaves_nothing_of_the_one_before() {
+    let mut random = StdRng::seed_from_u64(seed());
+    let pipeline = &PIPELINES[0];
+    let scene = Scene::new(None, &mut random, 1200);
+    let place = &scene.place;
+    fs::write(place.path("p.sql"), pipeline.script()).unwrap();
+    let expected = truth(place, "p.sql", pipeline.format);
+    let mut child = place.command("p.sql", "out", 2, "20 ms").spawn().unwrap();
+    if until_another_checkpoint(place, &mut child) {
+        child.kill().unwrap();
+    }
+    if child.wait().unwrap().success() {
+        // It was faster: there is nothing to give up.
+        return;
+    }
+    let mut child = place.command("p.sql", "out", 2, "20 ms").arg("--fresh").spawn().unwrap();
+    let status = wait(&mut child, PATIENCE).expect("it hangs");
+    assert!(status.success(), "{status}:\n{}", place.said());
+    let found = essence(pipeline.format, place.rows("out"));
+    assert!(found == expected, "{}", differences(&expected, &found));
+    let names =
+        fs::read_dir(place.path("out")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with('.')).collect::<Vec<_>>(), Vec::<String>::new());
+}

@@ -175,7 +175,7 @@ impl Durability {
         let aliases = self.aliases.get_or_init(|| plan.aliases.clone());
         checkpoints.adopt(aliases.clone());
         if !self.automatic {
-            checkpoints.clear()?;
+            checkpoints.give_up()?;
         }
         let (latest, warnings) = checkpoints.latest()?;
         warnings.iter().for_each(|warning| log::warn!("{warning}"));

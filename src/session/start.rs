@@ -249,6 +249,7 @@ impl Blueprint {
             self.targets.iter().for_each(|t| t.sink.abort());
         }
         if let Some(durable) = &self.durable {
+            durable.checkpoints.lock().fit_into(self.memory.limit());
             self.recover_sinks(durable, restored.as_deref(), from.is_none() && !again)?;
         }
         let (sender, reports) = crossbeam_channel::unbounded();
@@ -338,11 +339,11 @@ impl Blueprint {
             None => durable.checkpoints.lock().begun()?,
         };
         if anew && former.is_empty() {
-            // If it cannot be read, hidden files stay.
-            let unwanted = durable.checkpoints.lock().latest().ok().and_then(|(latest, _)| latest);
-            for (Target { id, sink, .. }, unwanted) in self.targets.iter().zip(unwanted.iter().cycle()) {
-                let pending = unwanted.sinks().get(id).map_or(&[][..], Vec::as_slice);
-                former.insert(id.clone(), sink.begun_with(pending));
+            let checkpoints = durable.checkpoints.lock();
+            for Target { id, sink, .. } in &self.targets {
+                if let Some(pending) = checkpoints.given_up().get(id) {
+                    former.insert(id.clone(), sink.begun_with(pending));
+                }
             }
         }
         for Target { id, sink, .. } in &self.targets {

@@ -11,7 +11,7 @@
 //! The name of a segment is the number of the checkpoint, a random one of the writer, how often that had tried to
 //! write a checkpoint, and how many segments it wrote before for this one: no name is used twice.
 //!
-//! A checkpoint writes one segment (another one each 64 MiB) with what has changed, and then its manifest, which
+//! A checkpoint writes one segment (another one each 64 MiB, or less where memory is scarce) with what has changed, and then its manifest, which
 //! refers to that and to what earlier ones wrote. Objects are never changed, and only deleted when no manifest that
 //! is kept refers to them. A savepoint is such a folder with one manifest, its own segments and no lock.
 //!
@@ -89,7 +89,7 @@ use serde_json::Value;
 use self::cleaning::Cleaning;
 use self::manifest::{Flaw, Manifest, State, TableState, TaskState};
 use self::merge::{Blocks, Layer, Part};
-use self::segment::{BlockRef, Recent, SegmentWriter, read_blocks, verify};
+use self::segment::{BlockRef, Recent, SEGMENT_BYTES, SegmentWriter, read_blocks, verify};
 use super::snapshot::{Delta, Former, Restored, Scope, Snapshot, StoredRows, TIME_VALUES};
 use super::store::lease::Lease;
 use super::store::{Lock, Store};
@@ -231,6 +231,10 @@ pub struct Checkpoints {
     generation: Option<u64>,
     /// State of so few bytes is a generation of its own each time.
     few: u64,
+    /// A segment that is so large is closed: until then it is in memory.
+    segment_bytes: usize,
+    /// What sinks had told for the newest of those that were given up.
+    given_up: BTreeMap<String, Vec<Value>>,
 }
 
 /// See [`Checkpoints::few`].
@@ -291,6 +295,8 @@ impl Checkpoints {
             spare: None,
             generation: None,
             few: FEW_BYTES,
+            segment_bytes: SEGMENT_BYTES,
+            given_up: BTreeMap::new(),
         })
     }
 
@@ -429,6 +435,7 @@ impl Checkpoints {
         self.attempts += 1;
         let name = format!("{epoch}-{}-{}", self.writer, self.attempts);
         let mut writer = SegmentWriter::new(&*self.store, name, &self.recent);
+        writer.most = self.segment_bytes;
         let from = Blocks { store: &*self.store, recent: Some(&self.recent) };
         let mut write = || -> Result<Vec<_>> {
             let mut chains = Vec::new();
@@ -473,6 +480,27 @@ impl Checkpoints {
             self.generation = None;
         }
         Ok(bytes)
+    }
+
+    /// State may take so much memory: what is being written takes a part of that.
+    pub fn fit_into(&mut self, limit: usize) {
+        self.segment_bytes = (limit / 32).clamp(1 << 20, SEGMENT_BYTES);
+    }
+
+    /// Gives all of them up: the job begins anew.
+    pub fn give_up(&mut self) -> Result<()> {
+        // What cannot be read leaves hidden files.
+        let latest = self.latest().ok().and_then(|(latest, _)| latest);
+        self.given_up = match latest {
+            Some(latest) => latest.sinks().clone(),
+            None => self.begun().unwrap_or_default(),
+        };
+        self.clear()
+    }
+
+    /// What sinks had told for the newest of those that were given up, by sink id.
+    pub fn given_up(&self) -> &BTreeMap<String, Vec<Value>> {
+        &self.given_up
     }
 
     /// The newest checkpoint that is not known to be damaged.

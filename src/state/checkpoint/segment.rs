@@ -20,7 +20,7 @@ const BLOCK_ROWS: usize = 64 << 10;
 /// Bytes in a block, about.
 const BLOCK_BYTES: usize = 8 << 20;
 /// A segment that is so large is closed.
-const SEGMENT_BYTES: usize = 64 << 20;
+pub(super) const SEGMENT_BYTES: usize = 64 << 20;
 /// Adjacent blocks are read together up to so many bytes.
 const READ_BYTES: u64 = 8 << 20;
 
@@ -91,12 +91,15 @@ pub(super) struct SegmentWriter<'a> {
     /// Names and bytes of segments whose writing was begun.
     pub(super) segments: Vec<(Arc<str>, u64)>,
     recent: &'a Recent,
+    /// A segment that is so large is closed.
+    pub(super) most: usize,
 }
 
 impl<'a> SegmentWriter<'a> {
     pub(super) fn new(store: &'a dyn Store, name: String, recent: &'a Recent) -> Self {
         let current = Arc::from(format!("{name}-0"));
-        Self { store, name, buffer: Vec::new(), current, segments: Vec::new(), recent }
+        let (buffer, segments) = (Vec::new(), Vec::new());
+        Self { store, name, buffer, current, segments, recent, most: SEGMENT_BYTES }
     }
 
     /// Adds rows and what they replace as one block. Views are written without what they do not show.
@@ -133,7 +136,7 @@ impl<'a> SegmentWriter<'a> {
             crc: crc32fast::hash(bytes),
         };
         pad(&mut self.buffer, 0);
-        if self.buffer.len() >= SEGMENT_BYTES {
+        if self.buffer.len() >= self.most {
             self.flush()?;
         }
         Ok(block)
