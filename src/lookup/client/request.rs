@@ -155,6 +155,7 @@ impl Shared {
         id: FlightId,
         failure: &Arc<Failure>,
         companions: usize,
+        budget: &mut Option<bool>,
     ) -> Verdict {
         let now = Instant::now();
         let Some(flight) = flights.flight_mut(id) else { return Verdict::Done };
@@ -171,7 +172,11 @@ impl Shared {
             );
             return Verdict::Failed(Arc::new(Failure { message, retryable: false, ..(**failure).clone() }));
         }
-        if failure.retryable && flight.failed <= self.config.max_retries && self.endpoint.may_retry() {
+        if failure.retryable
+            && flight.failed <= self.config.max_retries
+            // One retry, however many keys it carries.
+            && *budget.get_or_insert_with(|| self.endpoint.may_retry())
+        {
             return Verdict::Again(self.backoff.delay(flight.failed, failure.retry_after));
         }
         // What is wrong with the service is wrong with every part of the request.
@@ -324,12 +329,13 @@ impl Shared {
         let now = Instant::now();
         let (mut split, mut failed): (Vec<FlightId>, Vec<_>) = (Vec::new(), Vec::new());
         let mut again: Vec<(Duration, Vec<FlightId>)> = Vec::new();
+        let mut budget = None;
         let mut flights = self.flights.lock();
         for (member, failure) in failures {
             if flights.landed(member.id).is_none() {
                 continue;
             }
-            match self.judge(&mut flights, member.id, &failure, companions) {
+            match self.judge(&mut flights, member.id, &failure, companions, &mut budget) {
                 Verdict::Done => {}
                 Verdict::Again(pause) => {
                     LookupMetrics::add(&self.metrics.retries, 1);
