@@ -84,8 +84,8 @@ fn piece(rest: &str, first: char) -> (PieceKind, usize, bool) {
             Some(length) => (PieceKind::Code, 2 * tag.len() + length, true),
             None => (PieceKind::Code, rest.len(), false),
         }
-    } else if let Some(name) = variable(rest) {
-        (PieceKind::Variable, name.len() + 3, true)
+    } else if let Some(found) = placeholder(rest) {
+        (PieceKind::Variable, found.length, true)
     } else {
         (PieceKind::Symbol, first.len_utf8(), true)
     }
@@ -126,15 +126,39 @@ fn number(rest: &str) -> usize {
     end
 }
 
+/// A `${NAME}` or `${NAME:-default}` in a text.
+pub struct Placeholder<'a> {
+    /// The variable.
+    pub name: &'a str,
+    /// What stands for it when it has no value.
+    pub default: Option<&'a str>,
+    /// Bytes from `$` to `}`.
+    pub length: usize,
+}
+
+/// The placeholder that `rest` begins with.
+pub fn placeholder(rest: &str) -> Option<Placeholder<'_>> {
+    let inside = rest.strip_prefix("${")?;
+    let inside = &inside[..inside.find('}')?];
+    let (name, default) = match inside.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inside, None),
+    };
+    is_name(name).then_some(Placeholder { name, default, length: inside.len() + 3 })
+}
+
+fn is_name(name: &str) -> bool {
+    let mut chars = name.chars();
+    let first = chars.next();
+    first.is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// The name of a `${NAME}` that `rest` begins with.
 pub fn variable(rest: &str) -> Option<&str> {
     let inside = rest.strip_prefix("${")?;
     let name = &inside[..inside.find('}')?];
-    let mut chars = name.chars();
-    let first = chars.next()?;
-    let valid =
-        (first.is_ascii_alphabetic() || first == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
-    valid.then_some(name)
+    is_name(name).then_some(name)
 }
 
 /// Whether a shell may submit the text: nothing is left open, and it ends with a semicolon (behind the

@@ -1,4 +1,4 @@
-//! `${NAME}` in scripts, from `--var` and the environment.
+//! `${NAME}` and `${NAME:-default}` in scripts, from `--var` and the environment.
 //!
 //! Values are put in before the text is parsed. Errors point to the text as it was written: columns
 //! stay true, and a value never shows up in an excerpt. Each value is noted in [`crate::secret`], and the
@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::scan::{PieceKind, pieces, variable};
+use super::scan::{PieceKind, Placeholder, pieces, placeholder};
 use crate::error::{Error, Position, Result, Span};
 use crate::sql::SourceText;
 
@@ -176,12 +176,11 @@ impl Expansion<'_> {
         while let Some(found) = part[at..].find("${") {
             let here = at + found;
             self.out.push_str(&part[at..here]);
-            let Some(name) = variable(&part[here..]) else {
+            let Some(Placeholder { name, default, length }) = placeholder(&part[here..]) else {
                 self.out.push_str("${");
                 at = here + 2;
                 continue;
             };
-            let length = name.len() + 3;
             let from = start + here;
             let begin = self.out.len();
             let value = match value(name) {
@@ -189,6 +188,7 @@ impl Expansion<'_> {
                     crate::secret::note(name, &value);
                     value
                 }
+                None if default.is_some() => default.unwrap_or_default().to_string(),
                 None if self.lenient && quote.is_some() => {
                     let span = self.span(from, length);
                     self.missing.push(Missing { name: name.to_string(), span });
@@ -217,9 +217,9 @@ impl Expansion<'_> {
         let mut rest = part;
         while let Some(at) = rest.find("${") {
             rest = &rest[at..];
-            let Some(name) = variable(rest) else { break };
-            names.insert(name);
-            rest = &rest[name.len() + 3..];
+            let Some(found) = placeholder(rest) else { break };
+            names.insert(found.name);
+            rest = &rest[found.length..];
         }
         let known = |name: &str| given(name).or_else(|| std::env::var(name).ok());
         match names.iter().all(|name| given(name).is_some()) {
