@@ -151,6 +151,7 @@ pub mod clock;
 pub mod config;
 #[doc(hidden)]
 pub mod connector;
+mod database;
 #[doc(hidden)]
 pub mod dead_letter;
 #[doc(hidden)]

@@ -1,12 +1,27 @@
-//! `'connector' = 'jdbc'`: tables of relational databases to look up in.
+//! `'connector' = 'jdbc'`: tables of relational databases, to look up in, to read and to write to.
+//!
+//! # Reading
+//! A table as a whole, or in ranges of a whole number by several tasks (`scan.partition.*`; rows outside of the bounds,
+//! and NULLs, are not read, as in Flink). PostgreSQL sends by COPY, so no cursor is needed.
+//!
+//! # Writing
+//! With a PRIMARY KEY as upserts and deletes by key, without one as inserts. See [`sink`].
+//!
+//! # Looking up
+//! All keys of a request in one statement. See [`crate::lookup::jdbc`].
+
+mod scan;
+mod sink;
 
 use std::sync::Arc;
 
 use super::registry::Connector;
+use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
+use crate::database::JdbcUrl;
 use crate::error::{Error, Result};
-use crate::lookup::jdbc::{JdbcUrl, backend};
+use crate::lookup::jdbc::backend;
 use crate::lookup::{Backend, LookupRequest};
 
 /// The connector.
@@ -18,7 +33,7 @@ const OPTIONS: &[OptionDef] = &[
         "url",
         OptionKind::Text,
         "",
-        "jdbc:postgresql://host:port/database or jdbc:sqlite:FILE; ${NAME} is taken from the environment",
+        "jdbc:postgresql://host:port/database, jdbc:mysql://..., jdbc:mariadb://... or jdbc:sqlite:FILE; ${NAME} is taken from the environment",
     ),
     OptionDef::new("table-name", OptionKind::Text, "", "table or view of the database, schema.table too"),
     OptionDef::new("username", OptionKind::Text, "", "user; ${NAME} is taken from the environment"),
@@ -30,6 +45,45 @@ const OPTIONS: &[OptionDef] = &[
         "60 s",
         "Flink's; connections are tried again as any failed lookup",
     ),
+    OptionDef::new(
+        "scan.partition.column",
+        OptionKind::Text,
+        "",
+        "a whole number by whose ranges tasks read in parallel; with the three that follow",
+    ),
+    OptionDef::new("scan.partition.num", OptionKind::Integer, "", "number of ranges"),
+    OptionDef::new("scan.partition.lower-bound", OptionKind::Text, "", "the least value that is read"),
+    OptionDef::new("scan.partition.upper-bound", OptionKind::Text, "", "the greatest value that is read"),
+    OptionDef::new(
+        "scan.fetch-size",
+        OptionKind::Integer,
+        "0",
+        "rows of a batch at most; 0: as many as suit",
+    ),
+    OptionDef::new(
+        "sink.buffer-flush.max-rows",
+        OptionKind::Integer,
+        "100",
+        "rows that are sent together; more while a batch before them is on its way",
+    ),
+    OptionDef::new(
+        "sink.buffer-flush.interval",
+        OptionKind::Duration,
+        "1 s",
+        "how long a row waits for others; 0: not at all",
+    ),
+    OptionDef::new(
+        "sink.max-retries",
+        OptionKind::Integer,
+        "3",
+        "further attempts after a fault that may pass",
+    ),
+    OptionDef::new(
+        "sink.delivery-guarantee",
+        OptionKind::Choice(&["at-least-once", "exactly-once"]),
+        "exactly-once",
+        "with checkpoints: exactly-once shows rows when a checkpoint holds them; at-least-once writes at once",
+    ),
 ];
 
 impl Connector for Jdbc {
@@ -38,7 +92,7 @@ impl Connector for Jdbc {
     }
 
     fn doc(&self) -> &'static str {
-        "lookup table in a relational database"
+        "tables of PostgreSQL, MySQL, MariaDB and SQLite, as source, sink and lookup table"
     }
 
     fn options(&self) -> &'static [OptionDef] {
@@ -47,6 +101,7 @@ impl Connector for Jdbc {
 
     fn check(&self, table: &Table) -> Result<()> {
         table.options.required("table-name")?;
+        scan::splits(&table.options)?;
         JdbcUrl::of(table).map(drop)
     }
 
@@ -54,8 +109,18 @@ impl Connector for Jdbc {
         true
     }
 
-    fn is_source(&self) -> bool {
-        false
+    fn place(&self, table: &Table) -> Result<Option<Place>> {
+        let name = table.options.required("table-name")?;
+        Ok(Some(Place::new("jdbc", format!("{}, table {name}", JdbcUrl::of(table)?.shown()), name)))
+    }
+
+    fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
+        let shown = JdbcUrl::of(&request.table)?.shown();
+        Ok(Arc::new(scan::JdbcSource::new(request, shown)?))
+    }
+
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(sink::JdbcSink::new(request)?))
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {

@@ -8,43 +8,31 @@
 
 #[cfg(feature = "sqlite")]
 mod sqlite;
-mod url;
 
 use std::sync::Arc;
 
-pub(crate) use self::url::{Database, JdbcUrl};
 use super::{Backend, LookupRequest};
-use crate::error::{Error, Result};
+use crate::database::{JdbcUrl, Reading, System};
+use crate::error::Result;
 
 /// The backend for the database that a table's URL names.
 pub(crate) fn backend(request: &LookupRequest) -> Result<Arc<dyn Backend>> {
     let url = JdbcUrl::of(&request.table)?;
-    match url.database {
+    #[cfg_attr(not(any(feature = "postgres", feature = "mysql")), expect(unused_variables))]
+    let reading = Reading {
+        table: request.table.options.required("table-name")?.to_string(),
+        schema: request.schema.clone(),
+        keys: request.keys.clone(),
+        filters: request.filters.clone(),
+    };
+    match url.system {
         #[cfg(feature = "sqlite")]
-        Database::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(request, &url)?)),
-        other => Err(not_in_build(other)),
+        System::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(request, &url)?)),
+        #[cfg(feature = "postgres")]
+        System::Postgres => Ok(Arc::new(crate::database::postgres::PostgresLookup::new(reading, &url)?)),
+        #[cfg(feature = "mysql")]
+        System::MySql => Ok(Arc::new(crate::database::mysql::MySqlLookup::new(request, reading, &url)?)),
+        #[allow(unreachable_patterns, reason = "not with all features")]
+        other => Err(crate::database::not_in_build(other)),
     }
-}
-
-/// Says how a build with the database is made.
-pub(crate) fn not_in_build(database: Database) -> Error {
-    let error = Error::unsupported(format!("'jdbc:{}:' is not in this build", database.name()));
-    match database {
-        Database::Sqlite | Database::Postgres => {
-            error.with_hint(format!("cargo build --release --features {}", database.feature()))
-        }
-        Database::MySql => error.with_hint("there are: jdbc:sqlite:, jdbc:postgresql:"),
-    }
-}
-
-/// The table's name, each part quoted.
-#[cfg(feature = "sqlite")]
-fn quoted_table(name: &str) -> String {
-    name.split('.').map(quoted).collect::<Vec<_>>().join(".")
-}
-
-/// An identifier in quotes.
-#[cfg(feature = "sqlite")]
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

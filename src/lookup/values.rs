@@ -6,20 +6,25 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryViewBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringViewBuilder,
-    TimestampMillisecondArray,
+    ArrayRef, BinaryViewBuilder, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch,
+    RecordBatchOptions, StringViewBuilder,
 };
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use arrow::compute::kernels::cast_utils::string_to_datetime;
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimeUnit};
 use arrow::util::display::FormatOptions;
+use chrono::{DateTime, Utc};
 
 /// A value as it came.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
-    #[allow(dead_code, reason = "SQLite has no booleans")]
+    #[allow(dead_code, reason = "SQLite and MySQL have no booleans")]
     Bool(bool),
     Int(i64),
+    /// Microseconds since the epoch.
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "SQLite has texts"))]
+    Micros(i64),
     Float(f64),
     Text(&'a str),
     Bytes(&'a [u8]),
@@ -31,6 +36,7 @@ impl Value<'_> {
             Self::Null => "NULL",
             Self::Bool(_) => "a boolean",
             Self::Int(_) => "an integer",
+            Self::Micros(_) => "a time",
             Self::Float(_) => "a floating-point number",
             Self::Text(_) => "text",
             Self::Bytes(_) => "bytes",
@@ -45,11 +51,8 @@ enum Builder {
     Float(Float64Builder),
     Text(StringViewBuilder),
     Bytes(BinaryViewBuilder),
-    /// Timestamps: integers are milliseconds, texts are read at the end.
-    Instant {
-        millis: Int64Builder,
-        texts: StringViewBuilder,
-    },
+    /// Timestamps, in their unit.
+    Instant(Int64Builder, TimeUnit),
 }
 
 /// One column of rows that come one by one.
@@ -73,9 +76,7 @@ impl Column {
             | DataType::FixedSizeBinary(_) => {
                 Builder::Bytes(BinaryViewBuilder::new().with_deduplicate_strings())
             }
-            DataType::Timestamp(..) => {
-                Builder::Instant { millis: Int64Builder::new(), texts: StringViewBuilder::new() }
-            }
+            DataType::Timestamp(unit, _) => Builder::Instant(Int64Builder::new(), *unit),
             // Texts, and all that is read from a text: DECIMAL, DATE, TIME.
             _ => Builder::Text(StringViewBuilder::new().with_deduplicate_strings()),
         };
@@ -121,17 +122,29 @@ impl Column {
             (Builder::Text(b), Value::Int(v)) => b.append_value(itoa::Buffer::new().format(v)),
             (Builder::Text(b), Value::Float(v)) if v.is_finite() => b.append_value(v.to_string()),
             (Builder::Text(b), Value::Bool(v)) => b.append_value(if v { "true" } else { "false" }),
-            (Builder::Instant { millis, texts }, Value::Null) => {
-                millis.append_null();
-                texts.append_null();
+            (Builder::Text(b), Value::Micros(v)) => {
+                let time = DateTime::from_timestamp_micros(v).ok_or_else(|| wrong(&value, &self.field))?;
+                b.append_value(time.naive_utc().to_string());
             }
-            (Builder::Instant { millis, texts }, Value::Int(v)) => {
-                millis.append_value(v);
-                texts.append_null();
-            }
-            (Builder::Instant { millis, texts }, Value::Text(v)) => {
-                millis.append_null();
-                texts.append_value(v);
+            (Builder::Instant(b, _), Value::Null) => b.append_null(),
+            // Numbers are milliseconds; without an offset a text is in UTC.
+            (Builder::Instant(b, unit), Value::Int(_) | Value::Micros(_) | Value::Text(_)) => {
+                let time = match value {
+                    Value::Int(v) => DateTime::from_timestamp_millis(v),
+                    Value::Micros(v) => DateTime::from_timestamp_micros(v),
+                    Value::Text(text) => string_to_datetime(&Utc, text.trim()).ok(),
+                    _ => None,
+                };
+                let time = time.ok_or_else(|| wrong(&value, &self.field))?;
+                let time = in_unit(time, *unit).ok_or_else(|| {
+                    format!(
+                        "column '{}': {} does not fit {}",
+                        self.field.name(),
+                        time.naive_utc(),
+                        sql(self.field.data_type())
+                    )
+                })?;
+                b.append_value(time);
             }
             (_, other) => return Err(wrong(&other, &self.field)),
         }
@@ -147,8 +160,9 @@ impl Column {
             Builder::Float(mut b) => Arc::new(b.finish()),
             Builder::Text(mut b) => Arc::new(b.finish()),
             Builder::Bytes(mut b) => Arc::new(b.finish()),
-            Builder::Instant { mut millis, mut texts } => {
-                return instants(&self.field, &millis.finish(), &texts.finish());
+            Builder::Instant(mut b, _) => {
+                let numbers: ArrayRef = Arc::new(b.finish());
+                return cast(&numbers, to).map_err(|e| e.to_string());
             }
         };
         convert(&self.field, &built, to)
@@ -161,38 +175,54 @@ fn convert(field: &FieldRef, array: &ArrayRef, to: &DataType) -> Result<ArrayRef
         .map_err(|e| format!("column '{}' has a value that is no {}: {e}", field.name(), sql(to)))
 }
 
-fn instants(
-    field: &FieldRef,
-    millis: &arrow::array::Int64Array,
-    texts: &arrow::array::StringViewArray,
-) -> Result<ArrayRef, String> {
-    let to = field.data_type();
-    let DataType::Timestamp(_, zone) = to else {
-        return Err(format!("column '{}' is no time", field.name()));
+/// A time as a number of its unit; `None`: it would be cut.
+fn in_unit(time: DateTime<Utc>, unit: TimeUnit) -> Option<i64> {
+    let (each, nanos) = match unit {
+        TimeUnit::Second => (1, 1_000_000_000),
+        TimeUnit::Millisecond => (1000, 1_000_000),
+        TimeUnit::Microsecond => (1_000_000, 1000),
+        TimeUnit::Nanosecond => (1_000_000_000, 1),
     };
-    let numbers = TimestampMillisecondArray::new(millis.values().clone(), millis.nulls().cloned());
-    let numbers = match zone {
-        Some(_) => numbers.with_timezone("UTC"),
-        None => numbers,
-    };
-    let numbers = convert(field, &(Arc::new(numbers) as ArrayRef), to)?;
-    if texts.null_count() == texts.len() {
-        return Ok(numbers);
+    let rest = time.timestamp_subsec_nanos();
+    if !rest.is_multiple_of(nanos) {
+        return None;
     }
-    let texts: ArrayRef = Arc::new(texts.clone());
-    // Without an offset a text is in UTC.
-    let parsed = match zone {
-        Some(_) => {
-            let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-            convert(field, &convert(field, &texts, &utc)?, to)?
+    time.timestamp().checked_mul(each)?.checked_add(i64::from(rest / nanos))
+}
+
+/// Rows that come one by one.
+pub(crate) struct Rows {
+    columns: Vec<Column>,
+    count: usize,
+}
+
+impl Rows {
+    pub(crate) fn new(schema: &SchemaRef) -> Self {
+        Self { columns: schema.fields().iter().map(Column::new).collect(), count: 0 }
+    }
+
+    /// A value of the row that is coming.
+    pub(crate) fn push(&mut self, column: usize, value: Value<'_>) -> Result<(), String> {
+        match self.columns.get_mut(column) {
+            Some(column) => column.push(value),
+            None => Err("a row has more columns than were asked for".into()),
         }
-        None => convert(field, &texts, to)?,
-    };
-    if numbers.null_count() == numbers.len() {
-        return Ok(parsed);
     }
-    let is_text = arrow::compute::is_not_null(&parsed).map_err(|e| e.to_string())?;
-    arrow::compute::kernels::zip::zip(&is_text, &parsed, &numbers).map_err(|e| e.to_string())
+
+    /// The row has all of its values.
+    pub(crate) fn end_row(&mut self) {
+        self.count += 1;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn finish(self, schema: &SchemaRef) -> Result<RecordBatch, String> {
+        let columns = self.columns.into_iter().map(Column::finish).collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.count));
+        RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| e.to_string())
+    }
 }
 
 fn boolean(text: &str) -> Option<bool> {
@@ -210,6 +240,7 @@ fn sql(data_type: &DataType) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use arrow::array::Array;
     use arrow::datatypes::Field;
     use arrow::util::display::array_value_to_string;
 
@@ -241,6 +272,8 @@ mod tests {
             read(millis, &[Text("2026-01-05 08:00:00.5"), Int(1000), Null]).unwrap(),
             ["2026-01-05T08:00:00.500", "1970-01-01T00:00:01", ""]
         );
+        let cut = read(DataType::Timestamp(TimeUnit::Millisecond, None), &[Text("2026-01-05 08:00:00.0005")]);
+        assert!(cut.unwrap_err().contains("2026-01-05 08:00:00.000500 does not fit TIMESTAMP(3)"));
         let zoned = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
         assert_eq!(
             read(zoned, &[Text("2026-01-05 08:00:00+01"), Text("2026-01-05 08:00:00")]).unwrap(),

@@ -72,7 +72,7 @@ fn is_plain_lateral(plan: &LogicalPlan, names: &DFSchemaRef) -> bool {
 /// |---|---|
 /// | stands after FOR SYSTEM_TIME AS OF a processing time, or has a LOOKUP hint | always |
 /// | can only be looked up in (connector `http`) | always |
-/// | can be read as well (connector `filesystem`) | in JOIN and LEFT JOIN, if it has no WATERMARK and a format without changes, and a condition is an equality with a column of the table as it is |
+/// | can be read as well (connectors `filesystem`, `jdbc`) | in JOIN and LEFT JOIN, if it has no WATERMARK and a format without changes, and a condition is an equality with a column of the table as it is |
 ///
 /// Any other join reads the table as a stream. What is a lookup join by these rules and cannot be one, because of the
 /// type of a key or an option, is an error and never a join of streams.

@@ -6,20 +6,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
-};
-use arrow::util::display::array_value_to_string;
+use arrow::datatypes::{DataType, SchemaRef};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value as Owned};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use tokio::sync::oneshot;
 
-use super::{JdbcUrl, quoted, quoted_table};
+use crate::database::sqlite::{bound, read};
+use crate::database::{JdbcUrl, System, quoted, quoted_table};
 use crate::error::{Error, Result};
-use crate::lookup::values::{Column, Value};
+use crate::lookup::values::Rows;
 use crate::lookup::{
     Answers, Backend, BoxFuture, ColumnFilter, Comparison, Failure, FailureKind, LookupRequest,
 };
@@ -81,8 +79,8 @@ impl Sqlite {
 impl Query {
     fn new(request: &LookupRequest, url: &JdbcUrl) -> Result<Self> {
         let schema = request.schema.clone();
-        let names: Vec<String> = schema.fields().iter().map(|f| quoted(f.name())).collect();
-        let table = quoted_table(request.table.options.required("table-name")?);
+        let names: Vec<String> = schema.fields().iter().map(|f| quoted(System::Sqlite, f.name())).collect();
+        let table = quoted_table(System::Sqlite, request.table.options.required("table-name")?);
         let mut conditions = Vec::new();
         for key in &request.keys {
             let column = names.get(*key).ok_or_else(|| Error::internal("a key without a column"))?;
@@ -131,23 +129,6 @@ fn pushed(filter: &ColumnFilter, column: &str) -> Option<String> {
     }
 }
 
-/// A key's value as SQLite stores it.
-fn bound(column: &ArrayRef, row: usize) -> Result<Owned, String> {
-    Ok(match column.data_type() {
-        DataType::Int8 => Owned::Integer(column.as_primitive::<Int8Type>().value(row).into()),
-        DataType::Int16 => Owned::Integer(column.as_primitive::<Int16Type>().value(row).into()),
-        DataType::Int32 => Owned::Integer(column.as_primitive::<Int32Type>().value(row).into()),
-        DataType::Int64 => Owned::Integer(column.as_primitive::<Int64Type>().value(row)),
-        DataType::Float32 => Owned::Real(column.as_primitive::<Float32Type>().value(row).into()),
-        DataType::Float64 => Owned::Real(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Boolean => Owned::Integer(column.as_boolean().value(row).into()),
-        DataType::BinaryView => Owned::Blob(column.as_binary_view().value(row).to_vec()),
-        DataType::Utf8View => Owned::Text(column.as_string_view().value(row).to_string()),
-        // Dates and decimals are texts there.
-        _ => Owned::Text(array_value_to_string(column, row).map_err(|e| e.to_string())?),
-    })
-}
-
 /// Answers until nobody asks any more.
 fn serve(query: &Query, work: &Receiver<Job>) {
     let mut connection: Option<Connection> = None;
@@ -181,38 +162,13 @@ fn serve(query: &Query, work: &Receiver<Job>) {
     }
 }
 
-struct Rows {
-    columns: Vec<Column>,
-    count: u32,
-}
-
-impl Rows {
-    fn new(schema: &SchemaRef) -> Self {
-        Self { columns: schema.fields().iter().map(Column::new).collect(), count: 0 }
+/// Adds a row.
+fn push(rows: &mut Rows, columns: usize, row: &rusqlite::Row<'_>) -> Result<(), String> {
+    for i in 0..columns {
+        rows.push(i, read(row.get_ref(i).map_err(|e| e.to_string())?)?)?;
     }
-
-    fn push(&mut self, row: &rusqlite::Row<'_>) -> Result<(), String> {
-        for (i, column) in self.columns.iter_mut().enumerate() {
-            let value = match row.get_ref(i).map_err(|e| e.to_string())? {
-                ValueRef::Null => Value::Null,
-                ValueRef::Integer(v) => Value::Int(v),
-                ValueRef::Real(v) => Value::Float(v),
-                ValueRef::Text(bytes) => Value::Text(
-                    std::str::from_utf8(bytes).map_err(|_| "a text that is not UTF-8".to_string())?,
-                ),
-                ValueRef::Blob(bytes) => Value::Bytes(bytes),
-            };
-            column.push(value)?;
-        }
-        self.count += 1;
-        Ok(())
-    }
-
-    fn finish(self, schema: &SchemaRef) -> Result<RecordBatch, String> {
-        let columns = self.columns.into_iter().map(Column::finish).collect::<Result<Vec<_>, _>>()?;
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(self.count as usize));
-        RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| e.to_string())
-    }
+    rows.end_row();
+    Ok(())
 }
 
 /// What SQLite says, as a failure.
@@ -242,9 +198,9 @@ fn lookup(query: &Query, connection: &Connection, keys: &RecordBatch) -> Result<
         let borrowed = parameters.iter().map(|value| ToSqlOutput::Borrowed(value.into()));
         let mut found = statement.query(params_from_iter(borrowed)).map_err(|e| failure(query, &e))?;
         while let Some(row) = found.next().map_err(|e| failure(query, &e))? {
-            rows.push(row).map_err(decode)?;
+            push(&mut rows, query.schema.fields().len(), row).map_err(decode)?;
         }
-        offsets.push(rows.count);
+        offsets.push(rows.len() as u32);
     }
     // A number that is stored as text, or asked for as text, may be equal there in more than one spelling.
     let answers = Answers::new(rows.finish(&query.schema).map_err(decode)?, offsets);
@@ -258,8 +214,8 @@ fn load(query: &Query, connection: &Connection) -> Result<RecordBatch> {
     let mut batches = Vec::new();
     let mut rows = Rows::new(&query.schema);
     while let Some(row) = found.next().map_err(|e| wrong(e.to_string()))? {
-        rows.push(row).map_err(Error::decode)?;
-        if rows.count == 65_536 {
+        push(&mut rows, query.schema.fields().len(), row).map_err(Error::decode)?;
+        if rows.len() == 65_536 {
             let full = std::mem::replace(&mut rows, Rows::new(&query.schema));
             batches.push(full.finish(&query.schema).map_err(Error::decode)?);
         }

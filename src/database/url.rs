@@ -1,4 +1,4 @@
-//! `jdbc:postgresql://host:port/db?user=...`, `jdbc:sqlite:FILE`.
+//! `jdbc:postgresql://host:port/db?user=...`, `jdbc:mysql://...`, `jdbc:mariadb://...`, `jdbc:sqlite:FILE`.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::error::{Error, Result};
 
 /// A database that a URL names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Database {
+pub(crate) enum System {
     Sqlite,
     Postgres,
     MySql,
 }
 
-impl Database {
-    pub(super) fn name(self) -> &'static str {
+impl System {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgresql",
@@ -22,7 +22,7 @@ impl Database {
         }
     }
 
-    pub(super) fn feature(self) -> &'static str {
+    pub(crate) fn feature(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             other => other.name(),
@@ -33,15 +33,15 @@ impl Database {
 /// A JDBC URL, taken apart.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct JdbcUrl {
-    pub(crate) database: Database,
+    pub(crate) system: System,
     /// Hosts and ports in the order they are tried.
-    pub(super) hosts: Vec<(String, u16)>,
+    pub(crate) hosts: Vec<(String, u16)>,
     /// The database, or the file of SQLite.
-    pub(super) name: String,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
+    pub(crate) name: String,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
     /// What follows the question mark, without user and password.
-    pub(super) parameters: BTreeMap<String, String>,
+    pub(crate) parameters: BTreeMap<String, String>,
 }
 
 impl std::fmt::Debug for JdbcUrl {
@@ -61,10 +61,12 @@ impl JdbcUrl {
         Ok(url)
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let wrong = || {
             Error::option("option 'url' is not a JDBC URL")
-                .with_hint("jdbc:postgresql://host:5432/database, or jdbc:sqlite:/path/to/file.db")
+                .with_hint(
+                "jdbc:postgresql://host:5432/database, jdbc:mysql://host:3306/database, or jdbc:sqlite:/path/to/file.db",
+            )
         };
         let text = expanded(text)?;
         let rest = text.strip_prefix("jdbc:").ok_or_else(wrong)?;
@@ -76,27 +78,27 @@ impl JdbcUrl {
             parameters.insert(key.to_string(), decoded(value));
         }
         let (user, password) = (parameters.remove("user"), parameters.remove("password"));
-        let database = match scheme {
-            "sqlite" => Database::Sqlite,
-            "postgresql" | "postgres" => Database::Postgres,
-            "mysql" | "mariadb" => Database::MySql,
+        let system = match scheme {
+            "sqlite" => System::Sqlite,
+            "postgresql" | "postgres" => System::Postgres,
+            "mysql" | "mariadb" => System::MySql,
             other => {
                 return Err(Error::unsupported(format!("option 'url': database '{other}' is not known"))
-                    .with_hint("there are: jdbc:postgresql:, jdbc:sqlite:"));
+                    .with_hint("there are: jdbc:postgresql:, jdbc:mysql:, jdbc:mariadb:, jdbc:sqlite:"));
             }
         };
         let url = |hosts, name: &str| Self {
-            database,
+            system,
             hosts,
             name: name.to_string(),
             user: user.clone(),
             password: password.clone(),
             parameters: parameters.clone(),
         };
-        if database == Database::Sqlite {
+        if system == System::Sqlite {
             return if rest.is_empty() { Err(wrong()) } else { Ok(url(Vec::new(), rest)) };
         }
-        let port = if database == Database::Postgres { 5432 } else { 3306 };
+        let port = if system == System::Postgres { 5432 } else { 3306 };
         let Some(rest) = rest.strip_prefix("//") else {
             // jdbc:postgresql:database is on this machine.
             return Ok(url(vec![("localhost".into(), port)], rest.trim_start_matches('/')));
@@ -119,13 +121,42 @@ impl JdbcUrl {
         Ok(url(hosts, &decoded(name)))
     }
 
+    /// Refuses parameters that are not among those that act, or that tune a driver which is not here.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub(crate) fn check_parameters(&self, acting: &[&str], tuning: &[&str]) -> Result<()> {
+        for name in self.parameters.keys() {
+            if !acting.contains(&name.as_str()) && !tuning.contains(&name.as_str()) {
+                return Err(Error::option(format!("option 'url': parameter '{name}' is not supported"))
+                    .with_hint(format!("it knows: {}", acting.join(", "))));
+            }
+        }
+        Ok(())
+    }
+
+    /// A parameter that is a whole number.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>> {
+        let parse = |text: &String| {
+            let wrong =
+                |_| Error::option(format!("option 'url': {name}={text} is not a whole number from 0"));
+            text.parse().map_err(wrong)
+        };
+        self.parameters.get(name).map(parse).transpose()
+    }
+
+    /// All that tells connections apart, passwords too: not for messages.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub(crate) fn identity(&self) -> String {
+        format!("{}\n{:?}\n{:?}\n{:?}", self.shown(), self.user, self.password, self.parameters)
+    }
+
     /// For messages, without user, password and parameters.
     pub(crate) fn shown(&self) -> String {
-        if self.database == Database::Sqlite {
+        if self.system == System::Sqlite {
             return format!("jdbc:sqlite:{}", self.name);
         }
         let hosts: Vec<_> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
-        format!("jdbc:{}://{}/{}", self.database.name(), hosts.join(","), self.name)
+        format!("jdbc:{}://{}/{}", self.system.name(), hosts.join(","), self.name)
     }
 }
 

@@ -1,0 +1,333 @@
+//! PostgreSQL: a small pool of connections that the whole process shares.
+//!
+//! Lookups of several tables and tasks are pipelined on a few connections; a scan, a load or a writer has a connection
+//! of its own. Statements are prepared once a connection. What a server calls out of connections is waited for on those
+//! that are open.
+
+mod decode;
+mod encode;
+mod lookup;
+mod scan;
+mod session;
+mod wire;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
+use tokio_postgres::{Client, Config, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub(crate) use self::lookup::PostgresLookup;
+use self::session::PostgresSession;
+use super::tls::{Mode, Tls};
+use super::{Database, Fault, FaultKind, JdbcUrl, Range, Reading, Session, Taker};
+use crate::error::Result;
+use crate::lookup::BoxFuture;
+
+/// Connections that lookups share.
+const CONNECTIONS: usize = 4;
+/// Requests that wait on one connection: while one is answered the next is on its way.
+const PIPELINED: usize = 2;
+
+const ACTING: &[&str] = &[
+    "sslmode",
+    "ssl",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "connectTimeout",
+    "ApplicationName",
+    "currentSchema",
+];
+const TUNING: &[&str] = &[
+    "autosave",
+    "assumeMinServerVersion",
+    "binaryTransfer",
+    "defaultRowFetchSize",
+    "loginTimeout",
+    "loggerLevel",
+    "prepareThreshold",
+    "preparedStatementCacheQueries",
+    "preparedStatementCacheSizeMiB",
+    "reWriteBatchedInserts",
+    "stringtype",
+    "tcpKeepAlive",
+];
+
+/// A database.
+pub(crate) struct Postgres {
+    config: Config,
+    tls: MakeRustlsConnect,
+    schema: Option<String>,
+    /// For messages.
+    shown: String,
+    open: Mutex<Vec<Arc<Connection>>>,
+    connecting: tokio::sync::Mutex<()>,
+}
+
+/// A connection that lookups share.
+struct Connection {
+    client: Client,
+    statements: Mutex<HashMap<String, Statement>>,
+    busy: AtomicUsize,
+}
+
+impl Postgres {
+    /// The pool of a URL.
+    pub(crate) fn shared(url: &JdbcUrl) -> Result<Arc<Self>> {
+        static KNOWN: LazyLock<Mutex<HashMap<[u8; 32], Weak<Postgres>>>> = LazyLock::new(Mutex::default);
+        let identity: [u8; 32] = Sha256::digest(url.identity()).into();
+        let mut known = KNOWN.lock();
+        known.retain(|_, pool| pool.strong_count() > 0);
+        if let Some(pool) = known.get(&identity).and_then(Weak::upgrade) {
+            return Ok(pool);
+        }
+        let pool = Arc::new(Self::new(url)?);
+        known.insert(identity, Arc::downgrade(&pool));
+        Ok(pool)
+    }
+
+    fn new(url: &JdbcUrl) -> Result<Self> {
+        url.check_parameters(ACTING, TUNING)?;
+        let tls = Tls::postgres(url)?;
+        let mut config = Config::new();
+        for (host, port) in &url.hosts {
+            config.host(host).port(*port);
+        }
+        config.dbname(&url.name);
+        // As libpq does.
+        let user =
+            url.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "postgres".into());
+        if url.name.is_empty() {
+            config.dbname(&user);
+        }
+        config.user(user);
+        if let Some(password) = &url.password {
+            config.password(password);
+        }
+        let seconds = url.number("connectTimeout")?.filter(|seconds| *seconds > 0).unwrap_or(10);
+        config.connect_timeout(Duration::from_secs(seconds));
+        config.tcp_user_timeout(Duration::from_secs(30));
+        config.keepalives_idle(Duration::from_secs(30));
+        let name = url.parameters.get("ApplicationName").map_or("affluent", String::as_str);
+        config.application_name(name);
+        config.ssl_mode(match tls.mode {
+            Mode::Disable => SslMode::Disable,
+            Mode::Prefer => SslMode::Prefer,
+            _ => SslMode::Require,
+        });
+        Ok(Self {
+            config,
+            tls: MakeRustlsConnect::new(tls.client_config()?),
+            schema: url.parameters.get("currentSchema").cloned(),
+            shown: url.shown(),
+            open: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// A connection of one's own.
+    async fn connect(&self) -> Result<Client, Fault> {
+        let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(|e| self.fault(&e))?;
+        tokio::spawn(async move {
+            if let Err(e) = connection.await {
+                log::debug!("a connection to PostgreSQL ended: {e}");
+            }
+        });
+        let path = match &self.schema {
+            Some(schema) => format!("SET search_path TO {};", super::quoted(super::System::Postgres, schema)),
+            None => String::new(),
+        };
+        // The texts that values are read from must not depend on the server.
+        let settings =
+            format!("SET datestyle TO ISO; SET intervalstyle TO postgres; SET timezone TO 'UTC'; {path}");
+        client.batch_execute(&settings).await.map_err(|e| self.fault(&e))?;
+        Ok(client)
+    }
+
+    /// The connection with the least to do.
+    fn least_busy(&self) -> (Option<Arc<Connection>>, usize) {
+        let mut open = self.open.lock();
+        open.retain(|connection| !connection.client.is_closed());
+        (open.iter().min_by_key(|c| c.busy.load(Ordering::Relaxed)).cloned(), open.len())
+    }
+
+    /// A connection for one more lookup.
+    async fn connection(&self) -> Result<InUse, Fault> {
+        let fits = |least: Option<Arc<Connection>>, open| {
+            least.filter(|c| open == CONNECTIONS || c.busy.load(Ordering::Relaxed) == 0)
+        };
+        let (least, open) = self.least_busy();
+        if let Some(connection) = fits(least, open) {
+            return Ok(InUse::new(connection));
+        }
+        let _turn = self.connecting.lock().await;
+        let (least, open) = self.least_busy();
+        if let Some(connection) = fits(least.clone(), open) {
+            return Ok(InUse::new(connection));
+        }
+        match (self.connect().await, least) {
+            (Ok(client), _) => {
+                let connection =
+                    Connection { client, statements: Mutex::default(), busy: AtomicUsize::new(0) };
+                let connection = Arc::new(connection);
+                self.open.lock().push(connection.clone());
+                Ok(InUse::new(connection))
+            }
+            // Those that are open have to do.
+            (Err(fault), Some(open)) if fault.kind == FaultKind::Limit => Ok(InUse::new(open)),
+            (Err(fault), _) => Err(fault),
+        }
+    }
+
+    /// No new lookup takes this connection.
+    fn retire(&self, connection: &Arc<Connection>) {
+        self.open.lock().retain(|open| !Arc::ptr_eq(open, connection));
+    }
+
+    /// What the client says, in our classes.
+    fn fault(&self, error: &tokio_postgres::Error) -> Fault {
+        fault(error).at(&self.shown)
+    }
+}
+
+/// A connection while a lookup is on it.
+struct InUse {
+    connection: Arc<Connection>,
+}
+
+impl InUse {
+    fn new(connection: Arc<Connection>) -> Self {
+        connection.busy.fetch_add(1, Ordering::Relaxed);
+        Self { connection }
+    }
+
+    /// A statement, prepared once.
+    async fn prepare(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        if let Some(statement) = self.connection.statements.lock().get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.connection.client.prepare(sql).await?;
+        self.connection.statements.lock().insert(sql.to_string(), statement.clone());
+        Ok(statement)
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.connection.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn fault(error: &tokio_postgres::Error) -> Fault {
+    let Some(said) = error.as_db_error() else {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        let text = cause.to_string();
+        let shown = if text.is_empty() || text == error.to_string() {
+            error.to_string()
+        } else {
+            format!("{error}: {text}")
+        };
+        // Whatever it is that is no answer of the server, the connection is of no use any more.
+        let kind = match error.is_closed() || cause.is::<std::io::Error>() || shown.contains("timed out") {
+            true => FaultKind::Connect,
+            false if shown.contains("certificate") => FaultKind::Login,
+            false if shown.contains("password") || shown.contains("authenticat") => FaultKind::Login,
+            false => FaultKind::Other,
+        };
+        let kind = if shown.contains("invalid peer certificate") { FaultKind::Login } else { kind };
+        return Fault::new(kind, shown);
+    };
+    let code = said.code();
+    let kind = match code.code().get(..2).unwrap_or_default() {
+        _ if *code == SqlState::UNIQUE_VIOLATION => FaultKind::Duplicate,
+        _ if *code == SqlState::T_R_SERIALIZATION_FAILURE
+            || *code == SqlState::T_R_DEADLOCK_DETECTED
+            || *code == SqlState::LOCK_NOT_AVAILABLE =>
+        {
+            FaultKind::Conflict
+        }
+        _ if *code == SqlState::QUERY_CANCELED => FaultKind::Timeout,
+        "08" | "57" => FaultKind::Connect,
+        "53" => FaultKind::Limit,
+        "28" => FaultKind::Login,
+        "22" | "23" => FaultKind::Value,
+        _ => FaultKind::Other,
+    };
+    let detail = said.detail().map(|d| format!(" ({d})")).unwrap_or_default();
+    let fault = Fault::new(kind, format!("{}{detail}", said.message()));
+    match said.hint() {
+        Some(hint) => fault.with_hint(hint),
+        None => fault,
+    }
+}
+
+/// A value as it is on the wire.
+#[derive(Debug)]
+struct Encoded(Bytes);
+
+impl ToSql for Encoded {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.extend_from_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
+
+/// The same of an answer.
+struct Raw<'a>(Option<&'a [u8]>);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(Some(raw)))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(None))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+impl Database for Postgres {
+    fn scan(
+        self: Arc<Self>,
+        reading: Arc<Reading>,
+        range: Option<Range>,
+        rows: usize,
+        take: Taker,
+    ) -> BoxFuture<Result<(), Fault>> {
+        let database = self;
+        Box::pin(async move { scan::scan(&database, &reading, range.as_ref(), rows, take).await })
+    }
+
+    fn session(self: Arc<Self>) -> BoxFuture<Result<Box<dyn Session>, Fault>> {
+        let database = self;
+        Box::pin(async move {
+            let client = database.connect().await?;
+            Ok(Box::new(PostgresSession::new(client, database.shown.clone())) as Box<dyn Session>)
+        })
+    }
+}
