@@ -5,19 +5,27 @@
 //! built-in connectors stand in one list; a program adds its own to its session
 //! ([`crate::Session::register_connector`]).
 
+#[cfg(any(feature = "redis", feature = "s3"))]
+mod batching;
 pub mod blackhole;
 pub mod checkpoint;
 mod common_cut;
 pub mod datagen;
+#[cfg(feature = "s3")]
+pub mod dynamodb;
 pub mod embedded;
 pub mod filesystem;
 pub mod function;
 pub mod http;
 pub mod jdbc;
 mod lookup_table;
+#[cfg(feature = "mmdb")]
+pub mod mmdb;
 pub mod nexmark;
 mod position;
 pub mod print;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod registry;
 #[cfg(test)]
 pub(crate) mod replay;
@@ -26,6 +34,8 @@ pub mod stdio;
 pub mod values;
 
 pub(crate) use lookup_table::LookupTables;
+#[cfg(any(feature = "redis", feature = "mmdb", feature = "s3"))]
+pub(crate) use filesystem::record_schema;
 pub use registry::{Connector, connector, connector_names};
 
 pub use crate::flow::sink::{Guarantee, Sink, SinkChangelog, SinkJob, Writer, WriterContext};

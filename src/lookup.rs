@@ -17,6 +17,8 @@ pub mod cache;
 pub mod client;
 pub mod config;
 pub(crate) mod descriptors;
+#[cfg(feature = "s3")]
+pub(crate) mod dynamodb;
 pub mod endpoint;
 mod errors;
 pub mod full;
@@ -25,11 +27,15 @@ pub(crate) mod jdbc;
 pub mod keys;
 pub mod metadata;
 pub mod metrics;
+#[cfg(feature = "mmdb")]
+pub(crate) mod mmdb;
 pub mod policy;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub mod retry;
 #[cfg(test)]
 pub(crate) mod script;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "mysql", feature = "redis"))]
 pub(crate) mod values;
 
 pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};

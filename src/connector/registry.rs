@@ -147,7 +147,13 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::filesystem::Filesystem,
     &super::function::FunctionConnector,
     &super::http::HttpConnector,
+    #[cfg(feature = "s3")]
+    &super::dynamodb::DynamoDb,
     &super::jdbc::Jdbc,
+    #[cfg(feature = "mmdb")]
+    &super::mmdb::Mmdb,
+    #[cfg(feature = "redis")]
+    &super::redis::Redis,
     &super::stdio::Stdin,
     &super::stdio::Stdout,
     &super::datagen::Datagen,

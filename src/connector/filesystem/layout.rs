@@ -187,7 +187,7 @@ fn place_of_line(split: &Split) -> PlaceOfLine {
 }
 
 /// The columns of a record: the physical ones that are not in the directories' names.
-pub(in crate::connector) fn record_schema(table: &Table, zone: &str) -> SchemaRef {
+pub(crate) fn record_schema(table: &Table, zone: &str) -> SchemaRef {
     let fields = table.columns.iter().filter_map(|c| match &c.source {
         ColumnSource::Physical { data_type, nullable } if !table.partitioned_by.contains(&c.name) => {
             Some(Field::new(&c.name, data_type.to_arrow(zone), *nullable))

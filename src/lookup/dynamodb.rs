@@ -1,0 +1,433 @@
+//! DynamoDB by its JSON protocol: BatchGetItem for lookups, and what its sink shares.
+//!
+//! Requests are signed by `object_store`'s signer; credentials come from the table, the environment, or where a machine
+//! of AWS has them. Keys that a request leaves unprocessed are asked for again, for a while.
+
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use hashbrown::HashSet;
+use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential, AwsCredentialProvider};
+use object_store::client::{HttpRequest, HttpRequestBody};
+use reqwest::Client;
+use serde_json::{Map, Value, json};
+
+use super::{Answers, Backend, BoxFuture, Failure, FailureKind, LookupRequest, Service};
+use crate::catalog::{Options, Table};
+use crate::database::url::expanded;
+use crate::error::{Error, Result};
+use crate::flow::Chunk;
+use crate::format::Format;
+use crate::format::message::{MessageDecoder, MessageEncoder};
+
+/// Keys that DynamoDB takes in a request.
+const KEYS: usize = 100;
+/// How often what was left unprocessed is asked for.
+const ROUNDS: u32 = 8;
+
+/// Where DynamoDB is, and who asks.
+pub(crate) struct Api {
+    client: Client,
+    endpoint: String,
+    region: String,
+    credentials: Credentials,
+}
+
+enum Credentials {
+    Fixed(Arc<AwsCredential>),
+    Machine(AwsCredentialProvider),
+}
+
+impl Api {
+    pub(crate) fn of(options: &Options) -> Result<Self> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        let region = expanded(options.required("aws.region")?)?;
+        let endpoint = match options.text("aws.endpoint") {
+            Some(endpoint) => expanded(endpoint)?,
+            None => format!("https://dynamodb.{region}.amazonaws.com"),
+        };
+        let wrong = |what: &str| {
+            Error::option(format!("option 'aws.endpoint' {what}"))
+                .with_hint("https://host or http://127.0.0.1:8000")
+                .at(options.span("aws.endpoint"))
+        };
+        let url = url::Url::parse(&endpoint).map_err(|_| wrong("is no URL"))?;
+        if !url.username().is_empty() || url.password().is_some() || !matches!(url.scheme(), "http" | "https")
+        {
+            return Err(wrong("is no URL of http or https without a user"));
+        }
+        let text = |key: &str| options.text(key).map(expanded).transpose();
+        let id = text("aws.credentials.basic.accesskeyid")?;
+        let secret = text("aws.credentials.basic.secretkey")?;
+        let credentials = match (id, secret) {
+            (Some(key_id), Some(secret_key)) => {
+                let token = text("aws.credentials.basic.sessiontoken")?;
+                Credentials::Fixed(Arc::new(AwsCredential { key_id, secret_key, token }))
+            }
+            (None, None) => {
+                let store = AmazonS3Builder::from_env().with_bucket_name("none").with_region(&region).build();
+                let store = store.map_err(|e| Error::option(format!("AWS: {e}")))?;
+                Credentials::Machine(store.credentials().clone())
+            }
+            _ => {
+                return Err(Error::option(
+                    "the options 'aws.credentials.basic.accesskeyid' and '.secretkey' come together",
+                ));
+            }
+        };
+        let mut client = Client::builder()
+            .user_agent(concat!("affluent/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none());
+        if url.scheme() == "http" {
+            client = client.tls_certs_only([]);
+        }
+        if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+            client = client.no_proxy();
+        }
+        let client =
+            client.build().map_err(|e| Error::io(format!("the HTTP client could not be set up: {e}")))?;
+        Ok(Self { client, endpoint: endpoint.trim_end_matches('/').to_string(), region, credentials })
+    }
+
+    pub(crate) fn shown(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// One request.
+    pub(crate) async fn call(&self, operation: &str, body: &Value) -> Result<Value, Failure> {
+        let at = |what: String| format!("{}: {operation}: {what}", self.endpoint);
+        let other = |what: String| Failure::other(at(what));
+        let credential = match &self.credentials {
+            Credentials::Fixed(credential) => credential.clone(),
+            Credentials::Machine(provider) => provider.get_credential().await.map_err(|e| {
+                Failure::new(FailureKind::Connection, at(format!("there are no credentials: {e}")))
+                    .retryable()
+            })?,
+        };
+        let bytes = bytes::Bytes::from(body.to_string());
+        let mut request: HttpRequest = hyper::Request::post(format!("{}/", self.endpoint))
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .body(HttpRequestBody::from(bytes.clone()))
+            .map_err(|e| other(e.to_string()))?;
+        AwsAuthorizer::new(&credential, "dynamodb", &self.region)
+            .try_authorize(&mut request, None)
+            .map_err(|e| other(e.to_string()))?;
+        let sent =
+            self.client.post(format!("{}/", self.endpoint)).headers(request.headers().clone()).body(bytes);
+        let broken = |e: reqwest::Error| {
+            let kind = if e.is_timeout() { FailureKind::Timeout } else { FailureKind::Connection };
+            let mut cause: &dyn std::error::Error = &e;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            Failure::new(kind, at(cause.to_string())).retryable()
+        };
+        let answer = sent.send().await.map_err(broken)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(broken)?;
+        let said: Result<Value, _> = serde_json::from_slice(&body);
+        if status.is_success() {
+            return said
+                .map_err(|e| Failure::new(FailureKind::Decode, at(format!("the answer is no JSON: {e}"))));
+        }
+        let said = said.unwrap_or_default();
+        let text = |keys: &[&str]| {
+            keys.iter().find_map(|key| said.get(key)?.as_str()).unwrap_or_default().to_string()
+        };
+        let kind = text(&["__type"]).rsplit('#').next().unwrap_or_default().to_string();
+        let message = at(format!("{kind} ({}): {}", status.as_u16(), text(&["message", "Message"])));
+        let limited = matches!(
+            kind.as_str(),
+            "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded"
+        );
+        Err(match status.as_u16() {
+            _ if limited => Failure::new(FailureKind::Limit, message).retryable(),
+            status @ 500.. => Failure::new(FailureKind::Status(status), message).retryable(),
+            status => Failure::new(FailureKind::Status(status), message),
+        })
+    }
+}
+
+/// The key of a table: its PRIMARY KEY, which must be DynamoDB's.
+pub(crate) fn key_columns(table: &Table) -> Result<Vec<String>> {
+    match table.primary_key.len() {
+        1 | 2 => Ok(table.primary_key.clone()),
+        _ => Err(Error::plan(
+            "a table of DynamoDB needs its key as PRIMARY KEY: partition key, and sort key if it has one",
+        )
+        .with_hint("id STRING, ..., PRIMARY KEY (id) NOT ENFORCED")),
+    }
+}
+
+/// A column's value, which is JSON, as an attribute.
+pub(crate) fn attribute(value: Value, t: &DataType) -> Value {
+    match (value, t) {
+        (Value::Null, _) => json!({"NULL": true}),
+        (Value::Bool(v), _) => json!({"BOOL": v}),
+        (Value::Number(v), _) => json!({"N": v.to_string()}),
+        (Value::String(v), DataType::BinaryView) => json!({"B": v}),
+        (Value::String(v), _) => json!({"S": v}),
+        (Value::Array(items), t) => {
+            let item = if let DataType::List(item) = t { item.data_type() } else { &DataType::Null };
+            json!({"L": items.into_iter().map(|v| attribute(v, item)).collect::<Vec<_>>()})
+        }
+        (Value::Object(fields), t) => {
+            let of = |name: &str| -> DataType {
+                match t {
+                    DataType::Struct(fields) => {
+                        fields.find(name).map_or(DataType::Null, |(_, f)| f.data_type().clone())
+                    }
+                    DataType::Map(entries, _) => match entries.data_type() {
+                        DataType::Struct(kv) if kv.len() == 2 => kv[1].data_type().clone(),
+                        _ => DataType::Null,
+                    },
+                    _ => DataType::Null,
+                }
+            };
+            let fields = fields.into_iter().map(|(name, v)| {
+                let t = of(&name);
+                (name, attribute(v, &t))
+            });
+            json!({"M": fields.collect::<Map<_, _>>()})
+        }
+    }
+}
+
+/// An attribute as plain JSON.
+pub(crate) fn plain(attribute: &Value) -> Result<Value, String> {
+    let unknown = || format!("an attribute that is not known: {attribute}");
+    let (kind, value) = attribute.as_object().and_then(|a| a.iter().next()).ok_or_else(unknown)?;
+    let number = |text: &str| serde_json::from_str::<serde_json::Number>(text).map(Value::Number);
+    Ok(match (kind.as_str(), value) {
+        ("NULL", _) => Value::Null,
+        ("S" | "B", Value::String(_)) | ("BOOL", Value::Bool(_)) | ("SS" | "BS", Value::Array(_)) => {
+            value.clone()
+        }
+        ("N", Value::String(text)) => number(text).map_err(|_| unknown())?,
+        ("NS", Value::Array(items)) => {
+            let all =
+                items.iter().map(|item| number(item.as_str().unwrap_or_default())).collect::<Result<_, _>>();
+            Value::Array(all.map_err(|_| unknown())?)
+        }
+        ("L", Value::Array(items)) => Value::Array(items.iter().map(plain).collect::<Result<_, _>>()?),
+        ("M", Value::Object(fields)) => {
+            let fields = fields.iter().map(|(name, v)| Ok((name.clone(), plain(v)?)));
+            Value::Object(fields.collect::<Result<_, String>>()?)
+        }
+        _ => return Err(unknown()),
+    })
+}
+
+/// Rows as JSON objects.
+pub(crate) fn objects(rows: RecordBatch) -> Result<Vec<Map<String, Value>>> {
+    let format = Format::from_options_or(&Options::default(), "json")?;
+    let mut encoder = MessageEncoder::new(&format, &rows.schema())?;
+    let mut out = Vec::new();
+    let ranges = encoder.encode(&Chunk::append(rows, std::time::Instant::now()), &mut out)?;
+    let object = |range: Option<std::ops::Range<usize>>| {
+        let bytes = range.map_or(&b"{}"[..], |range| &out[range]);
+        serde_json::from_slice(bytes).map_err(|e| Error::internal(format!("a row is no JSON: {e}")))
+    };
+    ranges.into_iter().map(object).collect()
+}
+
+/// A table to look up in.
+pub(crate) struct DynamoDbLookup(Arc<Inner>);
+
+struct Inner {
+    api: Api,
+    table: String,
+    consistent: bool,
+    format: Format,
+    schema: SchemaRef,
+    keys: Vec<usize>,
+    key_schema: SchemaRef,
+}
+
+impl DynamoDbLookup {
+    pub(crate) fn new(request: &LookupRequest) -> Result<Self> {
+        let table = &request.table;
+        let asked: Vec<&str> =
+            request.keys.iter().map(|k| request.schema.field(*k).name().as_str()).collect();
+        let key = key_columns(table)?;
+        if let Some(missing) = key.iter().find(|name| !asked.contains(&name.as_str())) {
+            return Err(Error::plan(format!(
+                "DynamoDB is asked by the whole key, and the query gives no '{missing}'"
+            ))
+            .with_hint(format!("join on all of ({})", key.join(", "))));
+        }
+        for index in &request.keys {
+            let field = request.schema.field(*index);
+            let fits = field.data_type().is_integer()
+                || matches!(
+                    field.data_type(),
+                    DataType::Utf8View | DataType::BinaryView | DataType::Decimal128(..)
+                );
+            if !fits {
+                return Err(Error::plan(format!("column '{}' cannot be a key of DynamoDB", field.name()))
+                    .with_hint("keys are STRING, numbers without fraction, DECIMAL or BYTES"));
+            }
+        }
+        let format = Format::from_options_or(&Options::default(), "json")?;
+        MessageDecoder::new(&format, &request.schema, &request.schema)?;
+        Ok(Self(Arc::new(Inner {
+            api: Api::of(&table.options)?,
+            table: table.options.required("table-name")?.to_string(),
+            consistent: table.options.bool("dynamodb.consistent-read")?.unwrap_or(false),
+            format,
+            schema: request.schema.clone(),
+            keys: request.keys.clone(),
+            key_schema: request.key_schema()?,
+        })))
+    }
+}
+
+impl Inner {
+    fn decode(&self, what: impl std::fmt::Display) -> Failure {
+        Failure::new(FailureKind::Decode, format!("{}, table {}: {what}", self.api.shown(), self.table))
+    }
+
+    async fn lookup(&self, keys: &RecordBatch) -> Result<Answers, Failure> {
+        let rows = objects(
+            RecordBatch::try_new(self.key_schema.clone(), keys.columns().to_vec())
+                .map_err(|e| self.decode(e))?,
+        );
+        let rows = rows.map_err(|e| Failure::new(FailureKind::Key, e.message()))?;
+        // The same key twice is refused.
+        let mut known = HashSet::new();
+        let mut wanted: Vec<Value> = Vec::with_capacity(rows.len());
+        for row in rows {
+            let fields = row.into_iter().map(|(name, value)| {
+                let t = self
+                    .key_schema
+                    .field_with_name(&name)
+                    .map_or(DataType::Null, |f: &Field| f.data_type().clone());
+                let value = attribute(value, &t);
+                (name, value)
+            });
+            let key = Value::Object(fields.collect());
+            if known.insert(key.to_string()) {
+                wanted.push(key);
+            }
+        }
+        let names: Map<String, Value> = self
+            .schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(i, f)| (format!("#{i}"), Value::String(f.name().clone())))
+            .collect();
+        let projection = names.keys().cloned().collect::<Vec<_>>().join(", ");
+        let mut items: Vec<Value> = Vec::new();
+        let mut round = 0;
+        loop {
+            let request = json!({"RequestItems": {&*self.table: {
+                "Keys": wanted, "ConsistentRead": self.consistent,
+                "ProjectionExpression": projection, "ExpressionAttributeNames": names,
+            }}});
+            let mut answer = self.api.call("BatchGetItem", &request).await?;
+            if let Some(Value::Array(found)) =
+                answer.pointer_mut("/Responses").and_then(|r| r.get_mut(&self.table))
+            {
+                items.append(found);
+            }
+            let left = answer.pointer_mut("/UnprocessedKeys").and_then(|u| u.get_mut(&self.table));
+            match left.and_then(|left| left.get_mut("Keys")).map(Value::take) {
+                Some(Value::Array(left)) if !left.is_empty() => wanted = left,
+                _ => break,
+            }
+            round += 1;
+            if round == ROUNDS {
+                let message = format!("{}, table {}: keys stay unprocessed", self.api.shown(), self.table);
+                return Err(Failure::new(FailureKind::Limit, message).retryable());
+            }
+            tokio::time::sleep(Duration::from_millis(25 << round)).await;
+        }
+        self.answers(keys, &items)
+    }
+
+    fn answers(&self, keys: &RecordBatch, items: &[Value]) -> Result<Answers, Failure> {
+        if items.is_empty() {
+            return Ok(Answers::misses(self.schema.clone(), keys.num_rows()));
+        }
+        let line = |item: &Value| -> Result<Vec<u8>, String> {
+            let fields = item.as_object().ok_or("an item that is no object")?;
+            let fields = fields.iter().map(|(name, v)| Ok((name.clone(), plain(v)?)));
+            Ok(Value::Object(fields.collect::<Result<_, String>>()?).to_string().into_bytes())
+        };
+        let lines = items.iter().map(line).collect::<Result<Vec<_>, _>>().map_err(|e| self.decode(e))?;
+        let said = |e: Error| {
+            self.decode(format!(
+                "{}{}",
+                e.message(),
+                e.detail().map(|d| format!(" ({d})")).unwrap_or_default()
+            ))
+        };
+        let mut decoder = MessageDecoder::new(&self.format, &self.schema, &self.schema).map_err(said)?;
+        let messages: Vec<Option<&[u8]>> = lines.iter().map(|l| Some(l.as_slice())).collect();
+        let decoded = decoder.decode(&messages, false, &|_| "an item".to_string()).map_err(said)?;
+        if let Some(error) = decoded.error {
+            return Err(said(error));
+        }
+        let (answers, _) = Answers::by_key(&decoded.batch, &self.keys, keys).map_err(said)?;
+        Ok(answers)
+    }
+}
+
+impl Backend for DynamoDbLookup {
+    fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
+        let inner = self.0.clone();
+        Box::pin(async move { inner.lookup(&keys).await })
+    }
+
+    fn max_keys(&self) -> usize {
+        KEYS
+    }
+
+    fn endpoint(&self) -> Option<Service> {
+        Some(Service { name: format!("dynamodb {}", self.0.api.shown()), max_in_flight: None })
+    }
+
+    fn describe(&self) -> String {
+        let consistent = if self.0.consistent { ", consistent" } else { "" };
+        format!(
+            "{}, BatchGetItem {}, up to {KEYS} keys a request{consistent}",
+            self.0.api.shown(),
+            self.0.table
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use arrow::datatypes::Schema;
+
+    use super::*;
+
+    #[test]
+    fn attributes_go_both_ways() {
+        let schema = Schema::new(vec![Field::new("x", DataType::Utf8View, true)]);
+        let t = DataType::Struct(schema.fields().clone());
+        for (value, t, written) in [
+            (json!(12), DataType::Int64, json!({"N": "12"})),
+            (json!("a"), DataType::Utf8View, json!({"S": "a"})),
+            (json!("AP8="), DataType::BinaryView, json!({"B": "AP8="})),
+            (json!(null), DataType::Int64, json!({"NULL": true})),
+            (json!({"x": "y"}), t, json!({"M": {"x": {"S": "y"}}})),
+            (json!([true]), DataType::new_list(DataType::Boolean, true), json!({"L": [{"BOOL": true}]})),
+        ] {
+            let made = attribute(value.clone(), &t);
+            assert_eq!(made, written);
+            assert_eq!(plain(&made).unwrap(), value);
+        }
+        assert_eq!(plain(&json!({"NS": ["1", "2.50"]})).unwrap().to_string(), "[1,2.50]");
+        assert!(plain(&json!({"N": "x"})).is_err() && plain(&json!({})).is_err());
+    }
+}
