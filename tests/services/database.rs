@@ -1,0 +1,77 @@
+//! What the tests of databases share: jobs that are killed, and the truth that their target must equal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::harness::{Running, affluent, write};
+
+/// A folder that other users may look into.
+pub fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+/// Whether we are root, whom servers refuse to run as.
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+/// A job that copies 20,000 numbers in a few seconds, with checkpoints.
+pub fn numbers(table: &str, insert: &str) -> String {
+    format!(
+        "SET 'execution.checkpointing.interval' = '150 ms';
+         SET 'pipeline.name' = 'numbers';
+         SET 'parallelism.default' = '2';
+         SET 'restart-strategy.type' = 'none';
+         CREATE TABLE n (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '6000',
+            'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '20000');
+         {table};
+         {insert};"
+    )
+}
+
+/// Kills a job again and again, and lets it come to its end at last. How often it was killed.
+pub fn killed(folder: &Path, script: &str) -> usize {
+    let path = write(folder, script);
+    let mut rng = rand::rng();
+    let mut kills = 0;
+    loop {
+        let errors = folder.join("errors.txt");
+        let mut running =
+            Running::start_quietly(affluent(folder, &["run", path.to_str().unwrap(), "-q"]), &errors);
+        let pause = if kills < 8 { rng.random_range(300..900) } else { 60_000 };
+        let deadline = std::time::Instant::now() + Duration::from_millis(pause);
+        let status = loop {
+            if let Some(status) = running.has_ended() {
+                break Some(status);
+            }
+            if std::time::Instant::now() > deadline {
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        match status {
+            Some(status) => {
+                let said = std::fs::read_to_string(&errors).unwrap_or_default();
+                assert!(status.success(), "{said}");
+                return kills;
+            }
+            None => {
+                assert!(
+                    kills < 9,
+                    "it did not end: {}",
+                    std::fs::read_to_string(&errors).unwrap_or_default()
+                );
+                running.kill();
+                kills += 1;
+            }
+        }
+    }
+}

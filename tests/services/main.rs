@@ -1,0 +1,24 @@
+//! Connectors against the real servers. A test starts what it names, on ports and in folders of its own, and ends it.
+//!
+//! Where a server is not installed its tests are left out, with one line that says so:
+//!
+//! | server | what it takes |
+//! |---|---|
+//! | PostgreSQL | `initdb` and `postgres` in the PATH or in `/usr/lib/postgresql`, `psql`; as root also `runuser` and a user `postgres` |
+//! | MariaDB | `mariadbd`, `mariadb-install-db`, `mariadb`; as root also a user `mysql` |
+//! | DynamoDB | `moto_server` |
+//! | Redis | `redis-server`, `redis-cli` |
+#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod database;
+#[cfg(feature = "s3")]
+mod dynamodb;
+mod harness;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "sqlite")]
+mod sqlite;
