@@ -33,9 +33,9 @@ pub mod shared;
 pub mod stdio;
 pub mod values;
 
-pub(crate) use lookup_table::LookupTables;
 #[cfg(any(feature = "redis", feature = "mmdb", feature = "s3"))]
 pub(crate) use filesystem::record_schema;
+pub(crate) use lookup_table::LookupTables;
 pub use registry::{Connector, connector, connector_names};
 
 pub use crate::flow::sink::{Guarantee, Sink, SinkChangelog, SinkJob, Writer, WriterContext};

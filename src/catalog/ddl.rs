@@ -342,7 +342,9 @@ pub fn redacted<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
     let name = match key.split_once(".header.") {
         Some((_, header)) => header,
         // Keys of the cache and of datagen are no secrets.
-        None if key.starts_with("lookup.") || key.starts_with("fields.") => return value.into(),
+        None if key.starts_with("lookup.") || key.starts_with("fields.") || key == "redis.key" => {
+            return value.into();
+        }
         None => key,
     };
     if reference {

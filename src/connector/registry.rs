@@ -147,13 +147,7 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::filesystem::Filesystem,
     &super::function::FunctionConnector,
     &super::http::HttpConnector,
-    #[cfg(feature = "s3")]
-    &super::dynamodb::DynamoDb,
     &super::jdbc::Jdbc,
-    #[cfg(feature = "mmdb")]
-    &super::mmdb::Mmdb,
-    #[cfg(feature = "redis")]
-    &super::redis::Redis,
     &super::stdio::Stdin,
     &super::stdio::Stdout,
     &super::datagen::Datagen,
@@ -161,6 +155,12 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::print::Print,
     &super::blackhole::Blackhole,
     &super::checkpoint::CheckpointTables,
+    #[cfg(feature = "s3")]
+    &super::dynamodb::DynamoDb,
+    #[cfg(feature = "mmdb")]
+    &super::mmdb::Mmdb,
+    #[cfg(feature = "redis")]
+    &super::redis::Redis,
     #[cfg(test)]
     &crate::flow::simulation::world::Scripted,
 ];

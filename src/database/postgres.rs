@@ -14,7 +14,7 @@ mod wire;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -34,6 +34,8 @@ use crate::lookup::BoxFuture;
 
 /// Connections that lookups share.
 const CONNECTIONS: usize = 4;
+/// How long no further connection is asked for after a server had none left.
+const REFUSED: Duration = Duration::from_secs(10);
 /// Requests that wait on one connection: while one is answered the next is on its way.
 const PIPELINED: usize = 2;
 
@@ -70,6 +72,8 @@ pub(crate) struct Postgres {
     /// For messages.
     shown: String,
     open: Mutex<Vec<Arc<Connection>>>,
+    /// When the server had no connection left.
+    refused: Mutex<Option<Instant>>,
     connecting: tokio::sync::Mutex<()>,
 }
 
@@ -130,6 +134,7 @@ impl Postgres {
             schema: url.parameters.get("currentSchema").cloned(),
             shown: url.shown(),
             open: Mutex::default(),
+            refused: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
         })
     }
@@ -162,8 +167,10 @@ impl Postgres {
 
     /// A connection for one more lookup.
     async fn connection(&self) -> Result<InUse, Fault> {
+        let enough =
+            |open| open >= CONNECTIONS || self.refused.lock().is_some_and(|at| at.elapsed() < REFUSED);
         let fits = |least: Option<Arc<Connection>>, open| {
-            least.filter(|c| open == CONNECTIONS || c.busy.load(Ordering::Relaxed) == 0)
+            least.filter(|c| enough(open) || c.busy.load(Ordering::Relaxed) == 0)
         };
         let (least, open) = self.least_busy();
         if let Some(connection) = fits(least, open) {
@@ -183,7 +190,10 @@ impl Postgres {
                 Ok(InUse::new(connection))
             }
             // Those that are open have to do.
-            (Err(fault), Some(open)) if fault.kind == FaultKind::Limit => Ok(InUse::new(open)),
+            (Err(fault), Some(open)) if fault.kind == FaultKind::Limit => {
+                *self.refused.lock() = Some(Instant::now());
+                Ok(InUse::new(open))
+            }
             (Err(fault), _) => Err(fault),
         }
     }
