@@ -20,6 +20,7 @@ pub mod join;
 mod join_output;
 pub mod limit;
 pub mod lookup_join;
+pub mod match_recognize;
 pub mod over;
 mod partitions;
 #[cfg(test)]

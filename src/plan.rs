@@ -30,6 +30,7 @@ pub mod identity;
 pub mod join;
 pub mod lookup_join;
 pub mod lower;
+pub mod match_recognize;
 pub mod meaning;
 mod ml_predict;
 pub mod naming;

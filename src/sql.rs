@@ -12,6 +12,7 @@ mod function_ddl;
 pub mod highlight;
 pub mod hints;
 mod lexer;
+pub(crate) mod match_pattern;
 mod parse;
 mod query;
 pub mod source;

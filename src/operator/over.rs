@@ -26,7 +26,7 @@ mod frame;
 mod lag;
 mod layout;
 mod ordered;
-mod queue;
+pub(super) mod queue;
 #[cfg(test)]
 mod tests;
 mod trail;

@@ -516,6 +516,11 @@ impl RelationPlanner for Relations {
                 };
                 planned(self.table_call(&name, args, context)?, alias)
             }
+            TableFactor::MatchRecognize { .. } => {
+                let (plan, alias) =
+                    super::match_recognize::match_recognize(relation, context, &self.planner)?;
+                planned(plan, alias)
+            }
             TableFactor::Derived { .. } => match aliased_subquery(&relation) {
                 Some((bare, alias)) => {
                     let plan = number_columns(context.plan(bare)?)?;

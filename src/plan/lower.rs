@@ -17,6 +17,7 @@ use super::call::CallNode;
 use super::changelog_functions::{FromChangelogNode, ToChangelogNode};
 use super::current_watermark;
 use super::graph::{Body, BuildNode, Changes, Demand, Distribution, Input, Node, Properties, Shape};
+use super::match_recognize::MatchRecognizeNode;
 use super::meaning::{self, Meaning, Parts};
 use super::node::{StateTtlNode, UnnestNode, WatermarkNode, WindowTableNode, state_ttl_of};
 use super::provider::{Planner, RawTable};
@@ -144,6 +145,9 @@ impl Planner {
                 }
                 if let Some(node) = node.as_any().downcast_ref::<FromChangelogNode>() {
                     return self.lower_from_changelog(node);
+                }
+                if let Some(node) = node.as_any().downcast_ref::<MatchRecognizeNode>() {
+                    return self.lower_match_recognize(node);
                 }
                 if let Some(node) = node.as_any().downcast_ref::<SetNode>() {
                     return self.lower_set(node);

@@ -69,6 +69,7 @@ fn relations(from: &[ast::TableWithJoins]) -> Vec<String> {
             | TableFactor::Derived { alias: Some(alias), .. }
             | TableFactor::UNNEST { alias: Some(alias), .. }
             | TableFactor::TableFunction { alias: Some(alias), .. }
+            | TableFactor::MatchRecognize { alias: Some(alias), .. }
             | TableFactor::Function { alias: Some(alias), .. } => names.push(alias.name.value.clone()),
             _ => {}
         }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use sqlparser::tokenizer::{Location, Span as TokenSpan, Token, TokenWithSpan};
 
 use super::hints::HINT_PREFIX;
+use super::match_pattern::PATTERN_PREFIX;
 use super::type_parser::TYPE_PREFIX;
 use crate::error::{Error, Position, Span};
 
@@ -78,7 +79,9 @@ pub(crate) fn token_span(span: Span) -> TokenSpan {
 
 /// All lexemes of a text, comments and hints included.
 pub(crate) fn lex(text: &str) -> Vec<Lexeme> {
-    Lexer { text, at: 0, here: Position { line: 1, column: 1 }, end: text.len() }.run()
+    let mut lexemes = Lexer { text, at: 0, here: Position { line: 1, column: 1 }, end: text.len() }.run();
+    super::match_pattern::mark_patterns(&mut lexemes, text);
+    lexemes
 }
 
 /// The lexemes inside of a hint, with places in the whole script.
@@ -239,8 +242,12 @@ impl<'a> Lexer<'a> {
     fn quoted_name(&mut self) -> Found {
         match self.quoted('`') {
             Some(value) if value.is_empty() => bad(Error::syntax("a name is empty")),
-            Some(value) if value.starts_with(HINT_PREFIX) || value.starts_with(TYPE_PREFIX) => {
-                bad(Error::syntax(format!("a name may not start with '{HINT_PREFIX}' or '{TYPE_PREFIX}'")))
+            Some(value)
+                if [HINT_PREFIX, TYPE_PREFIX, PATTERN_PREFIX].iter().any(|p| value.starts_with(p)) =>
+            {
+                bad(Error::syntax(format!(
+                    "a name may not start with '{HINT_PREFIX}', '{TYPE_PREFIX}' or '{PATTERN_PREFIX}'"
+                )))
             }
             Some(value) => (Class::Quoted, Token::make_word(&value, Some('`'))),
             None => bad_at_end(Error::syntax("the quoted name is not closed").with_hint("names end with `")),

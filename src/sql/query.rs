@@ -11,6 +11,8 @@
 //! | `f((SELECT ...) PARTITION BY k)` | `f((SELECT * FROM (SELECT ...) DISTRIBUTE BY k))` |
 //! | `TABLE t` as a query | `SELECT * FROM t` |
 //! | `VALUES 1, 2` | `VALUES (1), (2)` |
+//! | `PATTERN (A B+?) WITHIN i DEFINE` | ``PATTERN (`$pattern:..`) DEFINE `$within` AS i,``, see [`super::match_pattern`] |
+//! | `(SELECT ...) MATCH_RECOGNIZE` | `` `$rows`((SELECT ...)) MATCH_RECOGNIZE `` |
 //! | `t /*+ OPTIONS(..) */` | `` t.`$hint:..` ``, see [`super::hints`] |
 
 use std::collections::{HashMap, HashSet};
@@ -30,6 +32,7 @@ use super::hints::{
     parse_hints, put_hints, span_from, take_hints,
 };
 use super::lexer::{Class, Lexeme, token_span};
+use super::match_pattern::{self, read_pattern};
 use super::type_parser::{TYPE_PREFIX, read_type};
 use super::visit::{visit_relations_mut, walk_mut};
 use super::{OptionEntry, SqlExpression};
@@ -212,12 +215,19 @@ impl Prepared {
             table_queries: HashSet::new(),
             opening: HashSet::new(),
             closing: HashSet::new(),
+            inserted: HashMap::new(),
         };
         let mut open: Vec<usize> = Vec::new();
         for (i, lexeme) in lexemes.iter().enumerate() {
             match &lexeme.token {
                 Token::LParen | Token::LBracket => {
                     rewrite.query_argument(i)?;
+                    if rewrite.matched_query(i) {
+                        let name = Token::make_word(match_pattern::ROWS, Some('`'));
+                        for token in [name, Token::LParen] {
+                            prepared.tokens.push(TokenWithSpan::new(token, token_span(lexeme.span)));
+                        }
+                    }
                     open.push(i);
                 }
                 Token::RParen | Token::RBracket => drop(open.pop()),
@@ -251,6 +261,7 @@ impl Prepared {
                     None => lexeme.with_span(),
                 });
             }
+            prepared.tokens.extend(rewrite.inserted.remove(&i).into_iter().flatten());
             if rewrite.closing.contains(&i) {
                 prepared.tokens.push(TokenWithSpan::new(Token::RParen, token_span(lexeme.span)));
             }
@@ -628,6 +639,8 @@ struct Rewrite<'a> {
     opening: HashSet<usize>,
     /// Lexemes with a parenthesis to close behind them.
     closing: HashSet<usize>,
+    /// What stands behind a lexeme that was not written there.
+    inserted: HashMap<usize, Vec<TokenWithSpan>>,
 }
 
 impl Rewrite<'_> {
@@ -667,7 +680,7 @@ impl Rewrite<'_> {
                 Ok(())
             }
             "TABLE" if open.is_some() && !call => self.table_argument(i),
-            "MATCH_RECOGNIZE" if call => Err(self.unsupported(i, 1, "MATCH_RECOGNIZE")),
+            "MATCH_RECOGNIZE" if call => self.match_recognize(i),
             "MODEL" if self.called(open, &["ML_PREDICT"]) && !call && self.named(i + 1) => {
                 self.model(i);
                 Ok(())
@@ -683,6 +696,89 @@ impl Rewrite<'_> {
         let span = span_of(&self.lexemes[i..(i + words).min(self.lexemes.len())]).unwrap_or_default();
         let verb = if what.contains(" and ") { "are" } else { "is" };
         Error::unsupported(format!("{what} {verb} not supported")).at(span)
+    }
+
+    /// `(SELECT ...) MATCH_RECOGNIZE (...)`: a query there is read as the argument of a call.
+    fn matched_query(&mut self, i: usize) -> bool {
+        let query = ["SELECT", "WITH", "VALUES"].iter().any(|w| self.is_word(i + 1, w));
+        let Some(end) = self.close.get(&i).copied().filter(|_| query) else { return false };
+        let matched = self.is_word(end + 1, "MATCH_RECOGNIZE") && self.is(end + 2, &Token::LParen);
+        if matched {
+            self.closing.insert(end);
+        }
+        matched
+    }
+
+    /// What `sqlparser` does not read of `MATCH_RECOGNIZE (...)`.
+    fn match_recognize(&mut self, i: usize) -> Result<()> {
+        let Some(end) = self.close.get(&(i + 1)).copied() else { return Ok(()) };
+        let mut at = i + 2;
+        let mut within: Option<(usize, Span)> = None;
+        let mut in_define = false;
+        while at < end {
+            let span = self.lexemes[at].span;
+            let inside = self.close.get(&at).copied();
+            if let Some(close) = inside {
+                at = close + 1;
+                continue;
+            }
+            if self.is_word(at, "PATTERN")
+                && let Some(close) = self.close.get(&(at + 1)).copied()
+            {
+                let elements = read_pattern(self.text, &self.lexemes[at + 2..close], span)?;
+                let carrier = Token::make_word(&match_pattern::carrier(&elements)?, Some('`'));
+                let inside = span_of(&self.lexemes[at + 2..close]).unwrap_or(span);
+                self.replaced.insert(at + 2, (carrier, inside));
+                self.skipped.extend(at + 3..close);
+                at = close;
+            } else if self.is_word(at, "SKIP") && self.is_word(at + 1, "TO") && self.named(at + 2) {
+                // `SKIP TO x` is `SKIP TO LAST x`.
+                let kinds = [("NEXT", "ROW"), ("FIRST", ""), ("LAST", "")];
+                let is_kind = kinds.iter().any(|(kind, behind)| {
+                    self.is_word(at + 2, kind)
+                        && match behind.is_empty() {
+                            true => self.named(at + 3) && !self.is_word(at + 3, "PATTERN"),
+                            false => self.is_word(at + 3, behind),
+                        }
+                });
+                if !is_kind {
+                    let last = TokenWithSpan::new(Token::make_keyword("LAST"), token_span(span));
+                    self.inserted.insert(at + 1, vec![last]);
+                }
+                at += 2;
+            } else if self.is_word(at, "SUBSET") && self.named(at + 1) && self.is(at + 2, &Token::Eq) {
+                return Err(Error::unsupported("SUBSET is not supported")
+                    .with_hint("name the variables one by one in MEASURES and DEFINE")
+                    .at(span));
+            } else if self.is_word(at, "WITHIN") && self.is_word(at + 1, "INTERVAL") {
+                within = Some((at, span));
+            } else if self.is_word(at, "DEFINE") && self.named(at + 1) && self.is_word(at + 2, "AS") {
+                in_define = true;
+                if let Some((from, place)) = within.take() {
+                    self.skipped.extend(from..at);
+                    let place = token_span(place);
+                    let name = Token::make_word(match_pattern::WITHIN, Some('`'));
+                    let mut tokens = vec![
+                        TokenWithSpan::new(name, place),
+                        TokenWithSpan::new(Token::make_keyword("AS"), place),
+                    ];
+                    tokens.extend(self.lexemes[from + 1..at].iter().map(Lexeme::with_span));
+                    tokens.push(TokenWithSpan::new(Token::Comma, place));
+                    self.inserted.insert(at, tokens);
+                }
+            } else if ["RUNNING", "FINAL"].iter().any(|w| self.is_word(at, w))
+                && self.named(at + 1)
+                && self.is(at + 2, &Token::LParen)
+            {
+                if in_define {
+                    return Err(Error::plan("RUNNING and FINAL stand in MEASURES alone").at(span));
+                }
+                // With one row per match the last row decides, in both.
+                self.skipped.insert(at);
+            }
+            at += 1;
+        }
+        Ok(())
     }
 
     fn replace_type(&mut self, from: usize, to: usize, canonical: &str) {

@@ -499,8 +499,59 @@ fn what_flink_has_and_we_do_not_is_named() {
         ("CREATE TABLE t (a INT) DISTRIBUTED BY (a) WITH ('a'='b')", "DISTRIBUTED BY is not supported"),
         ("CREATE TABLE t (a INT PRIMARY KEY)", "an enforced PRIMARY KEY is not supported"),
         ("CREATE TABLE t (a INT, UNIQUE (a))", "UNIQUE is not supported"),
-        ("SELECT * FROM t MATCH_RECOGNIZE (PATTERN (a))", "MATCH_RECOGNIZE is not supported"),
         ("SELECT * FROM ML_EVALUATE(TABLE t, MODEL m, DESCRIPTOR(a))", "ML_EVALUATE is not supported"),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A | B) DEFINE A AS x > 1)",
+            "alternation '|' in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (PERMUTE(A, B)) DEFINE A AS x > 1)",
+            "PERMUTE in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A {- B -} C) DEFINE A AS x > 1)",
+            "exclusion '{- -}' in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN ((A B)+ C) DEFINE A AS x > 1)",
+            "a quantifier behind a group in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (^ A B) DEFINE A AS x > 1)",
+            "an anchor '^' or '$' in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A B $) DEFINE A AS x > 1)",
+            "an anchor '^' or '$' in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A B?? C) DEFINE A AS x > 1)",
+            "a reluctant optional variable in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A B+) DEFINE A AS x > 1)",
+            "a greedy quantifier at the end in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A* B?) DEFINE A AS x > 1)",
+            "an optional variable behind a greedy one in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A B A) DEFINE A AS x > 1)",
+            "variable 'A' twice in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A*?) DEFINE A AS x > 1)",
+            "a match without any row in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A B{,2} C) DEFINE A AS x > 1)",
+            "a quantifier without its least number in PATTERN is not supported",
+        ),
+        (
+            "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A B) SUBSET S = (A, B) DEFINE A AS x > 1)",
+            "SUBSET is not supported",
+        ),
         ("SELECT /*+ MULTI_JOIN(a, b) */ 1 FROM a", "hint MULTI_JOIN is not supported"),
         ("SELECT CAST(a AS VARIANT)", "type VARIANT is not supported"),
     ] {

@@ -222,6 +222,21 @@ pub(super) const ORDERED: &[Case] = &[
            WINDOW w AS (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
     ),
     case(
+        "match",
+        Rows,
+        "SELECT * FROM t MATCH_RECOGNIZE (PARTITION BY k ORDER BY ts, id
+           MEASURES A.id AS a, LAST(B.id) AS b, COUNT(B.v) AS n, SUM(B.v) AS sv, C.id AS c
+           AFTER MATCH SKIP PAST LAST ROW PATTERN (A B*? C) WITHIN INTERVAL '5' SECOND
+           DEFINE B AS B.v <> 7, C AS C.v > A.v + 2)",
+    ),
+    case(
+        "match_overlapping",
+        Rows,
+        "SELECT * FROM t MATCH_RECOGNIZE (ORDER BY ts, id
+           MEASURES FIRST(A.id) AS a, LAST(A.id, 1) AS a1, LAST(B.id) AS b, C.id AS c, AVG(A.v) AS av
+           PATTERN (A+ B{1,3}? C?) DEFINE A AS A.v < 9, B AS B.v >= LAST(A.v), C AS C.v > AVG(A.v))",
+    ),
+    case(
         "over_all",
         Rows,
         "SELECT id, SUM(v) OVER (PARTITION BY k ORDER BY ts) AS sv, MIN(v) OVER (PARTITION BY k ORDER BY ts) AS mi FROM t",

@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 /// Streams are mostly in order: what comes goes to the end, and only what came out of order moves the few
 /// rows behind it.
 #[derive(Debug, Default)]
-pub(super) struct TimeQueue {
+pub(crate) struct TimeQueue {
     rows: VecDeque<(i64, u32)>,
 }
 
 impl TimeQueue {
     /// Adds rows in the order of their arrival.
-    pub(super) fn push(&mut self, mut rows: Vec<(i64, u32)>) {
+    pub(crate) fn push(&mut self, mut rows: Vec<(i64, u32)>) {
         // Stable: arrival decides between equal times.
         if !rows.is_sorted_by_key(|r| r.0) {
             rows.sort_by_key(|r| r.0);
@@ -35,7 +35,7 @@ impl TimeQueue {
     }
 
     /// Takes out about `most` of the rows up to `time`: rows of one instant stay together.
-    pub(super) fn pop(&mut self, time: i64, most: usize) -> Vec<(i64, u32)> {
+    pub(crate) fn pop(&mut self, time: i64, most: usize) -> Vec<(i64, u32)> {
         let mut end = self.rows.partition_point(|r| r.0 <= time);
         if end > most {
             let last = self.rows[most - 1].0;
@@ -45,12 +45,12 @@ impl TimeQueue {
     }
 
     /// The rows that wait, in order.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
         self.rows.iter().map(|row| row.1)
     }
 
     /// Bytes held.
-    pub(super) fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.rows.capacity() * size_of::<(i64, u32)>()
     }
 }
