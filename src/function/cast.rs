@@ -45,6 +45,9 @@ use crate::sql::types::SqlType;
 /// The expression that converts `expr` of type `from` as CAST (or TRY_CAST) AS `to` does in a session
 /// whose zone is `zone`. Conversions that do not exist are refused here, before any data flows.
 pub fn cast_expr(expr: Expr, from: &DataType, to: &SqlType, zone: &str, try_: bool) -> Result<Expr> {
+    if let Some(coarser) = beyond_nanoseconds(&expr, to) {
+        return cast_expr(expr, from, &coarser, zone, try_);
+    }
     let target = to.to_arrow(zone);
     allowed(from, to)?;
     let sized =
@@ -64,6 +67,41 @@ pub fn cast_expr(expr: Expr, from: &DataType, to: &SqlType, zone: &str, try_: bo
         signature: Signature::any(1, Volatility::Immutable),
     };
     Ok(ScalarUDF::from(cast).call(vec![expr]))
+}
+
+/// TIMESTAMP(7) to (9) hold the years 1677 to 2262: a constant beyond them, such as the '9999-12-31' that stands for
+/// no end, is a TIMESTAMP(6), which compares with all others.
+fn beyond_nanoseconds(expr: &Expr, to: &SqlType) -> Option<SqlType> {
+    let coarser = match to {
+        SqlType::Timestamp(7..) => SqlType::Timestamp(6),
+        SqlType::TimestampLtz(7..) => SqlType::TimestampLtz(6),
+        _ => return None,
+    };
+    let value = constant(expr)?;
+    let moment = match value.data_type() {
+        t if super::common::is_text(t) => {
+            let text = arrow::compute::cast(&value, &DataType::Utf8).ok()?;
+            let text = text.as_string_opt::<i32>().filter(|text| text.is_valid(0))?.value(0).to_string();
+            read_timestamp(&text)?
+        }
+        DataType::Date32 | DataType::Timestamp(..) => Moments::of(&value, 1).ok()?.stored(0).ok()??,
+        _ => return None,
+    };
+    // Digits that would be lost make it an error as before.
+    (ticks(moment, TimeUnit::Nanosecond).is_none() && moment.nanosecond() % 1_000 == 0).then_some(coarser)
+}
+
+/// The one value of a literal, or of one that is cast.
+fn constant(expr: &Expr) -> Option<ArrayRef> {
+    match expr {
+        Expr::Literal(value, _) => value.to_array().ok(),
+        Expr::ScalarFunction(call) => {
+            let cast = call.func.inner().as_ref().downcast_ref::<Cast>()?;
+            cast_array(&constant(call.args.first()?)?, &cast.to, &cast.zone, cast.try_).ok()
+        }
+        Expr::Alias(alias) => constant(&alias.expr),
+        _ => None,
+    }
 }
 
 /// Gives an expression that DataFusion has just planned from SQL Flink's types: integer literals are INT if

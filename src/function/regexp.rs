@@ -1,105 +1,39 @@
-//! Regular expressions. A pattern is compiled once per thread and kept, so that a constant pattern costs
-//! a hash lookup per batch.
-//!
-//! The patterns are Rust's `regex`, which is linear in the text and has no look-around and no
-//! back-references; a Java pattern that needs those is refused by name instead of being matched
-//! differently.
+//! Regular expressions in SQL: REGEXP and its like, SIMILAR TO. What patterns are and what matches them is in
+//! [`super::matcher`]; a constant one is compiled when the query is planned, and kept per thread.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ListBuilder, StringViewArray, StringViewBuilder};
 use arrow::datatypes::Int32Type;
-use hashbrown::HashMap;
-use regex::Regex;
 
-use super::scalar::{Call, Definition, Kind, Returns, Values, define, some};
+use super::matcher::{Matcher, compiled};
+use super::scalar::{Call, Definition, Kind, Returns, Typing, Values, define, some};
 use super::text::{count, list_of_text};
 use crate::error::{Error, Result};
 
 use Kind::{Int, Text};
 
 pub(crate) static FUNCTIONS: &[Definition] = &[
-    define(&["REGEXP"], &[Text, Text], Returns::Bool, regexp),
-    define(&["REGEXP_REPLACE"], &[Text, Text, Text], Returns::Text, replace),
-    define(&["REGEXP_EXTRACT"], &[Text, Text, Int], Returns::Text, extract).optional(1),
+    define(&["REGEXP"], &[Text, Text], Returns::Bool, regexp).check(check),
+    define(&["REGEXP_REPLACE"], &[Text, Text, Text], Returns::Text, replace).check(check),
+    define(&["REGEXP_EXTRACT"], &[Text, Text, Int], Returns::Text, extract).optional(1).check(check),
     define(&["REGEXP_EXTRACT_ALL"], &[Text, Text, Int], Returns::With(|_| Ok(list_of_text())), extract_all)
-        .optional(1),
-    define(&["REGEXP_COUNT"], &[Text, Text], Returns::Int, regexp_count),
-    define(&["REGEXP_INSTR"], &[Text, Text], Returns::Int, instr),
-    define(&["REGEXP_SUBSTR"], &[Text, Text], Returns::Text, substr),
+        .optional(1)
+        .check(check),
+    define(&["REGEXP_COUNT"], &[Text, Text], Returns::Int, regexp_count).check(check),
+    define(&["REGEXP_INSTR"], &[Text, Text], Returns::Int, instr).check(check),
+    define(&["REGEXP_SUBSTR"], &[Text, Text], Returns::Text, substr).check(check),
 ];
 
-/// Patterns kept per thread; more distinct ones than this come from data, not from SQL.
-const KEPT: usize = 256;
-
-thread_local! {
-    static PATTERNS: RefCell<HashMap<String, Arc<Regex>>> = RefCell::new(HashMap::new());
-}
-
-/// The compiled pattern.
-pub(crate) fn compiled(pattern: &str) -> Result<Arc<Regex>> {
-    PATTERNS.with_borrow_mut(|patterns| {
-        if let Some(regex) = patterns.get(pattern) {
-            return Ok(Arc::clone(regex));
-        }
-        let regex = Regex::new(&ascii(pattern)).map(Arc::new).map_err(|e| {
-            Error::execution("the regular expression is not valid")
-                .with_detail(e.to_string())
-                .with_hint("look-around and back-references are not supported")
-        })?;
-        if patterns.len() >= KEPT {
-            patterns.clear();
-        }
-        patterns.insert(pattern.to_string(), Arc::clone(&regex));
-        Ok(regex)
-    })
-}
-
-/// The pattern with `\w`, `\d` and `\s` as Java has them: of ASCII.
-fn ascii(pattern: &str) -> std::borrow::Cow<'_, str> {
-    if !["\\w", "\\W", "\\d", "\\D", "\\s", "\\S"].iter().any(|class| pattern.contains(class)) {
-        return pattern.into();
-    }
-    let mut out = String::with_capacity(pattern.len() + 16);
-    let mut chars = pattern.chars();
-    let mut set = 0_usize;
-    while let Some(ch) = chars.next() {
-        match ch {
-            '[' => set += 1,
-            ']' => set = set.saturating_sub(1),
-            '\\' => {
-                let Some(next) = chars.next() else {
-                    out.push(ch);
-                    break;
-                };
-                let class = match next.to_ascii_lowercase() {
-                    'w' => "0-9A-Za-z_",
-                    'd' => "0-9",
-                    's' => r" \t\n\x0B\f\r",
-                    _ => {
-                        out.extend([ch, next]);
-                        continue;
-                    }
-                };
-                match (next.is_ascii_uppercase(), set) {
-                    (false, 0) => out.extend(["[", class, "]"]),
-                    (false, _) => out.push_str(class),
-                    (true, _) => out.extend(["[^", class, "]"]),
-                }
-                continue;
-            }
-            _ => {}
-        }
-        out.push(ch);
-    }
-    out.into()
+/// A constant pattern that is none is an error of the query, before the first row.
+fn check(typing: &Typing<'_>) -> Result<()> {
+    typing.text(1).map_or(Ok(()), |pattern| compiled(pattern).map(drop))
 }
 
 /// The pattern argument of a call: compiled once if it is constant.
 struct Pattern<'a> {
     values: Values<'a, StringViewArray>,
-    constant: Option<Arc<Regex>>,
+    constant: Option<Arc<Matcher>>,
 }
 
 impl<'a> Pattern<'a> {
@@ -111,7 +45,7 @@ impl<'a> Pattern<'a> {
         };
         Ok(Self { values, constant })
     }
-    fn get(&self, row: usize) -> Result<Option<Arc<Regex>>> {
+    fn get(&self, row: usize) -> Result<Option<Arc<Matcher>>> {
         match (&self.constant, self.values.get(row)) {
             (Some(regex), _) => Ok(Some(Arc::clone(regex))),
             // A pattern from data that is none is NULL; in a literal it is an error.
@@ -121,24 +55,11 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// All matches from left to right as Java finds them: an empty one may follow right behind another.
-fn matches<'s>(regex: &Regex, text: &'s str) -> impl Iterator<Item = regex::Match<'s>> {
-    let mut at = Some(0);
-    std::iter::from_fn(move || {
-        let found = regex.find_at(text, at?)?;
-        at = match found.is_empty() {
-            false => Some(found.end()),
-            true => text[found.end()..].chars().next().map(|ch| found.end() + ch.len_utf8()),
-        };
-        Some(found)
-    })
-}
-
 fn regexp(c: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern) = (c.text(0)?, Pattern::new(c, 1)?);
     c.booleans(|row| {
         let (s, regex) = (some!(s.get(row)), some!(pattern.get(row)?));
-        Ok(Some(!regex.as_str().is_empty() && regex.is_match(s)))
+        Ok(Some(!regex.is_empty() && regex.is_match(s)?))
     })
 }
 
@@ -147,12 +68,12 @@ fn replace(c: &Call<'_>) -> Result<ArrayRef> {
     c.texts(|row, out| {
         let (s, regex, by) = (some!(s.get(row)), some!(pattern.get(row)?), some!(by.get(row)));
         let mut end = 0;
-        for found in matches(&regex, s) {
-            out.push_str(&s[end..found.start()]);
+        regex.each(s, |found| {
+            out.push_str(&s[end..found.start]);
             // Taken as it is: Flink quotes the replacement.
             out.push_str(by);
-            end = found.end();
-        }
+            end = found.end;
+        })?;
         out.push_str(&s[end..]);
         Ok(Some(()))
     })
@@ -168,10 +89,11 @@ fn extract(c: &Call<'_>) -> Result<ArrayRef> {
             None => 0,
         };
         if group == 0 {
-            return Ok(regex.find(s).map(|m| m.as_str()));
+            return Ok(regex.find_at(s, 0)?.map(|found| &s[found]));
         }
         let Ok(group) = usize::try_from(group) else { return Ok(None) };
-        Ok(regex.captures(s).and_then(|found| found.get(group)).map(|m| m.as_str()))
+        let found = regex.group_at(s, 0, group)?;
+        Ok(found.and_then(|(_, group)| group).map(|group| &s[group]))
     })
 }
 
@@ -189,9 +111,13 @@ fn extract_all(c: &Call<'_>) -> Result<ArrayRef> {
             continue;
         };
         match usize::try_from(group) {
-            Ok(group) if group < regex.captures_len() => {
-                for found in regex.captures_iter(s) {
-                    list.values().append_option(found.get(group).map(|m| m.as_str()));
+            Ok(group) if group < regex.groups() => {
+                let mut at = Some(0);
+                while let Some(from) = at
+                    && let Some((whole, group)) = regex.group_at(s, from, group)?
+                {
+                    list.values().append_option(group.map(|group| &s[group]));
+                    at = Matcher::after(s, &whole);
                 }
                 list.append(true);
             }
@@ -205,7 +131,9 @@ fn regexp_count(c: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern) = (c.text(0)?, Pattern::new(c, 1)?);
     c.numbers::<Int32Type>(|row| {
         let (s, regex) = (some!(s.get(row)), some!(pattern.get(row)?));
-        Ok(Some(matches(&regex, s).count() as i32))
+        let mut matches = 0;
+        regex.each(s, |_| matches += 1)?;
+        Ok(Some(matches))
     })
 }
 
@@ -213,7 +141,7 @@ fn instr(c: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern) = (c.text(0)?, Pattern::new(c, 1)?);
     c.numbers::<Int32Type>(|row| {
         let (s, regex) = (some!(s.get(row)), some!(pattern.get(row)?));
-        Ok(Some(regex.find(s).map_or(0, |m| count(&s[..m.start()]) as i32 + 1)))
+        Ok(Some(regex.find_at(s, 0)?.map_or(0, |found| count(&s[..found.start]) as i32 + 1)))
     })
 }
 
@@ -221,7 +149,7 @@ fn substr(c: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern) = (c.text(0)?, Pattern::new(c, 1)?);
     c.slices(|row| {
         let (s, regex) = (some!(s.get(row)), some!(pattern.get(row)?));
-        Ok(regex.find(s).map(|m| m.as_str()))
+        Ok(regex.find_at(s, 0)?.map(|found| &s[found]))
     })
 }
 
@@ -231,16 +159,28 @@ pub(crate) fn similar(c: &Call<'_>) -> Result<ArrayRef> {
     let escape = if c.has(2) { c.constant_text(2)?.and_then(|e| e.chars().next()) } else { None };
     let negated = if c.has(3) { c.boolean(3)?.get(0) == Some(true) } else { false };
     let constant = match pattern.constant().then(|| pattern.get(0)).flatten() {
-        Some(p) => Some(compiled(&similar_to_regex(p, escape)?)?),
+        Some(p) => Some(compiled_similar(p, escape)?),
         None => None,
     };
     c.booleans(|row| {
         let (s, pattern) = (some!(s.get(row)), some!(pattern.get(row)));
         let matched = match &constant {
-            Some(regex) => regex.is_match(s),
-            None => compiled(&similar_to_regex(pattern, escape)?)?.is_match(s),
+            Some(regex) => regex.is_match(s)?,
+            None => compiled_similar(pattern, escape)?.is_match(s)?,
         };
         Ok(Some(matched != negated))
+    })
+}
+
+/// Whether a pattern of SIMILAR TO is one.
+pub(crate) fn check_similar(pattern: &str, escape: Option<char>) -> Result<()> {
+    compiled_similar(pattern, escape).map(drop)
+}
+
+fn compiled_similar(pattern: &str, escape: Option<char>) -> Result<Arc<Matcher>> {
+    compiled(&similar_to_regex(pattern, escape)?).map_err(|e| {
+        let why = e.detail().and_then(|d| d.rsplit_once("': ")).map_or("", |(_, why)| why);
+        Error::execution("the pattern of SIMILAR TO is not valid").with_detail(format!("'{pattern}': {why}"))
     })
 }
 

@@ -205,6 +205,7 @@ pub(crate) enum Returns {
 
 type Body = fn(&Call<'_>) -> Result<ArrayRef>;
 type Coercion = fn(&[DataType]) -> Result<Vec<DataType>>;
+type Check = fn(&Typing<'_>) -> Result<()>;
 
 /// One function of the table.
 pub(crate) struct Definition {
@@ -216,6 +217,7 @@ pub(crate) struct Definition {
     body: Body,
     volatile: bool,
     coercion: Option<Coercion>,
+    check: Option<Check>,
     metadata: Option<(&'static str, &'static str)>,
 }
 
@@ -235,6 +237,7 @@ pub(crate) const fn define(
         body,
         volatile: false,
         coercion: None,
+        check: None,
         metadata: None,
     }
 }
@@ -284,6 +287,11 @@ impl Definition {
     /// Argument types that depend on each other; applied after the kinds.
     pub const fn coerce(mut self, coercion: Coercion) -> Self {
         self.coercion = Some(coercion);
+        self
+    }
+    /// Looks at constant arguments when the query is planned.
+    pub const fn check(mut self, check: Check) -> Self {
+        self.check = Some(check);
         self
     }
     /// Metadata of the result's field.
@@ -437,6 +445,9 @@ impl ScalarUDFImpl for Scalar {
 
 impl Scalar {
     fn result(&self, typing: &Typing<'_>) -> Result<DataType> {
+        if let Some(check) = self.definition.check {
+            check(typing)?;
+        }
         Ok(match &self.definition.returns {
             Returns::Text => DataType::Utf8View,
             Returns::Bytes => DataType::BinaryView,

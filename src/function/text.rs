@@ -5,6 +5,7 @@ use arrow::array::{Array, ArrayRef, ListBuilder, MapBuilder, StringViewBuilder};
 use arrow::datatypes::{DataType, Field, Int32Type};
 use std::sync::Arc;
 
+use super::matcher::compiled;
 use super::scalar::{Call, Definition, Kind, Returns, define, some};
 use crate::error::{Error, Result};
 
@@ -514,10 +515,10 @@ fn str_to_map(c: &Call<'_>) -> Result<ArrayRef> {
             continue;
         };
         // Both separators are regular expressions in Flink; a later key replaces an earlier one.
-        let (pair, key) = (super::regexp::compiled(&pair)?, super::regexp::compiled(&key)?);
+        let (pair, key) = (compiled(&pair)?, compiled(&key)?);
         let mut found = indexmap::IndexMap::new();
-        for part in pair.split(s).filter(|_| !s.is_empty()) {
-            let mut halves = key.splitn(part, 2);
+        for part in pair.split(s, usize::MAX)?.into_iter().filter(|_| !s.is_empty()) {
+            let mut halves = key.split(part, 2)?.into_iter();
             found.insert(halves.next().unwrap_or(""), halves.next());
         }
         for (key, value) in found {

@@ -221,7 +221,10 @@ fn more() {
         IS_DIGIT(1) => true
         SHA2('a', 100) => ERROR 224
         ENCODE('a', 'latin-9') => ERROR UTF-8
-        REGEXP('a', '(?=x)') => ERROR look-around
+        REGEXP('a', '(?=x)') => false
+        REGEXP('ab', '(a)(?=b)') => true
+        REGEXP('aa', '(a)\1') => true
+        REGEXP('a', '(?=x') => ERROR not valid
         UPPER(1) => ERROR STRING INT
         UPPER() => ERROR UPPER(STRING)
         LOG(1, 2, 3) => ERROR arguments
