@@ -1,5 +1,7 @@
 //! `'connector' = 'http'`: a lookup table that is answered by an HTTP API.
 
+mod scan;
+
 use std::sync::Arc;
 
 use super::registry::Connector;
@@ -11,7 +13,7 @@ use crate::format::json::ChangelogField;
 use crate::lookup::http::{HttpConfig, HttpLookup, OPTIONS};
 use crate::lookup::{Backend, LookupRequest};
 
-/// The connector; it can be looked up in, and neither read from nor written to.
+/// The connector: it can be looked up in, and read where its API lists all rows; not written to.
 #[derive(Debug)]
 pub struct HttpConnector;
 
@@ -60,8 +62,8 @@ impl Connector for HttpConnector {
         true
     }
 
-    fn is_source(&self) -> bool {
-        false
+    fn joins_by_lookup(&self) -> bool {
+        true
     }
 
     fn lookup_keys(&self, table: &Table) -> Result<Option<Vec<String>>> {
@@ -69,11 +71,7 @@ impl Connector for HttpConnector {
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
-        Err(Error::unsupported(format!(
-            "table '{}' is a lookup table: it answers for keys and cannot be read as a whole",
-            request.table.name
-        ))
-        .with_hint("put the stream on the left and the lookup table on the right of a JOIN or LEFT JOIN"))
+        scan::source(request)
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {

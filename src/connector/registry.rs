@@ -68,6 +68,11 @@ pub trait Connector: Send + Sync {
         true
     }
 
+    /// Whether its tables, on the right of a join, are always looked up in, even if they can be read.
+    fn joins_by_lookup(&self) -> bool {
+        !self.is_source()
+    }
+
     /// Whether a table with these options is a lookup table when it stands on the right of a join.
     fn is_lookup(&self, _options: &Options) -> bool {
         false

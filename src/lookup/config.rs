@@ -479,7 +479,7 @@ fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<Loo
         output_mode: if settings.lookup_ordered() { OutputMode::Ordered } else { OutputMode::Unordered },
         capacity: settings.lookup_capacity().max(1),
         timeout: settings.lookup_timeout(),
-        max_retries: options.integer(MAX_RETRIES)?.map_or(3, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        max_retries: max_retries(options)?,
         retry_miss: None,
         hold_miss: positive(options, MISS_RETRY)?
             .map(|hold| {
@@ -584,7 +584,13 @@ fn batch_size(options: &Options) -> Result<Option<usize>> {
     }
 }
 
-fn limits(options: &Options) -> Result<Limits> {
+/// Further attempts after an error.
+pub(super) fn max_retries(options: &Options) -> Result<u32> {
+    Ok(options.integer(MAX_RETRIES)?.map_or(3, |n| u32::try_from(n).unwrap_or(u32::MAX)))
+}
+
+/// Limits of the endpoint.
+pub(super) fn limits(options: &Options) -> Result<Limits> {
     let max_in_flight = match options.integer(IN_FLIGHT)? {
         Some(0) => return Err(at_least_one(IN_FLIGHT).at(options.span(IN_FLIGHT))),
         n => n.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),

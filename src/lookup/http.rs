@@ -16,8 +16,10 @@
 
 mod answer;
 mod body_template;
+mod collection;
 mod exchange;
 mod options;
+mod paging;
 mod secret;
 mod status;
 #[cfg(test)]
@@ -28,20 +30,24 @@ mod url_template;
 mod value;
 mod watch;
 
+pub(crate) use collection::{Collection, Page, refuse_metadata};
 pub use options::{HttpConfig, OPTIONS};
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use reqwest::Method;
 
 use self::answer::{AnswerDecoder, describe_body};
 use self::body_template::{BodyRenderer, BodyTemplate};
-use self::exchange::Exchange;
+use self::exchange::{Exchange, Success};
+use self::paging::{Paging, Way};
 use self::secret::Environment;
 use self::url_template::UrlRenderer;
 use super::metadata::MetadataKind;
 use super::{Answers, Backend, BoxFuture, Failure, FailureKind, LookupRequest, Service};
+use crate::catalog::Options;
 use crate::error::{Error, Result};
 use crate::format::json::JsonOptions;
 
@@ -51,9 +57,18 @@ pub struct HttpLookup(Arc<Inner>);
 
 struct Inner {
     exchange: Exchange,
-    url: UrlRenderer,
+    /// Where to ask for a key; the whole table, without.
+    url: Option<UrlRenderer>,
     body: Option<BodyRenderer>,
     decoder: AnswerDecoder,
+    paging: Paging,
+    /// All rows, for a FULL cache.
+    collection: Option<Collection>,
+}
+
+/// Whether a table is kept whole.
+fn is_full(options: &Options) -> bool {
+    options.text("lookup.cache").is_some_and(|cache| cache.eq_ignore_ascii_case("FULL"))
 }
 
 impl std::fmt::Debug for HttpLookup {
@@ -73,24 +88,43 @@ impl HttpLookup {
         let mut config = HttpConfig::resolve(&request.table, environment).map_err(in_table)?;
         config.wants_headers = request.metadata.iter().any(|m| m.kind == MetadataKind::Headers);
         let keys: Vec<&str> = request.keys.iter().map(|k| request.schema.field(*k).name().as_str()).collect();
-        for key in &request.keys {
+        let collection = match is_full(&request.table.options) {
+            true => {
+                let whole = Collection::with_environment(&request.table, &request.schema, environment);
+                Some(whole.map_err(in_table)?)
+            }
+            false => None,
+        };
+        for key in request.keys.iter().filter(|_| collection.is_none()) {
             let field = request.schema.field(*key);
             value::check_key_type(field.name(), field.data_type()).map_err(in_table)?;
         }
         let is_get = config.method == Method::GET;
-        let url = config.url.bind(&keys, is_get).map_err(in_table)?;
+        let url = match config.url.bind(&keys, is_get) {
+            Ok(url) => Some(url),
+            // What is in memory is found by any column.
+            Err(_) if collection.is_some() => None,
+            Err(e) => return Err(in_table(e)),
+        };
         let body = match &config.body {
             _ if is_get => None,
+            _ if url.is_none() => None,
             None => Some(BodyRenderer::generated(&keys, config.batch_size > 1)),
             Some(template) => {
                 check_all_used(&keys, &config, template).map_err(in_table)?;
                 Some(template.bind(&keys).map_err(in_table)?)
             }
         };
+        let paging = Paging::resolve(&request.table.options, Way::None).map_err(in_table)?;
+        config.wants_headers |= paging.way == Way::LinkHeader;
+        if paging.way != Way::None && config.batch_size > 1 {
+            let error = Error::option("an answer for many keys has no pages");
+            return Err(in_table(error.with_hint("leave 'http.source.paging' or the batch size out")));
+        }
         let json = JsonOptions::from_options(&request.table.options)?;
         let decoder = AnswerDecoder::new(request, json, &config)?;
         let exchange = Exchange::new(config).map_err(in_table)?;
-        Ok(Self(Arc::new(Inner { exchange, url, body, decoder })))
+        Ok(Self(Arc::new(Inner { exchange, url, body, decoder, paging, collection })))
     }
 }
 
@@ -110,19 +144,70 @@ fn check_all_used(keys: &[&str], config: &HttpConfig, template: &BodyTemplate) -
 }
 
 impl Inner {
+    fn url(&self) -> Result<&UrlRenderer, Failure> {
+        let shown = self.exchange.config().url.shown();
+        let what = "the query gives no key that the url takes";
+        self.url.as_ref().ok_or_else(|| self.exchange.failure(FailureKind::Key, false, shown, what))
+    }
+
     /// One attempt for the only key.
     async fn one(&self, keys: &RecordBatch) -> Result<Answers, Failure> {
         let key_failure = |problem: String| {
             let what = format!("{problem} ({})", value::describe_key(keys, 0));
             self.exchange.failure(FailureKind::Key, false, self.exchange.config().url.shown(), &what)
         };
-        let url = self.url.render(keys, 0).map_err(key_failure)?;
+        let url = self.url()?.render(keys, 0).map_err(key_failure)?;
         let body = self.body.as_ref().map(|b| b.render(keys, &[0])).transpose().map_err(key_failure)?;
+        if self.paging.way != Way::None {
+            return self.pages(keys, &url, body).await;
+        }
         let answer = self.exchange.send(&url, body).await?;
         let Some(body) = &answer.body else { return Ok(answer.label(Answers::single(self.decoder.miss()))) };
         let rows = self.decoder.rows(body, keys, &url);
         let rows = rows.map_err(|e| self.decode_failure(&url, body, &e))?;
         Ok(answer.label(Answers::single(rows)))
+    }
+
+    /// One attempt for the only key, whose answer may have several pages.
+    async fn pages(
+        &self,
+        keys: &RecordBatch,
+        url: &str,
+        request: Option<String>,
+    ) -> Result<Answers, Failure> {
+        let failure = |kind, url: &str, what: &str| self.exchange.failure(kind, false, url, what);
+        let mut place = self.paging.first(url).map_err(|what| failure(FailureKind::Key, url, &what))?;
+        let mut pages: Vec<RecordBatch> = Vec::new();
+        let mut last: Option<Success> = None;
+        loop {
+            let url = place.url.to_string();
+            let answer = self.exchange.send(&url, request.clone()).await?;
+            let Some(body) = &answer.body else {
+                last.get_or_insert(answer);
+                break;
+            };
+            if last.as_ref().is_some_and(|last| last.body.as_ref() == Some(body)) {
+                let what = "this page has the same rows as the one before";
+                return Err(failure(FailureKind::Decode, &url, what));
+            }
+            let undecoded = |e: Error| self.decode_failure(&url, body, &e);
+            pages.push(self.decoder.rows(body, keys, &url).map_err(undecoded)?);
+            let rows = self.decoder.value(body).map_err(undecoded)?;
+            let next = self.paging.next(&place, body, rows, &answer.links());
+            let next = next.map_err(|what| failure(FailureKind::Decode, &url, &what))?;
+            last = Some(answer);
+            match next {
+                Some(next) => place = next,
+                None => break,
+            }
+        }
+        let rows = concat_batches(&self.decoder.schema, &pages)
+            .map_err(|e| failure(FailureKind::Other, url, &e.to_string()))?;
+        let answers = Answers::single(rows);
+        Ok(match last {
+            Some(last) => last.label(answers),
+            None => answers,
+        })
     }
 
     /// One attempt for all keys.
@@ -132,7 +217,7 @@ impl Inner {
         let rows = self.decoder.distinct(keys).map_err(|e| other(e.message()))?;
         let body = self.body.as_ref().ok_or_else(|| other("a batch needs a body"))?;
         // A key that cannot be written fails the request, which is then split until that key is alone.
-        let rendered = self.url.render(keys, 0).and_then(|url| Ok((url, body.render(keys, &rows)?)));
+        let rendered = self.url()?.render(keys, 0).and_then(|url| Ok((url, body.render(keys, &rows)?)));
         let (url, body) = rendered.map_err(|problem| {
             let what = match keys.num_rows() {
                 1 => format!("{problem} ({})", value::describe_key(keys, 0)),
@@ -175,11 +260,32 @@ impl Backend for HttpLookup {
         Some(Service { name: config.url.origin.clone(), max_in_flight })
     }
 
+    fn can_lookup(&self) -> bool {
+        self.0.url.is_some()
+    }
+
+    fn can_load(&self) -> bool {
+        self.0.collection.is_some()
+    }
+
+    fn load(&self) -> BoxFuture<Result<RecordBatch>> {
+        let inner = self.0.clone();
+        Box::pin(async move {
+            match &inner.collection {
+                Some(collection) => collection.all().await,
+                None => Err(Error::unsupported("this lookup table is not kept whole")),
+            }
+        })
+    }
+
     fn max_keys(&self) -> usize {
         self.0.exchange.config().batch_size
     }
 
     fn describe(&self) -> String {
+        if let Some(collection) = &self.0.collection {
+            return collection.describe();
+        }
         let config = self.0.exchange.config();
         let batch = match config.batch_size {
             1 => String::new(),

@@ -48,9 +48,7 @@ pub(super) fn is_lookup_table(table: &Table) -> bool {
 
 /// Whether a table can only be looked up in, or is asked to be.
 pub(super) fn must_look_up(reference: &TableRef) -> bool {
-    reference.period.is_some()
-        || !reference.hints.lookup.is_empty()
-        || reference.table.connector().is_ok_and(|c| !c.is_source())
+    reference.period.is_some() || !reference.hints.lookup.is_empty() || is_lookup_only(&reference.table)
 }
 
 /// Whether a LATERAL call on the right of a join does nothing but to pick rows by conditions on the left side.
@@ -71,7 +69,7 @@ fn is_plain_lateral(plan: &LogicalPlan, names: &DFSchemaRef) -> bool {
 /// | the table | a lookup join |
 /// |---|---|
 /// | stands after FOR SYSTEM_TIME AS OF a processing time, or has a LOOKUP hint | always |
-/// | can only be looked up in (connector `http`) | always |
+/// | is one to be asked (connector `http`) | always |
 /// | can be read as well (connectors `filesystem`, `jdbc`) | in JOIN and LEFT JOIN, if it has no WATERMARK and a format without changes, and a condition is an equality with a column of the table as it is |
 ///
 /// Any other join reads the table as a stream. What is a lookup join by these rules and cannot be one, because of the
@@ -93,9 +91,9 @@ fn looks_up(reference: &TableRef, join_type: JoinType) -> Result<bool> {
         && matches!(join_type, JoinType::Inner | JoinType::Left))
 }
 
-/// Whether a table cannot be read as a whole.
+/// Whether a table is not read as a stream where it stands on the right of a join.
 fn is_lookup_only(table: &Table) -> bool {
-    table.connector().is_ok_and(|c| !c.is_source())
+    table.connector().is_ok_and(|c| c.joins_by_lookup())
 }
 
 const PERIOD_HINT: &str = "add a column proc_time AS PROCTIME() to the left table, or leave FOR SYSTEM_TIME out: a plain JOIN on a lookup table is a lookup join";

@@ -14,6 +14,7 @@ use super::options::{HttpConfig, ResultType};
 use super::secret::Secrets;
 use super::value::describe_key;
 use super::watch::Watch;
+use crate::catalog::{Column, ColumnSource};
 use crate::error::{Error, Result};
 use crate::format::json::{JsonDocuments, JsonOptions};
 use crate::lookup::{Answers, Failure, FailureKind, LookupRequest};
@@ -44,7 +45,12 @@ pub(super) struct AnswerDecoder {
 impl AnswerDecoder {
     pub(super) fn new(request: &LookupRequest, json: JsonOptions, config: &HttpConfig) -> Result<Self> {
         let LookupRequest { table, schema, keys, .. } = request;
-        let columns = schema.fields().iter().map(|f| f.name().clone()).collect();
+        let mut columns: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+        if columns.is_empty() {
+            // Rows are only counted; that these are the rows is seen by the columns that are declared.
+            let physical = |c: &&Column| matches!(c.source, ColumnSource::Physical { .. });
+            columns = table.columns.iter().filter(physical).map(|c| c.name.clone()).collect();
+        }
         let fields = schema.fields().iter().enumerate().map(|(i, f)| {
             if keys.contains(&i) { f.as_ref().clone().with_nullable(true) } else { f.as_ref().clone() }
         });
@@ -75,16 +81,30 @@ impl AnswerDecoder {
         RecordBatch::new_empty(self.schema.clone())
     }
 
+    /// The row or rows of a body, as JSON.
+    pub(super) fn value<'b>(&self, body: &'b [u8]) -> Result<&'b [u8]> {
+        if self.pointer.is_empty() {
+            return Ok(body.trim_ascii());
+        }
+        let found =
+            find(body, &self.pointer).map_err(|e| Error::decode(format!("the answer is not JSON: {e}")))?;
+        // What is not where it was expected may be a message about an error.
+        found.ok_or_else(|| Error::decode(format!("the answer has nothing at '{}'", self.pointer)))
+    }
+
+    /// There are no more answers: says what is wrong with those that came.
+    pub(super) fn ended(&self) {
+        self.watch.ended();
+    }
+
+    /// Values and rows that were left out because they do not fit and the table says so.
+    pub(super) fn skipped(&self) -> u64 {
+        self.idle.lock().iter().map(JsonDocuments::skipped).sum()
+    }
+
     /// The rows of a body.
-    fn decode(&self, body: &[u8]) -> Result<RecordBatch> {
-        let value = if self.pointer.is_empty() {
-            body.trim_ascii()
-        } else {
-            let found = find(body, &self.pointer)
-                .map_err(|e| Error::decode(format!("the answer is not JSON: {e}")))?;
-            // What is not where it was expected may be a message about an error.
-            found.ok_or_else(|| Error::decode(format!("the answer has nothing at '{}'", self.pointer)))?
-        };
+    pub(super) fn decode(&self, body: &[u8]) -> Result<RecordBatch> {
+        let value = self.value(body)?;
         match value {
             b"" | b"null" | b"[]" => return Ok(RecordBatch::new_empty(self.lenient.clone())),
             _ => {}
@@ -219,7 +239,7 @@ fn fill(column: &ArrayRef, key: &ArrayRef) -> Result<ArrayRef> {
 
 /// The text of the value at a JSON pointer, `None` where there is none. A body that is blank or
 /// `null` is so everywhere.
-fn find<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>, serde_json::Error> {
+pub(super) fn find<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>, serde_json::Error> {
     use serde_json::value::RawValue;
     type Members<'a> = HashMap<std::borrow::Cow<'a, str>, &'a RawValue>;
 

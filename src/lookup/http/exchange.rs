@@ -32,6 +32,12 @@ pub(super) struct Success {
 }
 
 impl Success {
+    /// The values of `Link`, where headers are wanted.
+    pub(super) fn links(&self) -> Vec<String> {
+        let links = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
+        links.flat_map(|(_, values)| values.clone()).collect()
+    }
+
     /// Answers with what the protocol says about them.
     pub(super) fn label(&self, answers: Answers) -> Answers {
         Answers { status: Some(self.status), headers: self.headers.clone(), ..answers }

@@ -9,6 +9,7 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::body_template::BodyTemplate;
+use super::paging::WAYS;
 use super::secret::{Environment, Secrets, expand_secret, is_sensitive_name};
 use super::status::StatusCodes;
 use super::url_template::UrlTemplate;
@@ -52,6 +53,14 @@ pub const OPTIONS: &[OptionDef] = options! {
     "http.source.lookup.ignored-response-codes", Text, "404", "statuses that are a miss";
     "http.source.lookup.result-type", Choice(&["single-value", "array"]), "", "what the body holds; default: found out";
     "http.source.lookup.result-pointer", Text, "", "JSON pointer (RFC 6901) to the row or rows, such as /data/items";
+    "http.source.scan.url", Text, "", "where all rows are listed, for SELECT without a join and 'lookup.cache' = 'FULL'; default: the url, where it has no place for a key";
+    "http.source.paging", Choice(WAYS), "", "how an answer of several pages goes on; default: a table that is read whole follows the Link header, an answer for one key is one page";
+    "http.source.paging.parameter", Text, "", "query parameter of the next page; default: page, offset or cursor";
+    "http.source.paging.next-pointer", Text, "", "cursor: JSON pointer to the next cursor, or the next URL, in the body, such as /meta/next";
+    "http.source.paging.first", Integer, "1", "page-number: number of the first page";
+    "http.source.paging.size", Integer, "", "page-number, offset: rows of a page; a shorter page is the last one";
+    "http.source.paging.size-parameter", Text, "", "query parameter that asks for pages of that size, such as per_page";
+    "http.source.paging.max-pages", Integer, "10000", "more pages are an error";
     "http.source.lookup.continue-on-error", Bool, "false", "Flink's name of 'lookup.on-error' = 'null'; only false is taken";
     "http.source.lookup.proxy.host", Text, "", "proxy; default: HTTP_PROXY and its like, none for this machine";
     "http.source.lookup.proxy.port", Integer, "", "port of the proxy";
@@ -118,11 +127,17 @@ impl std::fmt::Debug for HttpConfig {
 impl HttpConfig {
     /// Checks the options of a table, as CREATE TABLE does.
     pub fn check(table: &Table) -> Result<()> {
-        Self::resolve(table, &|name| std::env::var(name).ok()).map(drop)
+        let environment = |name: &str| std::env::var(name).ok();
+        Self::resolve(table, &environment)?;
+        super::collection::check(table, &environment)
     }
 
-    /// The columns that the url and body have places for; `None` where they take whatever keys there are.
+    /// The columns that the url and body have places for; `None` where they take whatever keys there are, and where the
+    /// whole table is kept.
     pub fn key_columns(table: &Table) -> Result<Option<Vec<String>>> {
+        if super::is_full(&table.options) {
+            return Ok(None);
+        }
         let config = Self::resolve(table, &|name| std::env::var(name).ok())?;
         let mut columns: Vec<String> = config.url.columns().map(str::to_string).collect();
         match &config.body {

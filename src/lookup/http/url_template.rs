@@ -252,6 +252,15 @@ pub(super) struct UrlRenderer {
 }
 
 impl UrlRenderer {
+    /// A URL without places.
+    pub(super) fn fixed(&self) -> String {
+        let text = |part: &Bound| match part {
+            Bound::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        self.parts.iter().filter_map(text).collect()
+    }
+
     /// The URL for the key at `row`.
     pub(super) fn render(&self, keys: &RecordBatch, row: usize) -> Result<String, KeyProblem> {
         let mut out = String::with_capacity(self.length);

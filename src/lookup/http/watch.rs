@@ -145,12 +145,19 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
+impl Watch {
+    /// There are no more answers.
+    pub(super) fn ended(&self) {
         let seen = std::mem::take(&mut *self.seen.lock());
         if seen.answers > 0 {
             self.judge(&seen);
         }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.ended();
     }
 }
 
