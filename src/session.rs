@@ -18,6 +18,7 @@ mod rehearsal;
 pub(crate) mod simulated;
 mod start;
 mod statements;
+mod summarize;
 
 pub use materialized::Materialized;
 pub use query_result::{Batches, Next, QueryResult};
@@ -451,6 +452,7 @@ impl Session {
             expanded: Default::default(),
             used: Default::default(),
             common: Default::default(),
+            doubts: Default::default(),
         })
     }
 }

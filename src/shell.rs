@@ -73,6 +73,7 @@ fn repeatable(statement: &Statement) -> bool {
         | ShowSettings
         | Describe(_)
         | DescribeFile(_)
+        | Summarize(_)
         | DescribeJob(_)
         | Explain { .. } => true,
         ExplainAnalyze { statement, .. } => matches!(**statement, Query(_)),

@@ -81,11 +81,13 @@ impl Planner {
         let provider = self.provider();
         let planner = SqlToRel::new_with_options(&provider, parser_options());
         let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?;
+        self.state.doubts.lock().extend(super::doubtful::comparisons(&plan)?);
         super::naming::number_columns(plan)
     }
 
     /// What is done to a query before DataFusion reads it.
     pub(super) fn prepared(&self, mut query: ast::Query) -> Result<ast::Query> {
+        super::patterns::check_literals(&query)?;
         super::naming::name_columns(&mut query);
         super::group_window::rewrite_group_windows(&mut query)?;
         super::select::rewrite_selects(&mut query)?;

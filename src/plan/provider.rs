@@ -48,6 +48,8 @@ pub struct PlannerState {
     pub used: parking_lot::Mutex<std::collections::BTreeMap<String, String>>,
     /// What occurs several times in the plans of a job.
     pub common: parking_lot::Mutex<super::reuse::Common>,
+    /// What is allowed in the queries of this statement and is hardly meant, each once.
+    pub doubts: parking_lot::Mutex<std::collections::BTreeSet<String>>,
 }
 
 /// Views in one statement, counted as often as they are read: views that read views twice double with each level.
@@ -144,6 +146,11 @@ impl Planner {
         Self { state: Arc::new(state) }
     }
 
+    /// What is allowed in the queries that were planned and is hardly meant.
+    pub fn doubts(&self) -> Vec<String> {
+        self.state.doubts.lock().iter().cloned().collect()
+    }
+
     /// The session's zone.
     pub fn zone(&self) -> &str {
         &self.state.zone
@@ -172,6 +179,7 @@ impl Planner {
 
     /// Plans a scalar expression over a schema.
     pub fn expression(&self, expr: &ast::Expr, schema: &DFSchema) -> Result<Expr> {
+        super::patterns::check_literals(expr)?;
         let mut expr = expr.clone();
         super::user_function::complete_calls(&mut expr, &self.state.functions)?;
         super::bind::read_fields(&mut expr);

@@ -43,7 +43,7 @@ impl Session {
         };
         let bounded = outputs.iter().all(|o| o.node.properties.bounded);
         let limit = self.state.lock().config.analyze_time();
-        let job = self.start_job(name, outputs, false)?;
+        let job = self.start_job(name, outputs, false, Some(planner.doubts()))?;
         let stopped = !bounded && job.wait_for(limit).is_none();
         if stopped {
             job.cancel();

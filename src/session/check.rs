@@ -26,7 +26,9 @@ impl Session {
         match &statement.kind {
             StatementKind::Query(query) => {
                 let planner = self.planner();
-                Ok(warnings(&planner.result(&planner.query(query)?)?))
+                let mut found = warnings(&planner.result(&planner.query(query)?)?);
+                found.extend(planner.doubts());
+                Ok(found)
             }
             StatementKind::Insert(insert) => self.check_inserts(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.check_inserts(inserts),
@@ -51,6 +53,7 @@ impl Session {
             StatementKind::Quit | StatementKind::StopJob { .. } | StatementKind::DescribeJob(_) => {
                 Ok(Vec::new())
             }
+            StatementKind::Summarize(query) => self.check_summarize(query).map(|()| Vec::new()),
             StatementKind::ExplainAnalyze { statement: analyzed, .. } => {
                 self.check(&Statement { kind: (**analyzed).clone(), ..statement.clone() })
             }
@@ -67,6 +70,7 @@ impl Session {
             found.extend(overwrites_source(insert, &node, &table));
             found.extend(warnings(&node));
         }
+        found.extend(planner.doubts());
         Ok(found)
     }
 
@@ -95,7 +99,7 @@ pub(super) fn doubtful_insert(insert: &Insert) -> Vec<String> {
 fn doubtful(kind: &StatementKind) -> Vec<String> {
     let mut found = Vec::new();
     match kind {
-        StatementKind::Query(query) => null_comparisons(query, &mut found),
+        StatementKind::Query(query) | StatementKind::Summarize(query) => null_comparisons(query, &mut found),
         StatementKind::Insert(insert) => null_comparisons(&insert.query, &mut found),
         StatementKind::StatementSet(inserts) => {
             inserts.iter().for_each(|insert| null_comparisons(&insert.query, &mut found));
@@ -246,6 +250,30 @@ mod tests {
         assert!(found.len() == 1 && found[0].contains("idle-timeout"), "{found:?}");
         let set = "SET 'table.exec.source.idle-timeout' = '5 s';";
         assert!(warned(&format!("{STREAMS} {set} {view} {union}")).is_empty());
+    }
+
+    #[test]
+    fn text_that_is_compared_with_a_moment() {
+        let of = |condition: &str| warned(&format!("{STREAMS} SELECT * FROM ticks WHERE {condition};"));
+        for (condition, says) in [
+            ("id > ts", "ends the job"),
+            ("ts = id", "is equal to nothing"),
+            ("id IN (ts)", "is equal to nothing"),
+            ("ts BETWEEN id AND id", "ends the job"),
+            ("UPPER(id) <= CAST(ts AS DATE)", "a DATE"),
+            ("ts = '2026-13-01'", "no row is equal to it"),
+        ] {
+            let found = of(condition);
+            assert!(found.len() == 1 && found[0].contains(says), "{condition}: {found:?}");
+        }
+        for condition in [
+            "ts > '2026-01-05 08:00:00'",
+            "CAST(id AS TIMESTAMP(3)) > ts",
+            "id > '2026'",
+            "ts = '2026-01-05 08:00:00'",
+        ] {
+            assert!(of(condition).is_empty(), "{condition}");
+        }
     }
 
     #[test]

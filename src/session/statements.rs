@@ -98,10 +98,11 @@ impl Session {
             StatementKind::Set { key, value } => {
                 self.set(&key.value, value).map_err(|e| e.at(key.span))?;
                 if let Some(note) = crate::config::Config::idle(&key.value) {
-                    log::info!("{note}");
+                    log::info!(target: crate::NOTICE, "{note}");
                 }
                 done("")
             }
+            StatementKind::Summarize(query) => self.summarize(query),
             StatementKind::ShowSettings => self.show_settings(),
             StatementKind::Reset(key) => {
                 let mut state = self.state.lock();
@@ -586,23 +587,28 @@ impl Session {
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
-        inserts.iter().flat_map(super::check::doubtful_insert).for_each(|w| log::warn!("{w}"));
-        let (name, outputs) = self.insert_outputs(&self.planner(), inserts, true)?;
-        let job = self.start_job(name, outputs, true)?;
+        let planner = self.planner();
+        let (name, outputs) = self.insert_outputs(&planner, inserts, true)?;
+        let mut doubts: Vec<String> = inserts.iter().flat_map(super::check::doubtful_insert).collect();
+        doubts.extend(planner.doubts());
+        let job = self.start_job(name, outputs, true, Some(doubts))?;
         if self.state.lock().config.dml_sync() {
             job.result()?;
         }
         Ok(Response::Job(job))
     }
 
+    /// Starts a job. `doubts` are its first warnings; without them, nothing is said of its plan.
     pub(super) fn start_job(
         &self,
         name: String,
         mut outputs: Vec<Output>,
         durable: bool,
+        doubts: Option<Vec<String>>,
     ) -> Result<Arc<Job>> {
         share_sources(&mut outputs.iter_mut().map(|o| &mut o.node).collect::<Vec<_>>());
-        let mut warnings = Vec::new();
+        let told = doubts.is_some();
+        let mut warnings = doubts.unwrap_or_default();
         outputs.iter().for_each(|o| {
             o.node.walk(&mut |node| warnings.extend(node.warnings.iter().map(|w| plain(w).into_owned())))
         });
@@ -657,20 +663,28 @@ impl Session {
             job.end(JobState::Failed(e.clone()));
             return Err(e);
         }
-        warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        job.warn(warnings);
+        if told {
+            warnings.iter().for_each(|warning| log::warn!("{warning}"));
+            job.warn(warnings);
+        }
         Ok(job)
     }
 
     fn select(&self, query: &sqlparser::ast::Query) -> Result<Response> {
-        super::check::doubtful_query(query).iter().for_each(|w| log::warn!("{w}"));
+        self.run_query(query, true)
+    }
+
+    /// Runs a query; `told`: says what it warns of.
+    pub(super) fn run_query(&self, query: &sqlparser::ast::Query, told: bool) -> Result<Response> {
         let planner = self.planner();
         let node = planner.result(&planner.shared_query(query)?)?;
+        let mut doubts = super::check::doubtful_query(query);
+        doubts.extend(planner.doubts());
         let schema = node.arrow.clone();
         let (append, bounded) = (node.properties.changes.is_append(), node.properties.bounded);
         let (sink, chunks) = Collect::new();
         let output = Output { node, sink, id: "Sink".to_string(), table: None, place: None, before: true };
-        let job = self.start_job("collect".to_string(), vec![output], false)?;
+        let job = self.start_job("collect".to_string(), vec![output], false, told.then_some(doubts))?;
         Ok(Response::Query(QueryResult { schema, append, bounded, job, chunks }))
     }
 

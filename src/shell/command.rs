@@ -11,6 +11,7 @@ use crate::nearest::nearest;
 pub const HELP: &str = "\
 Statements end with a semicolon and may span lines:
   CREATE TABLE, CREATE VIEW, DROP, INSERT INTO, EXECUTE STATEMENT SET, SELECT
+  SUMMARIZE t | 'file' | query: type, NULLs, distinct values, least, greatest, mean of each column
   EXPLAIN [ANALYZE] shows how a query will run, or has run
   SHOW TABLES | VIEWS | FUNCTIONS | COLUMNS FROM t | CREATE TABLE t | JOBS, DESCRIBE t | JOB 'id'
   SET; lists the settings, SET 'key' = 'value'; changes one, RESET 'key'; undoes it
@@ -213,7 +214,8 @@ fn switch(word: &str, argument: &str) -> Result<Option<bool>> {
 }
 
 /// Words that a statement begins with which `\watch` and `\plot` take.
-const STATEMENTS: &[&str] = &["SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "TABLE"];
+const STATEMENTS: &[&str] =
+    &["SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "SUMMARIZE", "TABLE"];
 
 fn begins_statement(word: &str) -> bool {
     STATEMENTS.iter().any(|s| word.eq_ignore_ascii_case(s))

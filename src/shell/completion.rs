@@ -115,13 +115,13 @@ fn is_path(text: &str, before: &[&Piece]) -> bool {
     let word = |p: &&Piece| text.get(p.range.clone()).unwrap_or_default().to_ascii_uppercase();
     match before {
         [.., key, equals] if word(equals) == "=" => word(key) == "'PATH'",
-        [.., last] => ["FROM", "JOIN", "DESCRIBE", "DESC", "TO"].contains(&word(last).as_str()),
+        [.., last] => ["FROM", "JOIN", "DESCRIBE", "DESC", "SUMMARIZE", "TO"].contains(&word(last).as_str()),
         [] => false,
     }
 }
 
 /// Files and folders that begin as the text from `start` does; the last part of the path is what is completed.
-fn paths(text: &str, start: usize) -> (usize, Vec<String>) {
+pub(crate) fn paths(text: &str, start: usize) -> (usize, Vec<String>) {
     let typed = text.get(start..).unwrap_or_default();
     let (folder, prefix) = typed.rsplit_once('/').map_or(("", typed), |(folder, prefix)| (folder, prefix));
     let place = match (folder, typed.starts_with('/')) {
@@ -215,7 +215,7 @@ fn complete_word(text: &str, start: usize, before: &[&Piece], names: &dyn Names)
         return (start, starting(columns.into_iter().map(|c| bare(&c)), prefix));
     }
     let wants_table = last.is_some_and(|word| {
-        ["FROM", "JOIN", "INTO", "DESCRIBE", "TABLE", "VIEW", "UPDATE"]
+        ["FROM", "JOIN", "INTO", "DESCRIBE", "SUMMARIZE", "TABLE", "VIEW", "UPDATE"]
             .iter()
             .any(|k| word.eq_ignore_ascii_case(k))
     });
@@ -327,7 +327,7 @@ mod tests {
     fn words() {
         assert_eq!(offered("sel"), (0, vec!["select".into()]));
         assert_eq!(offered("SELECT 1; SEL"), (10, vec!["SELECT".into()]));
-        assert_eq!(offered("SELECT su"), (7, vec!["substring".into(), "sum".into()]));
+        assert_eq!(offered("SELECT su"), (7, vec!["summarize".into(), "substring".into(), "sum".into()]));
         assert_eq!(offered("SELECT * FROM "), (14, vec!["sensor_info".into(), "temperatures".into()]));
         assert_eq!(offered("SELECT * FROM t"), (14, vec!["temperatures".into()]));
         assert_eq!(offered("SELECT "), (7, vec![]));

@@ -157,6 +157,7 @@ pub const KEYWORDS: &[&str] = &[
     "STATEMENT",
     "STOP",
     "STRING",
+    "SUMMARIZE",
     "SYSTEM_TIME",
     "TABLE",
     "TABLES",

@@ -65,6 +65,23 @@ pub(crate) fn read_query(cursor: &mut Cursor<'_>) -> Result<Box<Query>> {
     Ok(query)
 }
 
+/// `SELECT * FROM name`, its parts quoted like this.
+pub(crate) fn all_rows(parts: &[super::Name], quote: char) -> Result<Box<Query>> {
+    let text = "SELECT * FROM t";
+    let lexemes = super::parse::significant(text);
+    let mut query = read_query(&mut Cursor::new(text, &lexemes))?;
+    let place = |at: crate::error::Position| Location::new(at.line.into(), at.column.into());
+    let ident = |part: &super::Name| {
+        let span = sqlparser::tokenizer::Span::new(place(part.span.start), place(part.span.end));
+        ObjectNamePart::Identifier(Ident { value: part.value.clone(), quote_style: Some(quote), span })
+    };
+    let _ = visit_relations_mut(&mut *query, |name: &mut ObjectName| {
+        name.0 = parts.iter().map(ident).collect();
+        ControlFlow::<()>::Continue(())
+    });
+    Ok(query)
+}
+
 /// Parses an expression from the lexemes given.
 pub(crate) fn read_expression(text: &str, lexemes: &[Lexeme], behind: Span) -> Result<SqlExpression> {
     let Some(span) = span_of(lexemes) else {

@@ -82,6 +82,8 @@ pub enum StatementKind {
     },
     /// `DESCRIBE JOB 'id'`.
     DescribeJob(Name),
+    /// `SUMMARIZE t`, `SUMMARIZE 'file.csv'`, `SUMMARIZE query`: figures of each column.
+    Summarize(Box<ast::Query>),
     /// `INSERT INTO`.
     Insert(Insert),
     /// `EXECUTE STATEMENT SET BEGIN ... END`.

@@ -5,7 +5,7 @@ use sqlparser::tokenizer::Token;
 use super::cursor::{Cursor, range_of, span_of};
 use super::lexer::{Class, Lexeme};
 use super::parse::{read_execute, read_insert, unsupported_statement};
-use super::query::read_query;
+use super::query::{all_rows, read_query};
 use super::{LikePattern, Name, Show, StatementKind};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -318,6 +318,23 @@ fn detail(cursor: &mut Cursor<'_>) -> Result<Option<Name>> {
         Some(near) => error.with_hint(format!("did you mean {near}?")),
         None => error.with_hint(format!("the details are {}", EXPLAIN_DETAILS.join(", "))),
     })
+}
+
+/// `SUMMARIZE table | 'file' | query`
+pub(crate) fn read_summarize(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    cursor.expect_word("SUMMARIZE")?;
+    let query = ["SELECT", "WITH", "VALUES"].iter().any(|w| cursor.is_word(w))
+        || cursor.peek().is_some_and(|l| l.is(&Token::LParen));
+    if query {
+        return read_query(cursor).map(StatementKind::Summarize);
+    }
+    if cursor.peek().is_some_and(|l| l.class == Class::Text) {
+        let file = cursor.string("a file")?;
+        return all_rows(&[file], '\'').map(StatementKind::Summarize);
+    }
+    cursor.eat_word("TABLE");
+    let table = cursor.table_name("a table, a file or a query")?;
+    all_rows(&table.parts, '`').map(StatementKind::Summarize)
 }
 
 /// `STOP JOB 'id' [WITH SAVEPOINT [WITH DRAIN]]`
