@@ -8,6 +8,7 @@ pub mod destination;
 pub mod diagnostic;
 pub mod functions;
 pub mod interrupt;
+pub mod keys;
 pub mod logger;
 pub mod options;
 pub mod output;

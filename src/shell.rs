@@ -447,6 +447,9 @@ impl Shell {
         // A stream without end is watched, not read.
         let pager = self.pager().filter(|_| lists && self.plot.is_none() && query.is_bounded());
         let mut progress = Progress::new(&self.output, self.output.results_on_terminal());
+        if pager.is_some() {
+            progress.hide();
+        }
         let (plot, interrupts) = (self.plot.clone(), self.interrupts.clone());
         // Where nothing pages it, a long result leaves the prompt in sight.
         let capped = pager.is_none()

@@ -20,7 +20,14 @@ pub fn check(
     variables: &Variables,
     sources: Vec<SourceText>,
 ) -> Result<u8> {
-    let mut report = Report { output, errors: 0, warnings: 0, broken: BTreeMap::new(), written: Vec::new() };
+    let mut report = Report {
+        output,
+        errors: 0,
+        warnings: 0,
+        broken: BTreeMap::new(),
+        written: Vec::new(),
+        filled: BTreeMap::new(),
+    };
     let files = sources.len();
     let checked = sources.into_iter().try_for_each(|source| report.script(session, variables, source));
     match checked.and_then(|()| report.summary(files)) {
@@ -37,6 +44,8 @@ struct Report {
     broken: BTreeMap<String, String>,
     /// Paths that earlier statements write.
     written: Vec<String>,
+    /// The same by the tables that they fill.
+    filled: BTreeMap<String, String>,
 }
 
 impl Report {
@@ -102,8 +111,14 @@ impl Report {
         if let Some(why) = reading.words.iter().find_map(|word| self.broken.get(word)) {
             return Some(why.clone());
         }
-        // An error beside the variable's place is one whatever the value is.
-        let span = script.relocate(error.clone().at(reading.span)).span().unwrap_or_default();
+        // An error beside the variable's place is one whatever the value is, but for a setting: it has one value.
+        let error = match &reading.parsed {
+            Ok(statement) if matches!(statement.kind, StatementKind::Set { .. }) => {
+                Error::plan("").at(reading.span)
+            }
+            _ => error.clone(),
+        };
+        let span = script.relocate(error.at(reading.span)).span().unwrap_or_default();
         let missing = script.missing().iter().find(|m| m.span.start >= span.start && m.span.end <= span.end);
         if let Some(missing) = missing {
             return Some(format!("variable '{}' has no value here", missing.name));
@@ -116,7 +131,14 @@ impl Report {
             };
             reading.strings.iter().any(inside) && !has_files(Path::new(folder))
         };
-        let written = self.written.iter().find(reads)?;
+        // A table that an earlier statement fills, by its name.
+        let filled = |name: &String| {
+            self.filled.get(name).filter(|path| !has_files(Path::new(path.trim_end_matches('/'))))
+        };
+        let written = match self.written.iter().find(reads) {
+            Some(written) => written,
+            None => reading.words.iter().find_map(filled)?,
+        };
         Some(format!("'{written}' is written by a statement before this one and is not there yet"))
     }
 
@@ -125,7 +147,9 @@ impl Report {
         let mut add = |table: &crate::sql::TableName| {
             let name = table.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
             let options = session.options_of(name);
-            self.written.extend(options.into_iter().filter(|(key, _)| key == "path").map(|(_, path)| path));
+            let path = options.into_iter().find(|(key, _)| key == "path").map(|(_, path)| path);
+            self.filled.extend(path.clone().map(|path| (name.to_string(), path)));
+            self.written.extend(path);
         };
         match kind {
             StatementKind::Insert(insert) => add(&insert.table),

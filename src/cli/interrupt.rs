@@ -44,6 +44,7 @@ fn leave_stalled_output() {
         };
     }
     super::output::complain("nobody reads standard output: what was not read is left");
+    super::keys::restore();
     std::process::exit(INTERRUPTED.into());
 }
 
@@ -199,6 +200,7 @@ impl Interrupts {
         drop(self.arrived.0.lock());
         self.arrived.1.notify_all();
         if self.scope == Scope::Script && count > 1 {
+            super::keys::restore();
             std::process::exit(self.status().into());
         }
         if self.scope == Scope::Script && std::thread::Builder::new().spawn(leave_stalled_output).is_err() {

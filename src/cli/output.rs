@@ -176,6 +176,7 @@ impl Output {
         };
         self.target.format = match format {
             OutputFormat::Tableau if self.vertical => OutputFormat::Vertical,
+            OutputFormat::Table if self.vertical => OutputFormat::VerticalTable,
             format => format,
         };
     }

@@ -33,6 +33,10 @@ struct Look {
 #[derive(Debug)]
 pub struct Progress {
     shown: bool,
+    /// Rows are written to the same terminal.
+    between_rows: bool,
+    /// When rows came last.
+    waits_since: Instant,
     started: Instant,
     drawn: Option<Instant>,
     /// Rows read when the rate was measured last, and the rate.
@@ -51,14 +55,16 @@ struct Reports {
 }
 
 impl Progress {
-    /// Shown only on a terminal that nothing else is written to meanwhile.
+    /// Shown on a terminal only. Where rows are written to it, too, the line stands behind them while none come.
     pub fn new(output: &Output, rows_on_terminal: bool) -> Self {
         let now = Instant::now();
-        let shown = output.stderr_terminal && !output.quiet && !rows_on_terminal;
+        let shown = output.stderr_terminal && !output.quiet;
         let reported = !output.stderr_terminal && !output.quiet && !output.report_every.is_zero();
         let reports = || Reports { every: output.report_every, last: now, looks: HashMap::new() };
         Self {
             shown,
+            between_rows: rows_on_terminal,
+            waits_since: now,
             started: now,
             drawn: None,
             sample: (now, 0),
@@ -89,6 +95,7 @@ impl Progress {
         }
         if !self.shown
             || now - self.started < PATIENCE
+            || (self.between_rows && now - self.waits_since < PATIENCE)
             || self.drawn.is_some_and(|last| now - last < INTERVAL)
         {
             return;
@@ -103,9 +110,28 @@ impl Progress {
         }
         let mut line = String::new();
         let width = terminal_width(std::io::stderr()).unwrap_or(80);
-        visible::push_cut(&figures.line(self.rate, chrono::Utc::now()), width.saturating_sub(1), &mut line);
+        let text = figures.line(self.rate, chrono::Utc::now());
+        let text = match text.split_once("/s") {
+            Some((rate, rest)) => format!("{rate}/s · Ctrl-C stops{rest}"),
+            None => text,
+        };
+        visible::push_cut(&text, width.saturating_sub(1), &mut line);
         output::rewrite_line(&line);
         self.drawn = Some(now);
+    }
+
+    /// Rows have come: the line waits until none do.
+    pub fn rows_came(&mut self) {
+        self.waits_since = Instant::now();
+        if self.between_rows {
+            self.clear();
+        }
+    }
+
+    /// Shows no line any more.
+    pub fn hide(&mut self) {
+        self.clear();
+        self.shown = false;
     }
 
     /// Wipes the line, so that something else can be written.

@@ -33,6 +33,9 @@ pub enum OutputFormat {
     Vertical,
     /// One object per line
     Json,
+    /// The rows as they are now, a line per column
+    #[value(skip)]
+    VerticalTable,
     /// RFC 4180 with a header line
     Csv,
     /// Nothing: run only
@@ -63,6 +66,11 @@ pub trait Renderer {
         None
     }
 
+    /// Whether it repaints in place and says itself how far the query is.
+    fn is_live(&self) -> bool {
+        false
+    }
+
     /// Appends what comes behind the last row.
     fn end(&mut self, ending: Ending, out: &mut Vec<u8>) -> Result<()>;
 }
@@ -83,7 +91,9 @@ impl Target {
     pub fn renderer(&self, schema: SchemaRef) -> Result<Box<dyn Renderer>> {
         Ok(match self.format {
             OutputFormat::Tableau => Box::new(tableau::Tableau::new(schema, self.width)),
-            OutputFormat::Table => Box::new(live::Live::new(schema, *self, screen::terminal_size)?),
+            OutputFormat::Table | OutputFormat::VerticalTable => {
+                Box::new(live::Live::new(schema, *self, screen::terminal_size)?)
+            }
             OutputFormat::Vertical => Box::new(vertical::Vertical::new(&schema, self.width)),
             OutputFormat::Json => Box::new(json::JsonLines::new(self.terminal)),
             OutputFormat::Csv => Box::new(csv::CsvLines::new(schema, self.terminal)),
@@ -95,7 +105,9 @@ impl Target {
     pub fn table(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         match self.format {
             OutputFormat::Tableau | OutputFormat::Table => write_table(batch, self.width, out),
-            OutputFormat::Vertical => vertical::write_vertical(batch, self.width, out),
+            OutputFormat::Vertical | OutputFormat::VerticalTable => {
+                vertical::write_vertical(batch, self.width, out)
+            }
             OutputFormat::Json => json::write_objects(batch, self.terminal, out),
             OutputFormat::Csv => csv::write_records(batch, self.terminal, out),
             OutputFormat::None => Ok(()),

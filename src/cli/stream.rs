@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::interrupt::Interrupts;
+use super::keys::Keys;
 use super::output::{Fault, Output};
 use super::progress::{INTERVAL, Progress};
 use super::render::{Ending, Renderer};
@@ -39,6 +40,11 @@ pub fn show_with(
 ) -> Result<Shown, Fault> {
     let job = query.job().clone();
     interrupts.query(&job);
+    let live = renderer.is_live() && output.target.terminal;
+    let keys = if live { Keys::take() } else { None };
+    if live {
+        progress.hide();
+    }
     // True while rows may be waiting in the buffer or the renderer.
     let mut fresh = false;
     loop {
@@ -46,9 +52,13 @@ pub fn show_with(
             true => Duration::ZERO,
             false => renderer.due().unwrap_or(INTERVAL).min(progress.interval()),
         };
+        if keys.as_ref().is_some_and(Keys::quits) {
+            job.cancel();
+        }
         match query.next_timeout(patience) {
             Ok(Next::Chunk(chunk)) => {
                 renderer.chunk(&chunk, output.buffer())?;
+                progress.rows_came();
                 if output.buffer().len() >= super::output::BUFFER {
                     progress.clear();
                     output.flush()?;
@@ -58,6 +68,9 @@ pub fn show_with(
             }
             Ok(Next::Pending) => {
                 renderer.idle(output.buffer())?;
+                if !output.buffer().is_empty() {
+                    progress.clear();
+                }
                 output.flush()?;
                 fresh = false;
                 progress.tick(std::slice::from_ref(&job));

@@ -71,7 +71,13 @@ impl Editor {
 
     /// The next input: complete statements, or a command.
     pub fn read(&mut self) -> rustyline::Result<String> {
-        self.editor.readline(&self.prompt).map(|text| without_marks(&text))
+        // Keys that were typed while a result was shown.
+        let ahead = crate::cli::keys::typed_ahead();
+        let read = match ahead.trim().is_empty() {
+            true => self.editor.readline(&self.prompt),
+            false => self.editor.readline_with_initial(&self.prompt, (&ahead, "")),
+        };
+        read.map(|text| without_marks(&text))
     }
 
     /// Adds to the history, in this shell and for later ones.

@@ -1,5 +1,7 @@
 //! What nobody wants and everybody gets: bad input, small terminals, odd values.
 
+use expectrl::Expect;
+
 use crate::terminal::{ENDLESS, PROMPT, Terminal};
 
 #[test]
@@ -159,5 +161,38 @@ fn values_do_not_steer_the_terminal() {
     terminal.line("SELECT * FROM odd;");
     terminal.expect("␛[31mred␛]0;title␇");
     terminal.expect("2 rows in set");
+    terminal.quit();
+}
+
+#[test]
+fn q_leaves_a_table_that_is_repainted() {
+    let mut terminal = Terminal::plain();
+    terminal.statement("SET 'sql-client.execution.result-mode' = 'table';");
+    terminal.statement(ENDLESS);
+    terminal.line("SELECT COUNT(*) AS c FROM ticks;");
+    terminal.expect("q or Ctrl-C stops\r\n");
+    terminal.session.send("q").expect("a key");
+    terminal.expect("Query terminated");
+    terminal.expect(PROMPT);
+    // The terminal is as it was: a line is edited and echoed again.
+    terminal.line("SELECT 40 + 2 AS answer;");
+    terminal.expect("42");
+    terminal.expect(PROMPT);
+    terminal.quit();
+}
+
+#[test]
+fn a_query_without_rows_says_how_far_it_is_and_how_to_stop_it() {
+    let mut terminal = Terminal::plain();
+    terminal.statement(ENDLESS);
+    terminal.line("SELECT n FROM ticks WHERE n < 0;");
+    terminal.expect(" rows in ");
+    terminal.expect("/s · Ctrl-C stops");
+    terminal.interrupt();
+    terminal.expect("Query terminated");
+    terminal.expect(PROMPT);
+    terminal.line("SUMMARIZE SELECT 7 AS seven;");
+    terminal.expect("| seven  | INT NOT NULL |");
+    terminal.expect(PROMPT);
     terminal.quit();
 }

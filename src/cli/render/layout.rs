@@ -169,12 +169,15 @@ pub struct Frame {
     /// Whether a column's values may be cut.
     cut: Vec<bool>,
     line: String,
+    /// A value was cut.
+    was_cut: bool,
 }
 
 impl Frame {
     /// A box with columns of these widths.
     pub fn new(widths: Vec<usize>, wishes: &[Wish]) -> Self {
-        Self { widths, cut: wishes.iter().map(|w| w.fixed.is_none()).collect(), line: String::new() }
+        let cut = wishes.iter().map(|w| w.fixed.is_none()).collect();
+        Self { widths, cut, line: String::new(), was_cut: false }
     }
 
     /// `+----+----+`
@@ -203,7 +206,17 @@ impl Frame {
 
     /// Adds a cell to the line. A value that must not be cut makes the line longer instead.
     pub fn push(&mut self, column: usize, text: &str, left: bool) {
+        self.was_cut |= self.cut[column] && visible::width(text) > self.widths[column];
         self.push_cell(column, text, left, self.cut[column]);
+    }
+
+    /// Says how values that were cut on a terminal are seen whole.
+    pub fn write_cut(&self, terminal: Option<usize>, out: &mut Vec<u8>) {
+        let Some(terminal) = terminal.filter(|_| self.was_cut) else { return };
+        let mut line = String::new();
+        visible::push_cut("\\x or -o vertical shows values that are cut (...) whole", terminal, &mut line);
+        line.push('\n');
+        out.extend_from_slice(line.as_bytes());
     }
 
     fn push_cell(&mut self, column: usize, text: &str, left: bool, cut: bool) {

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 
+use super::super::keys;
 use super::screen::{Screen, Size};
-use super::{Ending, Renderer, Target, rows, visible, write_table};
+use super::vertical::write_vertical;
+use super::{Ending, OutputFormat, Renderer, Target, rows, visible, write_table};
 use crate::error::Result;
 use crate::flow::Chunk;
 use crate::session::Materialized;
@@ -21,6 +23,7 @@ const HEIGHT: usize = 24;
 #[derive(Debug)]
 pub struct Live {
     table: Materialized,
+    columns: usize,
     target: Target,
     size: fn() -> Size,
     screen: Screen,
@@ -33,6 +36,7 @@ impl Live {
     /// A table without rows; `size` tells the terminal's size now.
     pub fn new(schema: SchemaRef, target: Target, size: fn() -> Size) -> Result<Self> {
         Ok(Self {
+            columns: schema.fields().len(),
             table: Materialized::new(schema)?,
             target,
             size,
@@ -43,14 +47,28 @@ impl Live {
         })
     }
 
+    /// Writes so many rows.
+    fn write(&self, rows: usize, out: &mut Vec<u8>) -> Result<()> {
+        let batch = self.table.batch(0, rows)?;
+        match self.target.format {
+            OutputFormat::VerticalTable => write_vertical(&batch, self.target.width, out),
+            _ => write_table(&batch, self.target.width, out),
+        }
+    }
+
     fn paint(&mut self, out: &mut Vec<u8>) -> Result<()> {
         let (width, height) = (self.size)();
         self.target.width = width.or(self.target.width);
         self.screen.wipe((width, height), out);
         let from = out.len();
-        // The frame of the box, what it says of columns left out, its last line, and the line of the cursor.
-        let room = height.unwrap_or(HEIGHT).saturating_sub(8).max(1);
-        write_table(&self.table.batch(0, room)?, self.target.width, out)?;
+        // The frame of the box, what it says of columns left out and values cut, its last line, and the line of the
+        // cursor.
+        let room = height.unwrap_or(HEIGHT).saturating_sub(9).max(1);
+        let room = match self.target.format {
+            OutputFormat::VerticalTable => (room / (self.columns + 1)).max(1),
+            _ => room,
+        };
+        self.write(room, out)?;
         let shown = self.table.len().min(room);
         let text = if self.table.len() > shown {
             format!("{} of {}, {} changes\n", shown, rows(self.table.len() as u64), self.changes)
@@ -59,9 +77,10 @@ impl Live {
         };
         let seconds = self.begun.elapsed().as_secs_f64();
         let rate = if seconds >= 1.0 { (self.changes as f64 / seconds) as u64 } else { 0 };
+        let stops = if keys::active() { "q or Ctrl-C stops" } else { "Ctrl-C stops" };
         let text = match rate {
-            0 => format!("{}, Ctrl-C stops", text.trim_end()),
-            rate => format!("{}, {}/s, Ctrl-C stops", text.trim_end(), thousands(rate)),
+            0 => format!("{}, {stops}", text.trim_end()),
+            rate => format!("{}, {}/s, {stops}", text.trim_end(), thousands(rate)),
         };
         // The last line of the box says how many rows it has: this one knows better.
         if let Some(end) = out[from..].strip_suffix(b"\n").and_then(|t| t.iter().rposition(|&b| b == b'\n')) {
@@ -97,6 +116,10 @@ impl Renderer for Live {
         }
     }
 
+    fn is_live(&self) -> bool {
+        true
+    }
+
     fn due(&self) -> Option<Duration> {
         (self.target.terminal && self.changed).then(|| self.screen.wait())
     }
@@ -107,7 +130,7 @@ impl Renderer for Live {
             self.target.width = size.0.or(self.target.width);
             self.screen.wipe(size, out);
         }
-        write_table(&self.table.batch(0, usize::MAX)?, self.target.width, out)?;
+        self.write(usize::MAX, out)?;
         match ending {
             Ending::Complete => {}
             Ending::Cancelled => out.extend_from_slice(b"Query terminated\n"),
@@ -121,8 +144,8 @@ impl Renderer for Live {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::Target;
     use super::super::tests::chunk;
-    use super::super::{OutputFormat, Target};
     use super::*;
     use crate::flow::Kind::{Insert, UpdateAfter, UpdateBefore};
 
@@ -171,7 +194,7 @@ mod tests {
     #[test]
     fn shows_what_fits_and_all_at_the_end() {
         let rows: Vec<_> = (0..9).map(|i| (Insert, Some(i), None)).collect();
-        let mut live = live(true, || (None, Some(10)));
+        let mut live = live(true, || (None, Some(11)));
         let mut out = Vec::new();
         live.chunk(&chunk(&rows), &mut out).unwrap();
         assert!(String::from_utf8_lossy(&out).ends_with("2 of 9 rows, 9 changes, Ctrl-C stops\n"));

@@ -37,6 +37,7 @@ pub fn write_table(batch: &RecordBatch, terminal: Option<usize>, out: &mut Vec<u
     }
     frame.rule(out);
     write_left_out(&schema, shown, terminal, out);
+    frame.write_cut(terminal, out);
     out.extend_from_slice(format!("{} in set\n", super::rows(batch.num_rows() as u64)).as_bytes());
     Ok(())
 }
@@ -93,6 +94,7 @@ left out...
 +----+-------------+
 |  1 | a long d... |
 +----+-------------+
+\\x or -o vertica...
 1 row in set
 ";
         assert_eq!(table(&[(1, "a long description")], Some(20)), expected);

@@ -110,6 +110,9 @@ impl Renderer for Tableau {
         }
         self.begin(None, out)?.rule(out);
         write_left_out(&self.schema, self.shown, self.terminal, out);
+        if let Some(frame) = &self.frame {
+            frame.write_cut(self.terminal, out);
+        }
         if let Some(cap) = self.cap.filter(|cap| *cap < self.rows) {
             let text = format!("the first {cap} of {count} are shown: LIMIT, \\o file, \\pager on");
             let mut line = String::new();
@@ -198,6 +201,7 @@ Received a total of 4 rows
 | +I |      1 | Ale... |
 | +I | 1234567 | <NULL> |
 +----+--------+--------+
+\\x or -o vertical sho...
 Query terminated, received a total of 2 rows
 ";
         let target = Target { format: OutputFormat::Tableau, terminal: true, width: Some(24) };
