@@ -6,10 +6,21 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use log::{LevelFilter, Log, Metadata, Record};
+use parking_lot::RwLock;
 
 use super::output::complain;
 use super::progress::logfmt;
 use super::render::visible;
+
+/// Where warnings are shown beside standard error.
+pub type Listener = Box<dyn Fn(&str) + Send + Sync>;
+
+static LISTENER: RwLock<Option<Listener>> = RwLock::new(None);
+
+/// Shows warnings to a listener as well: in a notebook nobody sees standard error.
+pub fn listen(listener: Listener) {
+    *LISTENER.write() = Some(listener);
+}
 
 struct StderrLogger {
     started: Instant,
@@ -31,6 +42,13 @@ impl Log for StderrLogger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
+            if record.level() <= log::Level::Warn
+                && let Some(listener) = &*LISTENER.read()
+            {
+                let level = record.level().as_str().to_ascii_lowercase().replace("warn", "warning");
+                let text = visible::lines(&crate::secret::redacted(record.args().to_string()));
+                listener(&format!("{level}: {text}"));
+            }
             let level = record.level().as_str().to_ascii_lowercase();
             if !self.terminal {
                 let time = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.3fZ");

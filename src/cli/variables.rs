@@ -56,6 +56,11 @@ impl Variables {
         Self { given: given.into_iter().collect() }
     }
 
+    /// Sets one, as `--var` does.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.given.insert(name.to_string(), value.to_string());
+    }
+
     fn value(&self, name: &str) -> Option<String> {
         self.given.get(name).cloned().or_else(|| std::env::var(name).ok())
     }

@@ -58,6 +58,7 @@ fn complete_directive(text: &str, line: usize) -> (usize, Vec<String>) {
     let matches = match words[..] {
         [] => starting(&mut DIRECTIVES.iter().map(|d| d.0.to_string())),
         ["chart"] => starting(&mut MARKS.iter().map(|m| m.0.to_string())),
+        ["arrow"] => return completion::paths(text, start),
         ["chart", _, ..] => {
             let given = |key: &str| words.iter().any(|w| w.split('=').next() == Some(key));
             starting(&mut CHART_ARGUMENTS.iter().filter(|a| !given(a)).map(|a| format!("{a}=")))

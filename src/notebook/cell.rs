@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jupyter_protocol::ErrorOutput;
+use parking_lot::Mutex;
 
 use super::directive::{self, DIRECTIVES, Directives, MARK};
 use super::html;
@@ -56,7 +57,8 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Cells {
     session: Arc<Session>,
-    variables: Variables,
+    /// From the command line and from earlier cells.
+    variables: Mutex<Variables>,
     interrupts: Arc<Interrupts>,
     /// Displays so far, for their ids.
     displays: AtomicU64,
@@ -83,7 +85,7 @@ impl Cells {
     /// Of a session.
     pub fn new(session: Arc<Session>, variables: Variables, interrupts: Arc<Interrupts>) -> Self {
         let kernel = uuid::Uuid::new_v4().simple().to_string();
-        Self { session, variables, interrupts, displays: AtomicU64::new(0), kernel }
+        Self { session, variables: Mutex::new(variables), interrupts, displays: AtomicU64::new(0), kernel }
     }
 
     /// Runs a cell; what it shows goes to `output`. `name` is the cell's name in messages.
@@ -92,20 +94,33 @@ impl Cells {
         self.interrupts.statement();
         self.interrupts.idle();
         let written = SourceText::new(name, code);
-        let script = match self.variables.expand(written.clone()) {
+        let expanded = directive::variables(code).and_then(|set| {
+            let mut variables = self.variables.lock();
+            set.iter().for_each(|(name, value)| variables.set(name, value));
+            variables.expand(written.clone())
+        });
+        let script = match expanded {
             Ok(script) => Arc::new(script),
-            Err(e) => return Outcome::Failed(report(&[e], &Script::plain(written))),
+            Err(e) => {
+                let e = match e.message().ends_with("has no value") {
+                    true => {
+                        e.with_hint("set it in a cell: --%var NAME=value, or in the environment of Jupyter")
+                    }
+                    false => e,
+                };
+                return Outcome::Failed(report(&[e], &Script::plain(written), None));
+            }
         };
         let (statements, errors): (Vec<_>, Vec<_>) =
             parse_script_lossy(&script.expanded).into_iter().partition(|s| s.is_ok());
         let errors: Vec<Error> = errors.into_iter().filter_map(Result::err).collect();
         if !errors.is_empty() {
-            return Outcome::Failed(report(&errors, &script));
+            return Outcome::Failed(report(&errors, &script, None));
         }
         let statements: Vec<Statement> = statements.into_iter().filter_map(Result::ok).collect();
         let directives = match directive::read(&script.expanded.text, &statements) {
             Ok(directives) => directives,
-            Err(e) => return Outcome::Failed(report(&[e], &script)),
+            Err(e) => return Outcome::Failed(report(&[e], &script, None)),
         };
         let cell = Cell { cells: self, script: script.clone(), output };
         for (i, (statement, directives)) in statements.iter().zip(&directives).enumerate() {
@@ -118,7 +133,10 @@ impl Cells {
                 Ok(_) if left == 0 => {}
                 Ok(_) => return Outcome::Failed(interrupted(left)),
                 Err(e) if e.kind() == ErrorKind::Cancelled => return Outcome::Failed(interrupted(left)),
-                Err(e) => return Outcome::Failed(report(&[e], &script)),
+                Err(e) => {
+                    let which = (statements.len() > 1).then(|| which(i, &statements, &script));
+                    return Outcome::Failed(report(&[e], &script, which));
+                }
             }
         }
         Outcome::Done
@@ -198,6 +216,9 @@ impl Cell<'_> {
         self.warn(job.warnings());
         let id = self.cells.display_id();
         let mut live = Live::new(query, directives, changelog, self.output.clone(), id)?;
+        if let (true, Some((_, span))) = (directives.background, &directives.variable) {
+            return Err(Error::plan("a query in the background gives no variable its value").at(*span));
+        }
         if directives.background {
             live.set_note(format!("STOP JOB '{}'; stops it", live.job()));
             let (script, output) = (self.script.clone(), self.output.clone());
@@ -213,10 +234,15 @@ impl Cell<'_> {
         self.cells.interrupts.query(&job);
         let interrupts = &self.cells.interrupts;
         match live.show(&|| interrupts.count() > 1) {
-            Ok(End::Finished) => Ok(Step::Next),
+            Ok((End::Finished, value)) => {
+                if let (Some(value), Some((name, _))) = (value, &directives.variable) {
+                    self.cells.variables.lock().set(name, &value);
+                }
+                Ok(Step::Next)
+            }
             // By STOP JOB from another place, or by the user's interrupt.
-            Ok(End::Stopped) if interrupts.requested() => Ok(Step::Interrupted),
-            Ok(End::Stopped) => Ok(Step::Next),
+            Ok((End::Stopped, _)) if interrupts.requested() => Ok(Step::Interrupted),
+            Ok((End::Stopped, _)) => Ok(Step::Next),
             Err(e) => Err(rekind(e)),
         }
     }
@@ -236,12 +262,33 @@ fn help() -> String {
     HELP.to_string() + &directives.collect::<String>()
 }
 
+/// Characters of a statement that an error names it by.
+const NAMED: usize = 60;
+
+/// Names a statement of a cell that has several.
+fn which(index: usize, statements: &[Statement], script: &Script) -> String {
+    let text =
+        statements.get(index).and_then(|s| script.expanded.text.get(s.range.clone())).unwrap_or_default();
+    // Values of variables may be secrets.
+    let words = crate::secret::redact(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown: String = words.chars().take(NAMED).collect();
+    if words.chars().count() > NAMED {
+        shown.push_str("...");
+    }
+    let done = match index {
+        0 => String::new(),
+        1 => "; the one before it was executed".to_string(),
+        n => format!("; the {n} before it were executed"),
+    };
+    visible::lines(&format!("statement {} of {} failed: {shown}{done}", index + 1, statements.len()))
+}
+
 /// Errors as a notebook shows them.
-fn report(errors: &[Error], script: &Script) -> ErrorOutput {
-    let traceback = errors.iter().flat_map(|e| {
+fn report(errors: &[Error], script: &Script, which: Option<String>) -> ErrorOutput {
+    let traceback = which.into_iter().chain(errors.iter().flat_map(|e| {
         let text = diagnostic::text(e, script, true);
         text.lines().map(str::to_string).collect::<Vec<_>>()
-    });
+    }));
     let first =
         errors.first().map_or(("Error", String::new()), |e| (name(e.kind()), e.message().to_string()));
     ErrorOutput {
@@ -267,7 +314,7 @@ fn interrupted(left: usize) -> ErrorOutput {
 
 /// An error that is no one's statement's.
 pub fn internal(message: &str) -> ErrorOutput {
-    report(&[Error::internal(message)], &Script::plain(SourceText::new("cell", "")))
+    report(&[Error::internal(message)], &Script::plain(SourceText::new("cell", "")), None)
 }
 
 fn name(kind: ErrorKind) -> &'static str {

@@ -43,6 +43,11 @@ pub const DIRECTIVES: &[(&str, &str, &str)] = &[
     ("arrow", "file.arrow", "also writes the rows into an Arrow IPC file, for pyarrow.ipc.open_file"),
     ("rows", "50", "shows so many rows, at most 1000"),
     ("background", "", "the query goes on after its cell, until STOP JOB"),
+    (
+        "var",
+        "NAME=value | NAME",
+        "sets ${NAME} for this cell and those that follow; without a value, before a query: its only value, for those that follow",
+    ),
 ];
 
 /// Sorts of charts.
@@ -104,6 +109,8 @@ pub struct Directives {
     pub rows: Option<usize>,
     /// The query goes on after its cell.
     pub background: bool,
+    /// The variable that gets the query's only value.
+    pub variable: Option<(String, Span)>,
     /// All of them; `None` without any.
     pub span: Option<Span>,
 }
@@ -119,7 +126,7 @@ struct Line<'a> {
 /// The directives of each statement of a cell.
 pub fn read(text: &str, statements: &[Statement]) -> Result<Vec<Directives>> {
     let mut all = vec![Directives::default(); statements.len()];
-    for line in lines(text) {
+    for line in lines(text).into_iter().filter(|line| assigned(line.text).is_none()) {
         // The first statement that does not end before the directive.
         let next = statements.iter().position(|s| s.range.end > line.range.start);
         match next.map(|i| (i, &statements[i])) {
@@ -135,6 +142,39 @@ pub fn read(text: &str, statements: &[Statement]) -> Result<Vec<Directives>> {
         }
     }
     Ok(all)
+}
+
+/// `--%var NAME=value`
+fn assigned(line: &str) -> Option<(&str, &str)> {
+    let rest = line.strip_prefix(MARK)?.strip_prefix("var")?;
+    if !rest.starts_with(char::is_whitespace) {
+        return None;
+    }
+    let (name, value) = rest.split_once('=')?;
+    let value = value.trim();
+    let inside = value.strip_prefix('\'').and_then(|v| v.strip_suffix('\''));
+    Some((name.trim(), inside.unwrap_or(value)))
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Ok(());
+    }
+    Err(Error::syntax(format!("'{name}' is no name of a variable"))
+        .with_hint(format!("{MARK}var CITY=Berlin, and then ${{CITY}}")))
+}
+
+/// The variables that a cell sets to values, wherever the directives stand in it.
+pub fn variables(text: &str) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for line in lines(text) {
+        if let Some((name, value)) = assigned(line.text) {
+            check_name(name).map_err(|e| e.at(line.span))?;
+            found.push((name.to_string(), value.to_string()));
+        }
+    }
+    Ok(found)
 }
 
 fn lines(text: &str) -> Vec<Line<'_>> {
@@ -194,6 +234,12 @@ impl Directives {
                     return Err(Error::syntax(format!("{MARK}background takes nothing, found '{rest}'")));
                 }
                 self.background = true;
+            }
+            "var" => {
+                check_name(rest)?;
+                if self.variable.replace((rest.to_string(), line.span)).is_some() {
+                    return Err(twice());
+                }
             }
             other => {
                 let error = Error::syntax(format!("directive '{MARK}{other}' is not known"));

@@ -17,7 +17,7 @@ use crate::flow::Kind;
 pub const COLUMNS: usize = 60;
 
 /// Characters of a value that are shown.
-const VALUE: usize = 300;
+const VALUE: usize = 2_000;
 
 /// Appends text as HTML.
 pub fn push_escaped(text: &str, out: &mut String) {
@@ -62,9 +62,22 @@ pub struct Around<'a> {
     pub above: Option<String>,
     /// A line below them.
     pub below: Option<String>,
+    /// Many rows have a box that scrolls. A table that is painted again and again has none: it would jump back.
+    pub scrolls: bool,
 }
 
-/// A table; numbers to the right, all else to the left.
+/// Characters of a value that stands in one line; a longer one has a box of its own, so that it does not squeeze others.
+const LINE: usize = 60;
+
+/// Sorts the rows by the column whose head was clicked, the other way round at the next click; NULLs stay last.
+const SORT: &str = "const h=event.target.closest('th');if(h){const b=h.closest('table').tBodies[0],\
+d=h.dataset.d=h.dataset.d==='1'?'-1':'1',n=h.dataset.n,\
+v=r=>{const c=r.cells[h.cellIndex];return !c||c.dataset.z?null:n?Number(c.textContent):c.textContent};\
+b.append(...[...b.rows].map(r=>[v(r),r]).sort(([x],[y])=>x===null?(y===null?0:1):y===null?-1:\
+d*(n?x-y:x<y?-1:x>y?1:0)).map(p=>p[1]))}";
+
+/// A table; numbers to the right, all else to the left. A click on a column's head sorts; what is larger than its box
+/// scrolls.
 pub fn table(batch: &RecordBatch, around: &Around<'_>) -> Result<String> {
     let schema = batch.schema();
     let all = schema.fields().len();
@@ -73,13 +86,28 @@ pub fn table(batch: &RecordBatch, around: &Around<'_>) -> Result<String> {
         batch.columns()[..shown].iter().map(|c| TextColumn::new(&**c)).collect::<Result<Vec<_>>>()?;
     let numeric: Vec<bool> = schema.fields()[..shown].iter().map(|f| f.data_type().is_numeric()).collect();
     let (mut raw, mut scratch) = (String::new(), String::new());
-    let mut out = String::from("<table class=\"dataframe tex2jax_ignore mathjax_ignore\"><thead><tr>");
+    let mut out = String::new();
+    let line = |text: &Option<String>, out: &mut String| {
+        if let Some(text) = text {
+            out.push_str("<div class=\"tex2jax_ignore mathjax_ignore\"><i>");
+            push_escaped(text, out);
+            out.push_str("</i></div>");
+        }
+    };
+    line(&around.above, &mut out);
+    let height = if around.scrolls { ";max-height:32em" } else { "" };
+    out.push_str(&format!("<div style=\"overflow:auto;max-width:100%{height}\">"));
+    out.push_str(
+        "<table class=\"dataframe tex2jax_ignore mathjax_ignore\" style=\"white-space:nowrap;margin:0\">",
+    );
+    out.push_str(&format!("<thead title=\"a click sorts\" onclick=\"{SORT}\"><tr>"));
+    const HEAD: &str = "position:sticky;top:0;cursor:pointer;background:var(--jp-layout-color0,#fff)";
     if around.kinds.is_some() {
-        out.push_str("<th style=\"text-align:left\">op</th>");
+        out.push_str(&format!("<th style=\"text-align:left;{HEAD}\">op</th>"));
     }
     for (field, numeric) in schema.fields().iter().zip(&numeric) {
-        out.push_str("<th dir=\"auto\" style=\"text-align:");
-        out.push_str(if *numeric { "right\">" } else { "left\">" });
+        let (side, mark) = if *numeric { ("right", " data-n=\"1\"") } else { ("left", "") };
+        out.push_str(&format!("<th dir=\"auto\"{mark} style=\"text-align:{side};{HEAD}\">"));
         push_value(field.name(), &mut scratch, &mut out);
         out.push_str("</th>");
     }
@@ -87,15 +115,6 @@ pub fn table(batch: &RecordBatch, around: &Around<'_>) -> Result<String> {
         out.push_str(&format!("<th>… {} more columns</th>", all - shown));
     }
     out.push_str("</tr></thead><tbody>");
-    let width = shown + usize::from(shown < all) + usize::from(around.kinds.is_some());
-    let line = |text: &Option<String>, out: &mut String| {
-        if let Some(text) = text {
-            out.push_str(&format!("<tr><td colspan=\"{}\" style=\"text-align:left\"><i>", width.max(1)));
-            push_escaped(text, out);
-            out.push_str("</i></td></tr>");
-        }
-    };
-    line(&around.above, &mut out);
     for row in 0..batch.num_rows() {
         out.push_str("<tr>");
         if let Some(kinds) = around.kinds {
@@ -105,7 +124,7 @@ pub fn table(batch: &RecordBatch, around: &Around<'_>) -> Result<String> {
         for (column, numeric) in columns.iter().zip(&numeric) {
             if column.is_null(row) {
                 let side = if *numeric { "right" } else { "left" };
-                out.push_str(&format!("<td style=\"text-align:{side}\"><i>NULL</i></td>"));
+                out.push_str(&format!("<td data-z=\"1\" style=\"text-align:{side}\"><i>NULL</i></td>"));
                 continue;
             }
             out.push_str(if *numeric {
@@ -115,17 +134,32 @@ pub fn table(batch: &RecordBatch, around: &Around<'_>) -> Result<String> {
             });
             raw.clear();
             column.write(row, &mut raw)?;
+            let is_long = raw.char_indices().nth(LINE).is_some();
+            if is_long {
+                out.push_str(
+                    "<div style=\"width:max-content;max-width:30em;max-height:7em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere\">",
+                );
+            }
             push_value(&raw, &mut scratch, &mut out);
-            out.push_str("</td>");
+            out.push_str(if is_long { "</div></td>" } else { "</td>" });
         }
         if shown < all {
             out.push_str("<td>…</td>");
         }
         out.push_str("</tr>");
     }
+    out.push_str("</tbody></table></div>");
     line(&around.below, &mut out);
-    out.push_str("</tbody></table>");
     Ok(out)
+}
+
+/// A warning: nothing has failed, so it is not red.
+pub fn warning(text: &str) -> String {
+    format!(
+        "<div class=\"tex2jax_ignore mathjax_ignore\" style=\"border-left:4px solid #d9a400;padding:2px 8px;margin:4px 0;\
+         white-space:pre-wrap\">{}</div>",
+        escaped(text)
+    )
 }
 
 /// A line of small print.
@@ -168,7 +202,7 @@ mod tests {
         assert!(html.contains("<span>$</span><span>\\</span>href{"), "{html}");
         assert!(html.contains("<span>\\</span>u{202e}"), "{html}");
         assert!(html.contains("<td dir=\"auto\" style=\"text-align:left\">NULL</td>"), "{html}");
-        assert!(html.contains("<td style=\"text-align:left\"><i>NULL</i></td>"), "{html}");
+        assert!(html.contains("<td data-z=\"1\" style=\"text-align:left\"><i>NULL</i></td>"), "{html}");
         assert!(html.contains("<td dir=\"auto\" style=\"text-align:left\">שלום</td>"), "{html}");
         assert!(html.contains("<td style=\"text-align:right\">-2</td>"), "{html}");
     }
@@ -180,8 +214,8 @@ mod tests {
         let wide = batch(names.iter().map(|n| (n.as_str(), value.clone())).collect());
         let html = table(&wide, &Around::default()).unwrap();
         assert!(html.contains(">c59</th><th>… 440 more columns</th>") && !html.contains("c60"), "{html}");
-        assert!(html.contains(&format!(">{}…</td>", "é".repeat(300))));
-        assert!(html.len() < 100_000, "{}", html.len());
+        assert!(html.contains(&format!("overflow-wrap:anywhere\">{}…</div></td>", "é".repeat(VALUE))));
+        assert!(html.len() < 300_000, "{}", html.len());
         assert_eq!(first_columns(&wide).unwrap().num_columns(), COLUMNS);
     }
 
@@ -189,12 +223,14 @@ mod tests {
     fn lines_around_the_rows() {
         let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
         let kinds = [Kind::UpdateAfter];
-        let around =
-            Around { kinds: Some(&kinds), above: Some("3 before".into()), below: Some("<2>".into()) };
+        let (above, below) = (Some("3 before".into()), Some("<2>".into()));
+        let around = Around { kinds: Some(&kinds), above, below, scrolls: true };
         let html = table(&batch(vec![("id", ids)]), &around).unwrap();
         assert!(html.contains("<td style=\"text-align:left\">+U</td>"), "{html}");
-        assert!(html.contains("colspan=\"2\" style=\"text-align:left\"><i>3 before</i>"), "{html}");
-        assert!(html.contains("<i>&lt;2&gt;</i>"), "{html}");
+        assert!(
+            html.contains("<i>3 before</i></div><div style=\"overflow:auto;max-width:100%;max-height:32em\"")
+        );
+        assert!(html.ends_with("<i>&lt;2&gt;</i></div>"), "{html}");
         assert_eq!(escaped("a\n\u{7}<"), "a\n␇&lt;");
     }
 }

@@ -128,6 +128,12 @@ async fn serve(
             cell.print(text);
         }
     }))?;
+    let warned = kernel.clone();
+    crate::cli::logger::listen(Box::new(move |text: &str| {
+        if let Some(cell) = &*warned.last.lock() {
+            cell.warning(text);
+        }
+    }));
     let (shell_out, shell_in) = shell.split();
     let (control_out, control_in) = control.split();
     let shell_out = replies(shell_out);

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::arrow_file::ArrowFile;
 use super::chart::Chart;
-use super::directive::{Directives, ROWS};
+use super::directive::{Directives, MOST_ROWS, ROWS};
 use super::figures::{Figures, Phase};
 use super::html;
 use super::output::{CellOutput, Picture};
 use super::rows::Rows;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, Span};
 use crate::session::{Next, QueryResult};
 
 /// Least time between two tables.
@@ -46,9 +46,13 @@ pub enum End {
 pub struct Live {
     query: QueryResult,
     rows: Rows,
+    /// Rows of a picture while the query runs, and at its end.
     limit: usize,
+    last_limit: usize,
     chart: Option<Chart>,
     file: Option<ArrowFile>,
+    /// The variable that takes its only value.
+    variable: Option<(String, Span)>,
     figures: Figures,
     /// A note behind the figures.
     note: Option<String>,
@@ -73,11 +77,26 @@ impl Live {
             None => None,
         };
         let limit = directives.rows.unwrap_or(ROWS);
-        let keep = chart.as_ref().map_or(limit, |c| c.points().max(limit));
+        let last_limit = directives.rows.unwrap_or(MOST_ROWS);
+        let keep = chart.as_ref().map_or(last_limit, |c| c.points().max(last_limit));
         // A chart of changes would draw what is no longer so.
         let rows = Rows::new(&query, keep, changelog && chart.is_none());
         let figures = Figures::new(query.job().clone());
-        Ok(Self { query, rows, limit, chart, file, figures, note: None, output, id, painted: None })
+        let variable = directives.variable.clone();
+        Ok(Self {
+            query,
+            rows,
+            limit,
+            last_limit,
+            chart,
+            file,
+            variable,
+            figures,
+            note: None,
+            output,
+            id,
+            painted: None,
+        })
     }
 
     /// Number of its job.
@@ -90,9 +109,9 @@ impl Live {
         self.note = Some(note);
     }
 
-    /// Shows the rows until the query ends. `leave` says that nobody wants to wait for a query that was
+    /// Shows the rows until the query ends; the value that was asked for with `--%var`. `leave` says that nobody wants to wait for a query that was
     /// told to stop and does not.
-    pub fn show(mut self, leave: &dyn Fn() -> bool) -> Result<End> {
+    pub fn show(mut self, leave: &dyn Fn() -> bool) -> Result<(End, Option<String>)> {
         let frame = if self.chart.is_some() { CHART_FRAME } else { FRAME };
         // When what has come is to be painted.
         let mut due: Option<Instant> = None;
@@ -136,7 +155,7 @@ impl Live {
         }
     }
 
-    fn end(mut self, phase: Phase) -> Result<End> {
+    fn end(mut self, phase: Phase) -> Result<(End, Option<String>)> {
         self.note = match self.file.take() {
             Some(mut file) => {
                 if let Some(table) = self.rows.state() {
@@ -147,7 +166,14 @@ impl Live {
             None => None,
         };
         self.paint_last(phase)?;
-        Ok(if phase == Phase::Finished { End::Finished } else { End::Stopped })
+        if phase != Phase::Finished {
+            return Ok((End::Stopped, None));
+        }
+        let value = match &self.variable {
+            Some((name, span)) => Some(self.rows.only_value(name).map_err(|e| e.at(*span))?),
+            None => None,
+        };
+        Ok((End::Finished, value))
     }
 
     fn line(&mut self, phase: Phase) -> String {
@@ -187,8 +213,12 @@ impl Live {
         match &self.chart {
             None => {
                 let shown = self.rows.shown(self.limit)?;
-                let html = shown.html()? + &html::line(&line);
                 let text = shown.text()? + &line;
+                let html = match last {
+                    true => self.rows.shown(self.last_limit)?.html(true)?,
+                    false => shown.html(false)?,
+                };
+                let html = html + &html::line(&line);
                 self.put(first, &self.id, Picture::html(text, html));
             }
             Some(chart) => {

@@ -1,5 +1,6 @@
 //! What a cell shows: messages for the notebook, on their way to the socket.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,8 +8,14 @@ use jupyter_protocol::{
     ClearOutput, DisplayData, ErrorOutput, ExecuteInput, ExecutionCount, JupyterMessage,
     JupyterMessageContent, Media, MediaType, Status, StreamContent, Transient, UpdateDisplayData,
 };
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::html;
+
+/// Warnings that a cell shows.
+const WARNINGS: usize = 20;
 
 /// Messages that may wait before live results skip a repaint.
 const CONGESTED: usize = 16;
@@ -104,12 +111,14 @@ pub struct CellOutput {
     publisher: Publisher,
     parent: Arc<JupyterMessage>,
     silent: bool,
+    /// Warnings that were shown.
+    warned: Arc<Mutex<HashSet<String>>>,
 }
 
 impl CellOutput {
     /// Of the cell that a request runs; a silent one shows nothing.
     pub fn new(publisher: Publisher, parent: Arc<JupyterMessage>, silent: bool) -> Self {
-        Self { publisher, parent, silent }
+        Self { publisher, parent, silent, warned: Arc::default() }
     }
 
     fn send(&self, content: impl Into<JupyterMessageContent>) {
@@ -138,9 +147,21 @@ impl CellOutput {
         self.send(StreamContent::stdout(text));
     }
 
-    /// A line of warning.
+    /// A warning, once a cell. It is no error: what goes to standard error is shown in red.
     pub fn warning(&self, text: &str) {
-        self.send(StreamContent::stderr(&format!("{text}\n")));
+        let mut warned = self.warned.lock();
+        match warned.len() {
+            n if n > WARNINGS => return,
+            n if n == WARNINGS => {
+                warned.insert(String::new());
+                drop(warned);
+                let more = "more warnings are left out; the log of the kernel has them";
+                return self.show(Picture::html(more.to_string(), html::warning(more)));
+            }
+            _ if !warned.insert(text.to_string()) => return,
+            _ => drop(warned),
+        }
+        self.show(Picture::html(text.to_string(), html::warning(text)));
     }
 
     /// Shows something.

@@ -11,10 +11,14 @@ use arrow::datatypes::SchemaRef;
 
 use super::html::{self, Around};
 use crate::cli::progress::thousands;
+use crate::cli::render::text::TextColumn;
 use crate::cli::render::write_table;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind};
 use crate::session::{Materialized, QueryResult};
+
+/// Rows that are shown without a box that scrolls.
+const SCROLLED: usize = 20;
 
 /// Width of a text table, for readers without HTML.
 const WIDTH: usize = 120;
@@ -143,6 +147,26 @@ impl Rows {
         })
     }
 
+    /// The only value of a result of one row and one column.
+    pub fn only_value(&self, name: &str) -> Result<String> {
+        let batch = self.shown(2)?.batch;
+        if matches!(self, Self::Changes(_)) || batch.num_rows() != 1 || batch.num_columns() != 1 {
+            return Err(Error::execution(format!(
+                "variable '{name}' takes one value, and the query gives {} of {} columns",
+                self.count(),
+                batch.num_columns()
+            ))
+            .with_hint("LIMIT 1 and one column in SELECT"));
+        }
+        let column = TextColumn::new(&**batch.column(0))?;
+        if column.is_null(0) {
+            return Err(Error::execution(format!("variable '{name}' cannot be NULL")));
+        }
+        let mut value = String::new();
+        column.write(0, &mut value)?;
+        Ok(value)
+    }
+
     /// The state at the end, in pieces, where the rows change.
     pub fn state(&self) -> Option<&Materialized> {
         match self {
@@ -158,10 +182,14 @@ impl Shown {
         &self.batch
     }
 
-    /// As HTML.
-    pub fn html(&self) -> Result<String> {
-        let around =
-            Around { kinds: self.kinds.as_deref(), above: self.above.clone(), below: self.below.clone() };
+    /// As HTML; the last picture of a result scrolls.
+    pub fn html(&self, last: bool) -> Result<String> {
+        let around = Around {
+            kinds: self.kinds.as_deref(),
+            above: self.above.clone(),
+            below: self.below.clone(),
+            scrolls: last && self.batch.num_rows() > SCROLLED,
+        };
         html::table(&self.batch, &around)
     }
 
@@ -217,7 +245,7 @@ pub fn whole(batch: &RecordBatch) -> Result<(String, String)> {
         above: None,
         below: (more > 0).then(|| format!("... {} more", thousands(more as u64))),
     };
-    Ok((shown.html()?, shown.text()?))
+    Ok((shown.html(true)?, shown.text()?))
 }
 
 #[cfg(test)]
@@ -247,7 +275,7 @@ mod tests {
         let Rows::Newest(newest) = &rows else { panic!() };
         assert_eq!((newest.held, newest.chunks.len()), (4, 2));
         assert!(shown.text().unwrap().starts_with("... 17 earlier\n+----+"), "{}", shown.text().unwrap());
-        assert!(shown.html().unwrap().contains("<i>... 17 earlier</i>"));
+        assert!(shown.html(false).unwrap().contains("<i>... 17 earlier</i>"));
     }
 
     #[test]

@@ -54,6 +54,7 @@ def statements(kernel):
     (error,) = failed.of("error")
     assert error["ename"] == "PlanError" and len(failed.displays) == 1, failed.messages
     assert any("In [" in line and ":2:18" in line for line in error["traceback"]), error
+    assert error["traceback"][0].startswith("statement 2 of 3 failed: SELECT nope FROM nowhere; the one before"), error
     (error,) = kernel.run("SELECT 1;\nSELEC 2", "error").of("error")
     assert error["ename"] == "SyntaxError" and "SELECT" in "".join(error["traceback"]), error
     kernel.run("")
@@ -97,6 +98,27 @@ def a_table_follows_its_stream(kernel):
     kernel.manager.interrupt_kernel()
     assert cell.done()["status"] == "error"
     assert cell.of("error")[0]["ename"] == "Interrupted"
+
+
+def warnings_are_not_errors(kernel):
+    cell = kernel.run("SELECT 1 AS one WHERE 1 = NULL")
+    assert not cell.of("stream") and not cell.of("error"), cell.messages
+    warned = [text for text in cell.shown() if text.startswith("warning: ")]
+    assert len(warned) == 1 and "is never TRUE" in warned[0], cell.shown()
+
+
+def variables(kernel):
+    cell = kernel.run("--%var CITY=Bad Ems\n--%var TOP\nSELECT MAX(x) AS m FROM (VALUES (3), (7)) AS t(x)")
+    assert "7" in cell.shown()[0], cell.shown()
+    assert "| Bad Ems |   7 |" in kernel.run("SELECT '${CITY}' AS city, ${TOP} AS top").shown()[0]
+    assert os.environ["HOME"] in kernel.run("SELECT '${HOME}' AS home").shown()[0]
+    (error,) = kernel.run("SELECT '${NOT_THERE}' AS n", "error").of("error")
+    assert "--%var NAME=value" in "".join(error["traceback"]), error
+    (error,) = kernel.run("--%var MANY\nSELECT x FROM (VALUES (3), (7)) AS t(x)", "error").of("error")
+    assert "takes one value" in error["evalue"], error
+    code = "SELECT * FROM 'data/"
+    found = kernel.reply(kernel.client.complete, code, len(code))
+    assert found["matches"] and found["cursor_start"] == len(code), found
 
 
 def nothing_in_a_stream_becomes_markup(kernel):
@@ -187,7 +209,7 @@ def nbconvert_executes_the_example(place):
 place = Place()
 try:
     kernel = Kernel(place)
-    for check in (statements, a_table_follows_its_stream, nothing_in_a_stream_becomes_markup, jobs_go_on_beside_cells, cells_that_wait_are_dropped):
+    for check in (statements, warnings_are_not_errors, variables, a_table_follows_its_stream, nothing_in_a_stream_becomes_markup, jobs_go_on_beside_cells, cells_that_wait_are_dropped):
         check(kernel)
         print("ok", check.__name__)
     kernel.end()

@@ -16,9 +16,12 @@ from playwright.sync_api import sync_playwright
 
 CELLS = [
     """CREATE TABLE g (n BIGINT, ts TIMESTAMP(3)) WITH ('connector' = 'datagen', 'rows-per-second' = '200',
-  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000000');""",
+  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000000');
+CREATE TABLE h (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '0', 'number-of-rows' = '3000',
+  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '3000');""",
     "--%background\n--%chart line x=ts y=v points=200\nSELECT ts, SIN(n / 100.0) AS v FROM g;",
-    "SELECT '<script>document.title = ''owned''</script><img src=x onerror=\"document.title = ''owned''\">' AS bad;",
+    "SELECT '<script>document.title = ''owned''</script><img src=x onerror=\"document.title = ''owned''\">' AS bad;\n"
+    "SELECT n, MOD(n * 7919, 1000) AS m, JSON_OBJECT('t' VALUE REPEAT('long ', 100)) AS j, 'beside it' AS b FROM h;",
     "SELECT MOD(n, 3) AS k, COUNT(*) AS c FROM g GROUP BY MOD(n, 3);",
 ]
 
@@ -74,6 +77,21 @@ def check(place, url):
         page.get_by_text("Affluent SQL | Idle").wait_for()
         assert "<script>document.title" in cell(2).inner_text(), cell(2).inner_text()
         assert "owned" not in page.title()
+        # A large result scrolls in its box, a click sorts it, and long values do not squeeze their neighbours.
+        large = cell(2).locator("table").nth(1)
+        rows = large.locator("tbody tr")
+        assert rows.count() == 1000, rows.count()
+        box = large.locator("xpath=..").evaluate("e => [e.scrollHeight, e.clientHeight]")
+        assert box[0] > 5 * box[1], box
+        large.locator("th").nth(1).click()
+        values = lambda: [int(rows.nth(i).locator("td").nth(1).inner_text()) for i in (0, 1, 500, 999)]
+        assert values() == sorted(values()), values()
+        large.locator("th").nth(1).click()
+        assert values() == sorted(values(), reverse=True), values()
+        beside = rows.first.locator("td").nth(3).evaluate("e => [e.scrollHeight, e.textContent]")
+        assert beside[0] < 150 and beside[1] == "beside it", beside
+        height = rows.first.evaluate("e => e.offsetHeight")
+        assert height < 150, height
         picture("stopped")
         page.keyboard.press("Control+s")
 
