@@ -336,7 +336,7 @@ impl From<arrow::error::ArrowError> for Error {
         use arrow::error::ArrowError as A;
         match e {
             A::DivideByZero => Self::execution("division by zero"),
-            A::CastError(m) => Self::execution(format!("cast failed: {}", wording::plain(&m)))
+            A::CastError(m) => Self::execution(format!("cast failed: {}", wording::message(&m)))
                 .with_hint("TRY_CAST gives NULL instead of an error"),
             A::ArithmeticOverflow(m) => Self::execution(format!("arithmetic overflow: {m}")),
             A::ComputeError(m) | A::ParseError(m) | A::InvalidArgumentError(m) => {

@@ -93,6 +93,24 @@ pub fn gathered(arguments: Vec<OsString>) -> Vec<OsString> {
 /// Commands without a session, for which flags of sessions mean nothing.
 const WITHOUT_SESSION: [&str; 5] = ["demo", "sensor-api", "options", "functions", "completions"];
 
+/// Flags of all commands that mean nothing to one: its help does not have them.
+const MEANINGLESS: [(&str, &[&str]); 2] = [
+    ("check", &["verbose", "report_every"]),
+    ("kernel", &["init", "output", "quiet", "verbose", "report_every", "color"]),
+];
+
+/// The same command, and those in it, with a help without these flags.
+fn without_flags(command: clap::Command, flags: &[&str]) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
+    let command = command.mut_args(|arg| {
+        let meaningless = flags.contains(&arg.get_id().as_str());
+        if meaningless { arg.hide(true) } else { arg }
+    });
+    names
+        .into_iter()
+        .fold(command, |command, name| command.mut_subcommand(name, |inner| without_flags(inner, flags)))
+}
+
 /// Reads the arguments of the process. The help of a command without a session does not have the flags of sessions.
 pub fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let arguments = gathered(arguments);
@@ -103,6 +121,12 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     if let (Some(help), Some(alone)) = (help, alone) {
         let alone = alone.bin_name(format!("affluent {}", word(1)));
         alone.try_get_matches_from([word(1), help])?;
+    }
+    if let (Some(_), Some((name, flags))) = (help, MEANINGLESS.iter().find(|(name, _)| *name == word(1))) {
+        let mut root = Cli::command();
+        root.build();
+        root.mut_subcommand(name, |command| without_flags(command, flags))
+            .try_get_matches_from(&arguments)?;
     }
     Cli::try_parse_from(arguments)
 }
@@ -381,6 +405,23 @@ mod tests {
         assert_eq!(cli.common.init, [PathBuf::from("a.sql"), PathBuf::from("b.sql")]);
         assert_eq!(cli.common.report_every, Duration::from_millis(500));
         assert_eq!(parse(&[]).unwrap().common.report_every, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn help_shows_what_a_command_has() {
+        let help = |args: &[&str]| parse(args).unwrap_err().to_string();
+        let check = help(&["check", "--help"]);
+        assert!(
+            !check.contains("--report-every") && check.contains("--var") && check.contains("FILE.sql"),
+            "{check}"
+        );
+        assert!(help(&["run", "-h"]).contains("--report-every"));
+        assert!(!help(&["options", "-h"]).contains("--var"));
+        #[cfg(feature = "kernel")]
+        {
+            let install = help(&["kernel", "install", "--help"]);
+            assert!(!install.contains("--output") && install.contains("--var"), "{install}");
+        }
     }
 
     #[test]

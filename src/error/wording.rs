@@ -268,6 +268,9 @@ pub fn message(text: &str) -> String {
     {
         return format!("{} is not {} by itself: write CAST(... AS {1})", plain(from), plain(to));
     }
+    if let Some(said) = rephrased(text) {
+        return said;
+    }
     let text = plain(text);
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
@@ -277,6 +280,39 @@ pub fn message(text: &str) -> String {
         }
         _ => text.into_owned(),
     }
+}
+
+/// Messages that name what a library does, and not what was written.
+fn rephrased(text: &str) -> Option<String> {
+    if let Some((value, to)) =
+        text.strip_prefix("Cannot cast string '").and_then(|rest| rest.rsplit_once("' to value of "))
+    {
+        return Some(format!("'{value}' is not a value of {}", plain(to.trim_end_matches(" type"))));
+    }
+    if let Some(rest) = text.strip_prefix("Cannot get result type for temporal operation ") {
+        return Some(format!("{} is not possible", plain(rest.split(": ").next()?)));
+    }
+    if let Some((predicate, is)) = text
+        .strip_prefix("Cannot create filter with non-boolean predicate '")
+        .and_then(|rest| rest.split_once("' returning "))
+    {
+        return Some(format!("a condition is BOOLEAN, and {} is {}", plain(predicate), plain(is)));
+    }
+    if let Some(rest) = text.strip_prefix("Cannot access field at argument ") {
+        let of = between(rest.split_once(": type ")?.1, "", " is not")?;
+        return Some(format!("{} has no fields", plain(of)));
+    }
+    if let Some((value, list)) = text
+        .strip_prefix("expr type ")
+        .and_then(|rest| rest.strip_suffix(" in InSubquery"))
+        .and_then(|rest| rest.split_once(" can't cast to "))
+    {
+        let list = plain(list).replace("List(", "ARRAY<").replace(')', ">");
+        return Some(format!("IN compares {} with {list}", plain(value)));
+    }
+    let named = text.strip_prefix("No field named ")?;
+    let end = [". ", ".\n"].iter().filter_map(|end| named.find(end)).min().unwrap_or(named.len());
+    Some(format!("column '{}' not found", named[..end].trim_matches(['"', '.'])))
 }
 
 fn between<'a>(text: &'a str, front: &str, behind: &str) -> Option<&'a str> {
@@ -320,6 +356,17 @@ mod tests {
                 "Cannot automatically convert Int32 to Interval(MonthDayNano)",
                 "INT is not INTERVAL by itself: write CAST(... AS INTERVAL)",
             ),
+            ("Cannot cast string 'a' to value of Int32 type", "'a' is not a value of INT"),
+            (
+                "Cannot get result type for temporal operation Timestamp(ms) + Timestamp(ms): Invalid argument error: x",
+                "TIMESTAMP(3) + TIMESTAMP(3) is not possible",
+            ),
+            (
+                "Cannot create filter with non-boolean predicate 'g.id' returning Int64",
+                "a condition is BOOLEAN, and g.id is BIGINT",
+            ),
+            ("No field named nope. Valid fields are g.id, g.s.", "column 'nope' not found"),
+            ("expr type Int32 can't cast to List(Int32) in InSubquery", "IN compares INT with ARRAY<INT>"),
             ("LIMIT must be >= 0, '-1' was provided", "LIMIT must be >= 0, '-1' was provided"),
         ] {
             assert_eq!(message(text), expected);

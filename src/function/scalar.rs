@@ -300,6 +300,14 @@ impl Definition {
         self
     }
 
+    /// The name for people: what begins with `$` is written another way.
+    fn shown(&self) -> &'static str {
+        match self.names[0] {
+            "$AT" => "[ ]",
+            name => name.trim_start_matches('$'),
+        }
+    }
+
     fn usage(&self) -> String {
         let kinds: Vec<&str> = self.args.iter().map(|k| k.words()).collect();
         let more = if self.variadic { ", ..." } else { "" };
@@ -307,7 +315,7 @@ impl Definition {
             0 => String::new(),
             n => format!("; the last {n} may be left out"),
         };
-        format!("{}({}{more}){optional}", self.names[0], kinds.join(", "))
+        format!("{}({}{more}){optional}", self.shown(), kinds.join(", "))
     }
 
     /// The kind of an argument; the last one repeats.
@@ -318,7 +326,7 @@ impl Definition {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let least = self.args.len() - self.optional;
         if types.len() < least || (types.len() > self.args.len() && !self.variadic) {
-            return Err(Error::plan(format!("{} does not take {} arguments", self.names[0], types.len()))
+            return Err(Error::plan(format!("{} does not take {} arguments", self.shown(), types.len()))
                 .with_hint(format!("use {}", self.usage())));
         }
         let mut coerced = Vec::with_capacity(types.len());
@@ -329,7 +337,7 @@ impl Definition {
                 Error::plan(format!(
                     "argument {} of {} must be {}, not {shown}",
                     i + 1,
-                    self.names[0],
+                    self.shown(),
                     kind.words()
                 ))
                 .with_hint("CAST(... AS ...) converts it")

@@ -74,6 +74,11 @@ fn check(expr: &Expr) -> Result<()> {
                 None => Ok(()),
             }
         }
+        Expr::Interval(interval) if interval.leading_field.is_none() => {
+            Err(Error::syntax("an INTERVAL has a unit")
+                .with_hint("INTERVAL '1' MINUTE; the units are YEAR, MONTH, DAY, HOUR, MINUTE, SECOND")
+                .at(span_of(interval.value.span())))
+        }
         Expr::SimilarTo { pattern, escape_char, .. } => match literal(pattern) {
             Some(text) => {
                 let escape = match escape_char.as_ref().map(|e| &e.value) {

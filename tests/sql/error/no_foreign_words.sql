@@ -16,6 +16,29 @@ SELECT k, RANK(1) OVER (ORDER BY k) FROM t;
 -- @error
 --| RANK takes no argument
 
+SELECT k + ARRAY[1] FROM t;
+-- @error
+--| ARRAY
+SELECT k[1] FROM t;
+-- @error
+--| argument 1 of [ ] must be ARRAY or MAP, not INT
+SELECT ts + ts FROM t;
+-- @error
+--| TIMESTAMP(3) + TIMESTAMP(3) is not possible
+SELECT k FROM t WHERE k;
+-- @error
+--| a condition is BOOLEAN, and t.k is INT
+SELECT k FROM t ORDER BY nope;
+-- @error
+--| column 'nope' not found
+SELECT k IN (SELECT ARRAY[1]) FROM t;
+-- @error
+--| INT
+SELECT INTERVAL '1' FOO;
+-- @error
+--| an INTERVAL has a unit
+--| no_foreign_words.sql:37:17
+
 SELECT ts + 2 * INTERVAL '1' SECOND AS a, ts - k * INTERVAL '1' DAY AS b, ts + INTERVAL '2' MONTH * k AS c, (k + 1) * INTERVAL '1' HOUR + ts AS d FROM t;
 -- @expect ordered
 --| {"op":"+I","a":"2020-01-01 00:00:02","b":"2019-12-31 00:00:00","c":"2020-03-01 00:00:00","d":"2020-01-01 02:00:00"}
