@@ -192,7 +192,7 @@ fn a_query_without_rows_says_how_far_it_is_and_how_to_stop_it() {
     terminal.expect("Query terminated");
     terminal.expect(PROMPT);
     terminal.line("SUMMARIZE SELECT 7 AS seven;");
-    terminal.expect("| seven  | INT NOT NULL |");
+    terminal.expect("| seven  | INT  |");
     terminal.expect(PROMPT);
     terminal.quit();
 }

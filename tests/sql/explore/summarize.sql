@@ -28,7 +28,7 @@ SUMMARIZE SELECT k AS a, k AS a FROM t WHERE FALSE;
 
 SUMMARIZE SELECT k, COUNT(*) AS n FROM t GROUP BY k;
 -- @text
---| {"column":"n","type":"BIGINT NOT NULL","rows":2,"nulls":0,"distinct":1,"min":"1","max":"1","mean":1.0,"stddev":0.0}
+--| {"column":"n","type":"BIGINT","rows":2,"nulls":0,"distinct":1,"min":"1","max":"1","mean":1.0,"stddev":0.0}
 
 CREATE TABLE endless (id BIGINT) WITH ('connector' = 'datagen');
 SUMMARIZE endless;
