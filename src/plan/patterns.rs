@@ -11,8 +11,10 @@ use super::bind::span_of;
 use crate::error::{Error, Result};
 use crate::function::{matcher, pattern, regexp};
 
-/// Which argument of a function is a pattern, and of what.
-const FUNCTIONS: &[(&str, fn(&str) -> Result<()>)] = &[
+type Check = fn(&str) -> Result<()>;
+
+/// Functions whose second argument is a pattern, and of what.
+const FUNCTIONS: &[(&str, Check)] = &[
     ("REGEXP", regular),
     ("REGEXP_COUNT", regular),
     ("REGEXP_EXTRACT", regular),

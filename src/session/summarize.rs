@@ -63,7 +63,7 @@ fn aggregated(query: &Query, columns: &[Figures]) -> Result<Box<Query>> {
     let StatementKind::Query(mut whole) = statement.kind else { return Err(internal()) };
     let SetExpr::Select(select) = whole.body.as_mut() else { return Err(internal()) };
     match select.from.first_mut().map(|from| &mut from.relation) {
-        Some(TableFactor::Derived { subquery, .. }) => *subquery = Box::new(query.clone()),
+        Some(TableFactor::Derived { subquery, .. }) => **subquery = query.clone(),
         _ => return Err(internal()),
     }
     Ok(whole)
@@ -108,17 +108,17 @@ impl Session {
 fn table(columns: &[Figures], row: &RecordBatch) -> Result<RecordBatch> {
     let count = |name: String| {
         let values = row.column_by_name(&name)?.as_primitive_opt::<Int64Type>()?;
-        (values.len() > 0 && values.is_valid(0)).then(|| values.value(0))
+        (!values.is_empty() && values.is_valid(0)).then(|| values.value(0))
     };
     let float = |name: String| {
         let values = row.column_by_name(&name)?.as_primitive_opt::<Float64Type>()?;
-        (values.len() > 0 && values.is_valid(0)).then(|| values.value(0))
+        (!values.is_empty() && values.is_valid(0)).then(|| values.value(0))
     };
     let text = |name: String| {
         let values = row.column_by_name(&name)?;
         let text = arrow::compute::cast(values, &DataType::Utf8).ok()?;
         let text = text.as_string_opt::<i32>()?;
-        (text.len() > 0 && text.is_valid(0)).then(|| text.value(0).to_string())
+        (!text.is_empty() && text.is_valid(0)).then(|| text.value(0).to_string())
     };
     let rows = count("rows".to_string()).unwrap_or(0);
     let each = || columns.iter().enumerate();

@@ -239,7 +239,10 @@ fn listed(table: &Table, environment: Environment<'_>) -> Result<HttpConfig> {
             "it is asked by {} with a key, and cannot be read as a whole",
             config.method
         ))
-        .with_hint(format!("where the API lists all rows, name that URL: '{SCAN_URL}' = 'http://...'")));
+        .with_hint(format!(
+            "in a join put the stream on the left and this table on the right; to read all rows, name the URL that \
+             lists them: '{SCAN_URL}' = 'http://...'"
+        )));
     }
     if let Some(column) = config.url.columns().next() {
         let listed = config.url.shown().split(['{', '?']).next().unwrap_or_default();
@@ -247,7 +250,8 @@ fn listed(table: &Table, environment: Environment<'_>) -> Result<HttpConfig> {
             "its url has a place for '{column}': it answers for keys, and cannot be read as a whole"
         ))
         .with_hint(format!(
-            "where the API lists all rows, name that URL: '{SCAN_URL}' = '{}'",
+            "in a join put the stream on the left and this table on the right; to read all rows, name the URL that \
+             lists them: '{SCAN_URL}' = '{}'",
             listed.trim_end_matches('/')
         )));
     }

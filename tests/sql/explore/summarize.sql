@@ -8,7 +8,7 @@
 SUMMARIZE '${DIR}/t.csv';
 -- @text
 --| {"column":"k","type":"BIGINT","rows":4,"nulls":0,"distinct":3,"min":"1","max":"3","mean":2.25,"stddev":0.957427
---| {"column":"s","type":"STRING","rows":4,"nulls":1,"distinct":2,"min":"a","max":"b","mean":null,"stddev":null}
+--| {"column":"s","type":"STRING","rows":4,"nulls":0,"distinct":3,"min":"","max":"b","mean":null,"stddev":null}
 --| {"column":"d","type":"DATE","rows":4,"nulls":1,"distinct":3,"min":"2025-12-31","max":"2026-01-06","mean":null,"stddev":null}
 --| {"column":"x","type":"DOUBLE","rows":4,"nulls":2,"distinct":2,"min":"1.5","max":"2.5","mean":2.0
 
@@ -43,7 +43,7 @@ SUMMARIZE SELECT * FROM endless LIMIT 10;
 SUMMARIZE nowhere;
 -- @error
 --| 'nowhere' is not known
---| summarize.sql:46:11
+--| summarize.sql:43:11
 
 SUMMARIZE;
 -- @error

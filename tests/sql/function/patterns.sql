@@ -38,7 +38,7 @@ SELECT REGEXP(s, 'a(') FROM t WHERE k > 99;
 -- @error
 --| the regular expression is not valid
 --| 'a(': unclosed group
---| patterns.sql:42:18
+--| patterns.sql:37:18
 
 SELECT REGEXP_REPLACE(s, CONCAT('(', 'a'), '') FROM t WHERE k > 99;
 -- @error
@@ -48,7 +48,7 @@ SELECT k FROM t WHERE s SIMILAR TO 'a(' AND k > 99;
 -- @error
 --| the pattern of SIMILAR TO is not valid
 --| 'a(': unclosed group
---| patterns.sql:52:36
+--| patterns.sql:47:36
 
 SELECT REGEXP(s, '(a)\2') FROM t WHERE k > 99;
 -- @error
@@ -58,4 +58,4 @@ SELECT DATE_FORMAT(s, 'yyyy-b') FROM t WHERE k > 99;
 -- @error
 --| the date pattern is not valid
 --| letter 'b' is not known
---| patterns.sql:62:23
+--| patterns.sql:57:23
