@@ -103,10 +103,10 @@ SELECT x.c, k.rate FROM (VALUES ('EUR'), ('USD'), ('XXX'), ('EUR')) AS x(c) LEFT
 --| {"op":"+I","c":"USD","rate":1.1}
 --| {"op":"+I","c":"XXX","rate":null}
 --| {"op":"+I","c":"EUR","rate":1.0}
-SELECT x.r, k.cur FROM (VALUES (CAST(0.9 AS DOUBLE)), (7.0)) AS x(r) LEFT JOIN kept AS k ON x.r = k.rate;
+SELECT x.r, k.cur FROM (VALUES (CAST(0.9 AS DOUBLE)), (CAST(7 AS DOUBLE))) AS x(r) LEFT JOIN kept AS k ON x.r = k.rate;
 -- @expect
---| {"op":"+I","r":0.900000000000000,"cur":"GBP"}
---| {"op":"+I","r":7.000000000000000,"cur":null}
+--| {"op":"+I","r":0.9,"cur":"GBP"}
+--| {"op":"+I","r":7.0,"cur":null}
 
 -- Several pages are one answer for a key, where the table says so.
 -- @route GET /history?cur=EUR&page=1 200
