@@ -428,7 +428,7 @@ impl<'a> Calls<'a> {
         }
         let name = format!("{COLUMN}{}", self.number);
         *self.number += 1;
-        let input = std::mem::replace(&mut self.plan, LogicalPlan::default());
+        let input = std::mem::take(&mut self.plan);
         let node = CallNode::try_new(input, call, guard, &name)?;
         let column = node.column();
         self.plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
