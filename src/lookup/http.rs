@@ -12,12 +12,15 @@
 //! Two rules come before convenience. *An error is never a miss*: only 404 (by default), 204, an empty
 //! body, JSON `null` and `[]` say that there is nothing. *A key is data*: it can neither leave its path
 //! segment nor its JSON value, and never decides which host gets the headers. Redirects are not followed
-//! for the same reason. Messages carry the URL and an excerpt of the answer, but no secret.
+//! for the same reason, unless the table says so, and never with its headers to another host. Messages carry the URL and an excerpt of the answer, but no secret.
 
 mod answer;
 mod body_template;
 mod collection;
 mod exchange;
+mod freshness;
+mod key_headers;
+mod oauth;
 mod options;
 mod paging;
 mod secret;
@@ -26,6 +29,7 @@ mod status;
 mod test_server;
 #[cfg(test)]
 mod tests;
+mod text_answer;
 mod url_template;
 mod value;
 mod watch;
@@ -38,10 +42,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use reqwest::Method;
+use reqwest::header::HeaderMap;
 
 use self::answer::{AnswerDecoder, describe_body};
 use self::body_template::{BodyRenderer, BodyTemplate};
 use self::exchange::{Exchange, Success};
+use self::key_headers::BoundHeader;
 use self::paging::{Paging, Way};
 use self::secret::Environment;
 use self::url_template::UrlRenderer;
@@ -60,6 +66,8 @@ struct Inner {
     /// Where to ask for a key; the whole table, without.
     url: Option<UrlRenderer>,
     body: Option<BodyRenderer>,
+    /// Headers that carry keys.
+    headers: Vec<BoundHeader>,
     decoder: AnswerDecoder,
     paging: Paging,
     /// All rows, for a FULL cache.
@@ -121,10 +129,21 @@ impl HttpLookup {
             let error = Error::option("an answer for many keys has no pages");
             return Err(in_table(error.with_hint("leave 'http.source.paging' or the batch size out")));
         }
+        if paging.way != Way::None && config.format.is_some() {
+            let error = Error::option("pages are told apart in JSON answers only");
+            return Err(in_table(error.with_hint("leave 'http.source.paging' or the format out")));
+        }
+        let headers = config.key_headers.iter().map(|header| header.bind(&keys));
+        let headers = headers.collect::<Result<Vec<_>>>().map_err(in_table)?;
+        if is_get && config.batch_size > 1 && keys.len() > 1 {
+            let error =
+                Error::plan("a GET lists the values of one key column, and the query looks up by more");
+            return Err(in_table(error.with_hint("set 'lookup-method' = 'POST'")));
+        }
         let json = JsonOptions::from_options(&request.table.options)?;
         let decoder = AnswerDecoder::new(request, json, &config)?;
         let exchange = Exchange::new(config).map_err(in_table)?;
-        Ok(Self(Arc::new(Inner { exchange, url, body, decoder, paging, collection })))
+        Ok(Self(Arc::new(Inner { exchange, url, body, headers, decoder, paging, collection })))
     }
 }
 
@@ -158,10 +177,11 @@ impl Inner {
         };
         let url = self.url()?.render(keys, 0).map_err(key_failure)?;
         let body = self.body.as_ref().map(|b| b.render(keys, &[0])).transpose().map_err(key_failure)?;
+        let headers = key_headers::render(&self.headers, keys, 0).map_err(key_failure)?;
         if self.paging.way != Way::None {
-            return self.pages(keys, &url, body).await;
+            return self.pages(keys, &url, body, &headers).await;
         }
-        let answer = self.exchange.send(&url, body).await?;
+        let answer = self.exchange.send_with(&url, body, headers).await?;
         let Some(body) = &answer.body else { return Ok(answer.label(Answers::single(self.decoder.miss()))) };
         let rows = self.decoder.rows(body, keys, &url);
         let rows = rows.map_err(|e| self.decode_failure(&url, body, &e))?;
@@ -174,6 +194,7 @@ impl Inner {
         keys: &RecordBatch,
         url: &str,
         request: Option<String>,
+        headers: &HeaderMap,
     ) -> Result<Answers, Failure> {
         let failure = |kind, url: &str, what: &str| self.exchange.failure(kind, false, url, what);
         let mut place = self.paging.first(url).map_err(|what| failure(FailureKind::Key, url, &what))?;
@@ -181,7 +202,7 @@ impl Inner {
         let mut last: Option<Success> = None;
         loop {
             let url = place.url.to_string();
-            let answer = self.exchange.send(&url, request.clone()).await?;
+            let answer = self.exchange.send_with(&url, request.clone(), headers.clone()).await?;
             let Some(body) = &answer.body else {
                 last.get_or_insert(answer);
                 break;
@@ -215,9 +236,12 @@ impl Inner {
         let other = |what: &str| self.exchange.failure(FailureKind::Other, false, "", what);
         // Events that wait for one key may have come without a cache to merge them.
         let rows = self.decoder.distinct(keys).map_err(|e| other(e.message()))?;
-        let body = self.body.as_ref().ok_or_else(|| other("a batch needs a body"))?;
         // A key that cannot be written fails the request, which is then split until that key is alone.
-        let rendered = self.url()?.render(keys, 0).and_then(|url| Ok((url, body.render(keys, &rows)?)));
+        let place = self.url()?;
+        let rendered = match &self.body {
+            Some(body) => place.render(keys, 0).and_then(|url| Ok((url, Some(body.render(keys, &rows)?)))),
+            None => place.render_list(keys, &rows).map(|url| (url, None)),
+        };
         let (url, body) = rendered.map_err(|problem| {
             let what = match keys.num_rows() {
                 1 => format!("{problem} ({})", value::describe_key(keys, 0)),
@@ -225,7 +249,7 @@ impl Inner {
             };
             self.exchange.failure(FailureKind::Key, false, self.exchange.config().url.shown(), &what)
         })?;
-        let answer = self.exchange.send(&url, Some(body)).await?;
+        let answer = self.exchange.send(&url, body).await?;
         let Some(body) = &answer.body else {
             return Ok(answer.label(Answers::misses(self.decoder.schema.clone(), keys.num_rows())));
         };

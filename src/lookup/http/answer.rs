@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::options::{HttpConfig, ResultType};
 use super::secret::Secrets;
+use super::text_answer::TextAnswer;
 use super::value::describe_key;
 use super::watch::Watch;
 use crate::catalog::{Column, ColumnSource};
@@ -38,6 +39,8 @@ pub(super) struct AnswerDecoder {
     result_type: Option<ResultType>,
     tolerant: bool,
     rows: Option<RowConverter>,
+    /// Decodes what is no JSON.
+    text: Option<TextAnswer>,
     watch: Watch,
     secrets: Secrets,
 }
@@ -61,8 +64,13 @@ impl AnswerDecoder {
         } else {
             None
         };
+        let text = match &config.format {
+            None => None,
+            Some(format) => Some(TextAnswer::new(format.clone(), request, &lenient)?),
+        };
         Ok(Self {
             schema: schema.clone(),
+            text,
             lenient,
             keys: keys.to_vec(),
             json,
@@ -104,6 +112,9 @@ impl AnswerDecoder {
 
     /// The rows of a body.
     pub(super) fn decode(&self, body: &[u8]) -> Result<RecordBatch> {
+        if let Some(text) = &self.text {
+            return text.decode(body);
+        }
         let value = self.value(body)?;
         match value {
             b"" | b"null" | b"[]" => return Ok(RecordBatch::new_empty(self.lenient.clone())),

@@ -6,20 +6,29 @@ use std::sync::Once;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::GzDecoder;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, Identity, Method, Proxy, Request, Response, Url, redirect};
+use chrono::Utc;
+use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER,
+};
+use reqwest::{Certificate, Client, Identity, Method, Proxy, Request, Response, StatusCode, Url, redirect};
 use tokio::time::{Instant, sleep, timeout_at};
+use url::Origin;
 
 use super::answer::describe_body;
-use super::options::HttpConfig;
+use super::freshness::{Freshness, Kept, max_age};
+use super::oauth::Oauth;
+use super::options::{HttpConfig, Redirects};
+use super::secret::is_sensitive_name;
 use super::status::{StatusClass, retry_after};
 use crate::error::{Error, Result};
 use crate::lookup::descriptors::is_shortage;
-use crate::lookup::{Answers, Failure, FailureKind, budget};
+use crate::lookup::{Answers, Failure, FailureKind, budget, trace};
 
 /// So much of a body that nobody decodes is read: for the message, and to keep the connection.
 const DRAIN: usize = 64 << 10;
+/// Redirects behind one another.
+const HOPS: usize = 5;
 
 /// An answer that is no failure.
 #[derive(Debug)]
@@ -29,6 +38,8 @@ pub(super) struct Success {
     pub(super) status: u16,
     /// Headers, where they are wanted.
     pub(super) headers: Vec<(String, Vec<String>)>,
+    /// How long it may be kept, where that is the service's to say.
+    pub(super) max_age: Option<Duration>,
 }
 
 impl Success {
@@ -40,7 +51,8 @@ impl Success {
 
     /// Answers with what the protocol says about them.
     pub(super) fn label(&self, answers: Answers) -> Answers {
-        Answers { status: Some(self.status), headers: self.headers.clone(), ..answers }
+        let (status, headers, max_age) = (Some(self.status), self.headers.clone(), self.max_age);
+        Answers { status, headers, max_age, ..answers }
     }
 }
 
@@ -50,6 +62,9 @@ pub(super) struct Exchange {
     client: Client,
     config: HttpConfig,
     headers: HeaderMap,
+    oauth: Option<Oauth>,
+    /// Bodies to ask by, where the table wants it.
+    fresh: Option<Freshness>,
 }
 
 impl Exchange {
@@ -59,7 +74,9 @@ impl Exchange {
         if config.method == Method::GET {
             headers.remove(CONTENT_TYPE);
         }
-        Ok(Self { client, config, headers })
+        let oauth = config.oauth.clone().map(|oauth| Oauth::new(oauth, config.request_timeout));
+        let fresh = (config.cache_control && config.method == Method::GET).then(Freshness::default);
+        Ok(Self { client, config, headers, oauth, fresh })
     }
 
     pub(super) fn config(&self) -> &HttpConfig {
@@ -69,16 +86,41 @@ impl Exchange {
     /// A failure whose message says what was asked, without secrets.
     pub(super) fn failure(&self, kind: FailureKind, retryable: bool, url: &str, what: &str) -> Failure {
         let message = format!("{} {url}: {what}", self.config.method);
-        let message = self.config.secrets.redact(&message).into_owned();
+        let mut message = self.config.secrets.redact(&message).into_owned();
+        if let Some(oauth) = &self.oauth {
+            message = oauth.hide(message);
+        }
         Failure { kind, message, retry_after: None, retryable }
     }
 
     /// One attempt: the body of a success; none for a status that is a miss.
     pub(super) async fn send(&self, url: &str, body: Option<String>) -> Result<Success, Failure> {
-        let parsed = Url::parse(url)
-            .map_err(|e| self.failure(FailureKind::Key, false, url, &format!("the key makes no URL: {e}")))?;
-        let (response, deadline) = self.respond(url, &parsed, body).await?;
+        self.send_with(url, body, HeaderMap::new()).await
+    }
+
+    /// The same with headers of its own.
+    pub(super) async fn send_with(
+        &self,
+        url: &str,
+        body: Option<String>,
+        own: HeaderMap,
+    ) -> Result<Success, Failure> {
+        let kept = self.fresh.as_ref().filter(|_| body.is_none() && own.is_empty()).and_then(|f| f.kept(url));
+        let (response, deadline) = self.answered(url, body.as_deref(), &own, kept.as_ref()).await?;
         let status = response.status();
+        let max_age = self.fresh.as_ref().and_then(|_| max_age(response.headers()));
+        if let Some(kept) = kept.filter(|_| status == StatusCode::NOT_MODIFIED) {
+            trace::note("answer", || format!("{status}: the answer from before holds"));
+            let headers = match self.config.wants_headers {
+                true => described(response.headers()),
+                false => Vec::new(),
+            };
+            return Ok(Success { body: Some(kept.body), status: status.as_u16(), headers, max_age });
+        }
+        trace::note("answer", || {
+            let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+            format!("{status}{}", kind.map(|kind| format!(", {kind}")).unwrap_or_default())
+        });
         let class = self.config.codes.class(status.as_u16());
         let headers = match class {
             StatusClass::Success | StatusClass::Ignored if self.config.wants_headers => {
@@ -92,16 +134,32 @@ impl Exchange {
                 let encoding = response.headers().get(CONTENT_ENCODING);
                 // The old name of gzip, which the client does not undo.
                 let packed = encoding.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"x-gzip"));
+                // Other encodings than gzip are not asked for, and sent by some nevertheless.
+                let deflated = encoding.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"deflate"));
+                let validators = self.fresh.is_some().then(|| response.headers().clone());
                 let mut body = self.body(url, response, deadline).await?;
                 if packed {
-                    body = self.unpacked(url, &body).await?;
+                    body = self.unpacked(url, GzDecoder::new(&body[..])).await?;
+                } else if deflated {
+                    // Zlib by the standard, without its frame by some.
+                    body = match self.unpacked(url, ZlibDecoder::new(&body[..])).await {
+                        Ok(body) => body,
+                        Err(_) => self.unpacked(url, DeflateDecoder::new(&body[..])).await?,
+                    };
                 }
+                if let (Some(fresh), Some(headers), true) = (&self.fresh, &validators, own.is_empty()) {
+                    fresh.keep(url, headers, &body);
+                }
+                trace::note("body", || {
+                    let shown = self.config.secrets.redact(&describe_body(&body)).into_owned();
+                    format!("{} bytes: {shown}", body.len())
+                });
                 let body = Some(body);
-                Ok(Success { body, status: status_code, headers })
+                Ok(Success { body, status: status_code, headers, max_age })
             }
             StatusClass::Ignored => {
                 drain(response).await;
-                Ok(Success { body: None, status: status_code, headers })
+                Ok(Success { body: None, status: status_code, headers, max_age })
             }
             class => {
                 let now = SystemTime::now();
@@ -109,7 +167,9 @@ impl Exchange {
                 let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, now));
                 let redirect = match header(LOCATION) {
                     Some(to) if status.is_redirection() => {
-                        format!("; redirects are not followed, this one points to {to}")
+                        format!(
+                            "; redirects are not followed, this one points to {to} ('http.source.lookup.redirects')"
+                        )
                     }
                     _ => String::new(),
                 };
@@ -122,19 +182,97 @@ impl Exchange {
         }
     }
 
+    /// The answer behind what it takes to get there: a token, a signature, redirects.
+    async fn answered(
+        &self,
+        url: &str,
+        body: Option<&str>,
+        own: &HeaderMap,
+        kept: Option<&Kept>,
+    ) -> Result<(Response, Instant), Failure> {
+        let mut target = Url::parse(url)
+            .map_err(|e| self.failure(FailureKind::Key, false, url, &format!("the key makes no URL: {e}")))?;
+        let origin = target.origin();
+        let (mut refused, mut hops) = (None, 0);
+        loop {
+            let at_home = target.origin() == origin;
+            let mut headers = HeaderMap::new();
+            let mut token = None;
+            if at_home {
+                headers = self.headers.clone();
+                headers.extend(own.clone());
+                if let Some(kept) = kept {
+                    kept.ask(&mut headers);
+                }
+                if let Some(oauth) = &self.oauth {
+                    let (header, number) = oauth.header(&self.client, &self.config.secrets, refused).await?;
+                    headers.insert(AUTHORIZATION, header);
+                    token = Some(number);
+                }
+                if let Some(signer) = &self.config.signer {
+                    let bytes = body.unwrap_or_default().as_bytes();
+                    signer
+                        .sign(self.config.method.as_str(), &target, &mut headers, bytes, Utc::now())
+                        .map_err(|e| self.failure(FailureKind::Key, false, url, e.message()))?;
+                }
+            } else if let Some(accept) = self.headers.get(ACCEPT) {
+                // Another host gets nothing that was meant for this one.
+                headers.insert(ACCEPT, accept.clone());
+            }
+            let (response, deadline) = self.respond(url, &target, &headers, body).await?;
+            let status = response.status();
+            if status == StatusCode::UNAUTHORIZED && token.is_some() && refused.is_none() {
+                // It may have been taken back before its end.
+                trace::note("answer", || format!("{status}: another token is asked for"));
+                refused = token;
+                drain(response).await;
+                continue;
+            }
+            match self.onward(&target, &origin, &response) {
+                Some(next) if hops < HOPS => {
+                    trace::note("redirect", || self.config.secrets.redact(next.as_str()).into_owned());
+                    hops += 1;
+                    target = next;
+                    drain(response).await;
+                }
+                Some(_) => {
+                    let what = format!("more than {HOPS} redirects");
+                    return Err(self.failure(FailureKind::Other, false, url, &what));
+                }
+                None => return Ok((response, deadline)),
+            }
+        }
+    }
+
+    /// Where a redirect leads, if it is followed.
+    fn onward(&self, from: &Url, origin: &Origin, response: &Response) -> Option<Url> {
+        let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+        if !moved || self.config.redirects == Redirects::None || self.config.method != Method::GET {
+            return None;
+        }
+        let to = response.headers().get(LOCATION)?.to_str().ok()?;
+        let to = from.join(to).ok()?;
+        // From TLS to none: never.
+        let safe = to.scheme() == "https" || (to.scheme() == "http" && from.scheme() == "http");
+        let allowed = self.config.redirects == Redirects::Follow || to.origin() == *origin;
+        (safe && allowed).then_some(to)
+    }
+
     /// The head of the answer, and until when its body has to be here. A machine that has no descriptor or no
     /// memory left is not the service's fault: the request waits for better times, as long as its rows do.
     async fn respond(
         &self,
         url: &str,
         parsed: &Url,
-        body: Option<String>,
+        headers: &HeaderMap,
+        body: Option<&str>,
     ) -> Result<(Response, Instant), Failure> {
         let mut pause = Duration::from_millis(20);
         loop {
             let mut request = Request::new(self.config.method.clone(), parsed.clone());
-            *request.headers_mut() = self.headers.clone();
-            *request.body_mut() = body.clone().map(Into::into);
+            *request.headers_mut() = headers.clone();
+            *request.body_mut() = body.map(|body| body.to_string().into());
+            self.note(parsed.as_str(), headers, body);
             let now = Instant::now();
             let deadline =
                 now.checked_add(self.config.request_timeout).unwrap_or(now + Duration::from_secs(1 << 30));
@@ -151,6 +289,21 @@ impl Exchange {
                 Ok(Err(e)) => return Err(self.transport(url, &e)),
                 Err(_) => return Err(self.too_late(url)),
             }
+        }
+    }
+
+    /// Tells whoever listens what is sent.
+    fn note(&self, url: &str, headers: &HeaderMap, body: Option<&str>) {
+        let redact = |text: &str| self.config.secrets.redact(text).into_owned();
+        trace::note("request", || redact(&format!("{} {url}", self.config.method)));
+        for (name, value) in headers {
+            trace::note("header", || match is_sensitive_name(name.as_str()) {
+                true => format!("{name}: ***"),
+                false => redact(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))),
+            });
+        }
+        if let Some(body) = body {
+            trace::note("sent", || redact(body));
         }
     }
 
@@ -197,11 +350,11 @@ impl Exchange {
         Ok(if rest.is_empty() { first } else { rest.freeze() })
     }
 
-    /// A body without its gzip; bounded as any other.
-    async fn unpacked(&self, url: &str, body: &[u8]) -> Result<Bytes, Failure> {
+    /// A body without its packing; bounded as any other.
+    async fn unpacked(&self, url: &str, body: impl Read) -> Result<Bytes, Failure> {
         let limit = self.config.max_response_size;
         let mut out = Vec::new();
-        let read = GzDecoder::new(body).take(limit as u64 + 1).read_to_end(&mut out);
+        let read = body.take(limit as u64 + 1).read_to_end(&mut out);
         if let Err(e) = read {
             let what = format!("the body could not be decompressed: {e}");
             return Err(self.failure(FailureKind::Decode, false, url, &what));

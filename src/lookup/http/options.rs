@@ -9,14 +9,19 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::body_template::BodyTemplate;
+use super::key_headers::KeyHeader;
+use super::oauth::{OauthConfig, URL as TOKEN_URL};
 use super::paging::WAYS;
 use super::secret::{Environment, Secrets, expand_secret, is_sensitive_name};
 use super::status::StatusCodes;
+use super::text_answer::format_of;
 use super::url_template::UrlTemplate;
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::table::ColumnSource;
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::lookup::aws::{Credentials, Signer};
 
 use OptionKind::{Bool, Choice, Duration as Time, Integer, Size, Text};
 
@@ -66,6 +71,16 @@ pub const OPTIONS: &[OptionDef] = options! {
     "http.source.lookup.proxy.port", Integer, "", "port of the proxy";
     "http.source.lookup.proxy.username", Text, "", "user name for the proxy";
     "http.source.lookup.proxy.password", Text, "", "password for the proxy; ${NAME} is taken from the environment";
+    "http.source.lookup.cache-control", Bool, "false", "take lifetimes from Cache-Control and Expires, and ask with ETag or Last-Modified whether an answer has changed (GET)";
+    "http.source.lookup.redirects", Choice(&["none", "same-origin", "follow"]), "none", "redirects that a GET follows: none, those to the same scheme, host and port, or all; another origin gets none of the table's headers";
+    "http.security.oidc.token.endpoint.url", Text, "", "where an OAuth 2.0 token is asked for (client credentials); it is sent as Authorization and renewed in time";
+    "http.security.oidc.token.request", Text, "", "the form of that request, such as grant_type=client_credentials&client_id=me&client_secret=${SECRET}";
+    "http.security.oidc.token.expiry.reduction", Time, "1 s", "how long before its end a token is renewed";
+    "http.security.aws.service", Text, "", "sign requests for this AWS service (signature version 4), such as execute-api";
+    "http.security.aws.region", Text, "", "region of the signature; default: AWS_REGION or AWS_DEFAULT_REGION";
+    "http.security.aws.access-key", Text, "", "default: AWS_ACCESS_KEY_ID";
+    "http.security.aws.secret-key", Text, "", "default: AWS_SECRET_ACCESS_KEY; ${NAME} is taken from the environment";
+    "http.security.aws.session-token", Text, "", "of temporary credentials; default: AWS_SESSION_TOKEN, where the keys are from the environment";
     "http.security.cert.server", Text, "", "PEM file of the authorities to trust, instead of the machine's";
     "http.security.cert.server.allowSelfSigned", Bool, "false", "trust whoever answers: certificates are not checked at all";
     "http.security.cert.client", Text, "", "PEM file of the client's certificate";
@@ -77,6 +92,14 @@ pub const OPTIONS: &[OptionDef] = options! {
 pub(super) enum ResultType {
     SingleValue,
     Array,
+}
+
+/// Which redirects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Redirects {
+    None,
+    SameOrigin,
+    Follow,
 }
 
 /// The proxy of a table.
@@ -109,6 +132,15 @@ pub struct HttpConfig {
     /// Certificate and key, PEM.
     pub(super) identity: Option<Vec<u8>>,
     pub(super) secrets: Secrets,
+    /// Headers with places for keys.
+    pub(super) key_headers: Vec<KeyHeader>,
+    /// Lifetimes are the service's.
+    pub(super) cache_control: bool,
+    pub(super) redirects: Redirects,
+    pub(super) oauth: Option<OauthConfig>,
+    pub(super) signer: Option<Signer>,
+    /// Format of answers that are no JSON.
+    pub(super) format: Option<Format>,
     /// Whether the query reads the headers of answers.
     pub(super) wants_headers: bool,
 }
@@ -140,6 +172,7 @@ impl HttpConfig {
         }
         let config = Self::resolve(table, &|name| std::env::var(name).ok())?;
         let mut columns: Vec<String> = config.url.columns().map(str::to_string).collect();
+        columns.extend(config.key_headers.iter().flat_map(|h| h.columns().map(str::to_string)));
         match &config.body {
             _ if config.method == Method::GET => {}
             Some(template) if !template.has_keys() => columns.extend(template.columns().map(str::to_string)),
@@ -166,7 +199,19 @@ impl HttpConfig {
         let mut secrets = Secrets::default();
         refuse(options)?;
 
-        let headers = headers(options, environment, &mut secrets)?;
+        let format = format_of(options)?;
+        let (mut headers, key_headers) = headers(options, &physical, environment, &mut secrets)?;
+        if format.is_some() {
+            headers.insert(ACCEPT, HeaderValue::from_static("text/csv, text/plain;q=0.9, */*;q=0.8"));
+        }
+        let oauth = OauthConfig::resolve(options, environment, &mut secrets)?;
+        let signer = signer(options, environment, &mut secrets)?;
+        if oauth.is_some() && (signer.is_some() || headers.contains_key(AUTHORIZATION)) {
+            return Err(Error::option(format!(
+                "option '{TOKEN_URL}': there is another Authorization already"
+            ))
+            .at(options.span(TOKEN_URL)));
+        }
         let inserts = url_map(options.text("http.request.url-map").unwrap_or_default())
             .map_err(in_option("http.request.url-map"))?;
         let url = UrlTemplate::parse(options.required("url")?, &inserts, environment, &mut secrets)
@@ -211,6 +256,11 @@ impl HttpConfig {
             };
         check_batch(batch_size, &method, &url, body.as_ref(), result_type)
             .map_err(in_option("http.request.batch-size"))?;
+        if batch_size > 1 && (!key_headers.is_empty() || matches!(format, Some(Format::Raw))) {
+            let what = if key_headers.is_empty() { "a 'raw' answer" } else { "a header" };
+            return Err(Error::option(format!("{what} has a place for one key only"))
+                .with_hint("leave 'lookup.batch.max-size' and 'http.request.batch-size' out"));
+        }
         check_creator(options, &method, &url, body.as_ref())
             .map_err(in_option("http.source.lookup.query-creator"))?;
         let codes = StatusCodes::new(
@@ -270,6 +320,18 @@ impl HttpConfig {
             trust_anyone: options.bool("http.security.cert.server.allowSelfSigned")?.unwrap_or(false),
             identity,
             url,
+            key_headers,
+            cache_control: options.bool("http.source.lookup.cache-control")?.unwrap_or(false),
+            redirects: match options
+                .choice("http.source.lookup.redirects", &["none", "same-origin", "follow"])?
+            {
+                Some("same-origin") => Redirects::SameOrigin,
+                Some("follow") => Redirects::Follow,
+                _ => Redirects::None,
+            },
+            oauth,
+            signer,
+            format,
             secrets,
             wants_headers: false,
         })
@@ -278,12 +340,6 @@ impl HttpConfig {
 
 /// What has a known option but no meaning here, and contradictions.
 fn refuse(options: &Options) -> Result<()> {
-    let format = options.text("format").unwrap_or("json");
-    if format != "json" {
-        return Err(Error::unsupported(format!("connector 'http' cannot decode answers as '{format}'"))
-            .at(options.span("format"))
-            .with_hint("'format' = 'json'"));
-    }
     let key = "http.source.lookup.continue-on-error";
     if options.bool(key)?.unwrap_or(false) {
         return Err(Error::unsupported(format!("option '{key}' = 'true' is not supported"))
@@ -331,9 +387,15 @@ fn url_map(text: &str) -> Result<BTreeMap<String, String>> {
     Ok(map)
 }
 
-fn headers(options: &Options, environment: Environment<'_>, secrets: &mut Secrets) -> Result<HeaderMap> {
+/// The headers that are always the same, and those that carry keys.
+fn headers(
+    options: &Options,
+    columns: &[&str],
+    environment: Environment<'_>,
+    secrets: &mut Secrets,
+) -> Result<(HeaderMap, Vec<KeyHeader>)> {
     let raw = options.bool("http.source.lookup.use-raw-authorization-header")?.unwrap_or(false);
-    let mut headers = HeaderMap::new();
+    let (mut headers, mut key_headers) = (HeaderMap::new(), Vec::new());
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for (name, text) in options.with_prefix(HEADER) {
@@ -341,6 +403,13 @@ fn headers(options: &Options, environment: Environment<'_>, secrets: &mut Secret
         let wrong =
             |message: &str| Error::option(format!("option '{key}': {message}")).at(options.span(&key));
         let header = HeaderName::try_from(name).map_err(|_| wrong("this is not a name of a header"))?;
+        if let Some(with_key) = KeyHeader::parse(&header, text, columns) {
+            if text.contains("${") {
+                return Err(wrong("a header carries a key or a variable, not both"));
+            }
+            key_headers.push(with_key);
+            continue;
+        }
         let mut value = expand_secret(text, environment, secrets)
             .map_err(|e| e.context(format!("option '{key}'")).at(options.span(&key)))?;
         if header == AUTHORIZATION && !raw {
@@ -360,7 +429,45 @@ fn headers(options: &Options, environment: Environment<'_>, secrets: &mut Secret
         value.set_sensitive(true);
         headers.insert(header, value);
     }
-    Ok(headers)
+    Ok((headers, key_headers))
+}
+
+/// Who signs requests to AWS; keys are those of the table, or of the environment.
+fn signer(options: &Options, environment: Environment<'_>, secrets: &mut Secrets) -> Result<Option<Signer>> {
+    const SERVICE: &str = "http.security.aws.service";
+    let key = |name: &str| format!("http.security.aws.{name}");
+    let Some(service) = options.text(SERVICE) else {
+        let other = ["region", "access-key", "secret-key", "session-token"];
+        return match other.into_iter().find(|name| options.contains(&key(name))) {
+            Some(name) => Err(Error::option(format!("option '{}' needs '{SERVICE}'", key(name)))
+                .at(options.span(&key(name)))),
+            None => Ok(None),
+        };
+    };
+    let missing = |what: &str, variable: &str| {
+        Error::option(format!("option '{SERVICE}': requests are signed, and there is no {what}"))
+            .with_hint(format!("set '{}', or export {variable}", key(what)))
+            .at(options.span(SERVICE))
+    };
+    let region = options.text(&key("region")).map(str::to_string);
+    let region = region.or_else(|| environment("AWS_REGION")).or_else(|| environment("AWS_DEFAULT_REGION"));
+    let region = region.ok_or_else(|| missing("region", "AWS_REGION"))?;
+    let mut own = |name: &str| {
+        options.text(&key(name)).map(|text| expand_secret(text, environment, secrets)).transpose()
+    };
+    let (access, secret, token) = (own("access-key")?, own("secret-key")?, own("session-token")?);
+    let from_table = access.is_some();
+    let access = access.or_else(|| environment("AWS_ACCESS_KEY_ID"));
+    let access_key = access.ok_or_else(|| missing("access-key", "AWS_ACCESS_KEY_ID"))?;
+    let secret = secret.or_else(|| environment("AWS_SECRET_ACCESS_KEY").filter(|_| !from_table));
+    let secret_key = secret.ok_or_else(|| missing("secret-key", "AWS_SECRET_ACCESS_KEY"))?;
+    let session_token = token.or_else(|| environment("AWS_SESSION_TOKEN").filter(|_| !from_table));
+    secrets.add(&secret_key);
+    if let Some(token) = &session_token {
+        secrets.add(token);
+    }
+    let credentials = Credentials { access_key, secret_key, session_token };
+    Ok(Some(Signer { credentials, region, service: service.to_string() }))
 }
 
 /// `user:password` becomes Basic (RFC 7617); what has a scheme stays.
@@ -447,7 +554,15 @@ fn check_batch(
         return Ok(());
     }
     let error = if *method == Method::GET {
-        Error::option("many keys need a method with a body").with_hint("set 'lookup-method' = 'POST'")
+        // Of one column, in the query: ids=a,b,c.
+        if url.columns().count() > 1 || !url.lists_keys() {
+            Error::option("a GET has a place for many keys of one column, in the query of the url only")
+                .with_hint("write ...?ids={column}, or set 'lookup-method' = 'POST'")
+        } else if result_type == Some(ResultType::SingleValue) {
+            Error::option("'http.source.lookup.result-type' = 'single-value' answers one key only")
+        } else {
+            return Ok(());
+        }
     } else if url.columns().next().is_some() {
         Error::option("the url has a place for one key only").with_hint("leave the keys to the body")
     } else if !has_keys {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod access;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -520,7 +522,7 @@ async fn flinks_own_file_works() {
 #[test]
 fn what_cannot_work_is_refused_at_the_start() {
     let e = |options: Pairs<'_>| lookup("http://h/{id}", options).unwrap_err();
-    assert_eq!(e(&[("format", "csv")]).kind(), ErrorKind::Unsupported);
+    assert_eq!(e(&[("format", "debezium-json")]).kind(), ErrorKind::Unsupported);
     assert_eq!(e(&[("http.source.lookup.continue-on-error", "true")]).kind(), ErrorKind::Unsupported);
     for options in [
         &[("http.request.body-template", "{}")] as Pairs<'_>,

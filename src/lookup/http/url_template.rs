@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 /// All but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Bytes of a URL for many keys; servers refuse longer ones.
+const LONGEST: usize = 7_000;
+
 /// A piece of a URL before it is known which columns are keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -131,6 +134,18 @@ impl UrlTemplate {
         self.parts.iter().filter_map(|p| match p {
             Part::Column(name) => Some(name.as_str()),
             Part::Text(_) => None,
+        })
+    }
+
+    /// Whether the keys of many rows have a place: in the query, or none that is said.
+    pub(super) fn lists_keys(&self) -> bool {
+        let mut in_query = false;
+        self.parts.iter().all(|part| match part {
+            Part::Text(text) => {
+                in_query |= text.contains('?');
+                true
+            }
+            Part::Column(_) => in_query,
         })
     }
 
@@ -292,6 +307,35 @@ impl UrlRenderer {
         }
         if has_key {
             check_segment(&out[segment..])?;
+        }
+        Ok(out)
+    }
+}
+
+impl UrlRenderer {
+    /// The URL for many keys of one column, as a list with commas in the query. A key that holds a comma would be two.
+    pub(super) fn render_list(&self, keys: &RecordBatch, rows: &[usize]) -> Result<String, KeyProblem> {
+        let mut out = String::with_capacity(self.length + rows.len() * 16);
+        for part in &self.parts {
+            match part {
+                Bound::Text(text) => out.push_str(text),
+                Bound::Path(key) | Bound::Query(key) => {
+                    for (i, row) in rows.iter().enumerate() {
+                        if i > 0 {
+                            out.push(',');
+                        }
+                        let start = out.len();
+                        push_encoded(&mut out, keys.column(*key), *row)?;
+                        let written = out.get(start..).unwrap_or_default();
+                        if written.is_empty() || written.contains("%2C") {
+                            return Err("a list has no place for an empty key or one with a comma".into());
+                        }
+                    }
+                }
+            }
+        }
+        if out.len() > LONGEST && rows.len() > 1 {
+            return Err(format!("the URL for {} keys is longer than {LONGEST} bytes", rows.len()));
         }
         Ok(out)
     }
