@@ -137,6 +137,7 @@ impl Bench {
             schema: Arc::new(Schema::new(fields)),
             left,
             memory: None,
+            dead_letters: false,
         })
         .expect("a join");
         let mailbox = Mailbox::new();

@@ -17,8 +17,10 @@
 //!
 //! A source hands undecodable records on in the stream, in their order, as rows that have nothing but the column
 //! [`REJECTED`]. Two operators follow it: one passes the other rows on, one makes dead letters of these, for a sink of
-//! the same job. So both are at the same place at every checkpoint.
+//! the same job. So both are at the same place at every checkpoint. A lookup join does the same with the column
+//! [`FAILED`]. `row_json` holds the columns of the input that the query reads, `lookup_key` the key columns, as JSON.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
@@ -33,6 +35,12 @@ use crate::nearest::nearest;
 
 /// The option of tables that are read.
 pub const SCAN_OPTION: &str = "scan.dead-letter";
+
+/// The option of tables that are looked up in.
+pub const LOOKUP_OPTION: &str = "lookup.dead-letter";
+
+/// The column of a lookup join's rows that holds what failed; NULL for all other rows.
+pub const FAILED: &str = "$failed";
 
 /// The column of a source's batches that holds what could not be decoded; NULL for all other rows.
 pub const REJECTED: &str = "$rejected";
@@ -69,7 +77,7 @@ pub struct DeadLetter {
     /// Milliseconds since the epoch.
     pub occurred_at: i64,
     /// `decode`, or the class of a lookup's error.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// What was wrong.
     pub message: String,
     /// The key that was asked for.
@@ -158,7 +166,7 @@ impl DeadLetterRows {
                 Part::TableName => {
                     Arc::new(letters.iter().map(|_| Some(&self.about)).collect::<StringViewArray>())
                 }
-                Part::Kind => texts(|l| Some(l.kind)),
+                Part::Kind => texts(|l| Some(&l.kind)),
                 Part::Message => texts(|l| Some(&l.message)),
                 Part::LookupKey => texts(|l| l.lookup_key.as_deref()),
                 Part::RowJson => texts(|l| l.row_json.as_deref()),
@@ -212,9 +220,76 @@ pub fn rejected_column(rejected: &[Rejected]) -> ArrayRef {
     Arc::new(StructArray::new(REJECTED_FIELDS.clone(), columns, None))
 }
 
-/// The dead letters in a column [`REJECTED`].
+static FAILED_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
+    let text = |name| Field::new(name, DataType::Utf8View, true);
+    let attempts = Field::new("attempts", DataType::Int32, true);
+    vec![text("kind"), text("message"), text("key"), text("row"), attempts].into()
+});
+
+/// The column [`FAILED`].
+pub fn failed_field() -> FieldRef {
+    Arc::new(Field::new(FAILED, DataType::Struct(FAILED_FIELDS.clone()), true))
+}
+
+/// A row whose lookup failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedLookup {
+    /// Class of the error.
+    pub kind: &'static str,
+    /// What was wrong.
+    pub message: String,
+    /// The key, as JSON.
+    pub key: String,
+    /// The row, as JSON.
+    pub row: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// The column [`FAILED`] of rows that are nothing else.
+pub fn failed_column(failed: &[FailedLookup]) -> ArrayRef {
+    let texts = |text: fn(&FailedLookup) -> &str| -> ArrayRef {
+        Arc::new(StringViewArray::from_iter_values(failed.iter().map(text)))
+    };
+    let attempts = failed.iter().map(|f| i32::try_from(f.attempts).ok());
+    let columns: Vec<ArrayRef> = vec![
+        texts(|f| f.kind),
+        texts(|f| &f.message),
+        texts(|f| &f.key),
+        texts(|f| &f.row),
+        Arc::new(attempts.collect::<Int32Array>()),
+    ];
+    Arc::new(StructArray::new(FAILED_FIELDS.clone(), columns, None))
+}
+
+/// The dead letters in a column [`FAILED`].
+fn failed_letters(rows: &StructArray, now: i64) -> Vec<DeadLetter> {
+    let text = |column: usize| rows.column(column).as_string_view_opt();
+    let (Some(kinds), Some(messages), Some(keys), Some(lefts)) = (text(0), text(1), text(2), text(3)) else {
+        return Vec::new();
+    };
+    let attempts = rows.column(4).as_primitive_opt::<arrow::datatypes::Int32Type>();
+    let letter = |row: usize| DeadLetter {
+        occurred_at: now,
+        kind: kinds.value(row).to_string().into(),
+        message: messages.value(row).to_string(),
+        lookup_key: Some(keys.value(row).to_string()),
+        row_json: Some(lefts.value(row).to_string()),
+        attempts: attempts.filter(|a| a.is_valid(row)).map(|a| a.value(row)),
+        ..DeadLetter::default()
+    };
+    (0..rows.len()).filter(|&row| rows.is_valid(row)).map(letter).collect()
+}
+
+/// The dead letters in a column [`REJECTED`] or [`FAILED`].
 pub fn letters(column: &ArrayRef, now: i64) -> Vec<DeadLetter> {
-    let Some(rows) = column.as_struct_opt().filter(|s| s.num_columns() == 3) else { return Vec::new() };
+    let Some(rows) = column.as_struct_opt() else { return Vec::new() };
+    if rows.num_columns() == FAILED_FIELDS.len() {
+        return failed_letters(rows, now);
+    }
+    if rows.num_columns() != REJECTED_FIELDS.len() {
+        return Vec::new();
+    }
     let (Some(messages), Some(raws), Some(positions)) = (
         rows.column(0).as_string_view_opt(),
         rows.column(1).as_binary_view_opt(),
@@ -224,7 +299,7 @@ pub fn letters(column: &ArrayRef, now: i64) -> Vec<DeadLetter> {
     };
     let letter = |row: usize| DeadLetter {
         occurred_at: now,
-        kind: "decode",
+        kind: "decode".into(),
         message: messages.value(row).to_string(),
         raw: Some(raws.value(row).to_vec()),
         position: Some(positions.value(row).to_string()),

@@ -1,4 +1,4 @@
-//! What follows a source whose undecodable records are kept: see [`crate::dead_letter`].
+//! What follows a source or lookup join whose undecodable records or failed rows are kept: see [`crate::dead_letter`].
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Operator for DecodedRows {
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
         let Some((rejected, columns)) = chunk.batch.columns().split_last() else {
-            return Err(Error::internal("a source without the column of rejected records"));
+            return Err(Error::internal("rows without the column of those that were rejected"));
         };
         if rejected.null_count() < rejected.len() {
             let kept: UInt32Array =

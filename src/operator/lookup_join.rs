@@ -20,6 +20,7 @@
 
 mod assemble;
 mod checkpoint;
+mod letters;
 mod memory;
 mod queue;
 
@@ -37,13 +38,17 @@ use tokio::time::Instant;
 
 use self::assemble::Assembler;
 use self::checkpoint::Written;
+pub use self::letters::with_letters;
+use self::letters::{Letter, Letters};
 use self::memory::Memory;
 use self::queue::{Arrival, Cell, Found, Held, Queue, RowRef};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Status, Watermark};
 use crate::lookup::keys::KeyColumns;
-use crate::lookup::{Answer, Completions, Failure, FailureKind, Lookup, OnError, Outcome, OutputMode};
+use crate::lookup::{
+    Answer, Completion, Completions, Failure, FailureKind, Lookup, OnError, Outcome, OutputMode,
+};
 use crate::state::{Restored, Snapshot};
 
 /// Rows that may be held back before the operator takes no more.
@@ -81,6 +86,8 @@ pub struct LookupJoinSpec {
     pub left: SchemaRef,
     /// For input that takes rows back: remember what was emitted for them.
     pub memory: Option<MemorySpec>,
+    /// Rows come with one more column, of dead letters.
+    pub dead_letters: bool,
 }
 
 /// What a lookup join on updating input remembers.
@@ -98,6 +105,8 @@ struct Pending {
     /// With a cache: others with this key may join.
     key: Option<Box<[u8]>>,
     asked: Option<Instant>,
+    /// It takes no place: nothing was found, and it is asked for again later.
+    held: bool,
 }
 
 /// The operator of one task.
@@ -124,6 +133,8 @@ pub struct LookupJoin {
     backlog: bool,
     /// What was emitted, where rows may be taken back.
     memory: Option<Memory>,
+    /// Where rows that fail are kept.
+    letters: Option<Letters>,
     clock: Arc<dyn Clock>,
     left: SchemaRef,
     /// Number of the next row that is taken in.
@@ -147,6 +158,10 @@ impl LookupJoin {
                 Some(Memory::new(&spec.left, Arc::new(Schema::new(right)), memory.state_ttl)?)
             }
         };
+        let letters = match spec.dead_letters {
+            true => Some(Letters::new(&spec.schema, &spec.left, &spec.lookup.request().key_schema()?)?),
+            false => None,
+        };
         let config = spec.lookup.config();
         let capacity = spec.lookup.capacity();
         let ordered = config.output_mode == OutputMode::Ordered || !config.is_async || memory.is_some();
@@ -169,6 +184,7 @@ impl LookupJoin {
             early: VecDeque::new(),
             backlog: false,
             memory,
+            letters,
             clock: Arc::new(SystemClock),
             position: 0,
             seen: None,
@@ -233,8 +249,7 @@ impl LookupJoin {
             && let Some(probe) = &probe
             && let Some(joined) = self.assembler.direct(&chunk, probe)?
         {
-            out.chunk(joined);
-            return Ok(());
+            return self.deliver(joined, out);
         }
         let mut cells: Vec<Cell> = match &probe {
             None => (0..keys.len())
@@ -306,7 +321,8 @@ impl LookupJoin {
                 return;
             }
         }
-        let entry = Pending { first: at, more: Vec::new(), key: key.map(Box::from), asked: None };
+        let entry =
+            Pending { first: at, more: Vec::new(), key: key.map(Box::from), asked: None, held: false };
         let ticket = match self.free.pop() {
             Some(ticket) => ticket,
             None => {
@@ -368,7 +384,7 @@ impl LookupJoin {
             }
         }
         self.free.push(ticket);
-        self.in_flight -= 1;
+        self.in_flight -= usize::from(!pending.held);
         if let Outcome::Error(failure) = &answer.outcome {
             let failure = failure.clone();
             return self.resolve_failed(&pending, &failure, answer);
@@ -392,12 +408,23 @@ impl LookupJoin {
             OnError::Null if answer.count == 0 => Cell::Nothing,
             OnError::Null => Cell::Answered(answer.into()),
             OnError::Drop => Cell::Skip,
+            OnError::DeadLetter => {
+                let message = failure.message.clone();
+                let kind = failure.kind.as_str();
+                Cell::Letter(Arc::new(Letter { kind, message, attempts: answer.attempts }))
+            }
         };
+        let letter = matches!(cell, Cell::Letter(_));
         for row in std::iter::once(&pending.first).chain(&pending.more) {
             // A row that came after the request was made has not waited its time yet.
             match (cut, self.queue.rows(row.seq)) {
                 (Some(asked), Some(held)) if held.taken_in > asked => self.wait_for(*row),
-                _ => self.queue.resolve(*row, cell.clone()),
+                _ => {
+                    if letter {
+                        self.lookup.note_dead_letter();
+                    }
+                    self.queue.resolve(*row, cell.clone());
+                }
             }
         }
         Ok(())
@@ -429,7 +456,7 @@ impl LookupJoin {
             failure.message
         ))
         .with_detail(format!("{} error, asked: {}", failure.kind.as_str(), self.lookup.describe()))
-        .with_hint("'lookup.on-error' = 'null' or 'drop' goes on without an answer");
+        .with_hint("'lookup.on-error' = 'null', 'drop' or 'dead-letter' goes on without an answer");
         if failure.kind.may_pass() { error } else { error.lasting() }
     }
 
@@ -473,6 +500,11 @@ impl LookupJoin {
                     }
                 };
                 if let Some(chunk) = joined {
+                    self.deliver(chunk, out)?;
+                }
+                if let Some(letters) = &mut self.letters
+                    && let Some(chunk) = letters.of(&self.queue, now)?
+                {
                     out.chunk(chunk);
                 }
                 self.queue.emitted(now);
@@ -484,6 +516,14 @@ impl LookupJoin {
                 None => return Ok(()),
             }
         }
+    }
+
+    fn deliver(&self, joined: Chunk, out: &mut Output) -> Result<()> {
+        out.chunk(match &self.letters {
+            Some(letters) => letters.joined(joined)?,
+            None => joined,
+        });
+        Ok(())
     }
 
     fn tell(&mut self, signal: Message, out: &mut Output) {
@@ -578,10 +618,21 @@ impl Operator for LookupJoin {
 
     fn wake(&mut self, out: &mut Output) -> Result<()> {
         let completions = self.completions()?;
-        let completed = completions.take();
+        let completed = completions.events();
         let any = !completed.is_empty();
-        for (ticket, answer) in completed {
-            self.resolve(ticket, answer)?;
+        for event in completed {
+            match event {
+                Completion::Done(ticket, answer) => self.resolve(ticket, answer)?,
+                Completion::Held(ticket) => {
+                    let pending = self.pending.get_mut(ticket as usize).and_then(Option::as_mut);
+                    // One row at a time means that the next one waits, too.
+                    let frees = self.lookup.config().is_async;
+                    if let Some(pending) = pending.filter(|pending| frees && !pending.held) {
+                        pending.held = true;
+                        self.in_flight -= 1;
+                    }
+                }
+            }
         }
         if any || self.backlog {
             self.ask()?;

@@ -36,17 +36,29 @@ pub struct Common {
 
 impl Planner {
     /// The continuous plan of a job with one output.
+    /// What a query shows has no second way out: it makes no dead letters.
     pub fn lower_one(&self, plan: &LogicalPlan) -> Result<Node> {
-        let mut nodes = self.lower_all(std::slice::from_ref(plan))?;
+        let mut nodes = self.lower_with(std::slice::from_ref(plan), false)?;
         nodes.pop().ok_or_else(|| crate::error::Error::internal("a plan without a node"))
     }
 
     /// The continuous plans of a job, equal parts shared.
     pub fn lower_all(&self, plans: &[LogicalPlan]) -> Result<Vec<Node>> {
+        self.lower_with(plans, true)
+    }
+
+    fn lower_with(&self, plans: &[LogicalPlan], letters: bool) -> Result<Vec<Node>> {
         *self.state.common.lock() = Common { parts: common(plans)?, nodes: HashMap::new() };
         let nodes = plans.iter().map(|plan| self.lower(plan)).collect::<Result<Vec<_>>>();
         *self.state.common.lock() = Common::default();
         let mut nodes = nodes?;
+        let (mut dead, takers): (Vec<Node>, Vec<_>) = self.state.letters.lock().drain(..).unzip();
+        if letters {
+            nodes.append(&mut dead);
+        } else if let (Some(node), false) = (nodes.first_mut(), dead.is_empty()) {
+            let warning = "a SELECT writes no dead letters: rows whose lookup fails are left out, and counted";
+            node.warnings.push(warning.to_string());
+        }
         let used = self.state.used.lock().clone();
         nodes.iter_mut().for_each(|node| node.functions.clone_from(&used));
         let mut seen = HashSet::new();
@@ -71,7 +83,10 @@ impl Planner {
                 }
             });
         }
-        Ok(nodes.into_iter().map(|node| settled(node, &numbers)).collect())
+        let mut nodes: Vec<Node> = nodes.into_iter().map(|node| settled(node, &numbers)).collect();
+        let dead = nodes.split_off(plans.len());
+        *self.state.letters.lock() = dead.into_iter().zip(takers).collect();
+        Ok(nodes)
     }
 
     /// Turns a rewritten logical plan into a tree of operators.

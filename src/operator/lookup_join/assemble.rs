@@ -345,7 +345,7 @@ fn gather_held<'a>(queue: &'a Queue, rows: &[RowRef]) -> Result<Gathered<'a>> {
         for at in run {
             let owner = left.len() as u32;
             let (batch, first, count) = match &held.cells[at.row as usize] {
-                Cell::Skip => continue,
+                Cell::Skip | Cell::Letter(_) => continue,
                 Cell::Nothing => (None, 0, 0),
                 Cell::TakeBack => {
                     taken_back.push(owner);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use tokio::time::Instant;
 
+use super::letters::Letter;
 use crate::flow::{Chunk, Message};
 use crate::lookup::Answer;
 use crate::lookup::budget::Reservation;
@@ -62,6 +63,8 @@ pub(super) enum Cell {
     Nothing,
     /// It is left out.
     Skip,
+    /// It goes to the dead letters.
+    Letter(Arc<Letter>),
     /// It takes back what was emitted for it, without a call.
     TakeBack,
     /// Rows in the snapshot that its chunk was probed with.

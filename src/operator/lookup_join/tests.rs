@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod checkpoint;
+mod letters;
 mod memory;
 
 use std::time::Duration;
@@ -74,6 +75,7 @@ fn spec(lookup: Arc<Lookup>) -> LookupJoinSpec {
         schema: Arc::new(schema),
         left: chunk(&["a 1"]).batch.schema(),
         memory: None,
+        dead_letters: false,
     }
 }
 
