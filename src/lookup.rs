@@ -7,10 +7,12 @@
 //!                                   │ answer: rows and an outcome
 //!                            cache <┴> completions of the tasks that wait
 //! ```
-//! One [`Lookup`] per table reference and job is shared by all tasks. **An outcome is data**: an error
+//! One [`Lookup`] per table reference and job is shared by all tasks; behind it stands an engine that queries
+//! of a session [share](shared). **An outcome is data**: an error
 //! never looks like a miss and is never cached as one.
 
 pub mod answer;
+pub(crate) mod aws;
 pub mod backend;
 pub(crate) mod budget;
 pub mod cache;
@@ -21,26 +23,36 @@ pub(crate) mod descriptors;
 pub(crate) mod dynamodb;
 pub mod endpoint;
 mod errors;
+#[cfg(test)]
+mod fault_tests;
 pub mod full;
 pub mod http;
 pub(crate) mod jdbc;
 pub mod keys;
+#[cfg(test)]
+mod lifetime_tests;
 pub mod metadata;
 pub mod metrics;
 #[cfg(feature = "mmdb")]
 pub(crate) mod mmdb;
+#[cfg(feature = "persist")]
+mod persist;
 pub mod policy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub mod retry;
 #[cfg(test)]
+mod rig;
+#[cfg(test)]
 pub(crate) mod script;
+pub mod shared;
+pub(crate) mod trace;
 #[cfg(any(feature = "sqlite", feature = "mysql", feature = "redis"))]
 pub(crate) mod values;
 
 pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};
-pub use client::{Completions, Lookup};
+pub use client::{Completion, Completions, Lookup};
 pub use config::{CacheConfig, LookupConfig, OutputMode, PartialConfig};
 pub use metrics::LookupMetrics;
 pub use policy::{ErrorPolicy, OnError};

@@ -113,6 +113,11 @@ impl std::fmt::Debug for Own {
 }
 
 impl Own {
+    /// Whether another one is the same connector of a program.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.connector, &other.connector)
+    }
+
     /// A connector with its name.
     pub fn new<T: ?Sized + Send + Sync + 'static>(name: &'static str, connector: Arc<T>) -> Self {
         Self { name, connector: Arc::new(connector) }

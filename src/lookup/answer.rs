@@ -36,6 +36,8 @@ pub struct Answer {
     pub first: u32,
     /// How many rows it has.
     pub count: u32,
+    /// Attempts that it took; 0 where none was made for it.
+    pub attempts: u32,
     /// The memory that its request has reserved, for as long as the rows are held.
     pub(crate) reserved: Option<Arc<super::budget::Reservation>>,
 }
@@ -66,12 +68,14 @@ pub struct Answers {
     pub status: Option<u16>,
     /// Headers of the answer, for the metadata column `http-headers-map`; empty unless it is wanted.
     pub headers: Vec<(String, Vec<String>)>,
+    /// How long the service lets them be kept, if it says so and is listened to; zero: not at all.
+    pub max_age: Option<Duration>,
 }
 
 impl Answers {
     /// Rows with the offsets of the keys.
     pub fn new(rows: RecordBatch, offsets: Vec<u32>) -> Self {
-        Self { rows, offsets, failures: Vec::new(), status: None, headers: Vec::new() }
+        Self { rows, offsets, failures: Vec::new(), status: None, headers: Vec::new(), max_age: None }
     }
 
     /// Row `i` answers key `i`.

@@ -13,17 +13,29 @@
 //! the rows anew. Both do their copying outside of the lock.
 //!
 //! Lifetimes are checked when a key is probed; a few buckets are swept with every insert, so that keys
-//! nobody asks for again go away as well. The bound of the number of keys evicts with CLOCK (Corbató
-//! 1968): the access bit is set under the read lock.
+//! nobody asks for again go away as well.
+//!
+//! Bounds evict as S3-FIFO does (Yang et al., *FIFO queues are all you need for cache eviction*, 2023), so that a scan of
+//! keys that are asked for once does not flush the others:
+//! ```text
+//!   new ──> small: a tenth, first in first out ── used since? ──> main: the others, swept by a hand (CLOCK)
+//!                                        │ no                          ^          │ not used since it came by
+//!                                        v                             │          v
+//!                                      gone, remembered by a mark ── asked for again   gone
+//! ```
+//! A use only counts up a byte of the entry under the read lock.
 
+mod ghost;
 mod store;
 
+use ghost::Ghost;
 pub use store::{Segment, Snapshot};
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, BinaryViewArray, RecordBatch, UInt32Array};
@@ -39,6 +51,11 @@ use crate::error::{Error, Result};
 const SWEEP: usize = 4;
 /// Rows or bytes that may belong to nobody before compaction is thought of.
 const GARBAGE: usize = 1024;
+/// Uses that an entry counts.
+const USES: u8 = 3;
+/// Uses with which a new key stays, and which part of the keys is new.
+const STAYS: u8 = 1;
+const SMALL: usize = 10;
 
 /// The rows of one key: `count` rows of a [`Snapshot`] from `first` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +111,35 @@ pub enum Known {
     },
 }
 
+/// An entry that was just put in.
+#[derive(Debug)]
+pub(super) struct NotedEntry<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) rows: Range<u32>,
+    pub(super) expires: i64,
+    pub(super) written: i64,
+}
+
+/// What an entry looks like; times in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looked {
+    pub(super) rows: u32,
+    /// Since its last use, or since it came where uses are not counted.
+    pub(super) unused: i64,
+    /// Until the end of its lifetime; negative behind it.
+    pub(super) left: i64,
+}
+
+/// An answer that was remembered, for those who keep it elsewhere.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) key: Box<[u8]>,
+    /// Among the rows that came with it.
+    pub(super) rows: Range<u32>,
+    pub(super) expires: i64,
+    pub(super) written: i64,
+}
+
 /// Which lifetime an entry has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
@@ -101,6 +147,8 @@ pub enum Life {
     Hit,
     /// That of a key that was not found.
     Miss,
+    /// One of its own; zero: it is not kept.
+    For(Duration),
 }
 
 /// Bounds of a cache.
@@ -151,9 +199,12 @@ struct Entry {
     slot: Slot,
     expires: i64,
     used: AtomicI64,
-    referenced: AtomicBool,
     /// Bytes of the key and its rows, about.
     bytes: u32,
+    /// Uses since it came, or since the hand came by.
+    uses: AtomicU8,
+    /// It is not among the new ones any more.
+    main: bool,
 }
 
 #[derive(Debug)]
@@ -168,8 +219,15 @@ struct State {
     dead: usize,
     /// Bytes of all entries.
     bytes: u64,
-    /// CLOCK's.
+    /// Keys that had to leave for others.
+    evictions: u64,
+    /// The next bucket to look at.
     hand: usize,
+    /// Hashes of new keys in the order they came; some may be gone.
+    small: VecDeque<u64>,
+    /// New keys that are there.
+    small_keys: usize,
+    ghost: Ghost,
 }
 
 /// Keys and their rows, shared by all tasks of a job.
@@ -184,8 +242,8 @@ pub struct Cache {
     missing_after_write: i64,
     jitter: f64,
     stale_for: i64,
-    /// Milliseconds before its end at which an entry is ageing; 0: never.
-    ahead: i64,
+    /// Share of its lifetime, from its end, in which an entry is ageing; 0: never.
+    ahead: f64,
     /// Whether a key that is not known has no rows (FULL).
     complete: bool,
     state: RwLock<State>,
@@ -239,6 +297,7 @@ fn hash_bytes(hasher: &foldhash::fast::RandomState, bytes: &[u8]) -> u64 {
 impl State {
     fn forget(&mut self, entry: &Entry) {
         self.bytes = self.bytes.saturating_sub(u64::from(entry.bytes));
+        self.small_keys -= usize::from(!entry.main);
         self.dead += entry.slot.count as usize;
         self.arena_dead += if entry.len() > 12 { entry.len() } else { 0 };
     }
@@ -261,10 +320,7 @@ impl Cache {
             },
             jitter: limits.jitter.clamp(0.0, 1.0),
             stale_for: i64::try_from(limits.stale_for.as_millis()).unwrap_or(i64::MAX),
-            ahead: match (limits.refresh_ahead, limits.after_write) {
-                (Some(share), Some(life)) => (life.as_millis() as f64 * (1.0 - share.clamp(0.0, 1.0))) as i64,
-                _ => 0,
-            },
+            ahead: limits.refresh_ahead.map_or(0.0, |share| 1.0 - share.clamp(0.0, 1.0)),
             complete: false,
             state: RwLock::new(State {
                 table: HashTable::new(),
@@ -273,6 +329,10 @@ impl Cache {
                 snapshot: Arc::new(Snapshot::new(schema)),
                 dead: 0,
                 bytes: 0,
+                evictions: 0,
+                small: VecDeque::new(),
+                small_keys: 0,
+                ghost: Ghost::default(),
                 hand: 0,
             }),
             upkeep: Mutex::new(()),
@@ -362,8 +422,31 @@ impl Cache {
         self.state.read().bytes
     }
 
-    /// Forgets everything, or one key.
-    pub fn clear(&self, key: Option<(&BinaryViewArray, usize)>) {
+    /// Keys that had to leave for others.
+    pub fn evictions(&self) -> u64 {
+        self.state.read().evictions
+    }
+
+    /// Whether a lifetime counts from the last use.
+    pub(super) fn counts_use(&self) -> bool {
+        self.after_access != i64::MAX
+    }
+
+    /// What there is under one key, without a use of it.
+    pub(super) fn look(&self, keys: &BinaryViewArray, i: usize) -> Option<Looked> {
+        let now = self.clock.now_millis();
+        let state = self.state.read();
+        let entry = self.find(&state, keys, i).filter(|entry| self.kept(entry, now))?;
+        let unused = now.saturating_sub(entry.used.load(Ordering::Relaxed));
+        let mut left = if entry.expires == i64::MAX { i64::MAX } else { entry.expires.saturating_sub(now) };
+        if self.after_access != i64::MAX {
+            left = left.min(self.after_access.saturating_sub(unused));
+        }
+        Some(Looked { rows: entry.slot.count, unused, left })
+    }
+
+    /// Forgets everything, or one key; whether there was something.
+    pub fn clear(&self, key: Option<(&BinaryViewArray, usize)>) -> bool {
         let mut state = self.state.write();
         let state = &mut *state;
         match key {
@@ -376,15 +459,20 @@ impl Cache {
                     e.key[0] == key[0]
                         && if bytes.len() > 12 { e.outside(arena) == Some(bytes) } else { e.key == key }
                 };
-                if let Ok(found) = state.table.find_entry(hash, same) {
-                    let (entry, _) = found.remove();
-                    state.forget(&entry);
-                }
+                let Ok(found) = state.table.find_entry(hash, same) else { return false };
+                let (entry, _) = found.remove();
+                state.forget(&entry);
+                true
             }
             None => {
+                let any = !state.table.is_empty();
                 let rows = state.snapshot.len();
                 state.table.clear();
                 (state.dead, state.bytes, state.arena_dead) = (rows, 0, state.arena.len());
+                state.small.clear();
+                state.small_keys = 0;
+                state.ghost.clear();
+                any
             }
         }
     }
@@ -428,8 +516,11 @@ impl Cache {
     /// Notes that an entry was used; writes only what changes, so that readers do not fight for it.
     #[inline]
     fn touch(&self, entry: &Entry, now: i64) {
-        if self.max_keys != usize::MAX && !entry.referenced.load(Ordering::Relaxed) {
-            entry.referenced.store(true, Ordering::Relaxed);
+        if self.is_bounded() {
+            let uses = entry.uses.load(Ordering::Relaxed);
+            if uses < USES {
+                entry.uses.store(uses + 1, Ordering::Relaxed);
+            }
         }
         if self.after_access != i64::MAX && entry.used.load(Ordering::Relaxed) != now {
             entry.used.store(now, Ordering::Relaxed);
@@ -468,7 +559,7 @@ impl Cache {
         if snapshot.segments().len() > 1 {
             self.scattered.fetch_add(keys.len() as u64, Ordering::Relaxed);
         }
-        let ageing = if self.ahead > 0 { self.ageing(keys, &slots, now) } else { Vec::new() };
+        let ageing = if self.ahead > 0.0 { self.ageing(keys, &slots, now) } else { Vec::new() };
         Probe { slots, snapshot, hits: keys.len() - keys.null_count() - absent, absent, single, ageing }
     }
 
@@ -477,15 +568,26 @@ impl Cache {
         let state = self.state.read();
         let mut rows: Vec<u32> = (0..keys.len())
             .filter(|i| slots[*i].is_known() && keys.is_valid(*i))
-            .filter(|i| {
-                let entry = self.find(&state, keys, *i);
-                entry.is_some_and(|e| e.expires != i64::MAX && now >= e.expires.saturating_sub(self.ahead))
-            })
+            .filter(|i| self.find(&state, keys, *i).is_some_and(|entry| self.is_ageing(entry, now)))
             .map(|i| i as u32)
             .collect();
         rows.sort_unstable_by_key(|i| keys.value(*i as usize));
         rows.dedup_by_key(|i| keys.value(*i as usize));
         rows
+    }
+
+    fn is_ageing(&self, entry: &Entry, now: i64) -> bool {
+        if entry.expires == i64::MAX {
+            return false;
+        }
+        // Its own lifetime, which jitter, a miss or the service may have made another one. Where uses are noted it is
+        // not known any more.
+        let life = match self.after_access {
+            i64::MAX => entry.expires.saturating_sub(entry.used.load(Ordering::Relaxed)),
+            _ if entry.slot.count == 0 => self.missing_after_write,
+            _ => self.after_write,
+        };
+        now >= entry.expires.saturating_sub((life as f64 * self.ahead) as i64)
     }
 
     /// What there is under one key.
@@ -521,6 +623,16 @@ impl Cache {
         rows: &RecordBatch,
         entries: impl IntoIterator<Item = (&'a BinaryViewArray, usize, Range<u32>, Life)>,
     ) {
+        self.insert_noting(rows, entries, |_| {});
+    }
+
+    /// The same; `note` is told what is kept until when.
+    pub(super) fn insert_noting<'a>(
+        &self,
+        rows: &RecordBatch,
+        entries: impl IntoIterator<Item = (&'a BinaryViewArray, usize, Range<u32>, Life)>,
+        mut note: impl FnMut(NotedEntry<'_>),
+    ) {
         let now = self.clock.now_millis();
         // Measured outside of the lock.
         let per_row = rows.get_array_memory_size() / rows.num_rows().max(1);
@@ -540,6 +652,7 @@ impl Cache {
             let lifetime = match life {
                 Life::Hit => self.after_write,
                 Life::Miss => self.missing_after_write,
+                Life::For(life) => i64::try_from(life.as_millis()).unwrap_or(i64::MAX),
             };
             if lifetime == 0 {
                 continue;
@@ -549,10 +662,53 @@ impl Cache {
             let slot = Slot { first: end + range.start, count: range.len() as u32 };
             let bytes = range.len() * per_row + keys.value(i).len() + size_of::<Entry>();
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            self.put(state, keys, i, slot, now, self.expires(now, lifetime), bytes);
+            let expires = self.expires(now, lifetime);
+            note(NotedEntry { key: keys.value(i), rows: range, expires, written: now });
+            self.put(state, keys, i, slot, now, expires, bytes);
         }
         state.dead += rows.num_rows() - used.min(rows.num_rows());
         self.shrink_arena(state);
+    }
+
+    /// Whether an answer of another process is still one here.
+    pub(super) fn would_keep(&self, written: i64, expires: i64) -> bool {
+        let now = self.clock.now_millis();
+        // A clock that was turned back makes its age unknown.
+        let expires = expires.min(written.saturating_add(self.after_write));
+        written <= now && now < expires.saturating_add(self.stale_for)
+    }
+
+    /// Takes in answers of another process: for each key its rows, when it was written and when it expires.
+    pub(super) fn restore(
+        &self,
+        rows: &RecordBatch,
+        keys: &BinaryViewArray,
+        kept: &[(Range<u32>, i64, i64)],
+    ) {
+        let now = self.clock.now_millis();
+        let per_row = rows.get_array_memory_size() / rows.num_rows().max(1);
+        let mut state = self.state.write();
+        let state = &mut *state;
+        let Ok(end) = u32::try_from(state.snapshot.end()) else { return };
+        if rows.num_rows() > 0 {
+            Arc::make_mut(&mut state.snapshot).push(store::compacted(rows));
+        }
+        for (i, (range, written, expires)) in kept.iter().enumerate() {
+            let slot = Slot { first: end + range.start, count: range.len() as u32 };
+            let bytes = range.len() * per_row + keys.value(i).len() + size_of::<Entry>();
+            let expires = (*expires).min(written.saturating_add(self.after_write));
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.put(state, keys, i, slot, now, expires, bytes);
+            if let Some(entry) = self.find(state, keys, i) {
+                entry.used.store(*written, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether there is something under a key.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        let keys = BinaryViewArray::from_iter_values([key]);
+        self.find(&self.state.read(), &keys, 0).is_some()
     }
 
     fn expires(&self, now: i64, lifetime: i64) -> i64 {
@@ -592,6 +748,11 @@ impl Cache {
             while state.table.len() >= self.max_keys {
                 self.evict_one(state, now);
             }
+            let main = !self.is_bounded() || state.ghost.take(hash);
+            if !main {
+                state.small.push_back(hash);
+                state.small_keys += 1;
+            }
             let State { table, arena, .. } = state;
             if bytes.len() > 12 {
                 key[1] = arena.len() as u64;
@@ -602,8 +763,9 @@ impl Cache {
                 slot,
                 expires,
                 used: AtomicI64::new(now),
-                referenced: AtomicBool::new(false),
                 bytes: size,
+                uses: AtomicU8::new(0),
+                main,
             };
             table.insert_unique(hash, entry, |e| e.hash(&self.hasher, arena));
             state.bytes += u64::from(size);
@@ -613,15 +775,58 @@ impl Cache {
         }
     }
 
-    /// Moves CLOCK's hand until it finds a key that was not used since it came by.
+    fn is_bounded(&self) -> bool {
+        self.max_keys != usize::MAX || self.max_bytes != u64::MAX
+    }
+
+    /// Makes room: by a new key that nobody has used since, or by one that was not used since the hand came by.
     fn evict_one(&self, state: &mut State, now: i64) {
-        loop {
-            if self.step(state, |entry| {
-                !self.alive(entry, now) || !entry.referenced.swap(false, Ordering::Relaxed)
-            }) {
+        while !state.table.is_empty() {
+            let new = state.small_keys * SMALL > state.table.len() || state.small_keys == state.table.len();
+            let evicted = match new {
+                true => self.evict_new(state, now),
+                false => self.step(state, |entry| {
+                    if !entry.main {
+                        return false;
+                    }
+                    let uses = entry.uses.load(Ordering::Relaxed);
+                    if uses > 0 && self.alive(entry, now) {
+                        entry.uses.store(uses - 1, Ordering::Relaxed);
+                        return false;
+                    }
+                    true
+                }),
+            };
+            if evicted {
+                state.evictions += 1;
                 return;
             }
         }
+    }
+
+    /// Lets the oldest of the new keys go, or stay for good; whether it went.
+    fn evict_new(&self, state: &mut State, now: i64) -> bool {
+        let Some(hash) = state.small.pop_front() else {
+            // Keys of which the order is lost: they were all there before the bound was.
+            state.table.iter_mut().for_each(|entry| entry.main = true);
+            state.small_keys = 0;
+            return false;
+        };
+        let (hasher, arena) = (&self.hasher, &state.arena);
+        let same = |entry: &Entry| !entry.main && entry.hash(hasher, arena) == hash;
+        let Ok(mut found) = state.table.find_entry(hash, same) else { return false };
+        let entry = found.get_mut();
+        if entry.uses.load(Ordering::Relaxed) >= STAYS && self.alive(entry, now) {
+            entry.main = true;
+            entry.uses.store(0, Ordering::Relaxed);
+            state.small_keys -= 1;
+            return false;
+        }
+        let (entry, _) = found.remove();
+        let keys = state.table.len();
+        state.forget(&entry);
+        state.ghost.insert(hash, keys);
+        true
     }
 
     /// Removes expired keys from a few buckets.
@@ -634,6 +839,13 @@ impl Cache {
         }
         for _ in 0..SWEEP {
             self.step(state, |entry| !self.kept(entry, now));
+        }
+        if state.small.len() > 2 * state.small_keys + 64 {
+            // Keys that expired left their hashes behind.
+            let State { small, table, arena, .. } = state;
+            let there =
+                |hash: &u64| table.find(*hash, |e| !e.main && e.hash(&self.hasher, arena) == *hash).is_some();
+            small.retain(there);
         }
     }
 

@@ -1,4 +1,5 @@
-//! The client of one lookup table in one job, shared by all of its tasks.
+//! The client of a lookup table. A [`Lookup`] is one reference of a query, shared by the tasks of its job; what asks
+//! and remembers behind it is an [`Engine`], which lookups of several queries [share](super::shared).
 //!
 //! A task hands over keys with tickets; each ticket is completed exactly once, in the task's
 //! [`Completions`], with an answer or with the reason why there is none:
@@ -15,13 +16,16 @@
 //! - How many requests are in flight is the backend's and the [endpoint's](super::endpoint) to say.
 //! - A deadline runs from the moment a row is handed over and cuts everything. It is this client that
 //!   enforces it, so that a backend that hangs cannot keep a row's place for ever.
-//! - When the [`Lookup`] is dropped, everything in flight is cancelled.
+//! - When a [`Lookup`] is dropped, what only it waits for is cancelled; with the [`Engine`], everything is.
 
+#[cfg(feature = "persist")]
+mod disk;
 mod flight;
 mod request;
+pub(crate) mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
@@ -46,6 +50,7 @@ use super::keys::{KeyColumns, KeyEncoder};
 use super::metadata::Facts;
 use super::metrics::LookupMetrics;
 use super::retry::Backoff;
+use crate::catalog::Table;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::Waker;
@@ -60,8 +65,17 @@ const FEW: u64 = 5;
 /// Answers for one task, in order of arrival.
 #[derive(Debug)]
 pub struct Completions {
-    queue: Mutex<Vec<(u32, Answer)>>,
+    queue: Mutex<Vec<Completion>>,
     waker: Waker,
+}
+
+/// What a task is told of a ticket.
+#[derive(Debug)]
+pub enum Completion {
+    /// Its answer.
+    Done(u32, Answer),
+    /// Nothing was found, and it is asked for again after a while: it needs no place until then. Its answer follows.
+    Held(u32),
 }
 
 impl Completions {
@@ -71,16 +85,30 @@ impl Completions {
     }
 
     /// Takes all that has arrived.
-    pub fn take(&self) -> Vec<(u32, Answer)> {
+    pub fn events(&self) -> Vec<Completion> {
         std::mem::take(&mut *self.queue.lock())
+    }
+
+    /// The answers among all that has arrived.
+    pub fn take(&self) -> Vec<(u32, Answer)> {
+        let answers = self.events().into_iter();
+        let answer = |event| match event {
+            Completion::Done(ticket, answer) => Some((ticket, answer)),
+            Completion::Held(_) => None,
+        };
+        answers.filter_map(answer).collect()
     }
 
     /// Completes a ticket. The task is woken when the queue was empty: otherwise it was woken already and
     /// has not looked yet.
     fn push(&self, ticket: u32, answer: Answer) {
+        self.tell(Completion::Done(ticket, answer));
+    }
+
+    fn tell(&self, event: Completion) {
         let mut queue = self.queue.lock();
         let first = queue.is_empty();
-        queue.push((ticket, answer));
+        queue.push(event);
         drop(queue);
         if first {
             self.wake();
@@ -101,6 +129,19 @@ enum Front {
     Full(Arc<FullCache>),
 }
 
+/// Who asks: one reference of a query to a lookup table.
+#[derive(Debug)]
+struct Asker {
+    id: u64,
+    /// Its own counters; those of the engine count for all.
+    metrics: Arc<LookupMetrics>,
+    /// How long a row waits for its answer, and with the time that a miss is held.
+    timeout: Duration,
+    patience: Duration,
+    /// Keys that had an answer.
+    answered: AtomicU64,
+}
+
 /// What workers share; alive until the last of them is gone.
 struct Shared {
     name: String,
@@ -117,6 +158,9 @@ struct Shared {
     metrics: Arc<LookupMetrics>,
     backoff: Backoff,
     front: Front,
+    /// Where the cache is kept over restarts, and whether it was read.
+    #[cfg(feature = "persist")]
+    disk: Option<disk::Disk>,
     flights: Mutex<Flights>,
     /// Notified when a timer is due before those that are known.
     alarm: Notify,
@@ -125,62 +169,74 @@ struct Shared {
     errors: Errors,
     /// The answer for a key without rows, where metadata is not read.
     miss: Answer,
-    /// Keys that had an answer.
-    answered: AtomicU64,
-    /// `None` once the lookup is gone.
+    /// How often the cache was cleared, and when last; when it was made, at first.
+    clears: AtomicU64,
+    since: AtomicI64,
+    /// `None` once the engine is gone.
     work: Mutex<Option<JoinSet<()>>>,
 }
 
-/// A lookup table of a job: asks, caches, retries.
-pub struct Lookup {
+/// What asks for the keys of a lookup table and remembers the answers: cache, flights, limits, retries.
+pub struct Engine {
     shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Dropping the set cancels what is in it.
+        let work = self.shared.work.lock().take();
+        drop(work);
+        #[cfg(feature = "persist")]
+        if let Some(disk) = &self.shared.disk {
+            disk.close();
+        }
+    }
+}
+
+/// A reference to a lookup table in a job.
+pub struct Lookup {
+    engine: Arc<Engine>,
+    /// The table's name in the query.
+    name: String,
+    config: LookupConfig,
+    asker: Arc<Asker>,
     encoder: KeyEncoder,
 }
 
 impl std::fmt::Debug for Lookup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shared = &self.shared;
-        f.debug_struct("Lookup").field("name", &shared.name).field("config", &shared.config).finish()
+        f.debug_struct("Lookup").field("name", &self.name).field("config", &self.config).finish()
     }
 }
 
 impl Drop for Lookup {
     fn drop(&mut self) {
-        // Dropping the set cancels what is in it.
-        let work = self.shared.work.lock().take();
-        drop(work);
-        let answered = self.shared.answered.load(Ordering::Relaxed);
+        // What others wait for, too, goes on.
+        self.engine.shared.flights.lock().abandon(self.asker.id);
+        let answered = self.asker.answered.load(Ordering::Relaxed);
         if (FEW..MANY).contains(&answered) {
-            self.shared.warn_of_misses(answered);
+            self.engine.shared.warn_of_misses(&self.asker, answered);
         }
     }
 }
 
-impl Lookup {
-    /// A lookup that was planned. `name` is the table's, or its alias, for messages.
-    pub fn new(
+impl Engine {
+    pub(super) fn new(
         name: String,
         request: LookupRequest,
         backend: Arc<dyn Backend>,
         config: LookupConfig,
-        runtime: Handle,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Self>> {
-        Self::with_backoff(name, request, backend, config, runtime, clock, Backoff::default())
-    }
-
-    /// The same with given delays between attempts.
-    pub fn with_backoff(
-        name: String,
-        request: LookupRequest,
-        backend: Arc<dyn Backend>,
-        config: LookupConfig,
-        runtime: Handle,
-        clock: Arc<dyn Clock>,
+        (runtime, clock): (Handle, Arc<dyn Clock>),
         backoff: Backoff,
+        metrics: Arc<LookupMetrics>,
     ) -> Result<Arc<Self>> {
         let key_schema = request.key_schema()?;
-        let metrics: Arc<LookupMetrics> = Arc::default();
         let front = match &config.cache {
             CacheConfig::Full(_) if !backend.can_load() => {
                 return Err(Error::unsupported(format!(
@@ -206,16 +262,13 @@ impl Lookup {
                 Front::Partial(Arc::new(Cache::new(request.row_schema(), Limits::of(partial), clock.clone())))
             }
         };
-        let encoder = match request.null_keys {
-            true => KeyEncoder::with_nulls(&key_schema)?,
-            false => KeyEncoder::new(&key_schema)?,
-        };
         let row_schema = request.row_schema();
         let miss = Answer {
             outcome: Outcome::Miss,
             rows: Arc::new(RecordBatch::new_empty(row_schema.clone())),
             first: 0,
             count: 0,
+            attempts: 0,
             reserved: None,
         };
         let mut limits = config.limits.clone();
@@ -232,6 +285,7 @@ impl Lookup {
         };
         let max_keys = config.batch_max.unwrap_or(usize::MAX).min(backend.max_keys()).max(1);
         let max_requests = backend.max_requests().unwrap_or(usize::MAX).max(1);
+        let since = AtomicI64::new(clock.now_millis());
         let shared = Arc::new(Shared {
             name,
             key_schema,
@@ -245,12 +299,15 @@ impl Lookup {
             metrics,
             backoff,
             front,
+            #[cfg(feature = "persist")]
+            disk: disk::Disk::of(&config, &request)?,
             flights: Mutex::default(),
             alarm: Notify::new(),
             full: Notify::new(),
             errors: Errors::new(config.error_ttl),
             miss,
-            answered: AtomicU64::new(0),
+            clears: AtomicU64::new(0),
+            since,
             work: Mutex::new(Some(JoinSet::new())),
             request,
             config,
@@ -259,28 +316,128 @@ impl Lookup {
             let timers = shared.clone();
             shared.spawn(async move { timers.run_timers().await });
         }
-        Ok(Arc::new(Self { shared, encoder }))
+        Ok(Arc::new(Self { shared }))
+    }
+
+    fn encoder(&self) -> Result<KeyEncoder> {
+        match self.shared.request.null_keys {
+            true => KeyEncoder::with_nulls(&self.shared.key_schema),
+            false => KeyEncoder::new(&self.shared.key_schema),
+        }
+    }
+
+    /// Whether it can answer for another reference to a table: to the same table, by the same keys, with the same
+    /// columns and the same options.
+    pub(super) fn serves(&self, request: &LookupRequest, config: &LookupConfig) -> bool {
+        let own = &self.shared.request;
+        let metadata = |a: &LookupRequest, b: &LookupRequest| {
+            let all = a.metadata.iter().map(|m| (m.kind, &m.field));
+            all.eq(b.metadata.iter().map(|m| (m.kind, &m.field)))
+        };
+        same_table(&own.table, &request.table)
+            && own.keys == request.keys
+            && (own.is_call, own.null_keys) == (request.is_call, request.null_keys)
+            && own.schema == request.schema
+            && own.filters.is_empty()
+            && request.filters.is_empty()
+            && metadata(own, request)
+            && self.shared.config.asks_as(config)
+    }
+}
+
+/// Whether two references are to one table: the same one, or one with the same definition, as with an OPTIONS hint.
+fn same_table(a: &Arc<Table>, b: &Arc<Table>) -> bool {
+    let definition = |table: &Table| -> Vec<_> {
+        let columns = table.columns.iter();
+        columns.map(|c| (c.name.clone(), c.declared().map(|(t, n)| (t.to_string(), n)))).collect()
+    };
+    let same_connector = match (&a.own, &b.own) {
+        (Some(a), Some(b)) => a.is_same(b),
+        (None, None) => true,
+        _ => false,
+    };
+    Arc::ptr_eq(a, b)
+        || (a.name == b.name
+            && same_connector
+            && a.options.iter().eq(b.options.iter())
+            && a.primary_key == b.primary_key
+            && definition(a) == definition(b))
+}
+
+impl Lookup {
+    /// A lookup that was planned, with an engine of its own. `name` is the table's, or its alias, for messages.
+    pub fn new(
+        name: String,
+        request: LookupRequest,
+        backend: Arc<dyn Backend>,
+        config: LookupConfig,
+        runtime: Handle,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
+        Self::with_backoff(name, request, backend, config, runtime, clock, Backoff::default())
+    }
+
+    /// The same with given delays between attempts.
+    pub fn with_backoff(
+        name: String,
+        request: LookupRequest,
+        backend: Arc<dyn Backend>,
+        config: LookupConfig,
+        runtime: Handle,
+        clock: Arc<dyn Clock>,
+        backoff: Backoff,
+    ) -> Result<Arc<Self>> {
+        let metrics: Arc<LookupMetrics> = Arc::default();
+        let around = (runtime, clock);
+        let engine =
+            Engine::new(name.clone(), request, backend, config.clone(), around, backoff, metrics.clone())?;
+        Self::of(engine, name, config, metrics)
+    }
+
+    /// A lookup by an engine that others use as well.
+    pub(super) fn of(
+        engine: Arc<Engine>,
+        name: String,
+        config: LookupConfig,
+        metrics: Arc<LookupMetrics>,
+    ) -> Result<Arc<Self>> {
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let encoder = engine.encoder()?;
+        let asker = Arc::new(Asker {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            metrics,
+            timeout: config.timeout,
+            patience: config.timeout.saturating_add(config.miss_wait()),
+            answered: AtomicU64::new(0),
+        });
+        Ok(Arc::new(Self { engine, name, config, asker, encoder }))
+    }
+
+    /// What asks for it.
+    #[cfg(test)]
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// The table's name or alias.
     pub fn name(&self) -> &str {
-        &self.shared.name
+        &self.name
     }
 
     /// What is looked up.
     pub fn request(&self) -> &LookupRequest {
-        &self.shared.request
+        &self.engine.shared.request
     }
 
     /// How.
     pub fn config(&self) -> &LookupConfig {
-        &self.shared.config
+        &self.config
     }
 
     /// Rows in flight per task: the capacity, or a few batches if they are larger and it was not set.
     pub fn capacity(&self) -> usize {
-        let config = &self.shared.config;
-        match self.shared.max_keys {
+        let config = &self.config;
+        match self.engine.shared.max_keys {
             _ if !config.is_async => 1,
             keys if keys > 1 && !config.capacity_given => {
                 config.capacity.max(keys.saturating_mul(4)).min(1 << 16)
@@ -291,12 +448,17 @@ impl Lookup {
 
     /// Counters.
     pub fn metrics(&self) -> Arc<LookupMetrics> {
-        self.shared.metrics.clone()
+        self.asker.metrics.clone()
     }
 
     /// What is asked, for EXPLAIN and messages.
     pub fn describe(&self) -> String {
-        self.shared.backend.describe()
+        self.engine.shared.backend.describe()
+    }
+
+    /// Whether keys can be asked for, one by one.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.engine.shared.backend.can_lookup()
     }
 
     /// Encodes keys.
@@ -306,26 +468,36 @@ impl Lookup {
 
     /// Whether a key is asked for once, however many rows wait for it.
     pub fn is_cached(&self) -> bool {
-        !matches!(self.shared.front, Front::None) || self.shared.config.shares_calls
+        !matches!(self.engine.shared.front, Front::None) || self.config.shares_calls
+    }
+
+    /// Counts a row that went to the table of dead letters.
+    pub(crate) fn note_dead_letter(&self) {
+        self.engine.shared.count(&self.asker, |m| &m.dead_letters, 1);
     }
 
     /// The time that deadlines are measured in.
     pub fn now(&self) -> Instant {
-        let _context = self.shared.runtime.enter();
+        let _context = self.engine.shared.runtime.enter();
         Instant::now()
     }
 
     /// How long a row waits at most.
     pub fn patience(&self) -> Duration {
-        self.shared.patience()
+        self.asker.patience
     }
 
     /// Whether keys can be probed and asked for. False while a FULL cache is loaded for the first time, which
     /// the first call starts: `completions` are woken when that has ended. An error if it failed.
     pub fn ready(&self, completions: &Arc<Completions>) -> Result<bool> {
-        match &self.shared.front {
+        match &self.engine.shared.front {
             Front::Full(full) => full.ready(completions, |load| {
-                self.shared.spawn(load(self.shared.backend.clone()));
+                self.engine.shared.spawn(load(self.engine.shared.backend.clone()));
+            }),
+            #[cfg(feature = "persist")]
+            Front::Partial(cache) => Ok(match &self.engine.shared.disk {
+                Some(disk) => disk.ready(cache, completions, &self.engine.shared.runtime),
+                None => true,
             }),
             _ => Ok(true),
         }
@@ -333,17 +505,17 @@ impl Lookup {
 
     /// What the cache knows about the keys of a chunk; `None` without a cache. Counts hits and misses.
     pub fn probe(&self, keys: &Arc<KeyColumns>) -> Option<Probe> {
-        let metrics = &self.shared.metrics;
-        let probe = match &self.shared.front {
+        let shared = &self.engine.shared;
+        let probe = match &self.engine.shared.front {
             Front::None => {
                 let asked = keys.len() - keys.bytes.null_count();
-                LookupMetrics::add(&metrics.misses, asked as u64);
+                shared.count(&self.asker, |m| &m.misses, asked as u64);
                 return None;
             }
             Front::Partial(cache) => {
                 let probe = cache.probe(&keys.bytes);
                 if probe.snapshot.segments().len() > 1 {
-                    self.shared.maintain(cache);
+                    self.engine.shared.maintain(cache);
                 }
                 if !probe.ageing.is_empty() {
                     self.refresh(keys, &probe.ageing);
@@ -352,14 +524,14 @@ impl Lookup {
             }
             Front::Full(full) => full.current()?.probe(&keys.bytes),
         };
-        LookupMetrics::add(&metrics.hits, probe.hits as u64);
-        LookupMetrics::add(&metrics.misses, probe.absent as u64);
+        shared.count(&self.asker, |m| &m.hits, probe.hits as u64);
+        shared.count(&self.asker, |m| &m.misses, probe.absent as u64);
         Some(probe)
     }
 
     /// Answers for keys that the cache knows to be missing, where metadata is read: one row for each.
     pub fn missing(&self, keys: &KeyColumns, rows: &[u32]) -> Result<Option<Arc<RecordBatch>>> {
-        let shared = &self.shared;
+        let shared = &self.engine.shared;
         if shared.request.metadata.is_empty() || rows.is_empty() {
             return Ok(None);
         }
@@ -374,7 +546,7 @@ impl Lookup {
 
     /// Whether rows come with metadata.
     pub fn has_metadata(&self) -> bool {
-        !self.shared.request.metadata.is_empty()
+        !self.engine.shared.request.metadata.is_empty()
     }
 
     /// Asks for keys: `tickets` gives row and ticket. Every ticket is completed once, at the latest when
@@ -385,32 +557,42 @@ impl Lookup {
         keys: &Arc<KeyColumns>,
         tickets: &[(u32, u32)],
     ) -> Result<()> {
-        let shared = &self.shared;
+        let shared = &self.engine.shared;
         let now = self.now();
-        let deadline = later(now, shared.patience());
+        let deadline = later(now, self.asker.patience);
         let mut done = Vec::new();
         let mut flights = shared.flights.lock();
         for (row, ticket) in tickets {
-            let waiter = Waiter { completions: completions.clone(), ticket: *ticket, deadline };
+            let waiter = Waiter {
+                completions: completions.clone(),
+                ticket: *ticket,
+                deadline,
+                asker: self.asker.clone(),
+            };
             let hash = match &shared.front {
                 Front::Partial(cache) => {
                     let key = keys.bytes.value(*row as usize);
                     let hash = flights.hash(key);
                     if let Some(flight) = flights.joinable(hash, key) {
-                        flight.waiters.push(waiter);
+                        // While an answer is asked for again, the old one is as good for this row as for the last.
+                        let stale = flight.is_refresh().then(|| shared.known(&self.asker, cache, keys, *row));
+                        match stale.flatten() {
+                            Some((answer, _)) => done.push((*ticket, answer)),
+                            None => flight.waiters.push(waiter),
+                        }
                         continue;
                     }
                     // What ended its flight since the probe is in the cache by now.
-                    if let Some((answer, refresh)) = shared.known(cache, keys, *row) {
+                    if let Some((answer, refresh)) = shared.known(&self.asker, cache, keys, *row) {
                         done.push((*ticket, answer));
                         if refresh {
-                            let until = later(now, shared.config.timeout);
-                            flights.start(keys, *row, Some(hash), None, (now, until), budget::next_age());
+                            let until = later(now, self.asker.timeout);
+                            flights.start(keys, *row, Some(hash), None, (now, until), self.order());
                         }
                         continue;
                     }
                     if let Some(failure) = shared.errors.get(key, shared.clock.now_millis()) {
-                        LookupMetrics::add(&shared.metrics.errors, 1);
+                        shared.count(&self.asker, |m| &m.errors, 1);
                         done.push((*ticket, shared.failed(&failure, 0, keys, *row)));
                         continue;
                     }
@@ -427,7 +609,7 @@ impl Lookup {
                 }
                 _ => None,
             };
-            flights.start(keys, *row, hash, Some(waiter), (now, deadline), budget::next_age());
+            flights.start(keys, *row, hash, Some(waiter), (now, deadline), self.order());
         }
         drop(flights);
         for (ticket, answer) in done {
@@ -437,17 +619,22 @@ impl Lookup {
         Ok(())
     }
 
+    /// Who begins a flight, and its age.
+    fn order(&self) -> (&Arc<Asker>, u64) {
+        (&self.asker, budget::next_age())
+    }
+
     /// Asks anew for keys that are in the cache and will not live much longer.
     fn refresh(&self, keys: &Arc<KeyColumns>, rows: &[u32]) {
-        let shared = &self.shared;
+        let shared = &self.engine.shared;
         let now = self.now();
         let mut flights = shared.flights.lock();
         for row in rows {
             let key = keys.bytes.value(*row as usize);
             let hash = flights.hash(key);
             if flights.joinable(hash, key).is_none() {
-                let until = later(now, shared.config.timeout);
-                flights.start(keys, *row, Some(hash), None, (now, until), budget::next_age());
+                let until = later(now, self.asker.timeout);
+                flights.start(keys, *row, Some(hash), None, (now, until), self.order());
             }
         }
         drop(flights);
@@ -469,20 +656,26 @@ impl Shared {
         }
     }
 
-    fn patience(&self) -> Duration {
-        self.config.timeout.saturating_add(self.config.miss_wait())
+    /// Counts for the one who asks, and for all.
+    fn count(&self, asker: &Asker, which: impl Fn(&LookupMetrics) -> &AtomicU64, n: u64) {
+        if n > 0 {
+            LookupMetrics::add(which(&asker.metrics), n);
+            if !Arc::ptr_eq(&asker.metrics, &self.metrics) {
+                LookupMetrics::add(which(&self.metrics), n);
+            }
+        }
     }
 
     /// What the cache has for a key, also when it is stale and may be served still; whether it has to be
     /// refreshed comes second.
-    fn known(&self, cache: &Cache, keys: &KeyColumns, row: u32) -> Option<(Answer, bool)> {
+    fn known(&self, asker: &Asker, cache: &Cache, keys: &KeyColumns, row: u32) -> Option<(Answer, bool)> {
         match cache.get(&keys.bytes, row as usize) {
             Known::Absent => None,
             Known::Fresh(rows) => Some((self.answer_of(rows), false)),
             Known::Expired { rows, millis } => {
                 let allowed = self.config.stale_while_revalidate()?;
                 (millis < allowed).then(|| {
-                    LookupMetrics::add(&self.metrics.stale, 1);
+                    self.count(asker, |m| &m.stale, 1);
                     (self.stale(rows, None, 0), true)
                 })
             }
@@ -498,6 +691,7 @@ impl Shared {
                 rows: Arc::new(rows),
                 first: 0,
                 count: count as u32,
+                attempts: 0,
                 reserved: None,
             },
         }
@@ -513,13 +707,14 @@ impl Shared {
     /// The answer of a key that has no rows but may have something to say about it.
     fn told(&self, facts: &Facts<'_>, outcome: Outcome, keys: &KeyColumns, row: u32) -> Result<Answer> {
         if self.request.metadata.is_empty() {
-            return Ok(Answer { outcome, ..self.miss.clone() });
+            return Ok(Answer { outcome, attempts: facts.attempts, ..self.miss.clone() });
         }
         let none = RecordBatch::new_empty(self.request.schema.clone());
         let keys: Vec<_> = keys.columns.iter().map(|c| c.slice(row as usize, 1)).collect();
+        let attempts = facts.attempts;
         let facts = std::slice::from_ref(facts);
         let (rows, _) = self.request.with_metadata(&self.row_schema, &keys, &none, &[0, 0], facts)?;
-        Ok(Answer { outcome, rows: Arc::new(rows), first: 0, count: 1, reserved: None })
+        Ok(Answer { outcome, rows: Arc::new(rows), first: 0, count: 1, attempts, reserved: None })
     }
 
     /// The answer of a key whose attempts are used up.
@@ -528,8 +723,11 @@ impl Shared {
         let facts =
             Facts { outcome: "error", failure: Some(failure), attempts, fetched_at, ..Facts::default() };
         let outcome = Outcome::Error(failure.clone());
-        self.told(&facts, outcome.clone(), keys, row)
-            .unwrap_or_else(|_| Answer { outcome, ..self.miss.clone() })
+        self.told(&facts, outcome.clone(), keys, row).unwrap_or_else(|_| Answer {
+            outcome,
+            attempts,
+            ..self.miss.clone()
+        })
     }
 
     fn maintain(self: &Arc<Self>, cache: &Arc<Cache>) {
@@ -551,15 +749,15 @@ impl Shared {
     }
 
     /// Notes that keys were answered; says so when all of the first were missing.
-    fn note_answered(&self, keys: u64) {
-        let before = self.answered.fetch_add(keys, Ordering::Relaxed);
+    fn note_answered(&self, asker: &Asker, keys: u64) {
+        let before = asker.answered.fetch_add(keys, Ordering::Relaxed);
         if before < MANY && before + keys >= MANY {
-            self.warn_of_misses(before + keys);
+            self.warn_of_misses(asker, before + keys);
         }
     }
 
-    fn warn_of_misses(&self, answered: u64) {
-        if LookupMetrics::get(&self.metrics.not_found) >= answered {
+    fn warn_of_misses(&self, asker: &Asker, answered: u64) {
+        if LookupMetrics::get(&asker.metrics.not_found) >= answered {
             log::warn!(
                 "lookup table '{}': none of the first {answered} keys was found; asked: {}. Is it the right \
                  place, and the right key?",
@@ -569,8 +767,12 @@ impl Shared {
         }
     }
 
-    fn note_cached(&self, cache: &Cache) {
-        self.metrics.cached.store(cache.len() as u64, Ordering::Relaxed);
+    fn note_cached(&self, asker: &Asker, cache: &Cache) {
+        for metrics in [&asker.metrics, &self.metrics] {
+            metrics.cached.store(cache.len() as u64, Ordering::Relaxed);
+            metrics.cached_bytes.store(cache.bytes(), Ordering::Relaxed);
+            metrics.evictions.store(cache.evictions(), Ordering::Relaxed);
+        }
     }
 }
 

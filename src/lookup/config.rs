@@ -35,6 +35,11 @@ const STALE_WHILE: &str = "lookup.partial-cache.stale-while-revalidate";
 const STALE_IF_ERROR: &str = "lookup.partial-cache.stale-if-error";
 const REFRESH_AHEAD: &str = "lookup.partial-cache.refresh-ahead";
 const JITTER: &str = "lookup.partial-cache.jitter";
+const DEAD_LETTER: &str = crate::dead_letter::LOOKUP_OPTION;
+const PERSIST: &str = "lookup.partial-cache.persist";
+const DIRECTORY: &str = "lookup.partial-cache.persist.directory";
+const CONCURRENCY: &str = "lookup.concurrency";
+const HEDGE: &str = "lookup.hedge-after";
 const ERROR_TTL: &str = "lookup.error-ttl";
 const BATCH_SIZE: &str = "lookup.batch.max-size";
 const BATCH_WAIT: &str = "lookup.batch.max-wait";
@@ -82,7 +87,7 @@ pub const OPTIONS: &[OptionDef] = &[
         ON_ERROR,
         ON_ERROR_KIND,
         "fail",
-        "what a row does whose lookup failed: fails the job, looks like a miss, is left out, or takes what the cache still has",
+        "what a row does whose lookup failed: fails the job, looks like a miss, is left out, takes what the cache still has, or goes to the table of 'lookup.dead-letter'",
     ),
     OptionDef::new(
         "lookup.on-error.timeout",
@@ -113,6 +118,12 @@ pub const OPTIONS: &[OptionDef] = &[
         ON_ERROR_KIND,
         "",
         "the same for limits: 429, rate, circuit breaker; default: that of 'lookup.on-error'",
+    ),
+    OptionDef::new(
+        DEAD_LETTER,
+        OptionKind::Text,
+        "",
+        "table that takes the rows of errors whose policy is 'dead-letter'",
     ),
     OptionDef::new("async", OptionKind::Bool, "true", "false asks one row at a time"),
     OptionDef::new(
@@ -147,6 +158,18 @@ pub const OPTIONS: &[OptionDef] = &[
         "PARTIAL: share of the lifetime that is left out at random, so that keys do not expire together",
     ),
     OptionDef::new(
+        PERSIST,
+        OptionKind::Bool,
+        "false",
+        "PARTIAL: whether answers are kept on disk, for the next start of the program",
+    ),
+    OptionDef::new(
+        DIRECTORY,
+        OptionKind::Text,
+        "",
+        "PARTIAL: where; default: affluent/lookup in the user's folder for caches",
+    ),
+    OptionDef::new(
         ERROR_TTL,
         OptionKind::Duration,
         "0 s",
@@ -170,6 +193,18 @@ pub const OPTIONS: &[OptionDef] = &[
         OptionKind::Integer,
         "",
         "requests in flight to the endpoint; default: as many as succeed",
+    ),
+    OptionDef::new(
+        CONCURRENCY,
+        OptionKind::Choice(&["fixed", "adaptive"]),
+        "fixed",
+        "adaptive: as many requests in flight as the endpoint answers without getting slower, up to 'lookup.max-in-flight'",
+    ),
+    OptionDef::new(
+        HEDGE,
+        OptionKind::Duration,
+        "",
+        "a request that has no answer after so long is sent a second time, and the first answer counts",
     ),
     OptionDef::new(
         BREAKER_RATE,
@@ -270,6 +305,10 @@ pub struct PartialConfig {
     pub refresh_ahead: Option<f64>,
     /// Share of the lifetime that is left out at random.
     pub jitter: f64,
+    /// Whether it is kept on disk, and in which folder.
+    pub persist: bool,
+    /// The folder; `None`: the user's.
+    pub directory: Option<String>,
 }
 
 impl Default for PartialConfig {
@@ -286,6 +325,8 @@ impl Default for PartialConfig {
             serves_errors: false,
             refresh_ahead: None,
             jitter: 0.0,
+            persist: false,
+            directory: None,
         }
     }
 }
@@ -311,12 +352,16 @@ pub struct LookupConfig {
     pub hold_miss: Option<(Duration, Duration)>,
     /// What an exhausted error does.
     pub on_error: ErrorPolicy,
+    /// The table that takes rows whose policy is `dead-letter`.
+    pub dead_letter: Option<String>,
     /// How long an error answers for its key.
     pub error_ttl: Duration,
     /// Keys a request carries, if the table says so.
     pub batch_max: Option<usize>,
     /// How long a request that is not full waits.
     pub batch_wait: Duration,
+    /// After how long a request is sent a second time.
+    pub hedge_after: Option<Duration>,
     /// Limits of the endpoint.
     pub limits: Limits,
     /// Whether the capacity was set, and not left to us.
@@ -337,9 +382,11 @@ impl Default for LookupConfig {
             retry_miss: None,
             hold_miss: None,
             on_error: ErrorPolicy::default(),
+            dead_letter: None,
             error_ttl: Duration::ZERO,
             batch_max: None,
             batch_wait: Duration::ZERO,
+            hedge_after: None,
             limits: Limits::default(),
             capacity_given: false,
             shares_calls: false,
@@ -388,6 +435,11 @@ impl LookupConfig {
             }
             _ => declared_cache(options, None)?,
         };
+        if ErrorPolicy::resolve(options)?.has_dead_letters() {
+            return Err(Error::unsupported("a function has no 'lookup.on-error' = 'dead-letter'")
+                .with_hint("'null' goes on without a value")
+                .at(options.span(ON_ERROR)));
+        }
         let mut config = LookupConfig {
             cache,
             output_mode: if settings.lookup_ordered() { OutputMode::Ordered } else { OutputMode::Unordered },
@@ -408,6 +460,20 @@ impl LookupConfig {
             }
         }
         Ok(config)
+    }
+
+    /// Whether another reference asks in the same way. What holds for its own rows alone makes no difference: order,
+    /// capacity, and how long they wait.
+    pub(super) fn asks_as(&self, other: &Self) -> bool {
+        let own = Self {
+            is_async: self.is_async,
+            output_mode: self.output_mode,
+            capacity: self.capacity,
+            capacity_given: self.capacity_given,
+            timeout: self.timeout,
+            ..other.clone()
+        };
+        *self == own
     }
 
     /// How long a row that was not found is held beyond its timeout.
@@ -487,9 +553,11 @@ fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<Loo
             })
             .transpose()?,
         on_error: ErrorPolicy::resolve(options)?,
+        dead_letter: dead_letter(options)?,
         error_ttl: options.duration(ERROR_TTL)?.unwrap_or_default(),
         batch_max: batch_size(options)?,
         batch_wait: options.duration(BATCH_WAIT)?.unwrap_or_default(),
+        hedge_after: positive(options, HEDGE)?,
         limits: limits(options)?,
         capacity_given: settings.is_set("table.exec.async-lookup.buffer-capacity"),
         shares_calls: false,
@@ -506,6 +574,23 @@ fn resolve(table: &Table, hint: &[OptionEntry], settings: &Config) -> Result<Loo
         config.output_mode = OutputMode::Ordered;
     }
     Ok(config)
+}
+
+/// The table of dead letters, which belongs together with the policy.
+fn dead_letter(options: &Options) -> Result<Option<String>> {
+    let wanted = ErrorPolicy::resolve(options)?.has_dead_letters();
+    match (options.text(DEAD_LETTER), wanted) {
+        (Some(table), true) => Ok(Some(table.to_string())),
+        (None, false) => Ok(None),
+        (None, true) => Err(Error::option(format!("'{ON_ERROR}' = 'dead-letter' needs '{DEAD_LETTER}'"))
+            .with_hint(format!("'{DEAD_LETTER}' = 'table' names the table that takes the rows"))
+            .at(options.span(ON_ERROR))),
+        (Some(_), false) => {
+            Err(Error::option(format!("no error makes a dead letter, and '{DEAD_LETTER}' names a table"))
+                .with_hint(format!("set '{ON_ERROR}' = 'dead-letter', or one of its classes"))
+                .at(options.span(DEAD_LETTER)))
+        }
+    }
 }
 
 /// The cache that the table's options ask for.
@@ -551,6 +636,8 @@ fn partial(options: &Options) -> Result<Option<PartialConfig>> {
         serves_errors: false,
         refresh_ahead: share(options, REFRESH_AHEAD)?,
         jitter: share(options, JITTER)?.unwrap_or(0.0),
+        persist: persist(options)?,
+        directory: options.text(DIRECTORY).map(str::to_string),
     };
     for (key, given) in [
         (STALE_WHILE, partial.stale_while_revalidate.is_some()),
@@ -565,6 +652,20 @@ fn partial(options: &Options) -> Result<Option<PartialConfig>> {
         }
     }
     Ok(bounded.then_some(partial))
+}
+
+fn persist(options: &Options) -> Result<bool> {
+    let wanted = options.bool(PERSIST)?.unwrap_or(false);
+    if wanted && cfg!(not(feature = "persist")) {
+        return Err(Error::unsupported(format!("option '{PERSIST}' is not in this build"))
+            .with_hint("cargo build --features persist builds it")
+            .at(options.span(PERSIST)));
+    }
+    if !wanted && options.contains(DIRECTORY) {
+        return Err(Error::option(format!("option '{DIRECTORY}' needs '{PERSIST}' = 'true'"))
+            .at(options.span(DIRECTORY)));
+    }
+    Ok(wanted)
 }
 
 /// A number from 0 to 1.
@@ -604,7 +705,8 @@ pub(super) fn limits(options: &Options) -> Result<Limits> {
     });
     let open = positive(options, BREAKER_OPEN)?.unwrap_or(Duration::from_secs(10));
     let breaker = share(options, BREAKER_RATE)?.filter(|rate| *rate > 0.0).map(|rate| (rate, open));
-    Ok(Limits { max_in_flight, rate: rate.transpose()?, breaker })
+    let adaptive = options.choice(CONCURRENCY, &["fixed", "adaptive"])? == Some("adaptive");
+    Ok(Limits { max_in_flight, rate: rate.transpose()?, breaker, adaptive })
 }
 
 /// `100/s` as requests a second.

@@ -165,7 +165,7 @@ fn limits_and_lifetimes() {
     ];
     let config = resolved(&table, "");
     let breaker = Some((0.5, Duration::from_secs(10)));
-    assert_eq!(config.limits, Limits { max_in_flight: Some(7), rate: Some(100.0), breaker });
+    assert_eq!(config.limits, Limits { max_in_flight: Some(7), rate: Some(100.0), breaker, adaptive: false });
     assert_eq!((config.batch_max, config.error_ttl), (Some(50), Duration::from_secs(2)));
     assert_eq!(config.ask_again(9, Duration::from_secs(50)), Some(Duration::from_secs(10)));
     assert_eq!(config.ask_again(9, Duration::from_secs(51)), None);

@@ -10,8 +10,20 @@
 //! or connections fail, once for all requests that were in flight together. Against a small server a few hundred
 //! connections at once would end in as many time-outs.
 //!
-//! The retry budget: retries are a fifth of the calls at most (and a few), so that an outage does not multiply
-//! the load.
+//! `'lookup.concurrency' = 'adaptive'` looks at the latency as well. A round is as many answers as the window has
+//! places. Rounds that take not much longer than the fastest ones let the window grow by the root of its size; one that
+//! takes more than `SLOWER` times as long shrinks it in proportion, because the requests queue over there:
+//! ```text
+//!   window' = window + sqrt(window)                      if mean <= SLOWER * base, and the window was full
+//!   window' = window * max(1/2, SLOWER * base / mean)    else
+//! ```
+//! The base is the mean of the fastest round. Every `PROBES` rounds the window is cut to a quarter for one round, whose mean
+//! is the new base: a service that became slower for good is not starved, and one that is loaded by us alone does not
+//! look as if it was always slow.
+//!
+//! The retry budget: retries are a fifth of the calls at most (and a few a second), so that an outage does not multiply
+//! the load. A request that the budget does not let through yet waits; its rows wait as long as they may, and while
+//! everything fails the few a second find out when it is over.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Weak};
@@ -30,9 +42,13 @@ const MOST: usize = 1 << 16;
 /// Results that the breaker looks at: at least so many in a window of so long.
 const BREAKER_CALLS: u32 = 20;
 const BREAKER_WINDOW: Duration = Duration::from_secs(10);
-/// Retries that are always allowed, and how many calls pay for one more.
+/// Retries that are always allowed, those that are a second, and how many calls pay for one more.
 const FREE_RETRIES: f64 = 100.0;
+const RETRIES_A_SECOND: f64 = 10.0;
 const CALLS_A_RETRY: f64 = 5.0;
+/// How much slower a service may get before it has enough, and after how many rounds its best is measured again.
+const SLOWER: f64 = 2.0;
+const PROBES: u32 = 50;
 
 /// Limits that a table sets for its endpoint.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,6 +59,8 @@ pub struct Limits {
     pub rate: Option<f64>,
     /// Share of failures, from 0 to 1, that opens the breaker, and for how long.
     pub breaker: Option<(f64, Duration)>,
+    /// Whether the requests in flight follow the latency.
+    pub adaptive: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +71,19 @@ struct Window {
     debt: usize,
     /// When it was last halved.
     halved: Option<Instant>,
+    round: Round,
+}
+
+/// What the answers of a round took, in seconds.
+#[derive(Debug, Default)]
+struct Round {
+    sum: f64,
+    answers: usize,
+    /// Whether all places were taken.
+    full: bool,
+    base: Option<f64>,
+    /// Rounds since the base was measured.
+    rounds: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,8 +110,8 @@ pub(super) struct Endpoint {
     /// When the next request may leave, by the rate.
     next: Mutex<Option<Instant>>,
     breaker: Mutex<Option<Breaker>>,
-    /// Retries that may be made.
-    retries: Mutex<f64>,
+    /// Retries that may be made, as of some instant.
+    retries: Mutex<(f64, Instant)>,
 }
 
 /// A place in the window, until the request has ended.
@@ -95,14 +126,15 @@ pub(super) struct Permit<'a> {
 impl Endpoint {
     pub(super) fn new(name: &str, limits: Limits) -> Arc<Self> {
         let most = limits.max_in_flight.unwrap_or(MOST).clamp(1, MOST).min(super::descriptors::connections());
-        let size = if limits.max_in_flight.is_some() { most } else { FIRST.min(most) };
+        let fixed = limits.max_in_flight.is_some() && !limits.adaptive;
+        let size = if fixed { most } else { FIRST.min(most) };
         Arc::new(Self {
             name: name.to_string(),
             permits: Semaphore::new(size),
-            window: Mutex::new(Window { size, most, debt: 0, halved: None }),
+            window: Mutex::new(Window { size, most, debt: 0, halved: None, round: Round::default() }),
             next: Mutex::new(None),
             breaker: Mutex::new(None),
-            retries: Mutex::new(FREE_RETRIES),
+            retries: Mutex::new((FREE_RETRIES, Instant::now())),
             limits,
         })
     }
@@ -173,7 +205,11 @@ impl Endpoint {
 
     /// Whether one more retry is within the budget.
     pub(super) fn may_retry(&self) -> bool {
-        let mut retries = self.retries.lock();
+        let mut budget = self.retries.lock();
+        let (retries, since) = &mut *budget;
+        let now = Instant::now();
+        let earned = now.duration_since(*since).as_secs_f64() * RETRIES_A_SECOND;
+        (*retries, *since) = ((*retries + earned).min(FREE_RETRIES), now);
         if *retries < 1.0 {
             return false;
         }
@@ -183,8 +219,8 @@ impl Endpoint {
 
     fn note(&self, permit: &Permit<'_>, failed: bool, crowded: bool) {
         if !failed {
-            let mut retries = self.retries.lock();
-            *retries = (*retries + 1.0 / CALLS_A_RETRY).min(FREE_RETRIES);
+            let mut budget = self.retries.lock();
+            budget.0 = (budget.0 + 1.0 / CALLS_A_RETRY).min(FREE_RETRIES);
         }
         if let Some((rate, open_for)) = self.limits.breaker {
             let now = Instant::now();
@@ -213,9 +249,81 @@ impl Endpoint {
                 None => Breaker::Closed { since: now, calls: 1, failures: u32::from(failed) },
             });
         }
-        if self.limits.max_in_flight.is_none() {
+        if self.limits.adaptive {
+            self.adapt(permit, failed);
+        } else if self.limits.max_in_flight.is_none() {
             self.resize(permit, failed, crowded);
         }
+    }
+
+    /// A place right now, if there is one and nothing speaks against it.
+    pub(super) fn try_enter(&self) -> Option<Permit<'_>> {
+        let permit = self.permits.try_acquire().ok()?;
+        let closed = !matches!(*self.breaker.lock(), Some(Breaker::Open { .. } | Breaker::Probing));
+        let entered = Permit { endpoint: self, permit: Some(permit), started: Instant::now(), probe: false };
+        if !closed {
+            return None;
+        }
+        match self.turn() {
+            None => Some(entered),
+            // Its turn is not now: it is lost to another, which is a request less than there may be.
+            Some(_) => None,
+        }
+    }
+
+    /// The window by latency.
+    fn adapt(&self, permit: &Permit<'_>, failed: bool) {
+        let mut window = self.window.lock();
+        if failed {
+            if window.halved.is_none_or(|halved| permit.started >= halved) {
+                let size = window.size / 2;
+                self.set_size(&mut window, size);
+                window.halved = Some(Instant::now());
+                let Round { base, rounds, .. } = window.round;
+                window.round = Round { base, rounds, ..Round::default() };
+            }
+            return;
+        }
+        let full = self.permits.available_permits() == 0;
+        let size = window.size;
+        let round = &mut window.round;
+        round.sum += permit.started.elapsed().as_secs_f64();
+        round.answers += 1;
+        round.full |= full;
+        if round.answers < size.max(8) {
+            return;
+        }
+        let mean = (round.sum / round.answers as f64).max(1e-6);
+        let base = round.base.map_or(mean, |base| base.min(mean));
+        let (full, rounds) = (round.full, round.rounds + 1);
+        if rounds >= PROBES {
+            *round = Round::default();
+            self.set_size(&mut window, size / 4);
+            return;
+        }
+        *round = Round { base: Some(base), rounds, ..Round::default() };
+        let next = match mean <= SLOWER * base {
+            true if full => size + (size as f64).sqrt() as usize,
+            true => size,
+            false => (size as f64 * (SLOWER * base / mean).max(0.5)) as usize,
+        };
+        self.set_size(&mut window, next);
+    }
+
+    /// Gives places, or takes them away as they come back.
+    fn set_size(&self, window: &mut Window, size: usize) {
+        let size = size.clamp(1, window.most);
+        if size < window.size {
+            window.debt += window.size - size;
+            let taken = self.permits.forget_permits(window.debt);
+            window.debt -= taken;
+        } else {
+            let more = size - window.size;
+            let owed = more.min(window.debt);
+            window.debt -= owed;
+            self.permits.add_permits(more - owed);
+        }
+        window.size = size;
     }
 
     /// Slow start.
@@ -239,6 +347,32 @@ impl Endpoint {
                 self.permits.add_permits(1);
             }
         }
+    }
+
+    /// Its name and how it is at the moment, for people.
+    pub(super) fn describe(&self) -> String {
+        let window = self.window.lock();
+        let adapts = self.limits.adaptive || self.limits.max_in_flight.is_none();
+        let size = window.size;
+        drop(window);
+        let in_flight = size.saturating_sub(self.permits.available_permits());
+        let mut text = format!("{}: {in_flight} requests in flight", self.name);
+        if size < MOST {
+            text.push_str(&format!(", {size} at most{}", if adapts { " for now" } else { "" }));
+        }
+        if let Some(rate) = self.limits.rate {
+            text.push_str(&format!(", {rate} a second"));
+        }
+        if self.limits.breaker.is_some() {
+            let state = match *self.breaker.lock() {
+                Some(Breaker::Open { until }) if until > Instant::now() => "open: requests are refused",
+                Some(Breaker::Open { .. } | Breaker::Probing) => "half open: one request probes",
+                _ => "closed",
+            };
+            text.push_str(", circuit breaker ");
+            text.push_str(state);
+        }
+        text
     }
 
     /// Requests that may be in flight now.

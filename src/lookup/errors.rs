@@ -36,6 +36,16 @@ impl Errors {
         kept.get(key).filter(|(expires, _)| now < *expires).map(|(_, failure)| failure.clone())
     }
 
+    /// Forgets all.
+    pub(super) fn clear(&self) {
+        self.kept.lock().clear();
+    }
+
+    /// Forgets the error of a key.
+    pub(super) fn remove(&self, key: &[u8]) {
+        self.kept.lock().remove(key);
+    }
+
     pub(super) fn insert(&self, key: &[u8], failure: &Arc<Failure>, now: i64) {
         if self.millis == 0 {
             return;

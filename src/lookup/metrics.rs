@@ -29,6 +29,14 @@ pub struct LookupMetrics {
     pub in_flight: AtomicU64,
     /// Keys in the cache now.
     pub cached: AtomicU64,
+    /// Bytes of keys and rows in the cache now, about.
+    pub cached_bytes: AtomicU64,
+    /// Keys that had to leave the cache for others, since it was made.
+    pub evictions: AtomicU64,
+    /// Rows that went to the table of dead letters.
+    pub dead_letters: AtomicU64,
+    /// Requests that were sent a second time because the first was slow.
+    pub hedged: AtomicU64,
     /// Loads of a FULL cache, and those that failed.
     pub loads: AtomicU64,
     /// Loads of a FULL cache that failed; the old copy was kept.
@@ -51,6 +59,10 @@ impl Default for LookupMetrics {
             not_found: zero(),
             in_flight: zero(),
             cached: zero(),
+            cached_bytes: zero(),
+            evictions: zero(),
+            dead_letters: zero(),
+            hedged: zero(),
             loads: zero(),
             load_failures: zero(),
             latency: Mutex::new(micros_histogram()),

@@ -17,13 +17,15 @@ pub enum OnError {
     Drop,
     /// What the cache still has of the key, although its lifetime is over; fails without.
     Stale,
+    /// The row goes to the table that `lookup.dead-letter` names.
+    DeadLetter,
 }
 
 /// Option of the policy; its classes follow after a point.
 pub(super) const ON_ERROR: &str = "lookup.on-error";
 
 /// Words of the option.
-pub(super) const WORDS: &[&str] = &["fail", "null", "drop", "stale"];
+pub(super) const WORDS: &[&str] = &["fail", "null", "drop", "stale", "dead-letter"];
 
 const CLASSES: [&str; 5] = [
     "lookup.on-error.timeout",
@@ -53,6 +55,7 @@ impl OnError {
             Self::Null => "null",
             Self::Drop => "drop",
             Self::Stale => "stale",
+            Self::DeadLetter => "dead-letter",
         }
     }
 }
@@ -64,6 +67,7 @@ impl ErrorPolicy {
                 "null" => OnError::Null,
                 "drop" => OnError::Drop,
                 "stale" => OnError::Stale,
+                "dead-letter" => OnError::DeadLetter,
                 _ => OnError::Fail,
             }))
         };
@@ -92,6 +96,11 @@ impl ErrorPolicy {
     /// Whether every error fails the job.
     pub fn always_fails(&self) -> bool {
         self.default == OnError::Fail && self.classes.iter().flatten().all(|c| *c == OnError::Fail)
+    }
+
+    /// Whether some error makes a dead letter of its row.
+    pub fn has_dead_letters(&self) -> bool {
+        self.default == OnError::DeadLetter || self.classes.contains(&Some(OnError::DeadLetter))
     }
 
     /// Whether some error is answered from what the cache still has.

@@ -73,6 +73,7 @@ impl Planner {
             schema: arrow.clone(),
             left: input.arrow.clone(),
             memory: remembers.then(|| MemorySpec { state_ttl: self.state.config.state_ttl() }),
+            dead_letters: false,
         };
         let mut detail = shown_expr(&Expr::ScalarFunction(node.call.clone()));
         if let Some(guard) = &node.guard {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, ListArray, StringArray, StringViewArray, StructArray,

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::super::answer::Failure;
 use super::super::keys::KeyColumns;
-use super::Completions;
+use super::{Asker, Completions};
 
 /// One ticket that waits for a key.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(super) struct Waiter {
     pub(super) completions: Arc<Completions>,
     pub(super) ticket: u32,
     pub(super) deadline: Instant,
+    pub(super) asker: Arc<Asker>,
 }
 
 /// A flight; never used again for another one.
@@ -42,8 +43,10 @@ pub(super) struct FlightId {
 pub(super) struct Flight {
     pub(super) keys: Arc<KeyColumns>,
     pub(super) row: u32,
-    /// Hash of the key, if others may join.
-    hash: Option<u64>,
+    /// Who began it.
+    pub(super) asker: Arc<Asker>,
+    /// Hash of the key, if others may join and the answer is kept.
+    pub(super) hash: Option<u64>,
     generation: u32,
     /// Its age among all flights of the process.
     pub(super) sequence: u64,
@@ -76,6 +79,7 @@ pub(super) struct Member {
     pub(super) id: FlightId,
     pub(super) keys: Arc<KeyColumns>,
     pub(super) row: u32,
+    pub(super) asker: Arc<Asker>,
 }
 
 /// A flight that has ended.
@@ -95,13 +99,20 @@ enum Waiting {
     Group(Vec<FlightId>),
 }
 
+/// Why keys are asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Miss,
+    Failure,
+}
+
 /// What is due at some instant.
 #[derive(Debug)]
 pub(super) enum Due {
     /// The deadline of a waiter of this flight.
     Deadline(FlightId),
-    /// Another attempt for these.
-    Retry(Vec<FlightId>),
+    /// Another attempt for these, after failures that the budget of retries counts, or after misses.
+    Retry(Vec<FlightId>, Cause),
 }
 
 /// The flights of one lookup.
@@ -158,7 +169,7 @@ impl Flights {
         hash: Option<u64>,
         waiter: Option<Waiter>,
         (now, until): (Instant, Instant),
-        sequence: u64,
+        (asker, sequence): (&Arc<Asker>, u64),
     ) {
         let index = match self.free.pop() {
             Some(index) => index,
@@ -175,6 +186,7 @@ impl Flights {
         let flight = Flight {
             keys: keys.clone(),
             row,
+            asker: asker.clone(),
             hash,
             generation,
             sequence,
@@ -219,8 +231,8 @@ impl Flights {
     }
 
     /// Notes that another attempt for these keys is due at some instant.
-    pub(super) fn pause(&mut self, ids: Vec<FlightId>, until: Instant) {
-        self.add_timer(until, Due::Retry(ids));
+    pub(super) fn pause(&mut self, ids: Vec<FlightId>, until: Instant, cause: Cause) {
+        self.add_timer(until, Due::Retry(ids, cause));
     }
 
     fn add_timer(&mut self, at: Instant, due: Due) -> (Instant, u64) {
@@ -321,7 +333,7 @@ impl Flights {
 
     fn member(&self, id: FlightId) -> Option<Member> {
         let flight = self.flight(id)?;
-        Some(Member { id, keys: flight.keys.clone(), row: flight.row })
+        Some(Member { id, keys: flight.keys.clone(), row: flight.row, asker: flight.asker.clone() })
     }
 
     /// Notes that the request of a flight has ended.
@@ -357,6 +369,39 @@ impl Flights {
         Some(Ended { keys, row, waiters, attempts, last })
     }
 
+    /// Nobody joins the flight of a key any more, and its answer is not kept.
+    pub(super) fn unlist(&mut self, hash: u64, key: &[u8]) {
+        let slots = &self.slots;
+        let same =
+            |index: &u32| slots.get(*index as usize).and_then(Option::as_ref).is_some_and(|f| f.key() == key);
+        if let Ok(entry) = self.by_key.find_entry(hash, same) {
+            let (index, _) = entry.remove();
+            if let Some(flight) = self.slots.get_mut(index as usize).and_then(Option::as_mut) {
+                flight.hash = None;
+            }
+        }
+    }
+
+    /// The same for all flights.
+    pub(super) fn unlist_all(&mut self) {
+        self.by_key.clear();
+        self.slots.iter_mut().flatten().for_each(|flight| flight.hash = None);
+    }
+
+    /// One who asks is gone: what nobody else waits for ends.
+    pub(super) fn abandon(&mut self, asker: u64) {
+        let mut left = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some(flight) = slot else { continue };
+            let before = flight.waiters.len();
+            flight.waiters.retain(|waiter| waiter.asker.id != asker);
+            if before > 0 && flight.waiters.is_empty() && flight.refresh.is_none() {
+                left.push(FlightId { index: index as u32, generation: flight.generation });
+            }
+        }
+        left.into_iter().for_each(|id| drop(self.end(id)));
+    }
+
     /// Takes the waiters whose deadline has passed; the flight ends with the last of them. `None` when nobody
     /// waited so long.
     pub(super) fn expire(&mut self, id: FlightId, now: Instant) -> Option<Ended> {
@@ -383,6 +428,11 @@ impl Flights {
 }
 
 impl Flight {
+    /// It began without a row that waits for it.
+    pub(super) fn is_refresh(&self) -> bool {
+        self.refresh.is_some()
+    }
+
     fn key(&self) -> &[u8] {
         self.keys.bytes.value(self.row as usize)
     }

@@ -13,11 +13,15 @@ use super::super::answer::{Answer, Answers, Failure, FailureKind, Outcome};
 use super::super::budget::{Reservation, next_age};
 use super::super::cache::{Known, Life};
 use super::super::metadata::Facts;
-use super::super::metrics::LookupMetrics;
 use super::super::retry::shown;
-use super::flight::{Due, Ended, FlightId, Flights, Member, Trip};
-use super::{Front, Shared};
+use super::flight::{Cause, Due, Ended, FlightId, Flights, Member, Trip};
+use super::{Asker, Completion, Front, Shared};
 use crate::error::Result;
+
+/// Pauses of keys that the budget of retries holds back: as after so many failures, never shorter. They are the same for
+/// all, so that none is unlucky for long.
+const PACED: u32 = 4;
+const SHORTEST: Duration = Duration::from_millis(50);
 
 /// What becomes of a key whose request has ended.
 enum Verdict {
@@ -50,7 +54,7 @@ impl Shared {
         }
         for _ in 0..start {
             // Made here, so that a worker that is dropped before it has begun is counted as gone, too.
-            let worker = Worker { shared: self.clone(), idle: true, boarded: Vec::new() };
+            let worker = Worker { shared: self.clone(), idle: true, ran: false, boarded: Vec::new() };
             self.spawn(worker.run());
         }
     }
@@ -80,7 +84,20 @@ impl Shared {
         for due in due {
             match due {
                 Due::Deadline(id) => expired.extend(flights.expire(id, now)),
-                Due::Retry(ids) => {
+                Due::Retry(ids, cause) => {
+                    if cause == Cause::Failure && !self.endpoint.may_retry() {
+                        // Many failed: who comes back, and when, is the budget's to say. Nobody fails for that.
+                        let pause = self.backoff.delay(PACED, None).max(SHORTEST);
+                        flights.pause(ids, now + pause, cause);
+                        continue;
+                    }
+                    if cause == Cause::Failure {
+                        for id in &ids {
+                            if let Some(flight) = flights.flight_mut(*id) {
+                                self.count(&flight.asker, |m| &m.retries, 1);
+                            }
+                        }
+                    }
                     flights.requeue(ids, false, now);
                     again = true;
                 }
@@ -97,17 +114,24 @@ impl Shared {
 
     fn time_out(&self, ended: Ended) {
         let attempts = ended.attempts;
-        let mut message =
-            format!("no answer within {} ({attempts} attempt{})", shown(self.patience()), plural(attempts));
-        if let Some(last) = &ended.last {
-            message.push_str("; the last failure: ");
-            message.push_str(&last.message);
-        }
-        let failure = Arc::new(Failure::new(FailureKind::Timeout, message).retryable());
-        LookupMetrics::add(&self.metrics.errors, 1);
-        let answer = self.failed(&failure, attempts, &ended.keys, ended.row);
-        for waiter in ended.waiters {
-            waiter.completions.push(waiter.ticket, answer.clone());
+        // Those who wait may have come with other time-outs.
+        let mut known: Option<(Duration, Answer)> = None;
+        for waiter in &ended.waiters {
+            let patience = waiter.asker.patience;
+            if known.as_ref().is_none_or(|(known, _)| *known != patience) {
+                let mut message =
+                    format!("no answer within {} ({attempts} attempt{})", shown(patience), plural(attempts));
+                if let Some(last) = &ended.last {
+                    message.push_str("; the last failure: ");
+                    message.push_str(&last.message);
+                }
+                let failure = Arc::new(Failure::new(FailureKind::Timeout, message).retryable());
+                self.count(&waiter.asker, |m| &m.errors, 1);
+                known = Some((patience, self.failed(&failure, attempts, &ended.keys, ended.row)));
+            }
+            if let Some((_, answer)) = &known {
+                waiter.completions.push(waiter.ticket, answer.clone());
+            }
         }
     }
 
@@ -130,21 +154,63 @@ impl Shared {
     }
 
     /// One request, counted.
-    async fn call(&self, keys: RecordBatch, reservation: Arc<Reservation>) -> Result<Answers, Failure> {
+    async fn call(
+        &self,
+        asker: &Asker,
+        keys: RecordBatch,
+        reservation: Arc<Reservation>,
+    ) -> Result<Answers, Failure> {
         let count = keys.num_rows();
-        let metrics = &self.metrics;
-        LookupMetrics::add(&metrics.calls, 1);
-        LookupMetrics::add(&metrics.keys, count as u64);
-        metrics.in_flight.fetch_add(1, Ordering::Relaxed);
-        let _landed = Landed(&metrics.in_flight);
+        self.count(asker, |m| &m.calls, 1);
+        self.count(asker, |m| &m.keys, count as u64);
+        self.count(asker, |m| &m.in_flight, 1);
+        let _landed = Landed(self, asker);
         let start = Instant::now();
         let result = reservation.scope(self.backend.lookup(keys)).await;
-        let micros = start.elapsed().as_micros();
-        metrics.record_latency(u64::try_from(micros).unwrap_or(u64::MAX));
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        asker.metrics.record_latency(micros);
         let answers = result?;
         match answers.problem(count, &self.request.schema) {
             Some(problem) => Err(problem),
             None => Ok(answers),
+        }
+    }
+
+    /// One request; a second one with the same keys where the first takes long. The first answer counts; a failure
+    /// only if the other one fails as well.
+    async fn hedged(
+        &self,
+        asker: &Asker,
+        keys: RecordBatch,
+        reservation: Arc<Reservation>,
+    ) -> Result<Answers, Failure> {
+        let Some(after) = self.config.hedge_after else { return self.call(asker, keys, reservation).await };
+        let mut first = std::pin::pin!(self.call(asker, keys.clone(), reservation.clone()));
+        tokio::select! {
+            biased;
+            result = first.as_mut() => return result,
+            () = tokio::time::sleep(after) => {}
+        }
+        // A service that is full already gets no more.
+        let Some(permit) = self.endpoint.try_enter().filter(|_| self.endpoint.may_retry()) else {
+            return first.await;
+        };
+        self.count(asker, |m| &m.hedged, 1);
+        let second = std::pin::pin!(self.call(asker, keys, reservation));
+        match select(first, second).await {
+            Either::Left((Ok(answers), _)) => Ok(answers),
+            Either::Left((Err(_), second)) => {
+                let result = second.await;
+                permit.ended(result.as_ref().err());
+                result
+            }
+            Either::Right((result, first)) => {
+                permit.ended(result.as_ref().err());
+                match result {
+                    Ok(answers) => Ok(answers),
+                    Err(_) => first.await,
+                }
+            }
         }
     }
 
@@ -155,28 +221,23 @@ impl Shared {
         id: FlightId,
         failure: &Arc<Failure>,
         companions: usize,
-        budget: &mut Option<bool>,
     ) -> Verdict {
         let now = Instant::now();
         let Some(flight) = flights.flight_mut(id) else { return Verdict::Done };
         flight.failed += 1;
         flight.last = Some(failure.clone());
-        LookupMetrics::add(&self.metrics.failures, 1);
+        self.count(&flight.asker, |m| &m.failures, 1);
         let left = flight.until().map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
         if let Some(asked) = failure.retry_after.filter(|asked| failure.retryable && *asked >= left) {
             let message = format!(
                 "{}; it asks to wait {}, and a row waits {} at most ('table.exec.async-lookup.timeout')",
                 failure.message,
                 shown(asked),
-                shown(self.config.timeout)
+                shown(flight.asker.timeout)
             );
             return Verdict::Failed(Arc::new(Failure { message, retryable: false, ..(**failure).clone() }));
         }
-        if failure.retryable
-            && flight.failed <= self.config.max_retries
-            // One retry, however many keys it carries.
-            && *budget.get_or_insert_with(|| self.endpoint.may_retry())
-        {
+        if failure.retryable && flight.failed <= self.config.max_retries {
             return Verdict::Again(self.backoff.delay(flight.failed, failure.retry_after));
         }
         // What is wrong with the service is wrong with every part of the request.
@@ -211,7 +272,8 @@ impl Shared {
         reservation: &Arc<Reservation>,
     ) {
         let now = Instant::now();
-        let Answers { rows, offsets, failures, status, headers } = answers;
+        let cleared = self.clears.load(Ordering::Acquire);
+        let Answers { rows, offsets, failures, status, headers, max_age } = answers;
         let mut failed = vec![None; members.len()];
         for (key, failure) in failures {
             if let Some(failed) = failed.get_mut(key as usize) {
@@ -224,11 +286,13 @@ impl Shared {
         let mut facts = Vec::with_capacity(members.len());
         let mut again = Vec::new();
         let mut settled = vec![false; members.len()];
+        let mut keeps = vec![false; members.len()];
         let mut flights = self.flights.lock();
         for (key, member) in members.iter().enumerate() {
             let outcome = if count(key) > 0 { "ok" } else { "miss" };
             let flight = flights.landed(member.id);
             let attempts = flight.as_ref().map_or(0, |f| f.attempts);
+            keeps[key] = flight.as_ref().is_some_and(|f| f.hash.is_some());
             facts.push(Facts { outcome, attempts, fetched_at, status, headers: &headers, failure: None });
             if failed[key].is_some() {
                 continue;
@@ -237,6 +301,10 @@ impl Shared {
                 let pause =
                     self.config.ask_again(flight.empty, now.saturating_duration_since(flight.asked))?;
                 flight.empty += 1;
+                // Rows that are held for long take no place of others.
+                for waiter in &flight.waiters {
+                    waiter.completions.tell(Completion::Held(waiter.ticket));
+                }
                 Some(pause)
             });
             match pause {
@@ -246,17 +314,24 @@ impl Shared {
         }
         let retried = again.len() as u64;
         for (id, pause) in again {
-            flights.pause(vec![id], now + pause);
+            flights.pause(vec![id], now + pause, Cause::Miss);
         }
         let alarmed = retried > 0 && flights.is_alarmed();
         drop(flights);
         if alarmed {
             self.alarm.notify_one();
         }
-        LookupMetrics::add(&self.metrics.retries, retried);
-        let missing = (0..members.len()).filter(|key| settled[*key] && count(*key) == 0).count();
-        LookupMetrics::add(&self.metrics.not_found, missing as u64);
-        self.note_answered(settled.iter().filter(|settled| **settled).count() as u64);
+        for (key, member) in members.iter().enumerate() {
+            match (settled[key], count(key)) {
+                (true, 0) => self.count(&member.asker, |m| &m.not_found, 1),
+                (true, _) => {}
+                (false, _) if failed[key].is_none() => self.count(&member.asker, |m| &m.retries, 1),
+                _ => continue,
+            }
+            if settled[key] {
+                self.note_answered(&member.asker, 1);
+            }
+        }
         let found: Vec<bool> = (0..members.len()).map(|key| count(key) > 0).collect();
         let described = if self.request.metadata.is_empty() {
             Ok((rows, offsets))
@@ -273,7 +348,13 @@ impl Shared {
             }
         };
         reservation.settle(rows.get_array_memory_size());
-        self.remember(&members, &rows, &offsets, &settled, &found);
+        let kept = |key: usize| settled[key] && keeps[key];
+        let life = |key: usize| match (max_age, found[key]) {
+            (Some(age), _) => Life::For(age),
+            (None, true) => Life::Hit,
+            (None, false) => Life::Miss,
+        };
+        self.remember(&members, &rows, &offsets, (&kept, &life), cleared);
         let rows = Arc::new(rows);
         let mut done = Vec::new();
         let mut failures = Vec::new();
@@ -289,6 +370,7 @@ impl Shared {
                     rows: rows.clone(),
                     first: offsets[key],
                     count: offsets[key + 1] - offsets[key],
+                    attempts: ended.attempts,
                     reserved: Some(reservation.clone()),
                 };
                 done.push((ended.waiters, answer));
@@ -311,17 +393,52 @@ impl Shared {
         members: &[Member],
         rows: &RecordBatch,
         offsets: &[u32],
-        settled: &[bool],
-        found: &[bool],
+        (kept, life): (&dyn Fn(usize) -> bool, &dyn Fn(usize) -> Life),
+        cleared: u64,
     ) {
         let Front::Partial(cache) = &self.front else { return };
-        let entries = members.iter().enumerate().filter(|(key, _)| settled[*key]).map(|(key, member)| {
-            let life = if found[key] { Life::Hit } else { Life::Miss };
-            (&member.keys.bytes, member.row as usize, offsets[key]..offsets[key + 1], life)
+        let kept = || members.iter().enumerate().filter(|(key, _)| kept(*key));
+        let entries = kept().map(|(key, member)| {
+            (&member.keys.bytes, member.row as usize, offsets[key]..offsets[key + 1], life(key))
         });
-        cache.insert_all(rows, entries);
-        self.note_cached(cache);
+        let mut noted: Vec<super::super::cache::Kept> = Vec::new();
+        let on_disk = self.is_on_disk();
+        cache.insert_noting(rows, entries, |entry| {
+            if on_disk {
+                noted.push(super::super::cache::Kept {
+                    key: entry.key.into(),
+                    rows: entry.rows,
+                    expires: entry.expires,
+                    written: entry.written,
+                });
+            }
+        });
+        #[cfg(feature = "persist")]
+        if let Some(disk) = &self.disk {
+            disk.put(rows, noted);
+        }
+        if self.clears.load(Ordering::Acquire) != cleared {
+            // It was asked for before the cache was cleared.
+            kept().for_each(|(_, member)| {
+                cache.clear(Some((&member.keys.bytes, member.row as usize)));
+                #[cfg(feature = "persist")]
+                if let Some(disk) = &self.disk {
+                    disk.remove(Some(member.keys.bytes.value(member.row as usize)));
+                }
+            });
+        }
+        if let Some(member) = members.first() {
+            self.note_cached(&member.asker, cache);
+        }
         self.maintain(cache);
+    }
+
+    /// Whether the cache is kept over restarts.
+    fn is_on_disk(&self) -> bool {
+        #[cfg(feature = "persist")]
+        return self.disk.is_some();
+        #[cfg(not(feature = "persist"))]
+        false
     }
 
     /// `companions`: how many keys share the blame for the failure.
@@ -329,16 +446,14 @@ impl Shared {
         let now = Instant::now();
         let (mut split, mut failed): (Vec<FlightId>, Vec<_>) = (Vec::new(), Vec::new());
         let mut again: Vec<(Duration, Vec<FlightId>)> = Vec::new();
-        let mut budget = None;
         let mut flights = self.flights.lock();
         for (member, failure) in failures {
             if flights.landed(member.id).is_none() {
                 continue;
             }
-            match self.judge(&mut flights, member.id, &failure, companions, &mut budget) {
+            match self.judge(&mut flights, member.id, &failure, companions) {
                 Verdict::Done => {}
                 Verdict::Again(pause) => {
-                    LookupMetrics::add(&self.metrics.retries, 1);
                     match again.last_mut() {
                         // What failed together is tried again together.
                         Some((_, ids)) => ids.push(member.id),
@@ -354,7 +469,7 @@ impl Shared {
             }
         }
         for (pause, ids) in again {
-            flights.pause(ids, now + pause);
+            flights.pause(ids, now + pause, Cause::Failure);
         }
         if !split.is_empty() {
             let half = split.split_off(split.len().div_ceil(2));
@@ -378,7 +493,7 @@ impl Shared {
 
     /// The answer when all attempts failed: what the cache still has, or the error.
     fn last_resort(&self, member: &Member, failure: &Arc<Failure>, attempts: u32) -> Answer {
-        LookupMetrics::add(&self.metrics.errors, 1);
+        self.count(&member.asker, |m| &m.errors, 1);
         if let Front::Partial(cache) = &self.front {
             let key = member.keys.bytes.value(member.row as usize);
             self.errors.insert(key, failure, self.clock.now_millis());
@@ -386,7 +501,7 @@ impl Shared {
                 && let Known::Expired { rows, millis } = cache.get(&member.keys.bytes, member.row as usize)
                 && millis < allowed
             {
-                LookupMetrics::add(&self.metrics.stale, 1);
+                self.count(&member.asker, |m| &m.stale, 1);
                 return self.stale(rows, Some(failure), attempts);
             }
         }
@@ -402,12 +517,14 @@ fn plural(n: u32) -> &'static str {
 struct Worker {
     shared: Arc<Shared>,
     idle: bool,
+    ran: bool,
     /// The keys of the request that is on its way.
     boarded: Vec<Member>,
 }
 
 impl Worker {
     async fn run(mut self) {
+        self.ran = true;
         let shared = self.shared.clone();
         loop {
             if !shared.flights.lock().has_waiting() {
@@ -469,7 +586,9 @@ impl Worker {
             Ok(keys) => keys,
             Err(e) => return Some(Err(Failure::new(FailureKind::Key, e.message()))),
         };
-        let call = std::pin::pin!(self.shared.call(keys, reservation));
+        let asker = &self.boarded.first()?.asker;
+        let call = self.shared.hedged(asker, keys, reservation);
+        let call = std::pin::pin!(call);
         let abandoned = std::pin::pin!(trip.abandoned.notified());
         match select(call, abandoned).await {
             Either::Left((result, _)) => Some(result),
@@ -491,15 +610,22 @@ impl Drop for Worker {
             let members = std::mem::take(&mut self.boarded);
             shared.land(members, Err(failure), &Reservation::new(next_age()));
         }
-        shared.pump();
+        if self.ran {
+            // One that never ran belongs to a runtime that is gone: no other would.
+            shared.pump();
+        }
     }
 }
 
 /// Counts an attempt as ended, also when it was cancelled.
-struct Landed<'a>(&'a std::sync::atomic::AtomicU64);
+struct Landed<'a>(&'a Shared, &'a Asker);
 
 impl Drop for Landed<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let Self(shared, asker) = self;
+        asker.metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if !Arc::ptr_eq(&asker.metrics, &shared.metrics) {
+            shared.metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
