@@ -3,6 +3,7 @@
 mod alter;
 mod analyze;
 mod asynchronous;
+mod caches;
 mod check;
 mod claims;
 mod collect;
@@ -39,6 +40,7 @@ use crate::flow::Job;
 use crate::format::{FORMAT_NAMES, RecordFormat};
 use crate::function::user::UserFunctions;
 use crate::function::{FunctionContext, Functions};
+use crate::lookup::shared::Lookups;
 use crate::lookup::{Backend, LookupRequest};
 use crate::plan::Planner;
 use crate::plan::provider::PlannerState;
@@ -111,6 +113,8 @@ const STACK: usize = 32 << 20;
 pub struct Session {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
+    /// What lookups of its queries share; gone before the runtime is.
+    lookups: Arc<Lookups>,
     /// The last that goes: jobs end with it.
     runtime: Arc<Io>,
 }
@@ -203,7 +207,7 @@ impl Session {
             .enable_all()
             .build()?;
         let state = Arc::<Mutex<State>>::default();
-        Ok(Self { runtime: Io::new(runtime, state.clone()), state, clock })
+        Ok(Self { runtime: Io::new(runtime, state.clone()), state, clock, lookups: Arc::default() })
     }
 
     /// Cuts a script into statements.
@@ -447,10 +451,12 @@ impl Session {
             zone,
             clock: self.clock.clone(),
             runtime: self.runtime.handle().clone(),
+            lookups: self.lookups.clone(),
             expanding: Default::default(),
             sources: Default::default(),
             expanded: Default::default(),
             used: Default::default(),
+            letters: Default::default(),
             common: Default::default(),
             doubts: Default::default(),
         })

@@ -66,6 +66,7 @@ fn typed(sql: &str) -> Arc<Script> {
 
 /// Whether a statement can be run again and again: it changes nothing.
 fn repeatable(statement: &Statement) -> bool {
+    use crate::sql::CacheStatement;
     use StatementKind::*;
     match &statement.kind {
         Query(_)
@@ -75,6 +76,7 @@ fn repeatable(statement: &Statement) -> bool {
         | DescribeFile(_)
         | Summarize(_)
         | DescribeJob(_)
+        | Cache(CacheStatement::Show | CacheStatement::Describe(_) | CacheStatement::ExplainLookup { .. })
         | Explain { .. } => true,
         ExplainAnalyze { statement, .. } => matches!(**statement, Query(_)),
         _ => false,

@@ -5,6 +5,7 @@
 //! handed to `sqlparser` with our [`dialect`].
 
 mod alter;
+mod cache;
 mod cursor;
 mod ddl;
 pub mod dialect;

@@ -184,6 +184,10 @@ struct Figures {
     /// Keys that the other side has nothing for.
     not_found: u64,
     retries: u64,
+    stale: u64,
+    hedged: u64,
+    dead_letters: u64,
+    evictions: u64,
     /// Bytes of state, where operators tell.
     state: u64,
     /// Bytes of memory of the process.
@@ -221,6 +225,10 @@ impl Figures {
                 sum.errors += LookupMetrics::get(&lookup.errors);
                 sum.not_found += LookupMetrics::get(&lookup.not_found);
                 sum.retries += LookupMetrics::get(&lookup.retries);
+                sum.stale += LookupMetrics::get(&lookup.stale);
+                sum.hedged += LookupMetrics::get(&lookup.hedged);
+                sum.dead_letters += LookupMetrics::get(&lookup.dead_letters);
+                sum.evictions += LookupMetrics::get(&lookup.evictions);
             }
             sum.state += job.stages().iter().filter_map(|stage| stage.state_bytes()).sum::<u64>();
             let sinks = job.stages().iter().filter(|stage| stage.name == "Sink" && !stage.detail.is_empty());
@@ -276,8 +284,16 @@ impl Figures {
             put("lookup_calls", self.calls.to_string());
             put("lookup_misses", self.not_found.to_string());
             put("lookup_errors", self.errors.to_string());
-            if self.retries > 0 {
-                put("lookup_retries", self.retries.to_string());
+            for (n, what) in [
+                (self.retries, "lookup_retries"),
+                (self.stale, "lookup_stale"),
+                (self.hedged, "lookup_hedged"),
+                (self.dead_letters, "lookup_dead_letters"),
+                (self.evictions, "cache_evictions"),
+            ] {
+                if n > 0 {
+                    put(what, n.to_string());
+                }
             }
         }
         if let Some(percent) = self.hit_percent() {
@@ -343,7 +359,13 @@ impl Figures {
             let percent = 100.0 * self.bytes_in as f64 / self.bytes_total as f64;
             line.push_str(&format!(" · {:.0}% read", percent.min(100.0)));
         }
-        for (n, what) in [(self.skipped, "skipped"), (self.late, "late"), (self.dropped, "dropped")] {
+        let counts = [
+            (self.skipped, "skipped"),
+            (self.late, "late"),
+            (self.dropped, "dropped"),
+            (self.dead_letters, "dead letters"),
+        ];
+        for (n, what) in counts {
             if n > 0 {
                 line.push_str(&format!(" · {} {what}", thousands(n)));
             }

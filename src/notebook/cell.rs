@@ -35,6 +35,7 @@ const DML_SYNC: &str = "table.dml-sync";
 const HELP: &str = "\
 A cell holds one or several statements, separated by semicolons:
   CREATE TABLE, CREATE VIEW, DROP, INSERT INTO, EXECUTE STATEMENT SET, SELECT, EXPLAIN
+  SHOW CACHES, DESCRIBE | CLEAR CACHE t, WARM CACHE t FROM (query), EXPLAIN LOOKUP t FOR (key)
   SHOW TABLES | VIEWS | FUNCTIONS | COLUMNS FROM t | CREATE TABLE t | JOBS, DESCRIBE t
   SET; lists the settings, SET 'key' = 'value'; changes one, RESET 'key'; undoes it
   STOP JOB 'id'; stops a job

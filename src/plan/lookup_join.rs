@@ -23,13 +23,14 @@ use super::lower::{computed_schema, physical};
 use super::meaning::{self, Meaning, Parts, Text};
 use super::provider::{Planner, RawTable, TableRef};
 
-use crate::catalog::ColumnSource;
+use crate::catalog::{ColumnSource, Table};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
 use crate::lookup::metadata::{Metadata, MetadataKind};
+use crate::lookup::shared::shares;
 use crate::lookup::{CacheConfig, ColumnFilter, Comparison, Lookup, LookupConfig, LookupRequest};
-use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec};
+use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec, with_letters};
 use crate::sql::SqlType;
 
 /// The right side: its columns as expressions over the lookup table's own columns, and its filters.
@@ -84,13 +85,17 @@ impl RightSide {
         (index < self.schema.fields().len() - self.metadata.len()).then_some(index)
     }
 
-    /// Keeps the columns that the query reads, and puts metadata that the lookup engine fills in at their end.
-    fn narrowed(self) -> Result<Self> {
+    /// Keeps the columns that the query reads, and puts metadata that the lookup engine fills in at their end. With
+    /// `whole`, all columns of the table's records are kept: other queries may read them.
+    fn narrowed(self, whole: bool) -> Result<Self> {
         let mut used: HashSet<String> = HashSet::new();
         for expr in self.columns.iter().chain(&self.filters) {
             used.extend(expr.column_refs().iter().map(|c| c.name.clone()));
         }
         let table = &self.reference.table;
+        if whole {
+            used.extend(physical_names(table).map(str::to_string));
+        }
         let own = table.connector()?.metadata();
         let kind = |name: &str| match &table.column(name)?.1.source {
             ColumnSource::Metadata { key, .. } if !own.contains(&key.as_str()) => MetadataKind::parse(key),
@@ -212,7 +217,7 @@ fn is_literal(expr: &Expr) -> bool {
 impl Planner {
     /// Whether the join has an equality that a lookup can be asked by: of a column of the table as it is.
     pub(super) fn has_lookup_key(&self, join: &Join) -> Result<bool> {
-        let right = RightSide::new(&join.right)?.narrowed()?;
+        let right = RightSide::new(&join.right)?.narrowed(false)?;
         let names = join.right.schema();
         let is_key = |e: &Expr| bare(e).is_some_and(|(name, _)| right.key(name).is_some());
         if join.null_equality == NullEquality::NullEqualsNothing {
@@ -235,7 +240,11 @@ impl Planner {
 
     /// A join whose right side is a lookup table.
     pub(super) fn lower_lookup_join(&self, join: &Join) -> Result<Node> {
-        let right = RightSide::new(&join.right)?.narrowed()?;
+        let right = RightSide::new(&join.right)?;
+        let hints = &right.reference.hints;
+        let config = LookupConfig::resolve(&right.reference.table, &hints.lookup, &self.state.config)
+            .map_err(|e| e.at(hints.span))?;
+        let right = right.narrowed(shares(&config))?;
         let table = &right.reference.table;
         let fail = |message: String| Error::plan(message).at(right.reference.hints.span);
         let left_outer = match join.join_type {
@@ -259,10 +268,15 @@ impl Planner {
         }
         let conditions = self.sort_conditions(join, &right)?;
         let (keys, key_exprs) = self.keys(&right, &conditions, join.left.schema())?;
-        let lookup = self.lookup(&right, keys, &conditions)?;
+        let lookup = self.lookup(&right, keys, &conditions, config)?;
         let left = self.lower(&join.left)?;
         let state_ttl = self.state.config.state_ttl();
-        lookup_node(left, join, &right, &conditions, &key_exprs, left_outer, (&lookup, state_ttl))
+        let node =
+            lookup_node(left, join, &right, &conditions, &key_exprs, left_outer, (&lookup, state_ttl))?;
+        let Some(name) = &lookup.config().dead_letter else { return Ok(node) };
+        let arrow: Vec<_> = node.arrow.fields().iter().take(join.schema.fields().len()).cloned().collect();
+        let known = ((join.schema.clone(), Arc::new(Schema::new(arrow)) as SchemaRef), node.meaning.clone());
+        self.without_failed(node, table, name, known)
     }
 
     fn sort_conditions(&self, join: &Join, right: &RightSide) -> Result<Conditions> {
@@ -388,34 +402,126 @@ impl Planner {
         Ok((all.keys().copied().collect(), exprs))
     }
 
-    fn lookup(&self, right: &RightSide, keys: Vec<usize>, conditions: &Conditions) -> Result<Arc<Lookup>> {
+    fn lookup(
+        &self,
+        right: &RightSide,
+        keys: Vec<usize>,
+        conditions: &Conditions,
+        config: LookupConfig,
+    ) -> Result<Arc<Lookup>> {
         let table = &right.reference.table;
         let span = right.reference.hints.span;
-        let config = LookupConfig::resolve(table, &right.reference.hints.lookup, &self.state.config)
-            .map_err(|e| e.at(span))?;
         let own = right.schema.fields().len() - right.metadata.len();
         let schema: SchemaRef = Arc::new(right.schema.as_arrow().project(&(0..own).collect::<Vec<_>>())?);
         let filters = conditions.right.iter().filter_map(|conjunct| column_filter(conjunct, &right.schema));
-        let filters = filters.filter(|f| f.column < own).collect();
+        // What others share is not filtered.
+        let filters = filters.filter(|f| f.column < own && !shares(&config)).collect();
         let metadata = right.metadata.clone();
         let request = LookupRequest { filters, metadata, ..LookupRequest::new(table.clone(), keys, schema) };
-        let backend = match self.function_table(&request).map_err(|e| e.at(span))? {
-            Some(backend) => backend,
-            None => table.connector()?.lookup(&request).map_err(|e| e.at(span))?,
-        };
+        self.shared_lookup(right.name.clone(), request, config).map_err(|e| e.at(span))
+    }
+
+    fn shared_lookup(
+        &self,
+        name: String,
+        request: LookupRequest,
+        config: LookupConfig,
+    ) -> Result<Arc<Lookup>> {
         if self.state.config.is_set("affluent.lookup.memory-limit") {
             crate::lookup::budget::set_limit(self.state.config.lookup_memory_limit());
         }
-        Lookup::new(
-            right.name.clone(),
-            request,
-            backend,
-            config,
-            self.state.runtime.clone(),
-            self.state.clock.clone(),
-        )
-        .map_err(|e| e.at(span))
+        let (runtime, clock) = (self.state.runtime.clone(), self.state.clock.clone());
+        if let Some(function) = self.function_table(&request)? {
+            // A function may become another one, and its table stays the same.
+            return Lookup::new(name, request, function, config, runtime, clock);
+        }
+        let backend = |request: &LookupRequest| request.table.connector()?.lookup(request);
+        self.state.lookups.lookup(name, request, backend, config, runtime, clock)
     }
+
+    /// A lookup in a table by some of its columns, as a query has it that reads all columns of its records.
+    pub fn table_lookup(&self, table: &Arc<Table>, keys: &[String]) -> Result<Arc<Lookup>> {
+        let config = LookupConfig::resolve(table, &[], &self.state.config)?;
+        let (_, raw) = self.raw_columns(table);
+        let names: HashSet<&str> = physical_names(table).collect();
+        let fields = raw.fields().iter().filter(|f| names.contains(f.name().as_str())).cloned();
+        let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let mut places = keys.iter().map(|key| Ok(schema.index_of(key)?)).collect::<Result<Vec<_>>>()?;
+        places.sort_unstable();
+        self.shared_lookup(table.name.clone(), LookupRequest::new(table.clone(), places, schema), config)
+    }
+
+    /// The columns that a lookup is asked by where nobody says which: so many. Those that the connector has places
+    /// for, the primary key, or the first ones.
+    pub fn key_columns(&self, table: &Table, count: usize) -> Result<Vec<String>> {
+        let askable = table.connector()?.lookup_keys(table)?;
+        let all: Vec<String> = physical_names(table).map(str::to_string).collect();
+        let in_order = |names: &[String]| -> Vec<String> {
+            all.iter().filter(|name| names.contains(name)).cloned().collect()
+        };
+        let mut known = askable.iter().map(|names| in_order(names)).chain([table.primary_key.clone()]);
+        if let Some(names) = known.find(|names| names.len() == count) {
+            return Ok(names);
+        }
+        let first: Vec<String> = all.iter().take(count).cloned().collect();
+        let fits = askable.as_ref().is_none_or(|askable| first.iter().all(|name| askable.contains(name)));
+        if first.len() < count || !fits || count == 0 {
+            let names = askable.map(|names| in_order(&names)).filter(|names| !names.is_empty());
+            let names =
+                names.unwrap_or(if table.primary_key.is_empty() { all } else { table.primary_key.clone() });
+            return Err(Error::plan(format!(
+                "table '{}' is not looked up by {count} column{}",
+                table.name,
+                if count == 1 { "" } else { "s" }
+            ))
+            .with_hint(format!(
+                "its key is ({}); columns can be named, too: (column = value)",
+                names.join(", ")
+            )));
+        }
+        Ok(first)
+    }
+
+    /// A row of values for columns of a table; expressions over nothing, cast to the columns' types.
+    pub fn key_row(
+        &self,
+        table: &Table,
+        values: &[(String, sqlparser::ast::Expr)],
+    ) -> Result<arrow::array::RecordBatch> {
+        let nothing = DFSchema::empty();
+        let row = {
+            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
+            let schema = Arc::new(Schema::empty());
+            arrow::array::RecordBatch::try_new_with_options(schema, Vec::new(), &options)?
+        };
+        let mut columns = Vec::with_capacity(values.len());
+        for (index, column) in table.columns.iter().enumerate() {
+            let Some((name, expr)) = values.iter().find(|(name, _)| *name == column.name) else { continue };
+            let Some(field) = self.raw_field(column) else { continue };
+            let expr = self.expression(expr, &nothing).map_err(|e| e.context(format!("key '{name}'")))?;
+            let given = expr.get_type(&nothing)?;
+            if given != DataType::Null && family(&given) != family(field.data_type()) {
+                return Err(Error::plan(format!(
+                    "key '{name}' of table '{}' is {}, and the value is {}",
+                    table.name,
+                    shown(field.data_type()),
+                    shown(&given)
+                )));
+            }
+            let value = physical(&expr, &nothing)?.evaluate(&row)?.into_array(1)?;
+            let value = arrow::compute::cast(&value, field.data_type())?;
+            columns.push((index, (field.with_nullable(true), value)));
+        }
+        columns.sort_by_key(|(index, _)| *index);
+        let (fields, values): (Vec<Field>, Vec<_>) = columns.into_iter().map(|(_, column)| column).unzip();
+        Ok(arrow::array::RecordBatch::try_new(Arc::new(Schema::new(fields)), values)?)
+    }
+}
+
+/// The columns of a table's records.
+fn physical_names(table: &Table) -> impl Iterator<Item = &str> {
+    let columns = table.columns.iter();
+    columns.filter(|c| matches!(c.source, ColumnSource::Physical { .. })).map(|c| c.name.as_str())
 }
 
 /// A conjunct on the right side that a backend may take: a bare column compared with a literal of its type.
@@ -491,6 +597,7 @@ fn lookup_node(
         schema: arrow.clone(),
         left: input.arrow.clone(),
         memory: updates.then_some(MemorySpec { state_ttl }),
+        dead_letters: lookup.config().dead_letter.is_some(),
     };
     let mut detail = vec![
         format!("table=[{}]", right.name),
@@ -513,7 +620,10 @@ fn lookup_node(
     detail.push(lookup.config().to_string());
     detail.push(lookup.describe());
     let meaning = lookup_meaning(&input, join, right, conditions, keys, (lookup, left_outer));
-    let build: BuildOperator = Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone())?)));
+    let build: BuildOperator = {
+        let spec = spec.clone();
+        Arc::new(move || Ok(Box::new(LookupJoin::new(spec.clone())?)))
+    };
     let mut properties = input.properties.clone();
     let request = lookup.request();
     let asked: Vec<&str> = request.keys.iter().map(|&k| request.schema.field(k).name().as_str()).collect();
@@ -522,7 +632,15 @@ fn lookup_node(
         // One row may become several.
         properties.keys.clear();
     }
-    let columns = (join.schema.clone(), arrow);
+    let columns = match lookup.config().dead_letter {
+        None => (join.schema.clone(), arrow),
+        Some(_) => {
+            // Said here, before a row comes: what cannot be written as JSON.
+            LookupJoin::new(spec.clone())?;
+            let failed = DFSchema::try_from(Schema::new(vec![crate::dead_letter::failed_field()]))?;
+            (Arc::new(join.schema.join(&failed)?), with_letters(&arrow))
+        }
+    };
     let known = (properties, meaning);
     let cached = lookup.config().cache != CacheConfig::None;
     let mut node = Node::forward("LookupJoin", detail.join(", "), build, input, columns, known)

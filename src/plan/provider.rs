@@ -38,6 +38,8 @@ pub struct PlannerState {
     pub clock: Arc<dyn Clock>,
     /// The runtime for what waits.
     pub runtime: tokio::runtime::Handle,
+    /// Lookups of the session.
+    pub lookups: Arc<crate::lookup::shared::Lookups>,
     /// User functions in SQL whose expressions are being planned: one that calls itself is refused.
     pub expanding: parking_lot::Mutex<Vec<String>>,
     /// The sources of this statement: equal scans are one.
@@ -46,6 +48,8 @@ pub struct PlannerState {
     pub expanded: std::sync::atomic::AtomicUsize,
     /// User functions that this statement uses, with the digests of their code.
     pub used: parking_lot::Mutex<std::collections::BTreeMap<String, String>>,
+    /// Dead letters of the lookups in the plans of a job, and the tables that take them.
+    pub letters: parking_lot::Mutex<Vec<(super::graph::Node, Arc<Table>)>>,
     /// What occurs several times in the plans of a job.
     pub common: parking_lot::Mutex<super::reuse::Common>,
     /// What is allowed in the queries of this statement and is hardly meant, each once.

@@ -42,6 +42,7 @@ impl Session {
             (Entry::View(_), _) => return Err(Error::internal("a change of a table for a view")),
         };
         Arc::make_mut(&mut self.state.lock().catalog).insert(plain.to_string(), changed);
+        self.lookups.forget(plain);
         Ok(Response::Done(String::new()))
     }
 
@@ -60,6 +61,8 @@ impl Session {
         let catalog = Arc::make_mut(&mut state.catalog);
         catalog.remove(from);
         catalog.insert(name.to_string(), entry);
+        drop(state);
+        self.lookups.forget(from);
         Ok(Response::Done(String::new()))
     }
 }

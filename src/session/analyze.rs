@@ -119,8 +119,12 @@ fn write_lookups(job: &Job, text: &mut String) {
             (get(&metrics.hits), "rows from the cache"),
             (get(&metrics.misses), "rows not in the cache"),
             (get(&metrics.not_found), "keys not found"),
+            (get(&metrics.stale), "answers that were stale"),
             (get(&metrics.retries), "retries"),
+            (get(&metrics.hedged), "hedged requests"),
             (get(&metrics.errors), "keys failed"),
+            (get(&metrics.dead_letters), "dead letters"),
+            (get(&metrics.evictions), "keys evicted"),
             (get(&metrics.loads), "loads of the whole table"),
         ];
         for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {

@@ -54,6 +54,8 @@ impl Session {
                 Ok(Vec::new())
             }
             StatementKind::Summarize(query) => self.check_summarize(query).map(|()| Vec::new()),
+            // It would ask the service.
+            StatementKind::Cache(about) => self.check_cache_statement(about).map(|()| Vec::new()),
             StatementKind::ExplainAnalyze { statement: analyzed, .. } => {
                 self.check(&Statement { kind: (**analyzed).clone(), ..statement.clone() })
             }

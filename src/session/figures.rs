@@ -58,8 +58,13 @@ pub fn lookup_text(metrics: &LookupMetrics) -> String {
     for (count, what) in [
         (get(&metrics.misses), "misses"),
         (get(&metrics.not_found), "not found"),
+        (get(&metrics.stale), "stale"),
         (get(&metrics.retries), "retries"),
+        (get(&metrics.hedged), "hedged"),
         (get(&metrics.errors), "errors"),
+        (get(&metrics.dead_letters), "dead letters"),
+        (get(&metrics.cached), "keys cached"),
+        (get(&metrics.evictions), "evictions"),
     ] {
         if count > 0 {
             parts.push(format!("{count} {what}"));

@@ -22,7 +22,7 @@ impl Session {
     /// A session that waits on a given runtime.
     pub(crate) fn simulated(clock: Arc<dyn Clock>, runtime: tokio::runtime::Runtime) -> Result<Self> {
         let state = Arc::<parking_lot::Mutex<super::State>>::default();
-        Ok(Self { runtime: super::Io::new(runtime, state.clone()), state, clock })
+        Ok(Self { runtime: super::Io::new(runtime, state.clone()), state, clock, lookups: Arc::default() })
     }
 
     /// What lookups wait on.

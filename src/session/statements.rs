@@ -122,6 +122,7 @@ impl Session {
             }
             StatementKind::Explain { details, statement } => self.explain(details, statement),
             StatementKind::ExplainAnalyze { statement, .. } => self.analyze(statement),
+            StatementKind::Cache(statement) => self.cache_statement(statement),
             StatementKind::DescribeJob(id) => self.describe_job(&id.value).map_err(|e| e.at(id.span)),
             StatementKind::Insert(insert) => self.insert(std::slice::from_ref(insert)),
             StatementKind::StatementSet(inserts) => self.insert(inserts),
@@ -160,6 +161,7 @@ impl Session {
         }
         let entry = make(&catalog)?;
         Arc::make_mut(&mut self.state.lock().catalog).insert(plain.to_string(), entry);
+        self.lookups.forget(plain);
         Ok(Response::Done(String::new()))
     }
 
@@ -305,6 +307,8 @@ impl Session {
             return Err(Error::plan(format!("{what} '{plain}' is not temporary")).at(statement.name.span()));
         }
         Arc::make_mut(&mut state.catalog).remove(plain);
+        drop(state);
+        self.lookups.forget(plain);
         Ok(Response::Done(String::new()))
     }
 

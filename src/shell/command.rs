@@ -14,6 +14,8 @@ Statements end with a semicolon and may span lines:
   SUMMARIZE t | 'file' | query: type, NULLs, distinct values, least, greatest, mean of each column
   EXPLAIN [ANALYZE] shows how a query will run, or has run
   SHOW TABLES | VIEWS | FUNCTIONS | COLUMNS FROM t | CREATE TABLE t | JOBS, DESCRIBE t | JOB 'id'
+  SHOW CACHES, DESCRIBE | CLEAR CACHE t, WARM CACHE t FROM (query): the answers that lookups remember
+  EXPLAIN LOOKUP t FOR (key) asks for one key and shows each step
   SET; lists the settings, SET 'key' = 'value'; changes one, RESET 'key'; undoes it
   STOP JOB 'id'; stops a job that INSERT started
   HELP; CLEAR; QUIT;

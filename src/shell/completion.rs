@@ -215,7 +215,7 @@ fn complete_word(text: &str, start: usize, before: &[&Piece], names: &dyn Names)
         return (start, starting(columns.into_iter().map(|c| bare(&c)), prefix));
     }
     let wants_table = last.is_some_and(|word| {
-        ["FROM", "JOIN", "INTO", "DESCRIBE", "SUMMARIZE", "TABLE", "VIEW", "UPDATE"]
+        ["FROM", "JOIN", "INTO", "DESCRIBE", "SUMMARIZE", "TABLE", "VIEW", "UPDATE", "CACHE", "LOOKUP"]
             .iter()
             .any(|k| word.eq_ignore_ascii_case(k))
     });
@@ -381,7 +381,7 @@ mod tests {
     fn options_in_hints() {
         let hint = |text: &str| offered(&format!("SELECT * FROM sensor_info /*+ OPTIONS({text}")).1;
         assert_eq!(hint("'lookup.on-error.t"), ["lookup.on-error.timeout"]);
-        assert_eq!(hint("'lookup.on-error' = '"), ["fail", "null", "drop", "stale"]);
+        assert_eq!(hint("'lookup.on-error' = '"), ["fail", "null", "drop", "stale", "dead-letter"]);
         assert!(hint("'conn").is_empty(), "the connector stays");
         let lookup = |text: &str| offered(&format!("SELECT /*+ LOOKUP({text}")).1;
         assert_eq!(lookup("'out"), ["output-mode"]);
@@ -396,6 +396,8 @@ mod tests {
     fn jobs() {
         assert_eq!(offered("STOP JOB '1"), (10, vec!["1".into(), "12".into()]));
         assert_eq!(offered("DESCRIBE JOB '12").1, ["12"]);
+        assert_eq!(offered("CLEAR CACHE sen").1, ["sensor_info"]);
+        assert_eq!(offered("EXPLAIN LOOKUP sen").1, ["sensor_info"]);
         assert_eq!(offered("\\jobs "), (6, vec!["1".into(), "12".into()]));
     }
 

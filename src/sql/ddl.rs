@@ -366,7 +366,7 @@ fn not_enforced(cursor: &mut Cursor<'_>, from: usize) -> Result<()> {
         .with_hint("write PRIMARY KEY ... NOT ENFORCED: keys are declared, not checked"))
 }
 
-fn expression(cursor: &mut Cursor<'_>) -> Result<SqlExpression> {
+pub(super) fn expression(cursor: &mut Cursor<'_>) -> Result<SqlExpression> {
     let length = expression_length(cursor.rest());
     if length == 0 {
         return Err(cursor.expected("an expression"));

@@ -9,7 +9,8 @@ use super::hints::parse_target_options;
 use super::lexer::{Class, Lexeme, lex};
 use super::query::{read_expression, read_query};
 use super::{
-    Insert, Name, SourceText, SqlExpression, Statement, StatementKind, alter, ddl, function_ddl, utility,
+    Insert, Name, SourceText, SqlExpression, Statement, StatementKind, alter, cache, ddl, function_ddl,
+    utility,
 };
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -228,6 +229,7 @@ pub(crate) const LEADING: &[&str] = &[
     "TABLE",
     "USE",
     "VALUES",
+    "WARM",
     "WITH",
 ];
 
@@ -262,7 +264,10 @@ fn read_statement(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         "RESET" => utility::read_reset(cursor),
         "SHOW" => utility::read_show(cursor),
         "DESC" | "DESCRIBE" => utility::read_describe(cursor),
+        "EXPLAIN" if cursor.are_words(&["EXPLAIN", "LOOKUP"]) => cache::read_explain(cursor),
         "EXPLAIN" => utility::read_explain(cursor),
+        "WARM" => cache::read_warm(cursor),
+        "CLEAR" if cursor.are_words(&["CLEAR", "CACHE"]) => cache::read_clear(cursor),
         "STOP" => utility::read_stop(cursor),
         "SUMMARIZE" => utility::read_summarize(cursor),
         "QUIT" | "EXIT" => simple(cursor, StatementKind::Quit),

@@ -84,6 +84,8 @@ pub enum StatementKind {
     DescribeJob(Name),
     /// `SUMMARIZE t`, `SUMMARIZE 'file.csv'`, `SUMMARIZE query`: figures of each column.
     Summarize(Box<ast::Query>),
+    /// `SHOW CACHES`, `CLEAR CACHE t`, `EXPLAIN LOOKUP t FOR (...)` and the like.
+    Cache(CacheStatement),
     /// `INSERT INTO`.
     Insert(Insert),
     /// `EXECUTE STATEMENT SET BEGIN ... END`.
@@ -105,6 +107,40 @@ pub enum StatementKind {
     Clear,
     /// `HELP`.
     Help,
+}
+
+/// A statement about the caches of lookup tables.
+#[derive(Debug, Clone)]
+pub enum CacheStatement {
+    /// `SHOW CACHES`.
+    Show,
+    /// `DESCRIBE CACHE t`.
+    Describe(TableName),
+    /// `CLEAR CACHE t [WHERE condition]`.
+    Clear {
+        /// The table.
+        table: TableName,
+        /// Names one key.
+        condition: Option<SqlExpression>,
+    },
+    /// `WARM CACHE t FROM (query)`.
+    Warm {
+        /// The table.
+        table: TableName,
+        /// Gives the keys.
+        query: Box<ast::Query>,
+        /// As written.
+        text: String,
+        /// Place of the query.
+        span: Span,
+    },
+    /// `EXPLAIN LOOKUP t FOR (value, ...)`.
+    ExplainLookup {
+        /// The table.
+        table: TableName,
+        /// Values of the key, or `column = value`.
+        key: Vec<SqlExpression>,
+    },
 }
 
 /// A word with its place.

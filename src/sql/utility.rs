@@ -6,7 +6,7 @@ use super::cursor::{Cursor, range_of, span_of};
 use super::lexer::{Class, Lexeme};
 use super::parse::{read_execute, read_insert, unsupported_statement};
 use super::query::{all_rows, read_query};
-use super::{LikePattern, Name, Show, StatementKind};
+use super::{CacheStatement, LikePattern, Name, Show, StatementKind};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
@@ -72,6 +72,7 @@ fn word(cursor: &mut Cursor<'_>, length: usize, what: &str) -> Result<Name> {
 
 /// Things that SHOW knows.
 const SHOWN: &[&str] = &[
+    "CACHES",
     "CATALOGS",
     "COLUMNS",
     "CREATE",
@@ -110,6 +111,9 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         });
     }
     cursor.next();
+    if upper == "CACHES" {
+        return Ok(StatementKind::Cache(CacheStatement::Show));
+    }
     let show = match upper.as_str() {
         "TABLES" => {
             the_database(cursor)?;
@@ -247,6 +251,11 @@ pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         }
         let name = super::function_ddl::model_name(cursor)?;
         return Ok(StatementKind::DescribeFunction { name, extended });
+    }
+    if cursor.is_word("CACHE") && cursor.peek_at(1).is_some_and(named) {
+        cursor.next();
+        let table = cursor.table_name("a table's name")?;
+        return Ok(StatementKind::Cache(CacheStatement::Describe(table)));
     }
     if special.iter().any(|w| cursor.is_word(w)) && cursor.peek_at(1).is_some_and(named) {
         return Err(unsupported_statement(&start));
