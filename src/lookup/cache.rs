@@ -25,6 +25,7 @@
 //! ```
 //! A use only counts up a byte of the entry under the read lock.
 
+mod evict;
 mod ghost;
 mod store;
 
@@ -47,15 +48,10 @@ use parking_lot::{Mutex, RwLock};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
-/// Buckets swept for expired keys with every insert.
-const SWEEP: usize = 4;
 /// Rows or bytes that may belong to nobody before compaction is thought of.
 const GARBAGE: usize = 1024;
 /// Uses that an entry counts.
 const USES: u8 = 3;
-/// Uses with which a new key stays, and which part of the keys is new.
-const STAYS: u8 = 1;
-const SMALL: usize = 10;
 
 /// The rows of one key: `count` rows of a [`Snapshot`] from `first` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +108,7 @@ pub enum Known {
 }
 
 /// An entry that was just put in.
+#[cfg_attr(not(feature = "persist"), allow(dead_code, reason = "for the cache on disk"))]
 #[derive(Debug)]
 pub(super) struct NotedEntry<'a> {
     pub(super) key: &'a [u8],
@@ -131,6 +128,7 @@ pub(super) struct Looked {
 }
 
 /// An answer that was remembered, for those who keep it elsewhere.
+#[cfg_attr(not(feature = "persist"), allow(dead_code, reason = "for the cache on disk"))]
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     pub(super) key: Box<[u8]>,
@@ -671,6 +669,7 @@ impl Cache {
     }
 
     /// Whether an answer of another process is still one here.
+    #[cfg_attr(not(feature = "persist"), allow(dead_code, reason = "for the cache on disk"))]
     pub(super) fn would_keep(&self, written: i64, expires: i64) -> bool {
         let now = self.clock.now_millis();
         // A clock that was turned back makes its age unknown.
@@ -679,6 +678,7 @@ impl Cache {
     }
 
     /// Takes in answers of another process: for each key its rows, when it was written and when it expires.
+    #[cfg_attr(not(feature = "persist"), allow(dead_code, reason = "for the cache on disk"))]
     pub(super) fn restore(
         &self,
         rows: &RecordBatch,
@@ -706,6 +706,7 @@ impl Cache {
     }
 
     /// Whether there is something under a key.
+    #[cfg_attr(not(feature = "persist"), allow(dead_code, reason = "for the cache on disk"))]
     pub(super) fn has(&self, key: &[u8]) -> bool {
         let keys = BinaryViewArray::from_iter_values([key]);
         self.find(&self.state.read(), &keys, 0).is_some()
@@ -773,111 +774,6 @@ impl Cache {
         while state.bytes > self.max_bytes && !state.table.is_empty() {
             self.evict_one(state, now);
         }
-    }
-
-    fn is_bounded(&self) -> bool {
-        self.max_keys != usize::MAX || self.max_bytes != u64::MAX
-    }
-
-    /// Makes room: by a new key that nobody has used since, or by one that was not used since the hand came by.
-    fn evict_one(&self, state: &mut State, now: i64) {
-        while !state.table.is_empty() {
-            let new = state.small_keys * SMALL > state.table.len() || state.small_keys == state.table.len();
-            let evicted = match new {
-                true => self.evict_new(state, now),
-                false => self.step(state, |entry| {
-                    if !entry.main {
-                        return false;
-                    }
-                    let uses = entry.uses.load(Ordering::Relaxed);
-                    if uses > 0 && self.alive(entry, now) {
-                        entry.uses.store(uses - 1, Ordering::Relaxed);
-                        return false;
-                    }
-                    true
-                }),
-            };
-            if evicted {
-                state.evictions += 1;
-                return;
-            }
-        }
-    }
-
-    /// Lets the oldest of the new keys go, or stay for good; whether it went.
-    fn evict_new(&self, state: &mut State, now: i64) -> bool {
-        let Some(hash) = state.small.pop_front() else {
-            // Keys of which the order is lost: they were all there before the bound was.
-            state.table.iter_mut().for_each(|entry| entry.main = true);
-            state.small_keys = 0;
-            return false;
-        };
-        let (hasher, arena) = (&self.hasher, &state.arena);
-        let same = |entry: &Entry| !entry.main && entry.hash(hasher, arena) == hash;
-        let Ok(mut found) = state.table.find_entry(hash, same) else { return false };
-        let entry = found.get_mut();
-        if entry.uses.load(Ordering::Relaxed) >= STAYS && self.alive(entry, now) {
-            entry.main = true;
-            entry.uses.store(0, Ordering::Relaxed);
-            state.small_keys -= 1;
-            return false;
-        }
-        let (entry, _) = found.remove();
-        let keys = state.table.len();
-        state.forget(&entry);
-        state.ghost.insert(hash, keys);
-        true
-    }
-
-    /// Removes expired keys from a few buckets.
-    fn sweep(&self, state: &mut State, now: i64) {
-        if self.after_write == i64::MAX
-            && self.after_access == i64::MAX
-            && self.missing_after_write == i64::MAX
-        {
-            return;
-        }
-        for _ in 0..SWEEP {
-            self.step(state, |entry| !self.kept(entry, now));
-        }
-        if state.small.len() > 2 * state.small_keys + 64 {
-            // Keys that expired left their hashes behind.
-            let State { small, table, arena, .. } = state;
-            let there =
-                |hash: &u64| table.find(*hash, |e| !e.main && e.hash(&self.hasher, arena) == *hash).is_some();
-            small.retain(there);
-        }
-    }
-
-    /// Moves the hand by one bucket; whether what it found there was removed.
-    fn step(&self, state: &mut State, remove: impl FnOnce(&Entry) -> bool) -> bool {
-        let buckets = state.table.num_buckets();
-        if buckets == 0 {
-            return true;
-        }
-        state.hand = (state.hand + 1) % buckets;
-        if !state.table.get_bucket(state.hand).is_some_and(remove) {
-            return false;
-        }
-        let Ok(found) = state.table.get_bucket_entry(state.hand) else { return false };
-        let (entry, _) = found.remove();
-        state.forget(&entry);
-        true
-    }
-
-    fn shrink_arena(&self, state: &mut State) {
-        if state.arena_dead < 64 * GARBAGE || state.arena_dead < state.arena.len() / 2 {
-            return;
-        }
-        let mut arena = Vec::with_capacity(state.arena.len() - state.arena_dead);
-        for entry in state.table.iter_mut() {
-            let start = arena.len() as u64;
-            if let Some(bytes) = entry.outside(&state.arena) {
-                arena.extend_from_slice(bytes);
-                entry.key[1] = start;
-            }
-        }
-        (state.arena, state.arena_dead) = (arena, 0);
     }
 
     /// How many rows [`Cache::maintain`] would copy now; 0 when there is nothing to do.

@@ -56,7 +56,8 @@ impl Planner {
         if letters {
             nodes.append(&mut dead);
         } else if let (Some(node), false) = (nodes.first_mut(), dead.is_empty()) {
-            let warning = "a SELECT writes no dead letters: rows whose lookup fails are left out, and counted";
+            let warning =
+                "a SELECT writes no dead letters: rows whose lookup fails are left out, and counted";
             node.warnings.push(warning.to_string());
         }
         let used = self.state.used.lock().clone();

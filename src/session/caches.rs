@@ -315,7 +315,7 @@ fn table(columns: Vec<(&str, ArrayRef)>) -> Result<Response> {
 }
 
 /// Makers of columns: of text, of numbers, of hits in percent.
-#[expect(clippy::type_complexity, reason = "three closures over the same figures")]
+#[allow(clippy::type_complexity, reason = "three closures over the same figures")]
 fn columns(
     figures: &[CacheFigures],
 ) -> (

@@ -111,6 +111,7 @@ pub enum StatementKind {
 
 /// A statement about the caches of lookup tables.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "made once a statement, never moved in bulk")]
 pub enum CacheStatement {
     /// `SHOW CACHES`.
     Show,
