@@ -1,5 +1,7 @@
 //! Bytes ↔ record batches.
 
+#[cfg(feature = "avro")]
+pub mod avro;
 pub mod changelog;
 pub mod csv;
 pub mod debezium;
@@ -8,6 +10,8 @@ pub mod json;
 pub mod message;
 pub(crate) mod notice;
 pub mod own;
+#[cfg(feature = "protobuf")]
+pub mod protobuf;
 pub mod raw;
 pub mod registry;
 pub(crate) mod rejecting;

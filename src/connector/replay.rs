@@ -38,7 +38,7 @@ pub(crate) fn writer_context(task: usize, tasks: usize) -> WriterContext {
 }
 
 /// Rows as text, columns between bars.
-pub(super) fn rows(batch: &RecordBatch) -> Vec<String> {
+pub(crate) fn rows(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::new().with_null("NULL");
     let columns: Vec<_> =
         batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();

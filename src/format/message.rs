@@ -2,8 +2,8 @@
 //!
 //! The formats decode streams of lines. A message is made a line: line feeds in JSON are white space, so they become
 //! spaces; a message of csv ends with one. Messages of formats with one row each are decoded many at a time. Where
-//! that does not come out even, because one of them is wrong or left out, and in formats of changes, they are decoded
-//! one by one: that is slow, and says which message is wrong. A format of the program gets each message as it is.
+//! that does not come out even, because one of them is wrong or left out, they are decoded by halves, down to the one
+//! that is; messages of formats of changes are decoded one by one. A format of the program gets each message as it is.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub struct Decoded {
     pub messages: Option<Vec<u32>>,
     /// What is wrong with the first message after these rows; nothing is decoded after it.
     pub error: Option<Error>,
+    /// Messages that were decoded; where one is wrong, its number.
+    pub taken: usize,
 }
 
 /// Decodes messages of one format.
@@ -39,6 +41,10 @@ pub struct MessageDecoder {
     declared: SchemaRef,
     schema: SchemaRef,
     skipped: u64,
+    #[cfg(feature = "avro")]
+    avro: Option<super::avro::AvroDecoder>,
+    #[cfg(feature = "protobuf")]
+    protobuf: Option<super::protobuf::ProtobufDecoder>,
 }
 
 impl std::fmt::Debug for MessageDecoder {
@@ -54,7 +60,36 @@ impl MessageDecoder {
     /// For messages whose fields are `declared`, of which `schema` is wanted.
     pub fn new(format: &Format, declared: &SchemaRef, schema: &SchemaRef) -> Result<Self> {
         let format = format.without_header();
-        let decoder = Self { format, declared: declared.clone(), schema: schema.clone(), skipped: 0 };
+        #[cfg(feature = "avro")]
+        let avro = match &format {
+            Format::Avro(options) => Some(super::avro::AvroDecoder::new(options, declared, schema)?),
+            _ => None,
+        };
+        #[cfg(feature = "protobuf")]
+        let protobuf = match &format {
+            Format::Protobuf(options) => {
+                Some(super::protobuf::ProtobufDecoder::new(options, declared, schema)?)
+            }
+            _ => None,
+        };
+        let decoder = Self {
+            format,
+            declared: declared.clone(),
+            schema: schema.clone(),
+            skipped: 0,
+            #[cfg(feature = "avro")]
+            avro,
+            #[cfg(feature = "protobuf")]
+            protobuf,
+        };
+        #[cfg(feature = "protobuf")]
+        if decoder.protobuf.is_some() {
+            return Ok(decoder);
+        }
+        #[cfg(feature = "avro")]
+        if decoder.avro.is_some() {
+            return Ok(decoder);
+        }
         decoder.fresh("message").map(|_| decoder)
     }
 
@@ -74,24 +109,83 @@ impl MessageDecoder {
         if matches!(self.format, Format::Raw) {
             return self.raw(messages, place);
         }
-        if !self.one_each() {
-            return self.one_by_one(messages, place);
+        #[cfg(feature = "avro")]
+        if let Some(avro) = &mut self.avro {
+            let rows = avro.decode(messages)?;
+            let (taken, error) = match rows.wrong {
+                Some((at, e)) => (at, Some(placed(e, &place(at)))),
+                None => (messages.len(), None),
+            };
+            let messages = Some(rows.numbers);
+            return Ok(Decoded { batch: rows.batch, kinds: Kinds::Append, messages, error, taken });
         }
+        #[cfg(feature = "protobuf")]
+        if let Some(protobuf) = &mut self.protobuf {
+            let rows = protobuf.decode(messages)?;
+            let (taken, error) = match rows.wrong {
+                Some((at, e)) => (at, Some(placed(e, &place(at)))),
+                None => (messages.len(), None),
+            };
+            self.skipped = protobuf.skipped();
+            let messages = Some(rows.numbers);
+            return Ok(Decoded { batch: rows.batch, kinds: Kinds::Append, messages, error, taken });
+        }
+        if !self.one_each() {
+            let mut all = Gathered::default();
+            self.one_by_one(messages, 0, place, &mut all)?;
+            return all.decoded(&self.schema, messages.len());
+        }
+        if let Some((batch, kinds)) = self.at_once(messages)? {
+            let numbers = messages.iter().enumerate().filter(|(_, message)| message.is_some());
+            let numbers = || numbers.map(|(i, _)| i as u32).collect();
+            let apart = told_apart && batch.num_rows() < messages.len();
+            let messages = (apart.then(numbers), messages.len());
+            return Ok(Decoded { batch, kinds, messages: messages.0, error: None, taken: messages.1 });
+        }
+        let mut all = Gathered::default();
+        self.by_halves(messages, 0, place, &mut all)?;
+        all.decoded(&self.schema, messages.len())
+    }
+
+    /// The rows of messages that have one each; `None` where that does not come out even.
+    fn at_once(&mut self, messages: &[Option<&[u8]>]) -> Result<Option<(RecordBatch, Kinds)>> {
         let mut lines = BytesMut::with_capacity(messages.iter().flatten().map(|m| m.len() + 1).sum());
         messages.iter().flatten().for_each(|message| self.line(message, &mut lines));
         let full = messages.iter().flatten().count();
         // One for each call: a message that is cut short must not take the next one for its rest.
         let mut decoder = self.fresh("message")?;
         let Ok((batch, kinds)) = rows(decoder.as_mut(), &self.schema, lines.freeze()) else {
-            return self.one_by_one(messages, place);
+            return Ok(None);
         };
-        if batch.num_rows() != full || decoder.skipped() > 0 {
-            return self.one_by_one(messages, place);
+        Ok((batch.num_rows() == full && decoder.skipped() == 0).then_some((batch, kinds)))
+    }
+
+    /// Messages that do not come out even: few of many are so, and the others are decoded together.
+    fn by_halves(
+        &mut self,
+        messages: &[Option<&[u8]>],
+        first: usize,
+        place: &dyn Fn(usize) -> String,
+        all: &mut Gathered,
+    ) -> Result<()> {
+        const FEW: usize = 8;
+        if messages.len() <= FEW {
+            return self.one_by_one(messages, first, place, all);
         }
-        let numbers = messages.iter().enumerate().filter(|(_, message)| message.is_some());
-        let numbers = || numbers.map(|(i, _)| i as u32).collect();
-        let apart = told_apart && full < messages.len();
-        Ok(Decoded { batch, kinds, messages: apart.then(numbers), error: None })
+        let (left, right) = messages.split_at(messages.len() / 2);
+        for (half, from) in [(left, first), (right, first + left.len())] {
+            match self.at_once(half)? {
+                Some((batch, kinds)) => {
+                    let numbers = half.iter().enumerate().filter(|(_, message)| message.is_some());
+                    all.add(batch, &kinds, numbers.map(|(i, _)| (from + i) as u32));
+                }
+                None => self.by_halves(half, from, place, all)?,
+            }
+            if all.error.is_some() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a message that is not skipped has one row.
@@ -121,34 +215,33 @@ impl MessageDecoder {
         lines.put_u8(b'\n');
     }
 
-    /// Each message for itself, up to the first that is wrong.
-    fn one_by_one(&mut self, messages: &[Option<&[u8]>], place: &dyn Fn(usize) -> String) -> Result<Decoded> {
-        let (mut batches, mut kinds, mut numbers, mut error) = (Vec::new(), Vec::new(), Vec::new(), None);
+    /// Each message for itself, up to the first that is wrong. `first`: the number of the first one.
+    fn one_by_one(
+        &mut self,
+        messages: &[Option<&[u8]>],
+        first: usize,
+        place: &dyn Fn(usize) -> String,
+        all: &mut Gathered,
+    ) -> Result<()> {
         for (i, message) in messages.iter().enumerate() {
             let Some(message) = message else { continue };
-            let mut decoder = self.fresh(&place(i))?;
+            let at = first + i;
+            let mut decoder = self.fresh("message")?;
             let mut line = BytesMut::with_capacity(message.len() + 1);
             self.line(message, &mut line);
             match rows(decoder.as_mut(), &self.schema, line.freeze()) {
-                Ok((batch, of)) => {
-                    numbers.extend(std::iter::repeat_n(i as u32, batch.num_rows()));
-                    kinds.extend((0..batch.num_rows()).map(|row| of.get(row)));
-                    batches.push(batch);
+                Ok((batch, kinds)) => {
+                    let rows = batch.num_rows();
+                    all.add(batch, &kinds, std::iter::repeat_n(at as u32, rows));
                     self.skipped += decoder.skipped();
                 }
                 Err(e) => {
-                    error = Some(e);
+                    all.error = Some((at, placed(e, &place(at))));
                     break;
                 }
             }
         }
-        let append = kinds.iter().all(|k| *k == Kind::Insert);
-        Ok(Decoded {
-            batch: concat_batches(&self.schema, &batches)?,
-            kinds: if append { Kinds::Append } else { Kinds::Changes(kinds.into()) },
-            messages: Some(numbers),
-            error,
-        })
+        Ok(())
     }
 
     /// Messages as they are.
@@ -179,8 +272,57 @@ impl MessageDecoder {
             }
         };
         let batch = batch_of(&self.schema, columns, end)?;
-        Ok(Decoded { batch, kinds: Kinds::Append, messages: None, error })
+        Ok(Decoded { batch, kinds: Kinds::Append, messages: None, error, taken: end })
     }
+}
+
+/// Rows that were decoded piece by piece.
+#[derive(Default)]
+struct Gathered {
+    batches: Vec<RecordBatch>,
+    kinds: Vec<Kind>,
+    numbers: Vec<u32>,
+    error: Option<(usize, Error)>,
+}
+
+impl Gathered {
+    fn add(&mut self, batch: RecordBatch, kinds: &Kinds, numbers: impl Iterator<Item = u32>) {
+        self.kinds.extend((0..batch.num_rows()).map(|row| kinds.get(row)));
+        self.numbers.extend(numbers);
+        self.batches.push(batch);
+    }
+
+    fn decoded(self, schema: &SchemaRef, messages: usize) -> Result<Decoded> {
+        let append = self.kinds.iter().all(|k| *k == Kind::Insert);
+        let (taken, error) = match self.error {
+            Some((at, e)) => (at, Some(e)),
+            None => (messages, None),
+        };
+        Ok(Decoded {
+            batch: concat_batches(schema, &self.batches)?,
+            kinds: if append { Kinds::Append } else { Kinds::Changes(self.kinds.into()) },
+            messages: Some(self.numbers),
+            error,
+            taken,
+        })
+    }
+}
+
+/// An error of a stream's first line as one of a message, which has a place of its own.
+fn placed(e: Error, place: &str) -> Error {
+    let text = e.message();
+    let text = text.strip_prefix("message").unwrap_or(text);
+    let text = text.strip_prefix(", line 1").unwrap_or(text);
+    let joined =
+        if text.starts_with([',', ':']) { format!("{place}{text}") } else { format!("{place}: {text}") };
+    let mut placed = Error::new(e.kind(), joined);
+    if let Some(detail) = e.detail() {
+        placed = placed.with_detail(detail);
+    }
+    if let Some(hint) = e.hint() {
+        placed = placed.with_hint(hint);
+    }
+    placed
 }
 
 /// All rows of some lines.
@@ -207,9 +349,16 @@ fn rows(decoder: &mut dyn Decoder, schema: &SchemaRef, lines: Bytes) -> Result<(
 }
 
 /// Writes a message for each row.
-pub struct MessageEncoder {
-    raw: bool,
-    encoder: Box<dyn Encoder>,
+pub struct MessageEncoder(Form);
+
+enum Form {
+    Raw,
+    /// A line each.
+    Lines(Box<dyn Encoder>),
+    #[cfg(feature = "avro")]
+    Avro(Box<super::avro::AvroEncoder>),
+    #[cfg(feature = "protobuf")]
+    Protobuf(Box<super::protobuf::ProtobufEncoder>),
 }
 
 impl std::fmt::Debug for MessageEncoder {
@@ -222,16 +371,38 @@ impl MessageEncoder {
     /// For rows of `schema`.
     pub fn new(format: &Format, schema: &SchemaRef) -> Result<Self> {
         let format = format.without_header();
-        Ok(Self { raw: matches!(format, Format::Raw), encoder: format.encoder(schema)? })
+        #[cfg(feature = "avro")]
+        if let Format::Avro(options) = &format {
+            return Ok(Self(Form::Avro(Box::new(super::avro::AvroEncoder::new(options, schema)?))));
+        }
+        #[cfg(feature = "protobuf")]
+        if let Format::Protobuf(options) = &format {
+            return Ok(Self(Form::Protobuf(Box::new(super::protobuf::ProtobufEncoder::new(
+                options, schema,
+            )?))));
+        }
+        let encoder = format.encoder(schema)?;
+        Ok(Self(if matches!(format, Format::Raw) { Form::Raw } else { Form::Lines(encoder) }))
     }
 
     /// The message of each row, as a range of `out`; `None` for a row that has none, such as NULL in `raw`.
     pub fn encode(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> Result<Vec<Option<Range<usize>>>> {
         out.clear();
-        if self.raw {
-            return raw_messages(chunk, out);
-        }
-        self.encoder.encode(chunk, out)?;
+        let encoder = match &mut self.0 {
+            Form::Raw => return raw_messages(chunk, out),
+            Form::Lines(encoder) => encoder,
+            #[cfg(feature = "avro")]
+            Form::Avro(encoder) => {
+                only_inserts(chunk, "avro")?;
+                return encoder.encode(&chunk.batch, out);
+            }
+            #[cfg(feature = "protobuf")]
+            Form::Protobuf(encoder) => {
+                only_inserts(chunk, "protobuf")?;
+                return encoder.encode(&chunk.batch, out);
+            }
+        };
+        encoder.encode(chunk, out)?;
         let mut ranges = Vec::with_capacity(chunk.len());
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', out) {
@@ -246,11 +417,24 @@ impl MessageEncoder {
         ranges.clear();
         for row in 0..chunk.len() {
             let start = out.len();
-            self.encoder.encode(&chunk.slice(row, 1), out)?;
+            encoder.encode(&chunk.slice(row, 1), out)?;
             let end = out.len();
             ranges.push((end > start).then(|| start..end - usize::from(out.ends_with(b"\n"))));
         }
         Ok(ranges)
+    }
+}
+
+/// Refuses changes, which the format has no place for.
+#[cfg(any(feature = "avro", feature = "protobuf"))]
+fn only_inserts(chunk: &Chunk, format: &str) -> Result<()> {
+    let Kinds::Changes(kinds) = &chunk.kinds else { return Ok(()) };
+    match kinds.iter().find(|kind| **kind != Kind::Insert) {
+        None => Ok(()),
+        Some(other) => Err(Error::unsupported(format!(
+            "format '{format}' writes inserts only, but a row is a change of kind {}",
+            other.as_str()
+        ))),
     }
 }
 
@@ -325,7 +509,7 @@ mod tests {
         let (rows, messages, error) =
             decoded(&[("format", "json")], &[Some("{\"n\":1}"), Some("{"), Some("{}")]);
         assert_eq!((rows, messages), (vec![1], Some(vec![0])));
-        assert!(error.unwrap().starts_with("offset 1, line 1"));
+        assert!(error.unwrap().starts_with("offset 1: expected"));
         // The next message is not taken for the rest of one that is cut short.
         let halves = [Some("{\"n\":1,"), Some("\"s\":\"x\"}"), Some("{\"n\":3}")];
         for format in ["json", "debezium-json"] {

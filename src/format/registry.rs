@@ -20,7 +20,18 @@ use crate::flow::{SinkChangelog, SourceChangelog};
 use crate::nearest::nearest;
 
 /// Names of the formats.
-pub const FORMAT_NAMES: &[&str] = &["json", "csv", "raw", debezium::NAME];
+pub const FORMAT_NAMES: &[&str] = &[
+    "json",
+    "csv",
+    "raw",
+    debezium::NAME,
+    #[cfg(feature = "avro")]
+    super::avro::PLAIN,
+    #[cfg(feature = "avro")]
+    super::avro::CONFLUENT,
+    #[cfg(feature = "protobuf")]
+    super::protobuf::NAME,
+];
 
 /// A format with its options, as a table declares it.
 #[derive(Debug, Clone)]
@@ -37,6 +48,12 @@ pub enum Format {
     Debezium(DebeziumOptions),
     /// Of the program.
     Own(OwnFormat),
+    /// Avro, as records of a broker.
+    #[cfg(feature = "avro")]
+    Avro(Box<super::avro::AvroOptions>),
+    /// Protobuf, as records of a broker.
+    #[cfg(feature = "protobuf")]
+    Protobuf(Box<super::protobuf::ProtobufOptions>),
 }
 
 impl Format {
@@ -65,6 +82,13 @@ impl Format {
             debezium::NAME => DebeziumOptions::from_options(options).map(Self::Debezium),
             "csv" => CsvOptions::from_options(options).map(Self::Csv),
             "raw" => super::raw::check_options(options).map(|()| Self::Raw),
+            #[cfg(feature = "avro")]
+            super::avro::PLAIN | super::avro::CONFLUENT => {
+                super::avro::AvroOptions::from_options(options, name).map(|avro| Self::Avro(Box::new(avro)))
+            }
+            #[cfg(feature = "protobuf")]
+            super::protobuf::NAME => super::protobuf::ProtobufOptions::from_options(options)
+                .map(|protobuf| Self::Protobuf(Box::new(protobuf))),
             _ => {
                 if let Some(error) = crate::features::not_in_this_build("format", name) {
                     return Err(error.at(options.span("format")));
@@ -87,6 +111,10 @@ impl Format {
             Self::Raw => "raw",
             Self::Debezium(_) => debezium::NAME,
             Self::Own(own) => own.format().name(),
+            #[cfg(feature = "avro")]
+            Self::Avro(options) => options.name(),
+            #[cfg(feature = "protobuf")]
+            Self::Protobuf(_) => super::protobuf::NAME,
         }
     }
 
@@ -110,6 +138,10 @@ impl Format {
             Self::Json(_) | Self::JsonChangelog(..) | Self::Raw | Self::Debezium(_) => true,
             Self::Csv(options) => options.quote.is_none() && options.charset == encoding_rs::UTF_8,
             Self::Own(own) => own.format().splittable(),
+            #[cfg(feature = "avro")]
+            Self::Avro(_) => false,
+            #[cfg(feature = "protobuf")]
+            Self::Protobuf(_) => false,
         }
     }
 
@@ -120,6 +152,10 @@ impl Format {
             Self::JsonChangelog(..) | Self::Debezium(_) => SourceChangelog::All,
             Self::Json(_) | Self::Csv(_) | Self::Raw => SourceChangelog::Append,
             Self::Own(own) => own.format().source_changelog(),
+            #[cfg(feature = "avro")]
+            Self::Avro(_) => SourceChangelog::Append,
+            #[cfg(feature = "protobuf")]
+            Self::Protobuf(_) => SourceChangelog::Append,
         }
     }
 
@@ -180,6 +216,12 @@ impl Format {
             "csv" => super::csv::OPTIONS,
             "raw" => super::raw::OPTIONS,
             debezium::NAME => debezium::OPTIONS,
+            #[cfg(feature = "avro")]
+            super::avro::PLAIN => super::avro::OPTIONS,
+            #[cfg(feature = "avro")]
+            super::avro::CONFLUENT => super::avro::CONFLUENT_OPTIONS,
+            #[cfg(feature = "protobuf")]
+            super::protobuf::NAME => super::protobuf::OPTIONS,
             _ => &[],
         }
     }
@@ -217,6 +259,10 @@ impl Format {
             }
             Self::Raw => Box::new(RawDecoder::new(declared, schema, batch_rows, origin)?),
             Self::Own(own) => own.decoder(declared, schema, batch_rows, origin)?,
+            #[cfg(feature = "avro")]
+            Self::Avro(options) => return Err(of_messages(options.name())),
+            #[cfg(feature = "protobuf")]
+            Self::Protobuf(_) => return Err(of_messages(super::protobuf::NAME)),
         })
     }
 
@@ -225,6 +271,10 @@ impl Format {
         match self {
             Self::Json(options) if !options.ignore_parse_errors => Ok(()),
             Self::Csv(options) if !options.lenient => Ok(()),
+            #[cfg(feature = "avro")]
+            Self::Avro(_) => Ok(()),
+            #[cfg(feature = "protobuf")]
+            Self::Protobuf(options) if !options.ignores_errors() => Ok(()),
             Self::Json(_) | Self::Csv(_) => Err(Error::option(format!(
                 "'{SCAN_OPTION}' keeps the records that '{}.ignore-parse-errors' drops",
                 self.name()
@@ -275,6 +325,18 @@ impl Format {
             Self::Csv(options) => Box::new(CsvEncoder::new(options.clone(), schema)?),
             Self::Raw => Box::new(RawEncoder::new(schema)?),
             Self::Own(own) => own.encoder(schema)?,
+            #[cfg(feature = "avro")]
+            Self::Avro(options) => return Err(of_messages(options.name())),
+            #[cfg(feature = "protobuf")]
+            Self::Protobuf(_) => return Err(of_messages(super::protobuf::NAME)),
         })
     }
+}
+
+/// A format of records that come one by one.
+#[cfg(any(feature = "avro", feature = "protobuf"))]
+fn of_messages(name: &str) -> Error {
+    Error::unsupported(format!(
+        "format '{name}' is for records of brokers, not for files and streams of bytes"
+    ))
 }
