@@ -18,6 +18,8 @@ pub mod filesystem;
 pub mod function;
 pub mod http;
 pub mod jdbc;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod lookup_table;
 #[cfg(feature = "mmdb")]
 pub mod mmdb;
@@ -48,6 +50,17 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::catalog::{Column, Table};
 
+/// Makes, or removes, the topics of the demonstration.
+pub(crate) fn demo_topics(servers: &str, names: &[String], make: bool) -> crate::error::Result<()> {
+    #[cfg(feature = "kafka")]
+    return kafka::demo_topics(servers, names, make);
+    #[cfg(not(feature = "kafka"))]
+    {
+        let _ = (servers, names, make);
+        connector("kafka").map(drop)
+    }
+}
+
 /// What a query wants from a table.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -60,6 +73,8 @@ pub struct ScanRequest {
     pub schema: SchemaRef,
     /// Upper bound of rows in a batch.
     pub batch_rows: usize,
+    /// The session's time zone.
+    pub zone: String,
 }
 
 /// What a query asks of a table that it writes to.

@@ -329,8 +329,8 @@ const HIDDEN: &str = "******";
 
 /// Whether an option, header or query parameter of this name carries a secret.
 pub fn is_sensitive_name(name: &str) -> bool {
-    const WORDS: [&str; 9] =
-        ["auth", "key", "token", "secret", "password", "cookie", "credential", "signature", "appid"];
+    const WORDS: [&str; 10] =
+        ["auth", "key", "token", "secret", "password", "cookie", "credential", "signature", "appid", "jaas"];
     let name = name.to_ascii_lowercase();
     WORDS.iter().any(|word| name.contains(word))
 }
@@ -341,8 +341,16 @@ pub fn redacted<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
     let reference = inner.is_some_and(|name| !name.contains(['{', '}', '$']));
     let name = match key.split_once(".header.") {
         Some((_, header)) => header,
-        // Keys of the cache and of datagen are no secrets.
-        None if key.starts_with("lookup.") || key.starts_with("fields.") || key == "redis.key" => {
+        // Keys of the cache, of datagen and of records are no secrets.
+        None if ["lookup.", "fields.", "key."].iter().any(|group| key.starts_with(group))
+            || key == "redis.key" =>
+        {
+            return value.into();
+        }
+        // Where a key store is, but not what opens it.
+        None if key.starts_with("properties.ssl.")
+            && (key.ends_with(".location") || key.ends_with(".type")) =>
+        {
             return value.into();
         }
         None => key,

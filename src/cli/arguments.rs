@@ -281,6 +281,9 @@ pub enum Command {
         /// SQL files, checked in order in one session; `-` is standard input
         #[arg(required = true, value_name = "FILE.sql")]
         files: Vec<PathBuf>,
+        /// Also ask brokers whether they can be reached, and whether topics, rights and records fit
+        #[arg(long)]
+        connect: bool,
     },
 
     /// The sensor network, complete: a stream, the sensor API, three strategies compared

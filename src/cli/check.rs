@@ -19,9 +19,11 @@ pub fn check(
     output: Output,
     variables: &Variables,
     sources: Vec<SourceText>,
+    connect: bool,
 ) -> Result<u8> {
     let mut report = Report {
         output,
+        connect,
         errors: 0,
         warnings: 0,
         broken: BTreeMap::new(),
@@ -38,6 +40,8 @@ pub fn check(
 
 struct Report {
     output: Output,
+    /// Tables are asked whether they can be reached.
+    connect: bool,
     errors: usize,
     warnings: usize,
     /// Tables and views whose definition could not be checked, and why.
@@ -88,7 +92,7 @@ impl Report {
                     self.warnings += 1;
                     self.tell("warning", &Error::plan(warning).at(reading.span), script)?;
                 }
-                return Ok(());
+                return self.probe(session, reading, script);
             }
             Err(e) => e,
         };
@@ -103,6 +107,20 @@ impl Report {
                 self.tell("note", &error, script)
             }
             _ => self.error(&error, script),
+        }
+    }
+
+    /// Asks what a new table is connected to.
+    fn probe(&mut self, session: &Session, reading: &Reading, script: &Script) -> Result<(), Fault> {
+        let (true, Ok(statement)) = (self.connect, &reading.parsed) else { return Ok(()) };
+        match session.probe(statement) {
+            Ok(found) => {
+                for text in found {
+                    self.tell("note", &Error::plan(text).at(reading.span), script)?;
+                }
+                Ok(())
+            }
+            Err(e) => self.error(&e, script),
         }
     }
 

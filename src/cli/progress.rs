@@ -17,6 +17,9 @@ pub use crate::session::figures::thousands;
 /// At most so often the line is drawn.
 pub const INTERVAL: Duration = Duration::from_millis(200);
 
+/// Splits whose lag is told for themselves: those that are furthest behind.
+const SPLITS: usize = 16;
+
 /// What is over sooner needs no progress.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -198,6 +201,9 @@ struct Figures {
     checkpoint: Option<(u64, Duration, Duration, u64)>,
     checkpoints_failed: u64,
     restarts: u64,
+    /// Records that sources have not read yet, where they know; and the splits with the most of them.
+    behind: Option<u64>,
+    splits_behind: Vec<(String, u64)>,
     /// The last of all jobs' watermarks, in milliseconds since the epoch.
     watermark: Option<i64>,
 }
@@ -238,9 +244,20 @@ impl Figures {
                 .last()
                 .map(|last| (last.epoch, last.at.elapsed(), last.duration, last.total_bytes))
                 .or(sum.checkpoint);
+            for stage in job.stages() {
+                let behind = stage.behind();
+                sum.behind = sum
+                    .behind
+                    .into_iter()
+                    .chain(behind.values().copied().reduce(u64::saturating_add))
+                    .reduce(u64::saturating_add);
+                sum.splits_behind.extend(behind);
+            }
             sum.checkpoints_failed += job.checkpoints.failed.load(Ordering::Relaxed);
             sum.restarts += job.checkpoints.restarts.load(Ordering::Relaxed);
         }
+        sum.splits_behind.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        sum.splits_behind.truncate(SPLITS);
         sum.memory = resident();
         sum
     }
@@ -308,6 +325,12 @@ impl Figures {
         if self.dropped > 0 {
             put("dropped", self.dropped.to_string());
         }
+        if let Some(behind) = self.behind {
+            put("behind", behind.to_string());
+            for (split, records) in &self.splits_behind {
+                put(&format!("behind.{}", key(&redact(split))), records.to_string());
+            }
+        }
         let watermark = self.watermark.and_then(chrono::DateTime::from_timestamp_millis);
         if let (Some(watermark), Some(lag)) = (watermark, self.lag(now)) {
             put("watermark", watermark.format(iso).to_string());
@@ -358,6 +381,9 @@ impl Figures {
         if self.bytes_total > 0 {
             let percent = 100.0 * self.bytes_in as f64 / self.bytes_total as f64;
             line.push_str(&format!(" · {:.0}% read", percent.min(100.0)));
+        }
+        if let Some(behind) = self.behind {
+            line.push_str(&format!(" · {} behind", thousands(behind)));
         }
         let counts = [
             (self.skipped, "skipped"),
@@ -519,19 +545,21 @@ mod tests {
             skipped: 1,
             bytes_in: 45,
             bytes_total: 100,
+            behind: Some(1_005),
+            splits_behind: vec![("t/1".into(), 1_000), ("t/0".into(), 5)],
             watermark: Some(1_577_880_000_000),
             ..figures
         };
         assert_eq!(
             figures.line(1.0, now),
             "12,345 rows in · 12,000 out · 1/s · 12 lookups in flight · cache 93.0% · 45% read \
-             · 1 skipped · watermark 2020-01-01 12:00:00, 3.2 s behind"
+             · 1,005 behind · 1 skipped · watermark 2020-01-01 12:00:00, 3.2 s behind"
         );
         assert_eq!(
             figures.report("insert into \"x\"\n", 7, [5, 4], 1_500, now),
             "ts=2020-01-01T12:00:03.200Z level=info job=7 name=\"insert into \\\"x\\\"↵\" rows_in=12345 \
              rows_out=12000 in_per_s=5 out_per_s=4 read_percent=45.0 lookups_in_flight=12 lookup_calls=700 \
-             lookup_misses=3 lookup_errors=2 cache_hit_percent=93.0 skipped=1 watermark=2020-01-01T12:00:00.000Z \
+             lookup_misses=3 lookup_errors=2 cache_hit_percent=93.0 skipped=1 behind=1005 behind.t_1=1000 behind.t_0=5 watermark=2020-01-01T12:00:00.000Z \
              watermark_lag_ms=3200 latency_p99_ms=1.5 checkpoint=17 checkpoint_age_s=2.5 checkpoint_ms=30 \
              checkpoint_bytes=512 checkpoints_failed=1 state_bytes=4096 memory_bytes=1048576 rows_out.a=1 rows_out.b_c=2"
         );

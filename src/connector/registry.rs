@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::table::Own;
 use crate::catalog::{ColumnSource, Options, Registered, Table};
@@ -35,6 +37,11 @@ pub trait Connector: Send + Sync {
     /// The format of a table without `'format'`; `None` when it must be given.
     fn default_format(&self) -> Option<&'static str> {
         None
+    }
+
+    /// The format of a table with these options.
+    fn format_of<'a>(&self, options: &'a Options) -> Option<&'a str> {
+        options.text("format").or(self.default_format())
     }
 
     /// Whether its tables can be PARTITIONED BY columns.
@@ -91,6 +98,27 @@ pub trait Connector: Send + Sync {
 
     /// What about its data does not look like the table that was declared, by a sample: `affluent check` shows it.
     fn examine(&self, _table: &Table) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Schemes of URLs that stand for its tables in queries, such as `kafka` of `kafka://host/topic`.
+    fn schemes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The options of the table that such a URL names.
+    fn url_options(&self, url: &str) -> Result<Options> {
+        Err(Error::unsupported(format!("'{url}' names no table")))
+    }
+
+    /// What there is at a URL that names no table but a place with several; `None` where it names one.
+    fn listing(&self, _url: &str) -> Result<Option<RecordBatch>> {
+        Ok(None)
+    }
+
+    /// Whether a table can be reached, and used as it is declared, by asking what it is connected to: what was found,
+    /// for people, or what is in the way. For `affluent check --connect`.
+    fn probe(&self, _table: &Table) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 
@@ -166,6 +194,10 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::mmdb::Mmdb,
     #[cfg(feature = "redis")]
     &super::redis::Redis,
+    #[cfg(feature = "kafka")]
+    &super::kafka::Kafka,
+    #[cfg(feature = "kafka")]
+    &super::kafka::UpsertKafka,
     #[cfg(test)]
     &crate::flow::simulation::world::Scripted,
 ];
@@ -299,6 +331,12 @@ impl Table {
     }
 }
 
+/// The connector whose tables a URL names.
+pub fn connector_of_url(url: &str) -> Option<&'static dyn Connector> {
+    let (scheme, _) = url.split_once("://")?;
+    CONNECTORS.iter().copied().find(|c| c.schemes().iter().any(|s| s.eq_ignore_ascii_case(scheme)))
+}
+
 /// Names of the built-in connectors.
 pub fn connector_names() -> impl Iterator<Item = &'static str> {
     CONNECTORS.iter().map(|c| c.name())
@@ -317,7 +355,7 @@ pub fn definitions(options: &Options) -> Vec<&'static OptionDef> {
     all.extend(connector.options());
     if connector.takes_format() {
         all.push(&FORMAT);
-        if let Some(format) = options.text("format").or(connector.default_format()) {
+        if let Some(format) = connector.format_of(options) {
             all.extend(Format::definitions_in(options, format));
         }
     }
@@ -391,7 +429,7 @@ fn check(table: &Table) -> Result<()> {
     definitions.extend(connector.options());
     if connector.takes_format() {
         definitions.push(&FORMAT);
-        let format = options.text("format").or(connector.default_format()).ok_or_else(|| {
+        let format = connector.format_of(options).ok_or_else(|| {
             let error = Error::option("option 'format' is required");
             match options.misspelt("format") {
                 Some(given) => error

@@ -404,8 +404,13 @@ mod tests {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let open: OpenStream = Box::new(move || Ok(Box::new(Pipe(receiver.clone()))));
         let table = table(&[("format", "raw")]);
-        let request =
-            ScanRequest { projection: vec![0], schema: record_schema(&table, "UTC"), batch_rows: 10, table };
+        let request = ScanRequest {
+            projection: vec![0],
+            schema: record_schema(&table, "UTC"),
+            batch_rows: 10,
+            zone: "UTC".into(),
+            table,
+        };
         let source = StreamSource::new(&request, open).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mailbox = Mailbox::new();

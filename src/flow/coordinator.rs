@@ -397,7 +397,8 @@ impl Coordinator {
         if let Some(Request::Savepoint { reply, .. }) = flight.request {
             let _ = reply.send(Err(e.clone()));
         }
-        if ended || stops || self.failures > self.settings.tolerable_failures {
+        let decided = self.sinks.iter().any(|(_, sink)| sink.decides());
+        if ended || stops || decided || self.failures > self.settings.tolerable_failures {
             return Err(e);
         }
         log::warn!("job {} ({}): {e}; the job goes on", self.job.id, self.job.name);
@@ -430,11 +431,14 @@ impl Coordinator {
     }
 }
 
-/// Commits what a durable checkpoint holds for each sink. A sink that fails keeps no other from its own commit; the
-/// first failure is returned. Doing it again commits what is missing.
+/// Commits what a durable checkpoint holds for each sink. Those that decide whether it counts come first, and nothing
+/// is committed behind one that fails. Of the others one that fails keeps no other from its own commit; the first
+/// failure is returned. Doing it again commits what is missing.
 pub fn commit<'a>(sinks: impl Iterator<Item = (&'a String, &'a Arc<dyn Sink>)>, of: &Durable) -> Result<()> {
     let pending = |id| of.sinks.get(id).map_or(&[][..], Vec::as_slice);
-    let commits = sinks.map(|(id, sink)| sink.commit_epoch(of.epoch, pending(id)));
+    let (deciding, others): (Vec<_>, Vec<_>) = sinks.partition(|(_, sink)| sink.decides());
+    deciding.into_iter().try_for_each(|(id, sink)| sink.commit_epoch(of.epoch, pending(id)))?;
+    let commits = others.into_iter().map(|(id, sink)| sink.commit_epoch(of.epoch, pending(id)));
     commits.fold(Ok(()), Result::and)
 }
 

@@ -1,8 +1,11 @@
 //! What each step of a job has done so far.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::message::Watermark;
 use crate::lookup::LookupMetrics;
@@ -26,6 +29,8 @@ pub struct StageMetrics {
     state: Vec<AtomicU64>,
     /// The last watermark of each task.
     watermarks: Vec<AtomicI64>,
+    /// Records that each split is behind its end, where the source knows.
+    behind: Mutex<BTreeMap<String, u64>>,
 }
 
 impl StageMetrics {
@@ -42,6 +47,7 @@ impl StageMetrics {
             blocked_nanos: AtomicU64::new(0),
             state: (0..tasks).map(|_| AtomicU64::new(u64::MAX)).collect(),
             watermarks: (0..tasks).map(|_| AtomicI64::new(i64::MIN)).collect(),
+            behind: Mutex::default(),
         }
     }
 
@@ -73,6 +79,25 @@ impl StageMetrics {
         if let Some(state) = self.state.get(task) {
             state.store(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Sets how many records of a split of a source are there and not read yet.
+    pub fn note_behind(&self, split: &str, records: u64) {
+        let mut behind = self.behind.lock();
+        match behind.get_mut(split) {
+            Some(known) => *known = records,
+            None => drop(behind.insert(split.to_string(), records)),
+        }
+    }
+
+    /// Records that are there and not read yet, by split, where the source knows.
+    pub fn behind(&self) -> BTreeMap<String, u64> {
+        self.behind.lock().clone()
+    }
+
+    /// The same over all splits; `None` where the source does not know.
+    pub fn behind_total(&self) -> Option<u64> {
+        self.behind.lock().values().copied().reduce(u64::saturating_add)
     }
 
     pub(crate) fn note_watermark(&self, task: usize, watermark: Watermark) {

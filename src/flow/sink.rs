@@ -73,7 +73,7 @@ impl SinkJob {
 ///
 /// ```text
 ///  plan      SinkRequest ──> Connector::sink ──> Sink
-///  start     recover ─> writer, one a task
+///  start     (holds) ─> recover ─> writer, one a task
 ///  run       write ... write ─┬─> room? ── no: the task reads no more ── wake ─> room
 ///                             ├─> flush, when there is nothing else to do
 ///                             ├─> deadline ── timer
@@ -122,6 +122,20 @@ pub trait Sink: Send + Sync {
     /// checkpoint in order.
     fn commit_epoch(&self, _epoch: u64, _pending: &[serde_json::Value]) -> Result<()> {
         Ok(())
+    }
+
+    /// What was written for a checkpoint can be made visible only while the process lives that wrote it: a job that
+    /// comes back asks [`Sink::holds`] which checkpoint it may go on from. Its commit comes before that of sinks which
+    /// can commit at any time, and those commit nothing if it fails.
+    fn decides(&self) -> bool {
+        false
+    }
+
+    /// Whether the rows of a checkpoint, for which the writers returned `pending`, are visible, or can be made so.
+    /// `false`: the job goes back to an older one, and the rows are written again. Epoch 0 stands for the beginning,
+    /// with what the oldest checkpoint holds. Asked of sinks that decide, before [`Sink::recover`]; it may wait.
+    fn holds(&self, _epoch: u64, _pending: &[serde_json::Value]) -> Result<bool> {
+        Ok(true)
     }
 
     /// A writer for one task.

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+
 use crate::catalog::{Catalog, Options, Table};
 use crate::connector::registry;
 use crate::error::{Error, Result, Span};
@@ -42,6 +44,12 @@ pub fn with_columns(statement: &CreateTable, catalog: &Catalog) -> Result<Option
 /// a sample.
 pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
     let name = |value: &str| Name { value: value.to_string(), span };
+    if let Some(connector) = registry::connector_of_url(path) {
+        let options = connector.url_options(path).map_err(|e| e.at(span))?;
+        let stem =
+            path.split('?').next().unwrap_or(path).trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+        return table_of(stem, options.entries(), span);
+    }
     let plain = Path::new(path.strip_suffix(".gz").unwrap_or(path));
     let Some(format) = registry::format_of_file(path).map_err(|e| e.at(span))? else {
         return Err(Error::plan(format!(
@@ -53,8 +61,20 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
     };
     let options = [("connector", "filesystem"), ("path", path), ("format", format)];
     let stem = plain.file_stem().map_or_else(|| path.to_string(), |s| s.to_string_lossy().into_owned());
+    let options = options.iter().map(|(k, v)| OptionEntry { key: name(k), value: name(v), written: None });
+    table_of(&stem, options.collect(), span)
+}
+
+/// What there is at a URL that names no table.
+pub fn listing(url: &str) -> Result<Option<RecordBatch>> {
+    registry::connector_of_url(url).map_or(Ok(None), |connector| connector.listing(url))
+}
+
+/// A table of these options, with the columns that its records have.
+fn table_of(stem: &str, options: Vec<OptionEntry>, span: Span) -> Result<Arc<Table>> {
+    let name = |value: &str| Name { value: value.to_string(), span };
     let statement = CreateTable {
-        name: TableName { parts: vec![name(&stem)] },
+        name: TableName { parts: vec![name(stem)] },
         or_replace: false,
         temporary: true,
         if_not_exists: false,
@@ -64,10 +84,7 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
         primary_key: None,
         comment: None,
         partitioned_by: Vec::new(),
-        options: options
-            .iter()
-            .map(|(k, v)| OptionEntry { key: name(k), value: name(v), written: None })
-            .collect(),
+        options,
         like: None,
         query: None,
     };

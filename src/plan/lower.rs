@@ -263,6 +263,7 @@ impl Planner {
             projection: projection.iter().map(|&i| raw.columns[i]).collect(),
             schema: read.clone(),
             batch_rows: BATCH_ROWS,
+            zone: self.zone().to_string(),
         };
         let make = || connector.source(&request).map_err(|e| e.at(raw.reference.hints.span));
         let source = self.source_of(&request, make)?;

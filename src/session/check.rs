@@ -22,6 +22,19 @@ impl Session {
         Ok(found)
     }
 
+    /// Asks what a table that the statement made is connected to whether it can be reached and used as declared; what was
+    /// found.
+    pub fn probe(&self, statement: &Statement) -> Result<Vec<String>> {
+        let StatementKind::CreateTable(made) = &statement.kind else { return Ok(Vec::new()) };
+        match self.catalog().get(plain_name(&made.name)?) {
+            Some(Entry::Table(table)) => table
+                .connector()?
+                .probe(table)
+                .map_err(|e| e.context(format!("table '{}'", table.name)).at(statement.span)),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     fn check_kind(&self, statement: &Statement) -> Result<Vec<String>> {
         match &statement.kind {
             StatementKind::Query(query) => {

@@ -105,6 +105,17 @@ fn held_by(steps: &[Step<'_>], index: usize) -> Option<String> {
     }
 }
 
+/// Records that a source has not read yet, and the split that has the most of them.
+fn behind_text(stage: &StageMetrics) -> Option<String> {
+    let behind = stage.behind();
+    let total = stage.behind_total()?;
+    let most = behind.iter().max_by_key(|(_, records)| **records).filter(|(_, records)| **records > 0);
+    Some(match most.filter(|_| behind.len() > 1) {
+        Some((split, records)) => format!("{} ({split}: {})", thousands(total), thousands(*records)),
+        None => thousands(total),
+    })
+}
+
 /// How far a watermark is behind the clock, in milliseconds.
 fn lag(millis: i64) -> Option<i64> {
     (millis != i64::MAX).then(|| Utc::now().timestamp_millis().saturating_sub(millis))
@@ -168,6 +179,7 @@ impl Session {
             ("watermark", texts(&|i| steps[i].stage.watermark_millis().map(watermark_text))),
             ("lag ms", Arc::new(steps.iter().map(stage_lag).collect::<Int64Array>())),
             ("held by", texts(&|i| held_by(&steps, i))),
+            ("records behind", texts(&|i| behind_text(steps[i].stage))),
             ("state bytes", numbers(&|s| s.stage.state_bytes())),
         ];
         let columns = columns.into_iter().map(|(name, array)| (name, array, true));
@@ -236,5 +248,10 @@ mod tests {
         stage.note_state(1, 5);
         stage.note_state(7, 1);
         assert_eq!(stage.state_bytes(), Some(15));
+        assert_eq!(behind_text(&stage), None);
+        stage.note_behind("t/0", 5);
+        stage.note_behind("t/1", 2000);
+        stage.note_behind("t/0", 4);
+        assert_eq!(behind_text(&stage).as_deref(), Some("2,004 (t/1: 2,000)"));
     }
 }

@@ -70,12 +70,14 @@ pub struct Found {
     pub ended: bool,
     /// What is restored and what is dropped, for the user.
     pub said: Vec<String>,
+    /// It is a savepoint that the user names.
+    pub named: bool,
 }
 
 impl Found {
     /// A checkpoint of the job itself.
     pub fn own(checkpoint: Checkpoint) -> Self {
-        Self { ended: checkpoint.ended(), checkpoint, said: Vec::new() }
+        Self { ended: checkpoint.ended(), checkpoint, said: Vec::new(), named: false }
     }
 }
 
@@ -189,7 +191,9 @@ impl Durability {
                 self.named_savepoint()?.map(|found| (found, place))
             }
         };
-        let Some((Found { checkpoint, ended, .. }, place)) = found else { return Ok((checkpoints, None)) };
+        let Some((Found { checkpoint, ended, named, .. }, place)) = found else {
+            return Ok((checkpoints, None));
+        };
         let claims = Claims::new(&checkpoint, plan)?;
         claims.check_places(&place)?;
         let dropped = match self.ignore_unclaimed {
@@ -199,7 +203,7 @@ impl Durability {
         self.check_functions(&checkpoint, plan)?;
         let mut said = vec![claims.restored(&place, self.clock.now_millis())];
         said.extend(dropped);
-        Ok((checkpoints, Some(Found { checkpoint, ended, said })))
+        Ok((checkpoints, Some(Found { checkpoint, ended, said, named })))
     }
 
     /// What was computed before came from other code, where a function was edited meanwhile.
@@ -238,7 +242,7 @@ impl Durability {
             log::info!("savepoint '{path}' is of job '{of}': job '{}' begins without it", self.job);
             return Ok(None);
         }
-        Ok(Some(Found { checkpoint, ended: false, said: Vec::new() }))
+        Ok(Some(Found { checkpoint, ended: false, said: Vec::new(), named: true }))
     }
 
     /// Refuses a job that the savepoint is not for, before any job starts.

@@ -223,9 +223,77 @@ enum Step {
 }
 
 impl Blueprint {
+    /// Sinks that say which checkpoint the job may go on from.
+    fn deciding(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter(|target| target.sink.decides())
+    }
+
+    /// The newest checkpoint whose rows all sinks can stand for, or the beginning.
+    fn settled(&self, from: Option<Found>) -> Result<Option<Found>> {
+        let Some(durable) = self.durable.as_ref().filter(|_| self.deciding().next().is_some()) else {
+            return Ok(from);
+        };
+        durable.checkpoints.lock().retain(2);
+        let Some(found) = from else { return Ok(None) };
+        let holds = |checkpoint: &Checkpoint, epoch: u64| {
+            self.deciding().try_fold(true, |all, Target { id, sink, .. }| {
+                let pending = checkpoint.sinks().get(id).map_or(&[][..], Vec::as_slice);
+                Ok::<_, Error>(sink.holds(epoch, pending)? && all)
+            })
+        };
+        if found.named {
+            // What the user names counts, whatever was written behind it.
+            if let Err(e) = holds(&found.checkpoint, found.checkpoint.epoch()) {
+                log::warn!("job {} ({}): {e}", self.job.id, self.job.name);
+            }
+            return Ok(Some(found));
+        }
+        let newest = found.checkpoint.epoch();
+        let mut at = found;
+        loop {
+            let epoch = at.checkpoint.epoch();
+            if holds(&at.checkpoint, epoch)? {
+                if epoch < newest {
+                    log::info!(
+                        target: crate::NOTICE,
+                        "job '{}' goes back to checkpoint {epoch}: what was written behind it was not committed",
+                        self.job.name
+                    );
+                    durable.checkpoints.lock().go_back_to(epoch)?;
+                }
+                return Ok(Some(at));
+            }
+            let older = durable.checkpoints.lock().before(epoch)?;
+            match older {
+                Some(older) => at = Found::own(older),
+                None => break,
+            }
+        }
+        if !holds(&at.checkpoint, 0)? {
+            return Err(Error::io("the checkpoint whose rows were committed last is not there any more")
+                .with_detail(format!(
+                    "in {} the oldest is {} and the newest {newest}",
+                    durable.durability.place(),
+                    at.checkpoint.epoch()
+                ))
+                .with_hint(
+                    "to go on from the newest nevertheless, name it: SET 'execution.state-recovery.path' = '...'; to begin anew, \
+                     run with --fresh; rows may be written twice then",
+                )
+                .lasting());
+        }
+        log::info!(
+            target: crate::NOTICE,
+            "job '{}' begins again: nothing that it wrote was committed",
+            self.job.name
+        );
+        durable.checkpoints.lock().go_back_to(0)?;
+        durable.durability.named_savepoint()
+    }
+
     /// What a checkpoint leaves to be done.
     fn step(&self, from: Option<Found>, again: bool) -> Result<Step> {
-        match from {
+        match self.settled(from)? {
             Some(Found { checkpoint, ended: true, .. }) => {
                 let commits = Commits { epoch: checkpoint.epoch(), sinks: checkpoint.sinks().clone() };
                 Ok(Step::Commit { commits, again: false })
@@ -428,15 +496,16 @@ impl Blueprint {
             return self.targets.iter().try_for_each(|t| t.sink.commit());
         }
         self.hold()?;
-        let mut done = Ok(());
-        for Target { id, sink, .. } in &self.targets {
+        let commit = |Target { id, sink, .. }: &Target| {
             let pending = commits.sinks.get(id).map_or(&[][..], Vec::as_slice);
             let begun = if again { Ok(()) } else { sink.recover(pending) };
-            // Each for itself: one that fails keeps no other from its commit.
-            let committed = begun.and_then(|()| sink.commit_epoch(commits.epoch, pending));
-            done = done.and(committed.and_then(|()| sink.commit()));
-        }
-        done
+            begun.and_then(|()| sink.commit_epoch(commits.epoch, pending)).and_then(|()| sink.commit())
+        };
+        // Those first that decide whether the checkpoint counts.
+        self.deciding().try_for_each(commit)?;
+        // Each for itself: one that fails keeps no other from its commit.
+        let others = self.targets.iter().filter(|target| !target.sink.decides());
+        others.map(commit).fold(Ok(()), Result::and)
     }
 
     /// Whether no other process has taken over the job.
@@ -522,6 +591,8 @@ impl Blueprint {
             }
             restarts.started(Instant::now());
             next = match over {
+                // Nobody else can commit what they wrote.
+                Some(_) if self.deciding().next().is_some() => self.again(),
                 Some(commits) => Ok(Step::Commit { commits, again: false }),
                 None => {
                     self.job.checkpoints.restarts.fetch_add(1, Ordering::Relaxed);

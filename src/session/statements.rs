@@ -116,6 +116,9 @@ impl Session {
             StatementKind::Describe(name) => self.describe_named(name),
             StatementKind::DescribeExtended(name) => self.describe_extended(name),
             StatementKind::DescribeFile(path) => {
+                if let Some(found) = explore::listing(&path.value).map_err(|e| e.at(path.span))? {
+                    return Ok(Response::Table(found));
+                }
                 let table = explore::file_table(&path.value, path.span)?;
                 let found = found_out(&table);
                 self.describe(&Entry::Table(table), found)

@@ -314,7 +314,7 @@ impl Checkpoints {
     /// The newest checkpoint that is whole. Damaged ones are passed over, with a warning each; it is an error if
     /// there is no other.
     pub fn latest(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
-        let (found, warnings, passed) = newest(&self.store)?;
+        let (found, warnings, passed) = newest(&self.store, u64::MAX)?;
         if found.is_none() && !warnings.is_empty() {
             return Err(all_damaged(&*self.store, &warnings)
                 .with_hint("to start without state, run with --fresh or delete them"));
@@ -325,6 +325,29 @@ impl Checkpoints {
         }
         *self.passed.lock() = passed;
         Ok((found.map(|found| found.adopted(&self.aliases)), warnings))
+    }
+
+    /// The newest whole checkpoint with a smaller number.
+    pub fn before(&self, epoch: u64) -> Result<Option<Checkpoint>> {
+        let (found, ..) = newest(&self.store, epoch)?;
+        Ok(found.map(|found| found.adopted(&self.aliases)))
+    }
+
+    /// Checkpoints with larger numbers do not count any more: the job goes on from this one.
+    pub fn go_back_to(&mut self, epoch: u64) -> Result<()> {
+        let newer: Vec<u64> = self.manifests.range(epoch + 1..).map(|(epoch, _)| *epoch).collect();
+        // The newest first: what is left if this is broken off is older than what is gone.
+        for epoch in newer.into_iter().rev() {
+            self.store.delete(&manifest::path(epoch))?;
+            self.manifests.remove(&epoch);
+            self.passed.lock().remove(&epoch);
+        }
+        Ok(())
+    }
+
+    /// Keeps so many checkpoints at least.
+    pub fn retain(&mut self, at_least: usize) {
+        self.retained = self.retained.max(at_least);
     }
 
     /// Tasks were started (again): the next cut of each is full, and nothing written before belongs to it.
@@ -635,11 +658,11 @@ fn load(store: &dyn Store, epoch: u64) -> Result<Option<Manifest>, Unusable> {
     }
 }
 
-/// The newest whole checkpoint, what is to be said of newer ones, and their numbers.
-fn newest(store: &Arc<dyn Store>) -> Result<(Option<Checkpoint>, Vec<String>, BTreeSet<u64>)> {
+/// The newest whole checkpoint with a number below this one, what is to be said of newer ones, and their numbers.
+fn newest(store: &Arc<dyn Store>, below: u64) -> Result<(Option<Checkpoint>, Vec<String>, BTreeSet<u64>)> {
     let (mut warnings, mut passed) = (Vec::new(), BTreeSet::new());
     let mut sizes = None;
-    for epoch in epochs(&**store)?.into_iter().rev() {
+    for epoch in epochs(&**store)?.into_iter().rev().filter(|epoch| *epoch < below) {
         let flaw = match load(&**store, epoch) {
             // Deleted by the process that writes, in favour of a newer one.
             Ok(None) => continue,
@@ -766,13 +789,13 @@ pub struct StateTable {
 impl Checkpoint {
     /// Opens a savepoint, or the newest whole checkpoint of a job's folder.
     pub fn open(store: Arc<dyn Store>) -> Result<Self> {
-        let (mut found, mut warnings, mut passed) = newest(&store)?;
+        let (mut found, mut warnings, mut passed) = newest(&store, u64::MAX)?;
         // The job may run, and delete what it does not need any more: a newer one is there then.
         for _ in 0..8 {
             if passed.is_empty() || epochs(&*store)?.last() == passed.last() {
                 break;
             }
-            (found, warnings, passed) = newest(&store)?;
+            (found, warnings, passed) = newest(&store, u64::MAX)?;
         }
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         found.ok_or_else(|| match warnings.is_empty() {

@@ -8,12 +8,17 @@
 //! | MariaDB | `mariadbd`, `mariadb-install-db`, `mariadb`; as root also a user `mysql` |
 //! | DynamoDB | `moto_server` |
 //! | Redis | `redis-server`, `redis-cli` |
+//! | Apache Kafka | Java 17 and Maven, which fetches the broker once into the user's cache folder; or `AFFLUENT_KAFKA_JARS`, a folder with its jars |
 #![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod database;
 #[cfg(feature = "s3")]
 mod dynamodb;
 mod harness;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_server;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]

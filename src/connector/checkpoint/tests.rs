@@ -86,7 +86,8 @@ fn read(options: Options) -> Result<Vec<RecordBatch>> {
     let field = |c: &TableColumn| Field::new(&c.name, c.declared().unwrap().0.to_arrow("UTC"), true);
     let schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
     let projection = (0..table.columns.len()).collect();
-    let request = ScanRequest { table: Arc::new(table), projection, schema, batch_rows: 4096 };
+    let request =
+        ScanRequest { table: Arc::new(table), projection, schema, batch_rows: 4096, zone: "UTC".into() };
     let source = CheckpointTables.source(&request)?;
     assert!(source.bounded());
     let runtime = Builder::new_current_thread().build().unwrap();

@@ -45,6 +45,7 @@ fn source(table: Table, batch_rows: usize) -> Result<DatagenSource> {
         projection: (0..table.columns.len()).collect(),
         schema: Arc::new(Schema::new(fields)),
         batch_rows,
+        zone: "UTC".into(),
         table: Arc::new(table),
     })
 }

@@ -67,6 +67,7 @@ fn request(table: &Arc<Table>) -> ScanRequest {
         projection: (0..table.columns.len()).collect(),
         schema: Arc::new(Schema::new(fields)),
         batch_rows: 100,
+        zone: "UTC".into(),
         table: table.clone(),
     }
 }

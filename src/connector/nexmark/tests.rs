@@ -98,7 +98,7 @@ fn request(table: Table, projection: Vec<usize>, batch_rows: usize) -> ScanReque
         })
         .collect();
     let schema = Arc::new(Schema::new(fields));
-    ScanRequest { table: Arc::new(table), projection, schema, batch_rows }
+    ScanRequest { table: Arc::new(table), projection, schema, batch_rows, zone: "UTC".into() }
 }
 
 fn all(pairs: &[(&str, &str)], batch_rows: usize) -> RecordBatch {

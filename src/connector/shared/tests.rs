@@ -53,6 +53,7 @@ fn numbers(single: bool) -> Arc<dyn Source> {
         projection: vec![0],
         schema: Arc::new(arrow::datatypes::Schema::new(vec![field])),
         batch_rows: 5,
+        zone: "UTC".into(),
     };
     connector("datagen").unwrap().source(&request).unwrap()
 }
@@ -82,7 +83,13 @@ fn a_table_of_rows_that_two_queries_read_is_restored_once() {
         let table = Table { own: None, ..table(Options::default()) };
         let field = arrow::datatypes::Field::new("n", arrow::datatypes::DataType::Int64, false);
         let schema = Arc::new(arrow::datatypes::Schema::new(vec![field]));
-        let request = ScanRequest { table: Arc::new(table), projection: vec![0], schema, batch_rows: 5 };
+        let request = ScanRequest {
+            table: Arc::new(table),
+            projection: vec![0],
+            schema,
+            batch_rows: 5,
+            zone: "UTC".into(),
+        };
         share(crate::connector::Connector::source(&rows, &request).unwrap(), 2)
     };
     let mut replay = Replay::new(make(), 1);

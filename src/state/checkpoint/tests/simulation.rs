@@ -238,7 +238,7 @@ impl Job {
 
     /// What is found now is one of those that may be.
     fn check(&self) -> Option<(Checkpoint, Model)> {
-        let (found, warnings, _) = newest(&self.disk.store("/jobs/one")).unwrap();
+        let (found, warnings, _) = newest(&self.disk.store("/jobs/one"), u64::MAX).unwrap();
         assert_eq!(warnings, Vec::<String>::new());
         let Some(found) = found else {
             assert!(!self.good, "a checkpoint that was written well is gone");
