@@ -6,11 +6,13 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use parking_lot::Mutex;
 
 use super::events::{EventOptions, write_temperatures};
 use super::report::{Figures, comparison, grid};
@@ -49,6 +51,9 @@ pub struct DemoOptions {
     /// Longest time per strategy
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub time: Duration,
+    /// From topic to topic of this Kafka broker; the demonstration makes the topics, and removes them
+    #[arg(long, value_name = "HOST:PORT")]
+    pub kafka: Option<String>,
 }
 
 impl Default for DemoOptions {
@@ -59,6 +64,7 @@ impl Default for DemoOptions {
             events: 1_000_000,
             skew: 0.0,
             time: Duration::from_secs(5),
+            kafka: None,
         }
     }
 }
@@ -100,9 +106,14 @@ pub fn run(options: &DemoOptions, out: &mut dyn Write, color: bool) -> Result<()
     )?;
     let folder = TemporaryFolder::new()?;
     let left_behind = folder.0.clone();
+    let topics_behind: Arc<Mutex<Option<Topics>>> = Arc::default();
+    let topics = topics_behind.clone();
     runtime.spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             let _ = std::fs::remove_dir_all(left_behind);
+            let topics = topics.lock().take();
+            // On a thread where its goodbye may wait.
+            let _ = std::thread::spawn(move || drop(topics)).join();
             std::process::exit(130);
         }
     });
@@ -115,7 +126,15 @@ pub fn run(options: &DemoOptions, out: &mut dyn Write, color: bool) -> Result<()
     ));
     write_events(options, &file)?;
 
-    let tables = tables(&file, &format!("http://{}/sensors/{{id}}", api.address()));
+    let _goes = Goes(topics_behind.clone());
+    if let Some(servers) = &options.kafka {
+        Topics::load(servers, &file, &topics_behind)?;
+    }
+    let url = format!("http://{}/sensors/{{id}}", api.address());
+    let tables = match &*topics_behind.lock() {
+        Some(topics) => tables(&topics.events(), &url, &topics.enriched()),
+        None => tables(&file_events(&file), &url, "'connector' = 'blackhole'"),
+    };
     writeln!(out, "A stream of temperatures lacks what the sensor API knows:\n\n{}\n", tables.trim_end())?;
     writeln!(out, "{}\n", query().trim_end())?;
     sample(&tables, out)?;
@@ -152,14 +171,83 @@ fn write_events(options: &DemoOptions, path: &Path) -> Result<()> {
     write_temperatures(&events, &mut file).map_err(cannot)
 }
 
-/// The pipeline's tables.
-fn tables(file: &Path, url: &str) -> String {
+/// The events in a file, as a table has them.
+fn file_events(file: &Path) -> String {
     let path = file.display().to_string().replace('\'', "''");
+    format!("'connector' = 'filesystem', 'path' = '{path}', 'format' = 'json'")
+}
+
+/// The topics of a demonstration through a broker; they go with it.
+struct Topics {
+    servers: String,
+    names: [String; 2],
+}
+
+impl Topics {
+    /// Makes the topics, and writes the events of a file into the first.
+    fn load(servers: &str, file: &Path, made: &Mutex<Option<Self>>) -> Result<()> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let name = |what: &str| format!("affluent-demo-{what}-{}", &id[..8]);
+        let servers = if servers.contains(':') { servers.to_string() } else { format!("{servers}:9092") };
+        let topics = Self { servers, names: [name("temperatures"), name("enriched")] };
+        crate::connector::demo_topics(&topics.servers, &topics.names, true)?;
+        note(&format!("writing them into topic {} ...", topics.names[0]));
+        let options = topics.written(&topics.names[0]);
+        *made.lock() = Some(topics);
+        let session = Session::new()?;
+        session.sql(&format!(
+            "CREATE TABLE file ({EVENT}) WITH ({});\nCREATE TABLE topic ({EVENT}) WITH ({options})",
+            file_events(file),
+        ))?;
+        session.set("table.dml-sync", "true")?;
+        session.sql("INSERT INTO topic SELECT * FROM file").map(drop)
+    }
+
+    fn written(&self, topic: &str) -> String {
+        format!(
+            "'connector' = 'kafka', 'topic' = '{topic}', 'properties.bootstrap.servers' = '{}', 'format' = 'json'",
+            self.servers
+        )
+    }
+
+    fn events(&self) -> String {
+        format!(
+            "{},\n        'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset'",
+            self.written(&self.names[0])
+        )
+    }
+
+    fn enriched(&self) -> String {
+        self.written(&self.names[1])
+    }
+}
+
+/// What is shared goes with its owner.
+struct Goes(Arc<Mutex<Option<Topics>>>);
+
+impl Drop for Goes {
+    fn drop(&mut self) {
+        drop(self.0.lock().take());
+    }
+}
+
+impl Drop for Topics {
+    fn drop(&mut self) {
+        if let Err(e) = crate::connector::demo_topics(&self.servers, &self.names, false) {
+            note(&format!("topics {} stay: {e}", self.names.join(", ")));
+        }
+    }
+}
+
+const EVENT: &str = "sensorId STRING, temperature BIGINT, status STRING, `timestamp` BIGINT";
+
+/// The pipeline's tables.
+fn tables(events: &str, url: &str, enriched: &str) -> String {
     format!(
         "\
 CREATE TABLE temperatures (
-  sensorId STRING, temperature BIGINT, status STRING, `timestamp` BIGINT
-) WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'json');
+  {EVENT}
+) WITH ({events});
 
 CREATE TABLE sensor_info (
   id STRING, brand STRING, countryCode STRING, location STRING,
@@ -167,8 +255,8 @@ CREATE TABLE sensor_info (
 ) WITH ('connector' = 'http', 'url' = '{url}', 'format' = 'json');
 
 CREATE TABLE enriched (
-  sensorId STRING, temperature BIGINT, status STRING, `timestamp` BIGINT, brand STRING, countryCode STRING
-) WITH ('connector' = 'blackhole');
+  {EVENT}, brand STRING, countryCode STRING
+) WITH ({enriched});
 "
     )
 }
@@ -273,6 +361,7 @@ SYNC asks for one event at a time, ASYNC for many at once, CACHED asks once per 
 What to try next:
   affluent demo --latency 200ms           a slow service
   affluent demo --sensors 200000          more sensors than the cache holds
+  affluent demo --kafka localhost:9092    from topic to topic of a broker
   affluent sensor-api --error-rate 0.1    the service alone, with faults; then, in another terminal:
   affluent run sql/sensors.sql            the same pipeline as a file"
 }
@@ -301,6 +390,7 @@ mod tests {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "sql") {
                 let text = std::fs::read_to_string(&path).unwrap().replace("${STRATEGY}", "ASYNC");
+                let text = text.replace("${KAFKA}", "localhost:9092");
                 let name = path.display().to_string();
                 let statements = session.parse(&crate::sql::SourceText::new(&name, &text));
                 assert!(statements.unwrap_or_else(|e| panic!("{name}: {e}")).len() >= 3);
@@ -312,7 +402,7 @@ mod tests {
 
     #[test]
     fn paths_are_quoted() {
-        let tables = tables(Path::new("/tmp/it's/t.jsonl"), "http://h/{id}");
-        assert!(tables.contains("'path' = '/tmp/it''s/t.jsonl'"), "{tables}");
+        let events = file_events(Path::new("/tmp/it's/t.jsonl"));
+        assert!(events.contains("'path' = '/tmp/it''s/t.jsonl'"), "{events}");
     }
 }

@@ -15,8 +15,8 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 
 use crate::catalog::Options;
 use crate::catalog::options::{OptionDef, OptionKind};
-use crate::nearest::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 pub(crate) use self::decode::ProtobufDecoder;
 pub(crate) use self::encode::ProtobufEncoder;

@@ -6,8 +6,8 @@
 use rdkafka::ClientConfig;
 
 use crate::catalog::Options;
-use crate::nearest::nearest;
 use crate::error::{Error, Result, Span};
+use crate::nearest::nearest;
 
 /// The prefix of options that go to the client.
 pub(super) const PREFIX: &str = "properties.";

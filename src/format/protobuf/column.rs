@@ -3,8 +3,8 @@
 use arrow::datatypes::{DataType, Fields};
 use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Syntax};
 
-use crate::nearest::nearest;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 use crate::sql::SqlType;
 
 /// A value of one kind.
