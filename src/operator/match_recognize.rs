@@ -18,6 +18,7 @@ mod checkpoint;
 mod nfa;
 mod paths;
 mod queue;
+mod quick;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -34,6 +35,8 @@ use datafusion_physical_expr::PhysicalExpr;
 use self::nfa::{END, Guard, Nfa};
 use self::paths::{Paths, Place};
 use self::queue::{Run, Runs};
+use self::quick::{Columns, Look, MOST};
+pub use self::quick::{Comparison, QuickCondition, QuickNumber, is_number};
 use self::values::Taken;
 pub use self::values::{MatchExpression, MatchValue};
 use super::event_time::millis;
@@ -69,6 +72,8 @@ pub struct MatchCondition {
     pub row: Option<Arc<dyn PhysicalExpr>>,
     /// What is left to be asked of the match so far.
     pub rest: Option<MatchExpression>,
+    /// The same, where it compares numbers.
+    pub quick: Option<QuickCondition>,
     /// All of it.
     pub whole: MatchExpression,
 }
@@ -156,6 +161,9 @@ pub struct MatchRecognize {
     starts_always: bool,
     found: Vec<Found>,
     known: Known,
+    /// Columns of which numbers lie beside the rows.
+    quick: Vec<usize>,
+    numbers: Columns,
     // Buffers.
     slots: Vec<u32>,
     runs: Vec<Run>,
@@ -167,7 +175,16 @@ pub struct MatchRecognize {
 
 impl MatchRecognize {
     /// An operator for one task.
-    pub fn new(spec: MatchSpec) -> Result<Self> {
+    pub fn new(mut spec: MatchSpec) -> Result<Self> {
+        let mut quick = Vec::new();
+        for condition in spec.conditions.iter_mut().flatten() {
+            let mut columns = quick.clone();
+            condition.quick.iter().for_each(|q| q.columns(&mut columns));
+            match columns.len() <= MOST {
+                true => quick = columns,
+                false => condition.quick = None,
+            }
+        }
         let types: Vec<_> = spec.partition.iter().map(|&c| spec.input.field(c).data_type().clone()).collect();
         let defined: Vec<bool> = spec.conditions.iter().map(Option::is_some).collect();
         let nfa = Nfa::new(&spec.pattern, &defined);
@@ -201,6 +218,8 @@ impl MatchRecognize {
             starts_always,
             found: Vec::new(),
             known: Known::default(),
+            quick,
+            numbers: Columns::default(),
             slots: Vec::new(),
             runs: Vec::new(),
             made: Vec::new(),
@@ -273,6 +292,7 @@ impl MatchRecognize {
         self.keys.intern(&self.partition_columns(batch), batch.num_rows(), &mut slots)?;
         self.resize();
         self.know(batch)?;
+        self.numbers.read(&self.quick, batch.columns())?;
         let (needs, always) = (self.start_needs, self.starts_always);
         for row in 0..batch.num_rows() {
             let slot = slots[row];
@@ -363,6 +383,16 @@ impl MatchRecognize {
             (Some(rest), true) => rest,
             _ => &condition.whole,
         };
+        if let (Some(quick), true) = (&condition.quick, self.known.unknown & bit == 0) {
+            let look = Look {
+                paths: &self.paths,
+                node,
+                variable: variable as u8,
+                current: self.numbers.get(row),
+                columns: &self.quick,
+            };
+            return Ok(quick.holds(&look) == Some(true));
+        }
         self.taken.clear();
         self.taken.add(&self.paths, node, Some((variable as u8, Place::Batch(row as u32))), time);
         expression.holds(&self.taken, &self.paths, batch, self.clock.now_millis())
@@ -458,7 +488,8 @@ impl MatchRecognize {
             }
         }
         for (variable, target) in takes.drain(..) {
-            let taken = *event.get_or_insert_with(|| self.paths.event(row as u32, number));
+            let taken =
+                *event.get_or_insert_with(|| self.paths.event(row as u32, number, self.numbers.get(row)));
             let node = self.paths.node(run.node, taken, variable);
             let (first, since) = if run.is_start() { (number, time) } else { (run.first, run.since) };
             made.push(Run { state: target, node, first, since });

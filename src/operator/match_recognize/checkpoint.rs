@@ -167,8 +167,10 @@ impl MatchRecognize {
             let mut ids = Vec::with_capacity(rows.num_rows());
             self.paths.rows.push(&rows, &mut ids)?;
             let numbers = read_numbers(&piece.rows, 0)?;
-            for ((&former, id), &number) in piece.ids.iter().zip(ids).zip(numbers) {
-                events.insert((piece.origin, former), self.paths.stored(id, number as u64));
+            self.numbers.read(&self.quick, rows.columns())?;
+            for (row, ((&former, id), &number)) in piece.ids.iter().zip(ids).zip(numbers).enumerate() {
+                let event = self.paths.stored(id, number as u64, self.numbers.get(row));
+                events.insert((piece.origin, former), event);
             }
         }
         let nodes = self.read_taken(state, &events)?;

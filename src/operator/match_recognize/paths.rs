@@ -11,6 +11,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::interleave;
 
 use super::queue::NO_NODE;
+use super::quick::Numbers;
 use crate::error::Result;
 use crate::operator::join_output::take_rows;
 use crate::state::{Changed, RowStore};
@@ -30,6 +31,8 @@ pub(super) struct Event {
     pub place: Place,
     /// Its number in the order of all rows.
     pub number: u64,
+    /// What conditions want to know of it.
+    pub numbers: Numbers,
     nodes: u32,
 }
 
@@ -68,19 +71,19 @@ impl Paths {
     }
 
     /// A row of the batch at hand, which nobody has taken yet.
-    pub fn event(&mut self, row: u32, number: u64) -> u32 {
-        let event = self.new_event(Place::Batch(row), number);
+    pub fn event(&mut self, row: u32, number: u64, numbers: Numbers) -> u32 {
+        let event = self.new_event(Place::Batch(row), number, numbers);
         self.fresh.push(event);
         event
     }
 
     /// A row of the store.
-    pub fn stored(&mut self, id: u32, number: u64) -> u32 {
-        self.new_event(Place::Stored(id), number)
+    pub fn stored(&mut self, id: u32, number: u64, numbers: Numbers) -> u32 {
+        self.new_event(Place::Stored(id), number, numbers)
     }
 
-    fn new_event(&mut self, place: Place, number: u64) -> u32 {
-        let event = Event { place, number, nodes: 0 };
+    fn new_event(&mut self, place: Place, number: u64, numbers: Numbers) -> u32 {
+        let event = Event { place, number, numbers, nodes: 0 };
         match self.free_events.pop() {
             Some(at) => {
                 self.events[at as usize] = event;

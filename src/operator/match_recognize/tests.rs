@@ -31,7 +31,7 @@ fn alone(variable: u8, op: Op, n: i64) -> MatchCondition {
         schema: schema("v n"),
         expressions: vec![over(0)],
     };
-    MatchCondition { row: Some(over(2)), rest: None, whole }
+    MatchCondition { row: Some(over(2)), rest: None, quick: None, whole }
 }
 
 /// `X.v > LAST(Y.v, n)`
@@ -42,7 +42,15 @@ fn above(variable: u8, other: u8, offset: u32) -> MatchCondition {
         schema: schema("v n o n"),
         expressions: vec![Arc::new(BinaryExpr::new(column("v", 0), Op::Gt, column("o", 1)))],
     };
-    MatchCondition { row: None, rest: Some(whole.clone()), whole }
+    MatchCondition { row: None, rest: Some(whole.clone()), quick: None, whole }
+}
+
+/// The same, compared as numbers.
+fn quick(variable: u8, other: u8, offset: u32) -> MatchCondition {
+    let number =
+        |variable, offset| QuickNumber::Row { variable: Some(variable), first: false, offset, column: 2 };
+    let quick = QuickCondition::Compare(number(variable, 0), Comparison::Gt, number(other, offset));
+    MatchCondition { quick: Some(quick), ..above(variable, other, offset) }
 }
 
 /// The first and the last value, and the time of the match.
@@ -107,6 +115,20 @@ fn a_condition_sees_the_match_so_far() {
 }
 
 #[test]
+fn numbers_are_compared_as_any_values_are() {
+    let pattern = vec![once("A"), element("B", 1, None, true), once("C")];
+    for (b, c, d) in [(0, 0, 0), (1, 1, 1), (0, 1, 0), (1, 0, 2)] {
+        let sent = |conditions: Vec<Option<MatchCondition>>| {
+            let mut rig = rig(spec(pattern.clone(), conditions, Skip::ToNextRow));
+            rig.sent("a 1 5, a 2 7, b 1 3, a 3 NULL, b 2 4, a 4 8, a 5 9, b 3 NULL, a 6 2, b 4 9, a 7 12");
+            rig.marked(9)
+        };
+        let slow = sent(vec![None, Some(above(1, b, d)), Some(above(2, c, d))]);
+        assert_eq!(sent(vec![None, Some(quick(1, b, d)), Some(quick(2, c, d))]), slow);
+    }
+}
+
+#[test]
 fn what_lasts_too_long_is_given_up() {
     let pattern = vec![once("A"), element("B", 0, None, true), once("C")];
     let conditions = vec![Some(alone(0, Op::Eq, 1)), None, Some(alone(2, Op::Eq, 2))];
@@ -148,14 +170,15 @@ fn by_processing_time_nothing_waits() {
 
 proptest! {
     #[test]
-    fn begun_matches_survive(events in cuts::events(0..30, false), cuts in cuts::cuts(), which in 0usize..4) {
+    fn begun_matches_survive(events in cuts::events(0..30, false), cuts in cuts::cuts(), which in 0usize..4, quickly in any::<bool>()) {
         let pattern = match which {
             0 => vec![once("A"), element("B", 1, None, false), once("C")],
             1 => vec![element("A", 1, None, true), element("B", 0, Some(2), true), once("C")],
             2 => vec![once("A"), element("B", 0, Some(1), false), element("C", 2, Some(2), false)],
             _ => vec![element("A", 1, Some(3), false), once("B"), element("C", 0, None, true)],
         };
-        let conditions = vec![None, Some(alone(1, Op::Lt, 3)), Some(above(2, 0, 0))];
+        let last = if quickly { quick(2, 0, 0) } else { above(2, 0, 0) };
+        let conditions = vec![None, Some(alone(1, Op::Lt, 3)), Some(last)];
         let skip = [Skip::ToNextRow, Skip::PastLastRow][which % 2];
         let within = [None, Some(9), Some(4), None][which];
         let make = || {

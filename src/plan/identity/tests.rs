@@ -286,3 +286,25 @@ fn views_over_views_have_short_meanings() {
     );
     assert_eq!(stateful(&script).len(), 2);
 }
+
+#[test]
+fn begun_matches_are_those_of_a_pattern_and_its_conditions() {
+    let query = |measures: &str, skip: &str, pattern: &str, define: &str| {
+        of(&format!(
+            "SELECT * FROM t MATCH_RECOGNIZE (PARTITION BY k ORDER BY ts MEASURES {measures}
+             AFTER MATCH SKIP {skip} PATTERN ({pattern}) WITHIN INTERVAL '1' HOUR DEFINE {define}) AS m"
+        ))
+    };
+    let define = "A AS A.v > 1, B AS B.v > LAST(A.v)";
+    let plan = query("A.v AS a, B.v AS b", "TO NEXT ROW", "A B+? C", define);
+    // Measures over the same columns are no part of it, nor is the order of definitions.
+    assert_eq!(query("SUM(B.v) AS s, C.v AS c", "TO NEXT ROW", "A B+? C", define), plan);
+    assert_eq!(query("A.v AS a", "TO NEXT ROW", "A B+? C", "B AS LAST(A.v, 0) < B.v, A AS 1 < A.v"), plan);
+    assert_ne!(query("A.w AS a, B.v AS b", "TO NEXT ROW", "A B+? C", define), plan);
+    assert_ne!(query("A.v AS a, B.v AS b", "PAST LAST ROW", "A B+? C", define), plan);
+    assert_ne!(query("A.v AS a, B.v AS b", "TO NEXT ROW", "A B+ C", define), plan);
+    assert_ne!(
+        query("A.v AS a, B.v AS b", "TO NEXT ROW", "A B+? C", "A AS A.v > 2, B AS B.v > LAST(A.v)"),
+        plan
+    );
+}

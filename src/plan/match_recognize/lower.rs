@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema};
+use datafusion_common::{Column, DFSchema, ScalarValue};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion_expr::{Expr, ExprSchemable};
+use datafusion_expr::{Expr, ExprSchemable, Operator};
 use datafusion_physical_expr::expressions::Column as PhysicalColumn;
 
 use super::{MatchRecognizeNode, Seen, SeenValue, seen_schema};
@@ -15,7 +15,8 @@ use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::match_recognize::{
-    MatchCondition, MatchExpression, MatchRecognize, MatchSpec, MatchValue, Skip,
+    Comparison, MatchCondition, MatchExpression, MatchRecognize, MatchSpec, MatchValue, QuickCondition,
+    QuickNumber, Skip, is_number,
 };
 use crate::operator::sort::SortKey;
 use crate::operator::top_n::SortColumn;
@@ -284,14 +285,70 @@ fn condition(
         }
     };
     let over = |expr: Expr| expression(&[boolean(expr, schema)?], seen, schema, input, zone);
-    let rest = conjunction(rest).map(over).transpose()?;
-    Ok(MatchCondition { row, rest, whole: over(whole)? })
+    let rest = conjunction(rest);
+    let quick = rest.as_ref().and_then(|rest| quick(rest, seen, input));
+    let rest = rest.map(over).transpose()?;
+    Ok(MatchCondition { row, rest, quick, whole: over(whole)? })
+}
+
+/// A condition that compares numbers of one type.
+fn quick(expr: &Expr, seen: &[Seen], input: &Node) -> Option<QuickCondition> {
+    let boxed = |e: &Expr| quick(e, seen, input).map(Box::new);
+    Some(match expr {
+        Expr::Not(e) => QuickCondition::Not(boxed(e)?),
+        Expr::IsNull(e) => QuickCondition::IsNull(quick_number(e, seen, input)?.0, true),
+        Expr::IsNotNull(e) => QuickCondition::IsNull(quick_number(e, seen, input)?.0, false),
+        Expr::BinaryExpr(e) => {
+            let how = match e.op {
+                Operator::And => return Some(QuickCondition::And(boxed(&e.left)?, boxed(&e.right)?)),
+                Operator::Or => return Some(QuickCondition::Or(boxed(&e.left)?, boxed(&e.right)?)),
+                Operator::Eq => Comparison::Eq,
+                Operator::NotEq => Comparison::NotEq,
+                Operator::Lt => Comparison::Lt,
+                Operator::LtEq => Comparison::LtEq,
+                Operator::Gt => Comparison::Gt,
+                Operator::GtEq => Comparison::GtEq,
+                _ => return None,
+            };
+            let (left, left_type) = quick_number(&e.left, seen, input)?;
+            let (right, right_type) = quick_number(&e.right, seen, input)?;
+            if left_type != right_type {
+                return None;
+            }
+            QuickCondition::Compare(left, how, right)
+        }
+        _ => return None,
+    })
+}
+
+fn quick_number(expr: &Expr, seen: &[Seen], input: &Node) -> Option<(QuickNumber, DataType)> {
+    let (number, data_type) = match expr {
+        Expr::Column(column) => match seen.iter().find(|s| s.name == column.name)?.value {
+            SeenValue::Row { variable, first, offset, column } => {
+                let data_type = input.arrow.field(column).data_type().clone();
+                (QuickNumber::Row { variable, first, offset, column }, data_type)
+            }
+            _ => return None,
+        },
+        Expr::Literal(value, _) => {
+            let number = match value {
+                ScalarValue::Int8(Some(n)) => i64::from(*n),
+                ScalarValue::Int16(Some(n)) => i64::from(*n),
+                ScalarValue::Int32(Some(n)) => i64::from(*n),
+                ScalarValue::Int64(Some(n)) => *n,
+                _ => return None,
+            };
+            (QuickNumber::Constant(number), value.data_type())
+        }
+        _ => return None,
+    };
+    is_number(&data_type).then_some((number, data_type))
 }
 
 /// NULL alone has no type.
 fn boolean(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(match expr.get_type(schema)? {
-        DataType::Null => Expr::Literal(datafusion_common::ScalarValue::Boolean(None), None),
+        DataType::Null => Expr::Literal(ScalarValue::Boolean(None), None),
         _ => expr,
     })
 }
