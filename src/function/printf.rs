@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 
 use super::scalar::{Call, some};
 use crate::error::{Error, Result};
@@ -60,7 +60,10 @@ fn parse(format: &str) -> Result<Vec<Piece>> {
         match conversion {
             '%' => literal.push('%'),
             'n' => literal.push('\n'),
-            's' | 'S' | 'd' | 'x' | 'X' | 'o' | 'f' | 'e' | 'E' | 'b' | 'B' | 'c' => {
+            'g' | 'G' if flags.contains('#') => {
+                return Err(wrong(format, "%g takes no '#'"));
+            }
+            's' | 'S' | 'd' | 'x' | 'X' | 'o' | 'f' | 'e' | 'E' | 'g' | 'G' | 'h' | 'H' | 'b' | 'B' | 'c' => {
                 if !literal.is_empty() {
                     pieces.push(Piece::Literal(std::mem::take(&mut literal)));
                 }
@@ -93,8 +96,23 @@ pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
     let format = c.text(0)?;
     // Numbers and text are read as such; what else there is, as CAST(... AS STRING) shows it.
     let mut arguments = Vec::with_capacity(c.args.len());
+    // Hash codes of what is no number here.
+    let mut hashes: Vec<Option<Int64Array>> = Vec::with_capacity(c.args.len());
     for arg in &c.args[1..] {
         let t = arg.array.data_type();
+        // DECIMAL is no number of Java: it has a text and a hash code alone.
+        if let Some(decimals) = arg.array.as_primitive_opt::<Decimal128Type>() {
+            let codes =
+                decimals.iter().map(|v| v.map(|v| decimal_hash(v, decimals.scale()))).collect::<Int64Array>();
+            arguments.push((super::cast::to_text(&arg.array, &c.context.zone)?, arg.step, 0));
+            hashes.push(Some(codes));
+            continue;
+        }
+        hashes.push(
+            arg.array
+                .as_boolean_opt()
+                .map(|a| a.iter().map(|v| v.map(|v| if v { 1231 } else { 1237 })).collect::<Int64Array>()),
+        );
         let array = if t.is_integer() {
             arrow::compute::cast(&arg.array, &DataType::Int64)?
         } else if t.is_numeric() {
@@ -102,7 +120,14 @@ pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
         } else {
             super::cast::to_text(&arg.array, &c.context.zone)?
         };
-        arguments.push((array, arg.step));
+        // Bits of the number in Java, which %x and %h show.
+        let bits = match t {
+            DataType::Int8 => 8,
+            DataType::Int16 => 16,
+            DataType::Int32 => 32,
+            _ => 64,
+        };
+        arguments.push((array, arg.step, bits));
     }
     let constant = format.constant().then(|| format.get(0)).flatten().map(|f| parse(f).ok());
     // A format that is none, or that does not fit its arguments, is NULL, as Flink has it.
@@ -122,18 +147,28 @@ pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
             match piece {
                 Piece::Literal(s) => out.push_str(s),
                 Piece::Value { argument, flags, width, precision, conversion } => {
-                    let Some((array, step)) = arguments.get(*argument) else { return Ok(None) };
-                    let Ok(shown) =
-                        show(format, array.as_ref(), row * step, flags, *width, *precision, *conversion)
-                    else {
+                    let Some((array, step, bits)) = arguments.get(*argument) else { return Ok(None) };
+                    let hash = hashes.get(*argument).and_then(Option::as_ref);
+                    if let ('h' | 'H', Some(hash)) = (conversion, hash)
+                        && hash.is_valid(row * step)
+                    {
+                        let shown = format!("{:x}", hash.value(row * step) as u32);
+                        let shown = if *conversion == 'H' { shown.to_uppercase() } else { shown };
+                        pad(out, &shown, flags, *width);
+                        continue;
+                    }
+                    let Ok(shown) = show(
+                        format,
+                        (array.as_ref(), *bits),
+                        row * step,
+                        flags,
+                        *width,
+                        *precision,
+                        *conversion,
+                    ) else {
                         return Ok(None);
                     };
-                    let padding = width.saturating_sub(shown.chars().count());
-                    if flags.contains('-') {
-                        let _ = write!(out, "{shown}{:padding$}", "");
-                    } else {
-                        let _ = write!(out, "{:padding$}{shown}", "");
-                    }
+                    pad(out, &shown, flags, *width);
                 }
             }
         }
@@ -141,9 +176,33 @@ pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// Writes a value in its width.
+fn pad(out: &mut String, shown: &str, flags: &str, width: usize) {
+    let padding = width.saturating_sub(shown.chars().count());
+    let _ = match flags.contains('-') {
+        true => write!(out, "{shown}{:padding$}", ""),
+        false => write!(out, "{:padding$}{shown}", ""),
+    };
+}
+
+/// The hash code that Java has of a decimal number.
+fn decimal_hash(value: i128, scale: i8) -> i64 {
+    let magnitude = value.unsigned_abs();
+    // Numbers of 64 bits as such, longer ones by their words.
+    let code = if magnitude <= i64::MAX as u128 {
+        let low = magnitude as u32 as i32;
+        ((magnitude >> 32) as u32 as i32).wrapping_mul(31).wrapping_add(low)
+    } else {
+        let words = [96, 64, 32, 0].map(|shift| (magnitude >> shift) as u32 as i32);
+        words.iter().fold(0i32, |code, word| code.wrapping_mul(31).wrapping_add(*word))
+    };
+    let code = if value < 0 { code.wrapping_neg() } else { code };
+    i64::from(code.wrapping_mul(31).wrapping_add(i32::from(scale)))
+}
+
 fn show(
     format: &str,
-    array: &dyn Array,
+    (array, bits): (&dyn Array, u32),
     i: usize,
     flags: &str,
     width: usize,
@@ -182,9 +241,19 @@ fn show(
             sign = if v < 0 { "-" } else { "" };
             v.unsigned_abs().to_string()
         }
-        'x' => format!("{:x}", integer.ok_or_else(mismatch)?),
-        'X' => format!("{:X}", integer.ok_or_else(mismatch)?),
-        'o' => format!("{:o}", integer.ok_or_else(mismatch)?),
+        'x' => format!("{:x}", as_bits(integer.ok_or_else(mismatch)?, bits)),
+        'X' => format!("{:X}", as_bits(integer.ok_or_else(mismatch)?, bits)),
+        'o' => format!("{:o}", as_bits(integer.ok_or_else(mismatch)?, bits)),
+        'h' | 'H' => {
+            let code = match (integer, float) {
+                (Some(v), _) if bits < 64 => v as u32,
+                (Some(v), _) => (v ^ (v as u64 >> 32) as i64) as u32,
+                (None, Some(v)) => (v.to_bits() ^ (v.to_bits() >> 32)) as u32,
+                (None, None) => return Err(mismatch()),
+            };
+            let shown = format!("{code:x}");
+            return Ok(if conversion == 'H' { shown.to_uppercase() } else { shown });
+        }
         _ => {
             let v = float.ok_or_else(mismatch)?;
             if !v.is_finite() {
@@ -194,11 +263,15 @@ fn show(
             let precision = precision.unwrap_or(6);
             if conversion == 'f' {
                 round_half_up(v.abs(), precision)
+            } else if matches!(conversion, 'g' | 'G') && plain_digits(v.abs(), precision).is_some() {
+                round_half_up(v.abs(), plain_digits(v.abs(), precision).unwrap_or(0))
             } else {
+                let general = matches!(conversion, 'g' | 'G');
+                let precision = if general { precision.max(1) - 1 } else { precision };
                 let shown = format!("{:.precision$e}", v.abs());
                 let (mantissa, exponent) = shown.split_once('e').unwrap_or((&shown, "0"));
                 let exponent: i32 = exponent.parse().unwrap_or(0);
-                let e = if conversion == 'E' { 'E' } else { 'e' };
+                let e = if matches!(conversion, 'E' | 'G') { 'E' } else { 'e' };
                 let direction = if exponent < 0 { '-' } else { '+' };
                 format!("{mantissa}{e}{direction}{:02}", exponent.abs())
             }
@@ -216,8 +289,31 @@ fn show(
             ""
         };
     }
+    if sign == "-" && flags.contains('(') {
+        let zeros = if flags.contains('0') { width.saturating_sub(digits.len() + 2) } else { 0 };
+        return Ok(format!("({}{digits})", "0".repeat(zeros)));
+    }
     let zeros = if flags.contains('0') { width.saturating_sub(digits.len() + sign.len()) } else { 0 };
     Ok(format!("{sign}{}{digits}", "0".repeat(zeros)))
+}
+
+/// A number as its bits.
+fn as_bits(v: i64, bits: u32) -> u64 {
+    if bits < 64 { v as u64 & ((1 << bits) - 1) } else { v as u64 }
+}
+
+/// How many digits %g shows behind the point; `None`: it shows an exponent. The precision counts all digits.
+fn plain_digits(v: f64, precision: usize) -> Option<usize> {
+    let precision = precision.max(1);
+    if v == 0.0 {
+        return Some(precision - 1);
+    }
+    let rounded: f64 = format!("{:.*e}", precision - 1, v).parse().ok()?;
+    if rounded < 1e-4 || rounded >= 10f64.powi(precision as i32) {
+        return None;
+    }
+    let exponent = rounded.log10().floor() as i64;
+    usize::try_from(precision as i64 - 1 - exponent).ok()
 }
 
 /// Java rounds the shortest decimal form half up, not the binary value.

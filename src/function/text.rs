@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Int32Type};
 use std::sync::Arc;
 
 use super::matcher::compiled;
-use super::scalar::{Call, Definition, Kind, Returns, define, some};
+use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
 use crate::error::{Error, Result};
 
 use Kind::{Any, Bool, Int, Text};
@@ -39,13 +39,13 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["POSITION"], &[Text, Text], Returns::Int, locate),
     define(&["LOCATE"], &[Text, Text, Int], Returns::Int, locate).optional(1),
     define(&["INSTR"], &[Text, Text, Int, Int], Returns::Int, instr).optional(2),
-    define(&["STARTSWITH"], &[Text, Text], Returns::Bool, starts_with),
-    define(&["ENDSWITH"], &[Text, Text], Returns::Bool, ends_with),
+    define(&["STARTSWITH"], &[Kind::TextOrBytes, Kind::TextOrBytes], Returns::Bool, starts_with),
+    define(&["ENDSWITH"], &[Kind::TextOrBytes, Kind::TextOrBytes], Returns::Bool, ends_with),
     define(&["SPLIT_INDEX"], &[Text, Kind::TextOrNumber, Int], Returns::Text, split_index),
     define(&["SPLIT"], &[Text, Text], Returns::With(|_| Ok(list_of_text())), split),
     define(&["STR_TO_MAP"], &[Text, Text, Text], Returns::With(|_| Ok(map_of_text())), str_to_map)
         .optional(2),
-    define(&["ELT"], &[Int, Text], Returns::Text, elt).variadic(),
+    define(&["ELT"], &[Int, Kind::TextOrBytes], Returns::With(elt_type), elt).variadic(),
     define(&["IS_ALPHA"], &[Any], Returns::Bool, is_alpha),
     define(&["IS_DIGIT"], &[Any], Returns::Bool, is_digit),
     define(&["IS_DECIMAL"], &[Any], Returns::Bool, is_decimal),
@@ -429,7 +429,16 @@ fn starts_with(c: &Call<'_>) -> Result<ArrayRef> {
 fn ends_with(c: &Call<'_>) -> Result<ArrayRef> {
     affix(c, |s, part| s.ends_with(part), <[u8]>::ends_with)
 }
-fn affix(c: &Call<'_>, text: fn(&str, &str) -> bool, _: fn(&[u8], &[u8]) -> bool) -> Result<ArrayRef> {
+fn affix(c: &Call<'_>, text: fn(&str, &str) -> bool, bytes: fn(&[u8], &[u8]) -> bool) -> Result<ArrayRef> {
+    if [0, 1].iter().any(|&i| *c.kind(i) == DataType::BinaryView) {
+        let null = |i: usize| c.args[i].array.null_count() == c.args[i].array.len();
+        if null(0) || null(1) {
+            return c.booleans(|_| Ok(None));
+        }
+        of_one_kind(c, &[0, 1])?;
+        let (s, part) = (c.bytes(0)?, c.bytes(1)?);
+        return c.booleans(|row| Ok(Some(bytes(some!(s.get(row)), some!(part.get(row))))));
+    }
     let (s, part) = (c.text(0)?, c.text(1)?);
     c.booleans(|row| Ok(Some(text(some!(s.get(row)), some!(part.get(row))))))
 }
@@ -530,8 +539,34 @@ fn str_to_map(c: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(map.finish()))
 }
 
+/// Text and bytes are not mixed.
+fn of_one_kind(c: &Call<'_>, arguments: &[usize]) -> Result<()> {
+    match arguments.iter().all(|&i| *c.kind(i) == DataType::BinaryView) {
+        true => Ok(()),
+        false => Err(Error::plan(format!("{} takes STRING or BYTES, not both", c.name()))
+            .with_hint("CAST one to the type of the other, or ENCODE the text")),
+    }
+}
+
+fn elt_type(typing: &Typing<'_>) -> Result<DataType> {
+    let bytes =
+        typing.types.get(1).is_some_and(|t| t.is_binary() || matches!(t, DataType::FixedSizeBinary(_)));
+    Ok(if bytes { DataType::BinaryView } else { DataType::Utf8View })
+}
+
 fn elt(c: &Call<'_>) -> Result<ArrayRef> {
     let index = c.int(0)?;
+    let all: Vec<usize> = (1..c.args.len()).collect();
+    if all.iter().any(|&i| *c.kind(i) == DataType::BinaryView) {
+        of_one_kind(c, &all)?;
+        let values = all.iter().map(|&i| c.bytes(i)).collect::<Result<Vec<_>>>()?;
+        return c.blobs(|row, out| {
+            let index = some!(index.get(row));
+            let at = some!(usize::try_from(index).ok().and_then(|i| i.checked_sub(1)));
+            out.extend_from_slice(some!(some!(values.get(at)).get(row)));
+            Ok(Some(()))
+        });
+    }
     let values = (1..c.args.len()).map(|i| c.text(i)).collect::<Result<Vec<_>>>()?;
     c.slices(|row| {
         let index = some!(index.get(row));

@@ -209,6 +209,17 @@ fn more() {
         PRINTF('%5s|%-5s|%05d|%,d|%+d', 'a', 'b', 42, 1234567, 5) => "    a|b    |00042|1,234,567|+5"
         PRINTF('%e %b %c %X %o', 12345.678e0, true, 65, 255, 8) => "1.234568e+04 true A FF 10"
         PRINTF('%2$s %1$s %%', 'a', 'b') => "b a %"
+        PRINTF('%g|%g|%g', 1234567e0, 0.00001234e0, 12.5e0) => "1.23457e+06|1.23400e-05|12.5000"
+        PRINTF('%.3g|%10.2g|%G', 0e0, 99.96e0, 1e-10) => "0.00|   1.0e+02|1.00000E-10"
+        PRINTF('%h %H', 255, CAST(4294967297 AS BIGINT)) => "ff 0"
+        PRINTF('%h %h %h', CAST(123.45 AS DECIMAL(5, 2)), CAST(-999.99 AS DECIMAL(5, 2)), TRUE) => "5d6e9 ffd0b2c1 4cf"
+        PRINTF('%(d %(,d %(.2f', -5, -12345, -1.5e0) => "(5) (12,345) (1.50)"
+        PRINTF('%x %o', -1, CAST(-1 AS TINYINT)) => "ffffffff 377"
+        PRINTF('%e', 1.5) => null
+        STARTSWITH(X'6162', X'61') => true
+        ENDSWITH(X'6162', X'61') => false
+        STARTSWITH(NULL, X'61') => null
+        ELT(2, X'61', X'62') = X'62' => true
         PRINTF('%.3s', 'abcdef') => "abc"
         PRINTF('%s', CAST(NULL AS STRING)) => "null"
         PRINTF('%d', 'x') => null
