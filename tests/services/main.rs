@@ -4,7 +4,7 @@
 //!
 //! | server | what it takes |
 //! |---|---|
-//! | PostgreSQL | `initdb` and `postgres` in the PATH or in `/usr/lib/postgresql`, `psql`; as root also `runuser` and a user `postgres` |
+//! | PostgreSQL | `initdb` and `postgres` in the PATH or in `/usr/lib/postgresql`, `psql`; as root also `runuser`, `setpriv` and a user `postgres` |
 //! | MariaDB | `mariadbd`, `mariadb-install-db`, `mariadb`; as root also a user `mysql` |
 //! | DynamoDB | `moto_server` |
 //! | Redis | `redis-server`, `redis-cli` |

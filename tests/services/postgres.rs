@@ -53,7 +53,7 @@ impl Postgres {
         std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
         if is_root() {
             let owned = Command::new("chown").args(["postgres", data.to_str().unwrap()]).status();
-            if !owned.is_ok_and(|s| s.success()) || !installed("runuser") {
+            if !owned.is_ok_and(|s| s.success()) || !installed("runuser") || !installed("setpriv") {
                 left_out("PostgreSQL", "there is no user 'postgres'");
                 return None;
             }
@@ -105,9 +105,11 @@ impl Postgres {
         ];
         arguments.extend(self.more.iter().map(String::as_str));
         self.server = Some(if is_root() {
-            let mut all = vec!["-u", "postgres", "--", postgres.to_str().unwrap()];
+            // Not runuser, which stands between: what ends it must end the server.
+            let mut all =
+                vec!["--reuid=postgres", "--regid=postgres", "--clear-groups", postgres.to_str().unwrap()];
             all.extend(arguments);
-            Server::start("runuser", &all, self.folder.path())
+            Server::start("setpriv", &all, self.folder.path())
         } else {
             Server::start(postgres.to_str().unwrap(), &arguments, self.folder.path())
         });
