@@ -363,7 +363,8 @@ async fn a_hedged_request_cuts_the_tail() {
     let run_hedged = run(&hedged, config, 2000).await;
     assert_eq!((run_plain.outcomes, run_hedged.outcomes), (all("ok", 2000), all("ok", 2000)));
     let second = LookupMetrics::get(&run_hedged.lookup.metrics().hedged);
-    assert_eq!((second, hedged.calls()), (20, 2020));
+    // k107, k207 ... k1907.
+    assert_eq!((second, hedged.calls()), (19, 2019));
     assert!(run_hedged.took * 5 < run_plain.took, "{:?} and {:?}", run_hedged.took, run_plain.took);
 }
 

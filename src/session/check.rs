@@ -59,8 +59,8 @@ impl Session {
                     _ => Vec::new(),
                 })
             }
-            StatementKind::Set { key, .. } => {
-                self.execute(statement)?;
+            StatementKind::Set { key, value } => {
+                self.set(&key.value, value).map_err(|e| e.at(key.span))?;
                 Ok(crate::config::Config::idle(&key.value).into_iter().collect())
             }
             StatementKind::Quit | StatementKind::StopJob { .. } | StatementKind::DescribeJob(_) => {

@@ -649,7 +649,7 @@ fn errors_point_at_their_place() {
         ),
         (
             "SHOW TABELS",
-            "expected one of CACHES, CATALOGS, COLUMNS, CREATE, CURRENT, DATABASES, FUNCTIONS, JARS, JOBS, MODULES, PROCEDURES, TABLES, USER, VIEWS, found TABELS",
+            "expected one of CACHES, CATALOGS, COLUMNS, CREATE, CURRENT, DATABASES, FUNCTIONS, JARS, JOBS, MODELS, MODULES, PROCEDURES, TABLES, USER, VIEWS, found TABELS",
             1,
             6,
             Some("did you mean SHOW TABLES?"),
