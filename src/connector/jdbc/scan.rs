@@ -23,6 +23,8 @@ use crate::lookup::BoxFuture;
 const AHEAD: usize = 2;
 /// Attempts to begin a range.
 const ATTEMPTS: u32 = 4;
+/// Ranges that a table may be read in.
+const MOST: i128 = 100_000;
 /// The split of a table that is read as one.
 const WHOLE: &str = "table";
 
@@ -57,14 +59,19 @@ pub(super) fn splits(options: &Options) -> Result<Vec<Split>> {
             Error::option(format!("the options 'scan.partition.*' need {what}")).at(options.span(num))
         );
     }
+    // In 128 bits: the bounds may be as far apart as numbers of 64 bits can be.
     let width = i128::from(to) - i128::from(from) + 1;
     let count = i128::from(count).min(width);
-    let bound = |i: i128| from + i64::try_from(width * i / count).unwrap_or(0);
+    if count > MOST {
+        return Err(Error::option(format!("option '{num}': there can be at most {MOST} ranges"))
+            .at(options.span(num)));
+    }
+    let bound = |i: i128| i64::try_from(i128::from(from) + width * i / count).unwrap_or(to);
     let range = |i: i128| {
         let range = Range {
             column: column.to_string(),
             from: bound(i),
-            to: if i + 1 == count { to } else { bound(i + 1) - 1 },
+            to: if i + 1 == count { to } else { bound(i + 1).saturating_sub(1) },
         };
         (format!("range-{i}"), Some(range))
     };
@@ -263,6 +270,13 @@ mod tests {
         options.set(BOUNDS[2], &i64::MIN.to_string(), Default::default());
         let all = splits(&options).unwrap();
         assert_eq!((all.len(), all[99].1.as_ref().unwrap().to), (100, i64::MAX));
+        let bounds: Vec<_> = all.into_iter().map(|(_, r)| r.unwrap()).map(|r| (r.from, r.to)).collect();
+        assert_eq!(bounds[0].0, i64::MIN);
+        assert!(bounds.iter().all(|(from, to)| from <= to));
+        assert!(bounds.windows(2).all(|two| two[0].1.checked_add(1) == Some(two[1].0)), "{bounds:?}");
+        // Not as many as memory does not hold.
+        options.set(BOUNDS[1], &i64::MAX.to_string(), Default::default());
+        assert!(splits(&options).is_err());
         options.set(BOUNDS[2], "x", Default::default());
         assert!(splits(&options).is_err());
     }
