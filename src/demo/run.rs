@@ -370,6 +370,7 @@ What to try next:
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use crate::cli::variables::Variables;
 
     #[test]
     fn a_folder_goes_with_its_owner() {
@@ -385,14 +386,17 @@ mod tests {
     #[test]
     fn shipped_pipelines_parse() {
         let session = Session::new().unwrap();
+        let given = [("STRATEGY", "ASYNC"), ("KAFKA", "localhost:9092")];
+        let variables = Variables::new(given.map(|(name, value)| (name.to_string(), value.to_string())));
         let mut count = 0;
         for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "sql") {
-                let text = std::fs::read_to_string(&path).unwrap().replace("${STRATEGY}", "ASYNC");
-                let text = text.replace("${KAFKA}", "localhost:9092");
+                let text = std::fs::read_to_string(&path).unwrap();
                 let name = path.display().to_string();
-                let statements = session.parse(&crate::sql::SourceText::new(&name, &text));
+                let written = crate::sql::SourceText::new(&name, &text);
+                let script = variables.expand(written).unwrap_or_else(|e| panic!("{name}: {e}"));
+                let statements = session.parse(&script.expanded);
                 assert!(statements.unwrap_or_else(|e| panic!("{name}: {e}")).len() >= 3);
                 count += 1;
             }
