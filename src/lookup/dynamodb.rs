@@ -105,8 +105,9 @@ impl Api {
         let credential = match &self.credentials {
             Credentials::Fixed(credential) => credential.clone(),
             Credentials::Machine(provider) => provider.get_credential().await.map_err(|e| {
-                Failure::new(FailureKind::Connection, at(format!("there are no credentials: {e}")))
-                    .retryable()
+                let none = "there are no credentials in 'aws.credentials.basic.*' nor in AWS_ACCESS_KEY_ID and \
+                            AWS_SECRET_ACCESS_KEY, and the machine has none";
+                Failure::new(FailureKind::Connection, at(format!("{none}: {e}"))).retryable()
             })?,
         };
         let bytes = bytes::Bytes::from(body.to_string());

@@ -261,7 +261,11 @@ pub(crate) fn failure(shown: &str, error: &RedisError) -> Failure {
         E::UnexpectedReturnType | E::Parse => (FailureKind::Decode, false),
         _ => (FailureKind::Other, false),
     };
-    let failure = Failure::new(kind, format!("{shown}: {error}"));
+    let what = match error.kind() {
+        E::AuthenticationFailed => "user or password is not accepted".to_string(),
+        _ => error.to_string(),
+    };
+    let failure = Failure::new(kind, format!("{shown}: {what}"));
     if again { failure.retryable() } else { failure }
 }
 
