@@ -29,15 +29,20 @@ impl MariaDb {
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let data = data.to_str().unwrap();
+        // Two servers in one folder for temporary tables delete each other's.
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir(&temporary).unwrap();
+        let temporary = temporary.to_str().unwrap();
         let mut install = Command::new("mariadb-install-db");
         install.args([
             "--no-defaults",
             &format!("--datadir={data}"),
+            &format!("--tmpdir={temporary}"),
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ]);
         if is_root() {
-            if !Command::new("chown").args(["mysql", data]).status().is_ok_and(|s| s.success()) {
+            if !Command::new("chown").args(["mysql", data, temporary]).status().is_ok_and(|s| s.success()) {
                 left_out("MariaDB", "there is no user 'mysql'");
                 return None;
             }
@@ -61,12 +66,14 @@ impl MariaDb {
         let arguments = [
             "--no-defaults".to_string(),
             format!("--datadir={}", path.join("data").display()),
+            format!("--tmpdir={}", path.join("tmp").display()),
             format!("--port={}", self.port),
             "--bind-address=127.0.0.1".to_string(),
             format!("--socket={}", path.join("data/s").display()),
             format!("--pid-file={}", path.join("data/pid").display()),
             "--user=mysql".to_string(),
-            "--innodb-flush-log-at-trx-commit=0".to_string(),
+            // Each commit goes to the operating system: with 0 a server that is killed forgets what it has confirmed.
+            "--innodb-flush-log-at-trx-commit=2".to_string(),
         ];
         let arguments: Vec<&str> =
             arguments.iter().map(String::as_str).filter(|a| is_root() || *a != "--user=mysql").collect();

@@ -142,7 +142,7 @@ fn a_sink_sets_and_deletes() {
     let script = format!(
         "{Q} CREATE TABLE o (k INT, n BIGINT, name STRING, PRIMARY KEY (k) NOT ENFORCED) {};
          CREATE TABLE h (k INT, a STRING, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) {};
-         CREATE TABLE c (op STRING, k INT, n BIGINT, name STRING) WITH ('connector' = 'filesystem', 'path' = 'changes.jsonl', 'format' = 'json', 'json.changelog-field' = 'op');
+         CREATE TABLE c (k INT, n BIGINT, name STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('connector' = 'filesystem', 'path' = 'changes.jsonl', 'format' = 'json', 'json.changelog-field' = 'op');
          INSERT INTO o SELECT k, n, name FROM c;
          INSERT INTO h SELECT id, NULLIF('v', CAST(id AS STRING)), id FROM q;
          INSERT INTO h SELECT 1, CAST(NULL AS STRING), 9;",
