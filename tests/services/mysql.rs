@@ -235,7 +235,7 @@ fn a_server_that_crashes_under_load_loses_nothing() {
          CREATE TABLE dim (id BIGINT, name STRING) {};
          CREATE TABLE sink (id BIGINT, name STRING, PRIMARY KEY (id) NOT ENFORCED) {};
          INSERT INTO sink SELECT n.id, d.name FROM n LEFT JOIN dim d ON MOD(n.id, 1000) + 1 = d.id;",
-        server.with("dim", ", 'lookup.max-retries' = '8'"),
+        server.with("dim", ", 'lookup.max-retries' = '20'"),
         server.with("out_", ", 'sink.max-retries' = '8'"),
     );
     let path = write(folder.path(), &script);

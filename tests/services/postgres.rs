@@ -403,7 +403,7 @@ fn a_server_that_crashes_under_load_loses_nothing() {
          CREATE TABLE dim (id BIGINT, name STRING) {};
          CREATE TABLE sink (id BIGINT, name STRING, PRIMARY KEY (id) NOT ENFORCED) {};
          INSERT INTO sink SELECT n.id, d.name FROM n LEFT JOIN dim d ON MOD(n.id, 1000) + 1 = d.id;",
-        postgres.with("dim", ", 'lookup.max-retries' = '8'"),
+        postgres.with("dim", ", 'lookup.max-retries' = '20'"),
         postgres.with("out", ", 'sink.max-retries' = '8'"),
     );
     postgres.sql("CREATE UNIQUE INDEX ON out (id)");

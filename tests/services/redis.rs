@@ -180,7 +180,7 @@ fn a_server_that_restarts_loses_nothing() {
         "{} CREATE TABLE o (id BIGINT, twice BIGINT) {}; CREATE TABLE out_ (id BIGINT, twice BIGINT, PRIMARY KEY (id) NOT ENFORCED) {};
          INSERT INTO out_ SELECT n.id, o.twice FROM n LEFT JOIN o ON n.id = o.id;",
         numbers(3000),
-        redis.with(", 'redis.key' = 'n:{id}', 'lookup.max-retries' = '8'"),
+        redis.with(", 'redis.key' = 'n:{id}', 'lookup.max-retries' = '20'"),
         redis.with(", 'redis.key' = 'o:{id}', 'sink.max-retries' = '8'"),
     );
     let path = write(folder.path(), &script);
