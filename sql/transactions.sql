@@ -15,7 +15,7 @@ CREATE TABLE transactions (
 
 CREATE TABLE file (
   transaction_id STRING, country_of_purchase STRING, state_of_purchase STRING, zip_of_purchase STRING
-) WITH ('connector' = 'filesystem', 'path' = 'sql/data/places.csv', 'format' = 'csv');
+) WITH ('connector' = 'filesystem', 'path' = 'sql/data/places.csv', 'format' = 'csv', 'csv.skip-header' = 'true');
 
 CREATE TABLE api (
   transaction_id STRING, country_of_purchase STRING, state_of_purchase STRING, zip_of_purchase STRING,
