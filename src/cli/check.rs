@@ -129,6 +129,7 @@ impl Report {
         if let Some(why) = reading.words.iter().find_map(|word| self.broken.get(word)) {
             return Some(why.clone());
         }
+        let is_absent = error.message().contains("does not exist");
         // An error beside the variable's place is one whatever the value is, but for a setting: it has one value.
         let error = match &reading.parsed {
             Ok(statement) if matches!(statement.kind, StatementKind::Set { .. }) => {
@@ -151,7 +152,8 @@ impl Report {
         };
         // A table that an earlier statement fills, by its name.
         let filled = |name: &String| {
-            self.filled.get(name).filter(|path| !has_files(Path::new(path.trim_end_matches('/'))))
+            let path = self.filled.get(name).filter(|_| is_absent)?;
+            (!has_files(Path::new(path.trim_end_matches('/')))).then_some(path)
         };
         let written = match self.written.iter().find(reads) {
             Some(written) => written,
