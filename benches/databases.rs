@@ -68,6 +68,7 @@ mod measured {
         };
         let table = Table {
             name: "bench".into(),
+            home: Default::default(),
             columns: vec![
                 column("id", SqlType::BigInt),
                 column("name", SqlType::String),

@@ -97,6 +97,7 @@ impl Bench {
         let schema = schema(kind);
         let table = Table {
             name: "dim".into(),
+            home: Default::default(),
             columns: vec![],
             watermark: None,
             primary_key: vec![],

@@ -125,6 +125,7 @@ fn run(case: &Case, rows: usize, runtime: &tokio::runtime::Runtime) -> Figures {
         Service { latency: case.latency, batch: case.batch, calls: calls.clone(), schema: dim.clone() };
     let table = Table {
         name: "dim".into(),
+        home: Default::default(),
         columns: vec![],
         watermark: None,
         primary_key: vec![],

@@ -4,6 +4,7 @@ pub mod aggregate;
 pub mod calc;
 pub mod changelog;
 pub mod changelog_normalize;
+pub mod conflict_resolver;
 pub mod constraint_enforcer;
 pub mod current_watermark;
 #[cfg(test)]

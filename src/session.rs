@@ -4,6 +4,7 @@ mod alter;
 mod analyze;
 mod asynchronous;
 mod caches;
+mod catalogs;
 mod check;
 mod claims;
 mod collect;
@@ -30,6 +31,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion_expr::{AggregateUDF, ScalarUDF};
 use parking_lot::Mutex;
 
+use crate::catalog::names::of_key;
 use crate::catalog::{Catalog, Entry, OptionDef, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -366,7 +368,13 @@ impl Session {
 
     /// Names of tables and views.
     pub fn table_names(&self) -> Vec<String> {
-        self.catalog().iter().map(|(name, _)| name.to_string()).collect()
+        let catalog = self.catalog();
+        let current = catalog.current().clone();
+        let shown = |key: &str| {
+            let (home, name) = of_key(key);
+            if home == current { name.to_string() } else { home.shown(name) }
+        };
+        catalog.iter().map(|(key, _)| shown(key)).collect()
     }
 
     /// Column names of a table (of a view: none); empty when it is not known.

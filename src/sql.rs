@@ -6,6 +6,7 @@
 
 mod alter;
 mod cache;
+mod catalog_ddl;
 mod cursor;
 mod ddl;
 pub mod dialect;

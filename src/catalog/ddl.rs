@@ -4,32 +4,21 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use super::names::Home;
 use super::options::Options;
 use super::table::{Catalog, Column, ColumnSource, Entry, Table, View, Watermark};
 use crate::error::{Error, Result, Span};
 use crate::nearest::nearest;
 use crate::sql::{ColumnKind, CreateTable, Like, LikeFeature, LikeMode, Name, TableName};
 
-/// A table's plain name; only the default catalog and database exist.
+/// A function's plain name: functions belong to no database.
 pub fn plain_name(name: &TableName) -> Result<&str> {
     let parts: Vec<&str> = name.parts.iter().map(|p| p.value.as_str()).collect();
     match parts.as_slice() {
         [table] | ["default_database", table] | ["default_catalog", "default_database", table] => Ok(table),
-        _ => {
-            Err(Error::plan(format!("'{}' is in a catalog or database that does not exist", parts.join(".")))
-                .with_detail("there is one catalog and one database, default_catalog.default_database")
-                .at(name.span()))
-        }
-    }
-}
-
-/// Whether a name is that of the catalog, or of the database, that there is.
-pub fn is_default(name: &TableName, catalog: bool) -> bool {
-    let parts: Vec<&str> = name.parts.iter().map(|p| p.value.as_str()).collect();
-    match parts.as_slice() {
-        ["default_catalog"] => catalog,
-        ["default_database"] | ["default_catalog", "default_database"] => !catalog,
-        _ => false,
+        _ => Err(Error::plan(format!("functions belong to no catalog or database: '{}'", parts.join(".")))
+            .with_hint("write the name of the function alone")
+            .at(name.span())),
     }
 }
 
@@ -43,7 +32,9 @@ fn mode(like: &Like, feature: LikeFeature) -> LikeMode {
 impl Table {
     /// From its statement; options are not validated here.
     pub fn from_statement(statement: &CreateTable, catalog: &Catalog) -> Result<Self> {
-        let name = plain_name(&statement.name)?.to_string();
+        let parts: Vec<&str> = statement.name.parts.iter().map(|p| p.value.as_str()).collect();
+        let (home, plain) = catalog.resolve(&parts, statement.name.span())?;
+        let name = home.shown(plain);
         let columns = statement
             .columns
             .iter()
@@ -66,6 +57,7 @@ impl Table {
         let names = |names: &[Name]| names.iter().map(|n| n.value.clone()).collect::<Vec<_>>();
         let mut table = Table {
             name,
+            home,
             columns,
             watermark: statement
                 .watermark
@@ -80,7 +72,7 @@ impl Table {
         };
         if let Some(like) = &statement.like {
             let span = like.table.span();
-            let model = match catalog.find(plain_name(&like.table)?, span)? {
+            let model = match catalog.find_name(&like.table)? {
                 Entry::Table(model) => model.clone(),
                 Entry::View(_) => return Err(Error::plan("LIKE takes a table, this is a view").at(span)),
             };
@@ -229,7 +221,9 @@ impl Table {
         });
         let key = &self.primary_key;
         CreateTable {
-            name: crate::sql::TableName { parts: vec![name(&self.name)] },
+            name: crate::sql::TableName {
+                parts: [&self.home.catalog, &self.home.database, self.plain()].map(&name).into(),
+            },
             or_replace: false,
             temporary: self.temporary,
             if_not_exists: false,
@@ -249,8 +243,18 @@ impl Table {
         }
     }
 
+    /// Its name in its database.
+    pub fn plain(&self) -> &str {
+        plain_of(&self.name, &self.home)
+    }
+
     /// The statement that would make this table again; secrets redacted.
     pub fn show_create(&self) -> String {
+        self.create_as(&quoted_in(&self.home, self.plain()))
+    }
+
+    /// The same under a name as it is written.
+    pub(super) fn create_as(&self, name: &str) -> String {
         let mut lines = Vec::new();
         for column in &self.columns {
             let mut line = format!("  {} ", quoted(&column.name));
@@ -282,7 +286,7 @@ impl Table {
             lines.push(format!("  PRIMARY KEY ({}) NOT ENFORCED", list(&self.primary_key)));
         }
         let temporary = if self.temporary { "TEMPORARY " } else { "" };
-        let mut text = format!("CREATE {temporary}TABLE {} (\n{}\n)", quoted(&self.name), lines.join(",\n"));
+        let mut text = format!("CREATE {temporary}TABLE {name} (\n{}\n)", lines.join(",\n"));
         if let Some(comment) = &self.comment {
             let _ = write!(text, "\nCOMMENT {}", literal(comment));
         }
@@ -300,10 +304,20 @@ impl Table {
 }
 
 impl View {
+    /// Its name in its database.
+    pub fn plain(&self) -> &str {
+        plain_of(&self.name, &self.home)
+    }
+
     /// The statement that would make this view again.
     pub fn show_create(&self) -> String {
+        self.create_as(&quoted_in(&self.home, self.plain()))
+    }
+
+    /// The same under a name as it is written.
+    pub(super) fn create_as(&self, name: &str) -> String {
         let temporary = if self.temporary { "TEMPORARY " } else { "" };
-        let mut text = format!("CREATE {temporary}VIEW {}", quoted(&self.name));
+        let mut text = format!("CREATE {temporary}VIEW {name}");
         if !self.columns.is_empty() {
             let names: Vec<_> = self.columns.iter().map(|n| quoted(n)).collect();
             let _ = write!(text, " ({})", names.join(", "));
@@ -316,11 +330,27 @@ impl View {
     }
 }
 
-fn quoted(name: &str) -> String {
+/// A name without its database.
+fn plain_of<'a>(name: &'a str, home: &Home) -> &'a str {
+    match home.is_default() {
+        true => name,
+        false => name.get(home.catalog.len() + home.database.len() + 2..).unwrap_or(name),
+    }
+}
+
+/// A name as SQL writes it, with its database if that is not the default one.
+fn quoted_in(home: &Home, name: &str) -> String {
+    match home.is_default() {
+        true => quoted(name),
+        false => format!("{}.{}.{}", quoted(&home.catalog), quoted(&home.database), quoted(name)),
+    }
+}
+
+pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

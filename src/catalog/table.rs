@@ -4,11 +4,12 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::names::{Home, Names, of_key};
 use super::options::Options;
 use super::registered::Registered;
 use crate::error::{Error, Result, Span};
 pub use crate::nearest::nearest;
-use crate::sql::{SqlExpression, SqlType};
+use crate::sql::{SqlExpression, SqlType, TableName};
 
 /// A column of a table.
 #[derive(Debug, Clone)]
@@ -79,8 +80,10 @@ pub struct Watermark {
 /// A table: columns, keys and options. Made by CREATE TABLE and never changed, only replaced.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// Name without catalog and database.
+    /// Its name; with catalog and database where these are not the default ones.
     pub name: String,
+    /// Its database.
+    pub home: Home,
     /// Columns in order.
     pub columns: Vec<Column>,
     /// Event time.
@@ -144,8 +147,10 @@ impl Table {
 /// A view.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Name.
+    /// Its name; with catalog and database where these are not the default ones.
     pub name: String,
+    /// Its database, where its query looks for names.
+    pub home: Home,
     /// Column names, empty to take the query's.
     pub columns: Vec<String>,
     /// The query.
@@ -167,29 +172,37 @@ pub enum Entry {
     View(Arc<View>),
 }
 
-/// Tables and views by name. There is one catalog and one database, `default_catalog.default_database`.
+/// Tables and views by name.
 #[derive(Debug, Default, Clone)]
 pub struct Catalog {
+    /// By [`Home::key`].
     entries: BTreeMap<String, Entry>,
+    pub(super) names: Names,
     /// What the program has registered.
     registered: Registered,
 }
 
 impl Catalog {
-    /// Finds a name.
-    pub fn get(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(name)
+    /// Finds an entry by its key.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key)
     }
 
-    /// Finds a name, or says which known one is near.
-    pub fn find(&self, name: &str, span: Span) -> Result<&Entry> {
-        self.entries.get(name).ok_or_else(|| {
-            let error = Error::plan(format!("table or view '{name}' is not known")).at(span);
-            match nearest(name, self.entries.keys().map(String::as_str)) {
+    /// Finds an entry by its key, or says which known one is near.
+    pub fn find(&self, key: &str, span: Span) -> Result<&Entry> {
+        self.entries.get(key).ok_or_else(|| {
+            let (home, name) = of_key(key);
+            let error = Error::plan(format!("table or view '{}' is not known", home.shown(name))).at(span);
+            match nearest(name, self.entries_in(&home).map(|(name, _)| name)) {
                 Some(near) => error.with_hint(format!("did you mean '{near}'?")),
                 None => error.with_hint("SHOW TABLES lists what there is"),
             }
         })
+    }
+
+    /// Finds what a name means.
+    pub fn find_name(&self, name: &TableName) -> Result<&Entry> {
+        self.find(&self.key_of(name)?, name.span())
     }
 
     /// What the program has registered, for the tables that are declared from now on.
@@ -212,7 +225,7 @@ impl Catalog {
         self.entries.remove(name)
     }
 
-    /// All entries in order of their names.
+    /// All entries in order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.entries.iter().map(|(n, e)| (n.as_str(), e))
     }

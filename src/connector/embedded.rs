@@ -152,6 +152,7 @@ impl Table {
         options.set("connector", embedded.name(), Default::default());
         Ok(Self {
             name: name.to_string(),
+            home: Default::default(),
             columns,
             watermark: None,
             primary_key: primary_key.iter().map(ToString::to_string).collect(),

@@ -521,6 +521,7 @@ mod tests {
         pairs.iter().for_each(|(k, v)| options.set(k, v, Default::default()));
         let table = Table {
             name: "t".into(),
+            home: Default::default(),
             columns: vec![],
             watermark: None,
             primary_key: vec![],

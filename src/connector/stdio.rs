@@ -377,6 +377,7 @@ mod tests {
         let source = ColumnSource::Physical { data_type: SqlType::String, nullable: true };
         Arc::new(Table {
             name: "t".into(),
+            home: Default::default(),
             columns: vec![Column { name: "line".into(), source, comment: None }],
             watermark: None,
             primary_key: vec![],

@@ -11,6 +11,7 @@ fn table(options: &[(&str, &str)]) -> Table {
     }
     Table {
         name: "dim".into(),
+        home: Default::default(),
         columns: vec![],
         watermark: None,
         primary_key: vec![],

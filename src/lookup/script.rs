@@ -62,6 +62,7 @@ pub(crate) fn dim_rows(rows: &[&str]) -> RecordBatch {
 pub(crate) fn request() -> LookupRequest {
     let table = Table {
         name: "dim".into(),
+        home: Default::default(),
         columns: vec![],
         watermark: None,
         primary_key: vec![],

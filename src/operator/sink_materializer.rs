@@ -27,6 +27,8 @@ pub struct SinkMaterializerSpec {
     pub schema: SchemaRef,
     /// `table.exec.state.ttl`: a key that was not written for so long is new again.
     pub state_ttl: Option<Duration>,
+    /// `-U` goes before `+U`.
+    pub emit_before: bool,
 }
 
 /// A kept row and the hash of its values.
@@ -190,7 +192,13 @@ impl Operator for SinkMaterializer {
                 (None, None) => continue,
                 (Some(before), Some(after)) if before == after => continue,
                 (None, Some(after)) => (after, Kind::Insert),
-                (Some(_), Some(after)) => (after, Kind::UpdateAfter),
+                (Some(before), Some(after)) => {
+                    if self.spec.emit_before {
+                        ids.push(before);
+                        kinds.push(Kind::UpdateBefore);
+                    }
+                    (after, Kind::UpdateAfter)
+                }
                 (Some(before), None) => (before, Kind::Delete),
             };
             ids.push(id);
@@ -226,7 +234,7 @@ mod tests {
             use crate::operator::{picture, two_inputs};
             let schema = picture::schema("k n v n");
             let state_ttl = ttl.map(Duration::from_millis);
-            let spec = SinkMaterializerSpec { keys: vec![0], schema: schema.clone(), state_ttl };
+            let spec = SinkMaterializerSpec { keys: vec![0], schema: schema.clone(), state_ttl, emit_before: false };
             let (events, faults) = two_inputs::told(&steps, most, 0, |_, acts, _| {
                 let row = |&(act, k, v, _): &(u8, u8, u8, u8)| {
                     format!("{} {k} {v}", ["+I", "+U", "+I", "+I", "+I", "-U", "-D", "-D"][usize::from(act)])
@@ -266,6 +274,7 @@ mod tests {
             keys: vec![0],
             schema,
             state_ttl: Some(Duration::from_millis(1000)),
+            emit_before: false,
         })
         .unwrap();
         let clock = crate::clock::ManualClock::new(0);

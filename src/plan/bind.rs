@@ -71,6 +71,22 @@ pub(super) fn span_of(span: sqlparser::tokenizer::Span) -> Span {
 }
 
 impl Planner {
+    /// CURRENT_DATABASE() is a name that is known.
+    pub(super) fn name_database<T: VisitMut>(&self, node: &mut T) {
+        let _ = visit_expressions_mut(node, |expr| {
+            if let ast::Expr::Function(function) = expr
+                && let [part] = function.name.0.as_slice()
+                && part.as_ident().is_some_and(|i| i.value.eq_ignore_ascii_case("CURRENT_DATABASE"))
+                && let ast::FunctionArguments::List(list) = &function.args
+                && list.args.is_empty()
+            {
+                let name = self.current_database().to_string();
+                *expr = ast::Expr::value(ast::Value::SingleQuotedString(name));
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+
     /// Binds the names of a query: a logical plan as written, unresolved joins and casts included.
     pub(super) fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         self.plan_prepared(self.prepared(query.clone())?)
@@ -95,6 +111,7 @@ impl Planner {
             return Err(e);
         }
         super::user_function::complete_calls(&mut query, &self.state.functions)?;
+        self.name_database(&mut query);
         read_fields(&mut query);
         crate::function::syntax::rewrite_ast(&mut query);
         Ok(query)

@@ -46,7 +46,7 @@ impl Planner {
     /// The table that takes dead letters of `table`, by the option that names it.
     fn taker(&self, table: &Table, option: &str, name: &str) -> Result<Arc<Table>> {
         let span = table.options.span(option);
-        match self.state.catalog.find(name, span) {
+        match self.state.catalog.find(&table.home.key(name), span) {
             Ok(Entry::Table(target)) => Ok(target.clone()),
             Ok(Entry::View(_)) => {
                 Err(Error::plan(format!("'{option}' of table '{}' names a view", table.name)).at(span))

@@ -14,7 +14,7 @@ use datafusion_expr::{
 use datafusion_sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use sqlparser::ast;
 
-use crate::catalog::{Catalog, Column, ColumnSource, Entry, Table};
+use crate::catalog::{Catalog, Column, ColumnSource, Entry, Home, Table};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result, Span};
@@ -69,6 +69,8 @@ impl fmt::Debug for PlannerState {
 #[derive(Debug, Clone)]
 pub struct Planner {
     pub(super) state: Arc<PlannerState>,
+    /// Where names without a database are looked for.
+    home: Home,
 }
 
 /// A reference to a table in a query.
@@ -147,7 +149,8 @@ pub(super) fn parser_options() -> ParserOptions {
 impl Planner {
     /// A planner over a state of the session.
     pub fn new(state: PlannerState) -> Self {
-        Self { state: Arc::new(state) }
+        let home = state.catalog.current().clone();
+        Self { state: Arc::new(state), home }
     }
 
     /// What is allowed in the queries that were planned and is hardly meant.
@@ -186,6 +189,7 @@ impl Planner {
         super::patterns::check_literals(expr)?;
         let mut expr = expr.clone();
         super::user_function::complete_calls(&mut expr, &self.state.functions)?;
+        self.name_database(&mut expr);
         super::bind::read_fields(&mut expr);
         crate::function::syntax::rewrite_ast(&mut expr);
         let provider = self.provider();
@@ -232,6 +236,16 @@ impl Planner {
         Ok(TableRef { table, hints, period, schema: Arc::new(Schema::new(fields)), computed })
     }
 
+    /// The database where names are looked for.
+    pub(super) fn current_database(&self) -> &str {
+        &self.home.database
+    }
+
+    /// The same, where names without a database are those of this one.
+    fn within(&self, home: &Home) -> Planner {
+        Self { state: self.state.clone(), home: home.clone() }
+    }
+
     /// The plan of a view's query, with the view's column names.
     pub fn view(&self, view: &crate::catalog::View) -> Result<LogicalPlan> {
         if self.state.expanded.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= VIEWS {
@@ -242,7 +256,8 @@ impl Planner {
                 ))
                 .with_hint("read the view once, or write its result to a table"));
         }
-        let plan = self.bind_query(&view.query)?;
+        // Names in it are those of its own database.
+        let plan = self.within(&view.home).bind_query(&view.query)?;
         if view.columns.is_empty() {
             return Ok(plan);
         }
@@ -323,14 +338,8 @@ impl Planner {
 
     /// What a name in FROM means.
     pub(super) fn entry(&self, parts: &[&str], span: Span) -> Result<&Entry> {
-        match parts {
-            [name] | ["default_database", name] | ["default_catalog", "default_database", name] => {
-                self.state.catalog.find(name, span)
-            }
-            _ => Err(Error::plan(format!("table '{}' is not known", parts.join(".")))
-                .with_detail("there is one catalog and one database, default_catalog.default_database")
-                .at(span)),
-        }
+        let (home, name) = self.state.catalog.resolve_from(&self.home, parts, span)?;
+        self.state.catalog.find(&home.key(name), span)
     }
 }
 

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node};
+use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node, Shape};
 use super::meaning::{Meaning, Parts};
 use super::provider::Planner;
 use crate::catalog::Table;
 use crate::connector::{Sink, SinkChangelog};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
+use crate::operator::conflict_resolver::{ConflictResolver, ConflictSpec};
 use crate::operator::constraint_enforcer::{Constraint, ConstraintEnforcer, Constraints, Length};
 use crate::operator::sink_materializer::{SinkMaterializer, SinkMaterializerSpec};
-use crate::sql::SqlType;
+use crate::sql::{OnConflict, SqlType};
 
 /// The first node whose rows change although those of its inputs do not.
 pub(super) fn originator(node: &Node) -> &Node {
@@ -78,7 +79,27 @@ impl Planner {
 
     /// Checks a query against the sink of a table. Gives the query as the sink can take it, and whether the
     /// sink needs `-U`.
-    pub fn check_sink(&self, node: Node, sink: &dyn Sink, table: &Table) -> Result<(Node, bool)> {
+    pub fn check_sink(
+        &self,
+        node: Node,
+        sink: &dyn Sink,
+        table: &Table,
+        conflict: Option<OnConflict>,
+    ) -> Result<(Node, bool)> {
+        let settles = matches!(conflict, Some(OnConflict::Error | OnConflict::Nothing));
+        if conflict.is_some() && table.primary_key.is_empty() {
+            return Err(Error::plan(format!("ON CONFLICT needs a primary key, '{}' has none", table.name))
+                .with_hint("declare PRIMARY KEY (...) NOT ENFORCED"));
+        }
+        if settles && sink.changelog() == SinkChangelog::Append && !node.properties.changes.is_append() {
+            return Err(Error::plan(format!("table '{}' takes inserts only", table.name)));
+        }
+        // One that takes all changes has to be told of the row before.
+        let whole = sink.changelog() == SinkChangelog::All;
+        if settles {
+            let (node, before) = self.settle(node, table, conflict == Some(OnConflict::Error))?;
+            return Ok((node, before || whole));
+        }
         if node.properties.changes.is_append() {
             return Ok((node, false));
         }
@@ -96,10 +117,71 @@ impl Planner {
                      'format' = 'debezium-json'",
                 ))
             }
+            SinkChangelog::All if conflict.is_some() => {
+                upsert(node, table, self.state.config.state_ttl()).map(|(node, _)| (node, true))
+            }
             SinkChangelog::All => Ok((node, true)),
             SinkChangelog::Upsert => upsert(node, table, self.state.config.state_ttl()),
         }
     }
+}
+
+impl Planner {
+    /// ON CONFLICT DO ERROR and DO NOTHING: which row of a key counts is decided when event time has passed, so that a
+    /// change that is on its way from another task is no conflict.
+    fn settle(&self, node: Node, table: &Table, fails: bool) -> Result<(Node, bool)> {
+        let Some(key) = primary_key(table) else { return Ok((node, true)) };
+        let same = |known: &Vec<usize>| known.len() == key.len() && known.iter().all(|c| key.contains(c));
+        if node.properties.keys.iter().any(same) {
+            return Ok((node, false));
+        }
+        let mut has_time = false;
+        node.walk(&mut |n| has_time |= matches!(n.shape, Shape::Watermark { .. }));
+        if !has_time && !node.properties.bounded {
+            return Err(Error::unsupported("ON CONFLICT DO ERROR and DO NOTHING need event time")
+                .with_detail("which row of a key counts is decided at watermarks, and the query reads no table with one")
+                .with_hint("declare WATERMARK FOR in a table that it reads, or write ON CONFLICT DO DEDUPLICATE"));
+        }
+        let spec = ConflictSpec {
+            keys: key.clone(),
+            schema: node.arrow.clone(),
+            fails,
+            table: table.name.clone(),
+            emit_before: false,
+        };
+        let build: BuildNode = Arc::new(move |wiring| {
+            let spec = ConflictSpec { emit_before: wiring.emit_before, ..spec.clone() };
+            Ok(Arc::new(move || Ok(Box::new(ConflictResolver::new(spec.clone())?))))
+        });
+        let mut properties = node.properties.clone();
+        // Of rows that only come the first one stays for ever.
+        if !node.properties.changes.is_append() {
+            properties.changes = Changes::ALL;
+        }
+        properties.keys = vec![key.clone()];
+        let action = if fails { "ERROR" } else { "NOTHING" };
+        let state = Parts::new("ConflictResolver", 1)
+            .rows("rows", &node)
+            .columns("key", &node, &key)
+            .with("action", action)
+            .kept("columns", &node);
+        let meaning = Meaning::made(state, node.meaning.columns.clone());
+        let grows = !node.properties.bounded;
+        let detail = format!("primaryKey=[{}], conflict=[{action}]", table.primary_key.join(", "));
+        let columns = (node.schema.clone(), node.arrow.clone());
+        let inputs = vec![Input { node, distribution: Distribution::Keys(key), demand: Demand::Before }];
+        let resolver =
+            Node::operator("ConflictResolver", detail, build, inputs, columns, (properties, meaning));
+        let warning = grows.then(|| format!("ConflictResolver keeps every row of the result for ever, to know which keys of '{}' there are", table.name));
+        Ok((resolver.originating(true).warned(warning), false))
+    }
+}
+
+/// The primary key as positions among the columns that are written.
+fn primary_key(table: &Table) -> Option<Vec<usize>> {
+    let position =
+        |name: &String| table.columns.iter().filter(|c| c.is_persisted()).position(|c| c.name == *name);
+    table.primary_key.iter().map(position).collect()
 }
 
 /// Updates find their row by the primary key. Where the query knows its rows by that key, the last word
@@ -123,9 +205,10 @@ fn upsert(node: Node, table: &Table, state_ttl: Option<Duration>) -> Result<(Nod
     if node.properties.keys.iter().any(same) {
         return Ok((node, false));
     }
-    let spec = SinkMaterializerSpec { keys: key.clone(), schema: node.arrow.clone(), state_ttl };
-    let build: BuildNode = Arc::new(move |_| {
-        let spec = spec.clone();
+    let spec =
+        SinkMaterializerSpec { keys: key.clone(), schema: node.arrow.clone(), state_ttl, emit_before: false };
+    let build: BuildNode = Arc::new(move |wiring| {
+        let spec = SinkMaterializerSpec { emit_before: wiring.emit_before, ..spec.clone() };
         Ok(Arc::new(move || Ok(Box::new(SinkMaterializer::new(spec.clone())?))))
     });
     let mut properties = node.properties.clone();

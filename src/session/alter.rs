@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Response, Session};
-use crate::catalog::ddl::plain_name;
+use crate::catalog::names::of_key;
 use crate::catalog::{Entry, Table, View};
 use crate::error::{Error, Result};
 use crate::sql::{Added, Alter, Change, ColumnDef, CreateTable, Name, OptionEntry, Placement, TableName};
@@ -12,19 +12,21 @@ use crate::sql::{Added, Alter, Change, ColumnDef, CreateTable, Name, OptionEntry
 impl Session {
     pub(super) fn alter(&self, alter: &Alter) -> Result<Response> {
         let span = alter.name.span();
-        let plain = plain_name(&alter.name)?;
         let catalog = self.catalog();
-        if alter.if_exists && catalog.get(plain).is_none() {
+        let key = catalog.key_of(&alter.name)?;
+        let (home, plain) = of_key(&key);
+        let plain = home.shown(plain);
+        if alter.if_exists && catalog.get(&key).is_none() {
             return Ok(Response::Done(format!("'{plain}' does not exist")));
         }
-        let changed = match (catalog.find(plain, span)?, &alter.change) {
+        let changed = match (catalog.find(&key, span)?, &alter.change) {
             (Entry::Table(_), _) if alter.view => {
                 return Err(Error::plan(format!("'{plain}' is a table")).with_hint("ALTER TABLE").at(span));
             }
             (Entry::View(_), _) if !alter.view => {
                 return Err(Error::plan(format!("'{plain}' is a view")).with_hint("ALTER VIEW").at(span));
             }
-            (entry, Change::Rename(to)) => return self.rename(plain, entry.clone(), to),
+            (entry, Change::Rename(to)) => return self.rename(&key, entry.clone(), to),
             (Entry::View(view), Change::Query { query, text }) => {
                 let changed = View { query: query.clone(), text: text.clone(), ..(**view).clone() };
                 self.planner().view(&changed)?;
@@ -41,14 +43,30 @@ impl Session {
             }
             (Entry::View(_), _) => return Err(Error::internal("a change of a table for a view")),
         };
-        Arc::make_mut(&mut self.state.lock().catalog).insert(plain.to_string(), changed);
-        self.lookups.forget(plain);
-        Ok(Response::Done(String::new()))
+        self.lookups.forget(&plain);
+        self.change_catalog(&home.catalog, |catalog| {
+            catalog.insert(key.clone(), changed);
+            Ok(Response::Done(String::new()))
+        })
     }
 
     fn rename(&self, from: &str, entry: Entry, to: &TableName) -> Result<Response> {
-        let name = plain_name(to)?;
-        if self.catalog().get(name).is_some() {
+        // A plain name stays in the database.
+        let (home, _) = of_key(from);
+        let catalog = self.catalog();
+        let (to_home, plain) = match to.parts.as_slice() {
+            [name] => (home.clone(), name.value.as_str()),
+            parts => {
+                catalog.resolve(&parts.iter().map(|p| p.value.as_str()).collect::<Vec<_>>(), to.span())?
+            }
+        };
+        if to_home != home {
+            return Err(Error::plan("RENAME TO leaves a table in its database")
+                .with_hint("CREATE TABLE ... LIKE makes one in another database")
+                .at(to.span()));
+        }
+        let (key, name) = (home.key(plain), home.shown(plain));
+        if catalog.get(&key).is_some() {
             return Err(Error::plan(format!("table or view '{name}' exists already")).at(to.span()));
         }
         let entry = match entry {
@@ -57,13 +75,12 @@ impl Session {
             }
             Entry::View(view) => Entry::View(Arc::new(View { name: name.to_string(), ..(*view).clone() })),
         };
-        let mut state = self.state.lock();
-        let catalog = Arc::make_mut(&mut state.catalog);
-        catalog.remove(from);
-        catalog.insert(name.to_string(), entry);
-        drop(state);
         self.lookups.forget(from);
-        Ok(Response::Done(String::new()))
+        self.change_catalog(&home.catalog, |catalog| {
+            catalog.remove(from);
+            catalog.insert(key.clone(), entry);
+            Ok(Response::Done(String::new()))
+        })
     }
 }
 

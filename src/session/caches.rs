@@ -8,7 +8,6 @@ use sqlparser::ast::{BinaryOperator, Expr};
 use super::figures::duration_text;
 use super::start::Output;
 use super::{Response, Session};
-use crate::catalog::ddl::plain_name;
 use crate::catalog::{Entry, Table};
 use crate::connector::SinkChangelog;
 use crate::connector::blackhole::Nothing;
@@ -55,11 +54,11 @@ impl Session {
     }
 
     fn lookup_table(&self, name: &TableName) -> Result<Arc<Table>> {
-        let plain = plain_name(name)?;
-        match self.catalog().find(plain, name.span())? {
+        match self.catalog().find_name(name)? {
             Entry::Table(table) => Ok(table.clone()),
-            Entry::View(_) => {
-                Err(Error::plan(format!("'{plain}' is a view, and has no cache of its own")).at(name.span()))
+            Entry::View(view) => {
+                let what = format!("'{}' is a view, and has no cache of its own", view.name);
+                Err(Error::plan(what).at(name.span()))
             }
         }
     }

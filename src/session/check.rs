@@ -3,7 +3,6 @@
 use sqlparser::ast::Expr;
 
 use super::Session;
-use crate::catalog::ddl::plain_name;
 use crate::catalog::{Entry, Table};
 use crate::error::Result;
 use crate::plan::Node;
@@ -26,7 +25,7 @@ impl Session {
     /// found.
     pub fn probe(&self, statement: &Statement) -> Result<Vec<String>> {
         let StatementKind::CreateTable(made) = &statement.kind else { return Ok(Vec::new()) };
-        match self.catalog().get(plain_name(&made.name)?) {
+        match self.catalog().find_name(&made.name).ok() {
             Some(Entry::Table(table)) => table
                 .connector()?
                 .probe(table)
@@ -47,9 +46,10 @@ impl Session {
             StatementKind::StatementSet(inserts) => self.check_inserts(inserts),
             StatementKind::CreateTable(table) if table.query.is_some() => self.check_table_as(table),
             StatementKind::CreateTable(table) => {
-                let existed = self.catalog().get(plain_name(&table.name)?).is_some();
+                let catalog = self.catalog();
+                let existed = catalog.get(&catalog.key_of(&table.name)?).is_some();
                 self.execute(statement)?;
-                Ok(match self.catalog().get(plain_name(&table.name)?) {
+                Ok(match self.catalog().find_name(&table.name).ok() {
                     Some(Entry::Table(made)) if !existed => {
                         let mut found = idle_options(made, table);
                         // Files that cannot be read yet may be written by then.
@@ -92,7 +92,8 @@ impl Session {
     /// CREATE TABLE AS: the table without its rows.
     fn check_table_as(&self, statement: &crate::sql::CreateTable) -> Result<Vec<String>> {
         let (table, insert) = self.split_table_as(statement)?;
-        let existed = self.catalog().get(plain_name(&table.name)?).is_some();
+        let catalog = self.catalog();
+        let existed = catalog.get(&catalog.key_of(&table.name)?).is_some();
         self.create_table(&table)?;
         if existed { Ok(Vec::new()) } else { self.check_inserts(&[insert]) }
     }

@@ -45,7 +45,18 @@ impl Session {
         let function = UserFunction::new(statement, &self.folder(), planner.user_functions().environment())?;
         planner.check_function(&function)?;
         self.state.lock().user_functions.insert(Arc::new(function));
-        Ok(Response::Done(String::new()))
+        if statement.temporary || statement.system {
+            return Ok(Response::Done(String::new()));
+        }
+        // A catalog in a file keeps it.
+        let current = self.catalog().current().catalog.clone();
+        self.change_catalog(&current, |catalog| {
+            let named = catalog.named_mut(&current, span)?;
+            if named.file.is_some() {
+                named.functions.insert(name.to_string());
+            }
+            Ok(Response::Done(String::new()))
+        })
     }
 
     /// Makes a function of the program known (see [`crate::udf`]): statements call it like those that CREATE FUNCTION
@@ -70,7 +81,19 @@ impl Session {
         let name = plain_name(&statement.name)?;
         let removed = self.state.lock().user_functions.remove(name);
         match removed {
-            Some(_) => Ok(Response::Done(String::new())),
+            Some(_) => {
+                let keeps = |c: &str| {
+                    self.catalog().named(c, Default::default()).is_ok_and(|n| n.functions.contains(name))
+                };
+                let all: Vec<String> = self.catalog().catalogs().map(str::to_string).collect();
+                for catalog in all.into_iter().filter(|c| keeps(c)) {
+                    self.change_catalog(&catalog, |all| {
+                        all.named_mut(&catalog, statement.name.span())?.functions.remove(name);
+                        Ok(())
+                    })?;
+                }
+                Ok(Response::Done(String::new()))
+            }
             None if statement.if_exists => {
                 let shown =
                     name.strip_prefix(model::PREFIX).map(|n| ("model", n)).unwrap_or(("function", name));

@@ -9,7 +9,7 @@ use super::collect::Collect;
 use super::recovery::{self, Durability};
 use super::start::{Output, Start, start};
 use super::{QueryResult, Response, Session};
-use crate::catalog::ddl::{is_default, plain_name};
+use crate::catalog::names::{Database, of_key};
 use crate::catalog::{Catalog, ColumnSource, Entry, Table, View};
 use crate::connector::{SinkJob, SinkRequest};
 use crate::error::wording::plain;
@@ -22,7 +22,8 @@ use crate::plan::explore;
 use crate::plan::share::share_sources;
 use crate::plan::{Node, Planner};
 use crate::sql::{
-    CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, StatementKind, TableName,
+    CatalogStatement, CreateTable, CreateView, Drop, Insert, LikePattern, Show, SqlType, Statement,
+    StatementKind, TableName,
 };
 use crate::state::Memory;
 
@@ -42,7 +43,7 @@ pub(super) fn text_table(columns: &[(&str, Vec<Option<String>>)]) -> Result<Resp
 }
 
 /// Keeps the names that a LIKE pattern lets through.
-fn matching(
+pub(super) fn matching(
     names: impl Iterator<Item = String>,
     pattern: Option<&LikePattern>,
 ) -> Result<Vec<Option<String>>> {
@@ -66,6 +67,11 @@ fn matching(
     Ok(names.filter(|n| regex.is_match(n) != like.negated).map(Some).collect())
 }
 
+/// The parts of a name.
+fn parts_of(name: &TableName) -> Vec<&str> {
+    name.parts.iter().map(|p| p.value.as_str()).collect()
+}
+
 fn show_type(t: &arrow::datatypes::DataType) -> String {
     SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string())
 }
@@ -82,18 +88,13 @@ impl Session {
             StatementKind::ReloadFunction(name) => self.reload_function(name),
             StatementKind::DescribeFunction { name, extended } => self.describe_function(name, *extended),
             StatementKind::Alter(alter) => self.alter(alter),
-            StatementKind::UseCatalog(name) if name.value == "default_catalog" => done(""),
-            StatementKind::UseCatalog(name) => {
-                Err(Error::plan(format!("catalog '{}' is not known", name.value))
-                    .with_hint("there is one: default_catalog")
-                    .at(name.span))
-            }
-            StatementKind::Use(name) if is_default(name, false) || is_default(name, true) => done(""),
+            StatementKind::Catalog(statement) => self.execute_catalog(statement),
+            StatementKind::DescribeCatalog { name, extended } => self.describe_catalog(name, *extended),
+            StatementKind::DescribeDatabase { name, extended } => self.describe_database(name, *extended),
+            StatementKind::UseCatalog(name) => self.use_catalog(name),
             StatementKind::Use(name) => {
-                let parts: Vec<&str> = name.parts.iter().map(|p| p.value.as_str()).collect();
-                Err(Error::plan(format!("database '{}' is not known", parts.join(".")))
-                    .with_hint("there is one: default_catalog.default_database")
-                    .at(name.span()))
+                let home = self.catalog().database(name)?;
+                Ok(self.use_home(home))
             }
             StatementKind::Set { key, value } => {
                 self.set(&key.value, value).map_err(|e| e.at(key.span))?;
@@ -152,9 +153,11 @@ impl Session {
         if_not_exists: bool,
         make: impl FnOnce(&Catalog) -> Result<Entry>,
     ) -> Result<Response> {
-        let plain = plain_name(name)?;
         let catalog = self.catalog();
-        if catalog.get(plain).is_some() && !or_replace {
+        let key = catalog.key_of(name)?;
+        let (home, plain) = of_key(&key);
+        let plain = home.shown(plain);
+        if catalog.get(&key).is_some() && !or_replace {
             if if_not_exists {
                 return Ok(Response::Done(format!("'{plain}' exists already")));
             }
@@ -163,19 +166,22 @@ impl Session {
                 .at(name.span()));
         }
         let entry = make(&catalog)?;
-        Arc::make_mut(&mut self.state.lock().catalog).insert(plain.to_string(), entry);
-        self.lookups.forget(plain);
-        Ok(Response::Done(String::new()))
+        self.lookups.forget(&plain);
+        self.change_catalog(&home.catalog, |catalog| {
+            catalog.insert(key.clone(), entry);
+            Ok(Response::Done(String::new()))
+        })
     }
 
     pub(super) fn create_table(&self, statement: &CreateTable) -> Result<Response> {
         if statement.query.is_some() {
             return self.create_table_as(statement);
         }
-        let exists = self.catalog().get(plain_name(&statement.name)?).is_some() && !statement.or_replace;
-        if !exists && let Some(whole) = explore::with_columns(statement, &self.catalog())? {
+        let catalog = self.catalog();
+        let exists = catalog.get(&catalog.key_of(&statement.name)?).is_some() && !statement.or_replace;
+        if !exists && let Some(whole) = explore::with_columns(statement, &catalog)? {
             self.create_table(&whole)?;
-            let entry = self.catalog().find(plain_name(&statement.name)?, statement.name.span())?.clone();
+            let entry = self.catalog().find_name(&statement.name)?.clone();
             return Ok(match entry {
                 Entry::Table(table) => Response::Text(table.show_create()),
                 Entry::View(_) => Response::Done(String::new()),
@@ -199,6 +205,69 @@ impl Session {
             })?;
         }
         Ok(table)
+    }
+
+    /// A statement of the file of a catalog: what it makes is known then, unchecked, as when it was made.
+    pub(super) fn load_statement(&self, catalog: &str, statement: &Statement) -> Result<()> {
+        let span = statement.span;
+        match &statement.kind {
+            StatementKind::CreateFunction(function) => {
+                let name = crate::catalog::ddl::plain_name(&function.name)?.to_string();
+                if self.state.lock().user_functions.made(&name).is_none() {
+                    self.create_function(function)?;
+                }
+                let mut state = self.state.lock();
+                Arc::make_mut(&mut state.catalog).named_mut(catalog, span)?.functions.insert(name);
+                Ok(())
+            }
+            StatementKind::Catalog(CatalogStatement::CreateDatabase {
+                name, comment, properties, ..
+            }) => {
+                let [name] = name.parts.as_slice() else {
+                    return Err(Error::plan("a database of the catalog is written without it").at(span));
+                };
+                let properties =
+                    properties.iter().map(|p| (p.key.value.clone(), p.value.value.clone())).collect();
+                let database = Database { comment: comment.clone(), properties };
+                let mut state = self.state.lock();
+                let named = Arc::make_mut(&mut state.catalog).named_mut(catalog, span)?;
+                named.databases.insert(name.value.clone(), database);
+                Ok(())
+            }
+            StatementKind::Use(name) => {
+                let home = self.catalog().database(name)?;
+                self.use_home(home);
+                Ok(())
+            }
+            StatementKind::CreateTable(table) if table.query.is_none() => {
+                let known = self.catalog();
+                let made = Table::from_statement(table, &known)?;
+                let key = known.key_of(&table.name)?;
+                let entry = Entry::Table(Arc::new(made));
+                Arc::make_mut(&mut self.state.lock().catalog).insert(key, entry);
+                Ok(())
+            }
+            StatementKind::CreateView(view) => {
+                let known = self.catalog();
+                let (home, plain) = known.resolve(&parts_of(&view.name), span)?;
+                let made = View {
+                    name: home.shown(plain),
+                    home: home.clone(),
+                    columns: view.columns.iter().map(|c| c.value.clone()).collect(),
+                    query: view.query.clone(),
+                    text: view.text.clone(),
+                    comment: view.comment.clone(),
+                    temporary: false,
+                };
+                let entry = Entry::View(Arc::new(made));
+                Arc::make_mut(&mut self.state.lock().catalog).insert(home.key(plain), entry);
+                Ok(())
+            }
+            _ => Err(Error::unsupported(
+                "the file of a catalog holds CREATE DATABASE, TABLE, VIEW, FUNCTION and USE alone",
+            )
+            .at(span)),
+        }
     }
 
     /// CREATE TABLE ... AS SELECT: a table with the query's columns, then an INSERT.
@@ -254,6 +323,7 @@ impl Session {
             columns,
             partition: Vec::new(),
             query,
+            conflict: None,
             span: statement.name.span(),
         };
         Ok((statement, insert))
@@ -261,15 +331,18 @@ impl Session {
 
     fn create_table_as(&self, statement: &CreateTable) -> Result<Response> {
         let (table, insert) = self.split_table_as(statement)?;
-        let existed = self.catalog().get(plain_name(&table.name)?).is_some() && !table.or_replace;
+        let catalog = self.catalog();
+        let existed = catalog.get(&catalog.key_of(&table.name)?).is_some() && !table.or_replace;
         let response = self.create_table(&table)?;
         if existed { Ok(response) } else { self.insert(&[insert]) }
     }
 
     fn create_view(&self, statement: &CreateView) -> Result<Response> {
-        self.add(&statement.name, statement.or_replace, statement.if_not_exists, |_| {
+        self.add(&statement.name, statement.or_replace, statement.if_not_exists, |catalog| {
+            let (home, plain) = catalog.resolve(&parts_of(&statement.name), statement.name.span())?;
             let view = View {
-                name: plain_name(&statement.name)?.to_string(),
+                name: home.shown(plain),
+                home,
                 columns: statement.columns.iter().map(|c| c.value.clone()).collect(),
                 query: statement.query.clone(),
                 text: statement.text.clone(),
@@ -283,17 +356,18 @@ impl Session {
     }
 
     fn drop_entry(&self, statement: &Drop) -> Result<Response> {
-        let plain = plain_name(&statement.name)?;
-        let mut state = self.state.lock();
+        let catalog = self.catalog();
+        let key = catalog.key_of(&statement.name)?;
+        let (home, plain) = of_key(&key);
+        let plain = home.shown(plain);
         let what = if statement.view { "view" } else { "table" };
-        let error = match state.catalog.get(plain) {
+        let error = match catalog.get(&key) {
             None if statement.if_exists => {
                 return Ok(Response::Done(format!("{what} '{plain}' does not exist")));
             }
             None => {
-                return Err(state
-                    .catalog
-                    .find(plain, statement.name.span())
+                return Err(catalog
+                    .find(&key, statement.name.span())
                     .err()
                     .unwrap_or_else(|| Error::internal("found")));
             }
@@ -309,10 +383,11 @@ impl Session {
         if let (false, true) = error {
             return Err(Error::plan(format!("{what} '{plain}' is not temporary")).at(statement.name.span()));
         }
-        Arc::make_mut(&mut state.catalog).remove(plain);
-        drop(state);
-        self.lookups.forget(plain);
-        Ok(Response::Done(String::new()))
+        self.lookups.forget(&plain);
+        self.change_catalog(&home.catalog, |catalog| {
+            catalog.remove(&key);
+            Ok(Response::Done(String::new()))
+        })
     }
 
     fn show_settings(&self) -> Result<Response> {
@@ -325,14 +400,11 @@ impl Session {
         let catalog = self.catalog();
         let one = |name: &str, value: &str| text_table(&[(name, vec![Some(value.to_string())])]);
         match show {
-            Show::Tables(like) => {
-                let names = catalog.iter().map(|(n, _)| n.to_string());
-                text_table(&[("table name", matching(names, like.as_ref())?)])
-            }
-            Show::Views(like) => {
-                let views = catalog.iter().filter(|(_, e)| matches!(e, Entry::View(_)));
-                text_table(&[("view name", matching(views.map(|(n, _)| n.to_string()), like.as_ref())?)])
-            }
+            Show::Tables(of, like) => self.show_entries(of.as_ref(), like.as_ref(), false),
+            Show::Views(of, like) => self.show_entries(of.as_ref(), like.as_ref(), true),
+            Show::Catalogs(like) => self.show_catalogs(like.as_ref()),
+            Show::Databases(of, like) => self.show_databases(of.as_ref(), like.as_ref()),
+            Show::CreateCatalog(name) => self.show_create_catalog(name),
             Show::Functions(like) => {
                 text_table(&[("function name", matching(self.function_names().into_iter(), like.as_ref())?)])
             }
@@ -361,16 +433,16 @@ impl Session {
                 let names = names.iter().map(|n| (*n).to_string());
                 text_table(&[(*column, matching(names, like.as_ref())?)])
             }
-            Show::CurrentCatalog => one("current catalog name", "default_catalog"),
-            Show::CurrentDatabase => one("current database name", "default_database"),
+            Show::CurrentCatalog => one("current catalog name", &catalog.current().catalog),
+            Show::CurrentDatabase => one("current database name", &catalog.current().database),
             Show::Jobs => self.show_jobs(),
-            Show::CreateTable(name) => match catalog.find(plain_name(name)?, name.span())? {
+            Show::CreateTable(name) => match catalog.find_name(name)? {
                 Entry::Table(table) => Ok(Response::Text(table.show_create())),
                 Entry::View(_) => {
                     Err(Error::plan("this is a view").with_hint("SHOW CREATE VIEW").at(name.span()))
                 }
             },
-            Show::CreateView(name) => match catalog.find(plain_name(name)?, name.span())? {
+            Show::CreateView(name) => match catalog.find_name(name)? {
                 Entry::View(view) => Ok(Response::Text(view.show_create())),
                 Entry::Table(_) => {
                     Err(Error::plan("this is a table").with_hint("SHOW CREATE TABLE").at(name.span()))
@@ -429,13 +501,13 @@ impl Session {
     }
 
     fn describe_named(&self, name: &TableName) -> Result<Response> {
-        let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
+        let entry = self.catalog().find_name(name)?.clone();
         self.describe(&entry, None)
     }
 
     /// DESCRIBE with the comments of the columns.
     fn describe_extended(&self, name: &TableName) -> Result<Response> {
-        let entry = self.catalog().find(plain_name(name)?, name.span())?.clone();
+        let entry = self.catalog().find_name(name)?.clone();
         let Response::Table(all) = self.describe(&entry, None)? else {
             return Err(Error::internal("DESCRIBE gives a table"));
         };
@@ -518,10 +590,11 @@ impl Session {
 
     /// The target table of an INSERT, its hints applied.
     fn target(&self, planner: &Planner, insert: &Insert) -> Result<Arc<Table>> {
-        let plain = plain_name(&insert.table)?;
-        match self.catalog().find(plain, insert.table.span())? {
-            Entry::View(_) => Err(Error::plan(format!("'{plain}' is a view and cannot be inserted into"))
-                .at(insert.table.span())),
+        match self.catalog().find_name(&insert.table)? {
+            Entry::View(view) => {
+                Err(Error::plan(format!("'{}' is a view and cannot be inserted into", view.name))
+                    .at(insert.table.span()))
+            }
             Entry::Table(table) => {
                 let hints = crate::sql::hints::TableHints {
                     options: insert.options.clone(),
@@ -587,7 +660,8 @@ impl Session {
             ..SinkRequest::new(table, planner.zone())
         };
         let sink = connector.sink(&request).map_err(|e| e.at(insert.table.span()))?;
-        let (node, before) = planner.check_sink(node, sink.as_ref(), table).map_err(|e| e.at(insert.span))?;
+        let (node, before) =
+            planner.check_sink(node, sink.as_ref(), table, insert.conflict).map_err(|e| e.at(insert.span))?;
         let id = format!("Sink-{}", table.name);
         let (name, place) = (Some(table.name.clone()), connector.place(table)?);
         Ok(Output { node, sink, id, table: name, place, before })
@@ -781,7 +855,7 @@ pub(super) fn dead_letters(planner: &Planner, of: &OfJob) -> Result<Vec<Output>>
             ..SinkRequest::new(&table, planner.zone())
         };
         let sink = table.connector()?.sink(&request)?;
-        let (node, before) = planner.check_sink(node, sink.as_ref(), &table)?;
+        let (node, before) = planner.check_sink(node, sink.as_ref(), &table, None)?;
         let (id, place) = (format!("Sink-{}", table.name), table.connector()?.place(&table)?);
         outputs.push(Output { node, sink, id, table: Some(table.name.clone()), place, before });
     }

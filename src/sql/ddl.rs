@@ -42,20 +42,6 @@ fn object(cursor: &mut Cursor<'_>, or_replace: &mut bool) -> Result<(bool, bool)
 
 /// `CREATE ...`
 pub(crate) fn read_create(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
-    // What there is anyway.
-    for what in ["CATALOG", "DATABASE"] {
-        let mut ahead = cursor.clone();
-        if ahead.eat_words(&["CREATE", what, "IF", "NOT", "EXISTS"])
-            && let Ok(name) = ahead.table_name("a name")
-            && ahead.is_done()
-        {
-            let is_ours = crate::catalog::ddl::is_default(&name, what == "CATALOG");
-            if is_ours {
-                *cursor = ahead;
-                return Ok(StatementKind::Use(name));
-            }
-        }
-    }
     let mut or_replace = false;
     let (temporary, view) = object(cursor, &mut or_replace)?;
     let if_not_exists = cursor.is_word("IF");

@@ -9,8 +9,8 @@ use super::hints::parse_target_options;
 use super::lexer::{Class, Lexeme, lex};
 use super::query::{read_expression, read_query};
 use super::{
-    Insert, Name, SourceText, SqlExpression, Statement, StatementKind, alter, cache, ddl, function_ddl,
-    utility,
+    Insert, Name, OnConflict, SourceText, SqlExpression, Statement, StatementKind, alter, cache, catalog_ddl,
+    ddl, function_ddl, utility,
 };
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -254,6 +254,9 @@ fn read_statement(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         "CREATE" if function_ddl::is_function(cursor) => function_ddl::read_create(cursor),
         "DROP" if function_ddl::is_function(cursor) => function_ddl::read_drop(cursor),
         "ALTER" if function_ddl::is_function(cursor) => function_ddl::read_alter(cursor),
+        "CREATE" if catalog_ddl::is_catalog(cursor) => catalog_ddl::read_create(cursor),
+        "DROP" if catalog_ddl::is_catalog(cursor) => catalog_ddl::read_drop(cursor),
+        "ALTER" if catalog_ddl::is_catalog(cursor) => catalog_ddl::read_alter(cursor),
         "CREATE" => ddl::read_create(cursor),
         "DROP" => ddl::read_drop(cursor),
         "ALTER" => alter::read_alter(cursor),
@@ -345,10 +348,6 @@ pub(crate) fn unsupported_statement(cursor: &Cursor<'_>) -> Error {
 fn way_out(words: &[String]) -> Option<&'static str> {
     let has = |word: &str| words.iter().any(|w| w == word);
     Some(match words.first().map(String::as_str)? {
-        _ if has("CATALOG") || has("DATABASE") => {
-            "there is one catalog and one database, default_catalog.default_database; keep CREATE TABLE statements in a \
-             file and run it first: affluent -i tables.sql"
-        }
         _ if has("MODULE") || has("MODULES") => "there is one set of functions; SHOW FUNCTIONS lists it",
         _ if has("MATERIALIZED") => {
             "CREATE TABLE ... AS SELECT, or INSERT INTO, fills a table as long as its job runs"
@@ -447,13 +446,30 @@ pub(crate) fn read_insert(cursor: &mut Cursor<'_>) -> Result<Insert> {
         true => cursor.names("a column's name")?,
         false => Vec::new(),
     };
-    refuse_on_conflict(cursor)?;
-    let mut query = read_query(cursor)?;
+    let (conflict, mut query) = match on_conflict(cursor)? {
+        None => (None, read_query(cursor)?),
+        Some((conflict, length)) => {
+            let text = cursor.text();
+            let mut inner = Cursor::new(text, cursor.take(length));
+            let query = read_query(&mut inner)?;
+            cursor.take(cursor.rest().len());
+            (Some(conflict), query)
+        }
+    };
     if !fixed.is_empty() {
         query = with_fixed(query, &fixed)?;
     }
     let partition = fixed.into_iter().map(|(name, _)| name).collect();
-    Ok(Insert { table, options, overwrite, columns, partition, query, span: cursor.span_since(from) })
+    Ok(Insert {
+        table,
+        options,
+        overwrite,
+        columns,
+        partition,
+        query,
+        conflict,
+        span: cursor.span_since(from),
+    })
 }
 
 /// `PARTITION (column = literal, column, ...)`: those with a value. The others are columns of the query.
@@ -505,11 +521,20 @@ fn with_fixed(
     Ok(outer)
 }
 
-fn refuse_on_conflict(cursor: &Cursor<'_>) -> Result<()> {
+/// `ON CONFLICT DO ERROR | NOTHING | DEDUPLICATE` at the end, and how many lexemes stand before it.
+fn on_conflict(cursor: &Cursor<'_>) -> Result<Option<(OnConflict, usize)>> {
     let rest = cursor.rest();
-    match rest.windows(2).find(|w| w[0].is_word("ON") && w[1].is_word("CONFLICT")) {
-        Some(words) => Err(Error::unsupported("INSERT with ON CONFLICT is not supported")
-            .at(span_of(words).unwrap_or_default())),
-        None => Ok(()),
+    let found = rest.windows(2).rposition(|w| w[0].is_word("ON") && w[1].is_word("CONFLICT"));
+    let Some(at) = found else { return Ok(None) };
+    let actions = [
+        ("ERROR", OnConflict::Error),
+        ("NOTHING", OnConflict::Nothing),
+        ("DEDUPLICATE", OnConflict::Deduplicate),
+    ];
+    let action = rest.get(at + 3).and_then(|l| actions.iter().find(|(word, _)| l.is_word(word)));
+    match action {
+        Some((_, action)) if rest[at + 2].is_word("DO") && rest.len() == at + 4 => Ok(Some((*action, at))),
+        _ => Err(Error::syntax("expected ON CONFLICT DO ERROR, NOTHING or DEDUPLICATE at the end")
+            .at(span_of(&rest[at..]).unwrap_or_default())),
     }
 }

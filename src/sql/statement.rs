@@ -41,6 +41,22 @@ pub enum StatementKind {
         /// With its options and where it comes from.
         extended: bool,
     },
+    /// Catalogs and databases.
+    Catalog(CatalogStatement),
+    /// `DESCRIBE CATALOG [EXTENDED] c`.
+    DescribeCatalog {
+        /// Which one.
+        name: Name,
+        /// With its options.
+        extended: bool,
+    },
+    /// `DESCRIBE DATABASE [EXTENDED] db`.
+    DescribeDatabase {
+        /// Which one.
+        name: TableName,
+        /// With its properties.
+        extended: bool,
+    },
     /// `ALTER TABLE | VIEW`.
     Alter(Alter),
     /// `USE CATALOG c`.
@@ -144,6 +160,74 @@ pub enum CacheStatement {
     },
 }
 
+/// CREATE, DROP and ALTER of catalogs and databases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogStatement {
+    /// `CREATE CATALOG`.
+    CreateCatalog {
+        /// Name.
+        name: Name,
+        /// `IF NOT EXISTS`.
+        if_not_exists: bool,
+        /// `COMMENT`.
+        comment: Option<String>,
+        /// `WITH`.
+        options: Vec<OptionEntry>,
+    },
+    /// `CREATE DATABASE`.
+    CreateDatabase {
+        /// Name.
+        name: TableName,
+        /// `IF NOT EXISTS`.
+        if_not_exists: bool,
+        /// `COMMENT`.
+        comment: Option<String>,
+        /// `WITH`.
+        properties: Vec<OptionEntry>,
+    },
+    /// `DROP CATALOG`.
+    DropCatalog {
+        /// Name.
+        name: Name,
+        /// `IF EXISTS`.
+        if_exists: bool,
+    },
+    /// `DROP DATABASE`.
+    DropDatabase {
+        /// Name.
+        name: TableName,
+        /// `IF EXISTS`.
+        if_exists: bool,
+        /// `CASCADE`: with what is in it.
+        cascade: bool,
+    },
+    /// `ALTER CATALOG`.
+    AlterCatalog {
+        /// Name.
+        name: Name,
+        /// What changes.
+        change: CatalogChange,
+    },
+    /// `ALTER DATABASE name SET (...)`.
+    AlterDatabase {
+        /// Name.
+        name: TableName,
+        /// What is set.
+        properties: Vec<OptionEntry>,
+    },
+}
+
+/// What ALTER CATALOG changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogChange {
+    /// `SET (...)`.
+    Set(Vec<OptionEntry>),
+    /// `RESET (...)`.
+    Reset(Vec<Name>),
+    /// `COMMENT '...'`.
+    Comment(String),
+}
+
 /// A word with its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Name {
@@ -153,7 +237,7 @@ pub struct Name {
     pub span: Span,
 }
 
-/// A table's name: `t`, `db.t` or `catalog.db.t`; only `default_catalog.default_database` exist.
+/// A table's name: `t`, `db.t` or `catalog.db.t`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableName {
     /// The parts, last one the table.
@@ -503,10 +587,16 @@ pub struct DropFunction {
 /// `SHOW ...`.
 #[derive(Debug, Clone)]
 pub enum Show {
-    /// Tables and views, with an optional LIKE pattern.
-    Tables(Option<LikePattern>),
+    /// Tables and views, perhaps of another database, with an optional LIKE pattern.
+    Tables(Option<TableName>, Option<LikePattern>),
     /// Views.
-    Views(Option<LikePattern>),
+    Views(Option<TableName>, Option<LikePattern>),
+    /// Catalogs.
+    Catalogs(Option<LikePattern>),
+    /// Databases, perhaps of another catalog.
+    Databases(Option<Name>, Option<LikePattern>),
+    /// DDL of a catalog.
+    CreateCatalog(Name),
     /// Functions.
     Functions(Option<LikePattern>),
     /// Models.
@@ -517,7 +607,7 @@ pub enum Show {
     CreateFunction(TableName),
     /// Columns of a table.
     Columns(TableName, Option<LikePattern>),
-    /// Names that are always the same: catalogs, databases, modules.
+    /// Names that are always the same: modules, procedures.
     Names {
         /// Name of the column.
         column: &'static str,
@@ -549,7 +639,18 @@ pub struct LikePattern {
     pub negated: bool,
 }
 
-/// `INSERT INTO table [(columns)] query`.
+/// `ON CONFLICT DO ...`: what becomes of rows of the query with one primary key of the sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// `ERROR`: the job fails.
+    Error,
+    /// `NOTHING`: the first one stays.
+    Nothing,
+    /// `DEDUPLICATE`: the last one counts.
+    Deduplicate,
+}
+
+/// `INSERT INTO table [(columns)] query [ON CONFLICT DO ...]`.
 #[derive(Debug, Clone)]
 pub struct Insert {
     /// Target.
@@ -564,6 +665,8 @@ pub struct Insert {
     pub partition: Vec<Name>,
     /// What is inserted.
     pub query: Box<ast::Query>,
+    /// `ON CONFLICT DO ...`.
+    pub conflict: Option<OnConflict>,
     /// Of the whole statement.
     pub span: Span,
 }

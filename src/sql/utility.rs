@@ -6,7 +6,7 @@ use super::cursor::{Cursor, range_of, span_of};
 use super::lexer::{Class, Lexeme};
 use super::parse::{read_execute, read_insert, unsupported_statement};
 use super::query::{all_rows, read_query};
-use super::{CacheStatement, LikePattern, Name, Show, StatementKind};
+use super::{CacheStatement, LikePattern, Name, Show, StatementKind, TableName};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
@@ -115,25 +115,19 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         return Ok(StatementKind::Cache(CacheStatement::Show));
     }
     let show = match upper.as_str() {
-        "TABLES" => {
-            the_database(cursor)?;
-            Show::Tables(like(cursor)?)
-        }
-        "VIEWS" => {
-            the_database(cursor)?;
-            Show::Views(like(cursor)?)
-        }
+        "TABLES" => Show::Tables(of_database(cursor)?, like(cursor)?),
+        "VIEWS" => Show::Views(of_database(cursor)?, like(cursor)?),
         "FUNCTIONS" => {
-            the_database(cursor)?;
+            of_database(cursor)?;
             Show::Functions(like(cursor)?)
         }
         "MODELS" => {
-            the_database(cursor)?;
+            of_database(cursor)?;
             Show::Models(like(cursor)?)
         }
         "USER" => {
             cursor.expect_word("FUNCTIONS")?;
-            the_database(cursor)?;
+            of_database(cursor)?;
             Show::UserFunctions(like(cursor)?)
         }
         "COLUMNS" => {
@@ -143,17 +137,16 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
             let table = cursor.table_name("a table's name")?;
             Show::Columns(table, like(cursor)?)
         }
-        "CATALOGS" => {
-            Show::Names { column: "catalog name", names: &["default_catalog"], like: like(cursor)? }
-        }
+        "CATALOGS" => Show::Catalogs(like(cursor)?),
         "DATABASES" => {
-            the_catalog(cursor)?;
-            Show::Names { column: "database name", names: &["default_database"], like: like(cursor)? }
+            let of = cursor.eat_word("FROM") || cursor.eat_word("IN");
+            let catalog = if of { Some(cursor.name("a catalog's name")?) } else { None };
+            Show::Databases(catalog, like(cursor)?)
         }
         "MODULES" => Show::Names { column: "module name", names: &["core"], like: like(cursor)? },
         "JARS" => Show::Names { column: "jars", names: &[], like: like(cursor)? },
         "PROCEDURES" => {
-            the_database(cursor)?;
+            of_database(cursor)?;
             Show::Names { column: "procedure name", names: &[], like: like(cursor)? }
         }
         "JOBS" => Show::Jobs,
@@ -175,10 +168,12 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
                 Show::CreateFunction(cursor.table_name("a function's name")?)
             } else if cursor.eat_word("MODEL") {
                 Show::CreateFunction(super::function_ddl::model_name(cursor)?)
-            } else if ["CATALOG", "MATERIALIZED"].iter().any(|w| cursor.is_word(w)) {
+            } else if cursor.eat_word("CATALOG") {
+                Show::CreateCatalog(cursor.name("a catalog's name")?)
+            } else if ["MATERIALIZED"].iter().any(|w| cursor.is_word(w)) {
                 return Err(unsupported_statement(&start));
             } else {
-                return Err(cursor.expected("TABLE, VIEW or FUNCTION"));
+                return Err(cursor.expected("TABLE, VIEW, FUNCTION or CATALOG"));
             }
         }
     };
@@ -188,32 +183,11 @@ pub(crate) fn read_show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     Ok(StatementKind::Show(show))
 }
 
-/// `FROM | IN catalog`: there is only one.
-fn the_catalog(cursor: &mut Cursor<'_>) -> Result<()> {
-    if !cursor.eat_word("FROM") && !cursor.eat_word("IN") {
-        return Ok(());
-    }
-    let name = cursor.name("a catalog's name")?;
-    match name.value.as_str() {
-        "default_catalog" => Ok(()),
-        other => Err(Error::plan(format!("catalog '{other}' is not known"))
-            .at(name.span)
-            .with_hint("there is one: default_catalog")),
-    }
-}
-
-/// `FROM | IN database`: there is only one.
-fn the_database(cursor: &mut Cursor<'_>) -> Result<()> {
-    if !cursor.eat_word("FROM") && !cursor.eat_word("IN") {
-        return Ok(());
-    }
-    let name = cursor.table_name("a database's name")?;
-    let parts: Vec<&str> = name.parts.iter().map(|p| p.value.as_str()).collect();
-    match parts.as_slice() {
-        ["default_database"] | ["default_catalog", "default_database"] => Ok(()),
-        _ => Err(Error::plan(format!("database '{}' is not known", parts.join(".")))
-            .at(name.span())
-            .with_hint("there is one: default_catalog.default_database")),
+/// `FROM | IN database`
+fn of_database(cursor: &mut Cursor<'_>) -> Result<Option<TableName>> {
+    match cursor.eat_word("FROM") || cursor.eat_word("IN") {
+        true => cursor.table_name("a database's name").map(Some),
+        false => Ok(None),
     }
 }
 
@@ -230,9 +204,7 @@ fn like(cursor: &mut Cursor<'_>) -> Result<Option<LikePattern>> {
 
 /// `DESCRIBE table`
 pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
-    let start = cursor.clone();
     cursor.next();
-    let special = ["CATALOG", "DATABASE"];
     let named = |l: &Lexeme| matches!(l.class, Class::Word | Class::Quoted | Class::Text);
     if cursor.is_word("FUNCTION") && cursor.peek_at(1).is_some_and(named) {
         cursor.next();
@@ -257,8 +229,23 @@ pub(crate) fn read_describe(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         let table = cursor.table_name("a table's name")?;
         return Ok(StatementKind::Cache(CacheStatement::Describe(table)));
     }
-    if special.iter().any(|w| cursor.is_word(w)) && cursor.peek_at(1).is_some_and(named) {
-        return Err(unsupported_statement(&start));
+    for what in ["CATALOG", "DATABASE"] {
+        if cursor.is_word(what) && cursor.peek_at(1).is_some_and(named) {
+            cursor.next();
+            let extended = cursor.is_word("EXTENDED") && cursor.peek_at(1).is_some_and(named);
+            if extended {
+                cursor.next();
+            }
+            return Ok(match what {
+                "CATALOG" => {
+                    StatementKind::DescribeCatalog { name: cursor.name("a catalog's name")?, extended }
+                }
+                _ => StatementKind::DescribeDatabase {
+                    name: cursor.table_name("a database's name")?,
+                    extended,
+                },
+            });
+        }
     }
     if cursor.is_word("JOB") && cursor.peek_at(1).is_some_and(|l| l.class == Class::Text) {
         cursor.next();

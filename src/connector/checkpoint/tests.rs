@@ -73,6 +73,7 @@ fn read(options: Options) -> Result<Vec<RecordBatch>> {
     };
     let table = Table {
         name: "state".into(),
+        home: Default::default(),
         columns: inferred.columns.into_iter().map(column).collect(),
         watermark: None,
         primary_key: vec![],

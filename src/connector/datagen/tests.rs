@@ -23,6 +23,7 @@ fn table(columns: &[(&str, SqlType)], pairs: &[(&str, &str)]) -> Table {
         .collect();
     Table {
         name: "t".into(),
+        home: Default::default(),
         columns,
         watermark: None,
         primary_key: vec![],

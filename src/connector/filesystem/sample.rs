@@ -83,6 +83,7 @@ pub(in crate::connector) fn by_name(path: &str) -> Option<&'static str> {
 fn probe(options: &Options) -> Table {
     Table {
         name: String::new(),
+        home: Default::default(),
         columns: Vec::new(),
         watermark: None,
         primary_key: Vec::new(),

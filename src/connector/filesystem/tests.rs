@@ -39,6 +39,7 @@ fn table(columns: Vec<Column>, partitioned_by: &[&str], path: &Path, pairs: &[(&
     pairs.iter().for_each(|(k, v)| options.set(k, v, Default::default()));
     Arc::new(Table {
         name: "t".into(),
+        home: Default::default(),
         columns,
         watermark: None,
         primary_key: vec![],

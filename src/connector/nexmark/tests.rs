@@ -77,6 +77,7 @@ fn table(pairs: &[(&str, &str)]) -> Table {
     }
     Table {
         name: "events".into(),
+        home: Default::default(),
         columns,
         watermark: None,
         primary_key: vec![],

@@ -15,6 +15,7 @@ fn table(options: Options) -> Table {
     let source = ColumnSource::Physical { data_type: SqlType::BigInt, nullable: false };
     Table {
         name: "t".into(),
+        home: Default::default(),
         columns: vec![Column { name: "n".into(), source, comment: None }],
         watermark: None,
         primary_key: vec![],

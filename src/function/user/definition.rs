@@ -439,6 +439,7 @@ impl UserFunction {
     pub fn as_table(&self) -> Table {
         Table {
             name: self.name.clone(),
+            home: Default::default(),
             columns: Vec::new(),
             watermark: None,
             primary_key: Vec::new(),

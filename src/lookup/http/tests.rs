@@ -35,6 +35,7 @@ fn request(url: &str, options: Pairs<'_>, keys: &[usize]) -> LookupRequest {
     };
     let table = Table {
         name: "info".into(),
+        home: Default::default(),
         columns: vec![
             column("id", SqlType::String, false),
             column("brand", SqlType::String, true),

@@ -12,13 +12,9 @@ USE other;
 -- @error
 --| database 'other' is not known
 
-CREATE DATABASE other;
--- @error
---| CREATE DATABASE is not supported
-
 DROP CATALOG other;
 -- @error
---| DROP CATALOG is not supported
+--| catalog 'other' is not known
 
 SHOW CATALOGS LIKE 'default%';
 -- @text
