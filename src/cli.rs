@@ -80,9 +80,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             }
             run_files(&common, output, &files)
         }
-        (None, Some(Command::Check { files, connect })) => {
+        (None, Some(Command::Check { files, connect, portable })) => {
             let sources = read_all(cli.common.init.iter().chain(&files))?;
-            check::check(&session(&cli.common)?, output, &variables(&cli.common), sources, connect)
+            check::check(&session(&cli.common)?, output, &variables(&cli.common), sources, (connect, portable))
         }
         (None, Some(Command::Demo(options))) => {
             let color = output.stdout_color;

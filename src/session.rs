@@ -11,6 +11,7 @@ mod collect;
 pub(crate) mod figures;
 pub(crate) mod functions;
 mod materialized;
+mod portable;
 mod query_result;
 mod recovery;
 #[cfg(test)]

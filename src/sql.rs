@@ -17,6 +17,7 @@ mod lexer;
 pub(crate) mod match_pattern;
 mod parse;
 mod query;
+pub(crate) mod reserved;
 pub mod source;
 pub mod statement;
 #[cfg(test)]

@@ -35,6 +35,7 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   affluent check pipeline.sql
   affluent check ddl.sql query.sql -o json   one object a line, for editors
+  affluent check --portable query.sql        what Flink would refuse, too
 
 Exit status: 0 nothing wrong (there may be warnings), 2 errors.";
 
@@ -284,6 +285,9 @@ pub enum Command {
         /// Also ask brokers whether they can be reached, and whether topics, rights and records fit
         #[arg(long)]
         connect: bool,
+        /// Tell as well what Flink 2.3 would refuse of the queries
+        #[arg(long)]
+        portable: bool,
     },
 
     /// The sensor network, complete: a stream, the sensor API, three strategies compared

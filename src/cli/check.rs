@@ -19,11 +19,13 @@ pub fn check(
     output: Output,
     variables: &Variables,
     sources: Vec<SourceText>,
-    connect: bool,
+    (connect, portable): (bool, bool),
 ) -> Result<u8> {
     let mut report = Report {
         output,
         connect,
+        portable,
+        ours: 0,
         errors: 0,
         warnings: 0,
         broken: BTreeMap::new(),
@@ -42,6 +44,10 @@ struct Report {
     output: Output,
     /// Tables are asked whether they can be reached.
     connect: bool,
+    /// What Flink would refuse is told one by one.
+    portable: bool,
+    /// How often Flink would refuse something.
+    ours: usize,
     errors: usize,
     warnings: usize,
     /// Tables and views whose definition could not be checked, and why.
@@ -92,7 +98,8 @@ impl Report {
                     self.warnings += 1;
                     self.tell("warning", &Error::plan(warning).at(reading.span), script)?;
                 }
-                return self.probe(session, reading, script);
+                self.probe(session, reading, script)?;
+                return self.portability(session, reading, script);
             }
             Err(e) => e,
         };
@@ -122,6 +129,26 @@ impl Report {
             }
             Err(e) => self.error(&e, script),
         }
+    }
+
+    /// What Flink would refuse of a statement that is right here.
+    fn portability(&mut self, session: &Session, reading: &Reading, script: &Script) -> Result<(), Fault> {
+        let Ok(statement) = &reading.parsed else { return Ok(()) };
+        // What cannot be planned twice was told already.
+        let found = session.portability(statement, &script.expanded).unwrap_or_default();
+        self.ours += found.len();
+        if self.portable {
+            for error in found {
+                let text = match error.hint() {
+                    Some(hint) if !self.is_json() => format!("{}: {hint}", error.message()),
+                    _ => error.message().to_string(),
+                };
+                let told = Error::plan(text).at(error.span().unwrap_or_default());
+                let told = error.hint().into_iter().fold(told, |told, hint| told.with_hint(hint));
+                self.tell("portable", &told, script)?;
+            }
+        }
+        Ok(())
     }
 
     /// What is not there yet, and so no error of the statement itself.
@@ -230,6 +257,13 @@ impl Report {
     fn summary(&mut self, files: usize) -> Result<(), Fault> {
         if self.is_json() || self.errors > 0 {
             return Ok(());
+        }
+        if self.ours > 0 && !self.portable {
+            let text = format!(
+                "Flink would refuse this in {} places: affluent check --portable tells them",
+                self.ours
+            );
+            self.output.note(format_args!("note: {text}"));
         }
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let text = format!("{}: no errors, {}", plural(files, "file"), plural(self.warnings, "warning"));

@@ -15,6 +15,11 @@ use crate::error::{Error, Result};
 use crate::operator::sort::{Sort, SortKey, SortSpec};
 
 impl Planner {
+    /// `execution.runtime-mode` = `batch`.
+    pub fn is_batch(&self) -> bool {
+        self.state.config.get("execution.runtime-mode").eq_ignore_ascii_case("batch")
+    }
+
     /// The operators of a query as its result is wanted: changes, or in batch mode final rows.
     pub fn result(&self, plan: &LogicalPlan) -> Result<Node> {
         self.final_rows(self.lower_one(plan)?, plan)
@@ -27,7 +32,7 @@ impl Planner {
     }
 
     fn final_rows(&self, node: Node, plan: &LogicalPlan) -> Result<Node> {
-        if !self.state.config.get("execution.runtime-mode").eq_ignore_ascii_case("batch") {
+        if !self.is_batch() {
             return Ok(node);
         }
         if !node.properties.bounded {

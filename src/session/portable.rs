@@ -1,0 +1,357 @@
+//! What of a statement Flink would refuse: for scripts that are to run on both.
+//!
+//! Each of these was tried on Flink 2.3. What is ours alone by its name (connectors, options, settings) is not looked
+//! at: the statements that declare tables differ between any two systems.
+
+use std::ops::ControlFlow;
+
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::utils::merge_schema;
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
+use sqlparser::ast::{self, Expr as Ast, SelectItem, Spanned, TableFactor, Visit, Visitor, WindowType};
+
+use super::Session;
+use crate::error::{Error, Result, Span};
+use crate::plan::Node;
+use crate::sql::reserved::RESERVED;
+use crate::sql::{CreateTable, Insert, SourceText, Statement, StatementKind, span_from};
+
+/// Whether a word is no name in Flink without backticks.
+fn is_reserved(word: &str) -> bool {
+    let upper = word.to_ascii_uppercase();
+    RESERVED.binary_search(&upper.as_str()).is_ok()
+}
+
+fn reserved(word: &str, span: Span) -> Error {
+    Error::plan(format!("'{word}' is a reserved word in Flink")).with_hint(format!("write `{word}`")).at(span)
+}
+
+impl Session {
+    /// What Flink would refuse of a statement that is right here, each with its place. `source` is the text that it was
+    /// read from.
+    pub fn portability(&self, statement: &Statement, source: &SourceText) -> Result<Vec<Error>> {
+        let mut found = Vec::new();
+        let batch = self.planner().is_batch();
+        match &statement.kind {
+            StatementKind::Query(query) => self.query_portability(query, batch, &mut found)?,
+            StatementKind::Insert(insert) => self.insert_portability(insert, batch, &mut found)?,
+            StatementKind::StatementSet(inserts) => {
+                inserts.iter().try_for_each(|insert| self.insert_portability(insert, batch, &mut found))?;
+            }
+            StatementKind::CreateView(view) => self.query_portability(&view.query, batch, &mut found)?,
+            StatementKind::CreateTable(table) => {
+                columns(table, source, &mut found);
+                if let Some(query) = &table.query {
+                    self.query_portability(query, batch, &mut found)?;
+                }
+            }
+            StatementKind::CreateFunction(function) => {
+                found.push(
+                    Error::plan("Flink has functions in Java, Scala and Python alone")
+                        .at(function.name.span()),
+                );
+            }
+            _ => {}
+        }
+        for error in &mut found {
+            if error.span().is_none() {
+                *error = error.clone().at(statement.span);
+            }
+        }
+        Ok(found)
+    }
+
+    fn insert_portability(&self, insert: &Insert, batch: bool, found: &mut Vec<Error>) -> Result<()> {
+        if insert.overwrite && !batch {
+            found.push(
+                Error::plan("Flink has INSERT OVERWRITE in batch mode alone")
+                    .with_hint("SET 'execution.runtime-mode' = 'batch'")
+                    .at(insert.span),
+            );
+        }
+        self.query_portability(&insert.query, batch, found)
+    }
+
+    fn query_portability(&self, query: &ast::Query, batch: bool, found: &mut Vec<Error>) -> Result<()> {
+        let mut words = Words { found, skipped: Vec::new(), batch, versions: 0 };
+        let _ = query.visit(&mut words);
+        let versions = words.versions;
+        let planner = self.planner();
+        let plan = planner.query(query)?;
+        texts(&plan, found)?;
+        if batch {
+            return Ok(());
+        }
+        operators(&planner.result(&plan)?, versions, found);
+        Ok(())
+    }
+}
+
+/// Names of columns.
+fn columns(table: &CreateTable, source: &SourceText, found: &mut Vec<Error>) {
+    for column in &table.columns {
+        let written = source.text.get(source.range(column.name.span)).unwrap_or_default();
+        if !written.starts_with('`') && is_reserved(&column.name.value) {
+            found.push(reserved(&column.name.value, column.name.span));
+        }
+    }
+}
+
+/// What the plan has that Flink's streaming mode has not.
+fn operators(node: &Node, versions: usize, found: &mut Vec<Error>) {
+    let mut lookups = 0;
+    node.walk(&mut |node| match node.name {
+        "Rank" if node.detail.contains("RANK,") || node.detail.contains("RANK]") => found.push(
+            Error::plan("Flink has no Top-N by RANK or DENSE_RANK on a stream")
+                .with_hint("ROW_NUMBER() is known"),
+        ),
+        "Sort" => found.push(
+            Error::plan("Flink sorts a stream by event time alone")
+                .with_hint("add LIMIT, order by the column of WATERMARK, or use batch mode"),
+        ),
+        "LookupJoin" => lookups += 1,
+        _ => {}
+    });
+    if lookups > versions {
+        found.push(Error::plan("Flink joins with a lookup table by FOR SYSTEM_TIME AS OF alone").with_hint(
+            "write JOIN t FOR SYSTEM_TIME AS OF a.proc_time, proc_time AS PROCTIME() in the table of a",
+        ));
+    }
+}
+
+/// Parts of a moment that are taken out of a text, and numbers compared with one.
+fn texts(plan: &LogicalPlan, found: &mut Vec<Error>) -> Result<()> {
+    const PARTS: &[&str] = &[
+        "extract",
+        "year",
+        "quarter",
+        "month",
+        "week",
+        "dayofyear",
+        "dayofmonth",
+        "dayofweek",
+        "hour",
+        "minute",
+        "second",
+    ];
+    plan.apply_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                if let Expr::ScalarFunction(call) = e
+                    && PARTS.contains(&call.name().trim_start_matches('$').to_ascii_lowercase().as_str())
+                    && let Some(moment) = call.args.iter().rfind(|a| !matches!(a, Expr::Literal(..)))
+                    && moment.get_type(&schema).is_ok_and(|t| t.is_string())
+                {
+                    let shown = crate::function::arithmetic::shown_expr(moment);
+                    found.push(
+                        Error::plan(format!("Flink takes no parts of a text: {shown} is one"))
+                            .with_hint(format!("write CAST({shown} AS TIMESTAMP(3))")),
+                    );
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(())
+}
+
+/// Walks what was written.
+struct Words<'a> {
+    found: &'a mut Vec<Error>,
+    /// Places of words that are no names: units of time.
+    skipped: Vec<Span>,
+    batch: bool,
+    /// FOR SYSTEM_TIME AS OF.
+    versions: usize,
+}
+
+impl Words<'_> {
+    fn name(&mut self, ident: &ast::Ident) {
+        let span = span_from(ident.span);
+        if ident.quote_style.is_none() && is_reserved(&ident.value) && !self.skipped.contains(&span) {
+            self.found.push(reserved(&ident.value, span));
+        }
+    }
+
+    fn alias(&mut self, alias: Option<&ast::TableAlias>) {
+        let Some(alias) = alias else { return };
+        self.name(&alias.name);
+        alias.columns.iter().for_each(|column| self.name(&column.name));
+    }
+}
+
+impl Visitor for Words<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        for table in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.alias(Some(&table.alias));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+        let mut overs: Vec<String> = Vec::new();
+        for item in &select.projection {
+            if let SelectItem::ExprWithAlias { alias, .. } = item {
+                self.name(alias);
+            }
+            if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item
+                && options.opt_exclude.is_some()
+            {
+                self.found.push(Error::plan("Flink has no EXCLUDE").with_hint("list the columns"));
+            }
+            let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
+                continue;
+            };
+            let _: ControlFlow<()> = ast::visit_expressions(expr, |e| {
+                if let Ast::Function(function) = e
+                    && let Some(over) = &function.over
+                {
+                    let mut over = over.clone();
+                    if let WindowType::WindowSpec(spec) = &mut over {
+                        spec.window_frame = None;
+                    }
+                    overs.push(over.to_string());
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        overs.dedup();
+        if overs.len() > 1 && !self.batch {
+            self.found.push(
+                Error::plan("Flink computes one OVER a SELECT on a stream")
+                    .with_detail(overs.join("; "))
+                    .with_hint("put the second one into a SELECT around the first"),
+            );
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, alias, version, .. } => {
+                self.versions += usize::from(version.is_some());
+                self.alias(alias.as_ref());
+                let quoted =
+                    name.0.first().and_then(|p| p.as_ident()).is_some_and(|i| i.quote_style == Some('\''));
+                if quoted {
+                    let error = Error::plan("Flink reads no file without a declaration");
+                    self.found.push(error.with_hint("CREATE TABLE it").at(span_from(name.span())));
+                }
+            }
+            TableFactor::Derived { alias, .. }
+            | TableFactor::UNNEST { alias, .. }
+            | TableFactor::TableFunction { alias, .. }
+            | TableFactor::Function { alias, .. }
+            | TableFactor::MatchRecognize { alias, .. } => self.alias(alias.as_ref()),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Ast) -> ControlFlow<()> {
+        match expr {
+            Ast::Identifier(ident) => self.name(ident),
+            Ast::CompoundIdentifier(parts) => parts.iter().for_each(|part| self.name(part)),
+            Ast::Function(function) => {
+                let name = function.name.to_string().to_ascii_uppercase();
+                if ["TIMESTAMPADD", "TIMESTAMPDIFF"].contains(&name.as_str())
+                    && let ast::FunctionArguments::List(list) = &function.args
+                    && let Some(unit) = list.args.first()
+                {
+                    self.skipped.push(span_from(unit.span()));
+                }
+                if let Some(over) = &function.over
+                    && !self.batch
+                {
+                    if function.filter.is_some() {
+                        self.found.push(
+                            Error::plan("Flink takes no FILTER with OVER")
+                                .with_hint("aggregate a CASE: SUM(CASE WHEN x > 1 THEN x END) OVER (...)")
+                                .at(span_from(function.span())),
+                        );
+                    }
+                    if let WindowType::WindowSpec(spec) = over
+                        && spec.order_by.first().is_some_and(|by| by.options.asc == Some(false))
+                        && !["ROW_NUMBER", "RANK", "DENSE_RANK"].contains(&name.as_str())
+                    {
+                        self.found.push(
+                            Error::plan("Flink orders OVER ascending on a stream")
+                                .at(span_from(function.span())),
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn told(sql: &str) -> Vec<String> {
+        let session = Session::new().unwrap();
+        let source = SourceText::new("test", sql);
+        let mut found = Vec::new();
+        for statement in session.parse(&source).unwrap() {
+            session.check(&statement).unwrap();
+            let of = session.portability(&statement, &source).unwrap();
+            found.extend(of.iter().map(|e| {
+                let at = e.span().unwrap_or_default().start;
+                format!("{}:{} {}", at.line, at.column, e.message())
+            }));
+        }
+        found
+    }
+
+    const T: &str = "CREATE TABLE t (id INT, s STRING, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts)
+WITH ('connector' = 'datagen');
+";
+
+    #[test]
+    fn reserved_words_are_told_where_they_stand() {
+        let found = told(&format!(
+            "{T}SELECT v AS one, `value`, t.v AS `day` FROM (SELECT v, v AS value FROM t) AS t"
+        ));
+        assert_eq!(
+            found,
+            ["3:13 'one' is a reserved word in Flink", "3:61 'value' is a reserved word in Flink"]
+        );
+        let found = told("CREATE TABLE x (`date` INT, user INT, result INT) WITH ('connector' = 'datagen')");
+        assert_eq!(
+            found,
+            ["1:29 'user' is a reserved word in Flink", "1:39 'result' is a reserved word in Flink"]
+        );
+        assert!(
+            told(&format!("{T}SELECT TIMESTAMPADD(DAY, 1, ts), COUNT(*) OVER (ORDER BY ts) FROM t"))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_flink_has_not_on_streams() {
+        let one = |sql: &str| {
+            let found = told(&format!("{T}{sql}"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            found[0].clone()
+        };
+        let rank =
+            "SELECT * FROM (SELECT *, RANK() OVER (PARTITION BY s ORDER BY v) AS r FROM t) WHERE r <= 2";
+        assert!(one(rank).contains("no Top-N by RANK"));
+        assert!(
+            one("SELECT SUM(v) FILTER (WHERE v > 1) OVER (ORDER BY ts) AS x FROM t")
+                .contains("FILTER with OVER")
+        );
+        let two =
+            "SELECT SUM(v) OVER (ORDER BY ts) AS a, SUM(v) OVER (PARTITION BY s ORDER BY ts) AS b FROM t";
+        assert!(one(two).contains("one OVER a SELECT"));
+        assert!(one("SELECT EXTRACT(YEAR FROM s) AS y FROM t").contains("no parts of a text"));
+        assert!(told(&format!("{T}SELECT EXTRACT(YEAR FROM ts) AS y FROM t ORDER BY ts")).is_empty());
+    }
+}
