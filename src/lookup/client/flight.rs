@@ -113,6 +113,8 @@ pub(super) enum Due {
     Deadline(FlightId),
     /// Another attempt for these, after failures that the budget of retries counts, or after misses.
     Retry(Vec<FlightId>, Cause),
+    /// Another look at those that the budget of retries holds back.
+    Pace,
 }
 
 /// The flights of one lookup.
@@ -130,6 +132,10 @@ pub(super) struct Flights {
     since: Option<Instant>,
     timers: BTreeMap<(Instant, u64), Due>,
     timer: u64,
+    /// Keys that failed and wait for the budget of retries, first come first served.
+    held: VecDeque<Vec<FlightId>>,
+    /// A timer for them is set.
+    pacing: bool,
     /// When the next timer is looked at.
     alarm: Option<Instant>,
     /// Workers there are, and those of them without a request.
@@ -233,6 +239,36 @@ impl Flights {
     /// Notes that another attempt for these keys is due at some instant.
     pub(super) fn pause(&mut self, ids: Vec<FlightId>, until: Instant, cause: Cause) {
         self.add_timer(until, Due::Retry(ids, cause));
+    }
+
+    /// Puts keys that failed behind those that wait for the budget of retries.
+    pub(super) fn hold(&mut self, ids: Vec<FlightId>) {
+        self.held.push_back(ids);
+    }
+
+    /// The keys that have waited longest for the budget of retries, if it has room (`may`), without those whose flight has
+    /// ended. Else the next look is at `again`.
+    pub(super) fn next_held(&mut self, may: impl FnOnce() -> bool, again: Instant) -> Option<Vec<FlightId>> {
+        let alive = loop {
+            let mut ids = self.held.pop_front()?;
+            ids.retain(|id| self.flight(*id).is_some());
+            if !ids.is_empty() {
+                break ids;
+            }
+        };
+        if may() {
+            return Some(alive);
+        }
+        self.held.push_front(alive);
+        if !std::mem::replace(&mut self.pacing, true) {
+            self.add_timer(again, Due::Pace);
+        }
+        None
+    }
+
+    /// The timer of those that are held back has passed.
+    pub(super) fn paced(&mut self) {
+        self.pacing = false;
     }
 
     fn add_timer(&mut self, at: Instant, due: Due) -> (Instant, u64) {

@@ -18,8 +18,7 @@ use super::flight::{Cause, Due, Ended, FlightId, Flights, Member, Trip};
 use super::{Asker, Completion, Front, Shared};
 use crate::error::Result;
 
-/// Pauses of keys that the budget of retries holds back: as after so many failures, never shorter. They are the same for
-/// all, so that none is unlucky for long.
+/// Pauses between looks at the keys that the budget of retries holds back: as after so many failures, never shorter.
 const PACED: u32 = 4;
 const SHORTEST: Duration = Duration::from_millis(50);
 
@@ -84,24 +83,25 @@ impl Shared {
         for due in due {
             match due {
                 Due::Deadline(id) => expired.extend(flights.expire(id, now)),
-                Due::Retry(ids, cause) => {
-                    if cause == Cause::Failure && !self.endpoint.may_retry() {
-                        // Many failed: who comes back, and when, is the budget's to say. Nobody fails for that.
-                        let pause = self.backoff.delay(PACED, None).max(SHORTEST);
-                        flights.pause(ids, now + pause, cause);
-                        continue;
-                    }
-                    if cause == Cause::Failure {
-                        for id in &ids {
-                            if let Some(flight) = flights.flight_mut(*id) {
-                                self.count(&flight.asker, |m| &m.retries, 1);
-                            }
-                        }
-                    }
+                Due::Pace => flights.paced(),
+                // Many may have failed: when each comes back is the budget's to say. Nobody fails for that, and nobody
+                // overtakes.
+                Due::Retry(ids, Cause::Failure) => flights.hold(ids),
+                Due::Retry(ids, Cause::Miss) => {
                     flights.requeue(ids, false, now);
                     again = true;
                 }
             }
+        }
+        let pause = self.backoff.delay(PACED, None).max(SHORTEST);
+        while let Some(ids) = flights.next_held(|| self.endpoint.may_retry(), now + pause) {
+            for id in &ids {
+                if let Some(flight) = flights.flight_mut(*id) {
+                    self.count(&flight.asker, |m| &m.retries, 1);
+                }
+            }
+            flights.requeue(ids, false, now);
+            again = true;
         }
         let next = flights.next_due();
         drop(flights);
