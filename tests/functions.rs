@@ -107,13 +107,13 @@ fn other_code_behind_a_restart_is_told_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let mut child = command(folder, &counts(folder, CODE, "")).stderr(Stdio::null()).spawn().unwrap();
-    // Until there is a checkpoint.
+    // Until there is a checkpoint, and another begun: a manifest that is being written is none yet.
     let until = Instant::now() + Duration::from_secs(20);
     let manifests = || {
         let jobs = fs::read_dir(folder.join("checkpoints")).into_iter().flatten().map(Result::unwrap);
         jobs.filter_map(|job| fs::read_dir(job.path().join("manifests")).ok()).flatten().count()
     };
-    while manifests() == 0 && Instant::now() < until {
+    while manifests() < 2 && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));
     }
     child.kill().unwrap();

@@ -718,7 +718,7 @@ fn errors_point_at_their_place() {
             32,
             Some("write LATERAL TABLE(function(arguments)) AS t(columns)"),
         ),
-        ("SELECT `$hint:0`", "a name may not start with '$hint:' or '$type:'", 1, 8, None),
+        ("SELECT `$hint:0`", "a name may not start with '$hint:', '$type:' or '$pattern:'", 1, 8, None),
         ("foo", "expected a statement, found foo", 1, 1, Some("HELP lists the statements")),
         ("SELECT 1 FROM t WHERE a = ?", "the character '?' has no meaning here", 1, 27, None),
     ] {
