@@ -174,7 +174,8 @@ fn decoder(json: &str, id: u32, wanted: Option<&Schema>) -> Result<Decoder> {
         .with_writer_schema_store(store)
         .with_active_fingerprint(key)
         .with_batch_size(ROWS)
-        .with_utf8_view(true);
+        // arrow-avro makes views without their NULLs, so that texts are cast to views here.
+        .with_utf8_view(wanted.is_none());
     if let Some(wanted) = wanted {
         let schema: Value = serde_json::from_str(json).map_err(broken)?;
         let fields = schema.get("fields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -294,11 +295,14 @@ impl AvroDecoder {
                 &self.frame
             }
         };
-        match decoder.decode(framed) {
-            Ok(taken) if taken == framed.len() => Ok(()),
-            Ok(taken) if taken <= FRAME => Err(broken("it ends too soon")),
-            Ok(taken) => Err(broken(format!("{} bytes are left behind it", framed.len() - taken))),
-            Err(e) => Err(broken(e)),
+        let before = decoder.capacity();
+        let read = decoder.decode(framed);
+        // What is behind a record is taken for the next one, which a message has not.
+        match (read, before.saturating_sub(decoder.capacity())) {
+            (Ok(taken), 1) if taken == framed.len() => Ok(()),
+            (Err(e), 0) => Err(broken(e)),
+            (Ok(_), 0) => Err(broken("it ends too soon")),
+            _ => Err(broken("bytes are left behind it")),
         }
     }
 
