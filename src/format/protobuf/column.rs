@@ -47,6 +47,8 @@ pub(super) struct Column {
     pub(super) shape: Shape,
     /// A record without it has its default, not NULL.
     pub(super) defaults: bool,
+    /// Its default is not written: nothing tells the two apart.
+    pub(super) implicit: bool,
     pub(super) data_type: DataType,
 }
 
@@ -104,6 +106,7 @@ impl Plan {
                 number: of.number(),
                 shape,
                 defaults: repeated || (!is_message && (implicit || defaults)),
+                implicit: implicit && !repeated && !is_message,
                 data_type: field.data_type().clone(),
             });
         }

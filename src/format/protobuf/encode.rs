@@ -43,6 +43,7 @@ fn message(plan: &Plan, columns: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> 
             continue;
         }
         match &column.shape {
+            Shape::One(value) if column.implicit && is_default(value, array, row) => {}
             Shape::One(value) => {
                 put_tag(column.number, wire_type(value), out);
                 put(value, array, row, out)?;
@@ -93,6 +94,24 @@ fn wire_type(value: &Value) -> u8 {
         Value::Text | Value::Bytes | Value::Message(_) => 2,
         Value::Int32 { fixed: true, .. } | Value::Float => 5,
         _ => 0,
+    }
+}
+
+/// The value that a record has where it lacks the field. -0.0 is not 0.0.
+fn is_default(value: &Value, array: &ArrayRef, row: usize) -> bool {
+    match value {
+        Value::Bool => !array.as_boolean().value(row),
+        Value::Int32 { .. } | Value::EnumNumber => array.as_primitive::<Int32Type>().value(row) == 0,
+        Value::Int64 { .. } => array.as_primitive::<Int64Type>().value(row) == 0,
+        Value::Float => array.as_primitive::<Float32Type>().value(row).to_bits() == 0,
+        Value::Double => array.as_primitive::<Float64Type>().value(row).to_bits() == 0,
+        Value::Text => array.as_string_view().value(row).is_empty(),
+        Value::Bytes => array.as_binary_view().value(row).is_empty(),
+        Value::EnumName(of) => {
+            let name = array.as_string_view().value(row);
+            of.get_value_by_name(name).is_some_and(|v| v.number() == 0)
+        }
+        Value::Message(_) => false,
     }
 }
 
