@@ -126,7 +126,7 @@ impl Deliveries {
                     .with_hint(format!("create it: kafka-topics.sh --bootstrap-server ... --create --topic {topic}"))
                     .lasting()
             }
-            Some(Code::InvalidDifferentRecord) | Some(Code::InvalidMessage) => {
+            Some(Code::InvalidRecord | Code::InvalidDifferentRecord | Code::InvalidMessage) => {
                 Error::io(format!("{whole}: the broker refuses the record"))
                     .with_hint("a topic with cleanup.policy=compact takes only records with a key: 'key.format', 'key.fields'")
                     .lasting()
