@@ -82,7 +82,13 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
         }
         (None, Some(Command::Check { files, connect, portable })) => {
             let sources = read_all(cli.common.init.iter().chain(&files))?;
-            check::check(&session(&cli.common)?, output, &variables(&cli.common), sources, (connect, portable))
+            check::check(
+                &session(&cli.common)?,
+                output,
+                &variables(&cli.common),
+                sources,
+                (connect, portable),
+            )
         }
         (None, Some(Command::Demo(options))) => {
             let color = output.stdout_color;

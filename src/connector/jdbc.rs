@@ -5,10 +5,10 @@
 //! and NULLs, are not read, as in Flink). PostgreSQL sends by COPY, so no cursor is needed.
 //!
 //! # Writing
-//! With a PRIMARY KEY as upserts and deletes by key, without one as inserts. See [`sink`].
+//! With a PRIMARY KEY as upserts and deletes by key, without one as inserts. See `sink`.
 //!
 //! # Looking up
-//! All keys of a request in one statement. See [`crate::lookup::jdbc`].
+//! All keys of a request in one statement. See `crate::lookup::jdbc`.
 
 mod scan;
 mod sink;

@@ -13,7 +13,7 @@
 //!   metadata columns that are read, and how they ask. Order, capacity and time-outs are each query's own.
 //! - Without a cache nothing is shared but the limits of the endpoint. A FULL cache is loaded for its job: one that
 //!   is never loaded again would show the next query what a file held long ago.
-//! - An engine outlives its queries until its table is dropped or changed, or [`KEPT`] others were used since.
+//! - An engine outlives its queries until its table is dropped or changed, or `KEPT` others were used since.
 
 use std::sync::{Arc, Weak};
 

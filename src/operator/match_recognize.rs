@@ -4,8 +4,8 @@
 //!  rows ──> waiting, by event time ── watermark ──> rows in order ──> begun matches ──> one row a match
 //!  rows by processing time ────────────────────────^ (nothing waits)
 //! ```
-//! Every row may begin a match, and goes on with each that was begun before it: [`nfa`] is the pattern as states,
-//! [`queue`] keeps the begun matches, [`paths`] the rows that they have taken. Of the matches that begin with one row
+//! Every row may begin a match, and goes on with each that was begun before it: `nfa` is the pattern as states,
+//! `queue` keeps the begun matches, `paths` the rows that they have taken. Of the matches that begin with one row
 //! the first that is complete counts; it waits for those that began before it, because they may skip over it.
 //!
 //! What DEFINE says of a row alone is computed for whole batches, and a row that begins nothing and goes on with nothing

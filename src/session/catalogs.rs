@@ -81,8 +81,7 @@ impl Session {
         let mut state = self.state.lock();
         let mut changed = (*state.catalog).clone();
         let result = change(&mut changed)?;
-        let functions =
-            |function: &str| state.user_functions.made(function).map(|f| f.show_create());
+        let functions = |function: &str| state.user_functions.made(function).map(|f| f.show_create());
         file::save(&changed, name, &functions)?;
         state.catalog = Arc::new(changed);
         Ok(result)
