@@ -232,7 +232,7 @@ impl AvroDecoder {
             let Some(message) = message else { continue };
             let read = self.id_of(message).and_then(|of| {
                 if id != Some(of) {
-                    batches.extend(self.flush(id)?);
+                    batches.extend(self.flush(id.take())?);
                     self.prepare(of)?;
                     (id, from) = (Some(of), at);
                 }
