@@ -75,6 +75,8 @@ pub(super) struct Process {
 pub(super) struct Life {
     child: Mutex<Child>,
     lines: Arc<Mutex<VecDeque<String>>>,
+    /// Reads what it prints, until nobody can print any more.
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Drop for Life {
@@ -97,7 +99,7 @@ impl Life {
         let mut child = self.child.lock();
         // What closed its socket is about to end.
         let mut status = child.try_wait().ok().flatten();
-        for _ in 0..50 {
+        for _ in 0..500 {
             if status.is_some() {
                 break;
             }
@@ -118,6 +120,13 @@ impl Life {
                 _ => "it ended".to_string(),
             },
         };
+        // Its last words are on their way; a process that it left behind may hold the line open.
+        for _ in 0..250 {
+            if status.is_none() || self.reader.is_finished() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let lines = self.lines.lock();
         let last: Vec<&str> = lines.iter().rev().take(3).rev().map(String::as_str).collect();
         if last.is_empty() { how } else { format!("{how}; it printed: {}", last.join(" | ")) }
@@ -154,7 +163,7 @@ impl Process {
         drop(command);
         let lines: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let (kept, who) = (lines.clone(), name.to_string());
-        std::thread::Builder::new()
+        let reader = std::thread::Builder::new()
             .name(format!("py {name}"))
             .spawn(move || {
                 for line in BufReader::new(printed).split(b'\n').map_while(Result::ok) {
@@ -168,7 +177,7 @@ impl Process {
                 }
             })
             .map_err(io)?;
-        let life = Life { child: Mutex::new(child), lines };
+        let life = Life { child: Mutex::new(child), lines, reader };
         let mut process = Self { stream: ours, life };
         let payload = init.to_string();
         let said = process.exchange(INIT, 0, payload.as_bytes(), LOADING);
