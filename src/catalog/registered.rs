@@ -2,7 +2,7 @@
 //!
 //! The catalog keeps it and does not look inside: which kinds there are (connectors, formats, ...) is known to the
 //! rooms that look them up by the type of their contract. Tables carry what was registered when they were declared, with
-//! their options: whoever reads an option that names something finds it there.
+//! their options; an option that names a format or a lookup backend is resolved from there.
 
 use std::any::{Any, TypeId};
 use std::fmt;

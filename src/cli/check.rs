@@ -44,7 +44,7 @@ struct Report {
     output: Output,
     /// Tables are asked whether they can be reached.
     connect: bool,
-    /// What Flink would refuse is told one by one.
+    /// Report each construct that Flink would refuse; otherwise only their number.
     portable: bool,
     /// How often Flink would refuse something.
     ours: usize,
@@ -134,7 +134,7 @@ impl Report {
     /// What Flink would refuse of a statement that is right here.
     fn portability(&mut self, session: &Session, reading: &Reading, script: &Script) -> Result<(), Fault> {
         let Ok(statement) = &reading.parsed else { return Ok(()) };
-        // What cannot be planned twice was told already.
+        // An error of planning has been reported already.
         let found = session.portability(statement, &script.expanded).unwrap_or_default();
         self.ours += found.len();
         if self.portable {

@@ -17,7 +17,7 @@ pub type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
 static LISTENER: RwLock<Option<Listener>> = RwLock::new(None);
 
-/// Shows warnings to a listener as well: in a notebook nobody sees standard error.
+/// Sends warnings to a listener, too. A notebook needs it, because its user does not see standard error.
 pub fn listen(listener: Listener) {
     *LISTENER.write() = Some(listener);
 }

@@ -17,7 +17,7 @@ pub use crate::session::figures::thousands;
 /// At most so often the line is drawn.
 pub const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Splits whose lag is told for themselves: those that are furthest behind.
+/// The number of splits whose lag is reported one by one; those with the largest lag come first.
 const SPLITS: usize = 16;
 
 /// What is over sooner needs no progress.
@@ -58,7 +58,8 @@ struct Reports {
 }
 
 impl Progress {
-    /// Shown on a terminal only. Where rows are written to it, too, the line stands behind them while none come.
+    /// The line is drawn on a terminal only. If rows are written to the same terminal, it follows the last row and is
+    /// erased before the next one.
     pub fn new(output: &Output, rows_on_terminal: bool) -> Self {
         let now = Instant::now();
         let shown = output.stderr_terminal && !output.quiet;
