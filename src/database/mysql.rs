@@ -7,18 +7,17 @@ mod lookup;
 mod session;
 mod value;
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, SslOpts};
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(crate) use self::lookup::MySqlLookup;
 use self::session::MySqlSession;
+use super::pools::Pools;
 use super::tls::{Mode, Tls};
 use super::{
     Database, Fault, FaultKind, JdbcUrl, Range, Reading, Session, System, Taker, quoted, quoted_table,
@@ -65,16 +64,8 @@ pub(crate) struct MySql {
 impl MySql {
     /// The pool of a URL.
     pub(crate) fn shared(url: &JdbcUrl) -> Result<Arc<Self>> {
-        static KNOWN: LazyLock<Mutex<HashMap<[u8; 32], Weak<MySql>>>> = LazyLock::new(Mutex::default);
-        let identity: [u8; 32] = Sha256::digest(url.identity()).into();
-        let mut known = KNOWN.lock();
-        known.retain(|_, pool| pool.strong_count() > 0);
-        if let Some(pool) = known.get(&identity).and_then(Weak::upgrade) {
-            return Ok(pool);
-        }
-        let pool = Arc::new(Self::new(url)?);
-        known.insert(identity, Arc::downgrade(&pool));
-        Ok(pool)
+        static KNOWN: LazyLock<Pools<MySql>> = LazyLock::new(Pools::default);
+        KNOWN.shared(url, Self::new)
     }
 
     fn new(url: &JdbcUrl) -> Result<Self> {

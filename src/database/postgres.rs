@@ -13,12 +13,11 @@ mod wire;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
@@ -27,6 +26,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub(crate) use self::lookup::PostgresLookup;
 use self::session::PostgresSession;
+use super::pools::Pools;
 use super::tls::{Mode, Tls};
 use super::{Database, Fault, FaultKind, JdbcUrl, Range, Reading, Session, Taker};
 use crate::error::Result;
@@ -87,16 +87,8 @@ struct Connection {
 impl Postgres {
     /// The pool of a URL.
     pub(crate) fn shared(url: &JdbcUrl) -> Result<Arc<Self>> {
-        static KNOWN: LazyLock<Mutex<HashMap<[u8; 32], Weak<Postgres>>>> = LazyLock::new(Mutex::default);
-        let identity: [u8; 32] = Sha256::digest(url.identity()).into();
-        let mut known = KNOWN.lock();
-        known.retain(|_, pool| pool.strong_count() > 0);
-        if let Some(pool) = known.get(&identity).and_then(Weak::upgrade) {
-            return Ok(pool);
-        }
-        let pool = Arc::new(Self::new(url)?);
-        known.insert(identity, Arc::downgrade(&pool));
-        Ok(pool)
+        static KNOWN: LazyLock<Pools<Postgres>> = LazyLock::new(Pools::default);
+        KNOWN.shared(url, Self::new)
     }
 
     fn new(url: &JdbcUrl) -> Result<Self> {
