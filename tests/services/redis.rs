@@ -140,7 +140,8 @@ fn a_sink_sets_and_deletes() {
     redis.command(&["HSET", "hash:1", "a", "old"]);
     let folder = folder();
     let script = format!(
-        "{Q} CREATE TABLE o (k INT, n BIGINT, name STRING, PRIMARY KEY (k) NOT ENFORCED) {};
+        "SET 'table.dml-sync' = 'true';
+         {Q} CREATE TABLE o (k INT, n BIGINT, name STRING, PRIMARY KEY (k) NOT ENFORCED) {};
          CREATE TABLE h (k INT, a STRING, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) {};
          CREATE TABLE c (k INT, n BIGINT, name STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('connector' = 'filesystem', 'path' = 'changes.jsonl', 'format' = 'json', 'json.changelog-field' = 'op');
          INSERT INTO o SELECT k, n, name FROM c;

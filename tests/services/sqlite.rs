@@ -30,7 +30,7 @@ fn scans_upserts_deletes_and_kills() {
     assert_eq!(number("SELECT count(*) FROM sqlite_master WHERE name LIKE 'affluent_stage%'"), 0);
     let ranges = ", 'scan.partition.column' = 'id', 'scan.partition.num' = '5', 'scan.partition.lower-bound' = '1', 'scan.partition.upper-bound' = '20000'";
     let script = format!(
-        "SET 'parallelism.default' = '2';
+        "SET 'parallelism.default' = '2'; SET 'table.dml-sync' = 'true';
          CREATE TABLE added (id BIGINT) {}; CREATE TABLE latest (k BIGINT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) {};
          CREATE TABLE times (id INT, at_ TIMESTAMP(3), price DECIMAL(8, 2), b BYTES, PRIMARY KEY (id) NOT ENFORCED) {};
          INSERT INTO latest SELECT MOD(id, 3), COUNT(*) FROM added GROUP BY MOD(id, 3) HAVING COUNT(*) <> 6666;
