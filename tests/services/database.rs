@@ -42,11 +42,12 @@ pub fn killed(folder: &Path, script: &str) -> usize {
     let path = write(folder, script);
     let mut rng = rand::rng();
     let mut kills = 0;
+    let mut had_checkpoint = false;
     loop {
         let errors = folder.join("errors.txt");
         let mut running =
             Running::start_quietly(affluent(folder, &["run", path.to_str().unwrap(), "-q"]), &errors);
-        let pause = if kills < 8 { rng.random_range(300..900) } else { 60_000 };
+        let pause = if kills < 8 { rng.random_range(300..900) } else { 180_000 };
         let deadline = std::time::Instant::now() + Duration::from_millis(pause);
         let status = loop {
             if let Some(status) = running.has_ended() {
@@ -55,6 +56,7 @@ pub fn killed(folder: &Path, script: &str) -> usize {
             if std::time::Instant::now() > deadline {
                 break None;
             }
+            had_checkpoint |= has_checkpoint(&folder.join("state"));
             std::thread::sleep(Duration::from_millis(10));
         };
         match status {
@@ -71,7 +73,24 @@ pub fn killed(folder: &Path, script: &str) -> usize {
                 );
                 running.kill();
                 kills += 1;
+                // It had finished, and did not come to say so: a run that comes to its end deletes its checkpoints,
+                // and the next one would do everything again.
+                if had_checkpoint && !has_checkpoint(&folder.join("state")) {
+                    return kills;
+                }
             }
         }
     }
+}
+
+/// Whether a folder has a checkpoint in any of its folders.
+fn has_checkpoint(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        match path.is_dir() {
+            true => has_checkpoint(&path),
+            false => path.parent().is_some_and(|parent| parent.ends_with("manifests")),
+        }
+    })
 }

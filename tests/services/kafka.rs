@@ -576,6 +576,6 @@ fn logins() {
         "{error}"
     );
     let error = run_badly(path(&folder), &query("", ""));
-    // The client only says that the connection is cut, not why.
-    assert!(error.contains("brokers are down"), "{error}");
+    // The client only says that the connection is cut, in words that depend on the moment, not why.
+    assert!(error.contains("could not be reached"), "{error}");
 }
