@@ -11,10 +11,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use affluent::cli::variables::Variables;
 use affluent::error::Error;
 use affluent::session::{Response, Session};
 use affluent::sql::SourceText;
+use affluent::sql::variables::Variables;
 
 type Result<T> = std::result::Result<T, Error>;
 

@@ -1,24 +1,11 @@
-//! The command line: arguments → scripts or the shell → exit status.
+//! The command line: arguments to a script, the shell or the notebook's kernel, and to an exit status.
 //!
-//! Results go to standard output, everything else to standard error, so that a pipe sees data only.
+//! It dispatches; [`crate::console`] runs scripts and shows what comes out of them.
 
 pub mod arguments;
 pub mod check;
-pub mod destination;
-pub mod diagnostic;
 pub mod functions;
-pub mod interrupt;
-pub mod keys;
-pub mod logger;
 pub mod options;
-pub mod output;
-pub mod pager;
-pub mod progress;
-pub mod render;
-pub mod scan;
-pub mod script;
-pub mod stream;
-pub mod variables;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -26,14 +13,16 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
+use crate::console::fault::Fault;
+use crate::console::output::Output;
+use crate::console::script::{self, Runner};
+use crate::console::{diagnostic, logger};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::shell::Shell;
 use crate::sql::SourceText;
+use crate::sql::variables::Variables;
 use arguments::{Cli, Command, Common, CompletionShell};
-use output::{Fault, Output};
-use script::Runner;
-use variables::Variables;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
@@ -47,7 +36,7 @@ pub fn main() -> ExitCode {
         }
     };
     logger::install();
-    let output = Output::new(&cli.common);
+    let output = Output::new(cli.common.look());
     let color = output.stderr_color;
     match crate::lookup::descriptors::raise().and_then(|()| dispatch(cli, output)) {
         Ok(status) => ExitCode::from(status),

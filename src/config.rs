@@ -1,13 +1,15 @@
 //! Every setting once: name, type, default, meaning. SET, documentation and completion use this list.
 
 mod flink;
+mod machine;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::catalog::options::{OptionDef, OptionKind, parse_bool, parse_duration, parse_integer, parse_size};
+use crate::catalog::options::{OptionDef, OptionKind};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
+use crate::quantity::{parse_bool, parse_duration, parse_integer, parse_size};
 
 /// The seeds' three ways to enrich.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +25,9 @@ pub enum Strategy {
 use OptionKind::{Bool, Choice, Duration as Time, Integer, Number, Size, Text};
 
 use self::flink::Flink;
+
+/// Default of `affluent.lookup.memory-limit`.
+pub const LOOKUP_MEMORY: usize = 512 << 20;
 
 /// How the shell shows results.
 pub const RESULT_MODE: &str = "sql-client.execution.result-mode";
@@ -524,7 +529,7 @@ impl Config {
     pub fn memory_limit(&self) -> usize {
         match parse_size(self.get("affluent.state.memory-limit")) {
             Ok(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
-            Err(_) => crate::state::memory::default_limit(),
+            Err(_) => machine::memory_limit(),
         }
     }
 
@@ -541,7 +546,7 @@ impl Config {
     /// `affluent.lookup.memory-limit`, in bytes.
     pub fn lookup_memory_limit(&self) -> usize {
         parse_size(self.get("affluent.lookup.memory-limit"))
-            .map_or(crate::lookup::budget::DEFAULT, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+            .map_or(LOOKUP_MEMORY, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     /// `table.dml-sync`.

@@ -36,7 +36,6 @@ pub mod stdio;
 pub mod values;
 
 #[cfg(any(feature = "redis", feature = "mmdb", feature = "s3"))]
-pub(crate) use filesystem::record_schema;
 pub(crate) use lookup_table::LookupTables;
 pub use registry::{Connector, connector, connector_names};
 

@@ -10,6 +10,7 @@
 //! the collation of the database.
 
 mod fault;
+pub(crate) mod lookup;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 #[cfg(any(feature = "postgres", feature = "mysql"))]

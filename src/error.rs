@@ -4,6 +4,7 @@
 //! present tense when it cannot. `detail` gives what was seen, `hint` what to do next. A place in
 //! SQL text is kept as a [`Span`] and drawn with an excerpt and a caret by [`Error::render`].
 
+mod source;
 pub(crate) mod wording;
 
 use std::fmt;
@@ -11,9 +12,9 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+pub use self::source::SourceText;
 use crate::nearest::nearest;
 use crate::secret::redacted;
-use crate::sql::SourceText;
 
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -151,11 +151,14 @@ pub mod clock;
 pub mod config;
 #[doc(hidden)]
 pub mod connector;
+#[doc(hidden)]
+pub mod console;
 mod database;
 #[doc(hidden)]
 pub mod dead_letter;
 #[doc(hidden)]
 pub mod demo;
+mod digest;
 #[doc(hidden)]
 pub mod error;
 mod features;
@@ -175,6 +178,7 @@ pub mod notebook;
 pub mod operator;
 #[doc(hidden)]
 pub mod plan;
+mod quantity;
 #[doc(hidden)]
 pub mod secret;
 #[doc(hidden)]

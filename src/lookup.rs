@@ -27,12 +27,10 @@ mod errors;
 mod fault_tests;
 pub mod full;
 pub mod http;
-pub(crate) mod jdbc;
 pub mod keys;
 #[cfg(test)]
 mod lifetime_tests;
 pub mod metadata;
-pub mod metrics;
 #[cfg(feature = "mmdb")]
 pub(crate) mod mmdb;
 #[cfg(feature = "persist")]
@@ -50,6 +48,7 @@ pub(crate) mod trace;
 #[cfg(any(feature = "sqlite", feature = "mysql", feature = "redis"))]
 pub(crate) mod values;
 
+pub use crate::flow::metrics::lookup as metrics;
 pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};
 pub use client::{Completion, Completions, Lookup};

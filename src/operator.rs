@@ -25,7 +25,7 @@ pub mod match_recognize;
 pub mod over;
 mod partitions;
 #[cfg(test)]
-mod picture;
+pub(crate) mod picture;
 mod pieces;
 mod ranking;
 mod row_bag;

@@ -294,6 +294,10 @@ impl Session {
     }
 
     /// Makes a format of the program known: tables name it in `'format' = '...'` like a built-in one.
+    ///
+    /// ```
+    #[doc = include_str!("../tests/embedding/format.rs")]
+    /// ```
     pub fn register_format(&self, format: Arc<dyn RecordFormat>) -> Result<()> {
         let name = format.name();
         self.register("format", name, FORMAT_NAMES.contains(&name), format)
@@ -330,12 +334,22 @@ impl Session {
         Ok(())
     }
 
-    /// Makes an aggregate function of the program known, under its name in any case.
+    /// Makes an aggregate function of the program known, under its name in any case. [`Session::add_function`] takes
+    /// closures instead.
+    ///
+    /// ```
+    #[doc = include_str!("../tests/embedding/aggregate.rs")]
+    /// ```
     pub fn register_aggregate(&self, function: AggregateUDF) {
         self.state.lock().aggregates.push(Arc::new(function));
     }
 
-    /// Makes a scalar function of the program known, under its name in any case.
+    /// Makes a scalar function of the program known, under its name in any case. [`Session::add_function`] takes
+    /// closures instead.
+    ///
+    /// ```
+    #[doc = include_str!("../tests/embedding/scalar.rs")]
+    /// ```
     pub fn register_function(&self, function: ScalarUDF) {
         self.state.lock().functions.push(Arc::new(function));
     }
@@ -427,7 +441,7 @@ impl Session {
         self.planner().function_names()
     }
 
-    fn catalog(&self) -> Arc<Catalog> {
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.state.lock().catalog.clone()
     }
 

@@ -18,21 +18,22 @@ pub(crate) mod match_pattern;
 mod parse;
 mod query;
 pub(crate) mod reserved;
-pub mod source;
+pub mod scan;
 pub mod statement;
 #[cfg(test)]
 mod tests;
 pub mod type_parser;
 pub mod types;
 mod utility;
+pub mod variables;
 pub(crate) mod visit;
 
+pub use crate::error::SourceText;
+pub use function_ddl::{MODEL_PREFIX, model_key};
 pub use highlight::{KEYWORDS, TokenClass, highlight, is_complete};
 pub(crate) use hints::span_from;
 pub use hints::{TableHints, take_hints};
-pub(crate) use lexer::dollar_tag;
 pub use parse::{Reading, parse_expression, parse_script, parse_script_lossy, read_script};
-pub use source::SourceText;
 pub use statement::*;
 pub use type_parser::{cast_type, parse_type};
 pub use types::SqlType;

@@ -30,7 +30,7 @@ pub fn read(file: &Path) -> Result<Option<Vec<Statement>>> {
         }
     };
     let source = SourceText::new(&file.display().to_string(), &text);
-    let script = crate::cli::variables::Variables::default().expand(source)?;
+    let script = crate::sql::variables::Variables::default().expand(source)?;
     Ok(Some(crate::sql::parse_script(&script.expanded)?))
 }
 

@@ -11,8 +11,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::table::{Catalog, Entry, nearest};
+use super::table::{Catalog, Entry};
 use crate::error::{Error, Result, Span};
+use crate::nearest::nearest;
 use crate::sql::TableName;
 
 /// The catalog that there always is.

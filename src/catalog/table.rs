@@ -4,11 +4,13 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::{Field, Schema, SchemaRef};
+
 use super::names::{Home, Names, of_key};
 use super::options::Options;
 use super::registered::Registered;
 use crate::error::{Error, Result, Span};
-pub use crate::nearest::nearest;
+use crate::nearest::nearest;
 use crate::sql::{SqlExpression, SqlType, TableName};
 
 /// A column of a table.
@@ -138,6 +140,17 @@ impl Own {
 }
 
 impl Table {
+    /// The columns of a record: the physical ones that are not in the directories' names.
+    pub fn record_schema(&self, zone: &str) -> SchemaRef {
+        let fields = self.columns.iter().filter_map(|c| match &c.source {
+            ColumnSource::Physical { data_type, nullable } if !self.partitioned_by.contains(&c.name) => {
+                Some(Field::new(&c.name, data_type.to_arrow(zone), *nullable))
+            }
+            _ => None,
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
     /// Index and column by name.
     pub fn column(&self, name: &str) -> Option<(usize, &Column)> {
         self.columns.iter().enumerate().find(|(_, c)| c.name == name)

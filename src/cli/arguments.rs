@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use super::render::OutputFormat;
+use crate::console::output::{ColorChoice, Look};
+use crate::console::render::OutputFormat;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -168,15 +169,17 @@ pub struct Common {
     pub color: ColorChoice,
 }
 
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
+impl Common {
+    /// What they ask of the output.
+    pub fn look(&self) -> Look {
+        Look {
+            format: self.output,
+            color: self.color,
+            quiet: self.quiet,
+            verbose: self.verbose,
+            report_every: self.report_every,
+        }
+    }
 }
 
 const SENSOR_API_EXAMPLES: &str = "\
@@ -356,7 +359,7 @@ fn unquoted(text: &str) -> String {
 
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if super::scan::variable(&format!("${{{name}}}")).is_some() => {
+        Some((name, value)) if crate::sql::scan::variable(&format!("${{{name}}}")).is_some() => {
             Ok((name.to_string(), value.to_string()))
         }
         Some(_) => Err("a name is made of letters, digits and _, and begins with no digit".into()),

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::diagnostic::{self, USAGE};
-use super::output::{Fault, Output};
-use super::render::OutputFormat;
-use super::variables::{Script, Variables};
+use crate::console::diagnostic::{self, USAGE};
+use crate::console::fault::Fault;
+use crate::console::output::Output;
+use crate::console::render::OutputFormat;
 use crate::error::{Error, Result};
 use crate::session::Session;
+use crate::sql::variables::{Script, Variables};
 use crate::sql::{Reading, SourceText, StatementKind, read_script};
 
 /// Checks scripts one after the other; the exit status.

@@ -1,6 +1,7 @@
 //! `affluent functions`: every function with what it takes and gives, from the registry.
 
-use super::output::{Fault, Output};
+use crate::console::fault::Fault;
+use crate::console::output::Output;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::session::Session;

@@ -1,9 +1,10 @@
 //! `affluent options`: every option of connectors, formats and lookups and every setting, from their definitions.
 
-use super::output::{Fault, Output};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::config::SETTINGS;
 use crate::connector::registry::{WATERMARK, connectors};
+use crate::console::fault::Fault;
+use crate::console::output::Output;
 use crate::error::{Error, Result};
 use crate::format::{FORMAT_NAMES, Format};
 use crate::lookup::config::{HINT_OPTIONS, OPTIONS};

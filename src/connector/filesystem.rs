@@ -44,7 +44,6 @@ mod writer;
 use std::sync::Arc;
 
 use self::files::Location;
-pub(crate) use self::layout::record_schema;
 use self::layout::{Layout, METADATA};
 pub(super) use self::sample::{by_name, recognise};
 use super::registry::Connector;

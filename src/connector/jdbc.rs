@@ -8,7 +8,7 @@
 //! With a PRIMARY KEY as upserts and deletes by key, without one as inserts. See `sink`.
 //!
 //! # Looking up
-//! All keys of a request in one statement. See `crate::lookup::jdbc`.
+//! All keys of a request in one statement. See `crate::database::lookup`.
 
 mod scan;
 mod sink;
@@ -20,8 +20,8 @@ use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
 use crate::database::JdbcUrl;
+use crate::database::lookup::backend;
 use crate::error::{Error, Result};
-use crate::lookup::jdbc::backend;
 use crate::lookup::{Backend, LookupRequest};
 
 /// The connector.

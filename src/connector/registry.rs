@@ -288,7 +288,7 @@ pub fn named(options: &Options) -> Result<&dyn Connector> {
 }
 
 /// Names of connectors, those of the program first.
-fn names_in(registered: &Registered) -> Vec<&str> {
+pub fn names_in(registered: &Registered) -> Vec<&str> {
     let mut names: Vec<&str> = registered.all::<dyn Connector>().map(|(name, _)| name).collect();
     for name in connector_names() {
         names.push(name);

@@ -19,7 +19,6 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use parking_lot::Mutex;
 
-use super::filesystem::record_schema;
 use super::registry::Connector;
 use super::{
     Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, SinkRequest, Source, SourceChangelog,
@@ -91,7 +90,7 @@ struct StreamSource {
 impl StreamSource {
     fn new(request: &ScanRequest, open: OpenStream) -> Result<Self> {
         let format = Format::from_options_or(&request.table.options, "json")?.with_documents();
-        let declared = record_schema(&request.table, "UTC");
+        let declared = request.table.record_schema("UTC");
         let source =
             Self { format, declared, request: request.clone(), open, opened: AtomicBool::new(false) };
         source.decoder()?;
@@ -316,7 +315,7 @@ struct StreamSink {
 impl StreamSink {
     fn new(request: &SinkRequest, stream: Stream) -> Result<Self> {
         let format = Format::from_options_or(&request.table.options, "json")?;
-        let schema = record_schema(&request.table, &request.zone);
+        let schema = request.table.record_schema(&request.zone);
         format.encoder(&schema)?;
         Ok(Self { format, schema, stream, begun: Arc::default() })
     }
@@ -407,7 +406,7 @@ mod tests {
         let table = table(&[("format", "raw")]);
         let request = ScanRequest {
             projection: vec![0],
-            schema: record_schema(&table, "UTC"),
+            schema: table.record_schema("UTC"),
             batch_rows: 10,
             zone: "UTC".into(),
             table,

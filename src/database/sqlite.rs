@@ -1,5 +1,7 @@
 //! SQLite files: read as a whole, and written, on threads that may wait.
 
+pub(crate) mod lookup;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::catalog::Table;
 use crate::error::{Error, Result};
+use crate::sql::variables::expanded;
 
 /// A database that a URL names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,26 +163,6 @@ impl JdbcUrl {
 
 fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
-/// `${NAME}` from the environment.
-pub(crate) fn expanded(text: &str) -> Result<String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, inner) = (&rest[..at], &rest[at + 2..]);
-        let Some(end) = inner.find('}') else { break };
-        let name = &inner[..end];
-        let value = std::env::var(name).map_err(|_| {
-            Error::option(format!("environment variable '{name}' is not set"))
-                .with_hint(format!("export {name}=..."))
-        })?;
-        out.push_str(before);
-        out.push_str(&value);
-        rest = &inner[end + 1..];
-    }
-    out.push_str(rest);
-    Ok(out)
 }
 
 #[cfg(test)]

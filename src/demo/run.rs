@@ -370,7 +370,7 @@ What to try next:
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::cli::variables::Variables;
+    use crate::sql::variables::Variables;
 
     #[test]
     fn a_folder_goes_with_its_owner() {

@@ -12,10 +12,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::metrics::lookup::LookupMetrics;
 use super::sink::Sink;
 use super::source::Source;
 use super::task::BuildOperator;
-use crate::lookup::LookupMetrics;
 
 /// A place where messages go in a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

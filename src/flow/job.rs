@@ -58,7 +58,7 @@ impl Default for JobMetrics {
             late_rows: zero(),
             dropped_rows: zero(),
             watermark: AtomicI64::new(i64::MIN),
-            latency: Mutex::new(crate::lookup::metrics::micros_histogram()),
+            latency: Mutex::new(super::metrics::lookup::micros_histogram()),
         }
     }
 }
@@ -220,7 +220,7 @@ pub struct Job {
     /// Counters.
     pub metrics: Arc<JobMetrics>,
     /// The lookups of the job: table name (or alias) and counters.
-    pub lookups: Vec<(String, Arc<crate::lookup::LookupMetrics>)>,
+    pub lookups: Vec<(String, Arc<super::metrics::lookup::LookupMetrics>)>,
     /// When it started.
     pub started: std::time::Instant,
     ended: std::sync::OnceLock<std::time::Instant>,
@@ -249,7 +249,7 @@ impl Job {
     pub(crate) fn new(
         id: u64,
         name: String,
-        lookups: Vec<(String, Arc<crate::lookup::LookupMetrics>)>,
+        lookups: Vec<(String, Arc<super::metrics::lookup::LookupMetrics>)>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,

@@ -1,5 +1,7 @@
 //! What each step of a job has done so far.
 
+pub mod lookup;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -7,8 +9,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use self::lookup::LookupMetrics;
 use super::message::Watermark;
-use crate::lookup::LookupMetrics;
 
 /// Counters of one source, operator or sink, added up over its tasks, a chunk at a time.
 #[derive(Debug)]

@@ -12,9 +12,6 @@ use std::sync::{Arc, LazyLock};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Default of `affluent.lookup.memory-limit`.
-pub const DEFAULT: usize = 512 << 20;
-
 #[derive(Debug)]
 struct State {
     limit: usize,
@@ -30,7 +27,7 @@ struct Budget {
     changed: Notify,
 }
 
-static BUDGET: LazyLock<Arc<Budget>> = LazyLock::new(|| Budget::new(DEFAULT));
+static BUDGET: LazyLock<Arc<Budget>> = LazyLock::new(|| Budget::new(crate::config::LOOKUP_MEMORY));
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
 tokio::task_local! {

@@ -16,11 +16,11 @@ use serde_json::{Map, Value, json};
 
 use super::{Answers, Backend, BoxFuture, Failure, FailureKind, LookupRequest, Service};
 use crate::catalog::{Options, Table};
-use crate::database::url::expanded;
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
 use crate::format::Format;
 use crate::format::message::{MessageDecoder, MessageEncoder};
+use crate::sql::variables::expanded;
 
 /// Keys that DynamoDB takes in a request.
 const KEYS: usize = 100;

@@ -97,7 +97,7 @@ fn identity(request: &LookupRequest) -> String {
         text.push_str(&format!("\n{} {}", field.name(), field.data_type()));
     }
     text.push_str(&format!("\n{:?}", request.keys));
-    crate::plan::meaning::digest(&text)
+    crate::digest::digest(&text)
 }
 
 impl Persist {

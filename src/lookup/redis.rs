@@ -17,10 +17,10 @@ use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, ServerErrorKi
 use super::values::{Rows, Value};
 use super::{Answers, Backend, BoxFuture, Failure, FailureKind, LookupRequest, Service};
 use crate::catalog::{Options, Table};
-use crate::database::url::expanded;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::format::message::MessageDecoder;
+use crate::sql::variables::expanded;
 
 /// Keys of a request.
 const KEYS: usize = 1000;
@@ -293,7 +293,7 @@ impl RedisLookup {
         let is_key = |name: &str| named.contains(&name);
         let wanted = request.schema.fields().iter().filter(|f| !is_key(f.name())).cloned();
         let wanted: SchemaRef = Arc::new(Schema::new(wanted.collect::<Vec<_>>()));
-        let record = crate::connector::record_schema(table, "UTC");
+        let record = table.record_schema("UTC");
         // The zone of the query is in the columns that it wants.
         let declared = record.fields().iter().filter(|f| !is_key(f.name()));
         let declared = declared.map(|f| match request.schema.field_with_name(f.name()) {

@@ -98,7 +98,7 @@ impl ArrowFile {
             writer.into_inner()?.into_inner().map_err(|e| Error::io(e.error().to_string()))?.sync_all()?;
         }
         std::fs::rename(&self.unfinished, &self.path)?;
-        let rows = crate::cli::render::rows(self.rows);
+        let rows = crate::console::render::rows(self.rows);
         Ok(format!("{rows} written to {}", self.path.display()))
     }
 }
@@ -118,8 +118,8 @@ mod tests {
     use arrow::ipc::reader::FileReader;
 
     use super::*;
-    use crate::cli::render::tests::chunk;
     use crate::flow::Kind::Insert;
+    use crate::operator::picture::named as chunk;
 
     #[test]
     fn what_is_written_is_read() {

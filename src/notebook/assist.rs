@@ -3,11 +3,11 @@
 //! Places in a cell are counted in characters by the notebook and in bytes here.
 
 use crate::catalog::options::OptionDef;
-use crate::cli::scan::{PieceKind, pieces};
 use crate::config::SETTINGS;
 use crate::connector::registry::{connector, connector_names};
 use crate::session::{Response, Session};
 use crate::shell::completion::{self, Names};
+use crate::sql::scan::{PieceKind, pieces};
 
 use super::directive::{CHART_ARGUMENTS, DIRECTIVES, MARK, MARKS};
 use super::rows;

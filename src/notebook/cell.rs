@@ -17,15 +17,15 @@ use super::live::{End, Live};
 use super::output::{CellOutput, Picture};
 use super::rows;
 use crate::catalog::options::parse_bool;
-use crate::cli::diagnostic;
-use crate::cli::interrupt::Interrupts;
-use crate::cli::render::visible;
-use crate::cli::stream::rekind;
-use crate::cli::variables::{Script, Variables};
 use crate::config::RESULT_MODE;
+use crate::console::diagnostic;
+use crate::console::interrupt::Interrupts;
+use crate::console::render::visible;
+use crate::console::stream::rekind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::JobState;
 use crate::session::{QueryResult, Response, Session};
+use crate::sql::variables::{Script, Variables};
 use crate::sql::{SourceText, Statement, StatementKind, parse_script_lossy};
 
 /// `table.dml-sync`

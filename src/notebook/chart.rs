@@ -16,8 +16,8 @@ use chrono::{DateTime, Offset, TimeZone};
 use serde_json::{Map, Value, json};
 
 use super::directive::{ChartRequest, Mark};
-use crate::cli::render::text::TextColumn;
-use crate::cli::render::visible;
+use crate::console::render::text::TextColumn;
+use crate::console::render::visible;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
@@ -172,7 +172,7 @@ impl Chart {
         };
         let roles: Vec<String> =
             self.channels.iter().map(|c| format!("{}: {}", c.role, label(&c.name))).collect();
-        format!("{name} of {}, {}", crate::cli::render::rows(rows as u64), roles.join(", "))
+        format!("{name} of {}, {}", crate::console::render::rows(rows as u64), roles.join(", "))
     }
 }
 

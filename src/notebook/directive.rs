@@ -13,10 +13,10 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::cli::scan::{PieceKind, pieces};
 use crate::error::{Error, Position, Result, Span};
 use crate::nearest::nearest;
 use crate::sql::Statement;
+use crate::sql::scan::{PieceKind, pieces};
 
 /// What a directive begins with.
 pub const MARK: &str = "--%";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::cli::progress::thousands;
+use crate::console::progress::thousands;
 use crate::flow::{Job, JobState};
 use crate::lookup::LookupMetrics;
 

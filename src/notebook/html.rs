@@ -8,8 +8,8 @@
 
 use arrow::array::RecordBatch;
 
-use crate::cli::render::text::TextColumn;
-use crate::cli::render::visible;
+use crate::console::render::text::TextColumn;
+use crate::console::render::visible;
 use crate::error::Result;
 use crate::flow::Kind;
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::figures::{Figures, Phase, rows};
 use super::html;
 use super::output::{CellOutput, Picture};
-use crate::cli::diagnostic;
-use crate::cli::render::visible;
-use crate::cli::variables::Script;
+use crate::console::diagnostic;
+use crate::console::render::visible;
 use crate::error::{Error, Result};
 use crate::flow::{Job, JobState};
+use crate::sql::variables::Script;
 
 /// Least time between two looks at a job.
 const FRAME: Duration = Duration::from_millis(500);

@@ -24,10 +24,10 @@ use zeromq::SocketRecv;
 use super::assist;
 use super::cell::{self, Cells, Outcome};
 use super::output::{self, CellOutput, Published, Publisher};
-use crate::cli::interrupt::{Interrupts, Scope};
-use crate::cli::variables::Variables;
+use crate::console::interrupt::{Interrupts, Scope};
 use crate::error::{Error, Result};
 use crate::session::Session;
+use crate::sql::variables::Variables;
 
 /// So long jobs may take to end when the kernel is shut down; Jupyter kills it after five seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -129,7 +129,7 @@ async fn serve(
         }
     }))?;
     let warned = kernel.clone();
-    crate::cli::logger::listen(Box::new(move |text: &str| {
+    crate::console::logger::listen(Box::new(move |text: &str| {
         if let Some(cell) = &*warned.last.lock() {
             cell.warning(text);
         }

@@ -10,9 +10,9 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use super::html::{self, Around};
-use crate::cli::progress::thousands;
-use crate::cli::render::text::TextColumn;
-use crate::cli::render::write_table;
+use crate::console::progress::thousands;
+use crate::console::render::text::TextColumn;
+use crate::console::render::write_table;
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind};
 use crate::session::{Materialized, QueryResult};
@@ -252,7 +252,7 @@ pub fn whole(batch: &RecordBatch) -> Result<(String, String)> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::cli::render::tests::chunk;
+    use crate::operator::picture::named as chunk;
     use crate::session::{Response, Session};
     use Kind::{Delete, Insert, UpdateAfter, UpdateBefore};
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use crate::cli::progress::thousands;
-use crate::cli::render::visible;
 use crate::connector::stdio::redirect_stdout;
+use crate::console::progress::thousands;
+use crate::console::render::visible;
 use crate::error::Result;
 
 /// Least time between two messages.

@@ -66,6 +66,15 @@ pub(crate) fn chunk(schema: &SchemaRef, rows: &str) -> Chunk {
     Chunk { batch, kinds, ingest: Instant::now() }
 }
 
+/// A chunk of `id BIGINT, name STRING`.
+pub(crate) fn named(rows: &[(Kind, Option<i64>, Option<&str>)]) -> Chunk {
+    let id: ArrayRef = Arc::new(rows.iter().map(|r| r.1).collect::<Int64Array>());
+    let name: ArrayRef = Arc::new(rows.iter().map(|r| r.2).collect::<StringViewArray>());
+    let batch = RecordBatch::try_from_iter_with_nullable([("id", id, true), ("name", name, true)]);
+    let kinds = Kinds::Changes(rows.iter().map(|r| r.0).collect());
+    Chunk { batch: batch.unwrap(), kinds, ingest: Instant::now() }
+}
+
 /// Rows of a chunk, one text each, with their kind.
 pub(crate) fn lines(chunk: &Chunk) -> Vec<String> {
     let row = |i: usize| {

@@ -222,7 +222,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::cli::render::tests::chunk;
+    use crate::operator::picture::named as chunk;
     use Kind::{Delete, Insert, UpdateAfter, UpdateBefore};
 
     proptest::proptest! {

@@ -567,7 +567,7 @@ fn with_state_ttl(plan: LogicalPlan, ttl: &str) -> Result<LogicalPlan> {
         ))
         .with_hint("how long answers are kept says the option 'lookup.partial-cache.expire-after-write'"));
     }
-    let ttl = crate::catalog::options::parse_duration(ttl)?;
+    let ttl = crate::quantity::parse_duration(ttl)?;
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(StateTtlNode { input: plan, ttl }) }))
 }
 

@@ -29,8 +29,9 @@ pub mod version1;
 use std::collections::HashMap;
 
 use super::graph::{Body, Node, Shape};
-use super::meaning::{Parts, digest};
+use super::meaning::Parts;
 use crate::connector::Place;
+use crate::digest::digest;
 
 /// The version of identities that checkpoints are written with.
 pub const VERSION: u32 = 2;

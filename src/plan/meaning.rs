@@ -27,9 +27,9 @@ use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction, NullTreatment, Sort};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{BinaryExpr, Expr, Operator};
-use sha2::{Digest, Sha256};
 
 use super::graph::Node;
+use crate::digest::digest;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::guard::LATE;
 use crate::operator::top_n::SortColumn;
@@ -40,12 +40,6 @@ pub type Text = Arc<str>;
 
 /// A text that is longer is replaced by its digest.
 const LONGEST: usize = 240;
-
-/// The first 96 bits of a digest, as hex digits.
-pub fn digest(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
-}
 
 fn short(text: String) -> Text {
     if text.len() <= LONGEST { text.into() } else { format!("#{}", digest(&text)).into() }

@@ -191,7 +191,7 @@ impl Session {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::cli::render::write_table;
+    use crate::console::render::write_table;
 
     /// A table as text, without its rates.
     fn shown(session: &Session, sql: &str) -> String {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::cli::render::chart::{ChartKind, ChartSpec};
-use crate::cli::scan::{Piece, PieceKind, pieces};
+use crate::console::render::chart::{ChartKind, ChartSpec};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
+use crate::sql::scan::{Piece, PieceKind, pieces};
 
 /// Text of HELP.
 pub const HELP: &str = "\
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(parse("\\o"), Some(ShellCommand::Output(None)));
         assert_eq!(parse("\\o | wc -l"), Some(ShellCommand::Output(Some("| wc -l".into()))));
         assert_eq!(parse(".help"), Some(ShellCommand::Help));
-        assert!(crate::cli::scan::is_complete(".help") && !crate::cli::scan::is_complete(".5"));
+        assert!(crate::sql::scan::is_complete(".help") && !crate::sql::scan::is_complete(".5"));
         assert_eq!(parse(".tables"), Some(ShellCommand::Tables));
         assert_eq!(parse("\\df JSON%"), Some(ShellCommand::Functions(Some("JSON%".into()))));
         let copied = |query: &str, to: &str| Some(ShellCommand::Copy { query: query.into(), to: to.into() });

@@ -19,8 +19,8 @@ use rustyline::{
 };
 
 use super::{completion, highlight, history};
-use crate::cli::scan::is_complete;
 use crate::session::Session;
+use crate::sql::scan::is_complete;
 
 /// The prompt.
 const PROMPT: &str = "affluent> ";
@@ -72,7 +72,7 @@ impl Editor {
     /// The next input: complete statements, or a command.
     pub fn read(&mut self) -> rustyline::Result<String> {
         // Keys that were typed while a result was shown.
-        let ahead = crate::cli::keys::typed_ahead();
+        let ahead = crate::console::keys::typed_ahead();
         let read = match ahead.trim().is_empty() {
             true => self.editor.readline(&self.prompt),
             false => self.editor.readline_with_initial(&self.prompt, (&ahead, "")),

@@ -1,7 +1,7 @@
 //! Colours for what is typed, and the words that have them.
 
-use crate::cli::scan::{PieceKind, pieces};
 pub use crate::sql::KEYWORDS;
+use crate::sql::scan::{PieceKind, pieces};
 
 const RESET: &str = "\u{1b}[0m";
 

@@ -13,6 +13,14 @@ use super::{
 use crate::error::{Error, Position, Result};
 use crate::nearest::nearest;
 
+/// Prefix of the names of models among those of functions; the name of a function never has it.
+pub const MODEL_PREFIX: &str = "model:";
+
+/// The name of a model among the functions.
+pub fn model_key(name: &str) -> String {
+    format!("{MODEL_PREFIX}{name}")
+}
+
 /// Words that begin a clause behind the parameters.
 const CLAUSES: &[&str] = &[
     "AS",
@@ -141,7 +149,7 @@ fn model(cursor: &mut Cursor<'_>, from: usize, or_replace: bool, temporary: bool
 pub(crate) fn model_name(cursor: &mut Cursor<'_>) -> Result<super::TableName> {
     let mut name = cursor.table_name("a model's name")?;
     if let Some(last) = name.parts.last_mut() {
-        last.value = crate::function::user::model::key(&last.value);
+        last.value = model_key(&last.value);
     }
     Ok(name)
 }

@@ -13,9 +13,9 @@ use sqlparser::tokenizer::Token;
 use super::cursor::Cursor;
 use super::lexer::{Class, Lexeme, lex_hint};
 use super::{Name, OptionEntry};
-use crate::catalog::options::parse_duration;
 use crate::error::{Error, Position, Result, Span};
 use crate::nearest::nearest;
+use crate::quantity::parse_duration;
 
 /// Prefix of the name part that carries hints.
 pub const HINT_PREFIX: &str = "$hint:";

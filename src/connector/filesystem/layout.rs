@@ -91,7 +91,7 @@ impl Layout {
         Ok(Self {
             rejects,
             format,
-            declared: record_schema(table, "UTC"),
+            declared: table.record_schema("UTC"),
             wanted: Arc::new(Schema::new(wanted)),
             schema: schema.clone(),
             slots,
@@ -184,17 +184,6 @@ fn place_of_line(split: &Split) -> PlaceOfLine {
             .get_or_insert_with(|| newlines_before(&file.path, start).unwrap_or(0) + u64::from(!aligned));
         format!("{path}:{}", *before + line)
     })
-}
-
-/// The columns of a record: the physical ones that are not in the directories' names.
-pub(crate) fn record_schema(table: &Table, zone: &str) -> SchemaRef {
-    let fields = table.columns.iter().filter_map(|c| match &c.source {
-        ColumnSource::Physical { data_type, nullable } if !table.partitioned_by.contains(&c.name) => {
-            Some(Field::new(&c.name, data_type.to_arrow(zone), *nullable))
-        }
-        _ => None,
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// Checks that a metadata column can have the declared type.

@@ -40,7 +40,7 @@ pub(in crate::connector) fn recognise(path: &str) -> Result<Option<&'static str>
 pub(super) fn examine(table: &Table) -> Result<Vec<String>> {
     let options = &table.options;
     let Some(inferred) = infer(options)? else { return Ok(Vec::new()) };
-    let record = super::record_schema(table, "UTC");
+    let record = table.record_schema("UTC");
     let declared: Vec<&str> = record.fields().iter().map(|f| f.name().as_str()).collect();
     let found: Vec<&str> = inferred.columns.iter().map(|(name, _)| name.as_str()).collect();
     let mut said = Vec::new();

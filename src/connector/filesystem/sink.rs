@@ -21,7 +21,6 @@ use parking_lot::Mutex;
 
 use super::commit::{Attempt, Committer, Fuse, WriterState, directory_of};
 use super::files::{Compression, DEFAULT_PARTITION, compression, local_path};
-use super::layout::record_schema;
 use super::part::{Part, Stage, Target};
 use super::writer::{FilesystemWriter, Open};
 use crate::catalog::{ColumnSource, Table};
@@ -149,7 +148,7 @@ impl FilesystemSink {
                 .at(options.span("path")));
         }
         let format = Format::from_options(options)?;
-        let schema = record_schema(table, zone);
+        let schema = table.record_schema(zone);
         // What the format cannot hold is refused now, not by the first row.
         format.encoder(&schema)?;
         let success_file = options.contains("sink.partition-commit.policy.kind").then(|| {

@@ -358,8 +358,8 @@ impl UserFunction {
     /// What its code is, as a digest; `None` where it is not known.
     pub fn digest(&self) -> Option<String> {
         let digest = match &self.implementation {
-            Implementation::Sql(expression) => crate::plan::meaning::digest(&expression.text),
-            Implementation::SqlQuery(query) => crate::plan::meaning::digest(&query.to_string()),
+            Implementation::Sql(expression) => crate::digest::digest(&expression.text),
+            Implementation::SqlQuery(query) => crate::digest::digest(&query.to_string()),
             Implementation::JavaScript(library) => library.digest(),
             Implementation::Call(callable) => callable.digest(),
             _ => String::new(),

@@ -145,7 +145,7 @@ impl Library {
 
     /// What the code is, as a digest.
     pub fn digest(&self) -> String {
-        crate::plan::meaning::digest(&self.source.text)
+        crate::digest::digest(&self.source.text)
     }
 
     /// What was thrown, with its place.

@@ -86,13 +86,7 @@ pub struct Model {
     digest: String,
 }
 
-/// The name of a model among the functions.
-pub fn key(name: &str) -> String {
-    format!("{PREFIX}{name}")
-}
-
-/// What the names of models begin with among those of functions, which no function's does.
-pub const PREFIX: &str = "model:";
+pub use crate::sql::{MODEL_PREFIX as PREFIX, model_key as key};
 
 /// The function that a model of provider `function` calls.
 pub fn function_of(options: &Options) -> Option<&str> {
@@ -188,7 +182,7 @@ impl Model {
             value.set_sensitive(true);
             headers.push((AUTHORIZATION, value));
         }
-        let digest = crate::plan::meaning::digest(&format!("{endpoint} {body}"));
+        let digest = crate::digest::digest(&format!("{endpoint} {body}"));
         let system = options.text("system-prompt").map(str::to_string);
         Ok(Self { provider, endpoint, headers, body, system, outputs: outputs.clone(), digest })
     }

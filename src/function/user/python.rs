@@ -192,8 +192,8 @@ impl PythonFunction {
 /// What the code is.
 fn digest(source: &Source) -> String {
     match &source.code {
-        Some((text, _)) => crate::plan::meaning::digest(text),
-        None => crate::plan::meaning::digest(&std::fs::read_to_string(&source.file).unwrap_or_default()),
+        Some((text, _)) => crate::digest::digest(text),
+        None => crate::digest::digest(&std::fs::read_to_string(&source.file).unwrap_or_default()),
     }
 }
 

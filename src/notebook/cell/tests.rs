@@ -2,7 +2,7 @@
 use jupyter_protocol::{ExecuteRequest, JupyterMessageContent as Content, MediaType, Stdio};
 
 use super::*;
-use crate::cli::interrupt::Scope;
+use crate::console::interrupt::Scope;
 use crate::notebook::output::{Published, channel};
 
 /// A kernel without sockets.

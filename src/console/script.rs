@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostic::{self, FAILED};
+use super::fault::Fault;
 use super::interrupt::{Interrupts, Scope};
-use super::output::{Fault, Output, reader_gone};
+use super::output::Output;
 use super::progress::{self, Progress};
 use super::stream::{self, Shown, rekind};
-use super::variables::{Script, Variables};
+use super::terminal::reader_gone;
 use crate::config::RESULT_MODE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Job, JobState};
 use crate::session::{Response, Session};
+use crate::sql::variables::{Script, Variables};
 use crate::sql::{SourceText, Statement, StatementKind};
 
 /// The file that a script stands in, wherever it is run from.

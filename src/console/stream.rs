@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::fault::Fault;
 use super::interrupt::Interrupts;
 use super::keys::Keys;
-use super::output::{Fault, Output};
+use super::output::Output;
 use super::progress::{INTERVAL, Progress};
 use super::render::{Ending, Renderer};
 use crate::error::{Error, ErrorKind};

@@ -10,7 +10,7 @@ pub type Size = (Option<usize>, Option<usize>);
 
 /// Size of the terminal behind standard output.
 pub fn terminal_size() -> Size {
-    use crate::cli::output::{terminal_height, terminal_width};
+    use crate::console::terminal::{terminal_height, terminal_width};
     (terminal_width(std::io::stdout()), terminal_height(std::io::stdout()))
 }
 

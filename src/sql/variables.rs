@@ -12,8 +12,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::scan::{PieceKind, Placeholder, pieces, placeholder};
+use crate::error::SourceText;
 use crate::error::{Error, Position, Result, Span};
-use crate::sql::SourceText;
 
 /// A script as written and as it is run.
 #[derive(Debug, Clone)]
@@ -343,6 +343,26 @@ fn index_at(text: &str, position: Position) -> usize {
         }
     }
     text.chars().count()
+}
+
+/// An option's value with `${NAME}` from the environment.
+pub(crate) fn expanded(text: &str) -> Result<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, inner) = (&rest[..at], &rest[at + 2..]);
+        let Some(end) = inner.find('}') else { break };
+        let name = &inner[..end];
+        let value = std::env::var(name).map_err(|_| {
+            Error::option(format!("environment variable '{name}' is not set"))
+                .with_hint(format!("export {name}=..."))
+        })?;
+        out.push_str(before);
+        out.push_str(&value);
+        rest = &inner[end + 1..];
+    }
+    out.push_str(rest);
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::sql::dollar_tag;
+use super::lexer::dollar_tag;
 
 /// What a [`Piece`] of text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,7 +37,7 @@ enum Job {
 }
 
 /// A table of a SQLite file.
-pub(super) struct Sqlite {
+pub(crate) struct Sqlite {
     jobs: Sender<Job>,
     shown: String,
 }
@@ -52,7 +52,7 @@ struct Query {
 }
 
 impl Sqlite {
-    pub(super) fn new(request: &LookupRequest, url: &JdbcUrl) -> Result<Self> {
+    pub(crate) fn new(request: &LookupRequest, url: &JdbcUrl) -> Result<Self> {
         let query = Query::new(request, url)?;
         // Tells at planning what cannot work: no file, no table, no column.
         let connection = query.open()?;

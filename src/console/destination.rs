@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use super::output::Fault;
+use super::fault::Fault;
 use super::render::{OutputFormat, Target};
 use crate::error::{Error, Result};
 

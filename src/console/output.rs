@@ -4,38 +4,40 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::arguments::{ColorChoice, Common};
 use super::destination::Destination;
+use super::fault::Fault;
 use super::pager::Pager;
 use super::render::{OutputFormat, Target};
-use crate::error::Error;
+use super::terminal::{terminal_height, terminal_width};
 use crate::secret::redact;
 
 /// Written out at the latest when so much is waiting.
 pub const BUFFER: usize = 64 * 1024;
 
-/// Why showing something stopped.
-#[derive(Debug)]
-pub enum Fault {
-    /// The reader of standard output went away, as `head` does: the end, and no error.
-    Closed,
-    /// An error to show.
-    Error(Error),
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
-impl From<Error> for Fault {
-    fn from(e: Error) -> Self {
-        Self::Error(e)
-    }
-}
-
-impl From<io::Error> for Fault {
-    fn from(e: io::Error) -> Self {
-        match e.kind() {
-            io::ErrorKind::BrokenPipe => Self::Closed,
-            _ => Self::Error(Error::io(e.to_string()).context("standard output")),
-        }
-    }
+/// What the arguments of a command ask of its output.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// How results are written; `None`: what suits standard output.
+    pub format: Option<OutputFormat>,
+    /// When to use colours.
+    pub color: ColorChoice,
+    /// Errors only.
+    pub quiet: bool,
+    /// More notes.
+    pub verbose: bool,
+    /// How often figures are written where standard error is no terminal; zero: never.
+    pub report_every: std::time::Duration,
 }
 
 /// Where things are shown.
@@ -69,11 +71,11 @@ pub struct Output {
 
 impl Output {
     /// Looks at the terminal and the flags.
-    pub fn new(common: &Common) -> Self {
+    pub fn new(look: Look) -> Self {
         let terminal = io::stdout().is_terminal();
         let stderr_terminal = io::stderr().is_terminal();
         let default = if terminal { OutputFormat::Tableau } else { OutputFormat::Json };
-        let color = |terminal| match common.color {
+        let color = |terminal| match look.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => {
@@ -83,19 +85,19 @@ impl Output {
             }
         };
         Self {
-            asked: (common.output, default),
+            asked: (look.format, default),
             vertical: false,
             target: Target {
-                format: common.output.unwrap_or(default),
+                format: look.format.unwrap_or(default),
                 terminal,
                 width: if terminal { terminal_width(io::stdout()) } else { None },
             },
             stderr_terminal,
             stderr_color: color(stderr_terminal),
             stdout_color: color(terminal),
-            quiet: common.quiet,
-            verbose: common.verbose,
-            report_every: common.report_every,
+            quiet: look.quiet,
+            verbose: look.verbose,
+            report_every: look.report_every,
             buffer: Vec::new(),
             destination: None,
             away: false,
@@ -268,40 +270,5 @@ pub fn wipe_line() {
     let mut stderr = io::stderr().lock();
     if LINE.swap(false, Ordering::SeqCst) {
         let _ = write!(stderr, "{WIPE}");
-    }
-}
-
-/// Columns of the terminal behind a file descriptor.
-pub fn terminal_width(fd: impl std::os::fd::AsFd) -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(fd).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
-}
-
-/// Lines of a terminal.
-pub fn terminal_height(fd: impl std::os::fd::AsFd) -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(fd).ok()?;
-    (size.ws_row > 0).then_some(usize::from(size.ws_row))
-}
-
-/// Whether nobody reads the pipe any more that a file descriptor writes to.
-pub fn reader_gone(fd: impl std::os::fd::AsFd) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(&fd, PollFlags::empty())];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::ERR)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_reader_that_went_away_is_noticed() {
-        let (reader, writer) = std::io::pipe().unwrap();
-        assert!(!reader_gone(&writer));
-        drop(reader);
-        assert!(reader_gone(&writer));
-        assert!(!reader_gone(std::fs::File::create("/dev/null").unwrap()));
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::{Position, Span};
+use super::{Position, Span};
 
 /// Text that statements come from.
 #[derive(Debug, Clone)]

@@ -6,14 +6,11 @@
 //! What a database calls equal may be more than we do (a collation without case, padded CHARs): text is compared
 //! by its code points on both sides, and rows of a key that was not asked for are left out.
 
-#[cfg(feature = "sqlite")]
-mod sqlite;
-
 use std::sync::Arc;
 
-use super::{Backend, LookupRequest};
-use crate::database::{JdbcUrl, Reading, System};
+use super::{JdbcUrl, Reading, System};
 use crate::error::Result;
+use crate::lookup::{Backend, LookupRequest};
 
 /// The backend for the database that a table's URL names.
 pub(crate) fn backend(request: &LookupRequest) -> Result<Arc<dyn Backend>> {
@@ -27,12 +24,12 @@ pub(crate) fn backend(request: &LookupRequest) -> Result<Arc<dyn Backend>> {
     };
     match url.system {
         #[cfg(feature = "sqlite")]
-        System::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(request, &url)?)),
+        System::Sqlite => Ok(Arc::new(super::sqlite::lookup::Sqlite::new(request, &url)?)),
         #[cfg(feature = "postgres")]
-        System::Postgres => Ok(Arc::new(crate::database::postgres::PostgresLookup::new(reading, &url)?)),
+        System::Postgres => Ok(Arc::new(super::postgres::PostgresLookup::new(reading, &url)?)),
         #[cfg(feature = "mysql")]
-        System::MySql => Ok(Arc::new(crate::database::mysql::MySqlLookup::new(request, reading, &url)?)),
+        System::MySql => Ok(Arc::new(super::mysql::MySqlLookup::new(request, reading, &url)?)),
         #[allow(unreachable_patterns, reason = "not with all features")]
-        other => Err(crate::database::not_in_build(other)),
+        other => Err(super::not_in_build(other)),
     }
 }

@@ -4,7 +4,7 @@
 //! given what was shown so far and what follows. What is known as a whole goes to it at once.
 
 use super::destination::Pipe;
-use super::output::Fault;
+use super::fault::Fault;
 
 /// What is kept for the pager.
 #[derive(Debug)]

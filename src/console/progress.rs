@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::output::{self, Output, terminal_width};
+use super::output::{self, Output};
 use super::render::visible;
+use super::terminal::terminal_width;
 use crate::flow::{Job, JobState};
 use crate::lookup::LookupMetrics;
 use crate::secret::redact;

@@ -139,22 +139,8 @@ pub fn rows(count: u64) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
-    use std::time::Instant;
-
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
-
     use super::*;
-    use crate::flow::{Kind, Kinds};
-
-    /// A chunk of `id BIGINT, name STRING`.
-    pub(crate) fn chunk(rows: &[(Kind, Option<i64>, Option<&str>)]) -> Chunk {
-        let id: ArrayRef = Arc::new(rows.iter().map(|r| r.1).collect::<Int64Array>());
-        let name: ArrayRef = Arc::new(rows.iter().map(|r| r.2).collect::<StringViewArray>());
-        let batch = RecordBatch::try_from_iter_with_nullable([("id", id, true), ("name", name, true)]);
-        let kinds = Kinds::Changes(rows.iter().map(|r| r.0).collect());
-        Chunk { batch: batch.unwrap(), kinds, ingest: Instant::now() }
-    }
+    pub(crate) use crate::operator::picture::named as chunk;
 
     /// All of a result.
     pub(crate) fn render(target: Target, chunks: &[Chunk], ending: Ending) -> String {

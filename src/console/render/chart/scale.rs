@@ -73,7 +73,9 @@ pub fn number(value: f64) -> String {
     let text = if digits > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     let (whole, fraction) = text.split_once('.').map_or((text, None), |(w, f)| (w, Some(f)));
     let mut out = String::from(if value < 0.0 { "-" } else { "" });
-    out.push_str(&whole.parse::<u64>().map_or_else(|_| whole.to_string(), crate::cli::progress::thousands));
+    out.push_str(
+        &whole.parse::<u64>().map_or_else(|_| whole.to_string(), crate::console::progress::thousands),
+    );
     if let Some(fraction) = fraction {
         out.push('.');
         out.push_str(fraction);

@@ -2,9 +2,9 @@
 
 use super::output::complain;
 use super::render::visible;
-use super::variables::Script;
 use crate::error::{Error, ErrorKind};
 use crate::sql::SourceText;
+use crate::sql::variables::Script;
 
 /// The pipeline failed.
 pub const FAILED: u8 = 1;
