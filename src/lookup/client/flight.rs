@@ -132,8 +132,10 @@ pub(super) struct Flights {
     since: Option<Instant>,
     timers: BTreeMap<(Instant, u64), Due>,
     timer: u64,
-    /// Keys that failed and wait for the budget of retries, first come first served.
-    held: VecDeque<Vec<FlightId>>,
+    /// Keys that failed and wait for the budget of retries: the oldest flight first, so that a key that fails often is
+    /// not behind all others each time. What failed together stays together, as old as its oldest.
+    held: BTreeMap<(u64, u64), Vec<FlightId>>,
+    holds: u64,
     /// A timer for them is set.
     pacing: bool,
     /// When the next timer is looked at.
@@ -241,25 +243,28 @@ impl Flights {
         self.add_timer(until, Due::Retry(ids, cause));
     }
 
-    /// Puts keys that failed behind those that wait for the budget of retries.
+    /// Puts keys that failed among those that wait for the budget of retries.
     pub(super) fn hold(&mut self, ids: Vec<FlightId>) {
-        self.held.push_back(ids);
+        if let Some(age) = ids.iter().filter_map(|id| Some(self.flight(*id)?.sequence)).min() {
+            self.holds += 1;
+            self.held.insert((age, self.holds), ids);
+        }
     }
 
-    /// The keys that have waited longest for the budget of retries, if it has room (`may`), without those whose flight has
-    /// ended. Else the next look is at `again`.
+    /// The oldest keys that wait for the budget of retries, if it has room (`may`), without those whose flight has ended.
+    /// Else the next look is at `again`.
     pub(super) fn next_held(&mut self, may: impl FnOnce() -> bool, again: Instant) -> Option<Vec<FlightId>> {
         let alive = loop {
-            let mut ids = self.held.pop_front()?;
+            let (place, mut ids) = self.held.pop_first()?;
             ids.retain(|id| self.flight(*id).is_some());
             if !ids.is_empty() {
-                break ids;
+                break (place, ids);
             }
         };
         if may() {
-            return Some(alive);
+            return Some(alive.1);
         }
-        self.held.push_front(alive);
+        self.held.insert(alive.0, alive.1);
         if !std::mem::replace(&mut self.pacing, true) {
             self.add_timer(again, Due::Pace);
         }

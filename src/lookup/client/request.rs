@@ -84,8 +84,8 @@ impl Shared {
             match due {
                 Due::Deadline(id) => expired.extend(flights.expire(id, now)),
                 Due::Pace => flights.paced(),
-                // Many may have failed: when each comes back is the budget's to say. Nobody fails for that, and nobody
-                // overtakes.
+                // Many may have failed: when each comes back is the budget's to say. Nobody fails for that, and no
+                // younger one goes first.
                 Due::Retry(ids, Cause::Failure) => flights.hold(ids),
                 Due::Retry(ids, Cause::Miss) => {
                     flights.requeue(ids, false, now);
