@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use super::command::COMMANDS;
 use super::highlight::{KEYWORDS, is_keyword};
 use crate::catalog::options::{OptionDef, OptionKind};
-use crate::cli::scan::{Piece, PieceKind, pieces};
 use crate::config::SETTINGS;
 use crate::session::Session;
+use crate::sql::scan::{Piece, PieceKind, pieces};
 
 /// The names that can be completed.
 pub trait Names {

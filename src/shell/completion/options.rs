@@ -3,10 +3,10 @@
 use super::{Names, unquoted, values};
 use crate::catalog::Options;
 use crate::catalog::options::OptionDef;
-use crate::cli::scan::{Piece, PieceKind};
 use crate::connector::{connector_names, registry};
 use crate::format::FORMAT_NAMES;
 use crate::lookup::config::HINT_OPTIONS;
+use crate::sql::scan::{Piece, PieceKind};
 
 /// A list of `'key' = 'value'`.
 #[derive(Debug, Clone, PartialEq, Eq)]
