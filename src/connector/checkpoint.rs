@@ -79,7 +79,7 @@ impl Connector for CheckpointTables {
         let what = What::open(options)?;
         let columns =
             what.schema()?.fields().iter().map(|f| (f.name().clone(), shown(f.data_type()))).collect();
-        Ok(Some(Inferred { columns, options: Vec::new() }))
+        Ok(Some(Inferred { columns, ..Inferred::default() }))
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

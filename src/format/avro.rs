@@ -147,7 +147,7 @@ impl AvroOptions {
             })?;
             columns.push((field.name().clone(), data_type));
         }
-        Ok(Some(Inferred { columns, options: Vec::new() }))
+        Ok(Some(Inferred { columns, ..Inferred::default() }))
     }
 }
 

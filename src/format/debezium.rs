@@ -78,6 +78,7 @@ impl DebeziumOptions {
             schema_include: flag(SCHEMA_INCLUDE)?,
             json: JsonOptions {
                 fail_on_missing_field: false,
+                fail_on_fraction: false,
                 ignore_parse_errors: flag(IGNORE_ERRORS)?,
                 timestamp_format: match options.choice(TIMESTAMP, TIMESTAMP_WORDS)? {
                     Some("ISO-8601") => TimestampFormat::Iso8601,

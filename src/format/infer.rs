@@ -13,16 +13,19 @@ use chrono::{NaiveDate, NaiveDateTime};
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::json::FAIL_ON_FRACTION;
 use crate::error::{Error, Result};
 use crate::sql::SqlType;
 
 /// What a sample looks like.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Inferred {
     /// Names and types in order of their first appearance.
     pub columns: Vec<(String, SqlType)>,
     /// Options of the format that the types ask for.
     pub options: Vec<(&'static str, &'static str)>,
+    /// What is doubtful about them.
+    pub doubt: Option<&'static str>,
 }
 
 /// What the values of one field have in common.
@@ -100,7 +103,7 @@ impl Guess {
     }
 
     fn of_moment(text: &str) -> Option<Guess> {
-        if !(10..=30).contains(&text.len()) || !text.is_ascii() {
+        if !(10..=40).contains(&text.len()) || !text.is_ascii() {
             return None;
         }
         if NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok() {
@@ -148,6 +151,16 @@ impl Guess {
             Guess::Array(element) => element.forms(iso, sql),
             Guess::Row(fields) => fields.values().for_each(|f| f.forms(iso, sql)),
             _ => {}
+        }
+    }
+
+    /// Whether whole numbers are in this field.
+    fn has_integers(&self) -> bool {
+        match self {
+            Guess::Integer => true,
+            Guess::Array(element) => element.has_integers(),
+            Guess::Row(fields) => fields.values().any(Guess::has_integers),
+            _ => false,
         }
     }
 
@@ -215,9 +228,17 @@ pub fn json(sample: &[u8], cut: bool) -> Result<Inferred> {
     fields.values().for_each(|f| f.forms(&mut iso, &mut sql));
     // Both forms are read; the option says which one is written.
     let iso = iso && !sql;
+    let mut options = Vec::new();
+    if iso {
+        options.push(("json.timestamp-format.standard", "ISO-8601"));
+    }
+    if fields.values().any(Guess::has_integers) {
+        options.push((FAIL_ON_FRACTION, "true"));
+    }
     Ok(Inferred {
         columns: fields.iter().map(|(name, guess)| (name.clone(), guess.data_type())).collect(),
-        options: if iso { vec![("json.timestamp-format.standard", "ISO-8601")] } else { Vec::new() },
+        options,
+        doubt: None,
     })
 }
 
@@ -251,7 +272,7 @@ mod tests {
                 "d STRING"
             ]
         );
-        assert!(inferred.options.is_empty());
+        assert_eq!(inferred.options, [(FAIL_ON_FRACTION, "true")]);
     }
 
     #[test]
@@ -261,6 +282,13 @@ mod tests {
         assert_eq!(inferred.options, [("json.timestamp-format.standard", "ISO-8601")]);
         let mixed = br#"{"t":"2024-05-01T10:00:00+01:00","u":"2024-05-01 10:00:00"}"#;
         assert_eq!(shown(&json(mixed, false).unwrap()), ["t TIMESTAMP_LTZ(3)", "u TIMESTAMP(3)"]);
+    }
+
+    #[test]
+    fn whole_numbers_are_a_guess_and_times_have_many_digits() {
+        let inferred = json(br#"{"a":{"b":[1]},"t":"2024-01-02T03:04:05.123456+00:00"}"#, false).unwrap();
+        assert_eq!(shown(&inferred), ["a ROW<`b` ARRAY<BIGINT>>", "t TIMESTAMP_LTZ(6)"]);
+        assert!(inferred.options.contains(&(FAIL_ON_FRACTION, "true")));
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub fn with_columns(statement: &CreateTable, catalog: &Catalog) -> Result<Option
     let Some(inferred) = registry::named(&options)?.infer(&options).map_err(|e| e.at(span))? else {
         return Ok(None);
     };
+    if let Some(doubt) = inferred.doubt {
+        log::warn!(
+            "'{}': {doubt}",
+            options.text("path").unwrap_or_else(|| statement.name.parts[0].value.as_str())
+        );
+    }
     let mut statement = statement.clone();
     let name = |value: &str| Name { value: value.to_string(), span };
     for (column, data_type) in &inferred.columns {

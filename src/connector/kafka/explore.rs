@@ -136,7 +136,7 @@ pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
         "raw" => {
             let text = Sample::of(options)?.is_text();
             let data_type = if text { SqlType::String } else { SqlType::Bytes };
-            return Ok(Some(Inferred { columns: vec![("value".into(), data_type)], options: Vec::new() }));
+            return Ok(Some(Inferred { columns: vec![("value".into(), data_type)], ..Inferred::default() }));
         }
         #[cfg(feature = "avro")]
         crate::format::avro::CONFLUENT => {

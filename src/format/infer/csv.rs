@@ -73,7 +73,9 @@ pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
     }
     let columns: Vec<(String, SqlType)> =
         names.into_iter().zip(&guesses).map(|(name, guess)| (name, guess.data_type())).collect();
-    Ok(Inferred { columns, options: added })
+    let doubt = (header && rest.is_empty() && options.bool("csv.skip-header")?.is_none())
+        .then_some("its only line is taken for the names of columns; if it is a row, declare the columns");
+    Ok(Inferred { columns, options: added, doubt })
 }
 
 /// What the values of each column have in common.
@@ -117,8 +119,15 @@ fn is_header(
     width: usize,
     null: Option<&str>,
 ) -> bool {
+    // A line of names alone is what an export without rows looks like.
+    if rest.is_empty() {
+        let distinct: HashSet<&str> = first.iter().collect();
+        return first.len() > 1
+            && distinct.len() == first.len()
+            && first.iter().all(|f| is_name(f) && Some(f) != null);
+    }
     // R leaves the name of the first column out, some leave out that of the last one, which is empty.
-    if rest.is_empty() || !(first.len() == width || first.len() + 1 == width) {
+    if !(first.len() == width || first.len() + 1 == width) {
         return false;
     }
     let shift = shift(first, guesses, width);
@@ -144,6 +153,14 @@ fn is_header(
             .iter()
             .enumerate()
             .all(|(i, f)| f.is_empty() || rest.iter().all(|r| r.get(i + shift) != Some(f)))
+}
+
+/// Whether a field can be the name of a column: a few letters and digits, and neither a value nor a sentence.
+fn is_name(field: &str) -> bool {
+    let field = field.trim();
+    Guess::of_field(field) == Guess::Text
+        && field.chars().next().is_some_and(|c| c.is_alphabetic() || "_#$%".contains(c))
+        && field.chars().count() <= 64
 }
 
 /// By how many columns the names stand too far to the left.
@@ -193,6 +210,16 @@ mod tests {
         assert!(options.is_empty());
         assert_eq!(sniffed(b"name,city\nAda,Oslo\nBob,Bonn\n").0, ["name STRING", "city STRING"]);
         assert_eq!(sniffed(b"Ada,Oslo\nBob,Bonn\nCy,Oslo\n").0, ["f0 STRING", "f1 STRING"]);
+    }
+
+    #[test]
+    fn one_line_of_names_is_a_header() {
+        let inferred = csv(b"id,name,day\n", false, &Options::default()).unwrap();
+        assert_eq!((inferred.options, inferred.doubt.is_some()), (vec![HEADER], true));
+        for row in ["1,a\n", "a,a\n", "alone\n", "2024-01-01,x\n"] {
+            let inferred = csv(row.as_bytes(), false, &Options::default()).unwrap();
+            assert_eq!((inferred.columns[0].0.as_str(), inferred.doubt), ("f0", None), "{row}");
+        }
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(super) struct Context<'a> {
     pub ignore_errors: bool,
     /// `fail-on-missing-field`
     pub fail_on_missing: bool,
+    /// `fail-on-fraction`
+    pub fail_on_fraction: bool,
     /// Form of timestamps.
     pub format: TimestampFormat,
     /// Values that became NULL because they did not fit.
@@ -94,8 +96,6 @@ enum Values {
 /// What became of a value.
 enum Put {
     Done,
-    /// NULL by rule, as a decimal with too many digits.
-    Null,
     /// It does not fit.
     Misfit,
 }
@@ -228,7 +228,7 @@ impl Field {
             }
             b'-' | b'0'..=b'9' => {
                 let end = text.number_end(at)?;
-                (end, self.put_number(row, text, at, end))
+                (end, self.put_number(row, text, (at, end), cx.fail_on_fraction))
             }
             first @ (b't' | b'f') => {
                 let end = text.word_end(at, if first == b't' { "true" } else { "false" })?;
@@ -263,7 +263,6 @@ impl Field {
         };
         match put {
             Put::Done => self.valid.set(row),
-            Put::Null => self.put_null(row, at, end, None)?,
             Put::Misfit if cx.ignore_errors => {
                 cx.skipped += 1;
                 self.put_null(row, at, end, None)?;
@@ -309,11 +308,8 @@ impl Field {
             Values::Float(values) => at(values, row, convert::float(text)),
             Values::Double(values) => at(values, row, convert::double(text)),
             Values::Decimal { values, precision, scale } => {
-                match convert::decimal(text, *precision, *scale) {
-                    Some(None) => Put::Null,
-                    Some(value) => at(values, row, value),
-                    None => Put::Misfit,
-                }
+                // Flink reads NULL where it has too many digits: that is an error here, wherever it comes from.
+                at(values, row, convert::decimal(text, *precision, *scale).flatten())
             }
             Values::Date(values) => at(values, row, convert::date(text)),
             Values::Time(values, unit) => at(values, row, convert::time(text, *unit)),
@@ -334,12 +330,19 @@ impl Field {
         }
     }
 
-    fn put_number(&mut self, row: usize, text: Text<'_>, at: usize, end: usize) -> Put {
+    fn put_number(
+        &mut self,
+        row: usize,
+        text: Text<'_>,
+        (at, end): (usize, usize),
+        fail_on_fraction: bool,
+    ) -> Put {
         let written = text.part(at, end);
         match &mut self.values {
             Values::Integer { values, min, max } => {
                 // TINYINT and SMALLINT are read from digits alone, as Flink reads them.
                 let number = match *max > i64::from(i16::MAX) {
+                    true if fail_on_fraction => convert::whole_number(written),
                     true => convert::truncated_integer(written),
                     false => convert::integer(written),
                 };

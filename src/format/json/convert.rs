@@ -87,6 +87,15 @@ pub(crate) fn truncated_integer(text: &str) -> Option<i64> {
     i64::try_from(if parts.negative { -value } else { value }).ok()
 }
 
+/// A whole number from the text of a number: `7`, `7.0` and `7e1`, not `7.9`.
+pub(crate) fn whole_number(text: &str) -> Option<i64> {
+    const EXACT: f64 = (1_i64 << 53) as f64;
+    integer(text).or_else(|| {
+        let number: f64 = fast_float2::parse(text).ok()?;
+        (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+    })
+}
+
 /// A whole number from text: digits with a sign, nothing else.
 pub(crate) fn integer(text: &str) -> Option<i64> {
     text.parse().ok()

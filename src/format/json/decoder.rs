@@ -300,6 +300,7 @@ impl JsonDecoder {
             text,
             ignore_errors: self.options.ignore_parse_errors,
             fail_on_missing: self.options.fail_on_missing_field,
+            fail_on_fraction: self.options.fail_on_fraction,
             format: self.options.timestamp_format,
             skipped: 0,
         };
@@ -402,8 +403,10 @@ impl JsonDecoder {
         if let Some(unchecked) = &mut self.unchecked {
             *unchecked += rows as u64;
             let all = self.finished && self.blocks.is_empty() && self.lines.is_empty();
-            if *unchecked >= CHECKED || (all && *unchecked > 0) {
-                let (never, others) = self.reader.never_seen();
+            let (never, others) = self.reader.never_seen();
+            // Where no column is right, the first look at the data says so, and there may be no more.
+            let none = never.len() == self.schema.fields().len() && !others.is_empty();
+            if *unchecked >= CHECKED || ((all || none) && *unchecked > 0) {
                 super::super::notice::absent(&self.origin, &never, &others, *unchecked);
                 self.unchecked = None;
             }

@@ -62,6 +62,7 @@ impl JsonDocuments {
             text,
             ignore_errors: self.options.ignore_parse_errors,
             fail_on_missing: self.options.fail_on_missing_field,
+            fail_on_fraction: self.options.fail_on_fraction,
             format: self.options.timestamp_format,
             skipped: 0,
         };

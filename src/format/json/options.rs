@@ -23,6 +23,8 @@ pub struct JsonOptions {
     pub fail_on_missing_field: bool,
     /// A field that does not fit its type becomes NULL, and a broken record is dropped.
     pub ignore_parse_errors: bool,
+    /// A number with a fraction does not fit a whole number, instead of losing the fraction, as in Flink.
+    pub fail_on_fraction: bool,
     /// The written form of timestamps.
     pub timestamp_format: TimestampFormat,
     /// Tiny decimals as `0.0000001` instead of `1E-7`.
@@ -37,6 +39,8 @@ pub struct JsonOptions {
 
 const FAIL_ON_MISSING: &str = "json.fail-on-missing-field";
 const IGNORE_ERRORS: &str = "json.ignore-parse-errors";
+/// Set where columns are found out: whole numbers are a guess then.
+pub const FAIL_ON_FRACTION: &str = "json.fail-on-fraction";
 const TIMESTAMP: &str = "json.timestamp-format.standard";
 const PLAIN_DECIMAL: &str = "json.encode.decimal-as-plain-number";
 const IGNORE_NULLS: &str = "json.encode.ignore-null-fields";
@@ -58,6 +62,12 @@ pub const OPTIONS: &[OptionDef] = &[
         OptionKind::Bool,
         "false",
         "a field that does not fit its type becomes NULL, and a broken record is dropped",
+    ),
+    OptionDef::new(
+        FAIL_ON_FRACTION,
+        OptionKind::Bool,
+        "false",
+        "7.9 for an INT or BIGINT is an error instead of 7; true where columns were found out",
     ),
     OptionDef::new(
         TIMESTAMP,
@@ -93,6 +103,7 @@ impl JsonOptions {
         let parsed = Self {
             fail_on_missing_field: flag(FAIL_ON_MISSING)?,
             ignore_parse_errors: flag(IGNORE_ERRORS)?,
+            fail_on_fraction: flag(FAIL_ON_FRACTION)?,
             timestamp_format: match options.choice(TIMESTAMP, TIMESTAMP_WORDS)? {
                 Some("ISO-8601") => TimestampFormat::Iso8601,
                 _ => TimestampFormat::Sql,
@@ -183,6 +194,7 @@ mod tests {
         ]);
         let expected = JsonOptions {
             fail_on_missing_field: true,
+            fail_on_fraction: false,
             ignore_parse_errors: false,
             timestamp_format: TimestampFormat::Iso8601,
             decimal_as_plain_number: true,
