@@ -327,11 +327,15 @@ impl Reader for SharedReader {
             Ok(Read::Batch(batch)) => (batch, Kinds::Append),
             Ok(Read::Changes(batch, kinds)) => (batch, kinds),
             Ok(Read::Pending) => {
-                if let Splits::Many(changes) = group.reader.splits() {
-                    if !changes.is_empty() {
-                        group.hand_out(self.index, || Waiting::Splits(changes.clone()));
+                match group.reader.splits() {
+                    Splits::Many(changes) => {
+                        if !changes.is_empty() {
+                            group.hand_out(self.index, || Waiting::Splits(changes.clone()));
+                        }
+                        note(&mut self.splits, Splits::Many(changes));
                     }
-                    note(&mut self.splits, Splits::Many(changes));
+                    Splits::None => note(&mut self.splits, Splits::None),
+                    Splits::One(_) => {}
                 }
                 return Ok(Read::Pending);
             }
@@ -359,6 +363,7 @@ impl Reader for SharedReader {
     fn splits(&mut self) -> Splits {
         match &mut self.splits {
             Splits::One(split) => Splits::One(*split),
+            Splits::None => Splits::None,
             Splits::Many(changes) => {
                 let pending = changes.pending;
                 let rest = OpenSplits { pending, ..OpenSplits::default() };

@@ -63,6 +63,8 @@ pub enum Splits {
     One(Split),
     /// Several splits at the same time, such as the partitions of a topic.
     Many(OpenSplits),
+    /// None so far, while other readers have some: event time does not wait for this reader.
+    None,
 }
 
 impl Default for Splits {

@@ -115,6 +115,8 @@ pub struct OverSpec {
     pub input_changes: bool,
     /// `-U` goes before `+U`.
     pub emit_before: bool,
+    /// Results come when the input has ended, each row once; only with [`OverOrder::Columns`].
+    pub at_end: bool,
     /// `table.exec.state.ttl`.
     pub state_ttl: Option<Duration>,
     /// Schema of the input.

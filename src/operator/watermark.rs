@@ -22,6 +22,7 @@
 //!   nothing is known of the times in them, and no watermark is emitted. Hence the rows of several files are late or
 //!   not whatever the order of the files, and with one task everything is the same in every run. The price is
 //!   state: what waits for the watermark is kept until the last file has been begun.
+//! - None (a reader of a folder whose files the others read): it is idle until it has one.
 //! - Several at the same time (partitions): they begin and end while the job runs, and a chunk may hold rows of
 //!   several. One that is idle does not count until its next row.
 //!
@@ -64,6 +65,8 @@ pub struct WatermarkSpec {
     pub expression: Arc<dyn PhysicalExpr>,
     /// After so long without a row the source is idle; `None`: never.
     pub idle_timeout: Option<Duration>,
+    /// Event time stands still until the input has ended: no row is late (batch mode).
+    pub at_end: bool,
 }
 
 /// A split in a checkpoint.
@@ -137,7 +140,8 @@ impl WatermarkAssigner {
 
     /// Emits a watermark, if it has grown and may be told.
     fn tell(&mut self, mark: Option<i64>, out: &mut Output) {
-        if let Some(watermark) = mark.filter(|_| !self.held).and_then(|millis| self.clock.advance(millis)) {
+        let told = mark.filter(|_| !self.held && !self.spec.at_end);
+        if let Some(watermark) = told.and_then(|millis| self.clock.advance(millis)) {
             out.push(Message::Watermark(watermark));
         }
     }
@@ -185,7 +189,7 @@ impl WatermarkAssigner {
             };
             let mark = combined(largest);
             let late = mark.is_some_and(|mark| time <= mark);
-            if late && !self.held && mark > self.clock.current().map(Watermark::millis) {
+            if late && !self.held && !self.spec.at_end && mark > self.clock.current().map(Watermark::millis) {
                 out.chunk(chunk.slice(*start, row - *start));
                 self.tell(mark, out);
                 *start = row;
@@ -371,6 +375,12 @@ impl Operator for WatermarkAssigner {
                 }
                 self.held = split.others_pending;
             }
+            Splits::None => {
+                self.held = false;
+                self.open.values_mut().for_each(|open| open.idle = true);
+                self.tell_again(out);
+                self.tell_status(out);
+            }
             Splits::Many(changes) => {
                 if !std::mem::replace(&mut self.many, true) {
                     self.open.clear();
@@ -443,7 +453,7 @@ mod tests {
 
     fn assigner(idle_timeout: Option<Duration>) -> WatermarkAssigner {
         let expression = Arc::new(Column::new("mark", 1));
-        WatermarkAssigner::new(WatermarkSpec { rowtime: 0, expression, idle_timeout })
+        WatermarkAssigner::new(WatermarkSpec { rowtime: 0, expression, idle_timeout, at_end: false })
     }
 
     /// Rows of time and watermark.
@@ -492,6 +502,16 @@ mod tests {
         let mut out = Output::default();
         a.end(&mut out).unwrap();
         assert_eq!(shown(&mut out), "@END | End");
+    }
+
+    #[test]
+    fn without_a_split_the_source_is_idle_until_it_has_one() {
+        let mut a = assigner(None);
+        let mut out = Output::default();
+        assert!(a.splits(&Splits::None, &mut out).unwrap());
+        assert_eq!(shown(&mut out), "Status(Idle)");
+        one(&mut a, Split { id: 7, others_pending: false });
+        assert_eq!(fed(&mut a, times(&[20])), "Status(Active) | 20 | @17");
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Planner {
             LogicalPlan::Join(join) => self.lower_join(join),
             LogicalPlan::Extension(Extension { node }) => {
                 if let Some(node) = node.as_any().downcast_ref::<WatermarkNode>() {
-                    return watermark(self.lower(&node.input)?, node);
+                    return watermark(self.lower(&node.input)?, node, self.is_batch());
                 }
                 if let Some(node) = node.as_any().downcast_ref::<CallNode>() {
                     return self.lower_call(node);
@@ -450,11 +450,11 @@ pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
     calc(input, None, Some((&exprs, schema)))
 }
 
-fn watermark(input: Node, node: &WatermarkNode) -> Result<Node> {
+fn watermark(input: Node, node: &WatermarkNode, at_end: bool) -> Result<Node> {
     let compiled = physical(&node.expression, &input.schema)?;
     let rowtime = forwarded(std::slice::from_ref(&node.column), &input.schema)[0];
     let rowtime = rowtime.ok_or_else(|| Error::internal("a rowtime that is not a column"))?;
-    let spec = WatermarkSpec { rowtime, expression: compiled, idle_timeout: node.idle_timeout };
+    let spec = WatermarkSpec { rowtime, expression: compiled, idle_timeout: node.idle_timeout, at_end };
     let build: BuildOperator = Arc::new(move || Ok(Box::new(WatermarkAssigner::new(spec.clone()))));
     let columns = (input.schema.clone(), input.arrow.clone());
     let mut properties = input.properties.clone();

@@ -11,7 +11,7 @@ use datafusion_common::{Column, DFSchema, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction, NullTreatment, Sort, WindowFunction as Call};
 use datafusion_expr::logical_plan::Window;
 use datafusion_expr::{
-    Expr, ExprSchemable, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, lit,
+    Expr, ExprSchemable, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, lit,
 };
 
 use super::graph::{BuildNode, Changes, Demand, Distribution, Input, Node, Properties, Wiring};
@@ -101,7 +101,21 @@ fn interval_millis(value: &ScalarValue) -> Result<i64> {
     }
 }
 
-fn frame_of(frame: &WindowFrame) -> Result<Frame> {
+/// The frame of a call. One without ORDER BY sees its whole partition: all rows are peers.
+fn frame_of(call: &Call) -> Result<Frame> {
+    let frame = &call.params.window_frame;
+    if call.params.order_by.is_empty() {
+        let to_the_end = match &frame.end_bound {
+            WindowFrameBound::Following(value) => value.is_null(),
+            WindowFrameBound::CurrentRow => frame.units == WindowFrameUnits::Range,
+            WindowFrameBound::Preceding(_) => false,
+        };
+        return match frame.start_bound.is_unbounded() && to_the_end {
+            true => Ok(Frame::UnboundedRange),
+            false => Err(Error::plan("a frame of OVER needs ORDER BY")
+                .with_hint("write ORDER BY, or leave ROWS or RANGE out for the whole partition")),
+        };
+    }
     if frame.end_bound != WindowFrameBound::CurrentRow {
         return Err(Error::unsupported("the frame of OVER ends at CURRENT ROW")
             .with_detail(format!("found {}", frame.end_bound))
@@ -154,13 +168,18 @@ fn call_of(call: &Call, display: String, schema: &DFSchema) -> Result<(OverCall,
                     let name = other.label();
                     let function = crate::function::aggregate::aggregate(&name)
                         .ok_or_else(|| Error::unsupported(format!("{name} is not supported in OVER")))?;
-                    let frame = frame_of(&params.window_frame)?;
+                    let frame = frame_of(call)?;
                     return Ok((aggregate_of(function, call, display, schema)?, Some(frame)));
                 }
             };
-            if !params.window_frame.start_bound.is_unbounded()
-                || params.window_frame.end_bound != WindowFrameBound::CurrentRow
-            {
+            let has_frame = match params.order_by.is_empty() {
+                true => frame_of(call).is_err(),
+                false => {
+                    !params.window_frame.start_bound.is_unbounded()
+                        || params.window_frame.end_bound != WindowFrameBound::CurrentRow
+                }
+            };
+            if has_frame {
                 return Err(Error::plan(format!("{} takes no ROWS or RANGE", function.label()))
                     .with_hint("it looks at all rows before the current one"));
             }
@@ -172,7 +191,7 @@ fn call_of(call: &Call, display: String, schema: &DFSchema) -> Result<(OverCall,
             return Ok((own, frame));
         }
     };
-    let frame = frame_of(&params.window_frame)?;
+    let frame = frame_of(call)?;
     Ok((aggregate_of(aggregate, call, display, schema)?, Some(frame)))
 }
 
@@ -256,10 +275,10 @@ impl Planner {
         let calls = window.window_expr.iter().map(window_call).collect::<Result<Vec<_>>>()?;
         let mut frames = Vec::with_capacity(calls.len());
         for call in &calls {
-            if call.params.order_by.is_empty() {
+            if call.params.order_by.is_empty() && !self.is_batch() {
                 return Err(Error::unsupported("OVER needs ORDER BY")
                     .with_detail("without it every row would change the results of all rows of its partition")
-                    .with_hint("write ORDER BY and a time attribute, or aggregate with GROUP BY"));
+                    .with_hint("write ORDER BY and a time attribute, aggregate with GROUP BY, or, where the input ends, SET 'execution.runtime-mode' = 'batch'"));
             }
             frames.push(call_of(call, String::new(), &node.schema)?.1);
         }
@@ -358,11 +377,14 @@ impl Planner {
             calls,
             input_changes: !changes.is_append(),
             emit_before: true,
+            at_end: false,
             state_ttl: self.state.config.state_ttl(),
             input: input.arrow.clone(),
             schema: arrow.clone(),
         };
         let by_columns = matches!(spec.order, OverOrder::Columns(_));
+        let at_end = by_columns && self.is_batch() && input.properties.bounded;
+        let spec = OverSpec { at_end, ..spec };
         let order_kind = match spec.order {
             OverOrder::Columns(_) => "columns",
             OverOrder::EventTime(_) => "event time",
@@ -374,7 +396,9 @@ impl Planner {
         if !partition.is_empty() {
             detail.push(format!("partitionBy=[{}]", names(&input.schema, partition)));
         }
-        detail.push(format!("orderBy=[{}]", order_names(&input.schema, &sort)));
+        if !sort.is_empty() {
+            detail.push(format!("orderBy=[{}]", order_names(&input.schema, &sort)));
+        }
         detail.push(format!("window=[{}]", frame_name(group.frame)));
         detail.push(format!("select=[{}]", shown.join(", ")));
         let mut warnings = Vec::new();
@@ -388,10 +412,14 @@ impl Planner {
                 ));
             }
         }
-        let properties = Properties {
-            changes: if by_columns { Changes::ALL } else { Changes::APPEND },
+        let mut properties = Properties {
+            changes: if by_columns && !at_end { Changes::ALL } else { Changes::APPEND },
             ..input.properties.clone()
         };
+        if at_end {
+            // The watermark has passed all of them.
+            properties.rowtimes.clear();
+        }
         let state = Parts::new("OverAggregate", 1)
             .rows("rows", &input)
             .columns("partition", &input, partition)
@@ -400,7 +428,8 @@ impl Planner {
             .with("frame", frame_name(group.frame))
             .with("calls", texts.join(", "))
             .kept("columns", &input)
-            .flag("updates", !changes.is_append());
+            .flag("updates", !changes.is_append())
+            .flag("at end", at_end);
         let columns = input.meaning.columns.iter().cloned().chain(texts);
         let meaning = Meaning::made(state, columns.collect());
         let build: BuildNode = Arc::new(move |wiring: &Wiring| {

@@ -44,6 +44,8 @@ struct State {
     /// Readers there are to be, and those that have read all they will.
     readers: usize,
     left: HashSet<usize>,
+    /// Some file was begun.
+    begun: bool,
 }
 
 /// One run over the files.
@@ -150,7 +152,7 @@ impl Source for FilesystemSource {
             consumed: 0,
             total,
             skipped: 0,
-            split: flow::Split::default(),
+            split: None,
             finished: Vec::new(),
             told: None,
             passed: 0,
@@ -266,6 +268,10 @@ impl Scan {
                 }
             }
             let (kept, read) = following.take(&split.file);
+            if !std::mem::replace(&mut state.begun, true) {
+                // Readers without a file do not hold event time back from now on.
+                state.wakers.iter().for_each(Waker::wake);
+            }
             drop(state);
             let reader = match split.file.compression {
                 Compression::None => SplitReader::follow(&self.layout, &split, kept),
@@ -333,7 +339,8 @@ struct FilesystemReader {
     consumed: u64,
     total: Option<u64>,
     skipped: u64,
-    split: flow::Split,
+    /// Where the rows come from; `None` before the first.
+    split: Option<flow::Split>,
     /// Positions of the ranges that were read to their ends since the last cut.
     finished: Vec<(Arc<FileInfo>, Reached)>,
     /// What was told of the present split.
@@ -389,7 +396,8 @@ impl Reader for FilesystemReader {
             if let Some(mut reader) = self.current.take() {
                 if let Some((batch, kinds)) = reader.next()? {
                     let file = &reader.split().file;
-                    self.split = flow::Split { id: file.key(), others_pending: self.scan.has_others(file) };
+                    let others_pending = self.scan.has_others(file);
+                    self.split = Some(flow::Split { id: file.key(), others_pending });
                     self.current = Some(reader);
                     return Ok(Read::rows(batch, kinds));
                 }
@@ -412,7 +420,11 @@ impl Reader for FilesystemReader {
     }
 
     fn splits(&mut self) -> flow::Splits {
-        flow::Splits::One(self.split)
+        match self.split {
+            Some(split) => flow::Splits::One(split),
+            None if self.scan.monitor.is_some() && self.scan.state.lock().begun => flow::Splits::None,
+            None => flow::Splits::default(),
+        }
     }
 
     fn skipped(&self) -> u64 {

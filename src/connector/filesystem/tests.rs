@@ -718,6 +718,22 @@ fn a_lookup_loads_everything() {
 }
 
 #[test]
+fn a_reader_without_a_file_does_not_hold_event_time_back() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.txt"), "a1\n").unwrap();
+    let table = lines(dir.path(), &[("source.monitor-interval", "1 h")]);
+    let source = Filesystem.source(&request(&table)).unwrap();
+    let tasks = Tasks::new();
+    let mut readers: Vec<_> = (0..2).map(|t| tasks.reader(source.as_ref(), t, 2)).collect();
+    assert!(matches!(readers[0].read().unwrap(), Read::Batch(_)));
+    assert!(matches!(readers[1].read().unwrap(), Read::Pending));
+    assert_eq!(readers[1].splits(), Splits::None);
+    // One that has had a file counts, whatever it reads now.
+    assert!(matches!(readers[0].read().unwrap(), Read::Pending));
+    assert!(matches!(readers[0].splits(), Splits::One(_)));
+}
+
+#[test]
 fn readers_say_which_files_are_not_begun() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.txt"), "a1\na2\na3\na4\n").unwrap();

@@ -8,14 +8,16 @@
 //! The rows of a partition are kept in their order with the results that were emitted. A partition that a
 //! chunk touches is computed anew, once a chunk, and what differs is emitted.
 //!
+//! In batch mode nothing is computed before the input has ended.
+//!
 //! In a checkpoint each row has the results that were emitted with it: they are what has to be taken back, even by a
 //! job whose functions compute something else.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 
 use super::calls::Calls;
@@ -23,13 +25,16 @@ use super::{Frame, OverOrder, OverSpec};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::operator::ColdSpec;
-use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
+use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output};
 use crate::operator::partitions::{self, Partitions};
 use crate::operator::ranking::{self, PutBack, RankFunction, Ranking, SortKeys, key_of};
 use crate::state::{Expiry, KeyTable, Restored, RowStore, Snapshot};
 
 /// No result yet.
 const NONE: u32 = u32::MAX;
+
+/// Rows whose partitions are computed together when the input has ended; a partition is never split.
+const ROWS_AT_END: usize = 65_536;
 
 /// The operator of one task, for rows ordered by any columns.
 #[derive(Debug)]
@@ -196,6 +201,32 @@ impl OrderedOver {
         Ok(free)
     }
 
+    /// Every row with its result, partition by partition.
+    fn emit_all(&mut self, out: &mut Output) -> Result<()> {
+        let ingest = Instant::now();
+        let mut slots = self.keys.slots().into_iter().filter(|&slot| self.ranking.len(slot) > 0).peekable();
+        let (mut together, mut parts, mut rows) = (Vec::new(), Vec::new(), 0);
+        while let Some(slot) = slots.next() {
+            rows += self.ranking.len(slot);
+            together.push(slot);
+            if rows >= ROWS_AT_END || slots.peek().is_none() {
+                parts.push(std::mem::take(&mut together));
+                rows = 0;
+            }
+        }
+        drop(slots);
+        for part in parts {
+            let mut changes = Changes::default();
+            self.recompute(&part, &mut changes)?;
+            self.emit(changes, ingest, out)?;
+            // What is out does not belong to a checkpoint any more.
+            part.into_iter().for_each(|slot| self.ranking.clear(slot));
+            self.free_results()?;
+            self.ranking.forget()?;
+        }
+        Ok(())
+    }
+
     fn emit(&self, changes: Changes, ingest: Instant, out: &mut Output) -> Result<()> {
         if changes.rows.is_empty() {
             return Ok(());
@@ -203,7 +234,11 @@ impl OrderedOver {
         let mut columns = self.ranking.take(&changes.rows)?.columns().to_vec();
         columns.extend(self.results.take(&changes.results)?.columns().iter().cloned());
         let batch = RecordBatch::try_new(self.spec.schema.clone(), columns)?;
-        out.chunk(Chunk { batch, kinds: Kinds::Changes(changes.kinds.into()), ingest });
+        let kinds = match self.spec.at_end {
+            true => Kinds::Append,
+            false => Kinds::Changes(changes.kinds.into()),
+        };
+        out.chunk(Chunk { batch, kinds, ingest });
         Ok(())
     }
 }
@@ -223,8 +258,13 @@ impl Operator for OrderedOver {
     }
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        let (results, result_of) = (&self.results, &self.result_of);
+        let (results, result_of, at_end) = (&self.results, &self.result_of, self.spec.at_end);
         self.ranking.snapshot(snapshot, &self.spec.partition, |_, entries| {
+            if at_end {
+                let fields = results.schema().fields().iter();
+                let nulls = |f: &FieldRef| (f.name().clone(), new_null_array(f.data_type(), entries.len()));
+                return Ok(fields.map(nulls).collect());
+            }
             let rows: Vec<u32> = entries.iter().map(|&entry| result_of[entry as usize]).collect();
             let names = results.schema().fields().iter().map(|f| f.name().clone());
             Ok(names.zip(results.take(&rows)?.columns().iter().cloned()).collect())
@@ -246,6 +286,9 @@ impl Operator for OrderedOver {
         })?;
         self.result_of.resize(self.ranking.capacity(), NONE);
         for PutBack { rows, entries } in back {
+            if self.spec.at_end {
+                continue;
+            }
             let results = rows.columns()[1..=added.fields().len()].to_vec();
             let mut ids = Vec::with_capacity(entries.len());
             self.results.push(&RecordBatch::try_new(added.clone(), results)?, &mut ids)?;
@@ -261,7 +304,9 @@ impl Operator for OrderedOver {
             None => &[ranking::TABLE],
         };
         let keyed = !self.spec.partition.is_empty();
-        keyed.then(|| ColdSpec::by_key(vec![self.spec.partition.clone()], tables, self.spec.state_ttl))
+        // Of what comes at the end every partition is needed at once.
+        (keyed && !self.spec.at_end)
+            .then(|| ColdSpec::by_key(vec![self.spec.partition.clone()], tables, self.spec.state_ttl))
     }
 
     fn state_bytes(&self) -> usize {
@@ -298,6 +343,10 @@ impl Operator for OrderedOver {
             }
         }
         self.ranking.keep(&chunk.batch)?;
+        if self.spec.at_end {
+            touched.into_iter().for_each(|slot| self.is_touched[slot as usize] = false);
+            return self.ranking.forget();
+        }
         let mut changes = Changes::default();
         for (entry, row, kept) in self.ranking.gone() {
             let result = self.result_of.get(entry as usize).copied().unwrap_or(NONE);
@@ -320,6 +369,14 @@ impl Operator for OrderedOver {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Output) -> Result<()> {
+        if self.spec.at_end {
+            self.emit_all(out)?;
+        }
+        out.push(Message::End);
         Ok(())
     }
 }

@@ -36,6 +36,7 @@ fn spec(order: OverOrder, frame: Frame, calls: Vec<OverCall>) -> OverSpec {
         calls,
         input_changes: false,
         emit_before: true,
+        at_end: false,
         state_ttl: None,
         input: schema("k s ts t v n"),
         schema: schema(&format!("k s ts t v n{columns}")),
