@@ -133,6 +133,9 @@ pub trait Backend: Send + Sync + 'static {
         Box::pin(async { Err(Error::unsupported("this lookup table cannot be loaded whole")) })
     }
 
+    /// A job asks no more: what is wrong with all answers so far is said now.
+    fn judge(&self) {}
+
     /// What is asked, for EXPLAIN and messages, secrets redacted: `GET http://host/sensors/{id}`.
     fn describe(&self) -> String;
 }

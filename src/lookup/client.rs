@@ -25,7 +25,7 @@ mod request;
 pub(crate) mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
@@ -60,7 +60,7 @@ const INLINE_UPKEEP: usize = 4096;
 
 /// Keys after which it is said that none of them was found: so many, or at the end of the job, a few.
 const MANY: u64 = 100;
-const FEW: u64 = 5;
+const FEW: u64 = 3;
 
 /// Answers for one task, in order of arrival.
 #[derive(Debug)]
@@ -140,6 +140,8 @@ struct Asker {
     patience: Duration,
     /// Keys that had an answer.
     answered: AtomicU64,
+    /// Keys that failed, where the table says how to go on.
+    failed: AtomicU64,
 }
 
 /// What workers share; alive until the last of them is gone.
@@ -207,6 +209,21 @@ pub struct Lookup {
     config: LookupConfig,
     asker: Arc<Asker>,
     encoder: KeyEncoder,
+    /// Operators that still ask.
+    users: AtomicUsize,
+}
+
+/// An operator that asks by a lookup. When the last one is gone, what the answers had in common is judged: before the
+/// end of its output, so that a job says it before it ends.
+#[derive(Debug)]
+pub struct Asking(Arc<Lookup>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.0.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.judge();
+        }
+    }
 }
 
 impl std::fmt::Debug for Lookup {
@@ -219,10 +236,6 @@ impl Drop for Lookup {
     fn drop(&mut self) {
         // What others wait for, too, goes on.
         self.engine.shared.flights.lock().abandon(self.asker.id);
-        let answered = self.asker.answered.load(Ordering::Relaxed);
-        if (FEW..MANY).contains(&answered) {
-            self.engine.shared.warn_of_misses(&self.asker, answered);
-        }
     }
 }
 
@@ -409,8 +422,25 @@ impl Lookup {
             timeout: config.timeout,
             patience: config.timeout.saturating_add(config.miss_wait()),
             answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         });
-        Ok(Arc::new(Self { engine, name, config, asker, encoder }))
+        Ok(Arc::new(Self { engine, name, config, asker, encoder, users: AtomicUsize::new(0) }))
+    }
+
+    /// Notes an operator that asks.
+    pub fn asking(self: &Arc<Self>) -> Asking {
+        self.users.fetch_add(1, Ordering::AcqRel);
+        Asking(self.clone())
+    }
+
+    /// Says what is wrong with all of the answers.
+    fn judge(&self) {
+        let shared = &self.engine.shared;
+        let answered = self.asker.answered.load(Ordering::Relaxed);
+        if (FEW..MANY).contains(&answered) {
+            shared.warn_of_misses(&self.asker, answered);
+        }
+        shared.backend.judge();
     }
 
     /// What asks for it.
@@ -469,6 +499,17 @@ impl Lookup {
     /// Whether a key is asked for once, however many rows wait for it.
     pub fn is_cached(&self) -> bool {
         !matches!(self.engine.shared.front, Front::None) || self.config.shares_calls
+    }
+
+    /// Counts a key whose failure is no error of the job, and says why: the first, the tenth, the hundredth, ...
+    pub(crate) fn note_failure(&self, failure: &Failure, what: &str) {
+        let count = self.asker.failed.fetch_add(1, Ordering::Relaxed) + 1;
+        let power = std::iter::successors(Some(1u64), |n| n.checked_mul(10)).any(|n| n == count);
+        // Those of functions are told by the function.
+        if power && !self.request().is_call {
+            let keys = if count == 1 { "key" } else { "keys" };
+            log::warn!("lookup table '{}': {count} {keys} failed and {what}: {}", self.name, failure.message);
+        }
     }
 
     /// Counts a row that went to the table of dead letters.

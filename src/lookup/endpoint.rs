@@ -35,6 +35,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Failure, FailureKind};
 
+/// Failed connections, without a success between them, after which it is reported.
+const REPORT_AFTER: u32 = 3;
+/// At most one report in so long.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
 /// Requests in flight at the start.
 const FIRST: usize = 16;
 /// Requests in flight when nothing limits them.
@@ -112,6 +117,15 @@ pub(super) struct Endpoint {
     breaker: Mutex<Option<Breaker>>,
     /// Retries that may be made, as of some instant.
     retries: Mutex<(f64, Instant)>,
+    outage: Mutex<Outage>,
+}
+
+/// Connections that failed one after the other.
+#[derive(Debug, Default)]
+struct Outage {
+    failed: u32,
+    /// When it was last reported.
+    reported: Option<Instant>,
 }
 
 /// A place in the window, until the request has ended.
@@ -135,6 +149,7 @@ impl Endpoint {
             next: Mutex::new(None),
             breaker: Mutex::new(None),
             retries: Mutex::new((FREE_RETRIES, Instant::now())),
+            outage: Mutex::default(),
             limits,
         })
     }
@@ -349,6 +364,17 @@ impl Endpoint {
         }
     }
 
+    /// Reports that no connection comes about: the rows wait for it, and without a word nobody would know why.
+    fn unreachable(&self, failure: &Failure) {
+        let mut outage = self.outage.lock();
+        outage.failed += 1;
+        let again = outage.reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY);
+        if outage.failed >= REPORT_AFTER && again {
+            outage.reported = Some(Instant::now());
+            log::warn!("{}; the rows wait while it is tried again", failure.message);
+        }
+    }
+
     /// Its name and how it is at the moment, for people.
     pub(super) fn describe(&self) -> String {
         let window = self.window.lock();
@@ -389,6 +415,10 @@ impl Permit<'_> {
         let failed = |kind| matches!(kind, Connection | Timeout | Status(429 | 500..));
         let crowded = |kind| matches!(kind, Connection | Timeout);
         let kind = failure.map(|f| f.kind);
+        match failure {
+            Some(failure) if failure.kind == Connection => self.endpoint.unreachable(failure),
+            _ => self.endpoint.outage.lock().failed = 0,
+        }
         self.endpoint.note(&self, kind.is_some_and(failed), kind.is_some_and(crowded));
     }
 }

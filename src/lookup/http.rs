@@ -268,6 +268,10 @@ impl Inner {
 }
 
 impl Backend for HttpLookup {
+    fn judge(&self) {
+        self.0.decoder.ended();
+    }
+
     fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>> {
         let inner = self.0.clone();
         Box::pin(async move {

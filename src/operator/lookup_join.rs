@@ -47,7 +47,7 @@ use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Status, Watermark};
 use crate::lookup::keys::KeyColumns;
 use crate::lookup::{
-    Answer, Completion, Completions, Failure, FailureKind, Lookup, OnError, Outcome, OutputMode,
+    Answer, Asking, Completion, Completions, Failure, FailureKind, Lookup, OnError, Outcome, OutputMode,
 };
 use crate::state::{Restored, Snapshot};
 
@@ -113,6 +113,8 @@ struct Pending {
 #[derive(Debug)]
 pub struct LookupJoin {
     lookup: Arc<Lookup>,
+    /// Until the end of the output.
+    asking: Option<Asking>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     pre_filter: Option<Arc<dyn PhysicalExpr>>,
     assembler: Assembler,
@@ -168,6 +170,7 @@ impl LookupJoin {
         Ok(Self {
             capacity,
             ordered,
+            asking: Some(spec.lookup.asking()),
             lookup: spec.lookup.clone(),
             keys: spec.keys.clone(),
             pre_filter: spec.pre_filter.clone(),
@@ -403,7 +406,12 @@ impl LookupJoin {
                 && self.lookup.now().saturating_duration_since(asked) >= self.lookup.patience()
         };
         let cut = pending.asked.filter(|asked| timed_out(*asked));
-        let cell = match self.lookup.config().on_error.of(failure.kind) {
+        let on_error = self.lookup.config().on_error.of(failure.kind);
+        if matches!(on_error, OnError::Null | OnError::Drop) {
+            self.lookup
+                .note_failure(failure, if on_error == OnError::Null { "gave NULL" } else { "were dropped" });
+        }
+        let cell = match on_error {
             OnError::Fail | OnError::Stale => return Err(self.error(pending.first, failure)),
             OnError::Null if answer.count == 0 => Cell::Nothing,
             OnError::Null => Cell::Answered(answer.into()),
@@ -529,6 +537,9 @@ impl LookupJoin {
     fn tell(&mut self, signal: Message, out: &mut Output) {
         if let Message::Watermark(watermark) = &signal {
             self.told = self.told.max(Some(watermark.millis()));
+        }
+        if matches!(signal, Message::End) {
+            self.asking = None;
         }
         out.push(signal);
     }

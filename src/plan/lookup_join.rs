@@ -15,7 +15,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion_expr::logical_plan::{Join, Projection, SubqueryAlias, TableScan};
 use datafusion_expr::utils::split_conjunction_owned;
-use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, TryCast};
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, TryCast, lit};
 
 use super::graph::{Demand, Node, Shape};
 use super::guard::is_late;
@@ -205,6 +205,20 @@ pub(super) fn conjunction(exprs: Vec<Expr>) -> Option<Expr> {
     exprs.into_iter().reduce(Expr::and)
 }
 
+/// What a condition says is equal, both ways round. The simplifier has made `flag` of `flag = TRUE`.
+fn equal_pairs(conjunct: &Expr) -> Vec<(Expr, Expr)> {
+    match conjunct {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            let (left, right) = (left.as_ref().clone(), right.as_ref().clone());
+            vec![(left.clone(), right.clone()), (right, left)]
+        }
+        Expr::Column(_) => vec![(conjunct.clone(), lit(true))],
+        Expr::IsTrue(flag) => vec![(flag.as_ref().clone(), lit(true))],
+        Expr::Not(flag) | Expr::IsFalse(flag) => vec![(flag.as_ref().clone(), lit(false))],
+        _ => Vec::new(),
+    }
+}
+
 /// An expression without its casts around a literal.
 fn is_literal(expr: &Expr) -> bool {
     match expr {
@@ -230,11 +244,8 @@ impl Planner {
         let conjuncts = join.filter.clone().map(split_conjunction_owned).unwrap_or_default().into_iter();
         let on_right = conjuncts.filter(|e| e.column_refs().iter().all(|c| names.has_column(c)));
         let on_right = on_right.map(|e| substitute(e, names, &right.columns)).collect::<Result<Vec<_>>>()?;
-        Ok(on_right.iter().chain(&right.filters).any(|conjunct| match conjunct {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right: r }) => {
-                [(left, r), (r, left)].into_iter().any(|(column, value)| is_key(column) && is_literal(value))
-            }
-            _ => false,
+        Ok(on_right.iter().chain(&right.filters).any(|conjunct| {
+            equal_pairs(conjunct).iter().any(|(column, value)| is_key(column) && is_literal(value))
         }))
     }
 
@@ -306,15 +317,12 @@ impl Planner {
         }
         sorted.right.extend(right.filters.iter().cloned());
         for conjunct in &sorted.right {
-            let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right: r }) = conjunct else {
-                continue;
-            };
-            for (column, value) in [(left, r), (r, left)] {
-                if let Some((name, _)) = bare(column)
-                    && is_literal(value)
+            for (column, value) in equal_pairs(conjunct) {
+                if let Some((name, _)) = bare(&column)
+                    && is_literal(&value)
                     && let Some(index) = right.key(name)
                 {
-                    sorted.constant_keys.entry(index).or_insert_with(|| value.as_ref().clone());
+                    sorted.constant_keys.entry(index).or_insert(value);
                 }
             }
         }

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use super::answer::{AnswerDecoder, describe_body};
 use super::exchange::Exchange;
 use super::options::HttpConfig;
-use super::paging::{Paging, Place, Way};
+use super::paging::{PAGING, Paging, Place, Way, unread};
 use super::secret::Environment;
 use super::url_template::UrlTemplate;
 use crate::catalog::Table;
@@ -45,6 +45,8 @@ pub(crate) struct Collection {
     exchange: Exchange,
     url: String,
     paging: Paging,
+    /// Whether the table says how its pages go on.
+    has_paging: bool,
     endpoint: Arc<Endpoint>,
     retries: u32,
     backoff: Backoff,
@@ -95,6 +97,7 @@ impl Collection {
             exchange: Exchange::new(config)?,
             url,
             paging,
+            has_paging: options.contains(PAGING),
             endpoint,
             retries: config::max_retries(options)?,
             backoff: Backoff::default(),
@@ -151,6 +154,9 @@ impl Collection {
                 _ => Ok(None),
             };
         };
+        if body.trim_ascii().is_empty() && last.is_none() {
+            log::warn!("{url}: the answer is empty, there are no rows in it");
+        }
         let digest = foldhash::fast::FixedState::default().hash_one(&body[..]);
         if let Some(last) = last
             && last.digest == digest
@@ -163,6 +169,13 @@ impl Collection {
         let links = answer.links();
         let rows = self.decoder.value(&body).map_err(|e| self.undecoded(&url, &body, &e))?;
         let next = self.paging.next(&place, &body, rows, &links).map_err(|what| self.error(&url, &what))?;
+        if last.is_none()
+            && next.is_none()
+            && !self.has_paging
+            && let Some(more) = unread(&body, rows)
+        {
+            log::warn!("{url}: {more}, and only this page is read: '{PAGING}' says how to go on");
+        }
         Ok(Some(Page { body, url, digest, next }))
     }
 
@@ -250,8 +263,9 @@ fn listed(table: &Table, environment: Environment<'_>) -> Result<HttpConfig> {
             "its url has a place for '{column}': it answers for keys, and cannot be read as a whole"
         ))
         .with_hint(format!(
-            "in a join put the stream on the left and this table on the right; to read all rows, name the URL that \
-             lists them: '{SCAN_URL}' = '{}'",
+            "in a join put the stream on the left and this table on the right; EXPLAIN LOOKUP {} FOR (key) asks for \
+             one key; to read all rows, name the URL that lists them: '{SCAN_URL}' = '{}'",
+            table.name,
             listed.trim_end_matches('/')
         )));
     }

@@ -17,7 +17,7 @@ use super::answer::find;
 use crate::catalog::Options;
 use crate::error::{Error, Result};
 
-const PAGING: &str = "http.source.paging";
+pub(super) const PAGING: &str = "http.source.paging";
 const PARAMETER: &str = "http.source.paging.parameter";
 const POINTER: &str = "http.source.paging.next-pointer";
 const FIRST: &str = "http.source.paging.first";
@@ -266,6 +266,50 @@ fn next_link(header: &str) -> Option<String> {
     None
 }
 
+/// Names of members, without capitals and `_`, that lead to a next page, say that there is one, and count all rows.
+const NEXT: &[&str] =
+    &["next", "nextpage", "nexturl", "nextlink", "nextcursor", "nexttoken", "nextpagetoken"];
+const MORE: &[&str] = &["hasmore", "hasnext", "hasnextpage", "morepages"];
+const TOTAL: &[&str] = &["total", "totalcount", "totalresults", "totalitems", "totalelements", "count"];
+
+/// What a body says of rows that are not in it, beside its rows or one level deeper.
+pub(super) fn unread(body: &[u8], rows: &[u8]) -> Option<String> {
+    type Members<'a> = std::collections::HashMap<std::borrow::Cow<'a, str>, &'a serde_json::value::RawValue>;
+    let here = count(rows);
+    let mut found = None;
+    let mut look = |text: &[u8]| -> Vec<String> {
+        let Ok(members) = serde_json::from_slice::<Members<'_>>(text) else { return Vec::new() };
+        let mut inner = Vec::new();
+        for (name, value) in &members {
+            let plain = name.replace(['_', '-'], "").to_ascii_lowercase();
+            let value = value.get();
+            let told = match value {
+                "null" | "\"\"" | "false" | "0" => None,
+                _ if NEXT.contains(&plain.as_str()) && !value.starts_with(['{', '[']) => {
+                    Some(format!("the answer has a next page ('{name}')"))
+                }
+                "true" if MORE.contains(&plain.as_str()) => Some(format!("the answer says '{name}'")),
+                _ if TOTAL.contains(&plain.as_str()) => match value.parse::<u64>() {
+                    Ok(total) if total > here => {
+                        Some(format!("the answer has {here} of {total} rows ('{name}')"))
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            found = found.take().or(told);
+            if value.starts_with('{') {
+                inner.push(value.to_string());
+            }
+        }
+        inner
+    };
+    for inner in look(body) {
+        look(inner.as_bytes());
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -344,6 +388,26 @@ mod tests {
             &[(PAGING, "pages")],
         ] {
             assert!(paging(options).is_err(), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn pages_that_nobody_reads_are_noticed() {
+        let rows = br#"[{"a":1},{"a":2}]"#;
+        for (body, said) in [
+            (r#"{"items":[],"next":"/l?page=2"}"#, Some("next")),
+            (r#"{"items":[],"meta":{"next_cursor":"x9"}}"#, Some("next_cursor")),
+            (r#"{"items":[],"hasMore":true}"#, Some("hasMore")),
+            (r#"{"items":[],"total":23}"#, Some("2 of 23")),
+            (r#"{"items":[],"total":2,"next":null,"has_more":false}"#, None),
+            (r#"[{"a":1},{"a":2}]"#, None),
+        ] {
+            let found = unread(body.as_bytes(), rows);
+            assert_eq!(
+                found.as_ref().map(|f| f.contains(said.unwrap_or("?"))),
+                said.map(|_| true),
+                "{body} {found:?}"
+            );
         }
     }
 }
