@@ -353,6 +353,14 @@ impl From<arrow::error::ArrowError> for Error {
     }
 }
 
+/// The column whose name is nearest to one that is not there, as it would be written.
+fn near_column(error: &datafusion_common::SchemaError) -> Option<String> {
+    let datafusion_common::SchemaError::FieldNotFound { field, valid_fields } = error else { return None };
+    let known: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+    let near = nearest(&field.name, known.iter().copied())?;
+    (!near.starts_with('$')).then(|| near.to_string())
+}
+
 impl From<datafusion_common::DataFusionError> for Error {
     fn from(e: datafusion_common::DataFusionError) -> Self {
         use datafusion_common::DataFusionError as D;
@@ -388,7 +396,11 @@ impl From<datafusion_common::DataFusionError> for Error {
                         (Some(unknown), Some(possible)) => {
                             let possible = possible.trim_end_matches('\'');
                             let near = nearest(unknown.trim_end_matches('\''), std::iter::once(possible));
+                            let unknown = unknown.trim_end_matches('\'');
                             error = error.with_hint(match near {
+                                _ if wording::function_here(unknown).is_some() => {
+                                    format!("write {}", wording::function_here(unknown).unwrap_or_default())
+                                }
                                 Some(near) => format!("did you mean {}?", near.to_uppercase()),
                                 None => "SHOW FUNCTIONS lists what there is".to_string(),
                             });
@@ -405,7 +417,13 @@ impl From<datafusion_common::DataFusionError> for Error {
                 coercion(&m).unwrap_or_else(|| Self::plan(m))
             }
             D::Plan(m) => Self::plan(wording::message(&m)),
-            D::SchemaError(e, _) => Self::plan(wording::message(&e.to_string())),
+            D::SchemaError(e, _) => {
+                let error = Self::plan(wording::message(&e.to_string()));
+                match near_column(&e) {
+                    Some(near) => error.with_hint(format!("did you mean {near}?")),
+                    None => error,
+                }
+            }
             D::NotImplemented(m) => Self::unsupported(wording::message(&m)),
             D::Execution(m) => Self::execution(wording::message(&m)),
             // Its own text asks to file a bug elsewhere.

@@ -28,6 +28,7 @@ pub mod graph;
 pub mod group_window;
 mod guard;
 pub mod identity;
+mod ignored;
 pub mod join;
 pub mod lookup_join;
 pub mod lower;

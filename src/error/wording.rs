@@ -300,7 +300,25 @@ fn rephrased(text: &str) -> Option<String> {
     }
     if let Some(rest) = text.strip_prefix("Cannot access field at argument ") {
         let of = between(rest.split_once(": type ")?.1, "", " is not")?;
-        return Some(format!("{} has no fields", plain(of)));
+        return Some(match of {
+            _ if of.starts_with("List(") => {
+                "an ARRAY has no fields: write x[1].field, or CROSS JOIN UNNEST(x) for all of them"
+                    .to_string()
+            }
+            "Utf8" | "Utf8View" | "LargeUtf8" => {
+                "a STRING has no fields: write JSON_VALUE(x, '$.field') if it holds JSON".to_string()
+            }
+            _ if of.starts_with("Map(") => "a MAP has no fields: write x['field']".to_string(),
+            _ => format!("{} has no fields", plain(of)),
+        });
+    }
+    if text == "TOP" {
+        return Some("TOP is not supported: write LIMIT at the end".to_string());
+    }
+    let node = ["Unsupported ast node in sqltorel: ", "Unsupported ast node "];
+    if let Some(node) = node.iter().find_map(|front| text.strip_prefix(front)) {
+        let end = node.find(|c: char| !c.is_alphanumeric()).unwrap_or(node.len());
+        return Some(format!("{} is not supported", node[..end].to_uppercase()));
     }
     if let Some((value, list)) = text
         .strip_prefix("expr type ")
@@ -313,6 +331,39 @@ fn rephrased(text: &str) -> Option<String> {
     let named = text.strip_prefix("No field named ")?;
     let end = [". ", ".\n"].iter().filter_map(|end| named.find(end)).min().unwrap_or(named.len());
     Some(format!("column '{}' not found", named[..end].trim_matches(['"', '.'])))
+}
+
+/// What functions of other systems are called here.
+const FUNCTIONS: &[(&str, &str)] = &[
+    ("array_length", "CARDINALITY(array)"),
+    ("array_size", "CARDINALITY(array)"),
+    ("date_part", "EXTRACT(HOUR FROM ts)"),
+    ("date_trunc", "FLOOR(ts TO HOUR)"),
+    ("datediff", "TIMESTAMPDIFF(DAY, a, b)"),
+    ("from_json", "JSON_VALUE(text, '$.path') or JSON_QUERY(text, '$.path')"),
+    ("get_json_object", "JSON_VALUE(text, '$.path')"),
+    ("getdate", "CURRENT_TIMESTAMP"),
+    ("group_concat", "LISTAGG(x, ',')"),
+    ("iif", "IF(condition, a, b)"),
+    ("json_extract", "JSON_VALUE(text, '$.path') or JSON_QUERY(text, '$.path')"),
+    ("json_extract_string", "JSON_VALUE(text, '$.path')"),
+    ("len", "CHAR_LENGTH(text)"),
+    ("length", "CHAR_LENGTH(text)"),
+    ("nvl", "COALESCE(a, b)"),
+    ("regexp_like", "REGEXP(text, pattern)"),
+    ("regexp_matches", "REGEXP(text, pattern)"),
+    ("split_part", "SPLIT_INDEX(text, ',', 0)"),
+    ("str_to_date", "TO_TIMESTAMP(text, 'yyyy-MM-dd HH:mm:ss')"),
+    ("strftime", "DATE_FORMAT(ts, 'yyyy-MM-dd HH:mm:ss')"),
+    ("string_agg", "LISTAGG(x, ',')"),
+    ("string_split", "SPLIT(text, ',')"),
+    ("strptime", "TO_TIMESTAMP(text, 'yyyy-MM-dd HH:mm:ss')"),
+    ("to_char", "DATE_FORMAT(ts, 'yyyy-MM-dd HH:mm:ss')"),
+];
+
+/// How a function of another system is written here.
+pub(super) fn function_here(name: &str) -> Option<&'static str> {
+    FUNCTIONS.iter().find(|(other, _)| name.eq_ignore_ascii_case(other)).map(|(_, here)| *here)
 }
 
 fn between<'a>(text: &'a str, front: &str, behind: &str) -> Option<&'a str> {

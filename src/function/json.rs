@@ -94,6 +94,15 @@ impl Path {
             "strict" => (false, spec[6..].trim()),
             _ => (false, spec),
         };
+        // A path without its root begins there: `name` is `$.name`, as in Flink.
+        let rooted;
+        let spec = match spec.starts_with(['$', '@']) || spec.is_empty() {
+            true => spec,
+            false => {
+                rooted = format!("$.{spec}");
+                rooted.as_str()
+            }
+        };
         let route = match steps(spec) {
             Some(steps) => Route::Steps(steps),
             None => {

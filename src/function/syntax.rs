@@ -407,6 +407,27 @@ fn take(expr: &mut Ast) -> Ast {
     std::mem::replace(expr, null())
 }
 
+/// Whether both are `(a, b)` of the same length.
+fn is_row_pair(left: &Ast, right: &Ast) -> bool {
+    matches!((left, right), (Ast::Tuple(a), Ast::Tuple(b)) if a.len() == b.len() && !a.is_empty())
+}
+
+/// `(a, b) = (c, d)` is `a = c AND b = d`, also where one of them is NULL; `<>` is its negation.
+fn same_rows(left: Ast, right: Ast, negated: bool) -> Ast {
+    let (Ast::Tuple(left), Ast::Tuple(right)) = (left, right) else { return null() };
+    let (each, all) = match negated {
+        true => (BinaryOperator::NotEq, BinaryOperator::Or),
+        false => (BinaryOperator::Eq, BinaryOperator::And),
+    };
+    let pairs = left.into_iter().zip(right).map(|(a, b)| combined(a, each.clone(), b));
+    let joined = pairs.reduce(|a, b| combined(a, all.clone(), b)).unwrap_or_else(null);
+    Ast::Nested(Box::new(joined))
+}
+
+fn combined(left: Ast, op: BinaryOperator, right: Ast) -> Ast {
+    Ast::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
 fn rewrite(expr: &mut Ast) {
     let new = match expr {
         Ast::Extract { field, expr, .. } => call("extract", vec![text(field.to_string()), take(expr)]),
@@ -432,6 +453,32 @@ fn rewrite(expr: &mut Ast) {
             args.extend(trim_what.as_deref_mut().map(take));
             args.extend(trim_characters.iter_mut().flatten().map(take));
             call(name, args)
+        }
+        Ast::BinaryOp { left, op: op @ (BinaryOperator::Eq | BinaryOperator::NotEq), right }
+            if is_row_pair(left, right) =>
+        {
+            let negated = *op == BinaryOperator::NotEq;
+            same_rows(take(left), take(right), negated)
+        }
+        Ast::InList { expr, list, negated }
+            if !list.is_empty() && list.iter().all(|row| is_row_pair(expr, row)) =>
+        {
+            let row = take(expr);
+            let any = list.iter_mut().map(|other| same_rows(row.clone(), take(other), false));
+            let any = any.reduce(|a, b| combined(a, BinaryOperator::Or, b)).unwrap_or_else(null);
+            let any = Ast::Nested(Box::new(any));
+            match *negated {
+                true => Ast::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) },
+                false => any,
+            }
+        }
+        // Hive's and Spark's spellings.
+        Ast::RLike { negated, expr, pattern, .. } => {
+            let matches = call("regexp", vec![take(expr), take(pattern)]);
+            match negated {
+                true => Ast::UnaryOp { op: UnaryOperator::Not, expr: Box::new(matches) },
+                false => matches,
+            }
         }
         Ast::Position { expr, r#in } => call("position", vec![take(expr), take(r#in)]),
         Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {

@@ -103,6 +103,7 @@ impl Planner {
 
     /// What is done to a query before DataFusion reads it.
     pub(super) fn prepared(&self, mut query: ast::Query) -> Result<ast::Query> {
+        super::ignored::refuse(&mut query, &self.provider())?;
         super::patterns::check_literals(&query)?;
         super::naming::name_columns(&mut query);
         super::group_window::rewrite_group_windows(&mut query)?;
@@ -547,6 +548,17 @@ impl RelationPlanner for Relations {
                 }
                 None => Ok(RelationPlanning::Original(Box::new(relation))),
             },
+            other @ (TableFactor::Pivot { .. } | TableFactor::Unpivot { .. }) => {
+                let (what, instead) = match other {
+                    TableFactor::Pivot { .. } => (
+                        "PIVOT",
+                        "write one SUM(x) FILTER (WHERE kind = 'a') AS a for each column, and GROUP BY",
+                    ),
+                    _ => ("UNPIVOT", "write CROSS JOIN UNNEST(MAP['a', a, 'b', b]) AS u(name, x)"),
+                };
+                let error = Error::unsupported(format!("{what} is not supported")).with_hint(instead);
+                Err(error.at(span_of(other.span())).into())
+            }
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
     }

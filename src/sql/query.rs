@@ -125,7 +125,8 @@ fn parse<T>(
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)
         .with_tokens_with_locations(prepared.tokens.clone());
-    let parsed = read(&mut parser).map_err(|e| from_parser(e, text, lexemes))?;
+    let parsed =
+        read(&mut parser).map_err(|e| with_doubled_equals(from_parser(e, text, lexemes), lexemes))?;
     let next = parser.peek_token();
     if next.token == Token::EOF {
         return Ok(parsed);
@@ -138,6 +139,19 @@ fn parse<T>(
     };
     let error = Error::syntax(format!("expected the end of the statement, found {found}")).at(span);
     Err(with_likely_cause(error, lexemes, at.unwrap_or(lexemes.len())))
+}
+
+/// `a == b` is what many languages write.
+fn with_doubled_equals(error: Error, lexemes: &[Lexeme]) -> Error {
+    let is_doubled = |pair: &[Lexeme]| {
+        let [one, two] = pair else { return false };
+        let at_two = error.span().is_some_and(|span| span.start == two.span.start);
+        one.token == Token::Eq && two.token == Token::Eq && one.range.end == two.range.start && at_two
+    };
+    match lexemes.windows(2).any(is_doubled) {
+        true => error.with_hint("write a single = to compare"),
+        false => error,
+    }
 }
 
 /// `sqlparser` writes the place into its message: ` at Line: 3, Column: 5`.
