@@ -69,6 +69,26 @@ fn behind_a_drained_one_the_sources_go_on() {
     goes_on(" WITH DRAIN");
 }
 
+/// `table.exec.state.ttl` may be set and taken away between two runs.
+#[test]
+fn state_begins_and_ceases_to_expire() {
+    for (first, second) in
+        [("", "SET 'table.exec.state.ttl' = '1 d';"), ("SET 'table.exec.state.ttl' = '1 d';", "")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let pipeline = pipeline(folder).replace(
+            "INSERT INTO kept SELECT n FROM numbers;",
+            "INSERT INTO kept SELECT a.n FROM numbers AS a JOIN numbers AS b ON a.n = b.n;",
+        );
+        let stop = "SELECT n FROM numbers LIMIT 1500; STOP JOB '1' WITH SAVEPOINT;";
+        let told = run(folder, "first.sql", &format!("{first}{pipeline}{stop}"), &[]);
+        let savepoint = told.lines().last().unwrap();
+        run(folder, "second.sql", &format!("{second}{pipeline}"), &["--from-savepoint", savepoint]);
+        assert_eq!(kept(folder), (0..ROWS).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn a_savepoint_that_is_not_there_is_an_error_whatever_else_is_set() {
     let folder = tempfile::tempdir().unwrap();

@@ -52,14 +52,20 @@ impl Place {
     /// A place that positions may name as `written`.
     pub fn new(connector: &str, at: impl Into<String>, written: impl Into<String>) -> Self {
         let (at, written) = (at.into(), written.into());
-        let digest = Sha256::digest(format!("{connector}\n{at}"));
-        let digest = digest.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let digest = Self::digest_of(connector, &at);
         Self { connector: connector.into(), at, written, digest, moved_from: None }
     }
 
-    /// Whether it is the same place.
-    pub fn is(&self, other: &Place) -> bool {
-        self.digest == other.digest
+    fn digest_of(connector: &str, at: &str) -> String {
+        let digest = Sha256::digest(format!("{connector}\n{at}"));
+        digest.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    }
+
+    /// Whether it is the same place as one of a plan; a folder is the same with and without a slash at its end.
+    pub fn is(&self, now: &Place) -> bool {
+        let folder = now.at.trim_end_matches('/');
+        let is = |at: &str| self.digest == Self::digest_of(&now.connector, at);
+        self.digest == now.digest || is(folder) || is(&format!("{folder}/"))
     }
 
     /// As a checkpoint has it: values of variables are shown by name.

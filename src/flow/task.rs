@@ -401,7 +401,8 @@ impl Task {
             })?;
             if let Some(checkpoint) = &restored {
                 let state = checkpoint.operator(&stage.id, task, parallelism);
-                let restored = state.and_then(|mut state| operator.restore(&mut state));
+                let now = context.clock.now_millis();
+                let restored = state.and_then(|state| operator.restore(&mut state.at(now)));
                 restored.map_err(|e| e.context(format!("{} cannot take its state back", stage.name)))?;
             }
             steps.push(Step {

@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Operator, OperatorContext, Output};
+use crate::state::columns;
 use crate::state::{Changed, Expiry, KeyTable, Restored, RowStore, Scope, Snapshot};
 
 /// The table of a checkpoint: the last row of each key, and when it was written if it expires.
@@ -178,9 +179,11 @@ impl Operator for ChangelogNormalize {
     }
 
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let now = state.now();
         for piece in state.table(ROWS)? {
-            check_state(&self.state, &piece.rows)?;
-            let columns = piece.rows.columns();
+            let rows = columns::with_time_as_in(&self.state, &piece.rows, now)?;
+            check_state(&self.state, &rows)?;
+            let columns = rows.columns();
             let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|&i| columns[i].clone()).collect();
             self.keys.intern(&keys, piece.rows.num_rows(), &mut self.slots)?;
             self.last.resize(self.keys.capacity(), NONE);

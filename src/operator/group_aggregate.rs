@@ -36,6 +36,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::message::{Chunk, Kind, Kinds, Message};
 use crate::flow::operator::{ColdSpec, Operator, OperatorContext, Output};
+use crate::state::columns;
 use crate::state::{Changed, Expiry, KeyTable, Restored, Scope, Snapshot};
 
 /// The table of a checkpoint: `keys, rows, [written], state of the calls`.
@@ -328,8 +329,9 @@ impl Operator for GroupAggregate {
     }
 
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
+        let now = state.now();
         for piece in state.table(GROUPS)? {
-            self.put_back(&piece.rows)?;
+            self.put_back(&columns::with_time_as_in(&self.state, &piece.rows, now)?)?;
         }
         Ok(())
     }

@@ -223,9 +223,21 @@ fn reason(checkpoint: &Checkpoint, plan: &JobPlan, old: &OperatorPlan) -> String
     let changes = new.map(|new| differences(&old.meaning, &new.meaning));
     match changes.min_by_key(Vec::len) {
         None => format!("the query has no such {}", old.name),
-        Some(changes) if changes.is_empty() => "it occurs less often".to_string(),
+        Some(changes) if changes.is_empty() => match renamed(plan, old) {
+            Some(now) => {
+                format!("table '{}' is called '{now}' now", old.table.as_deref().unwrap_or_default())
+            }
+            None => "it occurs less often".to_string(),
+        },
         Some(changes) => changes.join(", "),
     }
+}
+
+/// The name that the table of a source or sink has now, if another one is in its place.
+fn renamed<'a>(plan: &'a JobPlan, old: &OperatorPlan) -> Option<&'a str> {
+    let place = old.place.as_ref()?;
+    let here = |o: &&OperatorPlan| o.table != old.table && o.place.as_ref().is_some_and(|now| place.is(now));
+    plan.operators.iter().find(here)?.table.as_deref()
 }
 
 /// The parts that differ.

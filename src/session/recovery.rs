@@ -45,6 +45,8 @@ pub struct Durability {
     ignore_unclaimed: bool,
     /// A function whose code is another one than that of the checkpoint is refused.
     keeps_functions: bool,
+    /// The folder of all jobs, if it is a local directory, and what is run again.
+    around: Option<(PathBuf, String)>,
     /// The file that is run.
     file: Option<String>,
     /// The job's name, by which it is told from others of the script.
@@ -102,6 +104,8 @@ impl Durability {
             path => Some((path.to_string(), store::open(path, runtime)?)),
         };
         let root = if directory.is_empty() { default_directory() } else { directory.to_string() };
+        let run = run_of(origin, scope)?;
+        let around = (!root.contains("://")).then(|| (PathBuf::from(&root), run.clone()));
         let retained = parse_integer(config.get("execution.checkpointing.num-retained"))?;
         Ok(Some(Self {
             settings: CheckpointSettings {
@@ -113,7 +117,7 @@ impl Durability {
             keep: config
                 .get("execution.checkpointing.externalized-checkpoint-retention")
                 .eq_ignore_ascii_case("RETAIN_ON_CANCELLATION"),
-            store: store::open(&root, runtime)?.under(&folder(job, &run_of(origin, scope)?)),
+            store: store::open(&root, runtime)?.under(&folder(job, &run)),
             retained: usize::try_from(retained).unwrap_or(usize::MAX).max(1),
             automatic: parse_bool(config.get("affluent.state-recovery.automatic"))?,
             savepoint,
@@ -121,6 +125,7 @@ impl Durability {
             keeps_functions: config
                 .get("execution.state-recovery.on-function-change")
                 .eq_ignore_ascii_case("fail"),
+            around,
             file: origin.map(str::to_string),
             job: job.to_string(),
             ahead,
@@ -192,6 +197,9 @@ impl Durability {
             }
         };
         let Some((Found { checkpoint, ended, named, .. }, place)) = found else {
+            if self.automatic {
+                self.warn_of_others();
+            }
             return Ok((checkpoints, None));
         };
         let claims = Claims::new(&checkpoint, plan)?;
@@ -204,6 +212,33 @@ impl Durability {
         let mut said = vec![claims.restored(&place, self.clock.now_millis())];
         said.extend(dropped);
         Ok((checkpoints, Some(Found { checkpoint, ended, said, named })))
+    }
+
+    /// Says which jobs of the same file have checkpoints that no statement continues: one that has another name now
+    /// begins anew, and would write everything again.
+    fn warn_of_others(&self) {
+        let Some((root, run)) = &self.around else { return };
+        if !self.ahead.contains(&self.job) {
+            // Statements come one by one: the next one may continue them.
+            return;
+        }
+        let own = folder(&self.job, run);
+        let ahead: HashSet<String> = self.ahead.iter().map(|job| folder(job, run)).collect();
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+            let Some((job, _)) = name.rsplit_once('-') else { continue };
+            let is_of_run = folder(job, run) == name;
+            let manifests = || std::fs::read_dir(root.join(&name).join("manifests")).into_iter().flatten();
+            if is_of_run && name != own && !ahead.contains(&name) && manifests().next().is_some() {
+                log::warn!(
+                    "job '{}' begins anew, and nothing continues the checkpoints of job '{job}' of the same \
+                     statements in '{}'; if it is the same job, SET 'pipeline.name' = '{job}' before its statement; \
+                     if it is not needed any more, delete the folder",
+                    self.job,
+                    root.join(&name).display()
+                );
+            }
+        }
     }
 
     /// What was computed before came from other code, where a function was edited meanwhile.

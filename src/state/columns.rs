@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, RecordBatch, RecordBatchOptions,
+    TimestampMillisecondArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 use crate::error::{Error, Result};
 
@@ -88,6 +89,34 @@ pub fn schema(fields: impl IntoIterator<Item = Field>) -> SchemaRef {
     Arc::new(Schema::new(known))
 }
 
+/// Rows with the time of their last write or without it, as the schema has it, whatever the checkpoint has: since it was
+/// taken, state may have begun or ceased to expire. Rows without a time were written `now`.
+pub fn with_time_as_in(schema: &SchemaRef, rows: &RecordBatch, now: i64) -> Result<RecordBatch> {
+    let time = |schema: &Schema| {
+        let is_time = |f: &FieldRef| {
+            f.name().starts_with("written") && matches!(f.data_type(), DataType::Timestamp(_, Some(_)))
+        };
+        schema.fields().iter().rposition(is_time)
+    };
+    let (found, wanted) = (rows.num_columns(), schema.fields().len());
+    let mut columns = rows.columns().to_vec();
+    let mut fields = rows.schema_ref().fields().to_vec();
+    match (time(rows.schema_ref()), time(schema)) {
+        (_, Some(at)) if found + 1 == wanted && at <= found => {
+            let times = times(std::iter::repeat_n(now, rows.num_rows()));
+            columns.insert(at, cast(&times, schema.field(at).data_type())?);
+            fields.insert(at, schema.fields()[at].clone());
+        }
+        (Some(at), _) if found == wanted + 1 => {
+            columns.remove(at);
+            fields.remove(at);
+        }
+        _ => return Ok(rows.clone()),
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+}
+
 /// Refuses rows that do not have the types of a schema.
 pub fn check(rows: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<()> {
     let types = |s: &Schema| s.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
@@ -102,7 +131,24 @@ pub fn check(rows: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    fn the_time_of_a_row_comes_and_goes() {
+        let number = || Field::new("n", DataType::Int64, true);
+        let time = || Field::new("written_at", time_type(), true);
+        let (without, with) = (schema([number(), number()]), schema([number(), time(), number()]));
+        let ones: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![1, 2]));
+        let rows = RecordBatch::try_new(without.clone(), vec![ones.clone(), ones]).unwrap();
+        let timed = with_time_as_in(&with, &rows, 77).unwrap();
+        assert_eq!(millis(timed.column(1)).unwrap(), [77, 77]);
+        check(&timed, &with, "t").unwrap();
+        assert_eq!(with_time_as_in(&with, &timed, 78).unwrap(), timed);
+        let back = with_time_as_in(&without, &timed, 79).unwrap();
+        assert_eq!(back.columns(), rows.columns());
+    }
 
     #[test]
     fn names_differ() {

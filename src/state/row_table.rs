@@ -118,7 +118,11 @@ pub fn in_order<K: Ord + Copy>(
     table: &SchemaRef,
     keys: impl Fn(&Piece) -> Result<Vec<K>>,
 ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>>>> {
-    let pieces = restored.table(name)?;
+    let now = restored.now();
+    let mut pieces = restored.table(name)?;
+    for piece in &mut pieces {
+        piece.rows = columns::with_time_as_in(table, &piece.rows, now)?;
+    }
     let mut order: Vec<(K, usize, usize)> = Vec::new();
     for (number, piece) in pieces.iter().enumerate() {
         columns::check(&piece.rows, table, name)?;

@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use super::hash::hash_rows;
 use super::key_group::{groups_of_task, key_group};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 
 /// Which task has a row of state when the number of tasks has changed.
@@ -213,12 +214,24 @@ pub struct Restored {
     tasks: usize,
     formers: Vec<Former>,
     part: bool,
+    now: i64,
 }
 
 impl Restored {
     /// For one task of so many, out of what former tasks left.
     pub fn new(task: usize, tasks: usize, formers: Vec<Former>) -> Self {
-        Self { task, tasks, formers, part: false }
+        Self { task, tasks, formers, part: false, now: SystemClock.now_millis() }
+    }
+
+    /// Says what time it is, in milliseconds since the epoch.
+    pub fn at(self, now: i64) -> Self {
+        Self { now, ..self }
+    }
+
+    /// The time of the restore, for rows without a time of their own: that of their last write is only kept where
+    /// state expires.
+    pub fn now(&self) -> i64 {
+        self.now
     }
 
     /// Says whether these are some keys for an operator that has others.

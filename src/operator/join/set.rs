@@ -225,9 +225,11 @@ impl Operator for SetOperation {
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
         let (table, width) = (self.table(), self.spec.schema.fields().len());
         let mut slots = Vec::new();
+        let now = state.now();
         for piece in state.table(TABLE)? {
-            columns::check(&piece.rows, &table, TABLE)?;
-            let row = piece.rows.columns();
+            let rows = columns::with_time_as_in(&table, &piece.rows, now)?;
+            columns::check(&rows, &table, TABLE)?;
+            let row = rows.columns();
             let keys = columns::cast_to(&self.spec.schema, &row[..width])?;
             self.keys.intern(&keys, piece.rows.num_rows(), &mut slots)?;
             self.resize(0);
