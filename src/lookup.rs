@@ -51,7 +51,7 @@ pub(crate) mod values;
 pub use crate::flow::metrics::lookup as metrics;
 pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};
-pub use client::{Completion, Completions, Lookup};
+pub use client::{Asking, Completion, Completions, Lookup};
 pub use config::{CacheConfig, LookupConfig, OutputMode, PartialConfig};
 pub use metrics::LookupMetrics;
 pub use policy::{ErrorPolicy, OnError};

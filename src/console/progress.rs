@@ -434,7 +434,7 @@ impl Figures {
             line.push_str(&format!(", {} keys failed", thousands(self.errors)));
         }
         if self.skipped > 0 {
-            line.push_str(&format!(", {} records skipped", thousands(self.skipped)));
+            line.push_str(&format!(", {} skipped", counted(self.skipped, "record", "records")));
         }
         if self.late > 0 {
             line.push_str(&format!(", {} late rows left out", thousands(self.late)));
@@ -521,6 +521,45 @@ pub fn summary(job: &Arc<Job>, took: Duration) -> String {
     format!("job {} ({name}) {state}: {figures}{goes_on}", job.id)
 }
 
+/// What a job left out, if anything: it is said even where a summary is not.
+pub fn left_out(job: &Arc<Job>) -> Option<String> {
+    let figures = Figures::of(std::slice::from_ref(job));
+    let mut parts = Vec::new();
+    if figures.skipped > 0 {
+        parts.push(counted(
+            figures.skipped,
+            "record that could not be decoded",
+            "records that could not be decoded",
+        ));
+    }
+    if figures.dropped > 0 {
+        parts.push(counted(
+            figures.dropped,
+            "row with NULL for a NOT NULL column",
+            "rows with NULL for a NOT NULL column",
+        ));
+    }
+    if figures.late > 0 {
+        parts.push(counted(
+            figures.late,
+            "row that came after its watermark",
+            "rows that came after their watermark",
+        ));
+    }
+    if figures.errors > 0 {
+        parts.push(counted(
+            figures.errors,
+            "answer of a lookup that failed",
+            "answers of lookups that failed",
+        ));
+    }
+    (!parts.is_empty()).then(|| format!("warning: job {} left out {}", job.id, parts.join(" and ")))
+}
+
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(n), if n == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -568,7 +607,7 @@ mod tests {
         assert_eq!(
             figures.summary(Duration::from_secs(2)),
             "12,345 rows in, 12,000 out, 2.0 s, 6,172/s, 700 lookup calls, 93.0% from the cache, \
-             3 not found, 2 keys failed, 1 records skipped"
+             3 not found, 2 keys failed, 1 record skipped"
         );
     }
 }

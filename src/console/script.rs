@@ -324,6 +324,10 @@ impl Runner {
         progress.clear();
         if drawn || (self.output.verbose && !matches!(shown, Err(Fault::Closed))) {
             self.output.note(progress::summary(&job, job.started.elapsed()));
+        } else if let (false, Some(left_out)) =
+            (matches!(shown, Err(Fault::Closed)), progress::left_out(&job))
+        {
+            self.output.note(left_out);
         }
         match shown? {
             Shown::All => Ok(Step::Next),
@@ -403,8 +407,13 @@ impl Runner {
             }
             if tell {
                 self.output.note(progress::summary(&running.job, running.job.started.elapsed()));
-            } else if self.interrupts.requested() {
-                self.output.note(progress::ended(&running.job));
+            } else {
+                if self.interrupts.requested() {
+                    self.output.note(progress::ended(&running.job));
+                }
+                if let Some(left_out) = progress::left_out(&running.job) {
+                    self.output.note(left_out);
+                }
             }
         }
     }

@@ -29,6 +29,11 @@ pub(crate) struct Sqlite {
     path: String,
 }
 
+/// A name in double quotes that no column has is an error, and not a text, as in SQLite by default.
+fn names_are_names(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map(|_| ())
+}
+
 impl Sqlite {
     pub(crate) fn new(url: &JdbcUrl) -> Self {
         Self { path: url.name.clone() }
@@ -40,7 +45,11 @@ impl Sqlite {
         }
         let flags = flags | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(&self.path, flags);
-        let opened = opened.and_then(|connection| connection.busy_timeout(BUSY).map(|()| connection));
+        let opened = opened.and_then(|connection| {
+            connection.busy_timeout(BUSY)?;
+            names_are_names(&connection)?;
+            Ok(connection)
+        });
         opened.map_err(|e| self.fault(&e))
     }
 

@@ -114,7 +114,8 @@ impl Query {
         let connection = Connection::open_with_flags(&self.path, flags);
         let connection = connection
             .map_err(|e| Error::io(format!("SQLite file '{}' cannot be opened: {e}", self.path)))?;
-        connection.busy_timeout(BUSY).map_err(|e| Error::io(e.to_string()))?;
+        let settled = connection.busy_timeout(BUSY).and_then(|()| super::names_are_names(&connection));
+        settled.map_err(|e| Error::io(e.to_string()))?;
         Ok(connection)
     }
 }
