@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, UInt32Array,
-    UInt32Builder, make_array,
+    UInt32Builder, make_array, new_null_array,
 };
 use arrow::compute::{cast, prep_null_mask_filter, take};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -24,6 +24,8 @@ pub struct UnnestSpec {
     pub ordinality: bool,
     /// LEFT JOIN ... ON, over the output: a row none of whose elements passes appears once, padded with NULL.
     pub condition: Option<Arc<dyn PhysicalExpr>>,
+    /// Input columns that nobody reads after it: they become NULL instead of a copy for each element.
+    pub unread: Vec<usize>,
     /// Input columns, then the element's columns (a ROW gives its fields), then the ordinality.
     pub schema: SchemaRef,
 }
@@ -63,6 +65,17 @@ fn element_columns(values: &ArrayRef, split: bool) -> Vec<ArrayRef> {
 }
 
 impl Unnest {
+    fn without_unread(&self, chunk: Chunk) -> Result<Chunk> {
+        if self.spec.unread.is_empty() {
+            return Ok(chunk);
+        }
+        let mut columns = chunk.batch.columns().to_vec();
+        for &column in &self.spec.unread {
+            columns[column] = new_null_array(columns[column].data_type(), chunk.len());
+        }
+        Ok(Chunk { batch: RecordBatch::try_new(chunk.batch.schema(), columns)?, ..chunk })
+    }
+
     /// Which elements of all rows pass the condition, in their order.
     fn passing(
         &self,
@@ -123,6 +136,7 @@ impl Operator for Unnest {
             other => return Err(Error::internal(format!("UNNEST of {other} reached the runtime"))),
         };
         let columns = element_columns(&values, true);
+        let chunk = self.without_unread(chunk)?;
         let passes = self.passing(&chunk, &collection, offsets, &columns)?;
         let mut element_number = 0;
         let (mut left, mut right) =

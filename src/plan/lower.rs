@@ -484,6 +484,7 @@ fn unnest(input: Node, node: &UnnestNode, zone: &str) -> Result<Node> {
         outer: node.outer,
         ordinality: node.ordinality,
         condition,
+        unread: node.unread.clone(),
         schema: arrow.clone(),
     };
     let build: BuildOperator = Arc::new(move || Ok(Box::new(Unnest::new(spec.clone()))));

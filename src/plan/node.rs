@@ -94,6 +94,8 @@ pub struct UnnestNode {
     pub condition: Option<Expr>,
     /// Columns of an element (and the ordinality) as the query names them.
     pub elements: Vec<(Option<TableReference>, FieldRef)>,
+    /// Input columns that nobody reads after it: they are NULL.
+    pub unread: Vec<usize>,
     /// Input columns, then the elements'.
     pub schema: DFSchemaRef,
 }
@@ -125,7 +127,9 @@ impl UnnestNode {
             fields.chain(elements.iter().cloned()).collect(),
             Default::default(),
         )?;
-        Ok(Self { input, collection, outer, ordinality, condition: None, elements, schema: Arc::new(schema) })
+        let schema = Arc::new(schema);
+        let (condition, unread) = (None, Vec::new());
+        Ok(Self { input, collection, outer, ordinality, condition, elements, unread, schema })
     }
 }
 

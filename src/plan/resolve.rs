@@ -530,7 +530,9 @@ impl Planner {
             Arc::new(CommonSubexprEliminate::new()),
             Arc::new(OptimizeProjections::new()),
         ]);
-        super::call::take_out(super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)?)
+        let plan =
+            super::call::take_out(super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)?)?;
+        Ok(super::unread::mark(plan)?)
     }
 }
 
