@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use bytes::{Buf, Bytes};
 use csv_core::ReadRecordResult;
 
@@ -33,6 +33,10 @@ pub struct CsvDecoder {
     input: VecDeque<Bytes>,
     ended: bool,
     header_due: bool,
+    /// The first record has not been read.
+    first_due: bool,
+    /// Quotes in the record that is being read, as far as it came before the last bytes.
+    quotes: usize,
     /// Text of the fields of `lines.len()` records and of the one that is being read, one behind the other.
     text: Vec<u8>,
     /// Where each field ends in `text`; of the record that is being read: counted from its start.
@@ -132,6 +136,8 @@ impl CsvDecoder {
             input: VecDeque::new(),
             ended: false,
             header_due: options.skip_header,
+            first_due: !options.skip_header,
+            quotes: 0,
             text: vec![0; 64 << 10],
             ends: vec![0; 1024],
             start: 0,
@@ -184,6 +190,12 @@ impl CsvDecoder {
             if let Some(raw) = &mut self.raw {
                 raw.extend_from_slice(&input[..read]);
             }
+            if let (Some(quote), None) = (self.options.quote, self.options.escape) {
+                match result {
+                    ReadRecordResult::Record if !input.is_empty() => self.quotes = 0,
+                    _ => self.quotes += memchr::memchr_iter(quote, &input[..read]).count(),
+                }
+            }
             self.text_used += wrote;
             self.ends_used += ended;
             if let Some(front) = self.input.front_mut() {
@@ -205,10 +217,27 @@ impl CsvDecoder {
                 }
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::End => return Ok(()),
-                ReadRecordResult::Record => self.record(width),
+                ReadRecordResult::Record => {
+                    if self.quotes % 2 == 1 && self.text[self.start..self.text_used].contains(&b'\n') {
+                        return Err(self.open_quote());
+                    }
+                    self.record(width);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The last record of a file has a quote that is not closed, and lines in it.
+    #[cold]
+    fn open_quote(&self) -> Error {
+        let lines = self.text[self.start..self.text_used].iter().filter(|&&b| b == b'\n').count() as u64;
+        let line = self.reader.line().saturating_sub(lines).max(1);
+        Error::decode(format!(
+            "{}, line {line}: a quote is not closed, and makes one record of the rest",
+            self.origin
+        ))
+        .with_hint("close it; 'csv.disable-quote-character' = 'true' takes quotes as text")
     }
 
     fn too_long(&self) -> Error {
@@ -222,6 +251,9 @@ impl CsvDecoder {
         let count = self.ends_used - first_end;
         let inside = self.text[self.start..self.text_used].iter().filter(|&&b| b == b'\n').count() as u64;
         let line = self.reader.line() - u64::from(self.last_byte == b'\n') - inside;
+        if std::mem::take(&mut self.first_due) {
+            self.notice_header(first_end);
+        }
         let keep = if std::mem::take(&mut self.header_due) {
             self.compare_header(first_end);
             false
@@ -253,16 +285,34 @@ impl CsvDecoder {
         }
     }
 
+    /// The fields of the record that was read last.
+    fn last_fields(&self, first_end: usize) -> Vec<&str> {
+        let mut start = 0;
+        let mut fields = Vec::new();
+        for end in &self.ends[first_end..self.ends_used] {
+            let field = self.text.get(self.start + start..self.start + end).unwrap_or_default();
+            fields.push(std::str::from_utf8(field).unwrap_or_default());
+            start = *end;
+        }
+        fields
+    }
+
+    /// Says when the first record is a header that nobody skips.
+    #[cold]
+    fn notice_header(&self, first_end: usize) {
+        let fields = self.last_fields(first_end);
+        let declared = self.declared.fields();
+        let same = |(field, column): (&&str, &FieldRef)| field.trim().eq_ignore_ascii_case(column.name());
+        if fields.len() == declared.len() && fields.iter().zip(declared.iter()).all(same) {
+            let text = "the first line has the names of the columns, and is read as a row: 'csv.skip-header' = 'true'";
+            crate::format::notice::once(&self.origin, text.to_string());
+        }
+    }
+
     /// Looks whether the names of a header are those of the columns.
     #[cold]
     fn compare_header(&self, first_end: usize) {
-        let mut start = 0;
-        let mut names = Vec::new();
-        for end in &self.ends[first_end..self.ends_used] {
-            let name = self.text.get(self.start + start..self.start + end).unwrap_or_default();
-            names.push(std::str::from_utf8(name).unwrap_or_default());
-            start = *end;
-        }
+        let names = self.last_fields(first_end);
         let declared: Vec<&str> = self.declared.fields().iter().map(|f| f.name().as_str()).collect();
         if let Some(text) = crate::format::notice::about_header(&names, &declared) {
             crate::format::notice::once(&self.origin, text);

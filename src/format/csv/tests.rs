@@ -58,6 +58,18 @@ fn texts(batch: &RecordBatch, column: usize) -> Vec<Option<String>> {
 const TWO: &[(&str, DataType)] = &[("a", DataType::Int32), ("b", DataType::Utf8View)];
 
 #[test]
+fn a_quote_that_is_not_closed_is_an_error() {
+    for text in ["1,\"x\n2,y\n3,z", "1,\"x\n2,y\n3,z\n", "0,a\n1,\"x\n2,\"\"y\n"] {
+        for options in [&[][..], &[("csv.ignore-parse-errors", "true")]] {
+            let error = decode(options, TWO, text).unwrap_err();
+            assert!(error.message().contains("a quote is not closed"), "{text}: {error}");
+        }
+    }
+    let rows = decode(&[], TWO, "1,5\"\n2,\"a\nb\"\n3,5\"").unwrap();
+    assert_eq!(rows.num_rows(), 3);
+}
+
+#[test]
 fn quotes_newlines_and_empty_fields() {
     let batch = decode(&[], TWO, "1,plain\r\n2,\"a \"\"b\"\", c\nd\"\n\n,\n4,last").unwrap();
     let a: Vec<_> = batch.column(0).as_primitive::<Int32Type>().iter().collect();
