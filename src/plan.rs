@@ -55,6 +55,7 @@ pub mod table_function;
 pub mod target;
 mod time_bounds;
 pub mod time_join;
+mod unread;
 mod user_function;
 mod version;
 pub mod window;

@@ -54,6 +54,9 @@ impl AnswerDecoder {
             let physical = |c: &&Column| matches!(c.source, ColumnSource::Physical { .. });
             columns = table.columns.iter().filter(physical).map(|c| c.name.clone()).collect();
         }
+        // Keys that an answer does not repeat are those that were asked for.
+        let is_key = |name: &String| keys.iter().any(|&key| schema.field(key).name() == name);
+        columns.retain(|name| !is_key(name));
         let fields = schema.fields().iter().enumerate().map(|(i, f)| {
             if keys.contains(&i) { f.as_ref().clone().with_nullable(true) } else { f.as_ref().clone() }
         });
