@@ -31,9 +31,10 @@ use arrow::datatypes::SchemaRef;
 pub(crate) use self::fault::{Fault, FaultKind};
 pub(crate) use self::url::{JdbcUrl, System};
 pub(crate) use self::write::{Session, Target};
-use crate::catalog::Table;
+use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
 use crate::lookup::{BoxFuture, ColumnFilter};
+use crate::sql::SqlType;
 
 /// What is read of a table.
 #[derive(Debug, Clone)]
@@ -72,6 +73,15 @@ fn gathering() -> (Arc<parking_lot::Mutex<Vec<arrow::array::RecordBatch>>>, Take
     (batches, Box::new(take))
 }
 
+/// A table as its database knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Described {
+    /// Names, and what they are declared as.
+    pub(crate) columns: Vec<(String, SqlType)>,
+    /// The primary key.
+    pub(crate) key: Vec<String>,
+}
+
 /// A database that tables are in.
 pub(crate) trait Database: Send + Sync {
     /// Reads a table, or a range of it, in batches of so many rows.
@@ -83,23 +93,57 @@ pub(crate) trait Database: Send + Sync {
         take: Taker,
     ) -> BoxFuture<Result<(), Fault>>;
 
+    /// The columns of a table, by the name that the option has.
+    fn describe(self: Arc<Self>, table: String) -> BoxFuture<Result<Described, Fault>>;
+
+    /// The tables and views that one would name without a schema, and those of other schemas with it.
+    fn tables(self: Arc<Self>) -> BoxFuture<Result<Vec<String>, Fault>>;
+
     /// A connection for writing.
     fn session(self: Arc<Self>) -> BoxFuture<Result<Box<dyn Session>, Fault>>;
 }
 
 /// The database of a table.
 pub(crate) fn database(table: &Table) -> Result<Arc<dyn Database>> {
-    let url = JdbcUrl::of(table)?;
+    database_of(&JdbcUrl::of(&table.options)?)
+}
+
+/// The database that a URL names.
+pub(crate) fn database_of(url: &JdbcUrl) -> Result<Arc<dyn Database>> {
     match url.system {
         #[cfg(feature = "sqlite")]
-        System::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(&url))),
+        System::Sqlite => Ok(Arc::new(sqlite::Sqlite::new(url)?)),
         #[cfg(feature = "postgres")]
-        System::Postgres => Ok(postgres::Postgres::shared(&url)?),
+        System::Postgres => Ok(postgres::Postgres::shared(url)?),
         #[cfg(feature = "mysql")]
-        System::MySql => Ok(mysql::MySql::shared(&url)?),
+        System::MySql => Ok(mysql::MySql::shared(url)?),
         #[allow(unreachable_patterns, reason = "not with all features")]
         other => Err(not_in_build(other)),
     }
+}
+
+/// What a database is asked where nothing else runs, on a thread and a runtime of its own: the one that asks may be part
+/// of another runtime.
+pub(crate) fn ask<T: Send + 'static>(
+    url: &JdbcUrl,
+    question: impl FnOnce(Arc<dyn Database>) -> BoxFuture<Result<T, Fault>> + Send + 'static,
+) -> Result<T> {
+    let url = url.clone();
+    let work = move || -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Error::io(format!("a runtime could not be made: {e}")))?;
+        // Made here: its connections belong to the runtime.
+        let database = database_of(&url)?;
+        Ok(runtime.block_on(question(database))?)
+    };
+    let thread = std::thread::Builder::new().name("affluent-jdbc".into()).spawn(work)?;
+    thread.join().unwrap_or_else(|_| Err(Error::internal("the thread that asked a database has ended")))
+}
+
+/// The columns of the table that options name.
+pub(crate) fn describe(options: &Options) -> Result<Described> {
+    let table = options.required("table-name")?.to_string();
+    ask(&JdbcUrl::of(options)?, move |database| database.describe(table))
 }
 
 /// Says how a build with the database is made.
@@ -108,9 +152,55 @@ pub(crate) fn not_in_build(system: System) -> Error {
         .with_hint(format!("cargo build --release --features {}", system.feature()))
 }
 
+/// The parts of a table's name. One in quotes, `"` or backticks, may hold points.
+pub(crate) fn parts(name: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    loop {
+        let quoted = rest.chars().next().filter(|c| matches!(c, '"' | '`')).and_then(|quote| {
+            let inner = &rest[1..];
+            let mut from = 0;
+            loop {
+                let end = from + inner[from..].find(quote)?;
+                let behind = &inner[end + 1..];
+                match behind.chars().next() {
+                    Some(c) if c == quote => from = end + 2,
+                    None | Some('.') => {
+                        return Some((
+                            inner[..end]
+                                .replace(&[quote, quote].iter().collect::<String>(), &quote.to_string()),
+                            behind,
+                        ));
+                    }
+                    // It is a character like any.
+                    Some(_) => return None,
+                }
+            }
+        });
+        let (part, behind) = quoted.unwrap_or_else(|| {
+            let end = rest.find('.').unwrap_or(rest.len());
+            (rest[..end].to_string(), &rest[end..])
+        });
+        parts.push(part);
+        match behind.strip_prefix('.') {
+            Some(next) => rest = next,
+            None => return parts,
+        }
+    }
+}
+
+/// Parts as the option has them: in quotes where [`parts`] would read them otherwise.
+pub(crate) fn spelled(parts: &[String]) -> String {
+    let spelled = parts.iter().map(|part| match part.contains(['.', '"', '`']) {
+        true => format!("\"{}\"", part.replace('"', "\"\"")),
+        false => part.clone(),
+    });
+    spelled.collect::<Vec<_>>().join(".")
+}
+
 /// The table's name, each part quoted.
 pub(crate) fn quoted_table(system: System, name: &str) -> String {
-    name.split('.').map(|part| quoted(system, part)).collect::<Vec<_>>().join(".")
+    parts(name).iter().map(|part| quoted(system, part)).collect::<Vec<_>>().join(".")
 }
 
 /// An identifier in quotes.
@@ -118,5 +208,29 @@ pub(crate) fn quoted(system: System, name: &str) -> String {
     match system {
         System::MySql => format!("`{}`", name.replace('`', "``")),
         System::Postgres | System::Sqlite => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_parts() {
+        let of = |name: &str| parts(name);
+        assert_eq!(of("t"), ["t"]);
+        assert_eq!(of("s.t"), ["s", "t"]);
+        assert_eq!(of("`a.b`"), ["a.b"]);
+        assert_eq!(of("db.`a.b`"), ["db", "a.b"]);
+        assert_eq!(of("\"s.1\".\"a\"\"b\""), ["s.1", "a\"b"]);
+        // Not closed, or with more behind it.
+        assert_eq!(of("`a.b"), ["`a", "b"]);
+        assert_eq!(of("`a`b"), ["`a`b"]);
+        assert_eq!(of(""), [""]);
+        for name in ["t", "s.t", "`a.b`", "\"s.1\".\"a\"\"b\"", "`a`b", "\""] {
+            assert_eq!(parts(&spelled(&parts(name))), parts(name), "{name}");
+        }
+        assert_eq!(quoted_table(System::MySql, "`a.b`"), "`a.b`");
+        assert_eq!(quoted_table(System::Postgres, "s.t"), "\"s\".\"t\"");
     }
 }

@@ -8,6 +8,8 @@ pub mod debezium;
 pub mod infer;
 pub mod json;
 pub mod message;
+#[cfg(any(feature = "sqlite", feature = "mysql", feature = "redis"))]
+pub(crate) mod nested;
 pub(crate) mod notice;
 pub mod own;
 #[cfg(feature = "protobuf")]

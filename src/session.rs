@@ -10,6 +10,7 @@ mod claims;
 mod collect;
 pub(crate) mod figures;
 pub(crate) mod functions;
+mod jdbc_catalog;
 mod materialized;
 mod portable;
 mod query_result;

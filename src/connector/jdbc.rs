@@ -7,6 +7,9 @@
 //! # Writing
 //! With a PRIMARY KEY as upserts and deletes by key, without one as inserts. See `sink`.
 //!
+//! # Columns
+//! A table that declares none has those of the database, and its primary key.
+//!
 //! # Looking up
 //! All keys of a request in one statement. See `crate::database::lookup`.
 
@@ -19,10 +22,12 @@ use super::registry::Connector;
 use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
-use crate::database::JdbcUrl;
 use crate::database::lookup::backend;
+use crate::database::{JdbcUrl, System, describe};
 use crate::error::{Error, Result};
+use crate::format::infer::Inferred;
 use crate::lookup::{Backend, LookupRequest};
+use crate::nearest::nearest;
 
 /// The connector.
 #[derive(Debug)]
@@ -35,7 +40,12 @@ const OPTIONS: &[OptionDef] = &[
         "",
         "jdbc:postgresql://host:port/database, jdbc:mysql://..., jdbc:mariadb://... or jdbc:sqlite:FILE; ${NAME} is taken from the environment",
     ),
-    OptionDef::new("table-name", OptionKind::Text, "", "table or view of the database, schema.table too"),
+    OptionDef::new(
+        "table-name",
+        OptionKind::Text,
+        "",
+        "table or view of the database, schema.table too; a name with a point in quotes: `a.b`",
+    ),
     OptionDef::new("username", OptionKind::Text, "", "user; ${NAME} is taken from the environment"),
     OptionDef::new("password", OptionKind::Text, "", "password; ${NAME} is taken from the environment"),
     OptionDef::new("driver", OptionKind::Text, "", "Flink's class of the driver; not needed"),
@@ -102,20 +112,54 @@ impl Connector for Jdbc {
     fn check(&self, table: &Table) -> Result<()> {
         table.options.required("table-name")?;
         scan::splits(&table.options)?;
-        JdbcUrl::of(table).map(drop)
+        JdbcUrl::of(&table.options).map(drop)
     }
 
     fn is_lookup(&self, _options: &Options) -> bool {
         true
     }
 
+    fn infer(&self, options: &Options) -> Result<Option<Inferred>> {
+        let found = describe(options)?;
+        Ok(Some(Inferred { columns: found.columns, primary_key: found.key, ..Inferred::default() }))
+    }
+
+    fn probe(&self, table: &Table) -> Result<Vec<String>> {
+        let (url, name) = (JdbcUrl::of(&table.options)?, table.options.required("table-name")?);
+        let found = describe(&table.options)?;
+        let same = |a: &str, b: &str| match url.system {
+            System::Postgres => a == b,
+            System::MySql | System::Sqlite => a.eq_ignore_ascii_case(b),
+        };
+        for column in table.columns.iter().filter(|column| column.is_persisted()) {
+            if !found.columns.iter().any(|(there, _)| same(there, &column.name)) {
+                let what = format!("table '{name}' of the database has no column '{}'", column.name);
+                let names = || found.columns.iter().map(|(name, _)| name.as_str());
+                return Err(Error::plan(what).with_hint(match nearest(&column.name, names()) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => format!("it has: {}", names().collect::<Vec<_>>().join(", ")),
+                }));
+            }
+        }
+        let key = match found.key.as_slice() {
+            [] => "no primary key".to_string(),
+            key => format!("PRIMARY KEY ({})", key.join(", ")),
+        };
+        Ok(vec![format!(
+            "table '{}': {}, table {name}: {} columns, {key}",
+            table.name,
+            url.shown(),
+            found.columns.len()
+        )])
+    }
+
     fn place(&self, table: &Table) -> Result<Option<Place>> {
         let name = table.options.required("table-name")?;
-        Ok(Some(Place::new("jdbc", format!("{}, table {name}", JdbcUrl::of(table)?.shown()), name)))
+        Ok(Some(Place::new("jdbc", format!("{}, table {name}", JdbcUrl::of(&table.options)?.shown()), name)))
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
-        let shown = JdbcUrl::of(&request.table)?.shown();
+        let shown = JdbcUrl::of(&request.table.options)?.shown();
         Ok(Arc::new(scan::JdbcSource::new(request, shown)?))
     }
 

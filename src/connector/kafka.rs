@@ -45,6 +45,7 @@ use crate::catalog::options::{OptionDef, Options};
 use crate::catalog::{ColumnSource, Table};
 use crate::dead_letter::SCAN_OPTION;
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::format::infer::Inferred;
 use crate::format::message::MessageDecoder;
 
@@ -146,6 +147,10 @@ impl Connector for Kafka {
         format_of(options)
     }
 
+    fn format(&self, options: &Options, _name: &str) -> Result<Format> {
+        options::value_format(options)
+    }
+
     fn rejects(&self) -> bool {
         true
     }
@@ -210,6 +215,10 @@ impl Connector for UpsertKafka {
 
     fn format_of<'a>(&self, options: &'a Options) -> Option<&'a str> {
         format_of(options)
+    }
+
+    fn format(&self, options: &Options, _name: &str) -> Result<Format> {
+        options::value_format(options)
     }
 
     fn metadata(&self) -> &'static [&'static str] {

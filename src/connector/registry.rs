@@ -44,6 +44,11 @@ pub trait Connector: Send + Sync {
         options.text("format").or(self.default_format())
     }
 
+    /// The format of a table with these options, by its name. Its own options may stand behind another one's prefix.
+    fn format(&self, options: &Options, name: &str) -> Result<Format> {
+        Format::from_options_or(options, name)
+    }
+
     /// Whether its tables can be PARTITIONED BY columns.
     fn takes_partitions(&self) -> bool {
         false
@@ -442,7 +447,7 @@ fn check(table: &Table) -> Result<()> {
         })?;
         definitions.extend(Format::definitions_in(options, format));
         // Also says when there is no such format, before its options are called unknown.
-        let format = Format::from_options_or(options, format)?;
+        let format = connector.format(options, format)?;
         format.check(&table.primary_key)?;
         if options.contains(SCAN_OPTION) && connector.rejects() {
             format.check_rejecting().map_err(|e| e.at(options.span(SCAN_OPTION)))?;

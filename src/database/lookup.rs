@@ -14,7 +14,7 @@ use crate::lookup::{Backend, LookupRequest};
 
 /// The backend for the database that a table's URL names.
 pub(crate) fn backend(request: &LookupRequest) -> Result<Arc<dyn Backend>> {
-    let url = JdbcUrl::of(&request.table)?;
+    let url = JdbcUrl::of(&request.table.options)?;
     #[cfg_attr(not(any(feature = "postgres", feature = "mysql")), expect(unused_variables))]
     let reading = Reading {
         table: request.table.options.required("table-name")?.to_string(),

@@ -10,6 +10,7 @@ mod value;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use mysql_async::consts::ColumnFlags;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, SslOpts};
 use parking_lot::Mutex;
@@ -20,7 +21,8 @@ use self::session::MySqlSession;
 use super::pools::Pools;
 use super::tls::{Mode, Tls};
 use super::{
-    Database, Fault, FaultKind, JdbcUrl, Range, Reading, Session, System, Taker, quoted, quoted_table,
+    Database, Described, Fault, FaultKind, JdbcUrl, Range, Reading, Session, System, Taker, quoted,
+    quoted_table, spelled,
 };
 use crate::error::Result;
 use crate::lookup::BoxFuture;
@@ -49,6 +51,10 @@ const TUNING: &[&str] = &[
     "useServerPrepStmts",
     "useUnicode",
 ];
+
+/// Tables and views of the database.
+const TABLES: &str = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() \
+    AND table_name NOT REGEXP '^affluent_(stage_|checkpoints$)' ORDER BY table_name";
 
 /// A database.
 pub(crate) struct MySql {
@@ -149,7 +155,14 @@ impl MySql {
         let said = |e: mysql_async::Error| fault(&e);
         let wrong = |what| Fault::new(FaultKind::Value, what);
         let mut result = connection.exec_iter(sql, parameters).await.map_err(said)?;
-        let kinds = value::kinds(result.columns_ref());
+        let columns = result.columns_ref();
+        let agree = reading.schema.fields().iter().zip(columns);
+        if let Some(fault) = agree.map(|(field, column)| value::agrees(column, field)).find_map(Result::err) {
+            // What is on its way would be taken for the answer to what comes next.
+            result.drop_result().await.map_err(said)?;
+            return Err(fault);
+        }
+        let kinds = value::kinds(columns);
         let mut found = Rows::new(&reading.schema);
         while let Some(row) = result.next().await.map_err(said)? {
             for (i, field) in reading.schema.fields().iter().enumerate() {
@@ -212,6 +225,35 @@ impl Database for MySql {
             let mut connection = database.connect().await?;
             let read = database.read(&mut connection, &sql, Vec::new(), &reading, rows, &mut take);
             read.await.map_err(|fault| fault.at(&database.shown))
+        })
+    }
+
+    fn describe(self: Arc<Self>, table: String) -> BoxFuture<Result<Described, Fault>> {
+        let database = self;
+        Box::pin(async move {
+            let at = |e: mysql_async::Error| fault(&e).at(&database.shown);
+            let mut connection = database.connect().await?;
+            let sql = format!("SELECT * FROM {}", quoted_table(System::MySql, &table));
+            let statement = connection.prep(sql).await.map_err(at)?;
+            let columns = statement.columns();
+            let key = columns.iter().filter(|column| column.flags().contains(ColumnFlags::PRI_KEY_FLAG));
+            Ok(Described {
+                key: key.map(|column| column.name_str().into_owned()).collect(),
+                columns: columns
+                    .iter()
+                    .map(|column| (column.name_str().into_owned(), value::declarable(column)))
+                    .collect(),
+            })
+        })
+    }
+
+    fn tables(self: Arc<Self>) -> BoxFuture<Result<Vec<String>, Fault>> {
+        let database = self;
+        Box::pin(async move {
+            let at = |e: mysql_async::Error| fault(&e).at(&database.shown);
+            let mut connection = database.connect().await?;
+            let names: Vec<String> = connection.query(TABLES).await.map_err(at)?;
+            Ok(names.into_iter().map(|name| spelled(&[name])).collect())
         })
     }
 

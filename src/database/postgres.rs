@@ -26,9 +26,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub(crate) use self::lookup::PostgresLookup;
 use self::session::PostgresSession;
+use self::wire::{Limit, declarable};
 use super::pools::Pools;
 use super::tls::{Mode, Tls};
-use super::{Database, Fault, FaultKind, JdbcUrl, Range, Reading, Session, Taker};
+use super::{Database, Described, Fault, FaultKind, JdbcUrl, Range, Reading, Session, Taker};
 use crate::error::Result;
 use crate::lookup::BoxFuture;
 
@@ -63,6 +64,16 @@ const TUNING: &[&str] = &[
     "stringtype",
     "tcpKeepAlive",
 ];
+
+/// The columns of a table's primary key.
+const PRIMARY_KEY: &str = "SELECT a.attname FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k(number, place) \
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number \
+    WHERE i.indrelid = $1::text::regclass AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place";
+/// Tables and views, and whether they are found without their schema.
+const TABLES: &str = "SELECT n.nspname, c.relname, pg_table_is_visible(c.oid) FROM pg_class c \
+    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') \
+    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND c.relname !~ '^affluent_(stage_|checkpoints$)' \
+    AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') ORDER BY 3 DESC, 1, 2";
 
 /// A database.
 pub(crate) struct Postgres {
@@ -323,6 +334,40 @@ impl Database for Postgres {
     ) -> BoxFuture<Result<(), Fault>> {
         let database = self;
         Box::pin(async move { scan::scan(&database, &reading, range.as_ref(), rows, take).await })
+    }
+
+    fn describe(self: Arc<Self>, table: String) -> BoxFuture<Result<Described, Fault>> {
+        let database = self;
+        Box::pin(async move {
+            let client = database.connect().await?;
+            let said = |e: tokio_postgres::Error| database.fault(&e);
+            let quoted = super::quoted_table(super::System::Postgres, &table);
+            let all = client.prepare(&format!("SELECT * FROM {quoted}")).await.map_err(said)?;
+            let column = |c: &tokio_postgres::Column| {
+                (c.name().to_string(), declarable(c.type_(), Limit::of(c.type_(), c.type_modifier())))
+            };
+            let rows = client.query(PRIMARY_KEY, &[&quoted]).await.map_err(said)?;
+            let key =
+                rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>().map_err(said)?;
+            Ok(Described { columns: all.columns().iter().map(column).collect(), key })
+        })
+    }
+
+    fn tables(self: Arc<Self>) -> BoxFuture<Result<Vec<String>, Fault>> {
+        let database = self;
+        Box::pin(async move {
+            let client = database.connect().await?;
+            let said = |e: tokio_postgres::Error| database.fault(&e);
+            let mut names = Vec::new();
+            for row in client.query(TABLES, &[]).await.map_err(said)? {
+                let (schema, table): (String, String) =
+                    (row.try_get(0).map_err(said)?, row.try_get(1).map_err(said)?);
+                let visible: bool = row.try_get(2).map_err(said)?;
+                let parts = if visible { vec![table] } else { vec![schema, table] };
+                names.push(super::spelled(&parts));
+            }
+            Ok(names)
+        })
     }
 
     fn session(self: Arc<Self>) -> BoxFuture<Result<Box<dyn Session>, Fault>> {

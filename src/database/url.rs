@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::Table;
+use crate::catalog::Options;
 use crate::error::{Error, Result};
 use crate::sql::variables::expanded;
 
@@ -52,9 +52,8 @@ impl std::fmt::Debug for JdbcUrl {
 }
 
 impl JdbcUrl {
-    /// The URL of a table, with `username` and `password`.
-    pub(crate) fn of(table: &Table) -> Result<Self> {
-        let options = &table.options;
+    /// The URL of a table's options, with `username` and `password`.
+    pub(crate) fn of(options: &Options) -> Result<Self> {
         let mut url = Self::parse(options.required("url")?).map_err(|e| e.at(options.span("url")))?;
         let read = |key: &str| options.text(key).map(expanded).transpose();
         url.user = read("username")?.or(url.user);
@@ -123,7 +122,7 @@ impl JdbcUrl {
     }
 
     /// Refuses parameters that are not among those that act, or that tune a driver which is not here.
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
     pub(crate) fn check_parameters(&self, acting: &[&str], tuning: &[&str]) -> Result<()> {
         for name in self.parameters.keys() {
             if !acting.contains(&name.as_str()) && !tuning.contains(&name.as_str()) {

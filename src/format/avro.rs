@@ -167,6 +167,11 @@ fn broken(e: impl std::fmt::Display) -> Error {
 /// A decoder of records with one schema. `wanted`: names of the fields that are.
 fn decoder(json: &str, id: u32, wanted: Option<&Schema>) -> Result<Decoder> {
     let unusable = |e: arrow::error::ArrowError| Error::decode(format!("schema {id} cannot be used: {e}"));
+    let parsed = serde_json::from_str::<Value>(json).map(|mut schema| {
+        schema::without_uuids(&mut schema);
+        schema.to_string()
+    });
+    let json = &parsed.unwrap_or_else(|_| json.to_string());
     let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
     let key = Fingerprint::Id(id);
     store.set(key, AvroSchema::new(json.to_string())).map_err(unusable)?;
@@ -338,6 +343,28 @@ fn conformed(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
         return Ok(array.clone());
     }
     Ok(match (array.data_type(), to) {
+        (DataType::Union(..), _) => {
+            // Each value of the type that it has; a cast would take those of one type alone.
+            let from = array.as_union();
+            let mut places = HashMap::new();
+            let mut children: Vec<ArrayRef> = Vec::new();
+            let mut rows = Vec::with_capacity(from.len());
+            for (row, id) in from.type_ids().iter().enumerate() {
+                let place = match places.get(id) {
+                    Some(place) => *place,
+                    None => {
+                        children.push(conformed(from.child(*id), to)?);
+                        *places.entry(*id).or_insert(children.len() - 1)
+                    }
+                };
+                rows.push((place, from.value_offset(row)));
+            }
+            if children.is_empty() {
+                return Ok(arrow::array::new_empty_array(to));
+            }
+            let children: Vec<&dyn Array> = children.iter().map(AsRef::as_ref).collect();
+            arrow::compute::interleave(&children, &rows)?
+        }
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let from = array.as_struct();
             let column = |f: &Arc<arrow::datatypes::Field>| match from.column_by_name(f.name()) {
@@ -384,6 +411,8 @@ fn conformed(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
 pub(crate) struct AvroEncoder {
     options: AvroOptions,
     schema: SchemaRef,
+    /// The same with the types that Avro has.
+    written: SchemaRef,
     encoder: Option<Encoder>,
 }
 
@@ -395,7 +424,8 @@ impl AvroEncoder {
                 .with_hint("a topic has its name and '-value' (or '-key')"));
         }
         schema::of_table(schema, options.legacy)?;
-        Ok(Self { options: options.clone(), schema: schema.clone(), encoder: None })
+        let written = schema::written(schema);
+        Ok(Self { options: options.clone(), schema: schema.clone(), written, encoder: None })
     }
 
     /// The schema is registered with the first rows.
@@ -406,7 +436,7 @@ impl AvroEncoder {
                 None => schema::of_table(&self.schema, self.options.legacy)?.to_string(),
             };
             let metadata = HashMap::from([(SCHEMA_KEY.to_string(), json.clone())]);
-            let arrow = Schema::new_with_metadata(self.schema.fields().clone(), metadata);
+            let arrow = Schema::new_with_metadata(self.written.fields().clone(), metadata);
             let unusable = |e| {
                 Error::option(format!("rows cannot be written with the schema: {e}"))
                     .with_detail(json.clone())
@@ -430,7 +460,11 @@ impl AvroEncoder {
         batch: &RecordBatch,
         out: &mut Vec<u8>,
     ) -> Result<Vec<Option<Range<usize>>>> {
-        let batch = schema::precise(batch)?;
+        // Batches do not say which of their columns are NOT NULL.
+        let columns = batch.columns().iter().zip(self.written.fields());
+        let columns = columns.map(|(c, f)| conformed(c, f.data_type())).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(self.written.clone(), columns, &options)?;
         let encoder = self.start()?;
         let failed = |e| Error::execution(format!("rows could not be written as Avro: {e}"));
         encoder.encode(&batch).map_err(failed)?;

@@ -26,6 +26,8 @@ pub struct Inferred {
     pub options: Vec<(&'static str, &'static str)>,
     /// What is doubtful about them.
     pub doubt: Option<&'static str>,
+    /// The primary key, where it is known.
+    pub primary_key: Vec<String>,
 }
 
 /// What the values of one field have in common.
@@ -238,7 +240,7 @@ pub fn json(sample: &[u8], cut: bool) -> Result<Inferred> {
     Ok(Inferred {
         columns: fields.iter().map(|(name, guess)| (name.clone(), guess.data_type())).collect(),
         options,
-        doubt: None,
+        ..Inferred::default()
     })
 }
 

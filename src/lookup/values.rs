@@ -1,19 +1,21 @@
 //! Values of databases and key-value stores as columns.
 //!
 //! A column takes integers, floats, texts, bytes and booleans; what is not of its type already is read from its
-//! text, by the rules of a cast, or is an error that names the column. Nothing is rounded or cut.
+//! text, or is an error that names the column. Nothing is rounded or cut, as casts do. Arrays, rows and maps are JSON.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryViewBuilder, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch,
-    RecordBatchOptions, StringViewBuilder,
+    ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
+    Int64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder,
 };
-use arrow::compute::kernels::cast_utils::string_to_datetime;
+use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime, string_to_time_nanoseconds};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Date32Type, FieldRef, SchemaRef, TimeUnit};
 use arrow::util::display::FormatOptions;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
+
+use crate::format::nested;
 
 /// A value as it came.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,8 +53,14 @@ enum Builder {
     Float(Float64Builder),
     Text(StringViewBuilder),
     Bytes(BinaryViewBuilder),
+    Decimal(Decimal128Builder, u8, i8),
+    Date(Date32Builder),
+    /// Times of day, in their unit.
+    Time(Int64Builder, TimeUnit),
     /// Timestamps, in their unit.
     Instant(Int64Builder, TimeUnit),
+    /// Arrays, rows and maps.
+    Json(StringViewBuilder),
 }
 
 /// One column of rows that come one by one.
@@ -77,7 +85,15 @@ impl Column {
                 Builder::Bytes(BinaryViewBuilder::new().with_deduplicate_strings())
             }
             DataType::Timestamp(unit, _) => Builder::Instant(Int64Builder::new(), *unit),
-            // Texts, and all that is read from a text: DECIMAL, DATE, TIME.
+            DataType::Decimal128(precision, scale) => {
+                let builder =
+                    Decimal128Builder::new().with_data_type(DataType::Decimal128(*precision, *scale));
+                Builder::Decimal(builder, *precision, *scale)
+            }
+            DataType::Date32 => Builder::Date(Date32Builder::new()),
+            DataType::Time32(unit) => Builder::Time(Int64Builder::new(), *unit),
+            t if nested::is_nested(t) => Builder::Json(StringViewBuilder::new()),
+            // Texts, and what is read from a text: intervals.
             _ => Builder::Text(StringViewBuilder::new().with_deduplicate_strings()),
         };
         Self { field: field.clone(), builder }
@@ -91,6 +107,9 @@ impl Column {
                 value.name(),
                 sql(field.data_type())
             )
+        };
+        let misfit = |value: &dyn std::fmt::Display, field: &FieldRef| {
+            format!("column '{}': {value} does not fit {}", field.name(), sql(field.data_type()))
         };
         match (&mut self.builder, value) {
             (Builder::Bool(b), Value::Null) => b.append_null(),
@@ -106,14 +125,84 @@ impl Column {
                 b.append_value(v as i64);
             }
             (Builder::Int(b), Value::Text(text)) => {
-                b.append_value(text.trim().parse().map_err(|_| wrong(&value, &self.field))?);
+                let text = text.trim();
+                b.append_value(text.parse().map_err(|_| match decimal(text, 0) {
+                    // A number, but not one of these.
+                    Err(Misfit::NoNumber) => wrong(&value, &self.field),
+                    _ => misfit(&text, &self.field),
+                })?);
             }
             (Builder::Float(b), Value::Null) => b.append_null(),
-            (Builder::Float(b), Value::Float(v)) => b.append_value(v),
-            (Builder::Float(b), Value::Int(v)) if v.abs() < 1 << 53 => b.append_value(v as f64),
-            (Builder::Float(b), Value::Text(text)) => {
-                b.append_value(text.trim().parse().map_err(|_| wrong(&value, &self.field))?);
+            (Builder::Float(b), Value::Float(v)) => {
+                // The nearest one, but none that is infinite.
+                if *self.field.data_type() == DataType::Float32 && v.is_finite() && (v as f32).is_infinite() {
+                    return Err(misfit(&v, &self.field));
+                }
+                b.append_value(v);
             }
+            (Builder::Float(b), Value::Int(v)) if v.unsigned_abs() < 1 << 53 => b.append_value(v as f64),
+            (Builder::Float(b), Value::Text(text)) => {
+                let text = text.trim();
+                let parsed = match self.field.data_type() {
+                    DataType::Float32 => text.parse::<f32>().map(f64::from),
+                    _ => text.parse::<f64>(),
+                };
+                let parsed = parsed.map_err(|_| wrong(&value, &self.field))?;
+                if parsed.is_infinite() && text.bytes().any(|b| b.is_ascii_digit()) {
+                    return Err(misfit(&text, &self.field));
+                }
+                b.append_value(parsed);
+            }
+            (Builder::Decimal(b, ..), Value::Null) => b.append_null(),
+            (Builder::Decimal(b, precision, scale), Value::Int(_) | Value::Float(_) | Value::Text(_)) => {
+                let (mut digits, made);
+                let text = match value {
+                    Value::Text(text) => text.trim(),
+                    Value::Int(v) => {
+                        digits = itoa::Buffer::new();
+                        digits.format(v)
+                    }
+                    Value::Float(v) => {
+                        made = v.to_string();
+                        &made
+                    }
+                    _ => "",
+                };
+                let found = decimal(text, *scale).map_err(|misfitting| match misfitting {
+                    Misfit::NoNumber => wrong(&value, &self.field),
+                    Misfit::Digits => misfit(&text, &self.field),
+                })?;
+                if 10i128.checked_pow((*precision).into()).is_some_and(|limit| found.abs() >= limit) {
+                    return Err(misfit(&text, &self.field));
+                }
+                b.append_value(found);
+            }
+            (Builder::Date(b), Value::Null) => b.append_null(),
+            (Builder::Date(b), Value::Text(text)) => {
+                let text = text.trim();
+                let signed = text.starts_with(['+', '-']);
+                let whole = match text.len() > 10 && !signed {
+                    // With a time of day, which must not be cut.
+                    true => string_to_datetime(&Utc, text).map(|time| time.time() == NaiveTime::MIN),
+                    false => Ok(true),
+                };
+                if whole.is_ok_and(|whole| !whole) {
+                    return Err(misfit(&text, &self.field));
+                }
+                b.append_value(Date32Type::parse(text).ok_or_else(|| wrong(&value, &self.field))?);
+            }
+            (Builder::Time(b, _), Value::Null) => b.append_null(),
+            (Builder::Time(b, unit), Value::Text(text)) => {
+                let nanos =
+                    string_to_time_nanoseconds(text.trim()).map_err(|_| wrong(&value, &self.field))?;
+                let each = if *unit == TimeUnit::Second { 1_000_000_000 } else { 1_000_000 };
+                if nanos % each != 0 {
+                    return Err(format!("{}; STRING keeps all digits", misfit(&text, &self.field)));
+                }
+                b.append_value(nanos / each);
+            }
+            (Builder::Json(b), Value::Null) => b.append_null(),
+            (Builder::Json(b), Value::Text(v)) => b.append_value(v),
             (Builder::Bytes(b), Value::Null) => b.append_null(),
             (Builder::Bytes(b), Value::Bytes(v)) => b.append_value(v),
             (Builder::Bytes(b), Value::Text(v)) => b.append_value(v.as_bytes()),
@@ -127,10 +216,9 @@ impl Column {
                 b.append_value(time.naive_utc().to_string());
             }
             (Builder::Instant(b, _), Value::Null) => b.append_null(),
-            // Numbers are milliseconds; without an offset a text is in UTC.
-            (Builder::Instant(b, unit), Value::Int(_) | Value::Micros(_) | Value::Text(_)) => {
+            // Without an offset a text is in UTC. What a number counts, nobody knows.
+            (Builder::Instant(b, unit), Value::Micros(_) | Value::Text(_)) => {
                 let time = match value {
-                    Value::Int(v) => DateTime::from_timestamp_millis(v),
                     Value::Micros(v) => DateTime::from_timestamp_micros(v),
                     Value::Text(text) => string_to_datetime(&Utc, text.trim()).ok(),
                     _ => None,
@@ -160,13 +248,57 @@ impl Column {
             Builder::Float(mut b) => Arc::new(b.finish()),
             Builder::Text(mut b) => Arc::new(b.finish()),
             Builder::Bytes(mut b) => Arc::new(b.finish()),
+            Builder::Decimal(mut b, ..) => return Ok(Arc::new(b.finish())),
+            Builder::Date(mut b) => return Ok(Arc::new(b.finish())),
+            Builder::Time(mut b, _) => {
+                let numbers: ArrayRef = Arc::new(b.finish());
+                let numbers = cast(&numbers, &DataType::Int32).map_err(|e| e.to_string())?;
+                return cast(&numbers, to).map_err(|e| e.to_string());
+            }
             Builder::Instant(mut b, _) => {
                 let numbers: ArrayRef = Arc::new(b.finish());
                 return cast(&numbers, to).map_err(|e| e.to_string());
             }
+            Builder::Json(mut b) => {
+                return nested::from_json(&b.finish(), to).map_err(|e| {
+                    format!("column '{}' has a value that is no {}: {e}", self.field.name(), sql(to))
+                });
+            }
         };
         convert(&self.field, &built, to)
     }
+}
+
+/// Why a text is no decimal.
+enum Misfit {
+    NoNumber,
+    Digits,
+}
+
+/// A decimal number as an integer of so many digits behind the point.
+fn decimal(text: &str, scale: i8) -> Result<i128, Misfit> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.len() + fraction.len() == 0 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
+    {
+        return Err(Misfit::NoNumber);
+    }
+    let scale = usize::try_from(scale).unwrap_or(0);
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > scale {
+        return Err(Misfit::Digits);
+    }
+    let padding = std::iter::repeat_n(b'0', scale - fraction.len());
+    let value = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .chain(padding)
+        .try_fold(0i128, |value, digit| value.checked_mul(10)?.checked_add(i128::from(digit - b'0')));
+    let value = value.ok_or(Misfit::Digits)?;
+    Ok(if negative { -value } else { value })
 }
 
 fn convert(field: &FieldRef, array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
@@ -269,9 +401,11 @@ mod tests {
         assert_eq!(read(DataType::Date32, &[Text("2026-01-05")]).unwrap(), ["2026-01-05"]);
         let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
         assert_eq!(
-            read(millis, &[Text("2026-01-05 08:00:00.5"), Int(1000), Null]).unwrap(),
+            read(millis.clone(), &[Text("2026-01-05 08:00:00.5"), Value::Micros(1_000_000), Null]).unwrap(),
             ["2026-01-05T08:00:00.500", "1970-01-01T00:00:01", ""]
         );
+        // Seconds or milliseconds?
+        assert!(read(millis, &[Int(1000)]).unwrap_err().contains("has an integer where TIMESTAMP(3)"));
         let cut = read(DataType::Timestamp(TimeUnit::Millisecond, None), &[Text("2026-01-05 08:00:00.0005")]);
         assert!(cut.unwrap_err().contains("2026-01-05 08:00:00.000500 does not fit TIMESTAMP(3)"));
         let zoned = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
@@ -279,6 +413,37 @@ mod tests {
             read(zoned, &[Text("2026-01-05 08:00:00+01"), Text("2026-01-05 08:00:00")]).unwrap(),
             ["2026-01-05T07:00:00Z", "2026-01-05T08:00:00Z"]
         );
+        let number = DataType::Decimal128(5, 2);
+        assert_eq!(
+            read(number.clone(), &[Text("-1.230"), Float(0.5), Text("+.5"), Text("999.99"), Text("7.")])
+                .unwrap(),
+            ["-1.23", "0.50", "0.50", "999.99", "7.00"]
+        );
+        for (value, said) in [
+            (Text("1.235"), "1.235 does not fit DECIMAL(5, 2)"),
+            (Float(0.125), "0.125 does not fit DECIMAL(5, 2)"),
+            (Int(1000), "1000 does not fit DECIMAL(5, 2)"),
+            (Text("1e2"), "has text where DECIMAL(5, 2)"),
+        ] {
+            assert!(read(number.clone(), &[value]).unwrap_err().contains(said), "{value:?}");
+        }
+        assert_eq!(read(DataType::Date32, &[Text("2026-01-05 00:00:00")]).unwrap(), ["2026-01-05"]);
+        let cut = read(DataType::Date32, &[Text("2026-01-05 10:00:00")]).unwrap_err();
+        assert!(cut.contains("2026-01-05 10:00:00 does not fit DATE"), "{cut}");
+        let time = DataType::Time32(TimeUnit::Millisecond);
+        assert_eq!(read(time.clone(), &[Text("10:11:12.5"), Null]).unwrap(), ["10:11:12.500", ""]);
+        let cut = read(time.clone(), &[Text("10:11:12.0005")]).unwrap_err();
+        assert!(cut.contains("does not fit TIME") && cut.contains("STRING"), "{cut}");
+        assert!(read(time, &[Int(5)]).is_err());
+        assert!(read(DataType::Float32, &[Float(1e300)]).unwrap_err().contains("does not fit FLOAT"));
+        assert!(read(DataType::Float32, &[Text("1e300")]).unwrap_err().contains("1e300 does not fit FLOAT"));
+        assert!(read(DataType::Float64, &[Text("1e999")]).is_err());
+        assert_eq!(read(DataType::Float32, &[Float(f64::INFINITY), Text("0.1")]).unwrap(), ["inf", "0.1"]);
+        let large = read(DataType::Int64, &[Text("18446744073709551615")]).unwrap_err();
+        assert!(large.contains("18446744073709551615 does not fit BIGINT"), "{large}");
+        let list = crate::sql::SqlType::Array(Box::new(crate::sql::SqlType::String)).to_arrow("UTC");
+        assert_eq!(read(list.clone(), &[Text("[\"a, b\",\"c\"]"), Null]).unwrap(), ["[a, b, c]", ""]);
+        assert!(read(list, &[Text("[a, b]")]).unwrap_err().contains("'c'"));
         assert_eq!(read(DataType::Boolean, &[Int(1), Text("f"), Null]).unwrap(), ["true", "false", ""]);
         assert!(read(DataType::Boolean, &[Int(2)]).is_err());
     }

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use crate::catalog::{Catalog, Options, Table};
 use crate::connector::registry;
 use crate::error::{Error, Result, Span};
+use crate::format::infer::Inferred;
 use crate::sql::{ColumnDef, ColumnKind, CreateTable, Name, OptionEntry, TableName};
 
 /// The statement with the columns that a sample of the table's records has, if it declares none and the
@@ -30,20 +31,30 @@ pub fn with_columns(statement: &CreateTable, catalog: &Catalog) -> Result<Option
             options.text("path").unwrap_or_else(|| statement.name.parts[0].value.as_str())
         );
     }
+    Ok(Some(declared(statement, &inferred)))
+}
+
+/// A statement without columns, with those that were found.
+pub fn declared(statement: &CreateTable, found: &Inferred) -> CreateTable {
+    let span = statement.name.span();
     let mut statement = statement.clone();
     let name = |value: &str| Name { value: value.to_string(), span };
-    for (column, data_type) in &inferred.columns {
+    for (column, data_type) in &found.columns {
         statement.columns.push(ColumnDef {
             name: name(column),
             kind: ColumnKind::Physical { data_type: data_type.clone(), nullable: true },
             comment: None,
         });
     }
-    let known = |key: &str| options.contains(key);
-    let added = inferred.options.iter().filter(|(key, _)| !known(key));
-    let added = added.map(|(key, value)| OptionEntry { key: name(key), value: name(value), written: None });
-    statement.options.extend(added);
-    Ok(Some(statement))
+    if statement.primary_key.is_none() && !found.primary_key.is_empty() {
+        statement.primary_key = Some(found.primary_key.iter().map(|column| name(column)).collect());
+    }
+    for (key, value) in &found.options {
+        if !statement.options.iter().any(|option| option.key.value == *key) {
+            statement.options.push(OptionEntry { key: name(key), value: name(value), written: None });
+        }
+    }
+    statement
 }
 
 /// The table that stands for a file, folder or pattern: its format follows from the name, its columns from

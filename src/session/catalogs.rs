@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::statements::{matching, text_table};
-use super::{Response, Session};
+use super::{Response, Session, jdbc_catalog};
 use crate::catalog::file;
 use crate::catalog::names::{Database, Home, NamedCatalog, of_key};
 use crate::catalog::{Catalog, Entry};
@@ -16,6 +16,11 @@ use crate::sql::{CatalogChange, CatalogStatement, LikePattern, Name, OptionEntry
 const TYPE: &str = "type";
 const PATH: &str = "path";
 const DEFAULT_DATABASE: &str = "default-database";
+/// Options of a catalog of a database.
+const JDBC: [&str; 6] = {
+    let [a, b, c, d, e] = jdbc_catalog::OPTIONS;
+    [TYPE, a, b, c, d, e]
+};
 
 fn done() -> Response {
     Response::Done(String::new())
@@ -103,15 +108,19 @@ impl Session {
         let value = |key: &str| options.iter().find(|o| o.key.value == key);
         let kind = value(TYPE).ok_or_else(|| {
             Error::option("CREATE CATALOG needs 'type'")
-                .with_hint("'type' = 'generic_in_memory', or 'type' = 'file' with 'path'")
+                .with_hint("'type' = 'generic_in_memory', 'type' = 'file' with 'path', or 'type' = 'jdbc' with 'url'")
                 .at(name.span)
         })?;
         let known: &[&str] = match kind.value.value.as_str() {
             "generic_in_memory" => &[TYPE, DEFAULT_DATABASE],
             "file" => &[TYPE, DEFAULT_DATABASE, PATH],
+            "jdbc" => &JDBC,
             other => {
                 return Err(Error::unsupported(format!("catalogs of type '{other}' are not supported"))
-                    .with_hint("'type' is 'generic_in_memory', or 'file': tables, views and functions in a file of SQL")
+                    .with_hint(
+                        "'type' is 'generic_in_memory', 'file': tables, views and functions in a file of SQL, or 'jdbc': the \
+                         tables of a database",
+                    )
                     .at(kind.value.span));
             }
         };
@@ -122,6 +131,13 @@ impl Session {
             ))
             .with_hint(format!("its options are {}", known.join(", ")))
             .at(unknown.key.span));
+        }
+        if kind.value.value == "jdbc" {
+            let place = jdbc_catalog::Place::of(options, name.span)?;
+            let named =
+                NamedCatalog { comment, options: properties(options), ..NamedCatalog::new(&place.database) };
+            self.add_jdbc_catalog(&name.value, named, &place).map_err(|e| e.at(name.span))?;
+            return Ok(done());
         }
         let database = value(DEFAULT_DATABASE).map_or("default", |o| o.value.value.as_str());
         let mut named = NamedCatalog { comment, options: properties(options), ..NamedCatalog::new(database) };

@@ -179,6 +179,132 @@ fn types_go_both_ways() {
 }
 
 #[test]
+fn nothing_is_taken_for_something_else() {
+    let Some(server) = MariaDb::shared() else { return };
+    server.sql(
+        "SET time_zone = '+00:00'; CREATE TABLE odd (id INT PRIMARY KEY, dt DATETIME(6), ts TIMESTAMP(6) NULL, n DECIMAL(30, 10), x DOUBLE, big BIGINT UNSIGNED, t TIME(6), d DATETIME, j JSON, i BIGINT);
+         INSERT INTO odd VALUES (1, '2026-03-29 02:30:00.123456', '2026-03-29 01:30:00', 12345678901234567890.1234567891, 0.1, 18446744073709551615, '10:00:00.000001', '2026-01-05 08:00:00', '{\"a\": 1, \"b\": [\"x, y\"]}', 1767261600)",
+    );
+    let folder = folder();
+    for (column, of, says) in [
+        ("dt", "TIMESTAMP_LTZ(6)", "declare it as TIMESTAMP(6)"),
+        ("ts", "TIMESTAMP(6)", "declare it as TIMESTAMP_LTZ(6)"),
+        ("n", "DOUBLE", "declare it as DECIMAL(30, 10)"),
+        ("n", "DECIMAL(30, 9)", "12345678901234567890.1234567891 does not fit DECIMAL(30, 9)"),
+        ("x", "FLOAT", "declare it as DOUBLE"),
+        ("big", "BIGINT", "18446744073709551615 does not fit BIGINT"),
+        ("t", "TIME(6)", "STRING keeps it"),
+        ("d", "DATE", "2026-01-05 08:00:00 does not fit DATE"),
+        ("j", "ARRAY<STRING>", "'j'"),
+        ("i", "TIMESTAMP(3)", "an integer where TIMESTAMP(3)"),
+    ] {
+        let table = format!("CREATE TABLE odd (id INT, {column} {of}) {};", server.with("odd", ""));
+        for script in [
+            format!("{table} SELECT {column} FROM odd;"),
+            format!("{table} SELECT q.id, o.{column} FROM (VALUES (1)) AS q(id) JOIN odd o ON q.id = o.id;"),
+        ] {
+            let error = run_badly(folder.path(), &script);
+            assert!(error.contains(says) && error.contains(&format!("'{column}'")), "{column} {of}: {error}");
+        }
+    }
+    let script = format!(
+        "SET 'table.local-time-zone' = 'Europe/Berlin';
+         CREATE TABLE odd (dt TIMESTAMP(6), ts TIMESTAMP_LTZ(6), j ROW<a INT, b ARRAY<STRING>>, n DECIMAL(38, 10)) {};
+         SELECT CAST(dt AS STRING) AS dt, CAST(ts AS STRING) AS ts, j, n FROM odd;",
+        server.with("odd", "")
+    );
+    assert_eq!(
+        rows(folder.path(), &script),
+        [
+            r#"{"dt":"2026-03-29 02:30:00.123456","ts":"2026-03-29 03:30:00.000000","j":{"a":1,"b":["x, y"]},"n":12345678901234567890.1234567891}"#
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_rounded_on_its_way_in() {
+    let Some(server) = MariaDb::shared() else { return };
+    server.sql(
+        "CREATE TABLE narrow (id INT PRIMARY KEY, n DECIMAL(5, 2), i INT, f FLOAT, x DOUBLE, dt DATETIME, ts TIMESTAMP(3) NULL, t TIME, d DATE, j JSON, s DECIMAL(5, 1))",
+    );
+    let folder = folder();
+    let table = |column: &str, of: &str, key: &str| {
+        format!("CREATE TABLE narrow (id INT, {column} {of}{key}) {};", server.with("narrow", ""))
+    };
+    for (column, of, value, says) in [
+        ("n", "DECIMAL(10, 3)", "1.234", "1.234 does not fit DECIMAL(5, 2)"),
+        ("n", "DOUBLE", "CAST(0.125 AS DOUBLE)", "0.125 does not fit DECIMAL(5, 2)"),
+        ("s", "STRING", "'1.25'", "1.25 does not fit DECIMAL(5, 1)"),
+        ("i", "DECIMAL(5, 1)", "1.5", "1.5 does not fit INT"),
+        ("f", "BIGINT", "CAST(16777217 AS BIGINT)", "16777217 does not fit FLOAT"),
+        ("f", "DOUBLE", "CAST(0.1 AS DOUBLE)", "declare it as FLOAT"),
+        ("x", "DECIMAL(20, 2)", "1.25", "declare it as DOUBLE"),
+        ("dt", "TIMESTAMP(3)", "TIMESTAMP '2026-01-05 08:00:00.5'", "does not fit DATETIME"),
+        ("dt", "TIMESTAMP_LTZ(3)", "TO_TIMESTAMP_LTZ(0, 3)", "declare it as TIMESTAMP(0)"),
+        ("ts", "TIMESTAMP(3)", "TIMESTAMP '2026-01-05 08:00:00'", "declare it as TIMESTAMP_LTZ(3)"),
+        (
+            "ts",
+            "TIMESTAMP_LTZ(6)",
+            "CAST(TIMESTAMP '2026-01-05 08:00:00.000001' AS TIMESTAMP_LTZ(6))",
+            "does not fit TIMESTAMP(3)",
+        ),
+        ("t", "TIME(3)", "TIME '10:00:00.5'", "does not fit TIME"),
+        ("d", "TIMESTAMP(3)", "TIMESTAMP '2026-01-05 08:00:00'", "declare it as DATE"),
+    ] {
+        for key in ["", ", PRIMARY KEY (id) NOT ENFORCED"] {
+            let script = format!("{} INSERT INTO narrow VALUES (1, {value});", table(column, of, key));
+            let error = run_badly(folder.path(), &script);
+            assert!(error.contains(says) && error.contains(&format!("'{column}'")), "{column} {of}: {error}");
+        }
+    }
+    assert_eq!(server.sql("SELECT count(*) FROM narrow"), "0");
+    let script = format!(
+        "CREATE TABLE narrow (id INT, n DOUBLE, i DECIMAL(5, 1), f INT, x BIGINT, dt TIMESTAMP(3), ts TIMESTAMP_LTZ(6), t TIME(3), d DATE, j ROW<a INT, b ARRAY<STRING>>) {};
+         INSERT INTO narrow VALUES (1, CAST(1.23 AS DOUBLE), 7.0, 16777216, 9007199254740992, TIMESTAMP '2026-01-05 08:00:00', TO_TIMESTAMP_LTZ(1500, 3), TIME '10:00:00', DATE '2026-01-05', ROW(1, ARRAY['x, y']));",
+        server.with("narrow", "")
+    );
+    run_well(folder.path(), &script, &[]);
+    assert_eq!(
+        server.sql("SET time_zone = '+00:00'; SELECT n, i, f, x, dt, ts, t, d, j FROM narrow"),
+        "1.23\t7\t16777200\t9.007199254740992e15\t2026-01-05 08:00:00\t1970-01-01 00:00:01.500\t10:00:00\t2026-01-05\t{\"a\":1,\"b\":[\"x, y\"]}"
+    );
+}
+
+#[test]
+fn columns_come_from_the_database() {
+    let Some(server) = MariaDb::shared() else { return };
+    server.sql(
+        "CREATE TABLE `a.b` (id BIGINT UNSIGNED PRIMARY KEY, ok BOOLEAN, s SMALLINT, su SMALLINT UNSIGNED, n DECIMAL(8, 2), nu DECIMAL(8, 2) UNSIGNED, f FLOAT, x DOUBLE, c CHAR(2), b VARBINARY(9), dt DATETIME(3), ts TIMESTAMP NULL, t TIME(6), j JSON, e ENUM('a', 'b'));
+         INSERT INTO `a.b` (id, ok, c, n) VALUES (18446744073709551615, 1, 'NO', 1.5)",
+    );
+    let folder = folder();
+    let with = server.with("`a.b`", "");
+    let shown = run_well(folder.path(), &format!("CREATE TABLE o {with}; SHOW CREATE TABLE o;"), &[]);
+    for part in [
+        "`id` DECIMAL(20, 0) NOT NULL",
+        "`ok` BOOLEAN",
+        "`s` SMALLINT",
+        "`su` INT",
+        "`n` DECIMAL(8, 2)",
+        "`nu` DECIMAL(8, 2)",
+        "`f` FLOAT",
+        "`x` DOUBLE",
+        "`c` STRING",
+        "`b` BYTES",
+        "`dt` TIMESTAMP(3)",
+        "`ts` TIMESTAMP_LTZ(0)",
+        "`t` STRING",
+        "`j` STRING",
+        "`e` STRING",
+        "PRIMARY KEY (`id`) NOT ENFORCED",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    let found = rows(folder.path(), &format!("CREATE TABLE o {with}; SELECT id, ok, n, c FROM o;"));
+    assert_eq!(found, [r#"{"id":18446744073709551615,"ok":true,"n":1.50,"c":"NO"}"#]);
+}
+
+#[test]
 fn scans_upserts_deletes_and_kills() {
     let Some(server) = MariaDb::shared() else { return };
     server.sql("CREATE TABLE added (id BIGINT, twice BIGINT); CREATE TABLE latest (k BIGINT PRIMARY KEY, n BIGINT, total BIGINT); CREATE TABLE counts (k BIGINT PRIMARY KEY, n BIGINT); CREATE TABLE once_ (id BIGINT PRIMARY KEY)");

@@ -261,6 +261,177 @@ fn types_go_both_ways() {
 }
 
 #[test]
+fn texts_are_asked_for_as_what_they_are_there() {
+    let Some(postgres) = Postgres::start(&["-c", "log_statement=all", "-c", "enable_seqscan=off"]) else {
+        return;
+    };
+    postgres.sql(
+        "CREATE TYPE mood AS ENUM ('sad', 'happy');
+         CREATE TABLE addresses (ip inet PRIMARY KEY, v text);
+         INSERT INTO addresses VALUES ('10.0.0.1', 'host'), ('10.0.0.0/8', 'net'), ('::1', 'six');
+         CREATE TABLE countries (c char(3) PRIMARY KEY, v text);
+         INSERT INTO countries VALUES ('NO', 'Norway'), ('DEU', 'Germany');
+         CREATE TABLE moods (m mood, n int, v text, PRIMARY KEY (m, n));
+         INSERT INTO moods VALUES ('sad', 1, 'rain'), ('happy', 1, 'sun'), ('happy', 2, 'snow');
+         CREATE TABLE numbers (id bigint PRIMARY KEY, v text); INSERT INTO numbers VALUES (7, 'seven')",
+    );
+    let folder = folder();
+    let keys = "'10.0.0.1', '10.0.0.0/8', '::1', '10.0.0.2', 'no address', 'NO', 'NO ', 'DEU', 'happy', 'nobody', '7', '07'";
+    let view = format!(
+        "CREATE TEMPORARY VIEW q AS SELECT k FROM (VALUES {}) AS t(k);",
+        keys.split(", ").map(|key| format!("({key})")).collect::<Vec<_>>().join(", ")
+    );
+    let ask = |table: &str, columns: &str, condition: &str| -> Vec<String> {
+        let script = format!(
+            "{view} CREATE TABLE d ({columns}, v STRING) {}; SELECT q.k, d.v FROM q JOIN d ON {condition};",
+            postgres.with(table, "")
+        );
+        rows(folder.path(), &script)
+    };
+    // As psql prints them: without the mask of a single address.
+    assert_eq!(
+        ask("addresses", "ip STRING", "q.k = d.ip"),
+        [r#"{"k":"10.0.0.0/8","v":"net"}"#, r#"{"k":"10.0.0.1","v":"host"}"#, r#"{"k":"::1","v":"six"}"#]
+    );
+    assert_eq!(
+        ask("countries", "c STRING", "q.k = d.c"),
+        [r#"{"k":"DEU","v":"Germany"}"#, r#"{"k":"NO","v":"Norway"}"#]
+    );
+    assert_eq!(
+        ask("moods", "m STRING, n INT", "q.k = d.m"),
+        [r#"{"k":"happy","v":"snow"}"#, r#"{"k":"happy","v":"sun"}"#]
+    );
+    assert_eq!(ask("moods", "m STRING, n INT", "q.k = d.m AND d.n = 2"), [r#"{"k":"happy","v":"snow"}"#]);
+    assert_eq!(ask("numbers", "id STRING", "q.k = d.id"), [r#"{"k":"7","v":"seven"}"#]);
+    // What was asked can use the index of the column.
+    let log = std::fs::read_to_string(postgres.folder.path().join("server.log")).unwrap();
+    for part in [
+        r#""ip" = ANY($1::text[]::"#,
+        r#""c" = ANY($1::text[]::"#,
+        r#""m" = ANY(ARRAY(SELECT"#,
+        r#""id" = ANY($1::text[]::"#,
+    ] {
+        assert!(log.contains(part), "{part}");
+    }
+    let plan = postgres.sql(
+        "EXPLAIN SELECT * FROM moods WHERE m = ANY(ARRAY(SELECT CASE WHEN k = ANY(enum_range(NULL::mood)::text[]) THEN k::mood END FROM unnest(ARRAY['happy', 'x']) WITH ORDINALITY AS t(k, n) ORDER BY n))",
+    );
+    assert!(plan.contains("moods_pkey"), "{plan}");
+    // The address as a column that is no key, and a label that came later.
+    let all = format!("CREATE TABLE a (ip STRING) {}; SELECT * FROM a;", postgres.with("addresses", ""));
+    assert_eq!(rows(folder.path(), &all)[1], r#"{"ip":"10.0.0.1"}"#);
+}
+
+#[test]
+fn nothing_is_rounded_on_its_way_in() {
+    let Some(postgres) = Postgres::shared() else { return };
+    postgres.sql("CREATE TABLE narrow (id int PRIMARY KEY, n numeric(5, 2), t timestamp(0), z timestamptz(3), d time(0), a numeric(5, 1)[])");
+    let folder = folder();
+    let columns =
+        "id INT, n DECIMAL(10, 3), t TIMESTAMP(3), z TIMESTAMP_LTZ(6), d TIME(3), a ARRAY<DECIMAL(5, 2)>";
+    let table = |key: &str| format!("CREATE TABLE narrow ({columns}{key}) {};", postgres.with("narrow", ""));
+    for (column, value, says) in [
+        ("n", "1.234", "1.234 does not fit numeric(5, 2)"),
+        ("t", "TIMESTAMP '2026-01-05 08:00:00.5'", "timestamp(0)"),
+        ("z", "CAST(TIMESTAMP '2026-01-05 08:00:00.000001' AS TIMESTAMP_LTZ(6))", "timestamp(3)"),
+        ("d", "TIME '10:00:00.5'", "time(0)"),
+        ("a", "ARRAY[CAST(1.25 AS DECIMAL(5, 2))]", "1.25 does not fit numeric(5, 1)"),
+    ] {
+        for key in ["", ", PRIMARY KEY (id) NOT ENFORCED"] {
+            let script = format!("{} INSERT INTO narrow (id, {column}) VALUES (1, {value});", table(key));
+            let error = run_badly(folder.path(), &script);
+            assert!(
+                error.contains(says) && error.contains(&format!("'{column}'")) && !error.contains("batch 0"),
+                "{column}: {error}"
+            );
+        }
+    }
+    let script = format!(
+        "{} INSERT INTO narrow VALUES (1, 1.23, TIMESTAMP '2026-01-05 08:00:00', TO_TIMESTAMP_LTZ(1500, 3), TIME '10:00:00', ARRAY[CAST(1.5 AS DECIMAL(5, 2))]);",
+        table("")
+    );
+    run_well(folder.path(), &script, &[]);
+    assert_eq!(
+        postgres.sql("SELECT n, t, z AT TIME ZONE 'UTC', d, a FROM narrow"),
+        "1.23|2026-01-05 08:00:00|1970-01-01 00:00:01.5|10:00:00|{1.5}"
+    );
+    // A time of day that has more digits than ours: it is said, and how it can be had.
+    postgres.sql("CREATE TABLE clocks AS SELECT '23:59:59.123456'::time AS t");
+    let read =
+        |of: &str| format!("CREATE TABLE c (t {of}) {}; SELECT * FROM c;", postgres.with("clocks", ""));
+    let error = run_badly(folder.path(), &read("TIME(6)"));
+    assert!(error.contains("23:59:59.123456") && error.contains("STRING keeps it"), "{error}");
+    assert_eq!(rows(folder.path(), &read("STRING")), [r#"{"t":"23:59:59.123456"}"#]);
+}
+
+#[test]
+fn columns_come_from_the_database() {
+    let Some(postgres) = Postgres::shared() else { return };
+    postgres.sql(
+        "CREATE SCHEMA \"other.schema\";
+         CREATE TABLE \"other.schema\".\"a.b\" (k2 text, k1 int, n numeric(8, 2), t timestamp(3), z timestamptz, d time(3), u uuid, tags text[], j jsonb, f real, x bytea, c char(2), PRIMARY KEY (k1, k2));
+         INSERT INTO \"other.schema\".\"a.b\" VALUES ('x', 1, 1.5, '2026-01-05 08:00:00', '2026-01-05 08:00:00+01', '10:00:00', NULL, ARRAY['a'], '{}', 1.5, 'b', 'NO')",
+    );
+    let folder = folder();
+    let with = postgres.with("\"other.schema\".\"a.b\"", "");
+    let shown = run_well(folder.path(), &format!("CREATE TABLE o {with}; SHOW CREATE TABLE o;"), &[]);
+    for part in [
+        "`k2` STRING NOT NULL",
+        "`k1` INT NOT NULL",
+        "`n` DECIMAL(8, 2)",
+        "`t` TIMESTAMP(3)",
+        "`z` TIMESTAMP_LTZ(6)",
+        "`d` TIME(3)",
+        "`u` STRING",
+        "`tags` ARRAY<STRING>",
+        "`j` STRING",
+        "`f` FLOAT",
+        "`x` BYTES",
+        "PRIMARY KEY (`k1`, `k2`) NOT ENFORCED",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    let script = format!(
+        "CREATE TABLE o {with}; INSERT INTO o (k1, k2, n) VALUES (1, 'x', 2.5), (2, 'y', 3);
+         CREATE TABLE p {with}; SELECT k2, n, c FROM p;"
+    );
+    let script = format!("SET 'table.dml-sync' = 'true'; {script}");
+    let found = run_well(folder.path(), &script, QUIET);
+    assert!(found.contains(r#"{"k2":"x","n":2.50,"c":null}"#) && found.contains(r#""k2":"y""#), "{found}");
+    let error = run_badly(folder.path(), &format!("CREATE TABLE o {};", postgres.with("nope", "")));
+    assert!(error.contains("relation \"nope\" does not exist"), "{error}");
+    // A catalog has them all, those of other schemas with their names.
+    let catalog = format!(
+        "CREATE CATALOG pg WITH ('type' = 'jdbc', 'base-url' = 'jdbc:postgresql://127.0.0.1:{}', 'default-database' = 'postgres', 'username' = 'postgres', 'password' = '{PASSWORD}');",
+        postgres.port
+    );
+    postgres.sql("CREATE TABLE \"in the catalog\" AS SELECT 7 AS id, 'x'::text AS name");
+    let script = format!(
+        "{catalog} SHOW TABLES FROM pg.postgres; SELECT * FROM pg.postgres.`in the catalog`; SELECT k1, n FROM pg.postgres.`other.schema.a.b` WHERE k1 = 2;"
+    );
+    let found = run_well(folder.path(), &script, QUIET);
+    for part in ["in the catalog", "other.schema.a.b", r#"{"id":7,"name":"x"}"#, r#"{"k1":2,"n":3.00}"#] {
+        assert!(found.contains(part), "{part}\n{found}");
+    }
+    // What is declared, and is not there, is told by asking.
+    let check = |columns: &str| {
+        let script = write(folder.path(), &format!("CREATE TABLE o ({columns}) {with};"));
+        let output =
+            affluent(folder.path(), &["check", "--connect", script.to_str().unwrap()]).output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stdout).to_string() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    let (good, said) = check("k1 INT, n DECIMAL(8, 2)");
+    assert!(good && said.contains("12 columns, PRIMARY KEY (k1, k2)"), "{said}");
+    let (good, said) = check("k1 INT, tagz STRING");
+    assert!(
+        !good && said.contains("has no column 'tagz'") && said.contains("did you mean 'tags'?"),
+        "{said}"
+    );
+}
+
+#[test]
 fn keys_are_found_as_we_compare_them() {
     let Some(postgres) = Postgres::shared() else { return };
     postgres.sql(

@@ -26,7 +26,9 @@ use tokio::runtime::Runtime;
 
 use crate::connector::{Guarantee, Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
 use crate::database::write::{CHECKPOINTS, STAGE_COLUMNS, create_checkpoints};
-use crate::database::{Database, Fault, FaultKind, JdbcUrl, Session, System, Target, database, quoted_table};
+use crate::database::{
+    Database, Fault, FaultKind, JdbcUrl, Session, System, Target, database, parts, quoted_table, spelled,
+};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds};
 
@@ -92,7 +94,7 @@ impl JdbcSink {
             shared: Arc::new(Shared {
                 table: table.name.clone(),
                 database: database(table)?,
-                system: JdbcUrl::of(table)?.system,
+                system: JdbcUrl::of(&table.options)?.system,
                 target,
                 max_rows: usize::try_from(rows).unwrap_or(usize::MAX).clamp(1, WAITING),
                 interval: options.duration("sink.buffer-flush.interval")?.unwrap_or(Duration::from_secs(1)),
@@ -134,10 +136,10 @@ impl Shared {
 
     /// A table of ours beside the target.
     fn beside(&self, name: &str) -> String {
-        match self.target.table.rsplit_once('.') {
-            Some((schema, _)) => format!("{schema}.{name}"),
-            None => name.to_string(),
-        }
+        let mut parts = parts(&self.target.table);
+        parts.pop();
+        parts.push(name.to_string());
+        spelled(&parts)
     }
 
     fn stage(&self, sink: &str) -> String {
@@ -374,7 +376,6 @@ struct Staging {
 
 /// What is sent in one transaction.
 struct Batch {
-    number: u64,
     /// Into the stage, or the rows that are there afterwards.
     rows: RecordBatch,
     /// Keys of rows that are gone.
@@ -437,14 +438,13 @@ impl Staging {
         let count = rows.num_rows();
         let Some(attempt) = &self.attempt else {
             if !gone.contains(&true) {
-                return Ok(Batch { number, rows, deleted: None, stage: None });
+                return Ok(Batch { rows, deleted: None, stage: None });
             }
             let of = |wanted: bool| -> UInt32Array {
                 gone.iter().enumerate().filter(|(_, gone)| **gone == wanted).map(|(i, _)| i as u32).collect()
             };
             let deleted = take_record_batch(&rows, &of(true))?.project(&self.key)?;
             return Ok(Batch {
-                number,
                 rows: take_record_batch(&rows, &of(false))?,
                 deleted: Some(deleted),
                 stage: None,
@@ -469,7 +469,6 @@ impl Staging {
         );
         let target = Target { table: stage, schema: self.staged.clone(), key: Vec::new() };
         Ok(Batch {
-            number,
             rows: RecordBatch::try_new(self.staged.clone(), columns)?,
             deleted: None,
             stage: Some((target, left)),
@@ -563,7 +562,7 @@ async fn write(shared: &Shared, mut session: Option<Box<dyn Session>>, batch: &B
         };
         failed += 1;
         if !fault.passes() || failed > shared.retries {
-            return (None, Err(fault.at(&format!("batch {}", batch.number))));
+            return (None, Err(fault));
         }
         log::warn!("table '{}': a batch is written again: {}", shared.table, fault.message);
         tokio::time::sleep(Duration::from_secs(1) * failed).await;

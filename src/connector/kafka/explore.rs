@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, Cluster, Context};
 use super::offsets::{Explorer, Name};
-use super::options::{Records, Startup, TableOptions, Topics};
+use super::options::{Bounded, Records, ScanOptions, Startup, TableOptions, Topics};
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
 use crate::format::infer::{self, Inferred};
@@ -209,13 +209,20 @@ pub(super) fn probe(table: &Table, upsert: bool) -> Result<Vec<String>> {
         client.cluster.servers(),
         names.len()
     )];
-    // Without a place to start from a source would fail.
-    let scan = super::options::ScanOptions::of(&table.options, &client.options.topics, upsert)?;
-    if scan.startup == Startup::Group {
-        explorer.start(names.clone(), &scan, &client.options.group)?;
-    }
     said.extend(examine(table, upsert)?);
     Ok(said)
+}
+
+/// Whether there is a place where reading starts: a table that is only written to needs none.
+pub(super) fn begins(cluster: &Cluster, topics: &Topics, scan: &ScanOptions, group: &str) -> Result<()> {
+    if scan.startup != Startup::Group && scan.bounded != Bounded::Group {
+        return Ok(());
+    }
+    let consumer = explorer(cluster)?;
+    let timeout = TIMEOUT.min(cluster.timeout());
+    let explorer = Explorer { cluster, consumer: &consumer, timeout, wanted: &always };
+    let names = explorer.partitions(topics)?;
+    explorer.start(names, scan, group).map(drop)
 }
 
 /// Makes topics of a few partitions, or removes them.
@@ -256,16 +263,18 @@ fn always() -> bool {
     true
 }
 
+/// A consumer that looks, and commits nothing.
+fn explorer(cluster: &Cluster) -> Result<BaseConsumer<Context>> {
+    let more =
+        [("statistics.interval.ms", "0"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
+    cluster.consumer("affluent-explorer", &more)
+}
+
 impl Client {
     fn of(options: &Options) -> Result<Self> {
         let options = TableOptions::of("", options)?;
         let cluster = Cluster::new(&options);
-        let more = [
-            ("statistics.interval.ms", "0"),
-            ("enable.auto.commit", "false"),
-            ("enable.partition.eof", "true"),
-        ];
-        let consumer = cluster.consumer("affluent-explorer", &more)?;
+        let consumer = explorer(&cluster)?;
         Ok(Self { options, cluster, consumer })
     }
 
@@ -390,9 +399,25 @@ impl Sample {
             ));
         }
         let object = |value: &Vec<u8>| value.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
-        if self.values.iter().all(object) && infer::json(&self.lines(), false).is_ok() {
-            return Ok("json");
+        let objects = self.values.iter().filter(|value| object(value)).count();
+        if objects == 0 {
+            return Ok("raw");
         }
+        let why = match infer::json(&self.lines(), false) {
+            Ok(_) if objects == self.values.len() => return Ok("json"),
+            Ok(_) => {
+                format!("{} of {} records are no objects", self.values.len() - objects, self.values.len())
+            }
+            Err(e) => match e.detail() {
+                Some(detail) => format!("{} ({detail})", e.message()),
+                None => e.message().to_string(),
+            },
+        };
+        log::warn!(
+            "topic '{}' seems to hold JSON, but not in all of its first records: {why}; they are taken as text. \
+             'kafka://host/topic?format=json' reads them as JSON, and a table with 'scan.dead-letter' keeps the others",
+            self.topic
+        );
         Ok("raw")
     }
 }

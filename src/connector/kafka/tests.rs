@@ -342,3 +342,17 @@ fn rows_become_records() {
         ]
     );
 }
+
+#[cfg(feature = "avro")]
+#[test]
+fn options_of_formats_stand_behind_key_and_value() {
+    let registry = |part: &str| {
+        format!("'{part}.format' = 'avro-confluent', '{part}.avro-confluent.url' = 'http://127.0.0.1:1'")
+    };
+    let upsert = format!("'topic' = 't', {}, {}", registry("key"), registry("value"));
+    table("upsert-kafka", "id BIGINT, v STRING, PRIMARY KEY (id) NOT ENFORCED", &upsert).unwrap();
+    let both = format!("'topic' = 't', 'key.fields' = 'id', {}, {}", registry("key"), registry("value"));
+    table("kafka", "id BIGINT, v STRING", &both).unwrap();
+    let e = refused("kafka", "id BIGINT", "'topic' = 't', 'value.format' = 'avro-confluent'");
+    assert!(e.message().contains("'avro-confluent.url' is required"), "{e}");
+}

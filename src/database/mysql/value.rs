@@ -6,10 +6,18 @@ use arrow::datatypes::{
     Int64Type, TimeUnit,
 };
 use chrono::{DateTime, Datelike, Timelike};
+use mysql_async::Column;
 use mysql_async::Value as Cell;
-use mysql_async::consts::ColumnType;
+use mysql_async::consts::{ColumnFlags, ColumnType};
 
+use crate::database::{Fault, FaultKind};
 use crate::lookup::values::Value;
+use crate::sql::SqlType;
+
+/// The character set of bytes.
+const BINARY: u16 = 63;
+/// Decimals of a number that has none in particular.
+const ANY: u8 = 31;
 
 /// What bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,9 +29,8 @@ pub(super) enum Kind {
 }
 
 /// The kinds of the columns of an answer.
-pub(super) fn kinds(columns: &[mysql_async::Column]) -> Vec<Kind> {
-    const BINARY: u16 = 63;
-    let kind = |column: &mysql_async::Column| match column.column_type() {
+pub(super) fn kinds(columns: &[Column]) -> Vec<Kind> {
+    let kind = |column: &Column| match column.column_type() {
         ColumnType::MYSQL_TYPE_BIT => Kind::Bits,
         ColumnType::MYSQL_TYPE_GEOMETRY => Kind::Bytes,
         ColumnType::MYSQL_TYPE_TINY_BLOB
@@ -54,6 +61,7 @@ pub(super) fn read(
         Cell::Int(v) => give(Value::Int(*v)),
         Cell::UInt(v) => match i64::try_from(*v) {
             Ok(v) => give(Value::Int(v)),
+            // Which columns of whole numbers refuse by its text.
             Err(_) => give(Value::Text(&v.to_string())),
         },
         // As it is written, not as the nearest of twice the width.
@@ -104,7 +112,8 @@ pub(super) fn read(
             {
                 let sign = if *negative { "-" } else { "" };
                 return Err(format!(
-                    "column '{}': {sign}{hours:02}:{minutes:02}:{seconds:02}.{micros:06} does not fit TIME(3)",
+                    "column '{}': {sign}{hours:02}:{minutes:02}:{seconds:02}.{micros:06} is no time of day in \
+                     milliseconds, which is what TIME holds; STRING keeps it",
                     field.name()
                 ));
             }
@@ -160,6 +169,200 @@ pub(super) fn bound(column: &ArrayRef, row: usize) -> Option<Cell> {
         }
         _ => return None,
     })
+}
+
+/// What the database calls a column's type.
+fn name_of(column: &Column) -> String {
+    use ColumnType as T;
+    let fraction = |name: &str| match column.decimals() {
+        0 | ANY.. => name.to_string(),
+        digits => format!("{name}({digits})"),
+    };
+    match column.column_type() {
+        T::MYSQL_TYPE_NEWDECIMAL | T::MYSQL_TYPE_DECIMAL => {
+            format!("DECIMAL({}, {})", precision(column), column.decimals())
+        }
+        T::MYSQL_TYPE_DATETIME | T::MYSQL_TYPE_DATETIME2 => fraction("DATETIME"),
+        T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIMESTAMP2 => fraction("TIMESTAMP"),
+        T::MYSQL_TYPE_TIME | T::MYSQL_TYPE_TIME2 => fraction("TIME"),
+        T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_NEWDATE => "DATE".into(),
+        T::MYSQL_TYPE_FLOAT => "FLOAT".into(),
+        T::MYSQL_TYPE_DOUBLE => "DOUBLE".into(),
+        T::MYSQL_TYPE_YEAR => "YEAR".into(),
+        T::MYSQL_TYPE_TINY => "TINYINT".into(),
+        T::MYSQL_TYPE_SHORT => "SMALLINT".into(),
+        T::MYSQL_TYPE_INT24 => "MEDIUMINT".into(),
+        T::MYSQL_TYPE_LONG => "INT".into(),
+        T::MYSQL_TYPE_LONGLONG => "BIGINT".into(),
+        _ => "of another type".into(),
+    }
+}
+
+/// Digits of a DECIMAL: its width has room for a sign and a point.
+fn precision(column: &Column) -> u32 {
+    let sign = u32::from(!column.flags().contains(ColumnFlags::UNSIGNED_FLAG));
+    let point = u32::from(column.decimals() > 0);
+    column.column_length().saturating_sub(sign + point)
+}
+
+/// What a column of the database is declared as; `None` for what only STRING fits.
+pub(super) fn declarable(column: &Column) -> SqlType {
+    use ColumnType as T;
+    let unsigned = column.flags().contains(ColumnFlags::UNSIGNED_FLAG);
+    let digits = column.decimals().min(6);
+    match column.column_type() {
+        T::MYSQL_TYPE_TINY if column.column_length() == 1 => SqlType::Boolean,
+        T::MYSQL_TYPE_TINY if !unsigned => SqlType::TinyInt,
+        T::MYSQL_TYPE_TINY | T::MYSQL_TYPE_YEAR => SqlType::SmallInt,
+        T::MYSQL_TYPE_SHORT if !unsigned => SqlType::SmallInt,
+        T::MYSQL_TYPE_SHORT | T::MYSQL_TYPE_INT24 => SqlType::Int,
+        T::MYSQL_TYPE_LONG if !unsigned => SqlType::Int,
+        T::MYSQL_TYPE_LONG => SqlType::BigInt,
+        T::MYSQL_TYPE_LONGLONG if !unsigned => SqlType::BigInt,
+        T::MYSQL_TYPE_LONGLONG => SqlType::Decimal(20, 0),
+        T::MYSQL_TYPE_BIT if column.column_length() == 1 => SqlType::Boolean,
+        T::MYSQL_TYPE_BIT if column.column_length() < 64 => SqlType::BigInt,
+        T::MYSQL_TYPE_BIT => SqlType::Bytes,
+        T::MYSQL_TYPE_FLOAT => SqlType::Float,
+        T::MYSQL_TYPE_DOUBLE => SqlType::Double,
+        T::MYSQL_TYPE_NEWDECIMAL | T::MYSQL_TYPE_DECIMAL => match u8::try_from(precision(column)) {
+            Ok(precision @ 1..=38) => SqlType::Decimal(precision, column.decimals() as i8),
+            _ => SqlType::String,
+        },
+        T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_NEWDATE => SqlType::Date,
+        T::MYSQL_TYPE_TIME | T::MYSQL_TYPE_TIME2 if digits <= 3 => SqlType::Time(digits),
+        T::MYSQL_TYPE_DATETIME | T::MYSQL_TYPE_DATETIME2 => SqlType::Timestamp(digits),
+        T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIMESTAMP2 => SqlType::TimestampLtz(digits),
+        _ if kinds(std::slice::from_ref(column)) == [Kind::Bytes] => SqlType::Bytes,
+        _ => SqlType::String,
+    }
+}
+
+fn mismatch(column: &Column, field: &Field) -> Fault {
+    let declared = SqlType::from_arrow(field.data_type());
+    let declared = declared.map_or_else(|| field.data_type().to_string(), |t| t.to_string());
+    let what = format!(
+        "column '{}' is declared as {declared}, in the database it is {}",
+        field.name(),
+        name_of(column)
+    );
+    Fault::new(FaultKind::Table, what).with_hint(format!("declare it as {}", declarable(column)))
+}
+
+/// Whether the values of a column mean as the declared type what they mean in the database: a DATETIME is a clock on a
+/// wall, a TIMESTAMP an instant, and a DECIMAL has more digits than a floating-point number.
+pub(super) fn agrees(column: &Column, field: &Field) -> Result<(), Fault> {
+    use ColumnType as T;
+    use DataType as D;
+    let wrong = match (column.column_type(), field.data_type()) {
+        (
+            T::MYSQL_TYPE_DATETIME | T::MYSQL_TYPE_DATETIME2 | T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_NEWDATE,
+            D::Timestamp(_, Some(_)),
+        )
+        | (T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIMESTAMP2, D::Timestamp(_, None))
+        | (T::MYSQL_TYPE_NEWDECIMAL | T::MYSQL_TYPE_DECIMAL, D::Float32 | D::Float64)
+        | (T::MYSQL_TYPE_DOUBLE, D::Float32) => true,
+        _ => false,
+    };
+    if wrong { Err(mismatch(column, field)) } else { Ok(()) }
+}
+
+/// What a column of the database would round without a word, strict mode or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    All,
+    /// So many digits of a number behind the point.
+    Digits(u32),
+    /// So many digits of a second.
+    Fraction(u32),
+    Single,
+    Double,
+}
+
+/// A column that is written to.
+#[derive(Debug)]
+pub(super) struct Target {
+    keeps: Keeps,
+    name: String,
+}
+
+impl Target {
+    pub(super) fn new(column: &Column, field: &Field) -> Result<Self, Fault> {
+        use ColumnType as T;
+        use DataType as D;
+        let t = field.data_type();
+        let (stamp, zoned) = match t {
+            D::Timestamp(_, zone) => (true, zone.is_some()),
+            _ => (false, false),
+        };
+        let digits = match column.decimals() {
+            ANY.. => None,
+            digits => Some(u32::from(digits)),
+        };
+        let fraction = digits.map_or(Keeps::All, Keeps::Fraction);
+        let (keeps, fits) = match column.column_type() {
+            T::MYSQL_TYPE_NEWDECIMAL | T::MYSQL_TYPE_DECIMAL => {
+                (digits.map_or(Keeps::All, Keeps::Digits), true)
+            }
+            T::MYSQL_TYPE_TINY
+            | T::MYSQL_TYPE_SHORT
+            | T::MYSQL_TYPE_INT24
+            | T::MYSQL_TYPE_LONG
+            | T::MYSQL_TYPE_LONGLONG
+            | T::MYSQL_TYPE_YEAR => (Keeps::Digits(0), true),
+            T::MYSQL_TYPE_FLOAT => (Keeps::Single, !matches!(t, D::Decimal128(..) | D::Float64)),
+            T::MYSQL_TYPE_DOUBLE => (Keeps::Double, !matches!(t, D::Decimal128(..))),
+            T::MYSQL_TYPE_DATETIME | T::MYSQL_TYPE_DATETIME2 => (fraction, !zoned),
+            T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIMESTAMP2 => (fraction, !stamp || zoned),
+            T::MYSQL_TYPE_TIME | T::MYSQL_TYPE_TIME2 => (fraction, !stamp),
+            T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_NEWDATE => (Keeps::All, !stamp),
+            _ => (Keeps::All, true),
+        };
+        if fits { Ok(Self { keeps, name: name_of(column) }) } else { Err(mismatch(column, field)) }
+    }
+
+    /// A value as it is sent, or why the column would not keep it.
+    pub(super) fn kept(&self, cell: Cell, field: &Field) -> Result<Cell, String> {
+        let wrong = |value: &dyn std::fmt::Display| {
+            Err(format!("column '{}': {value} does not fit {} of the database", field.name(), self.name))
+        };
+        match (self.keeps, &cell) {
+            (Keeps::Digits(digits), Cell::Double(_) | Cell::Float(_)) => {
+                // As it is written: the server makes other digits of it.
+                let text = match cell {
+                    Cell::Float(v) => v.to_string(),
+                    Cell::Double(v) => v.to_string(),
+                    _ => String::new(),
+                };
+                if fraction_digits(&text) > digits {
+                    return wrong(&text);
+                }
+                return Ok(Cell::Bytes(text.into_bytes()));
+            }
+            (Keeps::Digits(digits) | Keeps::Fraction(digits), Cell::Bytes(text)) => {
+                let text = String::from_utf8_lossy(text);
+                if fraction_digits(&text) > digits {
+                    return wrong(&text);
+                }
+            }
+            (Keeps::Fraction(digits), Cell::Date(.., micros) | Cell::Time(.., micros)) => {
+                if digits < 6 && micros % 10u32.pow(6 - digits) != 0 {
+                    return wrong(&format!("a time with .{micros:06} seconds"));
+                }
+            }
+            (Keeps::Single, Cell::Int(v)) if i128::from(*v) != (*v as f32) as i128 => return wrong(v),
+            (Keeps::Double, Cell::Int(v)) if i128::from(*v) != (*v as f64) as i128 => return wrong(v),
+            _ => {}
+        }
+        Ok(cell)
+    }
+}
+
+/// Digits behind the point that are not zero at the end, of a number or of the seconds of a time.
+fn fraction_digits(text: &str) -> u32 {
+    let Some((_, rest)) = text.split_once('.') else { return 0 };
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].trim_end_matches('0').len() as u32
 }
 
 /// Whether a type of ours can be bound.

@@ -118,6 +118,14 @@ impl Column {
         format!("column '{}': {what} does not fit {shown}", self.field.name())
     }
 
+    fn no_time(&self, micros: i64) -> String {
+        format!(
+            "column '{}': {} is no time of day in milliseconds, which is what TIME holds; STRING keeps it",
+            self.field.name(),
+            clock(micros)
+        )
+    }
+
     fn push(&mut self, raw: Option<&[u8]>) -> Result<(), String> {
         let Some(raw) = raw else {
             self.push_null();
@@ -172,14 +180,14 @@ impl Column {
                 match (micros % 1000, i32::try_from(micros / 1000)) {
                     // 24:00:00 is a time there.
                     (0, Ok(millis)) if millis < 86_400_000 => b.append_value(millis),
-                    _ => return Err(self.wrong(clock(micros))),
+                    _ => return Err(self.no_time(micros)),
                 }
             }
             Make::Seconds(b) => {
                 let micros = i64::from_be_bytes(fixed(raw)?);
                 match (micros % 1_000_000, i32::try_from(micros / 1_000_000)) {
                     (0, Ok(seconds)) if seconds < 86_400 => b.append_value(seconds),
-                    _ => return Err(self.wrong(clock(micros))),
+                    _ => return Err(self.no_time(micros)),
                 }
             }
             Make::Stamp(..) => self.push_stamp(raw)?,

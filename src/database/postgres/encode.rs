@@ -8,13 +8,14 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use bytes::{BufMut, BytesMut};
 
-use super::wire::{EPOCH_DAYS, EPOCH_MICROS, Wire};
+use super::wire::{EPOCH_DAYS, EPOCH_MICROS, Limit, Wire};
 
 /// A column, ready to be written value by value.
 pub(super) struct Values {
     name: String,
     wire: Wire,
     from: From,
+    limit: Limit,
 }
 
 enum From {
@@ -77,7 +78,17 @@ impl Values {
             }
             other => return Err(format!("column '{name}' of type {other} cannot be written")),
         };
-        Ok(Self { name: name.to_string(), wire: wire.clone(), from })
+        Ok(Self { name: name.to_string(), wire: wire.clone(), from, limit: Limit::None })
+    }
+
+    /// For a column that would round what has more digits, without a word.
+    pub(super) fn within(mut self, limit: Limit) -> Self {
+        if let From::List(list, values) = self.from {
+            self.from = From::List(list, Box::new(values.within(limit)));
+        } else {
+            self.limit = limit;
+        }
+        self
     }
 
     fn is_null(&self, row: usize) -> bool {
@@ -117,6 +128,20 @@ impl Values {
     }
 
     fn bytes(&self, row: usize, out: &mut BytesMut) -> Result<(), String> {
+        if self.limit != Limit::None && !self.keeps(row) {
+            let (what, shown) = match (&self.from, self.limit) {
+                (From::Decimal(a, _), _) => ("numeric", a.value_as_string(row)),
+                (From::Int(a), _) => ("numeric", a.value(row).to_string()),
+                (From::Text(a), Limit::Number(..)) => ("numeric", a.value(row).to_string()),
+                (From::Text(a), _) => ("time", a.value(row).to_string()),
+                (From::Time(_), _) => ("time", "a time of day with more digits".to_string()),
+                _ => ("timestamp", "a time with more digits".to_string()),
+            };
+            return Err(format!(
+                "column '{}': {shown} does not fit {what}{} of the database",
+                self.name, self.limit
+            ));
+        }
         match (&self.from, &self.wire) {
             (From::Bool(a), _) => out.put_u8(a.value(row).into()),
             (From::Int(a), wire) => self.integer(a.value(row), wire, out)?,
@@ -177,6 +202,31 @@ impl Values {
         Ok(())
     }
 
+    /// Whether the column has room for all digits of a value.
+    fn keeps(&self, row: usize) -> bool {
+        let number = |value: i128, scale: i32, keeps: i16| {
+            let cut = u32::try_from(scale - i32::from(keeps)).unwrap_or(0);
+            value == 0 || 10i128.checked_pow(cut).is_some_and(|factor| value % factor == 0)
+        };
+        let micros = |value: i64, digits: u32| digits >= 6 || value % 10i64.pow(6 - digits) == 0;
+        match (&self.from, self.limit) {
+            (From::Decimal(a, scale), Limit::Number(_, keeps)) => {
+                number(a.value(row), (*scale).into(), keeps)
+            }
+            (From::Int(a), Limit::Number(_, keeps)) => number(a.value(row).into(), 0, keeps),
+            (From::Stamp(a), Limit::Fraction(digits)) => micros(a.value(row), digits),
+            (From::Time(a), Limit::Fraction(digits)) => micros(a.value(row), digits),
+            (From::Nanos(a), Limit::Fraction(digits)) => {
+                a.value(row) % 1000 == 0 && micros(a.value(row) / 1000, digits)
+            }
+            (From::Text(a), Limit::Number(_, keeps)) => {
+                fraction_digits(a.value(row)) <= u32::try_from(keeps).unwrap_or(0)
+            }
+            (From::Text(a), Limit::Fraction(digits)) => fraction_digits(a.value(row)) <= digits,
+            _ => true,
+        }
+    }
+
     fn micros(&self, micros: i64, out: &mut BytesMut) -> Result<(), String> {
         let since = micros.checked_sub(EPOCH_MICROS);
         out.put_i64(since.ok_or_else(|| self.wrong("a time that is too early", "timestamp"))?);
@@ -193,6 +243,13 @@ impl Values {
         }
         Ok(())
     }
+}
+
+/// Digits behind the point that are not zero at the end, of a number or of the seconds of a time.
+fn fraction_digits(text: &str) -> u32 {
+    let Some((_, rest)) = text.split_once('.') else { return 0 };
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].trim_end_matches('0').len() as u32
 }
 
 /// An array of the values of some rows.
@@ -255,7 +312,35 @@ fn put_numeric(value: i128, scale: i8, out: &mut BytesMut) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_a_column_would_round_is_refused() {
+        use std::sync::Arc;
+
+        use arrow::array::TimestampMillisecondArray;
+
+        let put = |array: ArrayRef, wire: Wire, limit| {
+            let values = Values::new("c", &array, &wire)?.within(limit);
+            values.put(0, &mut BytesMut::new())
+        };
+        let decimal = |value: i128| -> ArrayRef {
+            Arc::new(Decimal128Array::from(vec![value]).with_data_type(DataType::Decimal128(10, 3)))
+        };
+        assert_eq!(put(decimal(1230), Wire::Numeric, Limit::Number(5, 2)), Ok(()));
+        let refused = put(decimal(1234), Wire::Numeric, Limit::Number(5, 2));
+        assert_eq!(refused.unwrap_err(), "column 'c': 1.234 does not fit numeric(5, 2) of the database");
+        assert!(put(decimal(150_000), Wire::Numeric, Limit::Number(5, -2)).is_err());
+        assert_eq!(put(decimal(100_000), Wire::Numeric, Limit::Number(5, -2)), Ok(()));
+        let millis = |value| -> ArrayRef { Arc::new(TimestampMillisecondArray::from(vec![value])) };
+        assert!(put(millis(1500), Wire::Timestamp, Limit::Fraction(0)).is_err());
+        assert_eq!(put(millis(1500), Wire::Timestamp, Limit::Fraction(1)), Ok(()));
+        let text = |value: &str| -> ArrayRef { Arc::new(StringViewArray::from(vec![value])) };
+        assert!(put(text("1.234"), Wire::Text, Limit::Number(5, 2)).is_err());
+        assert_eq!(put(text("1.2300"), Wire::Text, Limit::Number(5, 2)), Ok(()));
+        assert!(put(text("10:00:00.5+01"), Wire::Text, Limit::Fraction(0)).is_err());
+    }
 
     #[test]
     fn numbers_are_groups_of_four_digits() {

@@ -4,11 +4,13 @@
 //!  one key column   SELECT ... WHERE "id" = ANY($1)
 //!  several          SELECT ... WHERE ("a", "b") IN (SELECT * FROM unnest($1::int4[], $2::text[]))
 //! ```
+//! Keys that are texts here and something else there (CHAR, an enum, an address, a number) are asked for as what they
+//! are there, so that an index is of use; a text that is no such value is left out, and found nowhere.
 //! Whole tables, for a FULL cache, come by COPY.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use bytes::{Bytes, BytesMut};
@@ -41,9 +43,88 @@ pub(crate) struct PostgresLookup {
 struct Plan {
     sql: String,
     wires: Vec<Wire>,
-    /// The wire and the element's number of each key.
-    keys: Vec<(Wire, u32)>,
+    /// How each key is asked for.
+    keys: Vec<Asked>,
     filters: Vec<Bytes>,
+}
+
+/// How the values of a key are asked for.
+struct Asked {
+    /// As which they are sent, and the number of that type.
+    wire: Wire,
+    element: u32,
+    /// Which texts may be values of the column at all.
+    texts: Texts,
+}
+
+/// Texts that a type has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    All,
+    /// Whole numbers from and to, as they are printed.
+    Whole(i64, i64),
+    /// Addresses.
+    Addresses,
+    MacAddresses,
+}
+
+impl Texts {
+    fn have(self, text: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Whole(from, to) => text
+                .parse::<i64>()
+                .is_ok_and(|v| (from..=to).contains(&v) && itoa::Buffer::new().format(v) == text),
+            Self::Addresses => {
+                let (address, bits) = match text.split_once('/') {
+                    Some((address, bits)) => (address, Some(bits)),
+                    None => (text, None),
+                };
+                let most = match address.parse::<std::net::IpAddr>() {
+                    Ok(std::net::IpAddr::V4(_)) => 32,
+                    Ok(std::net::IpAddr::V6(_)) => 128,
+                    Err(_) => return false,
+                };
+                bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
+            }
+            Self::MacAddresses => {
+                let mut parts = 0;
+                text.split(':').all(|part| {
+                    parts += 1;
+                    part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit())
+                }) && parts == 6
+            }
+        }
+    }
+}
+
+/// How a key that is text here is asked for where the column is of another type: the texts that the type has, and the
+/// parameter as an array of the column's type. `None`: the column is compared as text.
+fn as_its_type(t: &Type, number: usize) -> Option<(Texts, String)> {
+    let array = |name: &str| format!("${number}::text[]::{name}[]");
+    if let tokio_postgres::types::Kind::Enum(_) = t.kind() {
+        // The labels of now; those that were known before may be fewer.
+        let name = type_name(t);
+        return Some((
+            Texts::All,
+            format!(
+                "ARRAY(SELECT CASE WHEN k = ANY(enum_range(NULL::{name})::text[]) THEN k::{name} END \
+                 FROM unnest(${number}::text[]) WITH ORDINALITY AS t(k, n) ORDER BY n)"
+            ),
+        ));
+    }
+    let texts = match *t {
+        Type::BPCHAR => Texts::All,
+        // An extension; what is equal without case is sorted out by us.
+        _ if t.name() == "citext" => Texts::All,
+        Type::INET => Texts::Addresses,
+        Type::MACADDR => Texts::MacAddresses,
+        Type::INT2 => Texts::Whole(i16::MIN.into(), i16::MAX.into()),
+        Type::INT4 => Texts::Whole(i32::MIN.into(), i32::MAX.into()),
+        Type::INT8 => Texts::Whole(i64::MIN, i64::MAX),
+        _ => return None,
+    };
+    Some((texts, array(&type_name(t))))
 }
 
 /// The columns of a table as the database has them.
@@ -71,7 +152,7 @@ impl Shape {
                 shape.list.push(name);
                 shape.wires.push(wire);
             } else if *field.data_type() == DataType::Utf8View {
-                shape.list.push(format!("{name}::text"));
+                shape.list.push(as_text(&name, column.type_()));
                 shape.wires.push(Wire::Text);
             } else {
                 return Err(mismatch(field, column.type_()));
@@ -85,25 +166,42 @@ impl Shape {
     }
 }
 
+/// A column as its text, as the database prints it: the cast of an address adds what is not printed.
+fn as_text(name: &str, t: &Type) -> String {
+    match *t {
+        Type::INET => format!("abbrev({name})"),
+        _ => format!("{name}::text"),
+    }
+}
+
 impl Plan {
     fn new(reading: &Reading, shape: Shape) -> Result<Self, Fault> {
         let name = |i: usize| quoted(System::Postgres, reading.schema.field(i).name());
         let (mut columns, mut arrays, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let several = reading.keys.len() > 1;
         for (n, key) in reading.keys.iter().enumerate() {
             let (field, t) = (reading.schema.field(*key), &shape.types[*key]);
-            let wire = Wire::of(t);
+            let (wire, number) = (Wire::of(t), n + 1);
+            let is_text = *field.data_type() == DataType::Utf8View;
             let is_enum = matches!(t.kind(), tokio_postgres::types::Kind::Enum(_));
-            let (column, wire, element, cast) = if !is_enum && wire.writes_from(field.data_type()) {
-                (name(*key), wire, t.oid(), type_name(t))
-            } else if *field.data_type() == DataType::Utf8View {
+            let text = (Wire::Text, Type::TEXT.oid());
+            // JSON has no equality, and not every text is one.
+            let as_it_is = !is_enum && wire != Wire::Jsonb && wire.writes_from(field.data_type());
+            let ((wire, element), texts, column, array) = if as_it_is {
+                let array = format!("${number}::{}[]", type_name(t));
+                ((wire, t.oid()), Texts::All, name(*key), array)
+            } else if let Some((texts, array)) = as_its_type(t, number).filter(|_| is_text) {
+                (text, texts, name(*key), array)
+            } else if is_text {
                 // A text that is no value of that type is not found, and no error.
-                (format!("{}::text", name(*key)), Wire::Text, Type::TEXT.oid(), type_name(&Type::TEXT))
+                (text, Texts::All, as_text(&name(*key), t), format!("${number}::text[]"))
             } else {
                 return Err(mismatch(field, t));
             };
+            // A subquery is one array among others there.
             columns.push(column);
-            arrays.push(format!("${}::{cast}[]", n + 1));
-            keys.push((wire, element));
+            arrays.push(if several { format!("({array})") } else { array });
+            keys.push(Asked { wire, element, texts });
         }
         let found = match (columns.as_slice(), arrays.as_slice()) {
             ([column], [array]) => format!("{column} = ANY({array})"),
@@ -130,19 +228,30 @@ impl Plan {
         let wrong = |what| Fault::new(FaultKind::Value, what);
         let columns = keys.columns().iter().zip(&self.keys).zip(&reading.keys);
         let values = columns
-            .map(|((column, (wire, _)), key)| Values::new(reading.schema.field(*key).name(), column, wire))
+            .map(|((column, asked), key)| Values::new(reading.schema.field(*key).name(), column, &asked.wire))
             .collect::<Result<Vec<_>, _>>()
             .map_err(wrong)?;
+        let limited: Vec<(&ArrayRef, Texts)> = keys
+            .columns()
+            .iter()
+            .zip(&self.keys)
+            .map(|(column, asked)| (column, asked.texts))
+            .filter(|(_, texts)| *texts != Texts::All)
+            .collect();
+        let has = |(column, texts): &(&ArrayRef, Texts), row: usize| {
+            column.is_null(row) || texts.have(column.as_string_view().value(row))
+        };
         let mut scratch = BytesMut::new();
         let rows: Vec<usize> = (0..keys.num_rows())
             .filter(|row| {
                 scratch.clear();
-                values.iter().all(|values| values.put(*row, &mut scratch).is_ok())
+                limited.iter().all(|limited| has(limited, *row))
+                    && values.iter().all(|values| values.put(*row, &mut scratch).is_ok())
             })
             .collect();
-        let array = |(values, (_, element)): (&Values, &(Wire, u32))| {
+        let array = |(values, asked): (&Values, &Asked)| {
             let mut out = BytesMut::with_capacity(20 + rows.len() * 12);
-            put_array(values, rows.iter().copied(), *element, &mut out).map_err(wrong)?;
+            put_array(values, rows.iter().copied(), asked.element, &mut out).map_err(wrong)?;
             Ok(Encoded(out.freeze()))
         };
         let arrays = values.iter().zip(&self.keys).map(array);
@@ -330,5 +439,27 @@ impl Backend for PostgresLookup {
 
     fn describe(&self) -> String {
         format!("{}, table {}, up to {KEYS} keys a request", self.database.shown, self.reading.table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_a_type_has() {
+        let small = Texts::Whole(-32_768, 32_767);
+        assert!(small.have("-32768") && small.have("0"));
+        assert!(!small.have("32768") && !small.have("07") && !small.have("+7") && !small.have("x"));
+        for good in ["10.0.0.1", "10.0.0.0/8", "::1", "fe80::1/64"] {
+            assert!(Texts::Addresses.have(good), "{good}");
+        }
+        for bad in ["", "10.0.0", "10.0.0.1/33", "10.0.0.1/", "host", "::1/129", "10.0.0.1 "] {
+            assert!(!Texts::Addresses.have(bad), "{bad}");
+        }
+        assert!(Texts::MacAddresses.have("08:00:2b:01:02:03"));
+        assert!(
+            !Texts::MacAddresses.have("08:00:2b:01:02") && !Texts::MacAddresses.have("0g:00:2b:01:02:03")
+        );
     }
 }

@@ -9,10 +9,11 @@ use arrow::datatypes::DataType;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::{SinkExt, pin_mut};
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::encode::{Values, put_array};
-use super::wire::{Wire, mismatch, type_name};
+use super::wire::{Limit, Wire, mismatch, type_name};
 use super::{Encoded, fault};
 use crate::database::{Fault, FaultKind, Session, System, Target, quoted_table};
 
@@ -29,6 +30,8 @@ pub(super) struct PostgresSession {
 /// How rows get into a table.
 struct Plan {
     wires: Vec<Wire>,
+    /// What the columns would round.
+    limits: Vec<Limit>,
     copy: String,
     /// Makes the temporary table, and moves what is in it.
     through: Option<String>,
@@ -48,11 +51,12 @@ impl PostgresSession {
         fault.at(&self.shown)
     }
 
-    async fn types(&self, target: &Target, list: &str) -> Result<Vec<tokio_postgres::types::Type>, Fault> {
+    async fn types(&self, target: &Target, list: &str) -> Result<Vec<(Type, Limit)>, Fault> {
         let table = quoted_table(System::Postgres, &target.table);
         let statement = self.client.prepare(&format!("SELECT {list} FROM {table}")).await;
         let statement = statement.map_err(|e| self.at(fault(&e)))?;
-        Ok(statement.columns().iter().map(|c| c.type_().clone()).collect())
+        let typed = |c: &tokio_postgres::Column| (c.type_().clone(), Limit::of(c.type_(), c.type_modifier()));
+        Ok(statement.columns().iter().map(typed).collect())
     }
 
     async fn plan(&mut self, target: &Target, upsert: bool) -> Result<Arc<Plan>, Fault> {
@@ -64,7 +68,8 @@ impl PostgresSession {
         let table = quoted_table(System::Postgres, &target.table);
         let types = self.types(target, &list).await?;
         let (mut wires, mut made, mut read, mut as_text) = (Vec::new(), Vec::new(), Vec::new(), false);
-        for (field, t) in target.schema.fields().iter().zip(&types) {
+        let limits = types.iter().map(|(_, limit)| *limit).collect();
+        for (field, (t, _)) in target.schema.fields().iter().zip(&types) {
             let name = crate::database::quoted(System::Postgres, field.name());
             let wire = Wire::of(t);
             if wire.writes_from(field.data_type()) {
@@ -93,11 +98,17 @@ impl PostgresSession {
                 format!("INSERT INTO {table} ({list}) SELECT {} FROM {temporary}{conflict}", read.join(", "));
             Plan {
                 wires,
+                limits,
                 copy: format!("COPY {temporary} ({list}) FROM STDIN (FORMAT binary)"),
                 through: Some(moves),
             }
         } else {
-            Plan { wires, copy: format!("COPY {table} ({list}) FROM STDIN (FORMAT binary)"), through: None }
+            Plan {
+                wires,
+                limits,
+                copy: format!("COPY {table} ({list}) FROM STDIN (FORMAT binary)"),
+                through: None,
+            }
         };
         let plan = Arc::new(plan);
         self.plans.insert(id, plan.clone());
@@ -106,9 +117,12 @@ impl PostgresSession {
 
     async fn copy(&self, plan: &Plan, target: &Target, rows: &RecordBatch) -> Result<(), Fault> {
         let value = |what| self.at(Fault::new(FaultKind::Value, what));
-        let columns = target.schema.fields().iter().zip(rows.columns()).zip(&plan.wires);
+        let wires = plan.wires.iter().zip(&plan.limits);
+        let columns = target.schema.fields().iter().zip(rows.columns()).zip(wires);
         let columns = columns
-            .map(|((field, column), wire)| Values::new(field.name(), column, wire))
+            .map(|((field, column), (wire, limit))| {
+                Ok(Values::new(field.name(), column, wire)?.within(*limit))
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(value)?;
         let sink =
@@ -160,13 +174,13 @@ impl PostgresSession {
                 let list = target.key_list(System::Postgres);
                 let types = self.types(target, &list).await?;
                 let (mut wires, mut arrays) = (Vec::new(), Vec::new());
-                for (n, (key, t)) in target.key.iter().zip(&types).enumerate() {
+                for (n, (key, (t, _))) in target.key.iter().zip(&types).enumerate() {
                     let (field, wire) = (target.schema.field(*key), Wire::of(t));
                     if wire.writes_from(field.data_type()) {
                         wires.push((wire, t.oid()));
                         arrays.push(format!("unnest(${}::{}[])", n + 1, type_name(t)));
                     } else if *field.data_type() == DataType::Utf8View {
-                        wires.push((Wire::Text, tokio_postgres::types::Type::TEXT.oid()));
+                        wires.push((Wire::Text, Type::TEXT.oid()));
                         arrays.push(format!("unnest(${}::text[])::{}", n + 1, type_name(t)));
                     } else {
                         return Err(mismatch(field, t).at(&self.shown));

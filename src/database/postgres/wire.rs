@@ -120,23 +120,84 @@ pub(super) fn type_name(t: &Type) -> String {
     format!("{}.{}", quote(t.schema()), quote(t.name()))
 }
 
+/// What is written behind a type in parentheses: digits of a number, of a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Limit {
+    #[default]
+    None,
+    /// `numeric(p, s)`
+    Number(u16, i16),
+    /// `timestamp(p)`, `time(p)`
+    Fraction(u32),
+}
+
+impl Limit {
+    /// From the modifier of a column.
+    pub(super) fn of(t: &Type, modifier: i32) -> Self {
+        let t = match t.kind() {
+            Kind::Array(element) => element,
+            _ => t,
+        };
+        match *t {
+            Type::NUMERIC if modifier >= 4 => {
+                let packed = modifier - 4;
+                // The scale is a number of 11 bits with a sign.
+                let scale = ((packed & 0x7ff) ^ 1024) - 1024;
+                Self::Number((packed >> 16) as u16, scale as i16)
+            }
+            Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::TIME | Type::TIMETZ => {
+                u32::try_from(modifier).map_or(Self::None, Self::Fraction)
+            }
+            _ => Self::None,
+        }
+    }
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Number(precision, scale) => write!(f, "({precision}, {scale})"),
+            Self::Fraction(digits) => write!(f, "({digits})"),
+        }
+    }
+}
+
 /// What to declare for a column of the database.
-pub(super) fn declarable(t: &Type) -> &'static str {
+pub(super) fn declarable(t: &Type, limit: Limit) -> SqlType {
+    let digits = |most: u8| match limit {
+        Limit::Fraction(digits) => u8::try_from(digits).unwrap_or(most).min(most),
+        _ => most,
+    };
     match Wire::of(t) {
-        Wire::Bool => "BOOLEAN",
-        Wire::Int2 => "SMALLINT",
-        Wire::Int4 => "INT",
-        Wire::Int8 => "BIGINT",
-        Wire::Float4 => "FLOAT",
-        Wire::Float8 => "DOUBLE",
-        Wire::Numeric => "DECIMAL(p, s)",
-        Wire::Bytes => "BYTES",
-        Wire::Date => "DATE",
-        Wire::Time => "TIME",
-        Wire::Timestamp => "TIMESTAMP(6)",
-        Wire::TimestampTz => "TIMESTAMP_LTZ(6)",
-        Wire::Array(..) => "ARRAY<...> of its elements",
-        Wire::Text | Wire::Jsonb | Wire::Uuid | Wire::Other => "STRING",
+        Wire::Bool => SqlType::Boolean,
+        Wire::Int2 => SqlType::SmallInt,
+        Wire::Int4 => SqlType::Int,
+        Wire::Int8 => SqlType::BigInt,
+        Wire::Float4 => SqlType::Float,
+        Wire::Float8 => SqlType::Double,
+        Wire::Numeric => match limit {
+            Limit::Number(precision @ 1..=38, scale) if scale >= 0 && scale <= precision as i16 => {
+                SqlType::Decimal(precision as u8, scale as i8)
+            }
+            // As Flink's catalog has it.
+            Limit::None => SqlType::Decimal(38, 18),
+            _ => SqlType::String,
+        },
+        Wire::Bytes => SqlType::Bytes,
+        Wire::Date => SqlType::Date,
+        // Times of day have milliseconds here.
+        Wire::Time if digits(6) > 3 => SqlType::String,
+        Wire::Time => SqlType::Time(digits(3)),
+        Wire::Timestamp => SqlType::Timestamp(digits(6)),
+        Wire::TimestampTz => SqlType::TimestampLtz(digits(6)),
+        Wire::Array(..) => match t.kind() {
+            Kind::Array(element) if Wire::of(element) != Wire::Time => {
+                SqlType::Array(Box::new(declarable(element, limit)))
+            }
+            _ => SqlType::String,
+        },
+        Wire::Text | Wire::Jsonb | Wire::Uuid | Wire::Other => SqlType::String,
     }
 }
 
@@ -148,5 +209,8 @@ pub(super) fn mismatch(field: &Field, t: &Type) -> super::Fault {
         super::FaultKind::Table,
         format!("column '{}' is declared as {shown}, in the database it is {}", field.name(), t.name()),
     )
-    .with_hint(format!("declare it as {}", declarable(t)))
+    .with_hint(match Wire::of(t) {
+        Wire::Numeric => "declare it as DECIMAL(p, s)".to_string(),
+        _ => format!("declare it as {}", declarable(t, Limit::None)),
+    })
 }

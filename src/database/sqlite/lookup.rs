@@ -14,7 +14,7 @@ use rusqlite::types::{ToSqlOutput, Value as Owned};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use tokio::sync::oneshot;
 
-use crate::database::sqlite::{bound, read};
+use crate::database::sqlite::{Tick, bound, read, tick};
 use crate::database::{JdbcUrl, System, quoted, quoted_table};
 use crate::error::{Error, Result};
 use crate::lookup::values::Rows;
@@ -45,6 +45,7 @@ pub(crate) struct Sqlite {
 #[derive(Clone)]
 struct Query {
     path: String,
+    tick: Tick,
     schema: SchemaRef,
     lookup: String,
     load: String,
@@ -98,6 +99,7 @@ impl Query {
         let lookup = conditions.iter().chain(&pushed).cloned().collect::<Vec<_>>();
         Ok(Self {
             path: url.name.clone(),
+            tick: tick(url)?,
             lookup: format!("{select}{}", and(&lookup)),
             load: format!("{select}{}", and(&pushed)),
             keys: request.keys.clone(),
@@ -164,9 +166,9 @@ fn serve(query: &Query, work: &Receiver<Job>) {
 }
 
 /// Adds a row.
-fn push(rows: &mut Rows, columns: usize, row: &rusqlite::Row<'_>) -> Result<(), String> {
-    for i in 0..columns {
-        rows.push(i, read(row.get_ref(i).map_err(|e| e.to_string())?)?)?;
+fn push(rows: &mut Rows, query: &Query, row: &rusqlite::Row<'_>) -> Result<(), String> {
+    for (i, field) in query.schema.fields().iter().enumerate() {
+        rows.push(i, read(row.get_ref(i).map_err(|e| e.to_string())?, field, query.tick)?)?;
     }
     rows.end_row();
     Ok(())
@@ -194,12 +196,18 @@ fn lookup(query: &Query, connection: &Connection, keys: &RecordBatch) -> Result<
     for row in 0..keys.num_rows() {
         parameters.clear();
         for column in keys.columns() {
-            parameters.push(bound(column, row).map_err(|e| Failure::new(FailureKind::Key, e))?);
+            let value = bound(column, row, query.tick).map_err(|e| Failure::new(FailureKind::Key, e))?;
+            parameters.extend(value);
+        }
+        if parameters.len() < keys.num_columns() {
+            // There is no such value in the database.
+            offsets.push(rows.len() as u32);
+            continue;
         }
         let borrowed = parameters.iter().map(|value| ToSqlOutput::Borrowed(value.into()));
         let mut found = statement.query(params_from_iter(borrowed)).map_err(|e| failure(query, &e))?;
         while let Some(row) = found.next().map_err(|e| failure(query, &e))? {
-            push(&mut rows, query.schema.fields().len(), row).map_err(decode)?;
+            push(&mut rows, query, row).map_err(decode)?;
         }
         offsets.push(rows.len() as u32);
     }
@@ -215,7 +223,7 @@ fn load(query: &Query, connection: &Connection) -> Result<RecordBatch> {
     let mut batches = Vec::new();
     let mut rows = Rows::new(&query.schema);
     while let Some(row) = found.next().map_err(|e| wrong(e.to_string()))? {
-        push(&mut rows, query.schema.fields().len(), row).map_err(Error::decode)?;
+        push(&mut rows, query, row).map_err(Error::decode)?;
         if rows.len() == 65_536 {
             let full = std::mem::replace(&mut rows, Rows::new(&query.schema));
             batches.push(full.finish(&query.schema).map_err(Error::decode)?);

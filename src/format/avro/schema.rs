@@ -1,8 +1,8 @@
 //! The Avro schema of a table, as Flink derives it.
 
-use arrow::array::RecordBatch;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -86,26 +86,51 @@ fn data_type(of: &DataType, name: &str, legacy: bool) -> Result<Value> {
     })
 }
 
-/// The rows with times that Avro has: seconds as milliseconds, nanoseconds as microseconds.
-pub(super) fn precise(batch: &RecordBatch) -> Result<RecordBatch> {
-    let mut columns = Vec::with_capacity(batch.num_columns());
-    let mut fields = Vec::with_capacity(batch.num_columns());
-    for (column, field) in batch.columns().iter().zip(batch.schema_ref().fields()) {
-        let to = match column.data_type() {
-            DataType::Timestamp(TimeUnit::Second, zone) => {
-                Some(DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))
+/// The same columns with types that Avro has: seconds are milliseconds, nanoseconds are microseconds.
+pub(super) fn written(schema: &SchemaRef) -> SchemaRef {
+    let field = |f: &FieldRef| f.as_ref().clone().with_data_type(written_type(f.data_type()));
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+fn written_type(t: &DataType) -> DataType {
+    let inner = |f: &FieldRef| Arc::new(f.as_ref().clone().with_data_type(written_type(f.data_type())));
+    match t {
+        DataType::Timestamp(TimeUnit::Second, zone) => {
+            DataType::Timestamp(TimeUnit::Millisecond, zone.clone())
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        DataType::List(item) => DataType::List(inner(item)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::Map(entries, sorted) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                let key = fields[0].as_ref().clone().with_data_type(DataType::Utf8);
+                let both = DataType::Struct(vec![Arc::new(key), inner(&fields[1])].into());
+                DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(both)), *sorted)
             }
-            DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
-                Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
-            }
-            _ => None,
-        };
-        let column = match &to {
-            Some(to) => cast(column, to)?,
-            None => column.clone(),
-        };
-        fields.push(field.as_ref().clone().with_data_type(column.data_type().clone()));
-        columns.push(column);
+            _ => t.clone(),
+        },
+        other => other.clone(),
     }
-    Ok(RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// A schema in which a text that is a UUID is a text like any.
+pub(super) fn without_uuids(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(without_uuids),
+        Value::Object(fields) => {
+            let is = |key: &str, value: &str| fields.get(key).and_then(Value::as_str) == Some(value);
+            if is("type", "string") && is("logicalType", "uuid") {
+                fields.remove("logicalType");
+            }
+            // Names, defaults and symbols are no schemas.
+            for key in ["type", "fields", "items", "values"] {
+                if let Some(inner) = fields.get_mut(key) {
+                    without_uuids(inner);
+                }
+            }
+        }
+        _ => {}
+    }
 }

@@ -158,3 +158,77 @@ fn columns_follow_from_the_registry_and_schemas_from_columns() {
     let odd: SchemaRef = Arc::new(Schema::new(vec![Field::new("a-b", DataType::Int64, true)]));
     assert!(schema::of_table(&odd, true).unwrap_err().message().contains("'a-b'"));
 }
+
+#[test]
+fn rows_of_keys_maps_and_all_times_are_written() {
+    use crate::sql::SqlType;
+
+    let map = SqlType::Map(Box::new(SqlType::String), Box::new(SqlType::Timestamp(0))).to_arrow("UTC");
+    let fields = |nullable| -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, nullable),
+            Field::new("m", map.clone(), true),
+            Field::new("s", DataType::Timestamp(TimeUnit::Second, None), true),
+            Field::new("n", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), true),
+        ]))
+    };
+    let DataType::Map(entries, _) = &map else { panic!("{map}") };
+    let DataType::Struct(kv) = entries.data_type() else { panic!("{map}") };
+    let pairs = StructArray::new(
+        kv.clone(),
+        vec![
+            Arc::new(StringViewArray::from(vec!["a key of some length", "b"])),
+            Arc::new(arrow::array::TimestampSecondArray::from(vec![Some(5), None])),
+        ],
+        None,
+    );
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths([2, 0]);
+    let nanos = arrow::array::TimestampNanosecondArray::from(vec![Some(1_000), None]).with_timezone("UTC");
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![7, 8])),
+        Arc::new(MapArray::new(entries.clone(), offsets, pairs, None, false)),
+        Arc::new(arrow::array::TimestampSecondArray::from(vec![Some(5), None])),
+        Arc::new(nanos),
+    ];
+    // What a query gives is nullable throughout; the table says what is not.
+    let batch = RecordBatch::try_new(fields(true), columns).unwrap();
+    let mut out = Vec::new();
+    let ranges = AvroEncoder::new(&plain(), &fields(false)).unwrap().encode(&batch, &mut out).unwrap();
+    let messages: Vec<Option<&[u8]>> = ranges.iter().map(|r| r.clone().map(|r| &out[r])).collect();
+    let rows = AvroDecoder::new(&plain(), &fields(false), &fields(true)).unwrap().decode(&messages).unwrap();
+    assert!(rows.wrong.is_none(), "{:?}", rows.wrong);
+    assert_eq!(texts(&rows.batch), texts(&batch));
+    let nothing = RecordBatch::try_new(
+        fields(true),
+        batch.columns().iter().map(|c| new_null_array(c.data_type(), 1)).collect(),
+    );
+    assert!(AvroEncoder::new(&plain(), &fields(false)).unwrap().encode(&nothing.unwrap(), &mut out).is_err());
+}
+
+#[test]
+fn uuids_are_texts_and_unions_have_all_their_values() {
+    let schema = json!({ "type": "record", "name": "q", "fields": [
+        { "name": "u", "type": { "type": "string", "logicalType": "uuid" } },
+        { "name": "x", "type": ["int", "string", "null"] } ] });
+    let wanted: SchemaRef = Arc::new(Schema::new(vec![
+        Field::new("u", DataType::Utf8View, true),
+        Field::new("x", DataType::Utf8View, true),
+    ]));
+    let (url, _) = registry(vec![(1, schema)]);
+    let uuid = "0b8f1f0e-5f0c-4c7e-9a51-6f2f4f9b9c01";
+    let record = |rest: &[u8]| [&[0, 0, 0, 0, 1, 72], uuid.as_bytes(), rest].concat();
+    let records = [record(&[0, 14]), record(&[2, 2, b'y']), record(&[4])];
+    let messages: Vec<Option<&[u8]>> = records.iter().map(|r| Some(r.as_slice())).collect();
+    let rows = AvroDecoder::new(&options(&url), &wanted, &wanted).unwrap().decode(&messages).unwrap();
+    assert!(rows.wrong.is_none(), "{:?}", rows.wrong);
+    assert_eq!(texts(&rows.batch), [format!("{uuid}|7"), format!("{uuid}|y"), format!("{uuid}|NULL")]);
+    let inferred = options(
+        &registry(vec![(
+            1,
+            json!({ "type": "record", "name": "q", "fields": [
+        { "name": "u", "type": ["null", { "type": "string", "logicalType": "uuid" }] } ] }),
+        )])
+        .0,
+    );
+    assert_eq!(inferred.infer().unwrap().unwrap().columns, [("u".to_string(), SqlType::String)]);
+}

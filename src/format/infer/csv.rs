@@ -75,7 +75,7 @@ pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
         names.into_iter().zip(&guesses).map(|(name, guess)| (name, guess.data_type())).collect();
     let doubt = (header && rest.is_empty() && options.bool("csv.skip-header")?.is_none())
         .then_some("its only line is taken for the names of columns; if it is a row, declare the columns");
-    Ok(Inferred { columns, options: added, doubt })
+    Ok(Inferred { columns, options: added, doubt, ..Inferred::default() })
 }
 
 /// What the values of each column have in common.
