@@ -9,6 +9,8 @@
 //! `redis.key` says what a row's key is called: `sensor:{id}`. Its columns are the keys of lookups, and the PRIMARY KEY
 //! of a sink. Without it the only column of the PRIMARY KEY is the key as it is.
 //!
+//! Arrays, rows and maps are JSON in a field of a hash. A NULL has no field there, and a row of NULLs alone no hash.
+//!
 //! A sink puts a row's value under its key and takes it away with a `-D`: at-least-once, and the same again when it is
 //! done twice.
 

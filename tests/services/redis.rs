@@ -163,6 +163,53 @@ fn a_sink_sets_and_deletes() {
 }
 
 #[test]
+fn fields_of_hashes_come_back_as_they_went() {
+    let Some(redis) = Redis::shared() else { return };
+    let folder = folder();
+    redis.command(&["HSET", "nested:3", "n", "old"]);
+    let table = format!(
+        "CREATE TABLE d (id INT, a ARRAY<STRING>, i ARRAY<INT>, r ROW<x INT, y STRING>, m MAP<STRING, DECIMAL(6, 2)>, n DOUBLE, t TIMESTAMP(3), l TIMESTAMP_LTZ(3), b BYTES, PRIMARY KEY (id) NOT ENFORCED) {};",
+        redis.with(", 'redis.type' = 'hash', 'redis.key' = 'nested:{id}'")
+    );
+    let script = format!(
+        "SET 'table.dml-sync' = 'true'; {table}
+         INSERT INTO d VALUES
+           (1, ARRAY['a, b', 'c'], ARRAY[1, CAST(NULL AS INT)], ROW(1, 'z\"}}'), MAP['k', 1.50], 0.1, TIMESTAMP '2026-01-05 08:00:00.5', TO_TIMESTAMP_LTZ(1500, 3), x'00ff'),
+           (2, CAST(NULL AS ARRAY<STRING>), CAST(NULL AS ARRAY<INT>), ROW(CAST(NULL AS INT), CAST(NULL AS STRING)), CAST(NULL AS MAP<STRING, DECIMAL(6, 2)>), CAST(NULL AS DOUBLE), CAST(NULL AS TIMESTAMP(3)), CAST(NULL AS TIMESTAMP_LTZ(3)), CAST(NULL AS BYTES)),
+           (3, CAST(NULL AS ARRAY<STRING>), CAST(NULL AS ARRAY<INT>), CAST(NULL AS ROW<x INT, y STRING>), CAST(NULL AS MAP<STRING, DECIMAL(6, 2)>), CAST(NULL AS DOUBLE), CAST(NULL AS TIMESTAMP(3)), CAST(NULL AS TIMESTAMP_LTZ(3)), CAST(NULL AS BYTES));"
+    );
+    run_well(folder.path(), &script, &[]);
+    assert_eq!(redis.command(&["HGET", "nested:1", "a"]), "[\"a, b\",\"c\"]");
+    // What a lookup that missed leaves is a row of NULLs: no hash.
+    assert_eq!(redis.command(&["EXISTS", "nested:3"]), "0");
+    let found = rows(
+        folder.path(),
+        &format!(
+            "{Q} {table} SELECT q.id, d.* EXCLUDE (id) FROM q LEFT JOIN d ON q.id = d.id WHERE q.id < 4;"
+        ),
+    );
+    assert_eq!(found.len(), 3, "{found:?}");
+    for part in [
+        "\"a\":[\"a, b\",\"c\"],\"i\":[1,null],\"r\":{\"x\":1,\"y\":\"z\\\"}\"},\"m\":{\"k\":1.50},\"n\":0.1",
+        "\"t\":\"2026-01-05 08:00:00.5\",\"l\":\"1970-01-01 00:00:01.5Z\",\"b\":\"AP8=\"",
+    ] {
+        assert!(found[0].contains(part), "{part}\n{}", found[0]);
+    }
+    assert!(
+        found[1].contains("\"a\":null") && found[1].contains("\"r\":{\"x\":null,\"y\":null}"),
+        "{found:?}"
+    );
+    // What is no value of the type is an error of its key, and no list of one text.
+    redis.command(&["HSET", "nested:1", "a", "[a, b]"]);
+    let error =
+        run_badly(folder.path(), &format!("{Q} {table} SELECT q.id, d.a FROM q JOIN d ON q.id = d.id;"));
+    assert!(
+        error.contains("nested:1") && error.contains("'a'") && error.contains("ARRAY<STRING>"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_server_that_restarts_loses_nothing() {
     let Some(mut redis) = Redis::start() else { return };
     let folder = folder();

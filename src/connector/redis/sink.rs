@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind};
 use crate::format::Format;
 use crate::format::message::MessageEncoder;
+use crate::format::nested;
 use crate::lookup::redis::{Connection, KeyTemplate, Store, address, failure};
 use crate::lookup::{BoxFuture, Failure};
 
@@ -53,6 +54,13 @@ impl RedisSink {
                 table.primary_key.join(", ")
             ))
             .with_hint("name its columns, and no others, in 'redis.key'"));
+        }
+        if let Some(name) = named
+            .iter()
+            .find(|name| schema.field_with_name(name).is_ok_and(|field| nested::is_nested(field.data_type())))
+        {
+            return Err(Error::plan(format!("column '{name}' of 'redis.key' is no single value"))
+                .with_hint("name columns of numbers, texts or times"));
         }
         let value: Vec<usize> =
             (0..schema.fields().len()).filter(|i| !named.contains(schema.field(*i).name())).collect();
@@ -171,10 +179,18 @@ impl Shared {
         key: impl Fn(usize) -> &'a [u8],
     ) -> Result<usize> {
         let schema: &Schema = values.schema_ref();
+        // Arrays, rows and maps have no text but their JSON.
+        let texts = |column: &ArrayRef| -> Result<ArrayRef> {
+            Ok(match nested::is_nested(column.data_type()) {
+                true => Arc::new(nested::to_json(column)?),
+                false => column.clone(),
+            })
+        };
+        let columns = values.columns().iter().map(texts).collect::<Result<Vec<_>>>()?;
         let mut count = 0;
         for row in 0..values.num_rows() {
             let (mut set, mut missing) = (Vec::new(), Vec::new());
-            for (field, column) in schema.fields().iter().zip(values.columns()) {
+            for (field, column) in schema.fields().iter().zip(&columns) {
                 if column.is_null(row) {
                     missing.push(field.name().as_str());
                     continue;
@@ -186,15 +202,15 @@ impl Shared {
                 };
                 set.push((field.name().as_str(), bytes));
             }
+            if set.is_empty() {
+                // A hash without fields is none: what is left of a row of NULLs.
+                pipeline.cmd("DEL").arg(key(row));
+                count += 1;
+                continue;
+            }
             if !missing.is_empty() {
                 pipeline.cmd("HDEL").arg(key(row)).arg(missing);
                 count += 1;
-            }
-            if set.is_empty() {
-                return Err(Error::execution(format!(
-                    "table '{}': a row of NULLs alone cannot be a hash",
-                    self.table
-                )));
             }
             let command = pipeline.cmd("HSET").arg(key(row));
             for (name, bytes) in set {
