@@ -106,6 +106,12 @@ pub trait Source: Send + Sync {
         String::new()
     }
 
+    /// Whether it could begin to read now, by asking what it reads from: what is in the way. For
+    /// `affluent check --connect`; it may wait.
+    fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Rows can be read again from a position: nothing is lost or doubled when the job comes back from a
     /// checkpoint.
     fn replays(&self) -> bool {

@@ -22,9 +22,23 @@ impl Session {
     }
 
     /// Asks what a table that the statement made is connected to whether it can be reached and used as declared; what was
-    /// found.
+    /// found. The tables that a query reads are asked whether reading could begin.
     pub fn probe(&self, statement: &Statement) -> Result<Vec<String>> {
-        let StatementKind::CreateTable(made) = &statement.kind else { return Ok(Vec::new()) };
+        let made = match &statement.kind {
+            StatementKind::CreateTable(table) => table,
+            StatementKind::Query(query) => {
+                let planner = self.planner();
+                let node = planner.result(&planner.query(query)?)?;
+                return probe_sources(&[&node]).map_err(|e| e.at(statement.span));
+            }
+            StatementKind::Insert(insert) => {
+                return self.probe_inserts(std::slice::from_ref(insert)).map_err(|e| e.at(statement.span));
+            }
+            StatementKind::StatementSet(inserts) => {
+                return self.probe_inserts(inserts).map_err(|e| e.at(statement.span));
+            }
+            _ => return Ok(Vec::new()),
+        };
         match self.catalog().find_name(&made.name).ok() {
             Some(Entry::Table(table)) => table
                 .connector()?
@@ -76,6 +90,11 @@ impl Session {
         }
     }
 
+    fn probe_inserts(&self, inserts: &[Insert]) -> Result<Vec<String>> {
+        let planned = self.plan_inserts(&self.planner(), inserts)?;
+        probe_sources(&planned.iter().map(|(node, ..)| node).collect::<Vec<_>>())
+    }
+
     fn check_inserts(&self, inserts: &[Insert]) -> Result<Vec<String>> {
         let planner = self.planner();
         let of = self.of_job(true)?;
@@ -97,6 +116,22 @@ impl Session {
         self.create_table(&table)?;
         if existed { Ok(Vec::new()) } else { self.check_inserts(&[insert]) }
     }
+}
+
+/// Asks each source, once, whether reading could begin.
+fn probe_sources(nodes: &[&Node]) -> Result<Vec<String>> {
+    let mut sources: Vec<&std::sync::Arc<dyn crate::connector::Source>> = Vec::new();
+    for node in nodes {
+        node.walk(&mut |node| {
+            if let Body::Source(source) = &node.body
+                && !sources.iter().any(|known| std::sync::Arc::ptr_eq(known, source))
+            {
+                sources.push(source);
+            }
+        });
+    }
+    sources.into_iter().try_for_each(|source| source.probe())?;
+    Ok(Vec::new())
 }
 
 /// What is doubtful in a query.

@@ -531,6 +531,24 @@ fn people_look_around() {
     let output = affluent(path(&folder), &["check", "--connect", script.to_str().unwrap()]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).to_string() + &String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("did you mean 'looked-at'?"), "{said}");
+    // A table that is only written to needs no place to be read from; one that is read does.
+    let tables = format!(
+        "CREATE TABLE source (id INT) {}; CREATE TABLE sink (id INT) {};",
+        with(broker, "looked-at", ", 'scan.startup.mode' = 'earliest-offset'"),
+        with(broker, "looked-at", "")
+    );
+    let check = |insert: &str| {
+        let script = write(path(&folder), &format!("{tables} {insert}"));
+        let output =
+            affluent(path(&folder), &["check", "--connect", script.to_str().unwrap()]).output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stdout).to_string() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    let (good, said) = check("INSERT INTO sink SELECT id FROM source;");
+    assert!(good && said.contains("table 'sink': topic 'looked-at'"), "{said}");
+    let (good, said) = check("INSERT INTO source SELECT id FROM sink;");
+    assert!(!good && said.contains("table 'sink': group 'KafkaSource-sink' has no offset"), "{said}");
 }
 
 #[test]

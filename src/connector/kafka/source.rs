@@ -369,6 +369,12 @@ impl Source for KafkaSource {
         )
     }
 
+    fn probe(&self) -> Result<()> {
+        let plan = &self.plan;
+        super::explore::begins(&plan.cluster, &plan.topics, &plan.scan, &plan.group)
+            .map_err(|e| e.context(format!("table '{}'", plan.table)))
+    }
+
     fn replays(&self) -> bool {
         true
     }
