@@ -14,6 +14,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 pub use self::source::SourceText;
 use crate::nearest::nearest;
+use crate::secret::option::masked;
 use crate::secret::redacted;
 
 /// Result with [`Error`].
@@ -254,8 +255,10 @@ impl Error {
     }
 
     /// Draws the error for people: the primary line, the place as `file:line:column`, the line with a
-    /// caret, the detail as a note and the hint as help. A span over several lines is drawn on its first.
+    /// caret, the detail as a note and the hint as help. A span over several lines is drawn on its first. Secrets in
+    /// the values of options are not shown.
     pub fn render(&self, source: &SourceText, color: bool) -> String {
+        let text = masked(&source.text);
         let title = Level::ERROR.primary_title(self.message());
         let mut group = match self.span().filter(|s| s.start.line > 0) {
             Some(span) => {
@@ -263,7 +266,7 @@ impl Error {
                 let line =
                     source.text[range.start..].find('\n').map_or(source.text.len(), |n| range.start + n);
                 let range = range.start..range.end.min(line);
-                let snippet = Snippet::source(&*source.text)
+                let snippet = Snippet::source(&*text)
                     .path(&*source.name)
                     .annotation(AnnotationKind::Primary.span(range));
                 title.element(snippet)

@@ -12,6 +12,8 @@
 //!
 //! This list is of the process, because log lines are.
 
+pub mod option;
+
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 

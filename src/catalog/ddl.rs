@@ -1,6 +1,5 @@
 //! CREATE TABLE ↔ [`Table`]: LIKE, keys, watermark, and the text that SHOW CREATE prints.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
@@ -9,6 +8,7 @@ use super::options::Options;
 use super::table::{Catalog, Column, ColumnSource, Entry, Table, View, Watermark};
 use crate::error::{Error, Result, Span};
 use crate::nearest::nearest;
+pub use crate::secret::option::{is_sensitive_name, redacted};
 use crate::sql::{ColumnKind, CreateTable, Like, LikeFeature, LikeMode, Name, TableName};
 
 /// A function's plain name: functions belong to no database.
@@ -157,7 +157,10 @@ impl Table {
         }
         if self.columns.is_empty() && statement.query.is_none() {
             return Err(Error::plan(format!("table '{}' has no columns", self.name))
-                .with_hint("only files of format json and csv are looked into: declare the columns")
+                .with_hint(
+                    "declare them; files and topics of json and csv, topics with a schema registry, and databases are \
+                     looked into",
+                )
                 .at(statement.name.span()));
         }
         let unknown = |name: &str, what: &str, place: Span| {
@@ -352,97 +355,4 @@ pub(crate) fn quoted(name: &str) -> String {
 
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-/// What stands in place of a secret.
-const HIDDEN: &str = "******";
-
-/// Whether an option, header or query parameter of this name carries a secret.
-pub fn is_sensitive_name(name: &str) -> bool {
-    const WORDS: [&str; 10] =
-        ["auth", "key", "token", "secret", "password", "cookie", "credential", "signature", "appid", "jaas"];
-    let name = name.to_ascii_lowercase();
-    WORDS.iter().any(|word| name.contains(word))
-}
-
-/// A value as it may be shown: secrets become asterisks, references to the environment stay.
-pub fn redacted<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
-    let inner = value.strip_prefix("${").and_then(|v| v.strip_suffix('}'));
-    let reference = inner.is_some_and(|name| !name.contains(['{', '}', '$']));
-    let name = match key.split_once(".header.") {
-        Some((_, header)) => header,
-        // Keys of the cache, of datagen and of records are no secrets.
-        None if ["lookup.", "fields.", "key."].iter().any(|group| key.starts_with(group))
-            || key == "redis.key" =>
-        {
-            return value.into();
-        }
-        // Where a key store is, but not what opens it.
-        None if key.starts_with("properties.ssl.")
-            && (key.ends_with(".location") || key.ends_with(".type")) =>
-        {
-            return value.into();
-        }
-        None => key,
-    };
-    if reference {
-        value.into()
-    } else if is_sensitive_name(name) {
-        HIDDEN.into()
-    } else if key == "url" {
-        redacted_url(value).into()
-    } else {
-        value.into()
-    }
-}
-
-/// A URL without user info and without the values of query parameters that carry secrets.
-fn redacted_url(url: &str) -> String {
-    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
-    let mut shown = match base.split_once("://") {
-        Some((scheme, rest)) => {
-            let host_end = rest.find('/').unwrap_or(rest.len());
-            match rest[..host_end].rfind('@') {
-                Some(at) => format!("{scheme}://{HIDDEN}@{}", &rest[at + 1..]),
-                None => base.to_string(),
-            }
-        }
-        None => base.to_string(),
-    };
-    if let Some(query) = query {
-        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, value)) if is_sensitive_name(name) && !value.starts_with(['{', '$']) => {
-                format!("{name}={HIDDEN}")
-            }
-            _ => pair.to_string(),
-        });
-        shown.push('?');
-        shown.push_str(&pairs.collect::<Vec<_>>().join("&"));
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let header = "http.source.lookup.header.";
-        for (key, value, shown) in [
-            (
-                "url",
-                "https://u:pw@h/x?appid=S&id={id}&key={k}",
-                "https://******@h/x?appid=******&id={id}&key={k}",
-            ),
-            ("url", "http://h/{id}", "http://h/{id}"),
-            (&format!("{header}X-Auth"), "abc", HIDDEN),
-            (&format!("{header}X-Auth"), "${A}", "${A}"),
-            (&format!("{header}X-Auth"), "${A}literal}", HIDDEN),
-            (&format!("{header}Accept"), "text/plain", "text/plain"),
-            ("lookup.partial-cache.cache-missing-key", "true", "true"),
-        ] {
-            assert_eq!(redacted(key, value), shown, "{key}");
-        }
-    }
 }

@@ -354,6 +354,8 @@ pub(crate) fn range_of(lexemes: &[Lexeme]) -> Range<usize> {
 
 /// A lexeme as written, shortened; strings keep their quotes.
 pub(crate) fn shown(text: &str, lexeme: &Lexeme) -> String {
+    // It may be the value of a secret whose sign was forgotten.
+    let text = crate::secret::option::masked(text);
     let written = text.get(lexeme.range.clone()).unwrap_or_default();
     let short: String = match written.char_indices().nth(40) {
         Some((cut, _)) => format!("{}...", &written[..cut]),
