@@ -311,6 +311,26 @@ impl Cluster {
                 ),
             };
         }
+        if has("invalid response size") || has("invalid message size") {
+            return (
+                Some(
+                    "is it Kafka that listens there, and without TLS? see 'properties.bootstrap.servers' and \
+                     'properties.security.protocol'"
+                        .into(),
+                ),
+                true,
+            );
+        }
+        if has("brokers are down") || has("disconnected") {
+            return (
+                Some(
+                    "the connection is cut by the other side: does this port ask for a login, or speak TLS? \
+                     'properties.security.protocol' is one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"
+                        .into(),
+                ),
+                false,
+            );
+        }
         (None, false)
     }
 
@@ -617,6 +637,18 @@ mod tests {
             "sasl_plaintext://kafka:9092/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-256",
         );
         assert!(e.hint().unwrap().ends_with("SCRAM-SHA-256"), "{e}");
+        let e = said(
+            &plain,
+            Code::BadMessage,
+            "kafka:9092/bootstrap: Receive failed: Invalid response size 1157627904 (0..100000000): increase receive.message.max.bytes",
+        );
+        assert!(e.hint().unwrap().contains("is it Kafka that listens there") && !e.may_pass(), "{e}");
+        let e = plain.describe(
+            "listing topics",
+            None,
+            Some((Code::AllBrokersDown, "1/1 brokers are down".into())),
+        );
+        assert!(e.hint().unwrap().contains("ask for a login") && e.may_pass(), "{e}");
         let down = "sasl_plaintext://kafka:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 0ms)";
         let e = said(&login, Code::BrokerTransportFailure, down);
         assert!(

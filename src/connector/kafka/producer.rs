@@ -86,11 +86,38 @@ pub(super) struct Deliveries {
     cluster: Cluster,
     pub(super) said: Said,
     failure: Mutex<Option<Error>>,
+    /// Bytes of the largest record of batches that were too large.
+    large: Mutex<usize>,
 }
 
 impl Deliveries {
     fn fail(&self, e: Error) {
         self.failure.lock().get_or_insert(e);
+    }
+
+    fn large(topic: &str, bytes: usize) -> Error {
+        Error::io(format!("a record of {bytes} bytes, or the batch that it is the largest of, is too large for topic '{topic}'"))
+            .with_hint(
+                "the limits are 'max.message.bytes' of the topic ('message.max.bytes' of the broker), and \
+                 'properties.max.request.size' of the table",
+            )
+            .lasting()
+    }
+
+    /// All records of a batch come back when it is too large: the largest one tells why.
+    fn too_large(&self, topic: &str, bytes: usize) {
+        let mut large = self.large.lock();
+        if bytes <= *large {
+            return;
+        }
+        let first = std::mem::replace(&mut *large, bytes) == 0;
+        let mut failure = self.failure.lock();
+        // Another failure that came first stays.
+        if !first || failure.is_none() {
+            *failure = Some(Self::large(topic, bytes));
+        } else {
+            *large = usize::MAX;
+        }
     }
 
     /// What went wrong, if something did.
@@ -106,12 +133,7 @@ impl Deliveries {
         };
         match code {
             Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge) => {
-                Error::io(format!("a record of {bytes} bytes is too large for topic '{topic}'"))
-                    .with_hint(
-                        "the limits are 'max.message.bytes' of the topic ('message.max.bytes' of the broker), and \
-                         'properties.max.request.size' of the table",
-                    )
-                    .lasting()
+                Self::large(topic, bytes)
             }
             Some(Code::TopicAuthorizationFailed) => {
                 Error::io(format!("{whole} in Kafka at '{}' is not allowed", self.cluster.servers()))
@@ -166,10 +188,19 @@ impl ProducerContext for Deliveries {
             Err((e, message)) => {
                 // What was given up by us is no failure.
                 let code = client::code(e);
-                if !matches!(code, Some(Code::PurgeQueue | Code::PurgeInflight)) {
-                    let bytes = message.payload_len() + message.key_len();
-                    self.fail(self.undelivered(message.topic(), message.partition(), bytes, code));
-                    slot.waker.wake();
+                let bytes = message.payload_len() + message.key_len();
+                match code {
+                    Some(Code::PurgeQueue | Code::PurgeInflight) => {}
+                    Some(
+                        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge,
+                    ) => {
+                        self.too_large(message.topic(), bytes);
+                        slot.waker.wake();
+                    }
+                    code => {
+                        self.fail(self.undelivered(message.topic(), message.partition(), bytes, code));
+                        slot.waker.wake();
+                    }
                 }
                 message
             }
@@ -192,8 +223,12 @@ impl Producer {
         more.iter().for_each(|(name, value)| {
             config.set(*name, *value);
         });
-        let context =
-            Deliveries { cluster: cluster.clone(), said: Said::default(), failure: Mutex::default() };
+        let context = Deliveries {
+            cluster: cluster.clone(),
+            said: Said::default(),
+            failure: Mutex::default(),
+            large: Mutex::default(),
+        };
         let inner: BaseProducer<Deliveries> =
             config.create_with_context(context).map_err(|e| cluster.unmade(&e))?;
         let (inner, over) = (Arc::new(inner), Arc::new(AtomicBool::new(false)));
