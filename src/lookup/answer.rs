@@ -286,7 +286,7 @@ impl FailureKind {
     /// The word used in messages and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Connection => "connection",
+            Self::Connection => "connect",
             Self::Timeout => "timeout",
             Self::Status(_) => "status",
             Self::Decode => "decode",

@@ -22,8 +22,10 @@
 //! look as if it was always slow.
 //!
 //! The retry budget: retries are a fifth of the calls at most (and a few a second), so that an outage does not multiply
-//! the load. A request that the budget does not let through yet waits; its rows wait as long as they may, and while
-//! everything fails the few a second find out when it is over.
+//! the load. A request that the budget does not let through yet waits; its rows wait as long as they may (or, where an
+//! error does not fail the job, as long as all its back-offs would take), and while everything fails the few a second
+//! find out when it is over. `WELL` answers in a row say that it is: each pays for `WELL_PAYS` retries from then on, so
+//! that those that wait are through in a moment.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Weak};
@@ -51,6 +53,9 @@ const BREAKER_WINDOW: Duration = Duration::from_secs(10);
 const FREE_RETRIES: f64 = 100.0;
 const RETRIES_A_SECOND: f64 = 10.0;
 const CALLS_A_RETRY: f64 = 5.0;
+/// How many answers without a failure between them say that a service is well, and what each pays for then.
+const WELL: u32 = 10;
+const WELL_PAYS: f64 = 2.0;
 /// How much slower a service may get before it has enough, and after how many rounds its best is measured again.
 const SLOWER: f64 = 2.0;
 const PROBES: u32 = 50;
@@ -115,9 +120,18 @@ pub(super) struct Endpoint {
     /// When the next request may leave, by the rate.
     next: Mutex<Option<Instant>>,
     breaker: Mutex<Option<Breaker>>,
-    /// Retries that may be made, as of some instant.
-    retries: Mutex<(f64, Instant)>,
+    retries: Mutex<Retries>,
     outage: Mutex<Outage>,
+}
+
+/// The budget of retries.
+#[derive(Debug)]
+struct Retries {
+    /// That may be made, as of some instant.
+    left: f64,
+    since: Instant,
+    /// Answers without a failure between them.
+    streak: u32,
 }
 
 /// Connections that failed one after the other.
@@ -148,7 +162,7 @@ impl Endpoint {
             window: Mutex::new(Window { size, most, debt: 0, halved: None, round: Round::default() }),
             next: Mutex::new(None),
             breaker: Mutex::new(None),
-            retries: Mutex::new((FREE_RETRIES, Instant::now())),
+            retries: Mutex::new(Retries { left: FREE_RETRIES, since: Instant::now(), streak: 0 }),
             outage: Mutex::default(),
             limits,
         })
@@ -221,22 +235,24 @@ impl Endpoint {
     /// Whether one more retry is within the budget.
     pub(super) fn may_retry(&self) -> bool {
         let mut budget = self.retries.lock();
-        let (retries, since) = &mut *budget;
         let now = Instant::now();
-        let earned = now.duration_since(*since).as_secs_f64() * RETRIES_A_SECOND;
-        (*retries, *since) = ((*retries + earned).min(FREE_RETRIES), now);
-        if *retries < 1.0 {
+        let earned = now.duration_since(budget.since).as_secs_f64() * RETRIES_A_SECOND;
+        (budget.left, budget.since) = ((budget.left + earned).min(FREE_RETRIES), now);
+        if budget.left < 1.0 {
             return false;
         }
-        *retries -= 1.0;
+        budget.left -= 1.0;
         true
     }
 
     fn note(&self, permit: &Permit<'_>, failed: bool, crowded: bool) {
+        let mut budget = self.retries.lock();
+        budget.streak = if failed { 0 } else { budget.streak.saturating_add(1) };
         if !failed {
-            let mut budget = self.retries.lock();
-            budget.0 = (budget.0 + 1.0 / CALLS_A_RETRY).min(FREE_RETRIES);
+            let pays = if budget.streak >= WELL { WELL_PAYS } else { 1.0 / CALLS_A_RETRY };
+            budget.left = (budget.left + pays).min(FREE_RETRIES);
         }
+        drop(budget);
         if let Some((rate, open_for)) = self.limits.breaker {
             let now = Instant::now();
             let mut breaker = self.breaker.lock();
@@ -509,5 +525,23 @@ mod tests {
     fn retries_are_a_share_of_the_calls() {
         let endpoint = Endpoint::new("e", Limits::default());
         assert_eq!((0..200).filter(|_| endpoint.may_retry()).count(), FREE_RETRIES as usize);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_well_again_gives_the_retries_back() {
+        let endpoint = Endpoint::new("e", Limits::default());
+        let spent = |endpoint: &Endpoint| (0..200).filter(|_| endpoint.may_retry()).count();
+        spent(&endpoint);
+        let mut answers = 0u32;
+        for failed in [false, false, false, false, true].iter().cycle().take(50) {
+            endpoint.enter().await.unwrap().ended(failed.then(|| failure(FailureKind::Status(503))).as_ref());
+            answers += u32::from(!failed);
+        }
+        // A share of them, while some fail.
+        assert!(spent(&endpoint) as f64 <= f64::from(answers) / CALLS_A_RETRY + 0.01);
+        for _ in 0..WELL + 50 {
+            endpoint.enter().await.unwrap().ended(None);
+        }
+        assert!(spent(&endpoint) >= 100);
     }
 }

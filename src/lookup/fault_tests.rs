@@ -212,6 +212,41 @@ async fn an_outage_of_a_minute_costs_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_is_over_for_all_rows_when_it_is_over() {
+    let service = Theatre::new(1, |at, keys| match at.as_secs() {
+        3..13 => (MS, Err(fails(FailureKind::Status(503)))),
+        _ => (10 * MS, ok(keys)),
+    });
+    let config = LookupConfig { max_retries: 20, timeout: Duration::from_secs(180), ..config() };
+    let run = run(&service, config, 60_000).await;
+    assert_eq!(run.outcomes, all("ok", 60_000));
+    // 100 at a time and ten milliseconds each; the rows that waited do not hold the others up for long.
+    let without = Duration::from_secs(6);
+    assert!(run.took < without + Duration::from_secs(10 + 6), "{:?}", run.took);
+    let during = service.calls_within(3..13);
+    assert!(during < 400, "{during} calls while it was away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_outage_lasts_rows_leave_by_their_policy() {
+    for limits in
+        [Limits::default(), Limits { breaker: Some((0.5, Duration::from_secs(2))), ..Limits::default() }]
+    {
+        let service = Theatre::new(1, |_, _| (MS, Err(fails(FailureKind::Status(503)))));
+        let on_error = super::OnError::Null.into();
+        let config =
+            LookupConfig { max_retries: 3, on_error, limits, timeout: Duration::from_secs(180), ..config() };
+        let run = run(&service, config, 2000).await;
+        assert_eq!(run.outcomes.get("ok"), None);
+        assert_eq!(run.outcomes.values().sum::<usize>(), 2000);
+        // A row takes no longer than its back-offs, 0.1 + 0.2 + 0.4 s, and a hundred of them wait at a time.
+        assert!(run.took < Duration::from_secs(30), "{:?}", run.took);
+        // First attempts, and few others.
+        assert!(service.calls() < 2000 + 500, "{}", service.calls());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_with_a_breaker_is_the_policy() {
     let service = Theatre::new(1, |at, keys| match at.as_secs() {
         5..65 => (MS, Err(fails(FailureKind::Status(503)))),

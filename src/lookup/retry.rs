@@ -39,10 +39,24 @@ impl Backoff {
 
     /// How long to wait after `failed` attempts (at least 1).
     pub fn delay(&self, failed: u32, retry_after: Option<Duration>) -> Duration {
-        let doubled = 1u32.checked_shl(failed.saturating_sub(1)).and_then(|f| self.base.checked_mul(f));
-        let ceiling = doubled.unwrap_or(self.cap).min(self.cap);
-        let jittered = ceiling.mul_f64((self.jitter)().clamp(0.0, 1.0));
+        let jittered = self.longest(failed).mul_f64((self.jitter)().clamp(0.0, 1.0));
         retry_after.map_or(jittered, |asked| asked.max(jittered))
+    }
+}
+
+impl Backoff {
+    /// The longest wait after `failed` attempts.
+    fn longest(&self, failed: u32) -> Duration {
+        let doubled = 1u32.checked_shl(failed.saturating_sub(1)).and_then(|f| self.base.checked_mul(f));
+        doubled.unwrap_or(self.cap).min(self.cap)
+    }
+
+    /// How long all waits take at most from the one after `failed` attempts to the one after `last`.
+    pub fn all(&self, failed: u32, last: u32) -> Duration {
+        // Beyond the first few they are as long as can be.
+        let few = last.min(failed.saturating_add(40));
+        let first: Duration = (failed..=few).map(|n| self.longest(n)).sum();
+        first.saturating_add(self.cap.saturating_mul(last.saturating_sub(few)))
     }
 }
 
@@ -68,6 +82,9 @@ mod tests {
         assert_eq!(delays, [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(all.delay(1, Some(Duration::from_secs(7))), Duration::from_secs(7));
         assert_eq!(all.delay(9, Some(Duration::from_millis(7))), Duration::from_secs(1));
+        assert_eq!(all.all(2, 4).as_millis(), 200 + 400 + 800);
+        assert_eq!(all.all(5, 4), Duration::ZERO);
+        assert_eq!(all.all(1, 1000).as_millis(), 1500 + 996 * 1000);
         let texts = [86_400_000, 180_000, 1500, 20].map(|millis| shown(Duration::from_millis(millis)));
         assert_eq!(texts, ["1 d", "3 min", "1.5 s", "20 ms"]);
         let none = Backoff::new(Duration::from_millis(100), Duration::from_secs(1), Arc::new(|| 0.0));

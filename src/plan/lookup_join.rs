@@ -353,6 +353,15 @@ impl Planner {
         let left_type = written.get_type(left)?;
         if family(&left_type) != family(column_type) || family(column_type) == 0 {
             let sql = shown(column_type);
+            if family(column_type) == 0 {
+                let what = format!(
+                    "column '{name}' of lookup table '{}' is {sql}, which is no type of a key",
+                    right.reference.table.name
+                );
+                return Err(Error::plan(what)
+                    .with_hint("join by a column of numbers, text or time and compare this one in WHERE, after the join")
+                    .at(right.reference.hints.span));
+            }
             return Err(Error::plan(format!(
                 "key '{name}' of lookup table '{}' is {sql}, it is compared with {}",
                 right.reference.table.name,

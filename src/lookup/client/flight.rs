@@ -62,6 +62,8 @@ pub(super) struct Flight {
     pub(super) last: Option<Arc<Failure>>,
     trip: Option<Arc<Trip>>,
     timer: Option<(Instant, u64)>,
+    /// It waits for the budget of retries.
+    held: bool,
 }
 
 /// Keys that share a request, while it is in flight.
@@ -104,6 +106,8 @@ enum Waiting {
 pub(super) enum Cause {
     Miss,
     Failure,
+    /// Nothing was asked: the service is left alone for a while.
+    Refusal,
 }
 
 /// What is due at some instant.
@@ -115,6 +119,8 @@ pub(super) enum Due {
     Retry(Vec<FlightId>, Cause),
     /// Another look at those that the budget of retries holds back.
     Pace,
+    /// Those of these that the budget still holds back are not asked for again.
+    GiveUp(Vec<FlightId>),
 }
 
 /// The flights of one lookup.
@@ -152,7 +158,7 @@ impl Flights {
         hasher.finish()
     }
 
-    fn flight(&self, id: FlightId) -> Option<&Flight> {
+    pub(super) fn flight(&self, id: FlightId) -> Option<&Flight> {
         self.slots.get(id.index as usize)?.as_ref().filter(|f| f.generation == id.generation)
     }
 
@@ -207,6 +213,7 @@ impl Flights {
             last: None,
             trip: None,
             timer: Some(timer),
+            held: false,
         };
         if let Some(slot) = self.slots.get_mut(index as usize) {
             *slot = Some(flight);
@@ -243,12 +250,30 @@ impl Flights {
         self.add_timer(until, Due::Retry(ids, cause));
     }
 
-    /// Puts keys that failed among those that wait for the budget of retries.
-    pub(super) fn hold(&mut self, ids: Vec<FlightId>) {
-        if let Some(age) = ids.iter().filter_map(|id| Some(self.flight(*id)?.sequence)).min() {
-            self.holds += 1;
-            self.held.insert((age, self.holds), ids);
+    /// Puts keys that failed among those that wait for the budget of retries, until some instant at most.
+    pub(super) fn hold(&mut self, ids: Vec<FlightId>, until: Option<Instant>) {
+        let Some(age) = ids.iter().filter_map(|id| Some(self.flight(*id)?.sequence)).min() else { return };
+        for id in &ids {
+            if let Some(flight) = self.flight_mut(*id) {
+                flight.held = true;
+            }
         }
+        if let Some(until) = until {
+            self.add_timer(until, Due::GiveUp(ids.clone()));
+        }
+        self.holds += 1;
+        self.held.insert((age, self.holds), ids);
+    }
+
+    /// Whether keys wait for the budget of retries.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// A key that has waited for the budget as long as it may.
+    pub(super) fn given_up(&self, id: FlightId) -> Option<Member> {
+        self.flight(id).filter(|flight| flight.held)?;
+        self.member(id)
     }
 
     /// The oldest keys that wait for the budget of retries, if it has room (`may`), without those whose flight has ended.
@@ -262,6 +287,11 @@ impl Flights {
             }
         };
         if may() {
+            for id in &alive.1 {
+                if let Some(flight) = self.flight_mut(*id) {
+                    flight.held = false;
+                }
+            }
             return Some(alive.1);
         }
         self.held.insert(alive.0, alive.1);

@@ -13,6 +13,7 @@ use super::super::answer::{Answer, Answers, Failure, FailureKind, Outcome};
 use super::super::budget::{Reservation, next_age};
 use super::super::cache::{Known, Life};
 use super::super::metadata::Facts;
+use super::super::policy::OnError;
 use super::super::retry::shown;
 use super::flight::{Cause, Due, Ended, FlightId, Flights, Member, Trip};
 use super::{Asker, Completion, Front, Shared};
@@ -78,38 +79,74 @@ impl Shared {
         let now = Instant::now();
         let mut flights = self.flights.lock();
         let due = flights.due(now);
-        let mut expired = Vec::new();
+        let (mut expired, mut given_up) = (Vec::new(), Vec::new());
         let mut again = false;
         for due in due {
             match due {
                 Due::Deadline(id) => expired.extend(flights.expire(id, now)),
                 Due::Pace => flights.paced(),
-                // Many may have failed: when each comes back is the budget's to say. Nobody fails for that, and no
-                // younger one goes first.
-                Due::Retry(ids, Cause::Failure) => flights.hold(ids),
-                Due::Retry(ids, Cause::Miss) => {
+                // Many may have failed: when each comes back is the budget's to say. No younger one goes first.
+                Due::Retry(ids, Cause::Failure) => {
+                    let until = self.waits_for_budget(&flights, &ids).map(|patience| now + patience);
+                    flights.hold(ids, until);
+                }
+                Due::Retry(ids, cause) => {
+                    if cause == Cause::Refusal {
+                        self.count_retries(&mut flights, &ids);
+                    }
                     flights.requeue(ids, false, now);
                     again = true;
+                }
+                Due::GiveUp(ids) => {
+                    for id in ids {
+                        let Some(member) = flights.given_up(id) else { continue };
+                        given_up.extend(flights.end(id).map(|ended| (member, ended)));
+                    }
                 }
             }
         }
         let pause = self.backoff.delay(PACED, None).max(SHORTEST);
         while let Some(ids) = flights.next_held(|| self.endpoint.may_retry(), now + pause) {
-            for id in &ids {
-                if let Some(flight) = flights.flight_mut(*id) {
-                    self.count(&flight.asker, |m| &m.retries, 1);
-                }
-            }
+            self.count_retries(&mut flights, &ids);
             flights.requeue(ids, false, now);
             again = true;
         }
         let next = flights.next_due();
         drop(flights);
         expired.into_iter().for_each(|ended| self.time_out(ended));
+        for (member, ended) in given_up {
+            let last = ended.last.as_deref().cloned().unwrap_or_else(|| Failure::other("it failed"));
+            let message = format!("{}; the budget of retries had none for it in time", last.message);
+            let failure = Arc::new(Failure { message, ..last });
+            let answer = self.last_resort(&member, &failure, ended.attempts);
+            for waiter in ended.waiters {
+                waiter.completions.push(waiter.ticket, answer.clone());
+            }
+        }
         if again {
             self.pump();
         }
         next
+    }
+
+    fn count_retries(&self, flights: &mut Flights, ids: &[FlightId]) {
+        for id in ids {
+            if let Some(flight) = flights.flight_mut(*id) {
+                self.count(&flight.asker, |m| &m.retries, 1);
+            }
+        }
+    }
+
+    /// How long keys that failed wait for the budget of retries at most: as long as their rows do where an error fails
+    /// the job (`None`), and else as long as all their back-offs could take, so that a long outage is what the policy says.
+    fn waits_for_budget(&self, flights: &Flights, ids: &[FlightId]) -> Option<Duration> {
+        let flight = ids.iter().find_map(|id| flights.flight(*id))?;
+        match self.config.on_error.of(flight.last.as_ref()?.kind) {
+            OnError::Fail | OnError::Stale => None,
+            OnError::Null | OnError::Drop | OnError::DeadLetter => {
+                Some(self.backoff.all(flight.failed, self.config.max_retries))
+            }
+        }
     }
 
     fn time_out(&self, ended: Ended) {
@@ -257,12 +294,16 @@ impl Shared {
     ) {
         match result {
             Ok(answers) => self.land_answers(members, answers, reservation),
-            Err(failure) => {
-                let failure = Arc::new(failure);
-                let companions = members.len();
-                self.land_failures(members.into_iter().map(|m| (m, failure.clone())).collect(), companions);
-            }
+            Err(failure) => self.land_failure(members, failure, Cause::Failure),
         }
+    }
+
+    /// One failure of all keys of a request, or of one that was not made.
+    fn land_failure(self: &Arc<Self>, members: Vec<Member>, failure: Failure, cause: Cause) {
+        let failure = Arc::new(failure);
+        let companions = members.len();
+        let failures = members.into_iter().map(|m| (m, failure.clone())).collect();
+        self.land_failures(failures, companions, cause);
     }
 
     fn land_answers(
@@ -316,7 +357,8 @@ impl Shared {
         for (id, pause) in again {
             flights.pause(vec![id], now + pause, Cause::Miss);
         }
-        let alarmed = retried > 0 && flights.is_alarmed();
+        // Each answer pays for retries, too.
+        let alarmed = (retried > 0 && flights.is_alarmed()) || flights.is_holding();
         drop(flights);
         if alarmed {
             self.alarm.notify_one();
@@ -344,7 +386,8 @@ impl Shared {
             Ok(described) => described,
             Err(e) => {
                 let failure = Arc::new(Failure::new(FailureKind::Decode, e.message()));
-                return self.land_failures(members.into_iter().map(|m| (m, failure.clone())).collect(), 1);
+                let failures = members.into_iter().map(|m| (m, failure.clone())).collect();
+                return self.land_failures(failures, 1, Cause::Failure);
             }
         };
         reservation.settle(rows.get_array_memory_size());
@@ -383,7 +426,7 @@ impl Shared {
             }
         }
         if !failures.is_empty() {
-            self.land_failures(failures, 1);
+            self.land_failures(failures, 1, Cause::Failure);
         }
     }
 
@@ -442,7 +485,12 @@ impl Shared {
     }
 
     /// `companions`: how many keys share the blame for the failure.
-    fn land_failures(self: &Arc<Self>, failures: Vec<(Member, Arc<Failure>)>, companions: usize) {
+    fn land_failures(
+        self: &Arc<Self>,
+        failures: Vec<(Member, Arc<Failure>)>,
+        companions: usize,
+        cause: Cause,
+    ) {
         let now = Instant::now();
         let (mut split, mut failed): (Vec<FlightId>, Vec<_>) = (Vec::new(), Vec::new());
         let mut again: Vec<(Duration, Vec<FlightId>)> = Vec::new();
@@ -469,7 +517,7 @@ impl Shared {
             }
         }
         for (pause, ids) in again {
-            flights.pause(ids, now + pause, Cause::Failure);
+            flights.pause(ids, now + pause, cause);
         }
         if !split.is_empty() {
             let half = split.split_off(split.len().div_ceil(2));
@@ -535,18 +583,21 @@ impl Worker {
             let permit = shared.endpoint.enter().await;
             let Some((trip, age)) = self.board().await else { return };
             let reservation = Reservation::new(age);
-            let result = match permit {
+            match permit {
                 Ok(permit) => {
                     let result = self.travel(&trip, reservation.clone()).await;
                     permit.ended(result.as_ref().and_then(|r| r.as_ref().err()));
-                    result
+                    let members = std::mem::take(&mut self.boarded);
+                    if let Some(result) = result {
+                        shared.land(members, result, &reservation);
+                        shared.pump();
+                    }
                 }
-                Err(refused) => Some(Err(refused)),
-            };
-            let members = std::mem::take(&mut self.boarded);
-            if let Some(result) = result {
-                shared.land(members, result, &reservation);
-                shared.pump();
+                Err(refused) => {
+                    let members = std::mem::take(&mut self.boarded);
+                    shared.land_failure(members, refused, Cause::Refusal);
+                    shared.pump();
+                }
             }
             let mut flights = shared.flights.lock();
             flights.idle += 1;
