@@ -38,7 +38,9 @@ pub fn main() -> ExitCode {
     logger::install();
     let output = Output::new(cli.common.look());
     let color = output.stderr_color;
-    match crate::lookup::descriptors::raise().and_then(|()| dispatch(cli, output)) {
+    let done = crate::lookup::descriptors::raise().and_then(|()| dispatch(cli, output));
+    crate::lookup::settle_disks();
+    match done {
         Ok(status) => ExitCode::from(status),
         Err(e) => {
             diagnostic::show_plain(&e, color);

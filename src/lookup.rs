@@ -48,6 +48,12 @@ pub(crate) mod trace;
 #[cfg(any(feature = "sqlite", feature = "mysql", feature = "redis"))]
 pub(crate) mod values;
 
+/// Has caches on disk write what they have not written yet: the process ends.
+pub(crate) fn settle_disks() {
+    #[cfg(feature = "persist")]
+    persist::close_all();
+}
+
 pub use crate::flow::metrics::lookup as metrics;
 pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};

@@ -238,6 +238,7 @@ impl Interrupts {
 
     /// Gives the terminal back as it was and ends the process.
     fn leave(&self) {
+        crate::lookup::settle_disks();
         if let Some(terminal) = &self.terminal {
             let _ =
                 rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, terminal);

@@ -49,6 +49,15 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Entries beyond those in memory that the file may have.
 const SPARE: u64 = 4096;
 
+/// The files of this process.
+static FILES: Mutex<Vec<Weak<Persist>>> = Mutex::new(Vec::new());
+
+/// Writes what waits in all of them: the process ends.
+pub(super) fn close_all() {
+    let files: Vec<_> = FILES.lock().drain(..).collect();
+    files.iter().filter_map(Weak::upgrade).for_each(|file| file.close());
+}
+
 /// Answers on their way to disk.
 enum Write {
     Put(RecordBatch, Vec<Kept>),
@@ -123,6 +132,13 @@ impl Persist {
             writer: Mutex::default(),
             overrun: AtomicBool::new(false),
         })
+    }
+
+    /// Has what waits written when the process ends.
+    pub(super) fn note(self: &Arc<Self>) {
+        let mut files = FILES.lock();
+        files.retain(|file| file.strong_count() > 0);
+        files.push(Arc::downgrade(self));
     }
 
     /// Reads the file into a cache, and writes to it from now on. Blocks; tells what is wrong and goes on without.

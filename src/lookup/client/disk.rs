@@ -52,6 +52,7 @@ impl Disk {
             None => default_directory()?,
         };
         let file = Arc::new(Persist::new(request, &directory)?);
+        file.note();
         Ok(Some(Self { file, state: Arc::new(Mutex::new(State::Unread)) }))
     }
 
