@@ -1,14 +1,15 @@
-//! `'connector' = 'dynamodb'`: tables of Amazon DynamoDB, to look up in and to write to.
+//! `'connector' = 'dynamodb'`: tables of Amazon DynamoDB, to look up in, to read and to write to.
 //!
 //! The PRIMARY KEY is the key that the table has in DynamoDB. A sink puts and deletes items by key, at-least-once; the
 //! same again when it is done twice.
 
+mod scan;
 mod sink;
 
 use std::sync::Arc;
 
 use super::registry::Connector;
-use super::{Place, Sink, SinkRequest};
+use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
 use crate::error::Result;
@@ -35,7 +36,7 @@ const OPTIONS: &[OptionDef] = &[
         "dynamodb.consistent-read",
         OptionKind::Bool,
         "false",
-        "lookups see all writes before them; costs twice as much",
+        "lookups and scans see all writes before them; costs twice as much",
     ),
     OptionDef::new("sink.batch.max-size", OptionKind::Integer, "25", "items of a request, 25 at most"),
     OptionDef::new("sink.ignore-nulls", OptionKind::Bool, "false", "NULLs are left out instead of written"),
@@ -53,7 +54,7 @@ impl Connector for DynamoDb {
     }
 
     fn doc(&self) -> &'static str {
-        "tables of Amazon DynamoDB, as lookup table and sink"
+        "tables of Amazon DynamoDB, as lookup table, source and sink"
     }
 
     fn options(&self) -> &'static [OptionDef] {
@@ -66,8 +67,8 @@ impl Connector for DynamoDb {
         Api::of(&table.options).map(drop)
     }
 
-    fn is_source(&self) -> bool {
-        false
+    fn joins_by_lookup(&self) -> bool {
+        true
     }
 
     fn is_lookup(&self, _options: &Options) -> bool {
@@ -81,6 +82,11 @@ impl Connector for DynamoDb {
     fn place(&self, table: &Table) -> Result<Option<Place>> {
         let name = table.options.required("table-name")?;
         Ok(Some(Place::new("dynamodb", format!("{}, table {name}", Api::of(&table.options)?.shown()), name)))
+    }
+
+    fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
+        let made = scan::DynamoDbSource::new(request);
+        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {

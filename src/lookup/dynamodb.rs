@@ -238,6 +238,31 @@ pub(crate) fn objects(rows: RecordBatch) -> Result<Vec<Map<String, Value>>> {
     ranges.into_iter().map(object).collect()
 }
 
+fn said(e: &Error) -> String {
+    match e.detail() {
+        Some(detail) => format!("{} ({detail})", e.message()),
+        None => e.message().to_string(),
+    }
+}
+
+/// Items as rows of a schema.
+pub(crate) fn decoded(items: &[Value], schema: &SchemaRef) -> Result<RecordBatch, String> {
+    let line = |item: &Value| -> Result<Vec<u8>, String> {
+        let fields = item.as_object().ok_or("an item that is no object")?;
+        let fields = fields.iter().map(|(name, v)| Ok((name.clone(), plain(v)?)));
+        Ok(Value::Object(fields.collect::<Result<_, String>>()?).to_string().into_bytes())
+    };
+    let lines = items.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+    let format = Format::from_options_or(&Options::default(), "json").map_err(|e| said(&e))?;
+    let mut decoder = MessageDecoder::new(&format, schema, schema).map_err(|e| said(&e))?;
+    let messages: Vec<Option<&[u8]>> = lines.iter().map(|l| Some(l.as_slice())).collect();
+    let decoded = decoder.decode(&messages, false, &|_| "an item".to_string()).map_err(|e| said(&e))?;
+    match decoded.error {
+        Some(error) => Err(said(&error)),
+        None => Ok(decoded.batch),
+    }
+}
+
 /// A table to look up in.
 pub(crate) struct DynamoDbLookup(Arc<Inner>);
 
@@ -245,7 +270,6 @@ struct Inner {
     api: Api,
     table: String,
     consistent: bool,
-    format: Format,
     schema: SchemaRef,
     keys: Vec<usize>,
     key_schema: SchemaRef,
@@ -281,7 +305,6 @@ impl DynamoDbLookup {
             api: Api::of(&table.options)?,
             table: table.options.required("table-name")?.to_string(),
             consistent: table.options.bool("dynamodb.consistent-read")?.unwrap_or(false),
-            format,
             schema: request.schema.clone(),
             keys: request.keys.clone(),
             key_schema: request.key_schema()?,
@@ -357,26 +380,8 @@ impl Inner {
         if items.is_empty() {
             return Ok(Answers::misses(self.schema.clone(), keys.num_rows()));
         }
-        let line = |item: &Value| -> Result<Vec<u8>, String> {
-            let fields = item.as_object().ok_or("an item that is no object")?;
-            let fields = fields.iter().map(|(name, v)| Ok((name.clone(), plain(v)?)));
-            Ok(Value::Object(fields.collect::<Result<_, String>>()?).to_string().into_bytes())
-        };
-        let lines = items.iter().map(line).collect::<Result<Vec<_>, _>>().map_err(|e| self.decode(e))?;
-        let said = |e: Error| {
-            self.decode(format!(
-                "{}{}",
-                e.message(),
-                e.detail().map(|d| format!(" ({d})")).unwrap_or_default()
-            ))
-        };
-        let mut decoder = MessageDecoder::new(&self.format, &self.schema, &self.schema).map_err(said)?;
-        let messages: Vec<Option<&[u8]>> = lines.iter().map(|l| Some(l.as_slice())).collect();
-        let decoded = decoder.decode(&messages, false, &|_| "an item".to_string()).map_err(said)?;
-        if let Some(error) = decoded.error {
-            return Err(said(error));
-        }
-        let (answers, _) = Answers::by_key(&decoded.batch, &self.keys, keys).map_err(said)?;
+        let rows = decoded(items, &self.schema).map_err(|e| self.decode(e))?;
+        let (answers, _) = Answers::by_key(&rows, &self.keys, keys).map_err(|e| self.decode(said(&e)))?;
         Ok(answers)
     }
 }

@@ -94,6 +94,32 @@ fn items_are_written_looked_up_and_deleted() {
     // All groups came to 100 and were taken back.
     let left = moto.call("Scan", r#"{"TableName":"stays"}"#);
     assert!(left.contains(r#""Count": 1"#) || left.contains(r#""Count":1"#), "{left}");
+    // As a whole: the columns that are asked for, in as many pages as there are.
+    let padded = format!(
+        "CREATE TABLE forty (id INT) WITH ('connector' = 'datagen', 'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '40');
+         CREATE TABLE pages (id INT, at_ STRING, v STRING, PRIMARY KEY (id, at_) NOT ENFORCED) {};",
+        moto.with("pages", "")
+    );
+    create("pages", true);
+    run_well(
+        folder.path(),
+        &format!("{padded} INSERT INTO pages SELECT id, 'a', REPEAT('x', 60000) FROM forty;"),
+        &[],
+    );
+    let query = format!(
+        "{tables} {padded} SELECT id, tags, `where` FROM places WHERE id = 4;
+         SELECT COUNT(*) AS every, SUM(price) AS total FROM places; SELECT COUNT(*) AS bare FROM places;
+         SELECT COUNT(DISTINCT id) AS ids, SUM(CHAR_LENGTH(v)) AS letters FROM pages;"
+    );
+    let found = run_well(folder.path(), &query, &["-o", "json", "-q"]);
+    for part in [
+        r#"{"id":4,"tags":["x","y"],"where":{"lat":59.5,"b":"AP8="}}"#,
+        r#""every":150,"total":187.50"#,
+        r#""bare":150"#,
+        r#""ids":40,"letters":2400000"#,
+    ] {
+        assert!(found.contains(part), "{part}\n{found}");
+    }
     // The whole key, and a table that is there.
     let error = run_badly(folder.path(), &format!("{tables} SELECT s.n FROM n JOIN stays s ON n.id = s.id;"));
     assert!(error.contains("'at_'"), "{error}");
