@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use affluent::catalog::{Options, Table};
+use affluent::catalog::Table;
 use affluent::clock::{Clock, SystemClock};
 use affluent::flow::{Chunk, Mailbox, Operator, OperatorContext, Output};
 use affluent::lookup::{
@@ -95,18 +95,7 @@ impl Bench {
     fn new(kind: KeyKind, runtime: &tokio::runtime::Runtime) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let schema = schema(kind);
-        let table = Table {
-            name: "dim".into(),
-            home: Default::default(),
-            columns: vec![],
-            watermark: None,
-            primary_key: vec![],
-            partitioned_by: vec![],
-            comment: None,
-            options: Options::default(),
-            temporary: true,
-            own: None,
-        };
+        let table = Table { name: "dim".into(), temporary: true, ..Table::default() };
         let request = LookupRequest::new(Arc::new(table), vec![0], schema.clone());
         let config = LookupConfig {
             cache: CacheConfig::Partial(PartialConfig {

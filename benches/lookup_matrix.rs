@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use affluent::catalog::{Options, Table};
+use affluent::catalog::Table;
 use affluent::clock::SystemClock;
 use affluent::flow::{Chunk, Mailbox, Message, Operator, OperatorContext, Output};
 use affluent::lookup::{
@@ -123,18 +123,7 @@ fn run(case: &Case, rows: usize, runtime: &tokio::runtime::Runtime) -> Figures {
     let calls = Arc::new(AtomicU64::new(0));
     let service =
         Service { latency: case.latency, batch: case.batch, calls: calls.clone(), schema: dim.clone() };
-    let table = Table {
-        name: "dim".into(),
-        home: Default::default(),
-        columns: vec![],
-        watermark: None,
-        primary_key: vec![],
-        partitioned_by: vec![],
-        comment: None,
-        options: Options::default(),
-        temporary: true,
-        own: None,
-    };
+    let table = Table { name: "dim".into(), temporary: true, ..Table::default() };
     let config = LookupConfig {
         cache: CacheConfig::Partial(PartialConfig { max_rows: Some(10_000_000), ..PartialConfig::default() }),
         output_mode: if case.ordered { OutputMode::Ordered } else { OutputMode::Unordered },

@@ -11,6 +11,7 @@ pub mod blackhole;
 pub mod checkpoint;
 mod common_cut;
 pub mod datagen;
+mod definition;
 #[cfg(feature = "s3")]
 pub mod dynamodb;
 pub mod embedded;
@@ -35,9 +36,9 @@ pub mod shared;
 pub mod stdio;
 pub mod values;
 
-#[cfg(any(feature = "redis", feature = "mmdb", feature = "s3"))]
+pub use definition::Connector;
 pub(crate) use lookup_table::LookupTables;
-pub use registry::{Connector, connector, connector_names};
+pub use registry::{connector, connector_names};
 
 pub use crate::flow::sink::{Guarantee, Sink, SinkChangelog, SinkJob, Writer, WriterContext};
 pub(crate) use crate::flow::source::unmarked;

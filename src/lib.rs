@@ -13,7 +13,7 @@
 //!        'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '3')",
 //! )?;
 //! let Response::Query(mut rows) = session.sql("SELECT id, id * id AS square FROM events WHERE id > 1")? else {
-//!     unreachable!("a SELECT gives rows")
+//!     unreachable!("a SELECT returns rows")
 //! };
 //! let mut squares = Vec::new();
 //! while let Some(chunk) = rows.next_chunk()? {
@@ -34,7 +34,7 @@
 //! use affluent::contract::{Answers, Backend, BoxFuture, Failure};
 //! use affluent::{Response, Result, Session, embedded};
 //!
-//! /// Answers for sensors; a real one would ask somebody.
+//! /// Answers for sensors; a real one would ask a service.
 //! struct Registry(SchemaRef);
 //!
 //! impl Backend for Registry {
@@ -86,7 +86,7 @@
 //! let Response::Query(mut rows) = session.sql(
 //!     "SELECT brand, fahrenheit(celsius) AS f FROM readings JOIN sensors ON readings.sensor = sensors.id",
 //! )? else {
-//!     unreachable!("a SELECT gives rows")
+//!     unreachable!("a SELECT returns rows")
 //! };
 //! feeder.send(readings)?;
 //! drop(feeder);
@@ -153,6 +153,10 @@ pub mod config;
 pub mod connector;
 #[doc(hidden)]
 pub mod console;
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "what only some databases need is dead in builds without them")
+)]
 mod database;
 #[doc(hidden)]
 pub mod dead_letter;

@@ -18,6 +18,7 @@ mod recovery;
 #[cfg(test)]
 mod registered_tests;
 mod rehearsal;
+mod show;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod start;
@@ -51,7 +52,7 @@ use crate::plan::provider::PlannerState;
 use crate::secret::{redact, redacted};
 use crate::sql::{SourceText, Statement, StatementKind};
 
-/// What a statement gives.
+/// The result of a statement.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Response {
@@ -112,7 +113,7 @@ const STACK: usize = 32 << 20;
 ///
 /// It can be made, used and dropped anywhere. Methods that execute statements wait for planning, and with
 /// `table.dml-sync` for jobs; in asynchronous programs use [`Session::sql_async`] and its like, which wait without
-/// blocking a thread of the program's runtime. What a session itself waits for runs on a runtime of its own.
+/// blocking a thread of the program's runtime. What a session itself waits for runs on its own runtime.
 #[derive(Clone)]
 pub struct Session {
     state: Arc<Mutex<State>>,
@@ -201,7 +202,7 @@ impl Session {
     pub fn with_clock(clock: Arc<dyn Clock>) -> Result<Self> {
         // Much of what plans and connects takes it for granted.
         if std::time::SystemTime::now() < std::time::UNIX_EPOCH {
-            return Err(Error::option("the clock of this machine stands before the year 1970")
+            return Err(Error::option("the clock of this machine shows a time before 1970")
                 .with_hint("set it: time zones, certificates and signatures depend on it"));
         }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -231,7 +232,7 @@ impl Session {
         if is_place { Ok(response) } else { response.without_secrets() }
     }
 
-    /// Parses and executes statements one after the other; what the last one gives.
+    /// Parses and executes statements one after the other; returns the result of the last one.
     ///
     /// ```
     /// use affluent::session::{Response, Session};
@@ -402,7 +403,7 @@ impl Session {
         }
     }
 
-    /// What a function takes and gives, in one line; `None` when it is not known.
+    /// Arguments and result of a function, in one line; `None` when it is not known.
     pub fn function_help(&self, name: &str) -> Option<String> {
         let upper = name.to_ascii_uppercase();
         if let Some(function) = self.state.lock().user_functions.made(name) {

@@ -80,7 +80,7 @@ pub struct Watermark {
 }
 
 /// A table: columns, keys and options. Made by CREATE TABLE and never changed, only replaced.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Table {
     /// Its name; with catalog and database where these are not the default ones.
     pub name: String,

@@ -1,10 +1,10 @@
-//! A sink that takes everything and keeps nothing: for measuring. At-least-once: rows behind the last checkpoint
+//! A sink that takes everything and keeps nothing: for measuring. At-least-once: rows after the last checkpoint
 //! are taken again.
 
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::registry::Connector;
+use super::Connector;
 use super::{Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
 use crate::catalog::OptionDef;
 use crate::error::Result;
@@ -28,7 +28,7 @@ impl Connector for Blackhole {
     }
 
     fn sink(&self, _request: &SinkRequest) -> Result<Arc<dyn Sink>> {
-        // As in Flink, nobody has to make `-U` for it.
+        // As in Flink, it needs no `-U`.
         Ok(Arc::new(Nothing(SinkChangelog::Upsert)))
     }
 }

@@ -21,7 +21,7 @@ use arrow::util::display::array_value_to_string;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::registry::Connector;
+use super::Connector;
 use super::{Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::catalog::{ColumnSource, Table};
@@ -226,7 +226,7 @@ fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
 
 struct Shared {
     what: What,
-    /// Former tasks whose rows nobody reads yet.
+    /// Former tasks whose rows are not read yet.
     splits: Mutex<VecDeque<usize>>,
 }
 

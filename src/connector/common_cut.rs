@@ -59,7 +59,7 @@ impl CommonCut {
         line
     }
 
-    /// The reader takes no more: whether it is the last one, which says where the counter stands; the others need not.
+    /// The reader takes no more: whether it is the last one, which says where the counter is; the others need not.
     pub(super) fn leave(&mut self, task: usize) -> bool {
         if let Some(place) = self.readers.get_mut(task) {
             place.left = true;

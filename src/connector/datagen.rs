@@ -1,7 +1,7 @@
 //! Made-up rows: Flink's datagen.
 //!
 //! A value depends on the seed, its column and the number of its row, and on nothing else. Tasks take ranges
-//! of row numbers from a common counter: whoever makes a row makes the same one, sequences have neither
+//! of row numbers from a common counter: every reader makes the same row, sequences have neither
 //! gaps nor overlaps, and with `affluent.datagen.seed` a run can be repeated (but for what is relative to the
 //! current time).
 //!
@@ -24,9 +24,9 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use self::generator::{Generator, Settings};
+use super::Connector;
 use super::common_cut::CommonCut;
 use super::position;
-use super::registry::Connector;
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Table};
 use crate::error::{Error, Result};
@@ -131,7 +131,7 @@ impl Pace {
                 let nanos = u128::from(self.taken - first) * 1_000_000_000;
                 return Due::At(start + Duration::from_nanos(nanos.div_ceil(u128::from(rate)) as u64));
             }
-            // Whoever was held up for long does not catch up with more than a second's rows.
+            // A reader that was held up for long does not catch up with more than a second's rows.
             if ready > rate.max(1) {
                 self.origin = Some((now, self.taken + rate.max(1) - 1));
             }

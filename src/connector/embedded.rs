@@ -1,4 +1,4 @@
-//! Tables that a program gives: record batches it has, a stream it feeds, a lookup it answers.
+//! Tables of a program: record batches it has, a stream it feeds, a lookup it answers.
 //!
 //! ```text
 //!  program ── rows(batches) ───────────────┐
@@ -16,7 +16,7 @@ use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use parking_lot::{Condvar, Mutex};
 
-use super::registry::Connector;
+use super::Connector;
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source, position};
 use crate::catalog::table::Own;
 use crate::catalog::{Column, ColumnSource, OptionDef, Options, Table};
@@ -45,7 +45,7 @@ enum Kind {
     Lookup(Arc<dyn Backend>),
 }
 
-/// A table of these rows; it ends behind the last.
+/// A table of these rows; it ends after the last.
 pub fn rows(batches: Vec<RecordBatch>) -> Result<Embedded> {
     let Some(first) = batches.first() else {
         return Err(Error::option("a table of record batches needs one at least, for its columns")

@@ -46,7 +46,7 @@ use std::sync::Arc;
 use self::files::Location;
 use self::layout::{Layout, METADATA};
 pub(super) use self::sample::{by_name, recognise};
-use super::registry::Connector;
+use super::Connector;
 use super::{Place, ScanRequest, Sink, SinkRequest, Source, SourceChangelog};
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::catalog::{ColumnSource, Table};

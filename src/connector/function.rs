@@ -1,11 +1,11 @@
-//! `'connector' = 'function'`: a lookup table whose rows a user's function gives.
+//! `'connector' = 'function'`: a lookup table whose rows a user's function returns.
 //!
 //! The table names its function; what it is asked for and how its rows become the table's is the planner's to say (see
 //! [`crate::plan`]), which knows the functions of the session.
 
 use std::sync::Arc;
 
-use super::registry::Connector;
+use super::Connector;
 use super::{ScanRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};

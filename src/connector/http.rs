@@ -4,7 +4,7 @@ mod scan;
 
 use std::sync::Arc;
 
-use super::registry::Connector;
+use super::Connector;
 use super::{ScanRequest, Source};
 use crate::catalog::options::OptionDef;
 use crate::catalog::{Options, Table};

@@ -18,7 +18,7 @@ mod sink;
 
 use std::sync::Arc;
 
-use super::registry::Connector;
+use super::Connector;
 use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};

@@ -39,7 +39,7 @@ use self::client::Cluster;
 use self::encode::Columns;
 use self::options::{Records, ScanOptions, SinkOptions, TableOptions};
 use self::rows::{Layout, METADATA, Metadata, fields_of};
-use super::registry::Connector;
+use super::Connector;
 use super::{Place, ScanRequest, Sink, SinkChangelog, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, Options};
 use crate::catalog::{ColumnSource, Table};

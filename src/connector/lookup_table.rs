@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::registry::Connector;
+use super::Connector;
 use crate::catalog::{OptionDef, Options};
 use crate::error::Result;
 use crate::lookup::{Backend, LookupRequest};

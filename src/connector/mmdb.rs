@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::registry::Connector;
+use super::Connector;
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
 use crate::error::Result;

@@ -35,9 +35,9 @@ use serde_json::json;
 
 use self::columns::{Column, Generator, NAMES};
 use self::model::{Model, Settings};
+use super::Connector;
 use super::common_cut::CommonCut;
 use super::position;
-use super::registry::Connector;
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Options, Table};
 use crate::error::{Error, Result};
@@ -177,7 +177,7 @@ struct Plan {
     settings: Settings,
     /// Events there are.
     events: Option<u64>,
-    /// Waits behind the last one.
+    /// Waits after the last one.
     keep_alive: bool,
     /// Events come when they happen.
     paced: bool,

@@ -3,14 +3,14 @@
 //! With `print-identifier` a line starts with `identifier> `, and with `identifier:task> ` when several
 //! tasks write; without it, several tasks give `task> `. Tasks are counted from 1, as in Flink.
 //!
-//! At-least-once: what was shown cannot be taken back, so that rows behind the last checkpoint are shown again.
+//! At-least-once: what was shown cannot be retracted, so rows after the last checkpoint are shown again.
 
 use std::sync::Arc;
 use std::task::Poll;
 
 use arrow::array::ArrayRef;
 
-use super::registry::Connector;
+use super::Connector;
 use super::stdio::Stream;
 use super::{Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
 use crate::catalog::{OptionDef, OptionKind};
@@ -77,7 +77,7 @@ struct PrintWriter {
     buffer: Vec<u8>,
 }
 
-/// What stands in front of a line.
+/// What precedes a line.
 fn prefix(identifier: &str, task: usize, writers: usize) -> String {
     match (identifier, writers) {
         ("", 0 | 1) => String::new(),

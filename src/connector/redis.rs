@@ -18,7 +18,7 @@ mod sink;
 
 use std::sync::Arc;
 
-use super::registry::Connector;
+use super::Connector;
 use super::{Place, Sink, SinkRequest};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};

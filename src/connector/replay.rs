@@ -166,7 +166,7 @@ impl Replay {
             };
             match positions {
                 Some(positions) => {
-                    // What it told when it left comes before.
+                    // What it reported when it left comes before.
                     told.push((head.part, std::mem::take(&mut head.left)));
                     told.push((head.part, positions));
                     head.after = Some(Vec::new());

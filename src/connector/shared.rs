@@ -9,7 +9,7 @@
 //! task 2 reads. A reader that is far ahead waits for the others, so that what is read once is not kept long.
 //!
 //! # Checkpoints
-//! The first reader that is to be cut cuts the source where it stands, and a mark goes into each queue; each
+//! The first reader that is to be cut cuts the source where it is, and a mark goes into each queue; each
 //! reader is at the barrier when it has returned what lies before its mark. All of them report the same
 //! positions. One that leaves before the others reports nothing, because what they report holds for it too.
 //!
@@ -48,7 +48,7 @@ const FORMER_CUT: &str = "cut";
 struct Run {
     /// The readers of each task, made by the first of them.
     groups: Vec<Option<Arc<Mutex<Group>>>>,
-    /// Where they begin, and the parts that told so.
+    /// Where they begin, and the parts that reported it.
     restored: Positions,
     told: HashSet<usize>,
     /// The newest cut that was said to be durable.
@@ -96,7 +96,7 @@ struct Member {
     cutting: u64,
     /// Positions at marks that it passed without a cut, of checkpoints that were given up.
     changed: Positions,
-    /// Wakes it, if it stands at a mark.
+    /// Wakes it, if it is at a mark.
     held: bool,
     /// It does not read any more.
     gone: bool,
@@ -226,7 +226,7 @@ impl Group {
         Ok(true)
     }
 
-    /// A member reads no more. The last one tells where the source stands.
+    /// A member reads no more. The last one reports where the source is.
     fn leave(&mut self, index: usize) -> Result<Positions> {
         if self.members[index].gone {
             return Ok(Positions::new());

@@ -7,7 +7,7 @@
 //! When the reader of stdout goes away (`affluent ... | head`), the job ends as if the user had stopped it.
 //!
 //! stdin cannot be read again: a new process that comes back from a checkpoint goes on with what arrives then, and
-//! what had arrived behind the checkpoint is lost; the same process does not read it a second time. stdout is at-least-once: what is written behind the last checkpoint is
+//! what had arrived after the checkpoint is lost; the same process does not read it a second time. stdout is at-least-once: what is written after the last checkpoint is
 //! written again. All that came before a barrier is handed over when it passes.
 
 use std::io::{Read as _, Write};
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use parking_lot::Mutex;
 
-use super::registry::Connector;
+use super::Connector;
 use super::{
     Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, SinkRequest, Source, SourceChangelog,
     Writer, WriterContext,
@@ -148,7 +148,7 @@ impl Source for StreamSource {
     }
 }
 
-/// Reads what has arrived, block by block, until the stream ends or nobody wants more.
+/// Reads what has arrived, block by block, until the stream ends or no more is wanted.
 fn pump(mut stream: Box<dyn std::io::Read + Send>, blocks: &Sender<Result<Bytes>>, waker: &Waker) {
     const BLOCK: usize = 256 << 10;
     let mut buffer = vec![0; BLOCK];
@@ -229,7 +229,7 @@ impl Reader for StreamReader {
     }
 }
 
-/// What stands for standard output in a process whose own nobody sees.
+/// What stands for standard output in a process whose own is not visible.
 static INSTEAD: OnceLock<Mutex<Box<dyn Write + Send>>> = OnceLock::new();
 
 /// Sends what tables write to standard output elsewhere, for the rest of the process. A notebook's kernel does,
@@ -328,7 +328,7 @@ impl Sink for StreamSink {
 
     fn writer(&self, _context: WriterContext) -> Result<Box<dyn Writer>> {
         let mut encoder = self.format.encoder(&self.schema)?;
-        // The first writer that is made writes the header; the others start behind it.
+        // The first writer that is made writes the header; the others start after it.
         let mut buffer = Vec::new();
         if !self.begun.swap(true, Ordering::SeqCst) {
             encoder.header(&mut buffer)?;
@@ -388,7 +388,7 @@ mod tests {
         })
     }
 
-    /// A stream that gives what a channel gives, and ends with it.
+    /// A stream of what a channel holds, and ends with it.
     struct Pipe(Receiver<&'static [u8]>);
 
     impl std::io::Read for Pipe {

@@ -1,4 +1,4 @@
-//! Rows that stand in the query: `VALUES`.
+//! Rows in the query: `VALUES`.
 
 use std::sync::Arc;
 

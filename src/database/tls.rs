@@ -104,19 +104,19 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|e| Error::internal(format!("TLS cannot be set up: {e}")))?;
         let checks = matches!(self.mode, Mode::VerifyCa | Mode::VerifyFull);
-        let builder = if checks {
+        let verifier: Arc<dyn ServerCertVerifier> = if checks {
             let roots = Arc::new(self.root_store()?);
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
                 .build()
                 .map_err(|e| Error::option(format!("option 'url': the authorities cannot be used: {e}")))?;
-            let verifier: Arc<dyn ServerCertVerifier> = match self.mode {
-                Mode::VerifyCa => Arc::new(AnyName(verifier)),
+            match self.mode {
+                Mode::VerifyCa => Arc::new(Lenient { provider, authority: Some(verifier) }),
                 _ => verifier,
-            };
-            builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
         } else {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
+            Arc::new(Lenient { provider, authority: None })
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let Some((certificate, key)) = &self.identity else { return Ok(builder.with_no_client_auth()) };
         let wrong = |what: &str, path: &PathBuf, e: &dyn std::fmt::Display| {
             Error::option(format!("option 'url': {what} '{}' cannot be used: {e}", path.display()))
@@ -170,54 +170,18 @@ fn identity(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option
     }
 }
 
-/// Takes any certificate: the line is encrypted, and whoever holds it is not known.
+/// Checks less of a server's certificate than the library does: not the name, or nothing. The line is encrypted all the
+/// same.
 #[cfg(feature = "postgres")]
 #[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-#[cfg(feature = "postgres")]
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    /// Checks the authority; `None`: any certificate is accepted, so the other end is not known.
+    authority: Option<Arc<WebPkiServerVerifier>>,
 }
 
-/// Checks the authority and not the name.
 #[cfg(feature = "postgres")]
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-#[cfg(feature = "postgres")]
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -226,7 +190,8 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(certificate, chain, name, ocsp, now) {
+        let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
+        match authority.verify_server_cert(certificate, chain, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -240,7 +205,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, known)
     }
 
     fn verify_tls13_signature(
@@ -249,10 +215,11 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

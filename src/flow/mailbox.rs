@@ -12,7 +12,7 @@ use super::message::Barrier;
 pub struct Mail {
     /// Tokens that were woken since the last look, each once, in order of arrival.
     pub woken: Vec<usize>,
-    /// The task was told to stop.
+    /// The task was asked to stop.
     pub cancelled: bool,
     /// A checkpoint begins at the sources of this task.
     pub barrier: Option<Barrier>,
@@ -100,6 +100,12 @@ pub struct Waker(Whom);
 enum Whom {
     One { mailbox: Mailbox, token: usize },
     All(Arc<Mutex<Vec<Waker>>>),
+}
+
+impl crate::state::memory::Wake for Waker {
+    fn wake(&self) {
+        Self::wake(self);
+    }
 }
 
 impl Waker {

@@ -201,7 +201,8 @@ impl Tiered {
             former.add(table, Scope::Keyed(scope), ids, rows);
         }
         let is_part = former.values.is_empty();
-        operator.restore(&mut Restored::new(task, tasks, vec![former]).part(is_part))
+        let restored = Restored::new(task, tasks, vec![former]).part(is_part);
+        operator.restore(&mut restored.at(context.clock.now_millis()))
     }
 
     /// Rows from disk with the names of their tables.
@@ -557,7 +558,7 @@ impl Operator for Tiered {
     fn open(&mut self, mut context: OperatorContext) -> Result<()> {
         self.memory = context.memory.clone();
         self.share = Some(Share::new(&self.memory));
-        self.number = self.memory.join(&context.waker);
+        self.number = self.memory.join(context.waker.clone());
         context.memory = Memory::below(&self.memory);
         self.context = Some(context.clone());
         self.inner.open(context)

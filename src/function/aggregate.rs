@@ -67,16 +67,6 @@ pub enum Function {
     },
 }
 
-/// The name in expressions of a JSON aggregate with what its syntax says beside the arguments. Plain names
-/// mean what Flink does without: `JSON_OBJECTAGG` keeps NULLs, `JSON_ARRAYAGG` does not.
-pub fn json_name(object: bool, absent: bool, raw: bool) -> &'static str {
-    let function = match object {
-        true => Function::JsonObjectAgg { absent, raw },
-        false => Function::JsonArrayAgg { absent, raw },
-    };
-    NAMES.iter().find(|n| n.2 == function).map_or("", |n| n.0)
-}
-
 const NAMES: &[(&str, &[&str], Function)] = &[
     ("count", &[], Function::Count),
     ("sum", &[], Function::Sum),

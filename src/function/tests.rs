@@ -53,10 +53,10 @@ impl Dialect for Grammar {
         self.0.is_identifier_part(ch)
     }
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Ast, ParserError>> {
-        syntax::parse_prefix(parser)
+        crate::sql::function_syntax::parse_prefix(parser)
     }
     fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Ast, _: u8) -> Option<Result<Ast, ParserError>> {
-        syntax::parse_infix(parser, expr)
+        crate::sql::function_syntax::parse_infix(parser, expr)
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     Answers, Backend, BoxFuture, CacheConfig, Failure, FailureKind, LookupConfig, LookupRequest,
     PartialConfig,
 };
-use crate::catalog::{Options, Table};
+use crate::catalog::Table;
 use crate::error::{Error, Result};
 
 /// What one key gets.
@@ -60,18 +60,7 @@ pub(crate) fn dim_rows(rows: &[&str]) -> RecordBatch {
 }
 
 pub(crate) fn request() -> LookupRequest {
-    let table = Table {
-        name: "dim".into(),
-        home: Default::default(),
-        columns: vec![],
-        watermark: None,
-        primary_key: vec![],
-        partitioned_by: vec![],
-        comment: None,
-        options: Options::default(),
-        temporary: true,
-        own: None,
-    };
+    let table = Table { name: "dim".into(), temporary: true, ..Table::default() };
     LookupRequest::new(Arc::new(table), vec![0], dim_schema())
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::statements::{matching, text_table};
+use super::show::{matching, text_table};
 use super::{Response, Session, jdbc_catalog};
 use crate::catalog::file;
 use crate::catalog::names::{Database, Home, NamedCatalog, of_key};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::statements::text_table;
+use super::show::text_table;
 use super::{Response, Session};
 use crate::catalog::ddl::plain_name;
 use crate::error::{Error, Result};

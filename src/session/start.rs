@@ -8,20 +8,23 @@
 //!      │                         └─ failed ──┬─ cannot pass, or no restart left ──> FAILED
 //!      └── last checkpoint <── pause <───────┘
 //! ```
-//! The end is a state of its own. Once the last checkpoint is durable no task runs again: what is left is to commit
+//! The end is a state as well. Once the last checkpoint is durable no task runs again: what is left is to commit
 //! what it holds, as often as that takes. If the job may not try again it fails, and everything stays where it
 //! is: the same command finds the checkpoint and commits. Deleting checkpoints is never a reason to fail.
+
+mod door;
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
+use self::door::{Door, opened, wait};
 use super::claims;
 use super::recovery::{self, Durability, Found};
 use crate::clock::Clock;
@@ -40,11 +43,11 @@ use crate::plan::identity::Identities;
 use crate::plan::wire::Wire;
 use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, Checkpoints, JobPlan};
-use crate::state::store::lease::{Contender, Lease};
+use crate::state::store::lease::Lease;
 
 /// One INSERT or SELECT.
 pub struct Output {
-    /// What gives the rows.
+    /// The plan of the rows.
     pub node: Node,
     /// Where they go.
     pub sink: Arc<dyn Sink>,
@@ -107,107 +110,6 @@ struct Durable {
     lease: Arc<Lease>,
 }
 
-/// The folder of a job that does not run yet: one process has it at a time.
-struct Door {
-    durability: Arc<Durability>,
-    plan: JobPlan,
-    requests: Receiver<Request>,
-    contender: Contender,
-}
-
-/// What is behind it, or who is.
-type Opened = Result<(Durable, Option<Found>), String>;
-
-impl Door {
-    /// Tries to enter, before any source or sink is touched.
-    fn open(&mut self, job: &Arc<Job>) -> Result<Opened> {
-        let (lock, lease) = match self.durability.enter(&mut self.contender)? {
-            Ok((lock, lease)) => (lock, Arc::new(lease)),
-            Err(holder) => return Ok(Err(holder)),
-        };
-        let fenced = Arc::downgrade(job);
-        lease.keep(move || fenced.upgrade().iter().for_each(|job| job.halt()))?;
-        let (checkpoints, found) = self.durability.open(&self.plan, lock, lease.clone())?;
-        for said in found.iter().flat_map(|f| &f.said) {
-            log::info!(target: crate::NOTICE, "{said}");
-        }
-        let durable = Durable {
-            checkpoints: Arc::new(Mutex::new(checkpoints)),
-            plan: JobPlan { origin: self.durability.origin(), ..self.plan.clone() },
-            durability: self.durability.clone(),
-            requests: self.requests.clone(),
-            lease,
-        };
-        Ok(Ok((durable, found)))
-    }
-
-    /// The same with a moment's patience.
-    fn open_soon(&mut self, job: &Arc<Job>) -> Result<Opened> {
-        let until = Instant::now() + recovery::LOCKED;
-        loop {
-            match self.open(job)? {
-                Err(_) if Instant::now() < until => thread::sleep(recovery::LOCKED / 10),
-                opened => return Ok(opened),
-            }
-        }
-    }
-
-    /// Waits until the job may run: for another process that runs it, or for a failure to pass.
-    fn wait(
-        &mut self,
-        job: &Arc<Job>,
-        restart: &RestartStrategy,
-        mut seen: Result<String>,
-    ) -> Result<(Durable, Option<Found>), JobState> {
-        let (mut restarts, begun) = (Restarts::new(restart.clone()), Instant::now());
-        let Job { id, name, .. } = job.as_ref();
-        let mut told = false;
-        loop {
-            let pause = match &seen {
-                Ok(holder) if begun.elapsed() >= self.durability.lease_wait => {
-                    return Err(JobState::Failed(self.durability.in_use(holder)));
-                }
-                Ok(holder) => {
-                    if !std::mem::replace(&mut told, true) {
-                        log::warn!("job {id} ({name}) waits: {holder} runs it; it goes on when that ends");
-                    }
-                    recovery::LOCKED
-                }
-                Err(e) => match restarts.next(Instant::now(), e).filter(|_| e.may_pass()) {
-                    Some(pause) => {
-                        log::warn!("job {id} ({name}) cannot start and tries again in {pause:.1?}: {e}");
-                        pause
-                    }
-                    None => return Err(JobState::Failed(e.clone())),
-                },
-            };
-            if wait(job, &self.requests, pause) {
-                return Err(JobState::Cancelled);
-            }
-            seen = match self.open(job) {
-                Ok(Ok(opened)) => return Ok(opened),
-                Ok(Err(holder)) => Ok(holder),
-                Err(e) => Err(e),
-            };
-        }
-    }
-}
-
-/// Waits until a job is started, or started again; true if the user stops it meanwhile.
-fn wait(job: &Job, requests: &Receiver<Request>, pause: Duration) -> bool {
-    let until = Instant::now() + pause;
-    while let Ok(request) = requests.recv_deadline(until) {
-        match request {
-            Request::Stop => return true,
-            Request::Savepoint { reply, .. } => {
-                let why = Error::execution("the job is about to be started again and has no rows to save");
-                let _ = reply.send(Err(why.with_hint("try again when it runs; SHOW JOBS")));
-            }
-        }
-    }
-    job.is_stopping()
-}
-
 /// Tasks that are about to run.
 struct Attempt {
     tasks: Vec<(TaskPlan, TaskContext)>,
@@ -242,7 +144,7 @@ impl Blueprint {
             })
         };
         if found.named {
-            // What the user names counts, whatever was written behind it.
+            // What the user names counts, whatever was written after it.
             if let Err(e) = holds(&found.checkpoint, found.checkpoint.epoch()) {
                 log::warn!("job {} ({}): {e}", self.job.id, self.job.name);
             }
@@ -256,7 +158,7 @@ impl Blueprint {
                 if epoch < newest {
                     log::info!(
                         target: crate::NOTICE,
-                        "job '{}' goes back to checkpoint {epoch}: what was written behind it was not committed",
+                        "job '{}' goes back to checkpoint {epoch}: what was written after it was not committed",
                         self.job.name
                     );
                     durable.checkpoints.lock().go_back_to(epoch)?;
@@ -277,7 +179,7 @@ impl Blueprint {
                     at.checkpoint.epoch()
                 ))
                 .with_hint(
-                    "to go on from the newest nevertheless, name it: SET 'execution.state-recovery.path' = '...'; to begin anew, \
+                    "to continue from the newest nevertheless, name it: SET 'execution.state-recovery.path' = '...'; to start from the beginning, \
                      run with --fresh; rows may be written twice then",
                 )
                 .lasting());
@@ -400,7 +302,7 @@ impl Blueprint {
     }
 
     /// Sinks go back to a checkpoint; without one, to where nothing is left of a job that made none, or whose
-    /// checkpoints nobody wants (`anew`).
+    /// checkpoints that are discarded (`anew`).
     fn recover_sinks(&self, durable: &Durable, from: Option<&Checkpoint>, anew: bool) -> Result<()> {
         let mut former = match from {
             Some(checkpoint) => checkpoint.sinks().clone(),
@@ -726,7 +628,7 @@ fn functions(outputs: &[Output]) -> BTreeMap<String, String> {
     all
 }
 
-/// Starts a job; returns at once. With checkpoints it goes on where the last one has it: returns when that is found, or
+/// Starts a job; returns at once. With checkpoints it continues where the last one has it: returns when that is found, or
 /// when the user stops the job meanwhile.
 pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
     let Start { job, wanted, durability, restart, clock, runtime, memory } = of;
@@ -795,36 +697,6 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
             Ok(())
         }
     }
-}
-
-/// Opens a job's checkpoints, if it has any, as soon as it may run. `tell`: how that begins.
-fn opened(
-    door: Option<Door>,
-    job: &Arc<Job>,
-    restart: &RestartStrategy,
-    tell: &crossbeam_channel::Sender<Result<()>>,
-) -> Result<Option<(Durable, Option<Found>)>, JobState> {
-    let Some(mut door) = door else { return Ok(None) };
-    let refuse = |e: Error| {
-        // In its place before the starter looks.
-        job.end(JobState::Failed(e.clone()));
-        let _ = tell.send(Err(e.clone()));
-        JobState::Failed(e)
-    };
-    let seen = match door.open_soon(job) {
-        Ok(Ok(opened)) => {
-            let _ = tell.send(Ok(()));
-            return Ok(Some(opened));
-        }
-        Ok(Err(holder)) if door.durability.lease_wait.is_zero() => {
-            return Err(refuse(door.durability.in_use(&holder)));
-        }
-        Ok(Err(holder)) => Ok(holder),
-        Err(e) if e.may_pass() && *restart != RestartStrategy::None => Err(e),
-        Err(e) => return Err(refuse(e)),
-    };
-    let _ = tell.send(Ok(()));
-    door.wait(job, restart, seen).map(Some)
 }
 
 /// Bytes of stack of a task: nested expressions are computed by functions that call themselves.

@@ -103,7 +103,7 @@ impl Dialect for AffluentDialect {
         if left == 0 {
             return Some(Err(ParserError::RecursionLimitExceeded));
         }
-        crate::function::syntax::parse_prefix(parser)
+        super::function_syntax::parse_prefix(parser)
     }
 
     fn parse_infix(
@@ -112,7 +112,7 @@ impl Dialect for AffluentDialect {
         expr: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
-        if let Some(read) = crate::function::syntax::parse_infix(parser, expr) {
+        if let Some(read) = super::function_syntax::parse_infix(parser, expr) {
             return Some(read);
         }
         let words = |parser: &Parser<'_>, at: usize, word: &str| {

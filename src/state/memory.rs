@@ -24,7 +24,12 @@ use arrow::ipc::writer::StreamWriter;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
-use crate::flow::Waker;
+
+/// Wakes an operator that shares a memory.
+pub trait Wake: std::fmt::Debug + Send + Sync {
+    /// The operator is called soon.
+    fn wake(&self);
+}
 
 /// The memory that the state of one job may take.
 #[derive(Debug)]
@@ -37,7 +42,7 @@ pub struct Memory {
     /// What is counted here counts there as well, and the limit and the folder are those of there.
     above: Option<Arc<Memory>>,
     /// Who moves state to disk when there is too much, by the way to wake it.
-    sharers: Mutex<BTreeMap<u64, Waker>>,
+    sharers: Mutex<BTreeMap<u64, Box<dyn Wake>>>,
     count: AtomicUsize,
     numbers: AtomicU64,
 }
@@ -78,10 +83,10 @@ impl Memory {
     }
 
     /// Another one moves state to disk when there is too much; it is woken then. Gives the number by which it leaves.
-    pub fn join(&self, waker: &Waker) -> u64 {
+    pub fn join(&self, waker: impl Wake + 'static) -> u64 {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let mut sharers = self.sharers.lock();
-        sharers.insert(number, waker.clone());
+        sharers.insert(number, Box::new(waker));
         self.count.store(sharers.len(), Ordering::Relaxed);
         number
     }
@@ -100,7 +105,7 @@ impl Memory {
 
     /// Asks all others to move state to disk.
     pub fn press(&self) {
-        self.sharers.lock().values().for_each(Waker::wake);
+        self.sharers.lock().values().for_each(|sharer| sharer.wake());
     }
 
     /// Without a limit.

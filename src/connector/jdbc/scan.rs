@@ -196,7 +196,7 @@ impl JdbcReader {
                 });
                 let scanned = database.clone().scan(reading.clone(), range.clone(), rows, take).await;
                 let Err(fault) = scanned else { break };
-                // Rows that were given out cannot be taken back.
+                // Rows that were emitted cannot be retracted.
                 if !fault.passes() || *sent.lock() || attempt == ATTEMPTS {
                     drop(sender.send(Err(fault)).await);
                     break;
@@ -244,7 +244,7 @@ impl Reader for JdbcReader {
     }
 
     fn leave(&mut self) -> Result<Positions> {
-        // What was begun is begun again by whoever comes next.
+        // What was begun is begun again by the reader that comes next.
         Ok(std::mem::take(&mut self.done))
     }
 }

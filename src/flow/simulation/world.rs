@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::data::{Data, Line, Splits};
 use super::durable::Edges;
 use crate::catalog::options::{OptionDef, OptionKind, Options};
-use crate::connector::registry::Connector;
+use crate::connector::Connector;
 use crate::connector::{
     Guarantee, Positions, Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, SinkRequest, Source,
     SourceChangelog, Writer, WriterContext,

@@ -1,0 +1,167 @@
+//! What a connector is: the contract of what `'connector' = '...'` can name.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::{Place, ScanRequest, Sink, SinkRequest, Source};
+use crate::catalog::options::OptionDef;
+use crate::catalog::{Options, Table};
+use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::format::infer::Inferred;
+use crate::lookup::{Backend, LookupRequest};
+
+/// A connector: makes sources, sinks and lookups of tables that name it. What it cannot be, it refuses.
+pub trait Connector: Send + Sync {
+    /// The value of `'connector'`.
+    fn name(&self) -> &'static str;
+
+    /// One line for people.
+    fn doc(&self) -> &'static str;
+
+    /// Its own options, without those of formats and of the lookup engine.
+    fn options(&self) -> &'static [OptionDef];
+
+    /// Whether it takes a `'format'`; its options are then those of the format as well.
+    fn takes_format(&self) -> bool {
+        false
+    }
+
+    /// The format of a table without `'format'`; `None` when it must be given.
+    fn default_format(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The format of a table with these options.
+    fn format_of<'a>(&self, options: &'a Options) -> Option<&'a str> {
+        options.text("format").or(self.default_format())
+    }
+
+    /// The format of a table with these options, by its name. Its own options may stand behind another one's prefix.
+    fn format(&self, options: &Options, name: &str) -> Result<Format> {
+        Format::from_options_or(options, name)
+    }
+
+    /// Whether its tables can be PARTITIONED BY columns.
+    fn takes_partitions(&self) -> bool {
+        false
+    }
+
+    /// Whether its sources give undecodable records as rows when the schema of a request ends with
+    /// [`crate::dead_letter::REJECTED`].
+    fn rejects(&self) -> bool {
+        false
+    }
+
+    /// Metadata keys that its tables can have as columns.
+    fn metadata(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Metadata keys that the lookup engine fills in, where its tables are looked up in.
+    fn lookup_metadata(&self) -> &'static [&'static str] {
+        crate::lookup::metadata::KEYS
+    }
+
+    /// Checks of options beyond their types, at CREATE TABLE.
+    fn check(&self, _table: &Table) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether its tables can be read as a whole.
+    fn is_source(&self) -> bool {
+        true
+    }
+
+    /// Whether its tables, on the right of a join, are always looked up in, even if they can be read.
+    fn joins_by_lookup(&self) -> bool {
+        !self.is_source()
+    }
+
+    /// Whether a table with these options is a lookup table when it stands on the right of a join.
+    fn is_lookup(&self, _options: &Options) -> bool {
+        false
+    }
+
+    /// Whether a lookup table can only be loaded whole: its cache is then always FULL.
+    fn loads_whole(&self) -> bool {
+        false
+    }
+
+    /// Columns found out from a sample of records, for a table that declares none; `None` where that is not
+    /// possible.
+    fn infer(&self, _options: &Options) -> Result<Option<Inferred>> {
+        Ok(None)
+    }
+
+    /// What about its data does not look like the table that was declared, by a sample: `affluent check` shows it.
+    fn examine(&self, _table: &Table) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Schemes of URLs that stand for its tables in queries, such as `kafka` of `kafka://host/topic`.
+    fn schemes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The options of the table that such a URL names.
+    fn url_options(&self, url: &str) -> Result<Options> {
+        Err(Error::unsupported(format!("'{url}' names no table")))
+    }
+
+    /// What there is at a URL that names no table but a place with several; `None` where it names one.
+    fn listing(&self, _url: &str) -> Result<Option<RecordBatch>> {
+        Ok(None)
+    }
+
+    /// Whether a table can be reached, and used as it is declared, by asking what it is connected to: what was found,
+    /// for people, or what is in the way. For `affluent check --connect`.
+    fn probe(&self, _table: &Table) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// The columns by which a lookup table can be asked; `None` for any. A condition on another column
+    /// filters what comes back.
+    fn lookup_keys(&self, _table: &Table) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
+    /// Where a table reads or writes; `None` where that makes no difference, such as for generated rows. A job does
+    /// not go on from the positions of another place.
+    fn place(&self, _table: &Table) -> Result<Option<Place>> {
+        Ok(None)
+    }
+
+    /// A source.
+    fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
+        Err(Error::unsupported(format!(
+            "table '{}': connector '{}' cannot be read from",
+            request.table.name,
+            self.name()
+        )))
+    }
+
+    /// A sink for the persisted columns of a table. Nothing outside changes before it is used.
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        Err(Error::unsupported(format!(
+            "table '{}': connector '{}' cannot be written to",
+            request.table.name,
+            self.name()
+        )))
+    }
+
+    /// Whether INSERT OVERWRITE is supported.
+    fn overwrites(&self) -> bool {
+        false
+    }
+
+    /// A lookup.
+    fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
+        Err(Error::unsupported(format!(
+            "table '{}': connector '{}' cannot be looked up in",
+            request.table.name,
+            self.name()
+        )))
+    }
+}
