@@ -6,6 +6,8 @@
 mod aggregate;
 #[path = "embedding/asynchronous.rs"]
 mod asynchronous;
+#[path = "embedding/call.rs"]
+mod call;
 #[path = "embedding/format.rs"]
 mod format;
 #[path = "embedding/lookup.rs"]
@@ -16,6 +18,8 @@ mod scalar;
 mod sink;
 #[path = "embedding/source.rs"]
 mod source;
+#[path = "embedding/table.rs"]
+mod table;
 
 #[test]
 fn a_source_is_read() {
@@ -40,6 +44,16 @@ fn a_backend_is_asked() {
 #[test]
 fn a_scalar_function_is_called() {
     scalar::main().unwrap();
+}
+
+#[test]
+fn a_table_function_returns_rows() {
+    table::main().unwrap();
+}
+
+#[test]
+fn an_asynchronous_function_is_called() {
+    call::main().unwrap();
 }
 
 #[test]

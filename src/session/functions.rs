@@ -59,8 +59,17 @@ impl Session {
         })
     }
 
-    /// Makes a function of the program known (see [`crate::udf`]): statements call it like those that CREATE FUNCTION
-    /// makes.
+    /// Makes a function of the program known, made of closures (see [`crate::udf`]): statements call it like those that
+    /// CREATE FUNCTION makes. A table function:
+    ///
+    /// ```
+    #[doc = include_str!("../../tests/embedding/table.rs")]
+    /// ```
+    /// An asynchronous function, whose calls are lookups:
+    ///
+    /// ```
+    #[doc = include_str!("../../tests/embedding/call.rs")]
+    /// ```
     pub fn add_function(&self, function: crate::function::user::native::RustFunction) -> Result<()> {
         let function = UserFunction::of_program(function)?;
         let name = function.name.clone();

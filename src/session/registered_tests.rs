@@ -93,3 +93,14 @@ fn a_session_has_the_connectors_and_aggregates_of_its_program() {
     assert!(other.sql("CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'counting')").is_err());
     assert!(other.sql("SELECT product(1)").is_err());
 }
+
+#[test]
+fn the_shell_completes_what_is_registered() {
+    let session = Session::new().unwrap();
+    session.register_connector(Arc::new(Counting)).unwrap();
+    session.add_function(crate::function::user::native::scalar("quadruple", |n: i64| n * 4)).unwrap();
+    let complete = |text: &str| crate::shell::completion::complete(text, &session).1;
+    assert_eq!(complete("CREATE TABLE t (n BIGINT) WITH ('connector' = 'cou"), ["counting"]);
+    assert_eq!(complete("CREATE TABLE t (n BIGINT) WITH ('connector' = 'counting', 'las"), ["last"]);
+    assert_eq!(complete("SELECT quadr"), ["quadruple"]);
+}

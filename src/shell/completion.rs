@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::command::COMMANDS;
 use super::highlight::{KEYWORDS, is_keyword};
+use crate::catalog::Registered;
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::config::SETTINGS;
 use crate::session::Session;
@@ -37,6 +38,11 @@ pub trait Names {
     fn job_ids(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Connectors and formats of the program.
+    fn registered(&self) -> Registered {
+        Registered::default()
+    }
 }
 
 impl Names for Session {
@@ -62,6 +68,10 @@ impl Names for Session {
 
     fn job_ids(&self) -> Vec<String> {
         self.jobs().iter().map(|job| job.id.to_string()).collect()
+    }
+
+    fn registered(&self) -> Registered {
+        self.catalog().registered().clone()
     }
 }
 
@@ -250,7 +260,7 @@ fn mentioned_columns(text: &str, code: &[&Piece], names: &dyn Names, prefix: &st
         .map(|p| unquoted(&text[p.range.clone()]))
         .collect();
     let mentioned: Vec<String> = names.tables().into_iter().filter(|t| words.contains(t)).collect();
-    // SELECT stands before FROM: without any table yet, the columns of all are offered.
+    // SELECT comes before FROM: without any table yet, the columns of all are offered.
     if mentioned.is_empty() {
         return names.columns_starting(prefix);
     }

@@ -26,7 +26,7 @@ use crate::sql::scan::is_complete;
 const PROMPT: &str = "affluent> ";
 /// The prompt of further lines, as wide.
 const CONTINUED: &str = "       -> ";
-/// Figure spaces: blank, and nobody types them.
+/// Figure spaces: blank, and never typed.
 const MARK: &str = "\u{2007}\u{2007}\u{2007}\u{2007}\u{2007}\u{2007}\u{2007}\u{2007}\u{2007}\u{2007}";
 
 /// Statements that are remembered.

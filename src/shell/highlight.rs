@@ -5,7 +5,7 @@ use crate::sql::scan::{PieceKind, pieces};
 
 const RESET: &str = "\u{1b}[0m";
 
-/// Text with colours. `mark` stands at the start of continued lines and is drawn as `shown`.
+/// Text with colours. `mark` is at the start of continued lines and is drawn as `shown`.
 pub fn colored(text: &str, mark: &str, shown: &str) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     for piece in pieces(text) {

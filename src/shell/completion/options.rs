@@ -1,10 +1,10 @@
-//! Options of tables and hints: which list of keys and values the cursor stands in, and what can stand there.
+//! Options of tables and hints: which list of keys and values the cursor is in, and what is possible there.
 
 use super::{Names, unquoted, values};
 use crate::catalog::Options;
 use crate::catalog::options::OptionDef;
-use crate::connector::{connector_names, registry};
-use crate::format::FORMAT_NAMES;
+use crate::connector::registry;
+use crate::format::Format;
 use crate::lookup::config::HINT_OPTIONS;
 use crate::sql::scan::{Piece, PieceKind};
 
@@ -75,7 +75,7 @@ pub fn place(text: &str, code: &[&Piece]) -> Option<Place> {
 }
 
 impl Place {
-    /// What can stand there.
+    /// What is possible there.
     pub fn words(&self, names: &dyn Names) -> Vec<String> {
         let (definitions, fixed) = self.definitions(names);
         match &self.key {
@@ -92,7 +92,7 @@ impl Place {
     /// The options that the list can have, and keys that it cannot change.
     fn definitions(&self, names: &dyn Names) -> (Vec<&'static OptionDef>, &'static [&'static str]) {
         let known = |pairs: &[(String, String)]| {
-            let mut options = Options::default();
+            let mut options = Options::default().with_registered(&names.registered());
             pairs.iter().for_each(|(key, value)| options.set(key, value, Default::default()));
             registry::definitions(&options)
         };
@@ -116,8 +116,10 @@ impl Place {
         let owned = |words: Vec<&str>| words.into_iter().map(str::to_string).collect();
         match (&self.list, key) {
             (List::Lookup, "table") => names.tables(),
-            (List::With { .. }, "connector") => owned(connector_names().collect()),
-            (List::With { .. } | List::Options(_), "format") => owned(FORMAT_NAMES.to_vec()),
+            (List::With { .. }, "connector") => owned(registry::names_in(&names.registered())),
+            (List::With { .. } | List::Options(_), "format") => {
+                owned(Format::names_in(&Options::default().with_registered(&names.registered())))
+            }
             _ => owned(definitions.iter().find(|d| d.key == key).map(|d| values(d)).unwrap_or_default()),
         }
     }
