@@ -34,6 +34,7 @@ mod load;
 mod part;
 mod position;
 mod sample;
+mod shared;
 mod sink;
 mod source;
 #[cfg(test)]
@@ -76,7 +77,7 @@ const OPTIONS: &[OptionDef] = &[
         "partition.default-name",
         OptionKind::Text,
         files::DEFAULT_PARTITION,
-        "the directory name that stands for NULL",
+        "the directory name for NULL",
     ),
     OptionDef::new(
         "sink.rolling-policy.file-size",
@@ -88,7 +89,7 @@ const OPTIONS: &[OptionDef] = &[
         "sink.rolling-policy.rollover-interval",
         OptionKind::Duration,
         "30 min",
-        "jobs that never end: a file that was open so long is closed and shown",
+        "endless jobs: how long a file stays open before it is closed and shown",
     ),
     OptionDef::new(
         "sink.rolling-policy.check-interval",
@@ -102,12 +103,7 @@ const OPTIONS: &[OptionDef] = &[
         "process-time",
         "when a partition is complete; process-time only",
     ),
-    OptionDef::new(
-        "sink.partition-commit.delay",
-        OptionKind::Duration,
-        "0 s",
-        "wait so long with the commit; 0 only",
-    ),
+    OptionDef::new("sink.partition-commit.delay", OptionKind::Duration, "0 s", "delay of the commit; 0 only"),
     OptionDef::new(
         "sink.partition-commit.policy.kind",
         OptionKind::Text,

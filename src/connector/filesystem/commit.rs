@@ -1,25 +1,28 @@
-//! Results that become visible with checkpoints.
+//! Results that become visible: with checkpoints, or at the end of a job without them.
 //!
 //! ```text
 //!  write ──> .part-a-0-3-<sink>.inprogress ── barrier 7: fsync ──> checkpoint 7: { name, length }
 //!                     │                                               │
 //!                     └─ closed ── barrier 8: fsync ──> checkpoint 8 ─┴─ durable: rename ──> part-a-0-3
 //! ```
-//! What a writer tells for a checkpoint is all of its parts that are not visible: those that are written to, with
+//! What a writer returns for a checkpoint is all of its parts that are not visible: those that are written to, with
 //! the length they had at the barrier, and those that are closed. When the checkpoint is durable, closed
 //! parts get their names; a part whose hidden file is gone has it already, so that this can be done again.
 //!
 //! Coming back, parts that were written to are cut to the length of the checkpoint and closed. Hidden files carry the
 //! identity of the sink, which is in the checkpoints, and the number of the attempt, which is new every time: what
-//! an attempt wrote behind its last checkpoint is found and deleted, and two jobs that come back from one savepoint
+//! an attempt wrote after its last checkpoint is found and deleted, and two jobs that come back from one savepoint
 //! never write to one file.
 //!
 //! A bounded job shows its files when all of its writers have finished. One that never ends shows those that are
 //! closed: by size, by age, or because the job stops.
 //!
+//! Without checkpoints, a writer of an endless job shows its closed parts as soon as they are synced. What the others
+//! have left when they end is in [`Attempt::finished`], and shown when all have.
+//!
 //! # One file for all
 //! The parts are added to its end. Before, a hidden record says which parts, and how long the file was; afterwards
-//! it says that this is done, and the parts go. Whoever finds a record that is not done compares what stands
+//! it says that this is done, and the parts go. A commit that finds a record that is not done compares what is
 //! behind that length, and writes what is missing.
 
 use std::collections::{BTreeSet, HashSet};
@@ -33,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::files::{data_files, unreadable};
-use super::part::{APPENDING, Target, failed, sync_directory};
+use super::part::{APPENDING, Target, Unsynced, directory_of, failed, sync_directory};
 use crate::error::{Error, Result};
 
 /// A part that is not visible.
@@ -47,7 +50,7 @@ pub(super) struct PartState {
     pub(super) header: u64,
 }
 
-/// What a writer tells for a checkpoint.
+/// What a writer returns for a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WriterState {
     /// Identity of the sink, through all attempts.
@@ -139,7 +142,7 @@ impl Default for Fuse {
 }
 
 impl Fuse {
-    /// Burns after so many steps.
+    /// Burns after this many steps.
     #[cfg(test)]
     pub(super) fn set(&self, steps: usize) {
         self.0.store(steps, Ordering::Relaxed);
@@ -156,17 +159,40 @@ impl Fuse {
     }
 }
 
-/// One attempt of a job with checkpoints to write a table.
+/// One attempt of a job to write a table.
 pub(super) struct Attempt {
     pub(super) sink: String,
     /// Tells its files from those of other attempts.
     pub(super) uuid: uuid::Uuid,
-    /// Parts of a former attempt, for the first writer to tell on.
+    /// Parts of a former attempt, for the first writer to return again.
     adopted: Mutex<Vec<PartState>>,
-    /// Parts that became visible and that writers still tell.
+    /// Parts that became visible and that writers still return.
     shown: Mutex<HashSet<String>>,
     /// The result of a bounded job is visible.
     pub(super) all_shown: AtomicBool,
+    /// What is written becomes visible with checkpoints.
+    pub(super) checkpoints: bool,
+    /// Without checkpoints: what writers that have ended have not shown, and what of it has to be synced.
+    pub(super) finished: Mutex<Vec<(WriterState, Syncing)>>,
+}
+
+/// Files and directories that are not safe yet.
+#[derive(Debug, Default)]
+pub(super) struct Syncing {
+    pub(super) files: Vec<Unsynced>,
+    pub(super) directories: BTreeSet<PathBuf>,
+}
+
+impl Syncing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.directories.is_empty()
+    }
+
+    /// Makes them safe; this may take long.
+    pub(super) fn sync(self) -> Result<()> {
+        self.files.into_iter().try_for_each(Unsynced::sync)?;
+        self.directories.iter().try_for_each(|directory| sync_directory(directory))
+    }
 }
 
 /// Where and how results become visible.
@@ -181,17 +207,24 @@ pub(super) struct Committer<'a> {
 }
 
 impl Attempt {
-    fn new(sink: String) -> Self {
+    fn new(sink: String, checkpoints: bool) -> Self {
         Self {
             sink,
             uuid: uuid::Uuid::new_v4(),
             adopted: Mutex::default(),
             shown: Mutex::default(),
             all_shown: AtomicBool::new(false),
+            checkpoints,
+            finished: Mutex::default(),
         }
     }
 
-    /// Parts for a writer to go on telling.
+    /// One of a job without checkpoints.
+    pub(super) fn without_checkpoints() -> Self {
+        Self::new(uuid::Uuid::new_v4().to_string(), false)
+    }
+
+    /// Parts for a writer to return again.
     pub(super) fn adopt(&self) -> Vec<PartState> {
         std::mem::take(&mut self.adopted.lock())
     }
@@ -206,12 +239,12 @@ impl Attempt {
 }
 
 impl Committer<'_> {
-    /// Begins an attempt behind a checkpoint. `former`: the identity of the sink, if it is known.
+    /// Begins an attempt after a checkpoint. `former`: the identity of the sink, if it is known.
     pub(super) fn recover(&self, pending: &[Value], former: Option<&str>) -> Result<Attempt> {
         let states = WriterState::all(pending)?;
         let sink = states.first().map(|s| s.sink.as_str()).or(former);
-        let Some(sink) = sink else { return Ok(Attempt::new(uuid::Uuid::new_v4().to_string())) };
-        let attempt = Attempt::new(sink.to_string());
+        let Some(sink) = sink else { return Ok(Attempt::new(uuid::Uuid::new_v4().to_string(), true)) };
+        let attempt = Attempt::new(sink.to_string(), true);
         let mut kept = Vec::new();
         if states.iter().any(|s| s.endless) {
             let parts: Vec<_> = states.iter().flat_map(|s| s.closed.iter().chain(&s.open)).collect();
@@ -248,6 +281,28 @@ impl Committer<'_> {
         }
         let shown = attempt.all_shown.load(Ordering::Relaxed) || states.iter().any(|s| s.shown);
         if shown || !complete(&states) { Ok(()) } else { self.commit_all(attempt, &states) }
+    }
+
+    /// Without checkpoints: shows what the writers have left, all of which have ended. What does not become visible
+    /// stays known, for [`Committer::discard`].
+    pub(super) fn commit_finished(&self, attempt: &Attempt) -> Result<()> {
+        let mut finished = attempt.finished.lock();
+        finished.iter_mut().try_for_each(|(_, syncing)| std::mem::take(syncing).sync())?;
+        let mut states: Vec<WriterState> = finished.iter().map(|(state, _)| state.clone()).collect();
+        states.sort_by_key(|state| state.task);
+        self.commit_all(attempt, &states)?;
+        finished.clear();
+        Ok(())
+    }
+
+    /// Without checkpoints: deletes what the writers have left.
+    pub(super) fn discard(&self, attempt: &Attempt) {
+        for (state, _) in attempt.finished.lock().drain(..) {
+            for part in &state.closed {
+                // Nothing can be done about a hidden file that does not go away.
+                let _ = fs::remove_file(self.hidden(&attempt.sink, part));
+            }
+        }
     }
 
     /// Shows the result of a bounded job.
@@ -302,7 +357,7 @@ impl Committer<'_> {
         let path = root.join(&part.name);
         match fs::metadata(&path) {
             Ok(now) if now.len() > part.length => log::warn!(
-                "'{}' became visible behind the checkpoint: rows from there on will be there twice",
+                "'{}' became visible after the checkpoint: rows from there on will be there twice",
                 path.display()
             ),
             Ok(now) if now.len() < part.length => {
@@ -318,7 +373,7 @@ impl Committer<'_> {
         Ok(())
     }
 
-    /// Takes off what was written behind the checkpoint.
+    /// Takes off what was written after the checkpoint.
     fn cut(&self, sink: &str, part: &PartState) -> Result<PathBuf> {
         let hidden = self.hidden(sink, part);
         let missing = |what: &str| {
@@ -347,7 +402,7 @@ impl Committer<'_> {
     }
 
     /// Makes parts visible that are not yet, in this order.
-    fn show(&self, sink: &str, parts: Vec<PartState>) -> Result<()> {
+    pub(super) fn show(&self, sink: &str, parts: Vec<PartState>) -> Result<()> {
         if let Target::File(path) = self.target {
             return self.show_in_file(sink, path, parts);
         }
@@ -431,7 +486,7 @@ impl Committer<'_> {
         sync_directory(&directory_of(path))
     }
 
-    /// Writes what is missing behind the length that the file had.
+    /// Writes what is missing after the length that the file had.
     fn add(&self, sink: &str, path: &Path, addition: &Addition) -> Result<()> {
         let wrong = |e: std::io::Error| failed("written", path, &e);
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(wrong)?;
@@ -516,14 +571,6 @@ impl Committer<'_> {
 
 fn json(addition: &Addition) -> Result<Vec<u8>> {
     serde_json::to_vec(addition).map_err(|e| Error::internal(format!("the record of an addition: {e}")))
-}
-
-/// The directory that a path lies in.
-pub(super) fn directory_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// A file with these bytes, or the one that was there.

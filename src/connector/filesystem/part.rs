@@ -1,13 +1,12 @@
 //! A file that is being written: hidden until it is published.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::commit::directory_of;
 use crate::error::{Error, Result};
 
 /// Where rows go.
@@ -40,6 +39,14 @@ impl Target {
     }
 }
 
+/// The directory that a path lies in.
+pub(super) fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
 /// Makes the names in a directory safe.
 pub(super) fn sync_directory(directory: &Path) -> Result<()> {
     // Elsewhere directories cannot be opened, and names are safe with their files.
@@ -47,17 +54,6 @@ pub(super) fn sync_directory(directory: &Path) -> Result<()> {
         File::open(directory).and_then(|d| d.sync_all()).map_err(|e| failed("written", directory, &e))?;
     }
     Ok(())
-}
-
-/// Where a part is in its life. It goes one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Takes bytes.
-    Open,
-    /// Takes no more bytes; still hidden.
-    Closed,
-    /// Visible, or thrown away.
-    Done,
 }
 
 /// One file of a sink.
@@ -72,7 +68,6 @@ pub(super) struct Part {
     /// So many bytes are safe.
     synced: u64,
     opened: Instant,
-    stage: Stage,
 }
 
 /// Adding to a file that exists is done by one job at a time.
@@ -97,15 +92,10 @@ impl Part {
             written: 0,
             synced: 0,
             opened: Instant::now(),
-            stage: Stage::Open,
         };
         part.write(header)?;
         part.header = part.written;
         Ok(part)
-    }
-
-    pub(super) fn stage(&self) -> Stage {
-        self.stage
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -116,25 +106,24 @@ impl Part {
         self.header
     }
 
-    /// Makes what was written safe.
-    pub(super) fn sync(&mut self) -> Result<()> {
+    /// What has to be synced for its rows to be safe; `None`: they are. Taken once: whoever takes it does so.
+    pub(super) fn unsynced(&mut self) -> Result<Option<Unsynced>> {
         if self.synced == self.written {
-            return Ok(());
+            return Ok(None);
         }
-        let synced = match &self.file {
-            Some(file) => file.sync_data(),
-            None => OpenOptions::new().append(true).open(&self.hidden).and_then(|f| f.sync_data()),
+        let file = match &self.file {
+            Some(file) => Some(file.try_clone().map_err(|e| failed("written", &self.target, &e))?),
+            None => None,
         };
-        synced.map_err(|e| failed("written", &self.target, &e))?;
         self.synced = self.written;
-        Ok(())
+        Ok(Some(Unsynced { file, hidden: self.hidden.clone(), target: self.target.clone() }))
     }
 
     pub(super) fn opened(&self) -> Instant {
         self.opened
     }
 
-    /// Appends bytes: whole records, so that tasks can share a part.
+    /// Appends bytes: whole records.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -153,61 +142,26 @@ impl Part {
         self.file = None;
     }
 
-    /// Takes no more bytes.
-    pub(super) fn close(&mut self) {
-        if self.stage == Stage::Open {
-            self.stage = Stage::Closed;
-        }
-    }
-
-    /// Makes it visible: by its name, or at the end of a file of that name that exists.
-    /// With `replace`, what was there is gone.
-    pub(super) fn publish(&mut self, replace: bool) -> Result<()> {
-        if self.stage == Stage::Done {
-            return Ok(());
-        }
-        let file = self.file.take().map_or_else(|| OpenOptions::new().append(true).open(&self.hidden), Ok);
-        file.and_then(|f| f.sync_all()).map_err(|e| failed("written", &self.target, &e))?;
-        let _one_at_a_time = APPENDING.lock();
-        match fs::metadata(&self.target) {
-            Ok(there) if there.len() > 0 && !replace => {
-                self.append_to(there.len()).map_err(|e| failed("written", &self.target, &e))?;
-            }
-            _ => fs::rename(&self.hidden, &self.target).map_err(|e| failed("created", &self.target, &e))?,
-        }
-        self.stage = Stage::Done;
-        Ok(())
-    }
-
-    /// Copies the rows behind what the target holds; a failure takes them back.
-    fn append_to(&self, length: u64) -> std::io::Result<()> {
-        let mut rows = File::open(&self.hidden)?;
-        rows.seek(SeekFrom::Start(self.header))?;
-        let mut target = OpenOptions::new().read(true).append(true).open(&self.target)?;
-        let mut copy = || -> std::io::Result<()> {
-            let mut last = [b'\n'];
-            target.seek(SeekFrom::Start(length - 1))?;
-            target.read_exact(&mut last)?;
-            if last != [b'\n'] {
-                target.write_all(b"\n")?;
-            }
-            std::io::copy(&mut rows, &mut target)?;
-            target.sync_all()
-        };
-        if let Err(e) = copy() {
-            target.set_len(length)?;
-            return Err(e);
-        }
-        fs::remove_file(&self.hidden)
-    }
-
-    /// Throws it away, unless it is visible.
+    /// Throws it away.
     pub(super) fn discard(&mut self) {
-        if self.stage != Stage::Done {
-            self.stage = Stage::Done;
-            self.file = None;
-            // Nothing can be done about a hidden file that does not go away.
-            let _ = fs::remove_file(&self.hidden);
-        }
+        self.file = None;
+        // Nothing can be done about a hidden file that does not go away.
+        let _ = fs::remove_file(&self.hidden);
+    }
+}
+
+/// A file whose bytes are not safe yet.
+#[derive(Debug)]
+pub(super) struct Unsynced {
+    file: Option<File>,
+    hidden: PathBuf,
+    target: PathBuf,
+}
+
+impl Unsynced {
+    /// Makes its bytes safe; this may take long.
+    pub(super) fn sync(self) -> Result<()> {
+        let file = self.file.map_or_else(|| OpenOptions::new().append(true).open(&self.hidden), Ok);
+        file.and_then(|f| f.sync_data()).map_err(|e| failed("written", &self.target, &e))
     }
 }

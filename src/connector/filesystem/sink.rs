@@ -1,28 +1,27 @@
-//! Writing: parts that are hidden until the job has ended well.
+//! Writing: parts that are hidden until they count.
 //!
 //! ```text
-//!  task 0 ── encode ──> 1 MiB ──> .part-u-0-0.inprogress ──┐ commit
-//!  task 1 ── encode ──> 1 MiB ──> .part-u-1-0.inprogress ──┴──────> part-u-0-0, part-u-1-0
+//!  task 0 ── encode ──> 1 MiB ──> .part-a-0-0-<sink>.inprogress ──┐ commit
+//!  task 1 ── encode ──> 1 MiB ──> .part-a-1-0-<sink>.inprogress ──┴──────> part-a-0-0, part-a-1-0
 //! ```
-//! A bounded job shows all of its files at its end, or none. The renames are not one atomic step: a machine
-//! that stops between two of them leaves the first ones visible. A job that never ends shows a file when it
-//! is rolled, by size or age; writers look at the age when they are called for it.
+//! There is one way to write. A [writer](super::writer) has its own parts; [`super::commit`] makes them visible: when
+//! a checkpoint is durable, each row once; without checkpoints when a bounded job has ended well, or when a part of an
+//! endless one is rolled by size or age. The renames are not one atomic step: a machine that stops between two of them
+//! leaves the first ones visible.
 //!
-//! With checkpoints, files become visible when a checkpoint is durable, each row once: see [`super::commit`].
+//! What may take long (syncing files, showing those of an endless job) runs on threads that may wait.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
-use super::commit::{Attempt, Committer, Fuse, WriterState, directory_of};
+use super::commit::{Fuse, WriterState};
 use super::files::{Compression, DEFAULT_PARTITION, compression, local_path};
-use super::part::{Part, Stage, Target};
-use super::writer::{FilesystemWriter, Open};
+use super::part::Target;
+use super::shared::Shared;
+use super::writer::FilesystemWriter;
 use crate::catalog::{ColumnSource, Table};
 use crate::connector::{Guarantee, Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
 use crate::error::{Error, Result};
@@ -60,37 +59,6 @@ pub(super) fn check_partition_commit(table: &Table) -> Result<()> {
             .at(options.span(KIND)));
     }
     Ok(())
-}
-
-/// What the writers of a table share.
-pub(super) struct Shared {
-    table: String,
-    pub(super) target: Target,
-    pub(super) format: Format,
-    /// Columns of a record, and where they stand in the rows.
-    pub(super) schema: SchemaRef,
-    pub(super) columns: Vec<usize>,
-    /// Partition columns: names, and where they stand in the rows.
-    pub(super) partitions: Vec<(String, usize)>,
-    pub(super) partition_default: String,
-    success_file: Option<String>,
-    pub(super) uuid: uuid::Uuid,
-    pub(super) roll_size: u64,
-    pub(super) roll_interval: Duration,
-    pub(super) check_interval: Duration,
-    /// The input never ends by itself.
-    pub(super) unbounded: bool,
-    overwrite: bool,
-    counter: AtomicUsize,
-    /// All parts that are not visible yet, with their directories.
-    parts: Mutex<Vec<(PathBuf, Arc<Mutex<Part>>)>>,
-    /// The part that all tasks share.
-    single: Mutex<Option<Arc<Mutex<Part>>>>,
-    /// Held while parts become visible, so that whoever comes later finds them so.
-    publishing: Mutex<()>,
-    /// For a job with checkpoints.
-    attempt: Mutex<Option<Arc<Attempt>>>,
-    fuse: Fuse,
 }
 
 /// A planned sink.
@@ -167,16 +135,11 @@ impl FilesystemSink {
                 partitions,
                 partition_default: options.text("partition.default-name").unwrap_or(DEFAULT_PARTITION).into(),
                 success_file,
-                uuid: uuid::Uuid::new_v4(),
                 roll_size: options.size("sink.rolling-policy.file-size")?.unwrap_or(128 << 20).max(1),
                 roll_interval: duration("sink.rolling-policy.rollover-interval", 30 * 60)?,
                 check_interval: duration("sink.rolling-policy.check-interval", 60)?,
                 unbounded: !request.bounded,
                 overwrite: request.overwrite,
-                counter: AtomicUsize::new(0),
-                parts: Mutex::default(),
-                single: Mutex::default(),
-                publishing: Mutex::default(),
                 attempt: Mutex::default(),
                 fuse: Fuse::default(),
             }),
@@ -186,171 +149,9 @@ impl FilesystemSink {
 
 #[cfg(test)]
 impl FilesystemSink {
-    /// Stops after so many steps of a commit.
+    /// Stops after this many steps of a commit.
     pub(super) fn crash_after(&self, steps: usize) {
         self.shared.fuse.set(steps);
-    }
-}
-
-impl Shared {
-    /// A new part for a task in a directory of partitions (empty without one).
-    fn create(&self, task: usize, partition: &str) -> Result<Arc<Mutex<Part>>> {
-        let n = self.counter.fetch_add(1, Ordering::Relaxed);
-        let (directory, target, hidden) = match &self.target {
-            Target::File(path) => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let directory = directory_of(path);
-                let hidden = directory.join(format!(".{name}-{}-{n}.inprogress", self.uuid));
-                (directory, path.clone(), hidden)
-            }
-            Target::Directory(path) => {
-                let directory = if partition.is_empty() { path.clone() } else { path.join(partition) };
-                let name = format!("part-{}-{task}-{n}", self.uuid);
-                let hidden = directory.join(format!(".{name}.inprogress"));
-                (directory.clone(), directory.join(name), hidden)
-            }
-        };
-        let part = Part::create(target, hidden, &self.header()?).map_err(|e| self.failed(e))?;
-        let part = Arc::new(Mutex::new(part));
-        self.parts.lock().push((directory, part.clone()));
-        Ok(part)
-    }
-
-    /// What stands at the start of a file.
-    pub(super) fn header(&self) -> Result<Vec<u8>> {
-        let mut header = Vec::new();
-        self.format.encoder(&self.schema)?.header(&mut header)?;
-        Ok(header)
-    }
-
-    /// Shows what checkpoints hold.
-    fn committer(&self) -> Result<Committer<'_>> {
-        Ok(Committer {
-            target: &self.target,
-            partitioned: !self.partitions.is_empty(),
-            overwrite: self.overwrite,
-            success_file: self.success_file.as_deref(),
-            header: self.header()?,
-            fuse: &self.fuse,
-        })
-    }
-
-    pub(super) fn failed(&self, e: Error) -> Error {
-        e.context(format!("table '{}'", self.table))
-    }
-
-    /// Appends a writer's bytes to its part, or to a new one where it has none that is open.
-    pub(super) fn append(&self, task: usize, open: &mut Open, partition: &str, release: bool) -> Result<()> {
-        if open.buffer.is_empty() {
-            return Ok(());
-        }
-        loop {
-            let part = match (&self.target, &open.part) {
-                (Target::Directory(_), Some(part)) => part.clone(),
-                (Target::Directory(_), None) => open.part.insert(self.create(task, partition)?).clone(),
-                (Target::File(_), _) => {
-                    let mut single = self.single.lock();
-                    match &*single {
-                        Some(part) if part.lock().stage() == Stage::Open => part.clone(),
-                        _ => single.insert(self.create(task, partition)?).clone(),
-                    }
-                }
-            };
-            let mut guard = part.lock();
-            if guard.stage() != Stage::Open {
-                open.part = None;
-                continue;
-            }
-            guard.write(&open.buffer).map_err(|e| self.failed(e))?;
-            open.buffer.clear();
-            if release {
-                guard.release();
-            }
-            let unbounded = self.unbounded;
-            // A bounded job's single file is one file, however large.
-            let rolls = unbounded || matches!(self.target, Target::Directory(_));
-            if rolls && guard.written() >= self.roll_size {
-                guard.close();
-                guard.release();
-                open.part = None;
-                drop(guard);
-                if unbounded {
-                    self.publish(|part| part.stage() == Stage::Closed)?;
-                }
-            }
-            return Ok(());
-        }
-    }
-
-    /// Makes the parts visible that are meant.
-    fn publish(&self, meant: impl Fn(&Part) -> bool) -> Result<()> {
-        let _in_turn = self.publishing.lock();
-        let ready: Vec<_> = {
-            let mut parts = self.parts.lock();
-            let (ready, rest) = std::mem::take(&mut *parts).into_iter().partition(|(_, p)| meant(&p.lock()));
-            *parts = rest;
-            ready
-        };
-        let mut ready = ready.into_iter();
-        while let Some((directory, part)) = ready.next() {
-            let published = part.lock().publish(self.overwrite);
-            let published = published.and_then(|()| match &self.success_file {
-                Some(name) => std::fs::write(directory.join(name), b"").map_err(|e| {
-                    Error::io(format!("'{}' could not be written: {e}", directory.join(name).display()))
-                }),
-                None => Ok(()),
-            });
-            if let Err(e) = published {
-                // What is not visible stays known, for `abort`.
-                self.parts.lock().extend(std::iter::once((directory, part)).chain(ready));
-                return Err(self.failed(e));
-            }
-        }
-        Ok(())
-    }
-
-    /// The files that an overwriting job replaces: of the whole table, or of the partitions that got rows.
-    fn replaced(&self) -> Result<Vec<PathBuf>> {
-        let directories: BTreeSet<PathBuf> = match &self.target {
-            Target::File(_) => return Ok(Vec::new()),
-            Target::Directory(path) if self.partitions.is_empty() => [path.clone()].into(),
-            Target::Directory(_) => self.parts.lock().iter().map(|(d, _)| d.clone()).collect(),
-        };
-        let mut old = Vec::new();
-        for directory in directories {
-            let files = super::files::data_files(&directory);
-            old.extend(files.map_err(|e| super::files::unreadable(&directory, &e))?);
-        }
-        Ok(old)
-    }
-
-    /// Whether there are parts that are not visible.
-    pub(super) fn has_parts(&self) -> bool {
-        !self.parts.lock().is_empty()
-    }
-
-    /// Closes and shows the parts that are old enough, of all writers.
-    pub(super) fn roll(&self, now: Instant) -> Result<()> {
-        for (_, part) in self.parts.lock().iter() {
-            let mut part = part.lock();
-            if now.saturating_duration_since(part.opened()) >= self.roll_interval {
-                part.close();
-            }
-        }
-        self.publish(|part| part.stage() == Stage::Closed)
-    }
-
-    fn discard(&self) {
-        let _in_turn = self.publishing.lock();
-        for (_, part) in self.parts.lock().drain(..) {
-            part.lock().discard();
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.discard();
     }
 }
 
@@ -392,32 +193,17 @@ impl Sink for FilesystemSink {
     }
 
     fn writer(&self, context: WriterContext) -> Result<Box<dyn Writer>> {
-        let attempt = self.shared.attempt.lock().clone();
+        let attempt = self.shared.attempt();
         Ok(Box::new(FilesystemWriter::new(self.shared.clone(), context, attempt)?))
     }
 
     fn commit(&self) -> Result<()> {
-        let shared = &self.shared;
-        if shared.attempt.lock().is_some() {
+        let (shared, attempt) = (&self.shared, self.shared.attempt());
+        if attempt.checkpoints {
             // The last checkpoint has done it.
             return Ok(());
         }
-        let overwrite = shared.overwrite;
-        // A file that was asked for is there, even when no row came.
-        if let Target::File(path) = &shared.target
-            && shared.counter.load(Ordering::Relaxed) == 0
-            && (overwrite || !path.exists())
-        {
-            shared.create(0, "")?;
-        }
-        let old = if overwrite { shared.replaced()? } else { Vec::new() };
-        shared.publish(|_| true)?;
-        // Last, so that whatever happens no row is in neither.
-        for path in old {
-            std::fs::remove_file(&path)
-                .map_err(|e| Error::io(format!("'{}' could not be removed: {e}", path.display())))?;
-        }
-        Ok(())
+        shared.committer()?.commit_finished(&attempt).map_err(|e| shared.failed(e))
     }
 
     fn abort(&self) {

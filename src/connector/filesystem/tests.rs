@@ -501,10 +501,32 @@ fn files(root: &Path) -> BTreeMap<String, String> {
                 continue;
             }
             let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-            found.insert(uuid.replace(&name, "U").into_owned(), fs::read_to_string(&path).unwrap());
+            found.insert(uuid.replace_all(&name, "U").into_owned(), fs::read_to_string(&path).unwrap());
         }
     }
     found
+}
+
+/// What is asked for until it is there: files are synced and shown on other threads.
+fn settled<T>(mut ask: impl FnMut() -> std::task::Poll<T>) -> T {
+    loop {
+        match ask() {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::yield_now(),
+        }
+    }
+}
+
+/// Calls the writer, as its task does when it is woken, until something is visible.
+fn shown_when(writer: &mut dyn crate::connector::Writer, shown: impl Fn() -> bool) {
+    while !shown() {
+        writer.wake().unwrap();
+        std::thread::yield_now();
+    }
+}
+
+fn visible_files(root: &Path) -> usize {
+    files(root).keys().filter(|name| !name.starts_with('.')).count()
 }
 
 /// The sink of a table, asked for as a change of the request says.
@@ -526,11 +548,11 @@ fn parts_appear_when_the_job_ends_well() {
     writers[0].write(&chunk(&[(Some("a"), 1)])).unwrap();
     writers[1].write(&chunk(&[(None, 2)])).unwrap();
     writers[0].flush().unwrap();
-    assert_eq!(files(dir.path()), map(&[("out/.part-U-0-0.inprogress", "a,1\n")]));
+    assert_eq!(files(dir.path()), map(&[("out/.part-U-0-0-U.inprogress", "a,1\n")]));
     writers.iter_mut().for_each(|w| assert!(w.finish().unwrap().is_ready()));
     sink.commit().unwrap();
-    assert_eq!(files(dir.path()), map(&[("out/part-U-0-0", "a,1\n"), ("out/part-U-1-1", ",2\n")]));
-    // Nothing visible is taken back.
+    assert_eq!(files(dir.path()), map(&[("out/part-U-0-0", "a,1\n"), ("out/part-U-1-0", ",2\n")]));
+    // Nothing visible is removed.
     sink.abort();
     assert_eq!(files(dir.path()).len(), 2);
 }
@@ -547,7 +569,21 @@ fn an_aborted_or_dropped_sink_leaves_nothing() {
         if drop_only {
             drop((writer, sink));
         } else {
+            drop(writer);
             sink.abort();
+        }
+        assert_eq!(files(dir.path()), map(&[]));
+        // A writer that has ended leaves its parts to the sink.
+        let sink = sink_of(&pair(dir.path(), &[], &[]), |_| {}).unwrap();
+        let mut writer = sink.writer(writer_context(0, 1)).unwrap();
+        writer.write(&chunk(&[(Some("a"), 1)])).unwrap();
+        settled(|| writer.finish().unwrap());
+        drop(writer);
+        assert_eq!(files(dir.path()).len(), 1);
+        if drop_only {
+            drop(sink)
+        } else {
+            sink.abort()
         }
         assert_eq!(files(dir.path()), map(&[]));
     }
@@ -646,9 +682,10 @@ fn large_parts_are_rolled() {
         for i in 0..2 {
             writer.write(&chunk(&[(Some("a"), i)])).unwrap();
             writer.flush().unwrap();
+            shown_when(writer.as_mut(), || !unbounded || visible_files(dir.path()) == i as usize + 1);
         }
-        let shown = files(dir.path()).keys().filter(|n| !n.starts_with('.')).count();
-        assert_eq!(shown, visible);
+        assert_eq!(visible_files(dir.path()), visible);
+        drop(writer);
         sink.abort();
     }
 }
@@ -668,9 +705,9 @@ fn old_parts_of_a_job_that_never_ends_are_shown() {
         let expected = (0..=i).map(|i| format!("a,{i}\n")).collect::<String>();
         let due = writer.deadline().unwrap();
         writer.timer(due).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        shown_when(writer.as_mut(), || fs::read_to_string(&path).is_ok_and(|text| text == expected));
     }
-    assert!(writer.finish().unwrap().is_ready());
+    settled(|| writer.finish().unwrap());
     sink.commit().unwrap();
     assert_eq!(files(dir.path()), map(&[("out.csv", "a,0\na,1\n")]));
 }

@@ -1,6 +1,7 @@
 //! Writers of one table: rows to bytes, bytes to parts.
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,29 +10,27 @@ use std::time::Instant;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use parking_lot::Mutex;
+use serde_json::Value;
 
-use super::commit::{Attempt, PartState, WriterState, directory_of};
-use super::part::{Part, Stage, Target, sync_directory};
-use super::sink::Shared;
+use super::commit::{Attempt, PartState, Syncing, WriterState};
+use super::part::{Part, Target, directory_of};
+use super::shared::Shared;
 use crate::connector::{Writer, WriterContext};
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
 use crate::format::Encoder;
 use crate::format::text::{Cells, Style, plain};
 
-/// A writer hands bytes to its part when it has so many.
+/// A writer hands bytes to its part when it has this many.
 const BUFFER: usize = 1 << 20;
 /// A writer with more parts than this keeps their files closed between writes.
 const OPEN_FILES: usize = 64;
 
 /// A part of a writer, and the bytes that are not in it yet.
 #[derive(Default)]
-pub(super) struct Open {
-    /// Without checkpoints; one file is shared by all writers.
-    pub(super) part: Option<Arc<Mutex<Part>>>,
-    /// With checkpoints: rows before and behind a barrier must not mix, so every writer has its own.
-    own: Option<OwnPart>,
-    pub(super) buffer: Vec<u8>,
+struct Open {
+    part: Option<OwnPart>,
+    buffer: Vec<u8>,
 }
 
 struct OwnPart {
@@ -47,28 +46,96 @@ impl OwnPart {
     }
 }
 
-/// What a writer has for checkpoints.
-struct Own {
+/// Work that may take long. It runs on a thread that may wait, and wakes the task at its end.
+struct Work(Arc<Mutex<Option<Result<()>>>>);
+
+impl Work {
+    /// `rows_depend`: without a writer that learns of a failure, it is logged.
+    fn begin(
+        context: &WriterContext,
+        rows_depend: bool,
+        work: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Self {
+        let result = Arc::new(Mutex::new(None));
+        let (done, waker) = (result.clone(), context.waker.clone());
+        context.runtime.spawn_blocking(move || {
+            let ended = catch_unwind(AssertUnwindSafe(work));
+            let ended = ended.unwrap_or_else(|_| Err(Error::internal("a thread of a writer panicked")));
+            if let (Err(e), 1, true) = (&ended, Arc::strong_count(&done), rows_depend) {
+                log::warn!("{}", e.message());
+            }
+            *done.lock() = Some(ended);
+            waker.wake();
+        });
+        Self(result)
+    }
+
+    /// Ready: it has ended. A failure is returned once.
+    fn poll(&self) -> Result<Poll<()>> {
+        match &mut *self.0.lock() {
+            None => Ok(Poll::Pending),
+            Some(ended) => std::mem::replace(ended, Ok(())).map(Poll::Ready),
+        }
+    }
+}
+
+/// The part of a checkpoint that waits for files to be synced.
+struct Cut {
+    epoch: u64,
+    values: Vec<Value>,
+    /// That of former checkpoints, too, which may have been given up.
+    works: Vec<Work>,
+}
+
+pub(super) struct FilesystemWriter {
+    shared: Arc<Shared>,
+    context: WriterContext,
     attempt: Arc<Attempt>,
+    encoder: Box<dyn Encoder>,
+    /// By directory of the partition.
+    open: HashMap<String, Open>,
     /// Parts that it has begun.
     begun: u64,
-    /// How many writers there are.
-    writers: usize,
-    /// Closed since the last barrier.
+    /// Closed since the last barrier, or since parts were last shown.
     closing: Vec<OwnPart>,
     /// Closed, and not known to be visible.
     closed: Vec<PartState>,
-    /// Directories that got names since the last barrier.
+    /// Directories that got names and are not synced.
     directories: BTreeSet<PathBuf>,
     finished: bool,
+    /// When it looked at the age of the parts.
+    looked: Instant,
+    /// A checkpoint that is not ready.
+    cut: Option<Cut>,
+    /// Without checkpoints: parts are being shown.
+    showing: Option<Work>,
 }
 
-impl Own {
-    fn create(&mut self, shared: &Shared, task: usize, partition: &str) -> Result<OwnPart> {
-        let n = self.begun;
+impl FilesystemWriter {
+    pub(super) fn new(shared: Arc<Shared>, context: WriterContext, attempt: Arc<Attempt>) -> Result<Self> {
+        let encoder = shared.format.encoder(&shared.schema)?;
+        Ok(Self {
+            encoder,
+            open: HashMap::new(),
+            begun: 0,
+            closing: Vec::new(),
+            closed: attempt.adopt(),
+            directories: BTreeSet::new(),
+            finished: false,
+            looked: Instant::now(),
+            cut: None,
+            showing: None,
+            shared,
+            context,
+            attempt,
+        })
+    }
+
+    fn create(&mut self, partition: &str) -> Result<OwnPart> {
+        let (n, task) = (self.begun, self.context.task);
         self.begun += 1;
         let Attempt { sink, uuid, .. } = self.attempt.as_ref();
-        let (name, target, root) = match &shared.target {
+        let (name, target, root) = match &self.shared.target {
             Target::File(path) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 (format!("{name}-{uuid}-{task}-{n}"), path.clone(), directory_of(path))
@@ -79,9 +146,10 @@ impl Own {
                 (name.clone(), root.join(name), root.clone())
             }
         };
-        let hidden = shared.target.hidden(&name, sink);
+        let hidden = self.shared.target.hidden(&name, sink);
         let mut directory = directory_of(&hidden);
-        let part = Part::create(target, hidden, &shared.header()?).map_err(|e| shared.failed(e))?;
+        let part = Part::create(target, hidden, &self.shared.header()?);
+        let part = part.map_err(|e| self.shared.failed(e))?;
         // Up to the one that holds the table.
         while self.directories.insert(directory.clone()) && directory.starts_with(&root) {
             directory = directory_of(&directory);
@@ -89,66 +157,33 @@ impl Own {
         Ok(OwnPart { part, name, told: false })
     }
 
-    fn append(
-        &mut self,
-        shared: &Shared,
-        task: usize,
-        open: &mut Open,
-        partition: &str,
-        release: bool,
-    ) -> Result<()> {
-        if open.buffer.is_empty() {
+    /// Appends the buffer of a partition to its part, or to a new one where it has none that is open.
+    fn append(&mut self, partition: &str, release: bool) -> Result<()> {
+        let Some(open) = self.open.get_mut(partition).filter(|open| !open.buffer.is_empty()) else {
             return Ok(());
-        }
-        let own = match &mut open.own {
-            Some(own) => own,
-            none => none.insert(self.create(shared, task, partition)?),
         };
-        own.part.write(&open.buffer).map_err(|e| shared.failed(e))?;
-        open.buffer.clear();
+        let (part, mut buffer) = (open.part.take(), std::mem::take(&mut open.buffer));
+        let mut own = match part {
+            Some(own) => own,
+            None => self.create(partition)?,
+        };
+        let written = own.part.write(&buffer).map_err(|e| self.shared.failed(e));
+        buffer.clear();
         if release {
             own.part.release();
         }
-        let endless = shared.unbounded;
         // A bounded job's single file is one file, however large.
-        let rolls = endless || matches!(shared.target, Target::Directory(_));
-        if rolls && own.part.written() >= shared.roll_size {
-            self.closing.extend(open.own.take());
+        let rolls = self.shared.unbounded || matches!(self.shared.target, Target::Directory(_));
+        if rolls && own.part.written() >= self.shared.roll_size {
+            own.part.release();
+            self.closing.push(own);
+        } else if let Some(open) = self.open.get_mut(partition) {
+            open.part = Some(own);
         }
-        Ok(())
-    }
-}
-
-pub(super) struct FilesystemWriter {
-    shared: Arc<Shared>,
-    task: usize,
-    encoder: Box<dyn Encoder>,
-    /// By directory of the partition.
-    open: HashMap<String, Open>,
-    own: Option<Own>,
-    /// When it looked at the age of the parts.
-    looked: Instant,
-}
-
-impl FilesystemWriter {
-    /// With an attempt, for a job with checkpoints.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        context: WriterContext,
-        attempt: Option<Arc<Attempt>>,
-    ) -> Result<Self> {
-        let WriterContext { task, tasks, .. } = context;
-        let own = attempt.map(|attempt| Own {
-            begun: 0,
-            writers: tasks,
-            closing: Vec::new(),
-            closed: attempt.adopt(),
-            directories: BTreeSet::new(),
-            finished: false,
-            attempt,
-        });
-        let encoder = shared.format.encoder(&shared.schema)?;
-        Ok(Self { shared, task, encoder, open: HashMap::new(), own, looked: Instant::now() })
+        if let Some(open) = self.open.get_mut(partition) {
+            open.buffer = buffer;
+        }
+        written
     }
 
     fn encode(&mut self, partition: &str, chunk: &Chunk) -> Result<()> {
@@ -159,13 +194,95 @@ impl FilesystemWriter {
         };
         let rows = chunk.with_batch(chunk.batch.project(&self.shared.columns)?);
         self.encoder.encode(&rows, &mut open.buffer)?;
-        if open.buffer.len() < BUFFER {
+        if open.buffer.len() < BUFFER { Ok(()) } else { self.append(partition, release) }
+    }
+
+    /// All that is buffered goes into parts.
+    fn append_all(&mut self) -> Result<()> {
+        let release = self.open.len() > OPEN_FILES;
+        let full = self.open.iter().filter(|(_, open)| !open.buffer.is_empty());
+        for partition in full.map(|(partition, _)| partition.clone()).collect::<Vec<_>>() {
+            self.append(&partition, release)?;
+        }
+        // Partitions whose part was rolled are forgotten until a row comes.
+        let only_one = self.shared.partitions.is_empty();
+        self.open.retain(|_, open| only_one || open.part.is_some());
+        Ok(())
+    }
+
+    /// Takes no more rows into the parts that are meant.
+    fn close(&mut self, meant: impl Fn(&OwnPart) -> bool) {
+        for open in self.open.values_mut().filter(|open| open.part.as_ref().is_some_and(&meant)) {
+            self.closing.extend(open.part.take());
+        }
+    }
+
+    /// What has to be synced.
+    fn syncing(&mut self) -> Result<Syncing> {
+        let mut files = Vec::new();
+        let open = self.open.values_mut().filter_map(|open| open.part.as_mut());
+        for part in open.chain(&mut self.closing) {
+            files.extend(part.part.unsynced().map_err(|e| self.shared.failed(e))?);
+        }
+        Ok(Syncing { files, directories: std::mem::take(&mut self.directories) })
+    }
+
+    /// What the writer has that is not visible.
+    fn state(&mut self) -> WriterState {
+        self.closed.extend(self.closing.drain(..).map(|part| part.state()));
+        self.attempt.forget_shown(&mut self.closed);
+        let mut open = Vec::new();
+        for part in self.open.values_mut().filter_map(|o| o.part.as_mut()) {
+            part.told = true;
+            open.push(part.state());
+        }
+        WriterState {
+            sink: self.attempt.sink.clone(),
+            task: self.context.task,
+            writers: self.context.tasks,
+            finished: self.finished,
+            endless: self.shared.unbounded,
+            shown: self.attempt.all_shown.load(Ordering::Relaxed),
+            open,
+            closed: self.closed.clone(),
+        }
+    }
+
+    /// Without checkpoints, closed parts of an endless job are shown, a batch of them at a time.
+    fn show_closed(&mut self) -> Result<()> {
+        if self.attempt.checkpoints || !self.shared.unbounded {
             return Ok(());
         }
-        match &mut self.own {
-            Some(own) => own.append(&self.shared, self.task, open, partition, release),
-            None => self.shared.append(self.task, open, partition, release),
+        if let Some(work) = &self.showing {
+            if work.poll()?.is_pending() {
+                return Ok(());
+            }
+            self.showing = None;
         }
+        if self.closing.is_empty() {
+            return Ok(());
+        }
+        let syncing = self.syncing()?;
+        let parts: Vec<PartState> = self.closing.drain(..).map(|part| part.state()).collect();
+        let (shared, attempt) = (self.shared.clone(), self.attempt.clone());
+        let work = move || {
+            let shown = syncing.sync().and_then(|()| shared.committer()?.show(&attempt.sink, parts));
+            shown.map_err(|e| shared.failed(e))
+        };
+        self.showing = Some(Work::begin(&self.context, true, work));
+        Ok(())
+    }
+
+    /// Without checkpoints, what is not visible is left to the sink.
+    fn leave(&mut self) -> Result<()> {
+        self.append_all()?;
+        self.close(|_| true);
+        self.finished = true;
+        let syncing = self.syncing()?;
+        let state = self.state();
+        self.closed.clear();
+        self.attempt.finished.lock().push((state, syncing));
+        Ok(())
     }
 
     /// The rows of each partition.
@@ -250,100 +367,91 @@ impl Writer for FilesystemWriter {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let release = self.open.len() > OPEN_FILES;
-        for (partition, open) in &mut self.open {
-            match &mut self.own {
-                Some(own) => own.append(&self.shared, self.task, open, partition, release)?,
-                None => self.shared.append(self.task, open, partition, release)?,
-            }
-        }
-        // Partitions whose part was rolled are forgotten until a row comes.
-        let only_one = self.shared.partitions.is_empty();
-        let is_open =
-            |o: &Open| o.own.is_some() || o.part.as_ref().is_some_and(|p| p.lock().stage() == Stage::Open);
-        self.open.retain(|_, o| only_one || is_open(o));
-        Ok(())
+        self.append_all()?;
+        self.show_closed()
+    }
+
+    fn wake(&mut self) -> Result<()> {
+        self.show_closed()
     }
 
     /// With checkpoints, parts are rolled at barriers.
     fn deadline(&self) -> Option<Instant> {
-        let looks = self.shared.unbounded && self.own.is_none() && self.shared.has_parts();
+        let looks = self.shared.unbounded && !self.attempt.checkpoints;
+        let looks = looks && self.open.values().any(|open| open.part.is_some());
         self.looked.checked_add(self.shared.check_interval).filter(|_| looks)
     }
 
     fn timer(&mut self, now: Instant) -> Result<()> {
         self.looked = now;
-        self.flush()?;
-        self.shared.roll(now)
+        self.append_all()?;
+        let age = self.shared.roll_interval;
+        self.close(|part| now.saturating_duration_since(part.part.opened()) >= age);
+        self.show_closed()
     }
 
-    fn pre_commit(&mut self, _epoch: u64, last: bool) -> Result<Poll<Vec<serde_json::Value>>> {
-        self.flush()?;
-        let Some(own) = &mut self.own else { return Ok(Poll::Ready(Vec::new())) };
-        let shared = &self.shared;
-        let endless = shared.unbounded;
-        let single = matches!(shared.target, Target::File(_));
-        for open in self.open.values_mut() {
+    fn pre_commit(&mut self, epoch: u64, last: bool) -> Result<Poll<Vec<Value>>> {
+        if !self.attempt.checkpoints {
+            self.flush()?;
+            return Ok(Poll::Ready(Vec::new()));
+        }
+        if self.cut.as_ref().is_none_or(|cut| cut.epoch != epoch) {
+            self.append_all()?;
+            let (endless, age) = (self.shared.unbounded, self.shared.roll_interval);
             // Adding to one file makes no small ones, so it shows all there is.
-            let rolls =
-                |part: &OwnPart| last || single || part.part.opened().elapsed() >= shared.roll_interval;
-            if endless && open.own.as_ref().is_some_and(rolls) {
-                own.closing.extend(open.own.take());
+            let all = last || matches!(self.shared.target, Target::File(_));
+            self.close(|part| endless && (all || part.part.opened().elapsed() >= age));
+            let syncing = self.syncing()?;
+            let value = serde_json::to_value(self.state());
+            let value = value.map_err(|e| Error::internal(format!("the parts of a table: {e}")))?;
+            let mut works = self.cut.take().map_or_else(Vec::new, |given_up| given_up.works);
+            if !syncing.is_empty() {
+                let shared = self.shared.clone();
+                works.push(Work::begin(&self.context, false, move || {
+                    syncing.sync().map_err(|e| shared.failed(e))
+                }));
             }
+            self.cut = Some(Cut { epoch, values: vec![value], works });
         }
-        let open = self.open.values_mut().filter_map(|o| o.own.as_mut());
-        for part in open.chain(&mut own.closing) {
-            part.part.sync().map_err(|e| shared.failed(e))?;
+        if let Some(cut) = &mut self.cut {
+            let mut waiting = Vec::new();
+            for work in cut.works.drain(..) {
+                if work.poll()?.is_pending() {
+                    waiting.push(work);
+                }
+            }
+            cut.works = waiting;
         }
-        for directory in std::mem::take(&mut own.directories) {
-            sync_directory(&directory).map_err(|e| shared.failed(e))?;
+        match self.cut.take_if(|cut| cut.works.is_empty()) {
+            Some(cut) => Ok(Poll::Ready(cut.values)),
+            None => Ok(Poll::Pending),
         }
-        // From here on a checkpoint may hold them.
-        own.closed.extend(own.closing.drain(..).map(|part| part.state()));
-        own.attempt.forget_shown(&mut own.closed);
-        let mut open = Vec::new();
-        for part in self.open.values_mut().filter_map(|o| o.own.as_mut()) {
-            part.told = true;
-            open.push(part.state());
-        }
-        let state = WriterState {
-            sink: own.attempt.sink.clone(),
-            task: self.task,
-            writers: own.writers,
-            finished: own.finished,
-            endless,
-            shown: own.attempt.all_shown.load(Ordering::Relaxed),
-            open,
-            closed: own.closed.clone(),
-        };
-        let value = serde_json::to_value(state);
-        Ok(Poll::Ready(vec![value.map_err(|e| Error::internal(format!("the parts of a table: {e}")))?]))
     }
 
     fn finish(&mut self) -> Result<Poll<()>> {
         self.flush()?;
-        for open in self.open.values() {
-            if let Some(part) = &open.part {
-                let mut part = part.lock();
-                part.close();
-                part.release();
-            }
+        if self.showing.is_some() {
+            return Ok(Poll::Pending);
         }
-        let parts = self.open.drain().filter_map(|(_, open)| open.own);
-        if let Some(own) = &mut self.own {
-            own.closing.extend(parts);
-            own.closing.iter_mut().for_each(|part| part.part.release());
-            own.finished = true;
+        if self.attempt.checkpoints {
+            self.close(|_| true);
+            self.open.clear();
+            self.closing.iter_mut().for_each(|part| part.part.release());
+            self.finished = true;
+        } else if !self.finished {
+            self.leave()?;
         }
         Ok(Poll::Ready(()))
     }
 }
 
 impl Drop for FilesystemWriter {
-    /// What no checkpoint can hold goes.
+    /// What nothing can hold any more goes. A job that never ends is stopped by the user: what it has written stays.
     fn drop(&mut self) {
-        let open = self.open.values_mut().filter_map(|o| o.own.as_mut());
-        let closing = self.own.iter_mut().flat_map(|own| &mut own.closing);
-        open.chain(closing).filter(|part| !part.told).for_each(|part| part.part.discard());
+        if !self.attempt.checkpoints && self.shared.unbounded && !self.finished && self.leave().is_ok() {
+            return;
+        }
+        let open = self.open.values_mut().filter_map(|o| o.part.as_mut());
+        open.chain(&mut self.closing).filter(|part| !part.told).for_each(|part| part.part.discard());
     }
 }

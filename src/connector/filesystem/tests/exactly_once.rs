@@ -3,15 +3,6 @@
 use super::super::sink::FilesystemSink;
 use super::*;
 use crate::connector::Writer;
-use std::task::Poll;
-
-/// Files are never written by requests in flight.
-fn ready<T>(poll: Poll<T>) -> T {
-    match poll {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("requests in flight"),
-    }
-}
 use serde_json::Value;
 
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +119,7 @@ impl Job {
     fn checkpoint(&mut self, last: bool) {
         self.epoch += 1;
         let epoch = if last { u64::MAX } else { self.epoch };
-        let told = self.writers.iter_mut().flat_map(|w| ready(w.pre_commit(epoch, last).unwrap()));
+        let told = self.writers.iter_mut().flat_map(|w| settled(|| w.pre_commit(epoch, last).unwrap()));
         self.pending = told.collect();
         self.durable.append(&mut self.fresh);
     }
@@ -235,7 +226,7 @@ proptest! {
                 6 => {
                     // A checkpoint that does not become durable.
                     for writer in &mut job.writers {
-                        ready(writer.pre_commit(77, false).unwrap());
+                        settled(|| writer.pre_commit(77, false).unwrap());
                     }
                     job.crash(choice, usize::MAX);
                 }
@@ -244,7 +235,7 @@ proptest! {
             }
             job.check();
         }
-        job.writers.iter_mut().for_each(|w| ready(w.finish().unwrap()));
+        job.writers.iter_mut().for_each(|w| settled(|| w.finish().unwrap()));
         job.checkpoint(true);
         job.check();
         // The last commit is done in part, and again after a crash.
@@ -255,7 +246,7 @@ proptest! {
         job.sink.crash_after(usize::MAX);
         if done.is_err() || choice % 2 == 0 {
             job.crash(choice, usize::MAX);
-            job.writers.iter_mut().for_each(|w| ready(w.finish().unwrap()));
+            job.writers.iter_mut().for_each(|w| settled(|| w.finish().unwrap()));
             job.checkpoint(true);
             job.sink.commit_epoch(0, &job.pending).unwrap();
             // Nothing happens when it is done again.
@@ -315,7 +306,7 @@ fn a_bounded_job_shows_all_at_its_end() {
     job.commit(0, usize::MAX);
     assert!(job.visible().is_empty());
     job.crash(0, usize::MAX);
-    job.writers.iter_mut().for_each(|w| ready(w.finish().unwrap()));
+    job.writers.iter_mut().for_each(|w| settled(|| w.finish().unwrap()));
     job.checkpoint(true);
     job.commit(0, usize::MAX);
     assert_eq!(job.visible(), (0..20).collect::<Vec<_>>());
