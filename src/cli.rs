@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let status = e.exit_code();
-            // Nobody reads any more: nothing to do about it.
+            // The reader is gone: nothing to do about it.
             let _ = e.print();
             return ExitCode::from(u8::try_from(status).unwrap_or(diagnostic::USAGE));
         }
@@ -123,7 +123,7 @@ fn kernel(common: &Common, mut output: Output, command: arguments::KernelCommand
             notebook::run(&connection_file, session(common)?, variables(common)).map(|()| 0)
         }
         arguments::KernelCommand::Install { user: _, prefix, sys_prefix, name, display_name } => {
-            // Wrong settings are told now, and not when a notebook is opened.
+            // Wrong settings are reported now, and not when a notebook is opened.
             session(common)?;
             let place = match (prefix, sys_prefix) {
                 (Some(prefix), _) => Place::Prefix(std::path::absolute(prefix)?),

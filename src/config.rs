@@ -99,7 +99,7 @@ pub const SETTINGS: &[OptionDef] = &[
         "table.optimizer.agg-phase-strategy",
         Choice(&["AUTO", "ONE_PHASE"]),
         "AUTO",
-        "aggregates are computed in one phase, behind the exchange",
+        "aggregates are computed in one phase, after the exchange",
     ),
     OptionDef::new(
         "table.optimizer.distinct-agg.split.enabled",
@@ -143,7 +143,7 @@ pub const SETTINGS: &[OptionDef] = &[
         "table.exec.async-lookup.output-mode",
         Choice(&["ORDERED", "ALLOW_UNORDERED"]),
         "ORDERED",
-        "order of rows behind an asynchronous lookup",
+        "order of rows after an asynchronous lookup",
     ),
     OptionDef::new(
         "execution.state-recovery.on-function-change",
@@ -268,19 +268,19 @@ pub const SETTINGS: &[OptionDef] = &[
         "affluent.state-recovery.automatic",
         Bool,
         "true",
-        "a job that is started again goes on from its newest checkpoint; false: from the beginning",
+        "a job that is started again continues from its newest checkpoint; false: from the beginning",
     ),
     OptionDef::new(
         "affluent.lease.time",
         Time,
         "15 s",
-        "a process that did not say for so long that it runs a job has lost it, and another one may take over",
+        "how long a process keeps a job without renewing its lease; another process may take the job over then",
     ),
     OptionDef::new(
         "affluent.lease.wait",
         Time,
         "1 min",
-        "so long a job waits for another process that runs it to end; 0: it is refused at once",
+        "how long a job waits for another process that runs it; 0: it is refused at once",
     ),
     OptionDef::new(
         "affluent.lookup.memory-limit",
@@ -314,7 +314,7 @@ pub const SETTINGS: &[OptionDef] = &[
         "restart-strategy.exponential-delay.reset-backoff-threshold",
         Time,
         "1 h",
-        "a job that ran so long begins with the first pause again",
+        "after a job ran this long, the next restart uses the first pause again",
     ),
     OptionDef::new(
         "restart-strategy.exponential-delay.jitter-factor",
@@ -480,17 +480,17 @@ impl Config {
         zone_of(self.get("table.local-time-zone")).unwrap_or_else(|_| "UTC".into())
     }
 
-    /// The text of a setting that somebody set.
+    /// The text of a setting that was set.
     pub fn text_if_set(&self, key: &str) -> Option<&str> {
         self.is_set(key).then(|| self.get(key))
     }
 
-    /// A number that somebody set.
+    /// A number that was set.
     pub fn integer_if_set(&self, key: &str) -> Option<usize> {
         parse_integer(self.text_if_set(key)?).ok().map(|n| usize::try_from(n).unwrap_or(usize::MAX).max(1))
     }
 
-    /// A duration that somebody set.
+    /// A duration that was set.
     pub fn duration_if_set(&self, key: &str) -> Option<Duration> {
         parse_duration(self.text_if_set(key)?).ok().filter(|d| !d.is_zero())
     }

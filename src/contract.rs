@@ -14,7 +14,7 @@
 //! # One life for all
 //! What a task calls runs on its compute thread, one call at a time, and **never waits**: what takes time is begun there,
 //! goes on elsewhere (the runtime of the context) and wakes the task. Operators, readers and writers get the same context
-//! and answer the same questions; a lookup backend is asked from the runtime, and the lookup join stands for it in the task.
+//! and answer the same questions; a lookup backend is asked from the runtime, and the lookup join represents it in the task.
 //!
 //! ```text
 //!               Operator           Reader              Writer               Backend
@@ -31,7 +31,7 @@
 //!  end          end                leave               finish, commit       dropped
 //!  failure      dropped            dropped             dropped, abort       a Failure: data, not the end
 //! ```
-//! A checkpoint goes through them like this. The barrier is in band, so it is ordered with the rows; nobody holds it up:
+//! A checkpoint goes through them like this. The barrier is in band, so it is ordered with the rows; nothing holds it up:
 //! an operator that waits puts what waits into its snapshot, and a writer with requests in flight answers "not yet" while
 //! rows go on.
 //!

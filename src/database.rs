@@ -3,7 +3,7 @@
 //! ```text
 //!  keys ──> lookup ──┐                    ┌── PostgreSQL: binary rows, arrays of keys, COPY
 //!  range ─> scan  ───┼── url, tls, pool ──┼── MySQL, MariaDB: prepared statements of a few shapes
-//!  rows ──> write ───┘                    └── SQLite: threads of their own
+//!  rows ──> write ───┘                    └── SQLite: their own threads
 //! ```
 //! A value that does not fit the declared type is an error that names its column; nothing is rounded or cut. A key
 //! that no value of the column can be equal to is a miss. Comparisons keep our meaning (text by code points), whatever
@@ -58,7 +58,7 @@ pub(crate) struct Range {
     pub(crate) to: i64,
 }
 
-/// Takes the batches of a scan; false when nobody wants more.
+/// Takes the batches of a scan; false when no more are wanted.
 pub(crate) type Taker = Box<dyn FnMut(arrow::array::RecordBatch) -> BoxFuture<bool> + Send>;
 
 /// Keeps all batches.
@@ -84,7 +84,7 @@ pub(crate) struct Described {
 
 /// A database that tables are in.
 pub(crate) trait Database: Send + Sync {
-    /// Reads a table, or a range of it, in batches of so many rows.
+    /// Reads a table, or a range of it, in batches of this many rows.
     fn scan(
         self: Arc<Self>,
         reading: Arc<Reading>,

@@ -86,7 +86,7 @@ pub struct DeadLetter {
     pub row_json: Option<String>,
     /// The record as it was read.
     pub raw: Option<Vec<u8>>,
-    /// Where it stands.
+    /// Where it is.
     pub position: Option<String>,
     /// How often a lookup was tried.
     pub attempts: Option<i32>,
@@ -192,7 +192,7 @@ pub fn rejected_field() -> FieldRef {
     Arc::new(Field::new(REJECTED, DataType::Struct(REJECTED_FIELDS.clone()), true))
 }
 
-/// A schema with that column behind the others, which may all be NULL.
+/// A schema with that column after the others, which may all be NULL.
 pub fn with_rejected(schema: &Schema) -> SchemaRef {
     let nullable = |f: &FieldRef| Arc::new(f.as_ref().clone().with_nullable(true));
     let fields: Vec<FieldRef> = schema.fields().iter().map(nullable).chain([rejected_field()]).collect();
@@ -206,7 +206,7 @@ pub struct Rejected {
     pub message: String,
     /// The record.
     pub raw: Vec<u8>,
-    /// Where it stands.
+    /// Where it is.
     pub position: String,
 }
 

@@ -67,7 +67,7 @@ pub struct Position {
     pub column: u32,
 }
 
-/// A half-open range of text, from `start` to just behind `end`.
+/// A half-open range of text, from `start` to just after `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// First character.
@@ -341,7 +341,7 @@ impl From<arrow::error::ArrowError> for Error {
         match e {
             A::DivideByZero => Self::execution("division by zero"),
             A::CastError(m) => Self::execution(format!("cast failed: {}", wording::message(&m)))
-                .with_hint("TRY_CAST gives NULL instead of an error"),
+                .with_hint("TRY_CAST returns NULL instead of an error"),
             A::ArithmeticOverflow(m) => Self::execution(format!("arithmetic overflow: {m}")),
             A::ComputeError(m) | A::ParseError(m) | A::InvalidArgumentError(m) => {
                 Self::execution(wording::message(&m))

@@ -1,4 +1,4 @@
-//! What a build lacks: connectors and formats that stand behind cargo features.
+//! What a build lacks: connectors and formats that need cargo features.
 
 use crate::error::Error;
 

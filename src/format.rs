@@ -57,7 +57,7 @@ pub trait Decoder: Send {
         None
     }
 
-    /// Whether part of a record that is more than a line is inside: reading cannot go on behind what was fed
+    /// Whether part of a record that is more than a line is inside: reading cannot continue after what was fed
     /// without this decoder.
     fn holds_record(&self) -> bool {
         false
@@ -71,7 +71,7 @@ pub trait Decoder: Send {
 
 /// Turns chunks into bytes.
 pub trait Encoder: Send {
-    /// What stands at the start of a file, such as a header line.
+    /// What a file starts with, such as a header line.
     fn header(&mut self, _out: &mut Vec<u8>) -> Result<()> {
         Ok(())
     }

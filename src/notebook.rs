@@ -11,7 +11,7 @@
 //! - A picture is shown once and replaced in place (`update_display_data`), also after its cell has ended: jobs
 //!   of INSERT, and queries with `--%background`, go on beside the cells that follow.
 //! - What is shown stays in the notebook when it is saved.
-//! - When the kernel ends, its jobs end: it cancels them when it is told to shut down, and when the program that
+//! - When the kernel ends, its jobs end: it cancels them when it is asked to shut down, and when the program that
 //!   started it is gone.
 //!
 //! `directive` has the comments that ask for charts and files, `html` what keeps a stream's text from

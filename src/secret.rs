@@ -93,7 +93,7 @@ pub fn note(name: &str, value: &str) {
     ANY.store(true, Ordering::Release);
 }
 
-/// Whether a value can be told from an ordinary word.
+/// Whether a value can be distinguished from an ordinary word.
 fn telling(value: &str) -> bool {
     let number = value.bytes().all(|b| b.is_ascii_digit());
     value.chars().count() >= SHORTEST

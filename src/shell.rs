@@ -56,7 +56,7 @@ pub struct Shell {
     plot: Option<ChartSpec>,
     /// Scripts that run before the first prompt.
     init: Vec<SourceText>,
-    /// Jobs whose end was not told yet.
+    /// Jobs whose end was not reported yet.
     jobs: Vec<(Arc<Job>, Arc<Script>)>,
 }
 
@@ -110,7 +110,7 @@ impl Shell {
         }
     }
 
-    /// Reads and executes until the user leaves; gives the exit status.
+    /// Reads and executes until the user leaves; returns the exit status.
     pub fn run(mut self) -> Result<u8> {
         let failed = |e: ReadlineError| Error::io(format!("the line editor failed: {e}"));
         let mut editor =
@@ -504,7 +504,7 @@ impl Shell {
         });
         progress.clear();
         shown?;
-        // Where the reader has gone, nobody wants the rest.
+        // Where the reader has gone, the rest is not wanted.
         query.job().cancel();
         // Its tasks are gone before the prompt is back, unless the user does not want to wait.
         while query.job().wait_for(Duration::from_millis(200)).is_none() {

@@ -11,6 +11,7 @@ mod cursor;
 mod ddl;
 pub mod dialect;
 mod function_ddl;
+pub(crate) mod function_syntax;
 pub mod highlight;
 pub mod hints;
 mod lexer;

@@ -5,7 +5,7 @@
 //! USE `sales`;
 //! CREATE TABLE `orders` ( ... ) WITH ('connector' = 'jdbc', 'password' = '${PASSWORD}', ...);
 //! ```
-//! The file is SQL, to be read, compared and edited. It is read when CREATE CATALOG names it, and written anew whenever
+//! The file is SQL, to be read, compared and edited. It is read when CREATE CATALOG names it, and rewritten whenever
 //! something in the catalog is changed: beside the old one, which it then replaces. Values of variables are not written:
 //! `${NAME}` stays and is read from the environment. An option that carries a secret must be written that way.
 //! TEMPORARY tables and views are not kept.
@@ -62,8 +62,7 @@ fn text_of(
     named: &NamedCatalog,
     function: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String> {
-    let mut text =
-        String::from("-- A catalog of affluent. It is written anew when something in it is changed.\n");
+    let mut text = String::from("-- A catalog of affluent. It is rewritten when something in it changes.\n");
     for function in named.functions.iter().filter_map(|name| function(name)) {
         let _ = write!(text, "\n{function};\n");
     }
@@ -97,7 +96,7 @@ fn text_of(
     Ok(text)
 }
 
-/// A secret that stands in a statement would stand in the file.
+/// A secret in a statement would be written to the file.
 fn without_secrets(table: &Table) -> Result<()> {
     if table.own.is_some() {
         return Err(Error::unsupported(format!("table '{}' is one of the program", table.name))

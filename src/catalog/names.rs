@@ -62,7 +62,7 @@ impl Home {
     }
 }
 
-/// The database and the name that a key stands for.
+/// The database and the name of a key.
 pub fn of_key(key: &str) -> (Home, &str) {
     let mut parts = key.strip_prefix(SEPARATOR).into_iter().flat_map(|rest| rest.splitn(3, SEPARATOR));
     match (parts.next(), parts.next(), parts.next()) {

@@ -58,8 +58,8 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// The arguments with the flags of all commands behind the command: the parser forgets those in front of it when
-/// the same flag stands behind it too.
+/// The arguments with the flags of all commands after the command: the parser forgets those in front of it when
+/// the same flag follows it too.
 pub fn gathered(arguments: Vec<OsString>) -> Vec<OsString> {
     let root = Cli::command();
     let flag = |text: &str| -> Option<(bool, bool)> {
@@ -270,7 +270,7 @@ pub enum Command {
         #[arg(required = true, value_name = "FILE.sql")]
         files: Vec<PathBuf>,
 
-        /// Start from a savepoint, as STOP JOB ... WITH SAVEPOINT told it (execution.state-recovery.path)
+        /// Start from a savepoint, as STOP JOB ... WITH SAVEPOINT printed it (execution.state-recovery.path)
         #[arg(long, value_name = "PATH", conflicts_with = "fresh")]
         from_savepoint: Option<String>,
 
@@ -313,7 +313,7 @@ pub enum Command {
         name: Option<String>,
     },
 
-    /// Print every function with what it takes and gives, as Markdown
+    /// Print every function with its arguments and result, as Markdown
     #[command(after_help = FUNCTIONS_EXAMPLES)]
     Functions {
         /// The first letters of a name; without it, all

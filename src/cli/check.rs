@@ -218,7 +218,7 @@ impl Report {
 
     /// A line that is no error.
     fn tell(&mut self, severity: &str, what: &Error, script: &Script) -> Result<(), Fault> {
-        // What is missing stands in the text as it was written.
+        // The position is in the text as it was written.
         let is_moved = script.missing().iter().any(|m| what.span() == Some(m.span));
         let place = if is_moved { what.clone() } else { script.relocate(what.clone()) };
         if self.is_json() {
@@ -261,7 +261,7 @@ impl Report {
         }
         if self.ours > 0 && !self.portable {
             let text = format!(
-                "Flink would refuse this in {} places: affluent check --portable tells them",
+                "Flink would refuse this in {} places: affluent check --portable lists them",
                 self.ours
             );
             self.output.note(format_args!("note: {text}"));

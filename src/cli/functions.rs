@@ -1,4 +1,4 @@
-//! `affluent functions`: every function with what it takes and gives, from the registry.
+//! `affluent functions`: every function with its arguments and result, from the registry.
 
 use crate::console::fault::Fault;
 use crate::console::output::Output;
@@ -20,9 +20,11 @@ pub fn page(session: &Session, wanted: Option<&str>) -> Result<String> {
     }
     let mut page = String::new();
     if wanted.is_none() {
-        page.push_str("# Functions\n\nWhat each takes and gives. Arguments in brackets may be left out.\n\n");
+        page.push_str(
+            "# Functions\n\nThe arguments and the result of each. Arguments in brackets may be left out.\n\n",
+        );
     }
-    page.push_str("| function | takes and gives |\n|---|---|\n");
+    page.push_str("| function | arguments and result |\n|---|---|\n");
     for name in shown {
         let help = session.function_help(name).unwrap_or_else(|| format!("{name}(...)"));
         page.push_str(&format!("| `{name}` | `{}` |\n", help.replace('|', "\\|")));

@@ -53,7 +53,7 @@ fn sections() -> Vec<Section> {
         (
             "hint",
             "Hint `LOOKUP`",
-            "`/*+ LOOKUP('table'='t', ...) */` behind SELECT, for one query",
+            "`/*+ LOOKUP('table'='t', ...) */` after SELECT, for one query",
             HINT_OPTIONS,
         ),
         (
@@ -122,7 +122,7 @@ pub fn page(wanted: Option<&str>) -> Result<String> {
     for section in shown {
         page.push_str(&format!("## {}\n\n{}.\n\n", section.title, section.text));
         if section.options.is_empty() {
-            page.push_str("No options of its own.\n\n");
+            page.push_str("No options.\n\n");
             continue;
         }
         page.push_str("| option | value | default | meaning |\n|---|---|---|---|\n");

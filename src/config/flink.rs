@@ -29,7 +29,7 @@ const KNOWN: &[(&str, Flink)] = &[
     ("table.sql-dialect", Only(&["default"], "statements are those of Flink's default dialect")),
     (
         "table.exec.legacy-cast-behaviour",
-        Only(&["DISABLED"], "CAST fails on what it cannot read; TRY_CAST gives NULL"),
+        Only(&["DISABLED"], "CAST fails on what it cannot read; TRY_CAST returns NULL"),
     ),
     ("table.legacy-nested-row-nullability", Only(&["false"], "nested columns keep their nullability")),
     (

@@ -1,6 +1,6 @@
 //! Defaults that depend on the machine.
 
-/// Half of the memory that the machine, or the container, has: what state may take if nobody says otherwise.
+/// Half of the memory that the machine, or the container, has: what state may take by default.
 pub fn memory_limit() -> usize {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo").and_then(|text| {

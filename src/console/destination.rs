@@ -33,7 +33,7 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// Starts a command with the shell. A command in the background is in a process group of its own: Ctrl-C is
+    /// Starts a command with the shell. A command in the background is in its own process group: Ctrl-C is
     /// for the query and not for it.
     pub fn start(command: &str, background: bool) -> io::Result<Self> {
         let mut shell = Command::new("sh");
@@ -74,7 +74,7 @@ impl Drop for Pipe {
 }
 
 impl Destination {
-    /// What `\o` names: a file whose suffix gives the format, or a command behind `|`. A command gets what
+    /// What `\o` names: a file whose suffix gives the format, or a command after `|`. A command gets what
     /// `-o` asks for, JSON lines without it.
     pub fn open(text: &str, asked: Option<OutputFormat>) -> Result<Self> {
         let text = text.trim();

@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM.
 //!
-//! A signal cancels jobs; whoever waits for them sees them end and goes on. A script is stopped as a
+//! A signal cancels jobs; what waits for them sees them end and goes on. A script is stopped as a
 //! whole, and a second signal ends the process at once. The shell lives on: only what the current
 //! statement started is cancelled.
 
@@ -21,7 +21,7 @@ pub const INTERRUPTED: u8 = 130;
 /// that all input was read: a supervisor would take a stopped job for a finished one.
 pub const TERMINATED: u8 = 143;
 
-/// So long a shell that is told to end waits for its jobs.
+/// How long a shell that is asked to end waits for its jobs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// So long the reader of standard output may do nothing after a signal.
@@ -43,7 +43,7 @@ fn leave_stalled_output() {
             _ => Duration::ZERO,
         };
     }
-    super::output::complain("nobody reads standard output: what was not read is left");
+    super::output::complain("standard output is closed: rows that were not read are dropped");
     super::keys::restore();
     std::process::exit(INTERRUPTED.into());
 }
@@ -114,7 +114,7 @@ impl Interrupts {
         if self.terminated.load(Ordering::SeqCst) { "SIGTERM" } else { "SIGINT" }
     }
 
-    /// Waits until the user asks to stop, at most so long; whether that was asked.
+    /// Waits until the user asks to stop, for a bounded time; whether that was asked.
     pub fn wait(&self, timeout: Duration) -> bool {
         let deadline = std::time::Instant::now().checked_add(timeout);
         let (lock, arrived) = &self.arrived;
@@ -196,7 +196,7 @@ impl Interrupts {
     /// Does what SIGINT does.
     pub fn interrupted(&self) {
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        // Under the lock, so that nobody is between looking and waiting.
+        // Under the lock, so that no thread is between looking and waiting.
         drop(self.arrived.0.lock());
         self.arrived.1.notify_all();
         if self.scope == Scope::Script && count > 1 {

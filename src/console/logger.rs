@@ -64,7 +64,7 @@ impl Log for StderrLogger {
     fn flush(&self) {}
 }
 
-/// Installs the logger; a level that is not known is told and counts as `warn`.
+/// Installs the logger; a level that is not known is reported and counts as `warn`.
 pub fn install() {
     let wanted = std::env::var("AFFLUENT_LOG").unwrap_or_default();
     let parsed = if wanted.is_empty() { Ok(LevelFilter::Warn) } else { wanted.parse() };

@@ -55,7 +55,7 @@ pub struct Output {
     pub quiet: bool,
     /// More notes.
     pub verbose: bool,
-    /// How often figures are told where standard error is no terminal; zero: never.
+    /// How often figures are written where standard error is no terminal; zero: never.
     pub report_every: std::time::Duration,
     /// A line per column in place of a box.
     pub vertical: bool,
@@ -105,7 +105,7 @@ impl Output {
         }
     }
 
-    /// Where results go from now on; `None`: to standard output. What the command behind the last one says
+    /// Where results go from now on; `None`: to standard output. What the command of the last one says
     /// about its end is noted.
     pub fn send_results_to(&mut self, destination: Option<Destination>) {
         let last = std::mem::replace(&mut self.destination, destination);
@@ -251,7 +251,7 @@ static LINE: AtomicBool = AtomicBool::new(false);
 /// Wipes the terminal's current line.
 const WIPE: &str = "\r\u{1b}[2K";
 
-/// A line on standard error; that nobody can read it is no reason to fail.
+/// A line on standard error; it need not be readable by anyone.
 pub fn complain(text: impl Display) {
     let mut stderr = io::stderr().lock();
     let wipe = if LINE.swap(false, Ordering::SeqCst) { WIPE } else { "" };

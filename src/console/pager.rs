@@ -33,12 +33,12 @@ pub fn command() -> Option<String> {
 }
 
 impl Pager {
-    /// For a terminal with so many lines.
+    /// For a terminal of this height.
     pub fn new(command: String, height: usize) -> Self {
         Self { command, height, seen: Vec::new(), lines: 0, pipe: None }
     }
 
-    /// Takes what is to be shown; gives back what is to be written to the terminal. [`Fault::Closed`]: the user
+    /// Takes what is to be shown; returns what is to be written to the terminal. [`Fault::Closed`]: the user
     /// has left the pager.
     pub fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
         if let Some(pipe) = &mut self.pipe {

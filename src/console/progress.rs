@@ -78,7 +78,7 @@ impl Progress {
         }
     }
 
-    /// Whether a line stands on the terminal now.
+    /// Whether a line is on the terminal now.
     pub fn is_drawn(&self) -> bool {
         self.drawn.is_some()
     }
@@ -89,7 +89,7 @@ impl Progress {
         self.reports.as_ref().map_or(INTERVAL, |reports| reports.every.clamp(least, INTERVAL))
     }
 
-    /// Draws the line, or tells the figures, if it is time.
+    /// Draws the line, or writes the figures, if it is time.
     pub fn tick(&mut self, jobs: &[Arc<Job>]) {
         let now = Instant::now();
         if let Some(reports) = &mut self.reports
@@ -193,7 +193,7 @@ struct Figures {
     hedged: u64,
     dead_letters: u64,
     evictions: u64,
-    /// Bytes of state, where operators tell.
+    /// Bytes of state, where operators report them.
     state: u64,
     /// Bytes of memory of the process.
     memory: Option<u64>,
@@ -451,7 +451,7 @@ fn key(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }
 
-/// Memory of this process that is in use, in bytes; `None` where the system does not tell.
+/// Memory of this process that is in use, in bytes; `None` where the system does not say.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -470,7 +470,7 @@ pub fn event(job: &Job, what: &str, more: &[(&str, String)]) -> String {
     line
 }
 
-/// The end of a job as a line for logs: what it did, and where it goes on.
+/// The end of a job as a line for logs: what it did, and where it continues.
 pub fn ended(job: &Arc<Job>) -> String {
     let figures = Figures::of(std::slice::from_ref(job));
     let mut more = vec![("rows_in", figures.rows_in.to_string()), ("rows_out", figures.rows_out.to_string())];
@@ -516,7 +516,7 @@ pub fn summary(job: &Arc<Job>, took: Duration) -> String {
     let figures = Figures::of(std::slice::from_ref(job)).summary(took);
     let last = job.checkpoints.last().filter(|_| job.state() == JobState::Cancelled);
     let goes_on = last.map_or_else(String::new, |c| {
-        format!("; it goes on from checkpoint {} when it is run again", c.epoch)
+        format!("; it continues from checkpoint {} when it is run again", c.epoch)
     });
     format!("job {} ({name}) {state}: {figures}{goes_on}", job.id)
 }

@@ -71,7 +71,7 @@ pub trait Renderer {
         false
     }
 
-    /// Appends what comes behind the last row.
+    /// Appends what follows the last row.
     fn end(&mut self, ending: Ending, out: &mut Vec<u8>) -> Result<()>;
 }
 

@@ -19,7 +19,7 @@ use crate::session::{Response, Session};
 use crate::sql::variables::{Script, Variables};
 use crate::sql::{SourceText, Statement, StatementKind};
 
-/// The file that a script stands in, wherever it is run from.
+/// The file that a script is in, wherever it is run from.
 fn origin(name: &str) -> Option<String> {
     let path = std::fs::canonicalize(name).ok().filter(|path| path.is_file())?;
     Some(path.display().to_string())
@@ -76,11 +76,11 @@ pub struct Runner {
 struct Running {
     job: Arc<Job>,
     script: Arc<Script>,
-    /// Its end was told.
+    /// Its end was reported.
     told: bool,
 }
 
-/// Whether the script goes on.
+/// Whether the script continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Next,
@@ -105,7 +105,7 @@ impl Runner {
         }
     }
 
-    /// Runs scripts one after the other and gives the exit status. All are parsed before the first
+    /// Runs scripts one after the other and returns the exit status. All are parsed before the first
     /// statement is executed.
     pub fn run(mut self, sources: Vec<SourceText>) -> u8 {
         let mut scripts = Vec::with_capacity(sources.len());
@@ -336,7 +336,7 @@ impl Runner {
         }
     }
 
-    /// Waits for all jobs; failures are told when they happen.
+    /// Waits for all jobs; failures are reported when they happen.
     fn wait(&mut self) {
         let prints = self.prints && self.output.target.terminal;
         let mut progress = Progress::new(&self.output, prints);

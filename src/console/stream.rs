@@ -31,7 +31,7 @@ pub fn show(
     show_with(query, renderer, output, interrupts, progress)
 }
 
-/// The same with a renderer of its own.
+/// The same with its own renderer.
 pub fn show_with(
     query: &mut QueryResult,
     mut renderer: Box<dyn Renderer>,

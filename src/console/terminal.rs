@@ -12,7 +12,7 @@ pub fn terminal_height(fd: impl std::os::fd::AsFd) -> Option<usize> {
     (size.ws_row > 0).then_some(usize::from(size.ws_row))
 }
 
-/// Whether nobody reads the pipe any more that a file descriptor writes to.
+/// Whether the reader of the pipe that a file descriptor writes to is gone.
 pub fn reader_gone(fd: impl std::os::fd::AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut fds = [PollFd::new(&fd, PollFlags::empty())];

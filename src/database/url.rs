@@ -144,7 +144,7 @@ impl JdbcUrl {
         self.parameters.get(name).map(parse).transpose()
     }
 
-    /// All that tells connections apart, passwords too: not for messages.
+    /// All that distinguishes connections, passwords too: not for messages.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(crate) fn identity(&self) -> String {
         format!("{}\n{:?}\n{:?}\n{:?}", self.shown(), self.user, self.password, self.parameters)

@@ -36,7 +36,7 @@ pub(crate) trait Session: Send {
     /// Statements without values; how many rows the last has touched.
     fn execute<'a>(&'a mut self, sql: &'a str) -> BoxFuture<'a, Result<u64, Fault>>;
 
-    /// The whole number that a query gives, if it gives a row.
+    /// The whole number that a query returns, if it returns a row.
     fn number<'a>(&'a mut self, sql: &'a str) -> BoxFuture<'a, Result<Option<i64>, Fault>>;
 
     /// Adds rows; `upsert`: in place of those with the same key.

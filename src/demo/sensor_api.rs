@@ -509,7 +509,7 @@ pub async fn serve(options: SensorApiOptions) -> Result<()> {
     Ok(())
 }
 
-/// As [`serve`], on a thread of its own making.
+/// As [`serve`], on its own thread making.
 pub fn serve_blocking(options: SensorApiOptions) -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(options))
 }

@@ -44,14 +44,14 @@ pub struct CheckpointSettings {
     pub tolerable_failures: u32,
 }
 
-/// What is to become of the job behind a savepoint.
+/// What is to become of the job after a savepoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// It goes on.
     GoOn,
     /// It stops where the savepoint is.
     Stop,
-    /// Its sources end before the savepoint: windows are given out, everything is flushed.
+    /// Its sources end before the savepoint: windows are emitted, everything is flushed.
     Drain,
 }
 
@@ -71,7 +71,7 @@ pub enum Request {
     },
 }
 
-/// What the sinks told for a checkpoint, by sink id.
+/// What the sinks returned for a checkpoint, by sink id.
 pub type Pending = BTreeMap<String, Vec<Value>>;
 
 /// What a durable checkpoint holds for the sinks.
@@ -89,7 +89,7 @@ pub enum Coordinated {
     /// All tasks have ended, and the last checkpoint is durable. What it holds for the sinks is still to be
     /// committed, however often that has to be tried: no row is made again.
     Finished(Durable),
-    /// The job was stopped behind a checkpoint.
+    /// The job was stopped after a checkpoint.
     Stopped,
     /// Tasks went away: they failed or were cancelled.
     Abandoned,
@@ -124,7 +124,7 @@ pub struct Coordinator {
     /// By task.
     pending: BTreeMap<usize, (String, Vec<Value>)>,
     finished: HashSet<usize>,
-    /// Tasks that ended behind the barrier that is on its way: they belong to the next checkpoint.
+    /// Tasks that ended after the barrier that is on its way: they belong to the next checkpoint.
     later: Vec<Report>,
     /// When the last one began, and ended.
     last: (Instant, Option<Instant>),
@@ -408,7 +408,7 @@ impl Coordinator {
     /// All tasks have ended: the last checkpoint says so. Gives what is to be committed.
     fn end(&mut self) -> Result<Durable> {
         if self.in_flight.is_some() && !self.later.is_empty() {
-            // Ended behind the barrier: its checkpoint is written first.
+            // Ended after the barrier: its checkpoint is written first.
             self.complete(false)?;
         }
         for report in std::mem::take(&mut self.later) {
@@ -432,7 +432,7 @@ impl Coordinator {
 }
 
 /// Commits what a durable checkpoint holds for each sink. Those that decide whether it counts come first, and nothing
-/// is committed behind one that fails. Of the others one that fails keeps no other from its own commit; the first
+/// is committed after one that fails. Of the others one that fails keeps no other from its own commit; the first
 /// failure is returned. Doing it again commits what is missing.
 pub fn commit<'a>(sinks: impl Iterator<Item = (&'a String, &'a Arc<dyn Sink>)>, of: &Durable) -> Result<()> {
     let pending = |id| of.sinks.get(id).map_or(&[][..], Vec::as_slice);

@@ -227,7 +227,7 @@ impl Sender {
         self
     }
 
-    /// All receivers have gone: nobody wants rows any more.
+    /// All receivers have gone: no rows are wanted any more.
     pub fn is_abandoned(&self) -> bool {
         self.inboxes.iter().all(|inbox| inbox.closed.load(Ordering::Acquire))
             && self.others.iter().all(Self::is_abandoned)
@@ -244,7 +244,7 @@ fn cost(message: &Message) -> usize {
 impl Inbox {
     fn push(&self, sender: usize, message: Message) {
         let mut state = self.state.lock();
-        // Under the lock: what is pushed behind a close would never be dropped.
+        // Under the lock: what is pushed after a close would never be dropped.
         if self.closed.load(Ordering::Acquire) {
             return;
         }
@@ -364,7 +364,7 @@ impl Receiver {
                 state.senders[sender].iter().for_each(Waker::wake);
             }
             if full || rows >= COALESCED_ROWS {
-                // Nobody is first twice while others wait.
+                // No one is first twice while others wait.
                 self.next = if pieces > 0 { (sender + 1) % count } else { sender };
                 break;
             }
@@ -422,7 +422,7 @@ impl Receiver {
 }
 
 impl Drop for Receiver {
-    /// Senders that wait, or would, learn that nobody reads any more.
+    /// Senders that wait, or would, learn that the readers are gone.
     fn drop(&mut self) {
         let mut state = self.inbox.state.lock();
         self.inbox.closed.store(true, Ordering::Release);
@@ -431,7 +431,7 @@ impl Drop for Receiver {
     }
 }
 
-/// Pieces put behind each other.
+/// Pieces one after the other.
 fn concat(pieces: &[Chunk]) -> Result<Chunk> {
     let Some(first) = pieces.first() else { return Err(Error::internal("no pieces to put together")) };
     let batch = concat_batches(&first.batch.schema(), pieces.iter().map(|p| &p.batch))?;

@@ -42,7 +42,7 @@ pub struct Stage {
     pub id: String,
     /// What it is called, for people.
     pub name: &'static str,
-    /// What EXPLAIN prints behind the name.
+    /// What EXPLAIN prints after the name.
     pub detail: String,
     /// Counters of the lookup that it does.
     pub lookup: Option<Arc<LookupMetrics>>,

@@ -124,7 +124,7 @@ impl Look {
 pub struct StageRates {
     /// Rows it is given, in a second.
     pub rows_in: f64,
-    /// Rows it gives, in a second.
+    /// Rows it emits per second.
     pub rows_out: f64,
     /// Share of its tasks' time that it works, from 0 to 1.
     pub busy: f64,
@@ -373,7 +373,7 @@ impl Job {
     /// and goes on from there when it is started again; others stop as soon as they can.
     pub fn cancel(&self) {
         let first = !self.stopping.swap(true, Ordering::Relaxed);
-        // One that was told already is enough.
+        // One that was reported already is enough.
         let _ = self.stops.0.try_send(());
         let control = self.control.lock().clone();
         match control {
@@ -396,7 +396,7 @@ impl Job {
         self.mailboxes.lock().iter().for_each(Mailbox::cancel);
     }
 
-    /// Makes a savepoint; gives where it is. Waits for it.
+    /// Makes a savepoint; returns where it is. Waits for it.
     pub fn savepoint(&self, to: Arc<dyn Store>, then: Then) -> Result<String> {
         let (reply, answer) = crossbeam_channel::bounded(1);
         let control = self.control.lock().clone();
@@ -425,7 +425,7 @@ impl Job {
     /// The end, for asynchronous programs. It does not keep the session: that is dropped meanwhile, the job is cancelled.
     pub fn ended(&self) -> impl Future<Output = JobState> + Send + '_ {
         std::future::poll_fn(|context| {
-            // The list first: whoever ends the job changes the state before it wakes.
+            // The list first: what ends the job changes the state before it wakes.
             let mut awaiting = self.awaiting.lock();
             let state = self.state();
             if state != JobState::Running {

@@ -11,7 +11,7 @@
 //! sender that counts. A sender does not count while it is idle, nor when it has ended: what it said is then as good
 //! as [`Watermark::END`]. A sender that comes back from being idle and is behind what was said meanwhile
 //! counts again when it has caught up; its rows are late until then, but it does not hold up the others.
-//! When all senders are idle, what was held back for the slowest of them goes out: nobody is waited for.
+//! When all senders are idle, what was held back for the slowest of them goes out: nothing is waited for.
 
 use super::message::{Status, Watermark};
 

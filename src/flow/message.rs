@@ -181,7 +181,7 @@ pub enum Status {
 pub struct Barrier {
     /// Number of the checkpoint.
     pub epoch: u64,
-    /// Nothing comes behind it: the job stops here, to go on later.
+    /// Nothing follows it: the job stops here, to continue later.
     pub last: bool,
 }
 

@@ -19,7 +19,7 @@ pub struct StageMetrics {
     pub fragment: usize,
     /// What it is called, as in [`crate::flow::Operator::name`]; `Source`, `Sink`.
     pub name: &'static str,
-    /// What EXPLAIN prints behind the name.
+    /// What EXPLAIN prints after the name.
     pub detail: String,
     /// Counters of the lookup that it does.
     pub lookup: Option<Arc<LookupMetrics>>,
@@ -129,7 +129,7 @@ impl StageMetrics {
         Duration::from_nanos(self.blocked_nanos.load(Ordering::Relaxed))
     }
 
-    /// Bytes of state in all tasks; `None` where it keeps none or does not tell.
+    /// Bytes of state in all tasks; `None` where it keeps none or does not report it.
     pub fn state_bytes(&self) -> Option<u64> {
         let told = self.state.iter().map(|s| s.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX);
         told.reduce(u64::saturating_add)

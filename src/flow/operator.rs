@@ -49,7 +49,7 @@ impl Output {
 /// Which part of a source rows come from, for watermarks. Event time runs in each split for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Split {
-    /// Tells it from others of the same source.
+    /// Distinguishes it from others of the same source.
     pub id: u64,
     /// Other splits have not been begun by any reader: their rows may be older than any that was read, so that
     /// nothing is known about event time yet.
@@ -176,7 +176,7 @@ pub trait Operator: Send {
         self.chunk(chunk, out)
     }
 
-    /// Progress of event time at one of several inputs, before [`Operator::watermark`] tells the least of all.
+    /// Progress of event time at one of several inputs, before [`Operator::watermark`] reports the least of all.
     fn watermark_at(&mut self, _input: usize, _watermark: Watermark, _out: &mut Output) -> Result<()> {
         Ok(())
     }
@@ -216,10 +216,10 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// Takes the state of an earlier run back; once, behind [`Operator::open`], before everything else. An operator
+    /// Restores the state of an earlier run; once, after [`Operator::open`], before everything else. An operator
     /// whose keys may be on disk ([`Operator::cold`]) also gets rows of keys back that it does not have, at any
     /// time and without values: a [part](Restored::is_part).
-    /// Watermarks are told anew by whoever assigns them: what must not be done twice (give out a window) is
+    /// Watermarks are sent again by the operators that assign them: what must not be done twice (emit a window) is
     /// for the operator to remember.
     fn restore(&mut self, _state: &mut Restored) -> Result<()> {
         Ok(())

@@ -33,7 +33,7 @@ pub enum SinkChangelog {
 pub enum Guarantee {
     /// Each row is there once.
     ExactlyOnce,
-    /// Each row is there; those behind the last checkpoint may be there twice.
+    /// Each row is there; those after the last checkpoint may be there twice.
     AtLeastOnce,
 }
 
@@ -112,7 +112,7 @@ pub trait Sink: Send + Sync {
         Vec::new()
     }
 
-    /// The same of a job of which a checkpoint holds `pending`, and that nobody goes on with: [`Sink::recover`] finds by
+    /// The same of a job of which a checkpoint holds `pending`, that is not continued: [`Sink::recover`] finds by
     /// this what it has left.
     fn begun_with(&self, _pending: &[serde_json::Value]) -> Vec<serde_json::Value> {
         Vec::new()
@@ -132,7 +132,7 @@ pub trait Sink: Send + Sync {
     }
 
     /// Whether the rows of a checkpoint, for which the writers returned `pending`, are visible, or can be made so.
-    /// `false`: the job goes back to an older one, and the rows are written again. Epoch 0 stands for the beginning,
+    /// `false`: the job goes back to an older one, and the rows are written again. Epoch 0 means the beginning,
     /// with what the oldest checkpoint holds. Asked of sinks that decide, before [`Sink::recover`]; it may wait.
     fn holds(&self, _epoch: u64, _pending: &[serde_json::Value]) -> Result<bool> {
         Ok(true)

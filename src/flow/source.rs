@@ -101,7 +101,7 @@ pub trait Source: Send + Sync {
         SourceChangelog::Append
     }
 
-    /// What EXPLAIN prints behind the connector's name: path, splits, ...
+    /// What EXPLAIN prints after the connector's name: path, splits, ...
     fn describe(&self) -> String {
         String::new()
     }
@@ -131,7 +131,7 @@ pub trait Source: Send + Sync {
     /// The checkpoint with these positions is durable: what lies before them will not be read again, and may be
     /// acknowledged to the outside. Called for every checkpoint in order, and for the one that a job is restored
     /// from, on the thread that coordinates checkpoints: it starts what it has to send and does not wait for it. A
-    /// failure is for the log, because the checkpoint stands.
+    /// failure is for the log, because the checkpoint is valid.
     fn committed(&self, _epoch: u64, _positions: &Positions) -> Result<()> {
         Ok(())
     }

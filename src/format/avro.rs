@@ -1,5 +1,5 @@
 //! Avro, as records of a broker: `avro` with the schema that follows from the table, `avro-confluent` with schemas of a
-//! registry, whose id stands in front of each record.
+//! registry, whose id precedes each record.
 //!
 //! A record is decoded with the schema that it was written with, straight to Arrow; its fields are found by name, and
 //! values are cast where types differ. What a schema lacks is NULL, what a table lacks is not decoded. Schemas may
@@ -208,7 +208,7 @@ pub(crate) struct AvroDecoder {
     frame: Vec<u8>,
 }
 
-/// What records gave: rows, the record of each, and what is wrong with the first one behind them.
+/// The result of records: rows, the record of each, and what is wrong with the first one after them.
 pub(crate) struct AvroRows {
     pub(crate) batch: RecordBatch,
     pub(crate) numbers: Vec<u32>,

@@ -25,7 +25,7 @@ use super::{Decoder, Origin};
 use crate::error::{Error, Result};
 use crate::flow::{Kind, Kinds};
 
-/// How rows stand in their envelopes.
+/// How rows are kept in their envelopes.
 #[derive(Debug, Clone)]
 pub enum Envelope {
     /// `before`, `after` and `op`, as columns or as those of the one column `payload`.
@@ -48,7 +48,7 @@ pub struct ChangelogDecoder {
     schema: SchemaRef,
     ignore_errors: bool,
     origin: Origin,
-    /// Envelopes behind a bad one, and their lines; its error is reported first.
+    /// Envelopes after a bad one, and their lines; its error is reported first.
     rest: Option<(RecordBatch, Vec<u64>)>,
     deferred: Option<Error>,
     kinds: Kinds,
@@ -86,7 +86,7 @@ const BEFORE: usize = 0;
 const AFTER: usize = 1;
 
 impl ChangelogDecoder {
-    /// `inner` gives batches of envelopes and keeps their lines; `schema` is that of the rows.
+    /// `inner` returns batches of envelopes and keeps their lines; `schema` is that of the rows.
     pub(super) fn new(
         inner: JsonDecoder,
         envelope: Envelope,

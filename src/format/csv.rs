@@ -5,7 +5,7 @@
 //! empty field of a column that is not text is NULL (Flink fails). Records are cut by [`csv_core`]; a
 //! batch's fields lie in one buffer and are then parsed column by column.
 //!
-//! A quoted field may hold a newline, so that nobody can tell from the middle of a file where a record
+//! A quoted field may hold a newline, so that it cannot be known from the middle of a file where a record
 //! starts: files are split over tasks only with `csv.disable-quote-character`.
 
 mod decode;

@@ -104,7 +104,7 @@ impl DebeziumOptions {
             true => Schema::new(vec![Field::new("payload", DataType::Struct(envelope), true)]),
             false => Schema::new(envelope),
         };
-        // An update gives two rows.
+        // An update makes two rows.
         let inner = JsonDecoder::new(self.json, Arc::new(record), batch_rows.div_ceil(2), origin.clone())?;
         Ok(Box::new(ChangelogDecoder::new(
             inner.envelopes(NAME),

@@ -9,7 +9,7 @@
 //! | `object` | objects by predicted shape, and the general way |
 //! | `decoder`, `document` | streams, whole documents |
 //! | `sample` | the first values of a stream, to find its columns out |
-//! | `message` | what people are told about a bad record |
+//! | `message` | messages about a bad record |
 //! | `encoder`, `cell` | chunks to text |
 
 mod cell;

@@ -53,7 +53,7 @@ impl std::fmt::Debug for MessageDecoder {
     }
 }
 
-/// Rows of a batch of a stream decoder; a message gives few.
+/// Rows of a batch of a stream decoder; a message has few.
 const ROWS: usize = 1 << 16;
 
 impl MessageDecoder {
@@ -99,7 +99,7 @@ impl MessageDecoder {
     }
 
     /// The rows of messages; an empty one (`None`, a tombstone) has none, but in `raw`, where it is NULL. `place` says
-    /// where a message stands, for errors. `told_apart`: the message of each row is wanted.
+    /// where a message is, for errors. `told_apart`: the message of each row is wanted.
     pub fn decode(
         &mut self,
         messages: &[Option<&[u8]>],

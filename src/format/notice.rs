@@ -51,7 +51,7 @@ pub(super) fn once(origin: &str, text: String) {
     }
 }
 
-/// What is to be said about a header whose names stand in another order than the columns.
+/// What is to be said about a header whose names are in another order than the columns.
 pub(crate) fn about_header(header: &[&str], declared: &[&str]) -> Option<String> {
     let same = |a: &str, b: &str| a.trim().eq_ignore_ascii_case(b);
     let moved = header.iter().enumerate().find(|(i, name)| {

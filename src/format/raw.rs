@@ -63,7 +63,7 @@ pub struct RawDecoder {
 }
 
 impl RawDecoder {
-    /// A decoder of `declared` (one column) that gives `schema` (this column, or none).
+    /// A decoder of `declared` (one column) that returns `schema` (this column, or none).
     pub fn new(declared: &SchemaRef, schema: &SchemaRef, batch_rows: usize, origin: Origin) -> Result<Self> {
         check_schema(declared)?;
         Ok(Self {
@@ -77,7 +77,7 @@ impl RawDecoder {
     }
 }
 
-/// Where lines stand in a block of bytes, without their `\n` or `\r\n`.
+/// Where lines are in a block of bytes, without their `\n` or `\r\n`.
 fn line_ranges(bytes: &[u8], limit: usize) -> (Vec<(usize, usize)>, usize) {
     let (mut ranges, mut start) = (Vec::new(), 0);
     for end in memchr::memchr_iter(b'\n', bytes).take(limit) {

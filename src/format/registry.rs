@@ -132,7 +132,7 @@ impl Format {
         }
     }
 
-    /// Whether a record starts behind every newline, so that a file can be cut anywhere.
+    /// Whether a record starts after every newline, so that a file can be cut anywhere.
     pub fn splittable(&self) -> bool {
         match self {
             Self::Json(_) | Self::JsonChangelog(..) | Self::Raw | Self::Debezium(_) => true,
@@ -182,7 +182,7 @@ impl Format {
         }
     }
 
-    /// The same format for bytes that do not stand at the start of a file: no header line.
+    /// The same format for bytes that are not at the start of a file: no header line.
     pub(crate) fn without_header(&self) -> Self {
         let mut format = self.clone();
         if let Self::Csv(options) = &mut format {
@@ -266,7 +266,7 @@ impl Format {
         })
     }
 
-    /// Whether undecodable records can be told apart from the others, see [`crate::dead_letter`].
+    /// Whether undecodable records can be distinguished from the others, see [`crate::dead_letter`].
     pub(crate) fn check_rejecting(&self) -> Result<()> {
         match self {
             Self::Json(options) if !options.ignore_parse_errors => Ok(()),
@@ -284,8 +284,8 @@ impl Format {
         }
     }
 
-    /// A decoder as [`Format::decoder`] makes, whose batches have the column of undecodable records behind the others.
-    /// Whether a record can be decoded is a matter of all declared columns. `place` says where a line stands.
+    /// A decoder as [`Format::decoder`] makes, whose batches have the column of undecodable records after the others.
+    /// Whether a record can be decoded is a matter of all declared columns. `place` says where a line is.
     pub(crate) fn rejecting_decoder(
         &self,
         declared: &SchemaRef,

@@ -8,10 +8,10 @@ use super::{Decoder, Origin};
 use crate::dead_letter::{Rejected, rejected_column, rejected_field, with_rejected};
 use crate::error::{ErrorKind, Result};
 
-/// Where a line of the stream stands, for people.
+/// Where a line of the stream is, for people.
 pub type PlaceOfLine = Box<dyn FnMut(u64) -> String + Send>;
 
-/// Gives the batches of a decoder with the column of [`crate::dead_letter::REJECTED`] behind the others. The rows are
+/// Returns the batches of a decoder with the column of [`crate::dead_letter::REJECTED`] after the others. The rows are
 /// in the order of the records, wherever the bytes are cut.
 pub struct RejectingDecoder {
     inner: Box<dyn Decoder>,
@@ -22,13 +22,13 @@ pub struct RejectingDecoder {
     origin: Origin,
     place: PlaceOfLine,
     pending: Vec<Rejected>,
-    /// Rows behind those that are pending.
+    /// Rows after those that are pending.
     next: Option<RecordBatch>,
     rejected: u64,
 }
 
 impl RejectingDecoder {
-    /// Around a decoder that goes on behind a record that it failed at. `schema`: the columns that are wanted of its
+    /// Around a decoder that continues after a record that it failed at. `schema`: the columns that are wanted of its
     /// batches, which are those at `projection`.
     pub fn new(
         inner: Box<dyn Decoder>,

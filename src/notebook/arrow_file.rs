@@ -91,7 +91,7 @@ impl ArrowFile {
         Ok(())
     }
 
-    /// Gives the file its name; what to tell of it.
+    /// Gives the file its name; what to say of it.
     pub fn finish(mut self) -> Result<String> {
         if let Some(mut writer) = self.writer.take() {
             writer.finish()?;

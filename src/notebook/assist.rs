@@ -12,7 +12,7 @@ use crate::sql::scan::{PieceKind, pieces};
 use super::directive::{CHART_ARGUMENTS, DIRECTIVES, MARK, MARKS};
 use super::rows;
 
-/// What can stand at a place, and which characters it replaces.
+/// What is possible at a place, and which characters it replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
     /// The words.
@@ -28,7 +28,7 @@ fn byte_of(text: &str, character: usize) -> usize {
     text.char_indices().nth(character).map_or(text.len(), |(i, _)| i)
 }
 
-/// What can stand at the cursor.
+/// What is possible at the cursor.
 pub fn complete(code: &str, cursor: usize, names: &dyn Names) -> Completion {
     let before = &code[..byte_of(code, cursor)];
     let (start, matches) = match directive_line(before) {
@@ -74,7 +74,7 @@ pub fn inspect(code: &str, cursor: usize, session: &Session) -> Option<(String, 
     let pieces = pieces(code);
     let named =
         |kind| matches!(kind, PieceKind::Word | PieceKind::Quoted | PieceKind::String | PieceKind::Comment);
-    // The word that the cursor is in, or just behind of.
+    // The word that the cursor is in, or just after.
     let piece =
         pieces.iter().find(|p| named(p.kind) && p.range.start <= at && at < p.range.end).or_else(|| {
             pieces.iter().rev().find(|p| named(p.kind) && p.range.start <= at && at <= p.range.end)

@@ -299,7 +299,7 @@ fn report(errors: &[Error], script: &Script, which: Option<String>) -> ErrorOutp
     }
 }
 
-/// What is told of statements that an interruption left out.
+/// The message about statements that an interruption left out.
 fn interrupted(left: usize) -> ErrorOutput {
     let value = match left {
         0 => "the statement was interrupted".to_string(),

@@ -131,7 +131,7 @@ impl Chart {
     }
 
     fn encoding(&self, channel: &Channel) -> Value {
-        // Colours of a line or a bar tell groups apart; those of points may also measure.
+        // Colours of a line or a bar distinguish groups; those of points may also measure.
         let groups = channel.role == "color" && self.request.mark != Mark::Point;
         let scale = if groups && channel.scale == Scale::Number { "ordinal" } else { channel.scale.vega() };
         let mut encoding = json!({"field": channel.role, "type": scale, "title": label(&channel.name)});

@@ -165,7 +165,7 @@ fn check_name(name: &str) -> Result<()> {
         .with_hint(format!("{MARK}var CITY=Berlin, and then ${{CITY}}")))
 }
 
-/// The variables that a cell sets to values, wherever the directives stand in it.
+/// The variables that a cell sets to values, wherever the directives are in it.
 pub fn variables(text: &str) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for line in lines(text) {

@@ -23,7 +23,7 @@ pub struct Figures {
     rate: Option<f64>,
 }
 
-/// How a query stands.
+/// The phase of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// It goes on.

@@ -47,7 +47,7 @@ impl Place {
     }
 }
 
-/// Jupyter's data folder of the user, as `jupyter --data-dir` tells it.
+/// Jupyter's data folder of the user, as `jupyter --data-dir` prints it.
 fn user_data(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
     let set = |name| variable(name).filter(|path| !path.as_os_str().is_empty());
     if let Some(folder) = set("JUPYTER_DATA_DIR") {
@@ -89,7 +89,7 @@ fn sys_prefix() -> Result<PathBuf> {
     }
 }
 
-/// Writes the folder and gives its path. `arguments` are given to the program before its command.
+/// Writes the folder and returns its path. `arguments` are given to the program before its command.
 pub fn install(
     kernels: &Path,
     name: &str,

@@ -52,7 +52,7 @@ impl JobLine {
         }
     }
 
-    /// Follows the job in a thread of its own; the line tells of a failure.
+    /// Follows the job in its own thread; the line reports a failure.
     pub fn follow_in_background(self) -> Result<()> {
         let name = format!("affluent-watch-{}", self.job.id);
         // The error is part of the line.

@@ -46,7 +46,7 @@ struct Kernel {
     session: Arc<Session>,
     interrupts: Arc<Interrupts>,
     publisher: Publisher,
-    /// The request of the cell that runs. Whoever tells that the kernel is idle holds the lock.
+    /// The request of the cell that runs. What reports that the kernel is idle holds the lock.
     running: Mutex<Option<Arc<JupyterMessage>>>,
     /// Where the cell that was run last shows things.
     last: Mutex<Option<CellOutput>>,
@@ -194,7 +194,7 @@ async fn requests_of(
         let message = match read(&mut socket).await {
             Ok(message) => message,
             Err(e) => {
-                // Not signed with our key, or without a header: nobody to answer.
+                // Not signed with our key, or without a header: there is no one to answer.
                 log::warn!("a message was not understood: {e}");
                 tokio::time::sleep(PAUSE).await;
                 continue;
@@ -265,12 +265,12 @@ impl Kernel {
     fn answer(&self, message: &JupyterMessage, replies: &UnboundedSender<JupyterMessage>) {
         self.publisher.send(Status::busy(), message);
         if let Some(reply) = self.reply(message) {
-            // The answer has an error in it when nobody can read it any more.
+            // The answer has an error in it when it cannot be read any more.
             let _ = replies.send(JupyterMessage::new(reply, Some(message)));
         }
         let running = self.running.lock();
         self.publisher.send(Status::idle(), message);
-        // The notebook shows the last state it was told: it is that of the cell.
+        // The notebook shows the last state it got: it is that of the cell.
         if let Some(cell) = &*running {
             self.publisher.send(Status::busy(), cell);
         }
@@ -419,7 +419,7 @@ impl Runner {
             error: None,
         };
         // What was asked for before the user knew is not run: after an error as the notebook wishes it, and
-        // after an interruption, which is meant for all of it. What comes behind the reply is run.
+        // after an interruption, which is meant for all of it. What comes after the reply is run.
         let abort = (error.is_some() && request.stop_on_error) || self.cells.was_interrupted();
         let aborted: Vec<JupyterMessage> = if abort { requests.try_iter().collect() } else { Vec::new() };
         if let Some(error) = error {

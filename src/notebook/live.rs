@@ -54,7 +54,7 @@ pub struct Live {
     /// The variable that takes its only value.
     variable: Option<(String, Span)>,
     figures: Figures,
-    /// A note behind the figures.
+    /// A note after the figures.
     note: Option<String>,
     output: CellOutput,
     id: String,
@@ -104,13 +104,13 @@ impl Live {
         self.query.job().id
     }
 
-    /// A note behind the figures, such as how to stop it.
+    /// A note after the figures, such as how to stop it.
     pub fn set_note(&mut self, note: String) {
         self.note = Some(note);
     }
 
     /// Shows the rows until the query ends; the value that was asked for with `--%var`. `leave` says that nobody wants to wait for a query that was
-    /// told to stop and does not.
+    /// asked to stop and does not.
     pub fn show(mut self, leave: &dyn Fn() -> bool) -> Result<(End, Option<String>)> {
         let frame = if self.chart.is_some() { CHART_FRAME } else { FRAME };
         // When what has come is to be painted.

@@ -65,7 +65,7 @@ impl Publisher {
         // The first frame is the topic that subscribers filter by.
         let topic = message.message_type().as_bytes().to_vec();
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        // At the end of the process nobody listens any more.
+        // At the end of the process no one listens any more.
         let _ = self.messages.send(message.with_zmq_identities(vec![topic.into()]));
     }
 

@@ -203,7 +203,7 @@ impl Shown {
             Some(kinds) => write_table(&with_kinds(&self.batch, kinds)?, Some(WIDTH), &mut out)?,
             None => write_table(&html::first_columns(&self.batch)?, Some(WIDTH), &mut out)?,
         }
-        // The number of rows is told elsewhere.
+        // The number of rows is shown elsewhere.
         if let Some(last) = out.trim_ascii_end().iter().rposition(|b| *b == b'\n')
             && self.batch.num_rows() > 0
         {

@@ -1,5 +1,5 @@
 //! What tables write to standard output, as `'connector' = 'print'` does, is shown below the cell that ran
-//! last: in a notebook nobody sees the terminal.
+//! last: in a notebook the terminal is not visible.
 //!
 //! They write into a pipe instead. Its reader never waits, so that a job is as fast as it is elsewhere; of
 //! what comes faster than anyone reads, the last lines of each tenth of a second are shown and the others

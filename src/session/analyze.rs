@@ -1,4 +1,4 @@
-//! EXPLAIN ANALYZE: runs a query or INSERT and tells what each operator did.
+//! EXPLAIN ANALYZE: runs a query or INSERT and shows what each operator did.
 //!
 //! What ends runs to its end; what does not is stopped after `affluent.explain-analyze.time`. The rows of a query
 //! are dropped where a SELECT would show them; an INSERT writes.

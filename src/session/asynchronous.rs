@@ -1,7 +1,7 @@
 //! The session in asynchronous programs.
 //!
-//! Planning takes processor time and looks at files, so a statement is executed on a thread of its own; the future waits for it.
-//! A future that is dropped does not take its statement back: a job that it started runs on, a query is cancelled.
+//! Planning takes processor time and looks at files, so a statement is executed on its own thread; the future waits for it.
+//! A future that is dropped does not undo its statement: a job that it started runs on, a query is cancelled.
 
 use std::future::Future;
 
@@ -11,7 +11,7 @@ use super::{QueryResult, Response, Session};
 use crate::error::{Error, Result};
 use crate::sql::Statement;
 
-/// What `work` gives, done on a thread of its own.
+/// The result of `work`, done on its own thread.
 async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new().name("affluent-statement".into()).spawn(move || {

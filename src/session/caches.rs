@@ -82,7 +82,7 @@ impl Session {
             ),
             CacheConfig::Full(_) => refuse(
                 "is loaded whole by each job that looks up in it",
-                "DESCRIBE JOB and EXPLAIN ANALYZE tell of its loads; 'lookup.full-cache.reload-strategy' says when it is loaded again",
+                "DESCRIBE JOB and EXPLAIN ANALYZE show its loads; 'lookup.full-cache.reload-strategy' says when it is loaded again",
             ),
         }
     }
@@ -246,7 +246,7 @@ impl Session {
                 .with_hint(format!("SELECT * FROM {} shows its rows", table.name))
                 .at(name.span()));
         }
-        // Not here: the caller's thread may belong to a runtime of its own.
+        // Not here: the caller's thread may belong to another runtime.
         let (sender, answer) = std::sync::mpsc::channel();
         self.runtime.handle().spawn(async move {
             let _ = sender.send(lookup.explain(row).await);

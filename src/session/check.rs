@@ -146,7 +146,7 @@ pub(super) fn doubtful_insert(insert: &Insert) -> Vec<String> {
     doubtful_query(&insert.query)
 }
 
-/// What SQL allows and nobody means.
+/// What SQL allows and is hardly ever meant.
 fn doubtful(kind: &StatementKind) -> Vec<String> {
     let mut found = Vec::new();
     match kind {
@@ -206,7 +206,7 @@ fn overwrites_source(insert: &Insert, node: &Node, table: &Table) -> Option<Stri
     })
 }
 
-/// Options that the parser takes and that change nothing, and a watermark that stands still.
+/// Options that the parser takes and that change nothing, and a watermark that does not advance.
 fn idle_options(table: &Table, statement: &CreateTable) -> Vec<String> {
     let options = &table.options;
     let mut found = Vec::new();

@@ -19,7 +19,7 @@ use crate::state::checkpoint::{Aliases, Checkpoint, JobPlan, OperatorPlan};
 struct Unclaimed {
     /// `GroupAggregate: groupBy=[k], ...`
     what: String,
-    /// What has changed, where that can be told.
+    /// What has changed, where that is known.
     why: String,
     rows: u64,
     bytes: u64,
@@ -116,8 +116,7 @@ impl<'a> Claims<'a> {
                     true => format!("in {at}; a variable in it has another value now than then"),
                     false => format!("in {at}"),
                 });
-                let anew =
-                    "to begin anew, SET 'affluent.state-recovery.automatic' = 'false' (or run with --fresh)";
+                let anew = "to start from the beginning, SET 'affluent.state-recovery.automatic' = 'false' (or run with --fresh)";
                 return Err(match before.connector == now.connector {
                     true => error.with_hint(format!(
                         "if the same data has moved, set '{MOVED_FROM}' = '{}' in the table's options; {anew}",
@@ -141,7 +140,7 @@ impl<'a> Claims<'a> {
                 .with_detail(format!("in {at}"))
                 .with_hint(
                     "let the job end there first (STOP JOB ... WITH SAVEPOINT WITH DRAIN), then start from the \
-                     savepoint; to begin anew, SET 'affluent.state-recovery.automatic' = 'false' (or run with --fresh)",
+                     savepoint; to start from the beginning, SET 'affluent.state-recovery.automatic' = 'false' (or run with --fresh)",
                 ));
             }
         }
@@ -315,7 +314,7 @@ fn age_text(millis: u64) -> String {
 }
 
 /// The identity under which a checkpoint has the positions of a source. A table that is read once more than before
-/// goes on where the others do.
+/// continues where the others do.
 fn source_id<'a>(checkpoint: &Checkpoint, id: &'a str) -> &'a str {
     let sources = checkpoint.sources();
     match id.rsplit_once('-') {
@@ -329,7 +328,7 @@ fn place_of<'a>(checkpoint: &'a Checkpoint, id: &str) -> Option<&'a Place> {
     checkpoint.plan().operators.iter().find(|o| o.id == id)?.place.as_ref()
 }
 
-/// Where a source goes on, as it names its positions now.
+/// Where a source continues, as it names its positions now.
 pub fn positions(
     checkpoint: &Checkpoint,
     id: &str,

@@ -26,7 +26,7 @@ struct State {
     closed: bool,
     /// The reader is gone.
     abandoned: bool,
-    /// The reader has been told of the end.
+    /// The reader knows of the end.
     finished: bool,
 }
 

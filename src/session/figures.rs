@@ -28,7 +28,7 @@ pub fn steps(job: &Job) -> Vec<Step<'_>> {
 }
 
 impl Step<'_> {
-    /// Name and what EXPLAIN prints behind it.
+    /// Name and what EXPLAIN prints after it.
     pub fn title(&self) -> String {
         let StageMetrics { name, detail, .. } = self.stage;
         match (name, detail.is_empty()) {

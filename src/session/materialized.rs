@@ -113,7 +113,7 @@ impl Materialized {
         self.alive == 0
     }
 
-    /// At most `limit` rows behind the first `skip`.
+    /// At most `limit` rows after the first `skip`.
     pub fn batch(&self, skip: usize, limit: usize) -> Result<RecordBatch> {
         let rows: Vec<&[u8]> = self.rows.iter().flatten().skip(skip).take(limit).map(|r| &**r).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));

@@ -54,7 +54,7 @@ impl QueryResult {
         self.bounded
     }
 
-    /// The job behind it.
+    /// The job that runs it.
     pub fn job(&self) -> &Arc<Job> {
         &self.job
     }
@@ -67,7 +67,7 @@ impl QueryResult {
         }
     }
 
-    /// Waits for rows, at most so long.
+    /// Waits for rows, for a bounded time.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Next> {
         match self.chunks.next(Some(timeout)) {
             Found::Chunk(chunk) => Ok(Next::Chunk(chunk)),
@@ -98,16 +98,14 @@ impl QueryResult {
     }
 
     /// The rows as a stream of record batches. A query that updates or deletes rows that it returned before has more to
-    /// say than rows: an error; as a stream of its own, the result has the kind of each row.
+    /// say than rows: an error; as a stream of changes, the result has the kind of each row.
     pub fn batches(self) -> Result<Batches> {
         match self.append {
             true => Ok(Batches(self)),
-            false => {
-                Err(Error::option("the query changes rows that it has returned, so batches do not tell all")
-                    .with_hint(
-                        "read the result itself as a stream: a chunk has a batch and the kinds of its rows",
-                    ))
-            }
+            false => Err(Error::option(
+                "the query changes rows that it has returned, and batches do not show the changes",
+            )
+            .with_hint("read the result itself as a stream: a chunk has a batch and the kinds of its rows")),
         }
     }
 }
@@ -144,7 +142,7 @@ impl Batches {
         self.0.schema()
     }
 
-    /// The job behind it.
+    /// The job that runs it.
     pub fn job(&self) -> &Arc<Job> {
         self.0.job()
     }

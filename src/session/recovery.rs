@@ -2,7 +2,7 @@
 //!
 //! A job's folder is found by what the user runs again: the file and the job's name. What may come back from
 //! it is decided operator by operator (see [`crate::plan::identity`]): a query that was edited keeps what
-//! still means the same, begins anew with what is new, and is refused if something would be lost.
+//! still means the same, starts from the beginning with what is new, and is refused if something would be lost.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub struct Durability {
     automatic: bool,
     /// A savepoint to start from: as the user wrote it, and where it is.
     savepoint: Option<(String, Arc<dyn Store>)>,
-    /// State that nobody takes back is dropped.
+    /// State that no operator restores is dropped.
     ignore_unclaimed: bool,
     /// A function whose code is another one than that of the checkpoint is refused.
     keeps_functions: bool,
@@ -49,10 +49,10 @@ pub struct Durability {
     around: Option<(PathBuf, String)>,
     /// The file that is run.
     file: Option<String>,
-    /// The job's name, by which it is told from others of the script.
+    /// The job's name, by which it is distinguished from others of the script.
     job: String,
     ahead: Arc<[String]>,
-    /// Without a sign of life for so long another process has lost the job.
+    /// Without a sign of life for this long, another process has lost the job.
     lease_time: Duration,
     /// So long the job waits for another process.
     pub lease_wait: Duration,
@@ -258,7 +258,7 @@ impl Durability {
         };
         if self.keeps_functions {
             return Err(Error::plan(what).with_hint(
-                "'execution.state-recovery.on-function-change' = 'warn' goes on: what was computed before stays as it is",
+                "'execution.state-recovery.on-function-change' = 'warn' continues: what was computed before stays as it is",
             ));
         }
         log::warn!("{what}: what was computed before stays as it is, new rows are computed by the new code");
@@ -301,7 +301,7 @@ impl Durability {
         }
     }
 
-    /// The job's name, by which it is told from others of the script.
+    /// The job's name, by which it is distinguished from others of the script.
     pub fn job(&self) -> &str {
         &self.job
     }
@@ -380,7 +380,7 @@ pub fn restart_strategy(config: &Config, durable: bool) -> Result<RestartStrateg
     })
 }
 
-/// Where checkpoints go if nobody says where: the user's folder for state.
+/// Where checkpoints go by default: the user's folder for state.
 fn default_directory() -> String {
     let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let state = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));

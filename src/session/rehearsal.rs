@@ -1,6 +1,6 @@
 //! What the jobs of a script would take of a savepoint, before the first of them starts.
 //!
-//! A savepoint carries the name of its job. In a script with several jobs the one of that name goes on from it, and the
+//! A savepoint carries the name of its job. In a script with several jobs the one of that name continues from it, and the
 //! others begin empty; one job alone takes it under whatever name. A job that would be refused is refused before any
 //! other has shown a row.
 
@@ -20,7 +20,7 @@ struct Ahead {
     name: String,
     plan: JobPlan,
     config: Config,
-    /// The file that it stands in, or else the text.
+    /// The file that it is in, or else the text.
     origin: (Option<String>, Option<String>),
 }
 

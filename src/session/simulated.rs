@@ -1,4 +1,4 @@
-//! What the simulation of whole jobs needs of a session: a runtime of its own, and plans instead of jobs.
+//! What the simulation of whole jobs needs of a session: its own runtime, and plans instead of jobs.
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use crate::sql::{SourceText, SqlType, StatementKind, parse_script};
 struct Figures {
     name: String,
     shown: String,
-    /// Values can be told apart, put in order, added up.
+    /// Values can be distinguished, put in order, added up.
     distinct: bool,
     ordered: bool,
     number: bool,

@@ -246,7 +246,7 @@ fn types_go_both_ways() {
     // What does not fit is refused, and not cut.
     for (column, of, says) in [
         ("at_", "TIMESTAMP_LTZ(3)", "2026-01-05 07:00:00.123456"),
-        ("price", "DECIMAL(10, 1)", "behind the point"),
+        ("price", "DECIMAL(10, 1)", "decimal places"),
         ("big", "INT", "9007199254740993"),
         ("seen", "TIMESTAMP_LTZ(3)", "declare it as TIMESTAMP(6)"),
         ("name", "INT", "declare it as STRING"),

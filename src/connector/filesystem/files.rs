@@ -1,4 +1,4 @@
-//! Which files a path stands for.
+//! Which files a path matches.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// A folder whose entries change is listed again so often.
 const QUIET_TRIES: usize = 10;
 
-/// What stands for NULL in the name of a partition's directory.
+/// The text for NULL in the name of a partition's directory.
 pub(super) const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";
 
 /// How a file's bytes are packed, by its suffix.

@@ -4,7 +4,7 @@
 //!
 //! A file is known by its identity, not by its name. A listing may miss one that is renamed at that moment, so it
 //! is forgotten only when several looks in a row did not find it, also not under another name in the directory
-//! where it was last. Whether it still holds what was read of it is tested whenever reading goes on: it may have
+//! where it was last. Whether it still holds what was read of it is tested whenever reading continues: it may have
 //! been cut short and have grown beyond the old place since (`copytruncate`).
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -21,7 +21,7 @@ use crate::error::Result;
 /// A file that is followed.
 struct Followed {
     file: Arc<FileInfo>,
-    /// Where reading goes on.
+    /// Where reading continues.
     place: Place,
     /// How much of the file was looked at: up to `place`, and the line that had no end yet.
     seen: u64,
@@ -37,7 +37,7 @@ struct Followed {
     busy: bool,
     /// Being read.
     in_hand: bool,
-    /// What is to be told with the next cut.
+    /// What is to be reported with the next cut.
     changed: Option<Reached>,
     /// It is read on by those only who have passed this barrier.
     epoch: u64,
@@ -47,7 +47,7 @@ struct Followed {
 #[derive(Default)]
 pub(super) struct Following {
     files: HashMap<u64, Followed>,
-    /// Names of positions of files that are gone, to be told, by the barrier behind which they went.
+    /// Names of positions of files that are gone, to be reported, by the barrier after which they went.
     gone: BTreeSet<String>,
 }
 
@@ -103,7 +103,7 @@ impl Followed {
 
 impl Following {
     /// Follows a new file. A packed one is read when it has the same size at the next look: then whoever
-    /// writes it has, as far as one can tell, come to its end.
+    /// writes it has, as far as can be known, come to its end.
     pub(super) fn add(&mut self, file: Arc<FileInfo>, queue: &mut VecDeque<Split>) {
         let mut followed = Followed::new(file.clone());
         followed.busy = file.compression == Compression::None;
@@ -173,7 +173,7 @@ impl Following {
         let Some(followed) = self.files.get_mut(&file.key()) else { return };
         let before = std::mem::replace(&mut followed.file, file.clone());
         let ready = match file.compression {
-            // One that was written anew may have the same size.
+            // One that was rewritten may have the same size.
             Compression::None => file.size > followed.seen || file.modified_millis != followed.read_at,
             Compression::Gzip => followed.seen == 0 && file.size > 0 && file.size == before.size,
         };
@@ -204,7 +204,7 @@ impl Following {
         for file in files {
             let file = Arc::new(file);
             let Some(position) = found.remove(&text(&file.path)) else {
-                // What is only looked for does not begin anew.
+                // What is only looked for does not start from the beginning.
                 if listed.contains(&file.key()) && !self.files.contains_key(&file.key()) {
                     self.add(file, queue);
                 }
@@ -220,7 +220,7 @@ impl Following {
                 Compression::None => position.offset,
             };
             if position.path != text(&file.path) || position.identity() != file.identity {
-                // It is told where it is now.
+                // Its place now is reported.
                 self.gone.insert(followed_name(&position.file()?));
                 followed.changed = Some(reached);
             }
@@ -243,7 +243,7 @@ impl Following {
         (followed.kept.take(), followed.checksum.map(|sum| (followed.place.read, sum)))
     }
 
-    /// A file is not where it was listed: renamed or removed, which the next look tells.
+    /// A file is not where it was listed: renamed or removed, which the next look finds.
     pub(super) fn miss(&mut self, file: &FileInfo) {
         if let Some(followed) = self.files.get_mut(&file.key()) {
             (followed.busy, followed.in_hand) = (false, false);
@@ -287,7 +287,7 @@ impl Following {
         }
     }
 
-    /// Positions of files that nobody has in hand, and that were not read behind this barrier. Before it
+    /// Positions of files that nobody has in hand, and that were not read after this barrier. Before it
     /// they are read no more.
     pub(super) fn changed(&mut self, epoch: u64) -> Result<Positions> {
         let mut positions = Positions::new();

@@ -13,7 +13,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::files::{Compression, FileInfo, identity, unreadable};
 use crate::error::{Error, Result};
 
-/// Bytes taken from a file at once. Each block is an allocation of its own, because batches may keep it
+/// Bytes taken from a file at once. Each block is its own allocation, because batches may keep it
 /// alive.
 pub(super) const BLOCK: usize = 1 << 20;
 
@@ -22,7 +22,7 @@ const TAIL: usize = 64 << 10;
 
 /// A piece of a file.
 ///
-/// A range `start..end` holds the lines that begin behind the first newline at or after `start`, through
+/// A range `start..end` holds the lines that begin after the first newline at or after `start`, through
 /// the first newline at or after `end`; so the ranges of a file that touch hold every line once, wherever
 /// they are cut.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,11 +33,11 @@ pub(super) struct Split {
     pub(super) end: Option<u64>,
     /// `start` is known to be the start of a line.
     pub(super) aligned: bool,
-    /// Rows behind `start` that were handed over before the job came back.
+    /// Rows after `start` that were handed over before the job came back.
     pub(super) skip: u64,
     /// Where the range began of which this is the rest: names its position in checkpoints.
     pub(super) range: u64,
-    /// The task that had begun it, and of how many: event time goes on where it was.
+    /// The task that had begun it, and of how many: event time continues where it was.
     pub(super) owner: Option<(usize, usize)>,
 }
 
@@ -220,7 +220,7 @@ impl Input {
         }
     }
 
-    /// Watches whether the file is written anew while it is read.
+    /// Watches whether the file is rewritten while it is read.
     pub(super) fn watch(&mut self) -> Result<()> {
         if let Bits::Plain(file) = &mut self.bits {
             let mark = Mark::before(file, self.position);
@@ -343,7 +343,7 @@ impl Input {
         }
     }
 
-    /// Offset behind the last byte that was read.
+    /// Offset after the last byte that was read.
     pub(super) fn position(&self) -> u64 {
         self.position
     }

@@ -240,7 +240,7 @@ pub(super) struct Reached {
 ///
 /// Where records are lines, the decoder is fed whole lines only. When it has given all rows of them, the offset behind
 /// them is a place from which another one can go on; in between, and in formats whose records are not
-/// lines, so many rows behind that offset are left out.
+/// lines, so many rows after that offset are left out.
 pub(super) struct SplitReader {
     layout: Arc<Layout>,
     split: Split,
@@ -256,7 +256,7 @@ pub(super) struct SplitReader {
     follow: bool,
     /// Bytes of the unfinished line.
     carry: Vec<u8>,
-    /// Offset behind the last whole line that the decoder got.
+    /// Offset after the last whole line that the decoder got.
     fed: u64,
     /// Where the decoder had given all rows.
     offset: u64,
@@ -293,7 +293,7 @@ impl SplitReader {
         })
     }
 
-    /// Opens a file that is followed; goes on with the decoder that was kept, if one was.
+    /// Opens a file that is followed; continues with the decoder that was kept, if one was.
     pub(super) fn follow(layout: &Arc<Layout>, split: &Split, kept: Option<Kept>) -> Result<Self> {
         let mut reader = Self::open(layout, split)?;
         reader.follow = true;
@@ -315,7 +315,7 @@ impl SplitReader {
         self.input.is_listed()
     }
 
-    /// The file was written anew while it was read.
+    /// The file was rewritten while it was read.
     pub(super) fn torn(&self) -> bool {
         self.input.torn()
     }

@@ -12,7 +12,7 @@ use super::layout::{Layout, SplitReader};
 use crate::error::{Error, Result};
 use crate::lookup::{Answers, Backend, BoxFuture, Failure};
 
-/// All rows of the files a path stands for.
+/// All rows of the files that a path matches.
 pub(super) struct FileBackend {
     layout: Arc<Layout>,
     location: Location,

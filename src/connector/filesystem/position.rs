@@ -8,7 +8,7 @@
 //! ```
 //! A position names a range of bytes of a file, so that it does not matter how another run cuts the file: of
 //! a range that was begun the rest is read, and what no position names is read whole. All rows before `offset`
-//! were handed over, and `rows` rows behind it. A followed file has one position, under its identity
+//! were handed over, and `rows` rows after it. A followed file has one position, under its identity
 //! (inode and birth, if they are known), because it may be renamed.
 //!
 //! Files may be copied, replaced and cut short while no job runs. A file is the same one if its first `read` bytes
@@ -283,7 +283,7 @@ pub(super) fn whole(file: &Arc<FileInfo>, split_size: u64, cuts: &impl Fn(&FileI
     if cuts(file) { Split::cut(file, 0..u64::MAX, split_size) } else { vec![Split::whole(file.clone())] }
 }
 
-/// Where followed files are found again. The others are gone, or other files now; what is lost with them is told.
+/// Where followed files are found again. The others are gone, or other files now; what is lost with them is reported.
 pub(super) fn find(
     positions: Vec<Position>,
     files: &[FileInfo],

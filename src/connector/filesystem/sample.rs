@@ -69,7 +69,7 @@ pub(super) fn examine(table: &Table) -> Result<Vec<String>> {
     Ok(said.into_iter().map(|text| format!("table '{}', '{path}': {text}", table.name)).collect())
 }
 
-/// The format that the end of a name stands for.
+/// The format of a file name's suffix.
 pub(in crate::connector) fn by_name(path: &str) -> Option<&'static str> {
     let plain = Path::new(path.strip_suffix(".gz").unwrap_or(path));
     match plain.extension()?.to_string_lossy().to_ascii_lowercase().as_str() {

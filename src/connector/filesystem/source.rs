@@ -9,7 +9,7 @@
 //! of other files say so.
 //!
 //! # Checkpoints
-//! A reader tells the positions of the splits that it finished or began since its last cut ([`super::position`]). A
+//! A reader reports the positions of the splits that it finished or began since its last cut ([`super::position`]). A
 //! followed file goes from reader to reader. What a reader that has passed a barrier read of it belongs to the next
 //! checkpoint, so one that has not passed it leaves the file in the queue.
 
@@ -220,7 +220,7 @@ async fn watch(scan: Weak<Scan>, interval: Duration) {
 /// What the queue has for a reader.
 enum Taken {
     Split(Box<SplitReader>),
-    /// Only files that others read behind a barrier that it has not passed.
+    /// Only files that others read after a barrier that it has not passed.
     Held,
     Nothing,
 }
@@ -343,7 +343,7 @@ struct FilesystemReader {
     split: Option<flow::Split>,
     /// Positions of the ranges that were read to their ends since the last cut.
     finished: Vec<(Arc<FileInfo>, Reached)>,
-    /// What was told of the present split.
+    /// What was reported of the present split.
     told: Option<Reached>,
     /// The last barrier.
     passed: u64,

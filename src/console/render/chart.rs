@@ -3,7 +3,7 @@
 //! ```text
 //!  rows ──> columns x, y, color ──> points (changes applied) ──> at most 20 times a second: a drawing
 //! ```
-//! A result that changes is drawn as it is now: rows that are taken back leave the chart. Of a stream that only
+//! A result that changes is drawn as it is now: retracted rows leave the chart. Of a stream that only
 //! grows, the latest rows are kept.
 
 mod bars;
@@ -116,7 +116,7 @@ impl std::fmt::Debug for Chart {
 }
 
 impl Chart {
-    /// A chart of rows of this schema; `size` tells the terminal's size now. A column that is not there, or
+    /// A chart of rows of this schema; `size` returns the terminal's size now. A column that is not there, or
     /// has no numbers where numbers are needed, is an error.
     pub fn new(
         schema: SchemaRef,

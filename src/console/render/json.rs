@@ -57,7 +57,7 @@ pub fn write_objects(batch: &RecordBatch, terminal: bool, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// Replaces what was appended behind `from`.
+/// Replaces what was appended after `from`.
 pub fn guard(from: usize, safe: impl Fn(&str) -> String, out: &mut Vec<u8>) {
     let text = safe(&String::from_utf8_lossy(&out[from..]));
     out.truncate(from);

@@ -33,7 +33,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// A table without rows; `size` tells the terminal's size now.
+    /// A table without rows; `size` returns the terminal's size now.
     pub fn new(schema: SchemaRef, target: Target, size: fn() -> Size) -> Result<Self> {
         Ok(Self {
             columns: schema.fields().len(),
@@ -47,7 +47,7 @@ impl Live {
         })
     }
 
-    /// Writes so many rows.
+    /// Writes this many rows.
     fn write(&self, rows: usize, out: &mut Vec<u8>) -> Result<()> {
         let batch = self.table.batch(0, rows)?;
         match self.target.format {

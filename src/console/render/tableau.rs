@@ -37,7 +37,7 @@ impl Tableau {
         Self { schema, terminal, frame: None, shown: 0, rows: 0, cap: None }
     }
 
-    /// The same with so many rows at most; the end says how many there are.
+    /// The same with at most this many rows; the end says how many there are.
     pub fn capped(self, rows: u64) -> Self {
         Self { cap: Some(rows), ..self }
     }

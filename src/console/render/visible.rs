@@ -11,7 +11,7 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// What stands for an unsafe character.
+/// The replacement of an unsafe character.
 fn push_visible(c: char, out: &mut String) {
     match c {
         '\n' => out.push('↵'),

@@ -371,7 +371,7 @@ fn clock(micros: i64) -> String {
     format!("{:02}:{:02}:{:02}.{:06}", seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000)
 }
 
-/// A NUMERIC as an integer of so many digits behind the point.
+/// A NUMERIC as an integer with this many decimal places.
 fn numeric(raw: &[u8], scale: i32) -> Result<i128, &'static str> {
     let word = |i: usize| Some(u16::from_be_bytes([*raw.get(i * 2)?, *raw.get(i * 2 + 1)?]));
     let cut = "a number that is cut short";
@@ -379,7 +379,7 @@ fn numeric(raw: &[u8], scale: i32) -> Result<i128, &'static str> {
     if sign != 0 && sign != 0x4000 {
         return Err("a number that is not finite");
     }
-    let (large, small) = ("a number with more digits", "a number with more digits behind the point");
+    let (large, small) = ("a number with more digits", "a number with more decimal places");
     let mut value = 0i128;
     for i in 0..usize::from(count) {
         let digit = i128::from(word(4 + i).ok_or(cut)?);
@@ -413,7 +413,7 @@ mod tests {
         let raw: Vec<u8> = [3u16, 1, 0x4000, 3, 1, 2345, 6780].iter().flat_map(|w| w.to_be_bytes()).collect();
         assert_eq!(numeric(&raw, 3), Ok(-12_345_678));
         assert_eq!(numeric(&raw, 5), Ok(-1_234_567_800));
-        assert!(numeric(&raw, 2).unwrap_err().contains("behind the point"));
+        assert!(numeric(&raw, 2).unwrap_err().contains("decimal places"));
         let tiny: Vec<u8> = [1u16, 0xffff, 0, 4, 1].iter().flat_map(|w| w.to_be_bytes()).collect();
         assert_eq!(numeric(&tiny, 4), Ok(1));
         let nan: Vec<u8> = [0u16, 0, 0xc000, 0].iter().flat_map(|w| w.to_be_bytes()).collect();

@@ -348,7 +348,7 @@ impl Asking {
     async fn lookup(self, keys: RecordBatch) -> Result<Answers, Failure> {
         let at = |fault: Fault| Failure::from(fault.at(&self.database.shown));
         let on = self.database.connection().await?;
-        // One that nobody waits for any more is stopped, if it is alone, and hinders no other.
+        // One that is not waited for any more is stopped, if it is alone, and hinders no other.
         let mut watch = Watch { asking: &self, on: &on, done: false };
         let asked = self.ask(&on, &keys).await;
         watch.done = true;

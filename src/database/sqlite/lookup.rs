@@ -1,6 +1,6 @@
-//! SQLite: a few threads of their own with a connection each, and a prepared statement that is asked key by key.
+//! SQLite: a few threads with a connection each, and a prepared statement that is asked key by key.
 //!
-//! The file is opened for reading only and looked at anew with every key, so that what another process writes is
+//! The file is opened for reading only and opened again with every key, so that what another process writes is
 //! seen. A database that is locked is waited for.
 
 use std::path::Path;
@@ -132,7 +132,7 @@ fn pushed(filter: &ColumnFilter, column: &str) -> Option<String> {
     }
 }
 
-/// Answers until nobody asks any more.
+/// Answers until no one asks any more.
 fn serve(query: &Query, work: &Receiver<Job>) {
     let mut connection: Option<Connection> = None;
     while let Ok(job) = work.recv() {

@@ -1,4 +1,4 @@
-//! Counters of one lookup, shared by all tasks and read by whoever shows them.
+//! Counters of one lookup, shared by all tasks and read by what shows them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

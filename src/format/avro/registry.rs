@@ -117,7 +117,7 @@ impl Registry {
         Ok(id)
     }
 
-    /// A schema with what it refers to put in where it stands first.
+    /// A schema with what it refers to put in where it is first used.
     fn whole(&self, answer: &Value) -> Result<String> {
         let text = answer.get("schema").and_then(Value::as_str).unwrap_or_default();
         if let Some(kind) = answer.get("schemaType").and_then(Value::as_str)
@@ -224,7 +224,7 @@ fn inline(schema: &mut Value, referred: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// A request on a thread of its own: this is asked where nothing can be awaited.
+/// A request on its own thread: this is asked where nothing can be awaited.
 fn request(
     method: &'static str,
     url: String,

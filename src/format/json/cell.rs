@@ -70,7 +70,7 @@ enum Values<'a> {
     Dictionary(Vec<usize>, Box<Cells<'a>>),
 }
 
-/// What stands before a value: `,"name":`. The comma of the first field becomes a brace.
+/// What precedes a value: `,"name":`. The comma of the first field becomes a brace.
 #[derive(Debug)]
 pub(super) struct Key {
     text: Box<[u8]>,

@@ -167,7 +167,7 @@ impl Field {
         })
     }
 
-    /// Reads the value at `at` into `row`; gives the position behind it.
+    /// Reads the value at `at` into `row`; returns the position after it.
     #[inline]
     pub(super) fn read(&mut self, cx: &mut Context<'_>, at: usize, row: usize) -> Scanned<usize> {
         match &mut self.values {

@@ -46,7 +46,7 @@ fn parts(text: &str) -> Option<Parts<'_>> {
     valid.then_some(Parts { negative, whole, fraction, exponent })
 }
 
-/// The number times 10^`scale`, without what is behind the point, and the first digit that was cut.
+/// The number times 10^`scale`, without what is after the point, and the first digit that was cut.
 /// `Err` if it is beyond 128 bits.
 fn scaled(parts: &Parts<'_>, scale: i64) -> Result<(i128, u8), ()> {
     let kept = parts.whole.len() as i64 + parts.exponent + scale;
@@ -80,7 +80,7 @@ pub(crate) fn decimal(text: &str, precision: u8, scale: i8) -> Option<Option<i12
     Some((rounded < limit).then_some(signed))
 }
 
-/// A whole number from the text of a number, what is behind the point cut off.
+/// A whole number from the text of a number, what is after the point cut off.
 pub(crate) fn truncated_integer(text: &str) -> Option<i64> {
     let parts = parts(text)?;
     let value = scaled(&parts, 0).ok()?.0;
@@ -329,7 +329,7 @@ pub(crate) fn write_date(days: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a time of day as `10:15:30.123`: as many digits behind the point as are not zero, as Flink does.
+/// Appends a time of day as `10:15:30.123`: as many digits after the point as are not zero, as Flink does.
 pub(crate) fn write_time(units: i64, unit: TimeUnit, out: &mut Vec<u8>) {
     let per_second = per_second(unit);
     let (seconds, fraction) = (units.div_euclid(per_second), units.rem_euclid(per_second));
@@ -371,7 +371,7 @@ pub(crate) fn write_timestamp(
     }
 }
 
-/// Appends a decimal; unless `plain`, one that begins behind six zeros as `1E-7`, as Java writes it.
+/// Appends a decimal; unless `plain`, one that begins after six zeros as `1E-7`, as Java writes it.
 pub(crate) fn write_decimal(value: i128, scale: i8, plain: bool, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(value.unsigned_abs()).as_bytes();

@@ -62,7 +62,7 @@ pub struct JsonDecoder {
     handed_out: Vec<u64>,
     /// The format's name, which its options begin with.
     format: &'static str,
-    /// What went wrong behind the rows of the batch that was just handed out.
+    /// What went wrong after the rows of the batch that was just handed out.
     deferred: Option<Error>,
     /// Rows so far, until it was looked whether they have the columns.
     unchecked: Option<u64>,
@@ -73,7 +73,7 @@ pub struct JsonDecoder {
     in_array: bool,
 }
 
-/// How the records of a stream stand in it.
+/// How the records of a stream are arranged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// To be found out from the first lines.
@@ -115,7 +115,7 @@ impl JsonDecoder {
     }
 
     /// For records that are envelopes of a format of that name: lines that hold `null` are no records, and
-    /// [`JsonDecoder::lines`] says where each row stands.
+    /// [`JsonDecoder::lines`] says where each row is.
     pub(in crate::format) fn envelopes(self, format: &'static str) -> Self {
         Self { places: Some(Vec::new()), format, ..self }
     }
@@ -291,7 +291,7 @@ impl JsonDecoder {
         (end, result)
     }
 
-    /// Reads records of a piece until the batch is full; gives the bytes consumed, also when it fails.
+    /// Reads records of a piece until the batch is full; returns the bytes consumed, also when it fails.
     fn read_piece(&mut self, piece: &str) -> (usize, Result<()>) {
         let document = self.shape == Shape::Document;
         let text = if document { Text::document(piece) } else { Text::lines(piece) };
@@ -368,7 +368,7 @@ impl JsonDecoder {
         (at, flushed.and(result))
     }
 
-    /// Reads the record at `start`, alone on its line or in an array; gives the position behind it, if it could be
+    /// Reads the record at `start`, alone on its line or in an array; returns the position after it, if it could be
     /// read.
     #[inline]
     fn read_record(&mut self, cx: &mut Context<'_>, start: usize, alone: bool) -> Result<Option<usize>> {
@@ -388,7 +388,7 @@ impl JsonDecoder {
         }
     }
 
-    /// The position behind the line feed of a record that ends at `at`.
+    /// The position after the line feed of a record that ends at `at`.
     #[inline]
     fn record_end(&mut self, text: Text<'_>, at: usize) -> usize {
         if self.shape == Shape::Document {
@@ -432,7 +432,7 @@ impl Decoder for JsonDecoder {
     }
 
     /// Rows in front of a bad record are handed out first, the error comes with the next call, and
-    /// after it reading goes on behind the bad record.
+    /// after it reading continues after the bad record.
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         if let Some(error) = self.deferred.take() {
             return Err(error);
@@ -469,8 +469,8 @@ impl Decoder for JsonDecoder {
     }
 }
 
-/// Reads one record from its first character on; gives the position behind it. What is `alone` has nothing but
-/// white space behind it on its line.
+/// Reads one record from its first character on; returns the position after it. What is `alone` has nothing but
+/// white space after it on its line.
 #[inline]
 fn read_record(
     reader: &mut ObjectReader,
@@ -509,13 +509,13 @@ fn line_end(bytes: &[u8], start: usize, document: bool) -> usize {
     feed.map_or(bytes.len(), |feed| start + feed)
 }
 
-/// The position behind a line that holds nothing but `null`.
+/// The position after a line that holds nothing but `null`.
 fn null_record(text: Text<'_>, start: usize) -> Option<usize> {
     let end = text.word_end(start, "null").ok().map(|end| text.skip_space(end))?;
     (text.peek(end) == b'\n' || end >= text.bytes().len() || text.is_document()).then_some(end)
 }
 
-/// Whether a text is JSON values, one behind the other.
+/// Whether a text is JSON values, one after the other.
 fn is_sound(text: Text<'_>) -> bool {
     let mut at = text.skip_space(if text.bytes().starts_with(BOM) { BOM.len() } else { 0 });
     while at < text.bytes().len() {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds};
 use crate::format::Encoder;
 
-/// What stands around a row, by the kind of its change.
+/// What surrounds a row, by the kind of its change.
 #[derive(Debug)]
 enum Frame {
     /// Nothing: there is no place for a kind.
@@ -22,7 +22,7 @@ enum Frame {
 /// Encodes rows as newline-delimited JSON objects.
 ///
 /// NULL fields are written as `null` unless `json.encode.ignore-null-fields` leaves them out. Timestamps,
-/// dates and times are strings with as many digits behind the point as are not zero, TIMESTAMP_LTZ in UTC
+/// dates and times are strings with as many digits after the point as are not zero, TIMESTAMP_LTZ in UTC
 /// with a `Z`; bytes are Base64; intervals are strings like `+1-02` and `+3 04:05:06.789`; NaN and
 /// infinite numbers are strings; keys of maps become strings.
 #[derive(Debug)]

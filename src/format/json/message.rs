@@ -1,4 +1,4 @@
-//! What people are told about a record that cannot be read.
+//! Messages about a record that cannot be read.
 
 use memchr::memchr;
 

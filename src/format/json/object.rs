@@ -50,7 +50,7 @@ impl Literal {
         Self { text: text.into(), head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask) }
     }
 
-    /// The position behind it, if it stands at `at`.
+    /// The position after it, if it is at `at`.
     #[inline(always)]
     fn matched(&self, bytes: &[u8], at: usize) -> Option<usize> {
         let rest = bytes.get(at..)?;
@@ -115,7 +115,7 @@ impl ObjectReader {
         })
     }
 
-    /// Reads the object at `at` into `row`; gives the position behind it.
+    /// Reads the object at `at` into `row`; returns the position after it.
     #[inline]
     pub(super) fn read(&mut self, cx: &mut Context<'_>, at: usize, row: usize) -> Scanned<usize> {
         let skipped = cx.skipped;
@@ -241,7 +241,7 @@ impl ObjectReader {
             self.current = self.shapes.len();
             self.shapes.push(shape);
         } else {
-            // Round robin behind the last match.
+            // Round robin after the last match.
             self.current = (self.current + 1) % SHAPES;
             self.shapes[self.current] = shape;
         }

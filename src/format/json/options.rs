@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 /// The written form of timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimestampFormat {
-    /// `2020-01-01 10:15:30.123`, with a `Z` behind it for TIMESTAMP_LTZ.
+    /// `2020-01-01 10:15:30.123`, with a `Z` after it for TIMESTAMP_LTZ.
     #[default]
     Sql,
-    /// `2020-01-01T10:15:30.123`, with a `Z` behind it for TIMESTAMP_LTZ.
+    /// `2020-01-01T10:15:30.123`, with a `Z` after it for TIMESTAMP_LTZ.
     Iso8601,
 }
 

@@ -19,7 +19,7 @@ pub(super) type Scanned<T> = Result<T, Box<Fault>>;
 pub(super) struct Fault {
     /// Byte position of what was found.
     pub at: usize,
-    /// Just behind what was found, if that is a whole value.
+    /// Just after what was found, if that is a whole value.
     pub end: Option<usize>,
     /// What was expected instead.
     pub expected: String,
@@ -78,7 +78,7 @@ impl<'a> Text<'a> {
         self.text.as_bytes()
     }
 
-    /// The byte at a position; 0 behind the end, which no token starts with.
+    /// The byte at a position; 0 after the end, which no token starts with.
     #[inline(always)]
     pub(super) fn peek(&self, at: usize) -> u8 {
         self.bytes().get(at).copied().unwrap_or(0)
@@ -200,7 +200,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The position behind a number.
+    /// The position after a number.
     pub(super) fn number_end(&self, start: usize) -> Scanned<usize> {
         let digits = |mut at: usize| {
             while self.peek(at).is_ascii_digit() {
@@ -230,7 +230,7 @@ impl<'a> Text<'a> {
         Ok(at)
     }
 
-    /// The position behind `word` at `at`.
+    /// The position after `word` at `at`.
     pub(super) fn word_end(&self, at: usize, word: &str) -> Scanned<usize> {
         let end = at + word.len();
         let whole = self.bytes().get(at..end) == Some(word.as_bytes());
@@ -241,7 +241,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The position behind the value that starts at `at`.
+    /// The position after the value that starts at `at`.
     #[inline]
     pub(super) fn value_end(&self, at: usize) -> Scanned<usize> {
         match self.peek(at) {

@@ -47,7 +47,7 @@ pub(super) struct Column {
     pub(super) shape: Shape,
     /// A record without it has its default, not NULL.
     pub(super) defaults: bool,
-    /// Its default is not written: nothing tells the two apart.
+    /// Its default is not written: the two cannot be distinguished.
     pub(super) implicit: bool,
     pub(super) data_type: DataType,
 }

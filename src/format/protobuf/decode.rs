@@ -318,7 +318,7 @@ pub(crate) struct ProtobufDecoder {
     skipped: u64,
 }
 
-/// What records gave: rows, the record of each, and what is wrong with the first one behind them.
+/// The result of records: rows, the record of each, and what is wrong with the first one after them.
 pub(crate) struct ProtobufRows {
     pub(crate) batch: RecordBatch,
     pub(crate) numbers: Vec<u32>,

@@ -1,6 +1,6 @@
 //! The wire format: tags, varints, fixed numbers, lengths.
 
-/// A value of a field, as it stands in a message.
+/// A value of a field, as it is in a message.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Raw<'a> {
     Varint(u64),

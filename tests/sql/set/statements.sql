@@ -116,7 +116,7 @@ CREATE TABLE copied (b, a) WITH ('connector' = 'filesystem', 'path' = '${DIR}/co
 
 CREATE TABLE wrong (b, c) WITH ('connector' = 'blackhole') AS SELECT id AS a, id AS b FROM people;
 -- @error
---| the query gives no column 'c'
+--| the query returns no column 'c'
 
 CREATE TABLE parts (id INT, day STRING, hh STRING) PARTITIONED BY (day, hh)
     WITH ('connector' = 'filesystem', 'path' = '${DIR}/parts', 'format' = 'json');

@@ -96,7 +96,7 @@ proptest! {
                     written.push((more % 4, n));
                 }
                 4 if more % 4 == 0 => {
-                    // Rotated: goes on under another name.
+                    // Rotated: continues under another name.
                     let name = root.join("f0");
                     if name.exists() && begun[0] {
                         let mut file = fs::OpenOptions::new().append(true).open(&name).unwrap();

@@ -9,7 +9,7 @@ use super::{push_colored, push_line, visible};
 /// A bar.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bar {
-    /// What stands before it.
+    /// What precedes it.
     pub label: String,
     /// Its length; negative bars go to the left.
     pub value: f64,
@@ -17,7 +17,7 @@ pub struct Bar {
     pub series: u32,
 }
 
-/// Shortest bars that are worth drawing with the values behind them.
+/// Shortest bars that are worth drawing with the values after them.
 const LEAST: usize = 6;
 
 /// Draws at most `lines` bars, and how many are left out.
@@ -28,7 +28,7 @@ pub fn draw(bars: &[Bar], lines: usize, width: usize, color: bool, text: &mut St
     let widest = |widths: &mut dyn Iterator<Item = usize>| widths.max().unwrap_or(0);
     let label = widest(&mut shown.iter().map(|b| visible::width(&b.label))).min(width / 3);
     let value = widest(&mut values.iter().map(String::len));
-    // A space behind the label, the axis, and the value with a space before it.
+    // A space after the label, the axis, and the value with a space before it.
     let room = width.saturating_sub(label + 2);
     let (room, with_values) = match room.checked_sub(value + 1) {
         Some(rest) if rest >= LEAST => (rest, true),

@@ -6,7 +6,7 @@ use super::{letter, push_colored, push_line, visible};
 /// A drawing of lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Lines {
-    /// What stands below.
+    /// What is below.
     pub axis: Axis,
     /// Number of series; 0 where there is only one without a name.
     pub series: usize,

@@ -31,7 +31,7 @@ impl Point {
         self.x.is_finite() && self.y.is_finite()
     }
 
-    /// Equal bits, so that what is taken back is found.
+    /// Equal bits, so that retracted rows are found.
     fn key(&self) -> (u64, u64, Option<&str>, u32) {
         (self.x.to_bits(), self.y.to_bits(), self.label.as_deref(), self.series)
     }
@@ -42,7 +42,7 @@ impl Point {
 pub struct Points {
     points: Vec<Option<Point>>,
     alive: usize,
-    /// Places by point, since something was taken back for the first time.
+    /// Places by point, since something was retracted for the first time.
     places: Option<HashTable<u32>>,
     hasher: foldhash::fast::RandomState,
     /// The place of a row whose new version follows.
@@ -79,7 +79,7 @@ impl Points {
         self.forgotten
     }
 
-    /// Whether rows are taken back or replaced.
+    /// Whether rows are retracted or replaced.
     pub fn changes(&self) -> bool {
         self.places.is_some()
     }
@@ -106,7 +106,7 @@ impl Points {
         number
     }
 
-    /// Applies one change. A row that is taken back and not there was given up before.
+    /// Applies one change. A retracted row that is missing was given up before.
     pub fn apply(&mut self, kind: Kind, point: Point) {
         if !point.is_drawn() {
             self.left_out = match kind {

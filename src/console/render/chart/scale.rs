@@ -111,7 +111,7 @@ pub fn step(range: Range, parts: usize) -> Option<f64> {
     }
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].iter().map(|m| m * power).find(|s| *s >= rough)?;
-    // Where the step is lost in the values, no edges can be told apart.
+    // Where the step is lost in the values, no edges can be distinguished.
     (step.is_finite() && range.min + step > range.min && range.max - step < range.max).then_some(step)
 }
 
