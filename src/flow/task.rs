@@ -30,6 +30,7 @@
 //! A task that has ended reports what is left of it, once, and is not asked again.
 
 mod barrier;
+mod open;
 #[cfg(test)]
 mod tests;
 
@@ -38,16 +39,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::exchange::{Exchange, Received, Receiver, Sender};
-use super::fragment::{Fragment, Head, Port, Tail};
+use super::fragment::Fragment;
 use super::job::JobMetrics;
 use super::mailbox::Mailbox;
 use super::merge::{Merge, Merged};
 use super::message::{Barrier, Chunk, Message, Status};
 use super::metrics::StageMetrics;
-use super::operator::{Operator, OperatorContext, Output, Splits};
+use super::operator::{Operator, Output, Splits};
 use super::sink::Writer;
-use super::source::{Positions, Read, Reader, ReaderContext};
-use super::tiered::Tiered;
+use super::source::{Positions, Read, Reader};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::state::Memory;
@@ -287,165 +287,7 @@ pub fn run(plan: TaskPlan, context: TaskContext) -> Result<()> {
     Task::open(plan, context)?.run()
 }
 
-/// Numbers the senders of each input as they are met.
-struct Places {
-    /// Senders by operator and input.
-    senders: Vec<Vec<usize>>,
-}
-
-impl Places {
-    fn place(&mut self, port: Port, from: usize) -> Result<Place> {
-        let Port { operator, input } = port;
-        let Some(inputs) = self.senders.get_mut(operator).filter(|_| operator >= from) else {
-            return Err(Error::internal(format!(
-                "a fragment sends to operator {operator}, which is not behind"
-            )));
-        };
-        if inputs.len() <= input {
-            inputs.resize(input + 1, 0);
-        }
-        inputs[input] += 1;
-        Ok(Place { operator, input, sender: inputs[input] - 1 })
-    }
-
-    fn merges(&self) -> Result<Vec<Merge>> {
-        if self.senders.iter().any(|inputs| inputs.is_empty() || inputs.contains(&0)) {
-            return Err(Error::internal("an input of an operator has no sender"));
-        }
-        Ok(self.senders.iter().map(|inputs| Merge::new(inputs)).collect())
-    }
-}
-
-/// Operators from one to the tail.
-fn path(first: usize, to: &[Place]) -> Vec<usize> {
-    std::iter::successors(Some(first), |&o| to.get(o).map(|p| p.operator)).filter(|&o| o < to.len()).collect()
-}
-
 impl Task {
-    /// Makes readers and operators and gives them their state back.
-    pub fn open(plan: TaskPlan, context: TaskContext) -> Result<Self> {
-        let TaskPlan { fragment, task, tail, exchanges, endless, mut stages, restored } = plan;
-        let parallelism = fragment.parallelism;
-        let exchange = |number: usize| {
-            exchanges.get(&number).ok_or_else(|| Error::internal(format!("there is no exchange {number}")))
-        };
-        let (heads, operators) = (fragment.heads.len(), fragment.operators.len());
-        if stages.len() != heads + operators + 1 {
-            return Err(Error::internal("a task has not one counter a step"));
-        }
-        let tail_metrics = stages.remove(heads + operators);
-        let mut places = Places { senders: vec![Vec::new(); operators + 1] };
-        let from_heads: Vec<Place> =
-            fragment.heads.iter().map(|(_, port)| places.place(*port, 0)).collect::<Result<_>>()?;
-        let from_steps: Vec<Place> = fragment
-            .operators
-            .iter()
-            .enumerate()
-            .map(|(i, stage)| places.place(stage.to, i + 1))
-            .collect::<Result<_>>()?;
-        let tail = match (tail, &fragment.tail) {
-            (TaskTail::Writer(writer), Tail::Sink(_, id)) => TailState::Writer(writer, id.clone()),
-            (TaskTail::Sender(sender), Tail::Exchange { number, keys }) => {
-                let waker = context.mailbox.waker(TAIL);
-                TailState::Sender(exchange(*number)?.sender(sender, keys.clone(), &waker))
-            }
-            (TaskTail::Sender(sender), Tail::Share(numbers)) => {
-                let waker = context.mailbox.waker(TAIL);
-                let senders = numbers.iter().map(|n| Ok(exchange(*n)?.sender_to(sender, task, &waker)));
-                let all = senders.reduce(|all: Result<Sender>, next| Ok(all?.and(next?)));
-                let all = all.ok_or_else(|| Error::internal("rows that are shared by nobody"))??;
-                TailState::Sender(all)
-            }
-            _ => return Err(Error::internal("a task does not end where its fragment does")),
-        };
-        let mut opened = Vec::with_capacity(heads);
-        for (i, (head, _)) in fragment.heads.iter().enumerate() {
-            let waker = context.mailbox.waker(HEADS + i);
-            let input = match head {
-                Head::Source(source, id) => Input::Reader {
-                    id: id.clone(),
-                    reader: source.reader(ReaderContext {
-                        task,
-                        parallelism,
-                        waker,
-                        runtime: context.runtime.clone(),
-                        clock: context.clock.clone(),
-                        metrics: stages[i].clone(),
-                    })?,
-                    progress: Progress::default(),
-                    splits: Splits::default(),
-                },
-                Head::Exchange(number) => Input::Receiver(exchange(*number)?.receiver(task, waker)),
-            };
-            opened.push(HeadState {
-                input,
-                to: from_heads[i],
-                path: path(from_heads[i].operator, &from_steps),
-                readable: true,
-                cutting: None,
-                barrier: None,
-                positions: Positions::new(),
-                metrics: stages[i].clone(),
-            });
-        }
-        let mut steps = Vec::with_capacity(operators);
-        for (i, stage) in fragment.operators.iter().enumerate() {
-            let mut operator = Tiered::around((stage.build)()?, &stage.build, &context.memory);
-            operator.open(OperatorContext {
-                task,
-                parallelism,
-                waker: context.mailbox.waker(i),
-                clock: context.clock.clone(),
-                checkpointed: context.reporter.is_some(),
-                memory: context.memory.clone(),
-            })?;
-            if let Some(checkpoint) = &restored {
-                let state = checkpoint.operator(&stage.id, task, parallelism);
-                let now = context.clock.now_millis();
-                let restored = state.and_then(|state| operator.restore(&mut state.at(now)));
-                restored.map_err(|e| e.context(format!("{} cannot take its state back", stage.name)))?;
-            }
-            steps.push(Step {
-                id: stage.id.clone(),
-                operator,
-                out: Output::default(),
-                to: from_steps[i],
-                path: path(from_steps[i].operator, &from_steps),
-                woken: false,
-                ended: false,
-                late: 0,
-                dropped: 0,
-                metrics: stages[heads + i].clone(),
-            });
-        }
-        Ok(Self {
-            task,
-            tasks: parallelism,
-            heads: opened,
-            turn: 0,
-            steps,
-            merges: places.merges()?,
-            tail,
-            tail_metrics,
-            mailbox: context.mailbox,
-            metrics: context.metrics,
-            endless,
-            ended: false,
-            reporter: context.reporter,
-            announced: None,
-            passed: 0,
-            lining_up: None,
-            full: true,
-            stopped: false,
-            left: Vec::new(),
-            weighed: None,
-            held: None,
-            finished: false,
-            leaving: false,
-            closing: None,
-        })
-    }
-
     fn run(mut self) -> Result<()> {
         loop {
             match self.step() {

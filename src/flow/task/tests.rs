@@ -14,8 +14,9 @@ use crate::connector::replay::writer_context;
 use crate::connector::{Sink, Source, WriterContext};
 use crate::error::ErrorKind;
 use crate::flow::Waker;
-use crate::flow::fragment::Stage;
+use crate::flow::fragment::{Head, Port, Stage, Tail};
 use crate::flow::message::{Kind, Kinds, Watermark, WatermarkClock};
+use crate::flow::source::ReaderContext;
 
 type Log = Arc<Mutex<Vec<String>>>;
 
