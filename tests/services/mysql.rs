@@ -120,7 +120,8 @@ impl MariaDb {
 }
 
 fn rows(folder: &Path, script: &str) -> Vec<String> {
-    let mut rows: Vec<String> = run_well(folder, script, QUIET).lines().map(str::to_string).collect();
+    let text = run_well(folder, script, QUIET).replace("\"op\":\"+I\",", "");
+    let mut rows: Vec<String> = text.lines().map(str::to_string).collect();
     rows.sort();
     rows
 }
@@ -301,7 +302,10 @@ fn columns_come_from_the_database() {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
     let found = rows(folder.path(), &format!("CREATE TABLE o {with}; SELECT id, ok, n, c FROM o;"));
-    assert_eq!(found, [r#"{"id":18446744073709551615,"ok":true,"n":1.50,"c":"NO"}"#]);
+    assert!(
+        found.contains(&r#"{"id":18446744073709551615,"ok":true,"n":1.50,"c":"NO"}"#.to_string()),
+        "{found:?}"
+    );
 }
 
 #[test]
