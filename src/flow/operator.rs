@@ -205,6 +205,11 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// A barrier follows at once: what is held for no other reason than to be done together with more is done now.
+    fn settle(&mut self, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
     /// A barrier passes: adds the state that everything before it has left, or what has changed of it since the
     /// last call. The task forwards the barrier at once, whatever the operator waits for: rows and
     /// signals that it holds back belong to its state. This stands in the way of rows: it takes columns out,
@@ -229,6 +234,12 @@ pub trait Operator: Send {
     ///
     /// What such an operator does for a key depends on nothing but the rows of that key, event time and its values.
     fn cold(&self) -> Option<ColdSpec> {
+        None
+    }
+
+    /// What of its state stays in memory whatever the limit is, in words behind "keeps"; `None` where there is nothing of
+    /// the kind, or where it can only be little.
+    fn stays(&self) -> Option<&'static str> {
         None
     }
 

@@ -249,6 +249,10 @@ impl Operator for ConflictResolver {
         Ok(())
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        Some("the rows of each key in memory")
+    }
+
     fn state_bytes(&self) -> usize {
         self.keys.memory()
             + self.store.memory()

@@ -356,6 +356,13 @@ impl Operator for RegularJoin {
         keyed.then(|| ColdSpec::by_key(vec![left.keys.clone(), right.keys.clone()], &["left", "right"], ttl))
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        if self.spec.null_aware {
+            return Some("the keys of NOT IN in memory");
+        }
+        self.spec.left.keys.is_empty().then_some("what finds rows in memory, because no key is equal")
+    }
+
     fn state_bytes(&self) -> usize {
         self.memory()
     }

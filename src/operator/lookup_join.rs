@@ -623,6 +623,11 @@ impl Operator for LookupJoin {
         self.read_waiting(state)
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        let remembers = self.memory.is_some();
+        remembers.then_some("what it has looked up for rows that may be taken back in memory")
+    }
+
     fn state_bytes(&self) -> usize {
         self.waiting_bytes() + self.memory.as_ref().map_or(0, Memory::memory)
     }

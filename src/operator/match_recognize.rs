@@ -686,6 +686,10 @@ impl Operator for MatchRecognize {
         self.read(state)
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        Some("the rows of matches that have begun in memory")
+    }
+
     fn state_bytes(&self) -> usize {
         let runs = |partition: &Partition| partition.begun.memory() + partition.complete.memory();
         self.keys.memory()

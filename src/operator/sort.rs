@@ -128,6 +128,10 @@ impl Operator for Sort {
         batches.iter().try_for_each(|taken| self.add(&taken.rows))
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        Some("the rows in memory while it sorts them")
+    }
+
     fn state_bytes(&self) -> usize {
         self.rows.memory() + (self.arrived.capacity() + self.place.capacity()) * 4
     }

@@ -486,7 +486,10 @@ impl Session {
             // The jobs of a session share it.
             let limit = state.config.memory_limit();
             let memory = state.memory.upgrade().filter(|memory| memory.limit() == limit);
-            let memory = memory.unwrap_or_else(|| Memory::new(limit));
+            let memory = memory.unwrap_or_else(|| match state.config.is_set("affluent.state.memory-limit") {
+                true => Memory::asked_for(limit),
+                false => Memory::new(limit),
+            });
             state.memory = Arc::downgrade(&memory);
             let named = state.config.get("pipeline.name");
             let name = if named.is_empty() { name } else { named.to_string() };

@@ -10,12 +10,12 @@
 //! no checkpoint, and nothing is made durable. This is for rows, whatever they belong to; keys with all that belongs to
 //! them go to disk as module `tier` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Once, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
@@ -29,6 +29,15 @@ use crate::error::{Error, Result};
 pub trait Wake: std::fmt::Debug + Send + Sync {
     /// The operator is called soon.
     fn wake(&self);
+}
+
+static AT_A_LIMIT: OnceLock<fn()> = OnceLock::new();
+
+/// What the process does when somebody sets a limit for the first time: an allocator may have to be told to give back
+/// what is free.
+pub fn at_a_limit(act: fn()) {
+    // The first one stays.
+    let _ = AT_A_LIMIT.set(act);
 }
 
 /// The memory that the state of one job may take.
@@ -45,6 +54,8 @@ pub struct Memory {
     sharers: Mutex<BTreeMap<u64, Box<dyn Wake>>>,
     count: AtomicUsize,
     numbers: AtomicU64,
+    /// Where somebody has set the limit: operators of which it was told that it does not hold for them.
+    told: Option<Mutex<BTreeSet<&'static str>>>,
 }
 
 impl Memory {
@@ -60,7 +71,26 @@ impl Memory {
             sharers: Mutex::default(),
             count: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
+            told: None,
         })
+    }
+
+    /// So many bytes, as somebody has set it.
+    pub fn asked_for(limit: usize) -> Arc<Self> {
+        if let Some(act) = AT_A_LIMIT.get() {
+            static ONCE: Once = Once::new();
+            ONCE.call_once(act);
+        }
+        let mut memory = Self::new(limit);
+        if let Some(memory) = Arc::get_mut(&mut memory) {
+            memory.told = Some(Mutex::default());
+        }
+        memory
+    }
+
+    /// Whether it is to be told now that the limit does not hold for an operator: once, where somebody has set it.
+    pub fn is_told_first(&self, operator: &'static str) -> bool {
+        self.told.as_ref().is_some_and(|told| told.lock().insert(operator))
     }
 
     /// A part of `above`: counts for itself what is counted there.

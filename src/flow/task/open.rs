@@ -114,7 +114,14 @@ impl Task {
         }
         let mut steps = Vec::with_capacity(operators);
         for (i, stage) in fragment.operators.iter().enumerate() {
-            let mut operator = Tiered::around((stage.build)()?, &stage.build, &context.memory);
+            let inner = (stage.build)()?;
+            if let Some(stays) = inner.stays().filter(|_| context.memory.is_told_first(inner.name())) {
+                log::warn!(
+                    "{} keeps {stays}: 'affluent.state.memory-limit' does not hold for that",
+                    inner.name()
+                );
+            }
+            let mut operator = Tiered::around(inner, &stage.build, &context.memory);
             operator.open(OperatorContext {
                 task,
                 parallelism,

@@ -309,6 +309,11 @@ impl Operator for OrderedOver {
             .then(|| ColdSpec::by_key(vec![self.spec.partition.clone()], tables, self.spec.state_ttl))
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        let whole = self.spec.partition.is_empty();
+        whole.then_some("the order of all rows in memory, because there is no PARTITION BY")
+    }
+
     fn state_bytes(&self) -> usize {
         self.memory()
     }

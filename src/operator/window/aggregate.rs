@@ -404,6 +404,10 @@ impl Operator for WindowAggregate {
         self.clock.closed_by(watermark.millis())
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        self.spec.is_processing().then_some("the windows of processing time in memory")
+    }
+
     fn state_bytes(&self) -> usize {
         self.memory()
     }

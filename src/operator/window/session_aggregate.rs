@@ -327,6 +327,11 @@ impl Operator for SessionAggregate {
         self.clock.closed_by(watermark.millis())
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        let processing = self.spec.time == WindowTime::Processing;
+        processing.then_some("the windows of processing time in memory")
+    }
+
     fn state_bytes(&self) -> usize {
         self.memory()
     }

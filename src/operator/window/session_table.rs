@@ -324,6 +324,10 @@ impl Operator for SessionTableFunction {
         Ok(())
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        Some("the rows of open sessions in memory")
+    }
+
     fn state_bytes(&self) -> usize {
         self.memory()
     }
