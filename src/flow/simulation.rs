@@ -656,6 +656,7 @@ fn keys_on_disk_change_nothing() {
             "OverAggregate",
             "SetOperation",
             "SinkMaterializer",
+            "SnapshotJoin",
             "TemporalJoin",
             "WindowAggregate",
             "WindowJoin",

@@ -21,11 +21,17 @@
 //! Keys that are due come back piece by piece, each piece to an operator of its own that gives out what is complete;
 //! what it has left goes to disk again. No rows are read meanwhile, and the watermark follows behind.
 //!
+//! Keys are searched for in a file once for many rows: while rows come in one after the other, they wait for each other,
+//! for a moment ([`HOLD`]) and only where state is on disk. When the input has no more at hand, and before
+//! everything else that passes, they go on.
+//!
 //! The first half of the limit is for state in use; what moving it takes is in the other half.
+
+mod here;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -33,6 +39,7 @@ use arrow::datatypes::SchemaRef;
 use hashbrown::HashSet;
 use serde_json::Value;
 
+use self::here::Here;
 use super::message::{Chunk, Message, Status, Watermark};
 use super::operator::{ColdSpec, Operator, OperatorContext, Output, Splits};
 use super::task::BuildOperator;
@@ -48,6 +55,25 @@ const BYTES_A_ROW: usize = 2048;
 const SEARCHED: u64 = 1 << 16;
 /// The part of the limit that state read back from a checkpoint may take at once.
 const PIECES: usize = 16;
+/// How long rows wait for others, so that keys are searched for together, while more are there to be read.
+const HOLD: Duration = Duration::from_millis(200);
+/// One row is held for so many bytes of the limit, at most.
+const BYTES_A_HELD_ROW: usize = 128;
+/// Rows that are held at first.
+const HELD_ROWS: usize = 1 << 16;
+/// The part of the limit that may be taken by rows that are held, and that by the keys that come back together for them.
+const HELD: usize = 8;
+const BROUGHT: usize = 6;
+
+/// Rows that wait for others.
+#[derive(Default)]
+struct Held {
+    chunks: Vec<(usize, Chunk)>,
+    rows: usize,
+    bytes: usize,
+    /// When the first of them came. They go on as soon as no more can be read.
+    since: Option<Instant>,
+}
 
 /// An operator and its state on disk.
 pub struct Tiered {
@@ -61,16 +87,17 @@ pub struct Tiered {
     cold: Option<Cold>,
     /// By number: the key columns of the tables that can be on disk.
     scopes: Vec<Vec<usize>>,
-    /// Hashes of keys of which nothing on disk counts, or that are not there.
-    here: HashSet<u64>,
-    /// Those of them that are on disk.
-    stale: HashSet<u64>,
+    /// Keys of which nothing on disk counts, or that are not there.
+    here: Here,
     /// The last values of the operator, while it gives out what is due.
     values: BTreeMap<String, Value>,
     passing: Option<(Watermark, Option<Pass>)>,
     emitted: Option<Watermark>,
     rows: usize,
     bytes: usize,
+    held: Held,
+    /// So many rows are held at most; it follows how much their keys take.
+    most_held: usize,
     /// What was left in memory when keys were moved last.
     least: usize,
     /// The number under which it shares the memory.
@@ -104,13 +131,14 @@ impl Tiered {
             share: None,
             cold: None,
             scopes: Vec::new(),
-            here: HashSet::new(),
-            stale: HashSet::new(),
+            here: Here::default(),
             values: BTreeMap::new(),
             passing: None,
             emitted: None,
             rows: 0,
             bytes: 0,
+            held: Held::default(),
+            most_held: HELD_ROWS,
             least: 0,
             number: 0,
             refused: false,
@@ -178,6 +206,7 @@ impl Tiered {
     fn hashes(columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
         let mut hashes = Vec::new();
         hash_rows(columns, rows, &mut hashes)?;
+        here::plain(&mut hashes);
         Ok(hashes)
     }
 
@@ -211,23 +240,62 @@ impl Tiered {
         named.map(|(table, rows)| (self.spec.tables[table], self.scopes[table].clone(), rows)).collect()
     }
 
-    /// Brings keys back that are not here.
-    fn bring(&mut self, hashes: &[u64]) -> Result<()> {
+    /// Brings keys back that are not here; how many bytes came.
+    fn bring(&mut self, hashes: &[u64]) -> Result<usize> {
         let now = self.now();
-        let Some(cold) = self.cold.as_mut().filter(|cold| !cold.is_empty()) else { return Ok(()) };
+        let Some(cold) = self.cold.as_mut().filter(|cold| !cold.is_empty()) else { return Ok(0) };
         let here = &mut self.here;
         let mut wanted: Vec<u64> = hashes.iter().copied().filter(|hash| here.insert(*hash)).collect();
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         wanted.sort_unstable();
         let Fetched { rows, hashes } = cold.fetch(&wanted, now)?;
-        self.stale.extend(hashes);
+        hashes.into_iter().for_each(|hash| self.here.note_on_disk(hash));
         if rows.is_empty() {
+            return Ok(0);
+        }
+        let bytes = rows.iter().map(|(_, rows)| rows.get_array_memory_size()).sum();
+        let rows = self.named(rows);
+        Self::give(self.context.as_ref(), self.inner.as_mut(), rows, BTreeMap::new())?;
+        Ok(bytes)
+    }
+
+    /// Rows come whose keys may be on disk.
+    fn hold(&mut self, input: usize, chunk: Chunk, out: &mut Output) -> Result<()> {
+        self.held.rows += chunk.len();
+        self.held.bytes += chunk.batch.get_array_memory_size();
+        self.held.since.get_or_insert_with(Instant::now);
+        self.held.chunks.push((input, chunk));
+        let limit = self.memory.limit();
+        let most = self.most_held.min(limit / BYTES_A_HELD_ROW);
+        if self.held.rows >= most || self.held.bytes >= limit / HELD { self.release(out) } else { Ok(()) }
+    }
+
+    /// Rows that were held go on.
+    fn release(&mut self, out: &mut Output) -> Result<()> {
+        if self.held.chunks.is_empty() {
             return Ok(());
         }
-        let rows = self.named(rows);
-        Self::give(self.context.as_ref(), self.inner.as_mut(), rows, BTreeMap::new())
+        let Held { chunks, rows, .. } = std::mem::take(&mut self.held);
+        let mut hashes = Vec::with_capacity(rows);
+        for (input, chunk) in &chunks {
+            if let Some(keys) = self.spec.inputs.get(*input) {
+                hashes.append(&mut Self::hashes_of(&chunk.batch, keys)?);
+            }
+        }
+        let brought = self.bring(&hashes)?;
+        drop(hashes);
+        let room = self.memory.limit() / BROUGHT;
+        if brought > room {
+            self.most_held = (rows / 2).max(1);
+        } else if brought < room / 4 && rows >= self.most_held {
+            self.most_held = rows.saturating_mul(2);
+        }
+        for (input, chunk) in chunks {
+            self.call(out, |inner, out| inner.chunk_at(input, chunk, out))?;
+        }
+        self.make_room(rows)
     }
 
     /// Parts of a snapshot that can go to disk, without the keys that stay; and what stays.
@@ -291,8 +359,7 @@ impl Tiered {
         let now = self.now();
         let mut resets: Vec<u64> = Vec::new();
         if !self.spec.kind.adds {
-            resets.extend(self.stale.iter().copied().filter(|hash| !pinned.contains(hash)));
-            resets.sort_unstable();
+            resets.extend(self.here.on_disk().into_iter().filter(|hash| !pinned.contains(hash)));
         }
         if let Some(cold) = &mut self.cold {
             cold.put(&parts, &resets, now)?;
@@ -300,9 +367,7 @@ impl Tiered {
         #[cfg(test)]
         MOVED.lock().insert(self.inner.name());
         drop(parts);
-        self.stale.retain(|hash| pinned.contains(hash));
-        self.stale.shrink_to_fit();
-        self.here = pinned;
+        self.here = Here::only(&pinned, &self.here);
         self.values.clone_from(&values);
         Self::give(self.context.as_ref(), self.inner.as_mut(), stay, values)?;
         self.weigh();
@@ -312,10 +377,10 @@ impl Tiered {
     /// Tells what the state takes; what of it can go to disk.
     fn weigh(&mut self) -> usize {
         let cold = self.cold.as_ref().map_or(0, Cold::memory);
-        let sets = self.here.allocation_size() + self.stale.allocation_size();
+        let sets = self.here.memory();
         let counted = self.context.as_ref().map_or(0, |context| context.memory.used());
         let bytes = self.inner.state_bytes();
-        self.bytes = bytes.max(counted) + sets + cold;
+        self.bytes = bytes.max(counted) + sets + cold + self.held.bytes;
         if let Some(share) = &mut self.share {
             // What it keeps as rows is counted already.
             share.set(self.bytes.saturating_sub(counted));
@@ -404,11 +469,11 @@ impl Tiered {
         }
         self.evict()?;
         let now = self.now();
-        let mut hidden: Vec<u64> = match self.spec.kind.adds {
+        let hidden = match self.spec.kind.adds {
             true => Vec::new(),
-            false => self.stale.drain().collect(),
+            false => self.here.on_disk(),
         };
-        hidden.sort_unstable();
+        self.here.gone_from_disk();
         let Some(cold) = &mut self.cold else { return Ok(false) };
         self.passing = Some((watermark, Some(cold.pass(moment, hidden, now)?)));
         Ok(true)
@@ -571,25 +636,26 @@ impl Operator for Tiered {
     fn chunk_at(&mut self, input: usize, chunk: Chunk, out: &mut Output) -> Result<()> {
         self.finish_pass(out)?;
         let rows = chunk.len();
-        if self.is_on_disk()
-            && !self.spec.kind.adds
-            && let Some(keys) = self.spec.inputs.get(input)
-        {
-            let hashes = Self::hashes_of(&chunk.batch, keys)?;
-            self.bring(&hashes)?;
+        if self.is_on_disk() && !self.spec.kind.adds && input < self.spec.inputs.len() {
+            return self.hold(input, chunk, out);
         }
         self.call(out, |inner, out| inner.chunk_at(input, chunk, out))?;
         self.make_room(rows)
     }
 
     fn watermark_at(&mut self, input: usize, watermark: Watermark, out: &mut Output) -> Result<()> {
-        self.finish_pass(out)?;
+        self.settle(out)?;
         self.call(out, |inner, out| inner.watermark_at(input, watermark, out))
     }
 
     fn end_at(&mut self, input: usize, out: &mut Output) -> Result<()> {
-        self.finish_pass(out)?;
+        self.settle(out)?;
         self.call(out, |inner, out| inner.end_at(input, out))
+    }
+
+    fn settle(&mut self, out: &mut Output) -> Result<()> {
+        self.finish_pass(out)?;
+        self.release(out)
     }
 
     fn splits(&mut self, splits: &Splits, out: &mut Output) -> Result<bool> {
@@ -597,7 +663,7 @@ impl Operator for Tiered {
     }
 
     fn watermark(&mut self, watermark: Watermark, out: &mut Output) -> Result<()> {
-        self.finish_pass(out)?;
+        self.settle(out)?;
         if self.begin_pass(watermark)? {
             self.context()?.waker.wake();
             return Ok(());
@@ -606,7 +672,7 @@ impl Operator for Tiered {
     }
 
     fn status(&mut self, status: Status, out: &mut Output) -> Result<()> {
-        self.finish_pass(out)?;
+        self.settle(out)?;
         self.call(out, |inner, out| inner.status(status, out))
     }
 
@@ -623,9 +689,7 @@ impl Operator for Tiered {
         }
         let (deltas, values) = Self::all(self.inner.as_mut())?;
         let now = self.now();
-        let mut hidden: Vec<u64> = self.stale.iter().copied().collect();
-        hidden.sort_unstable();
-        let hidden: Arc<[u64]> = hidden.into();
+        let hidden: Arc<[u64]> = self.here.on_disk().into();
         for mut delta in deltas {
             if let (Some(number), Some(cold)) = (self.number(delta.table), &self.cold)
                 && on_disk
@@ -647,7 +711,7 @@ impl Operator for Tiered {
     }
 
     fn state_bytes(&self) -> usize {
-        let sets = self.here.allocation_size() + self.stale.allocation_size();
+        let sets = self.here.memory();
         self.inner.state_bytes() + sets + self.cold.as_ref().map_or(0, Cold::memory)
     }
 
@@ -662,20 +726,26 @@ impl Operator for Tiered {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.inner.deadline()
+        self.held.since.into_iter().chain(self.inner.deadline()).min()
     }
 
     fn postpone(&mut self, now: Instant, blocked: bool) -> bool {
-        self.inner.postpone(now, blocked)
+        if self.held.since.is_some_and(|first| blocked || now.duration_since(first) >= HOLD) {
+            return false;
+        }
+        self.inner.deadline().is_none_or(|due| due > now) || self.inner.postpone(now, blocked)
     }
 
     fn timer(&mut self, now: Instant, out: &mut Output) -> Result<()> {
-        self.finish_pass(out)?;
-        self.call(out, |inner, out| inner.timer(now, out))
+        self.settle(out)?;
+        if self.inner.deadline().is_some_and(|due| due <= now) {
+            self.call(out, |inner, out| inner.timer(now, out))?;
+        }
+        Ok(())
     }
 
     fn end(&mut self, out: &mut Output) -> Result<()> {
-        self.finish_pass(out)?;
+        self.settle(out)?;
         self.call(out, |inner, out| inner.end(out))
     }
 

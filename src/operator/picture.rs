@@ -192,7 +192,7 @@ impl<O: Operator> Rig<O> {
     /// Sends a chunk; the rows that come out.
     pub(crate) fn send(&mut self, rows: &str) -> Vec<String> {
         let chunk = chunk(&self.input, rows);
-        self.call(|operator, out| operator.chunk(chunk, out))
+        self.call(|operator, out| operator.chunk(chunk, out).and_then(|()| operator.settle(out)))
     }
 
     /// Sends a watermark; the rows that come out.

@@ -52,8 +52,8 @@ impl RowBag {
     /// Before the first row: its memory, and whether it goes into checkpoints.
     pub(super) fn open(&mut self, context: &OperatorContext) {
         self.rows.limit(&context.memory);
-        if context.checkpointed {
-            self.rows.track();
+        if context.keeps_order() {
+            self.rows.note(context.checkpointed);
         }
     }
 

@@ -33,6 +33,7 @@ use super::join_output::{JoinOutput, PAIRS, columns_at, null_keys, take_rows};
 use super::row_bag::RowBag;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::flow::operator::ColdSpec;
 use crate::flow::{Chunk, Kind, Kinds, Message, Operator, OperatorContext, Output, Watermark};
 use crate::state::{Expiry, KeyTable, Restored, RowTable, Snapshot, columns};
 
@@ -71,6 +72,9 @@ pub struct SnapshotJoinSpec {
     /// Build rows that were written so long ago are forgotten.
     pub state_ttl: Option<Duration>,
 }
+
+/// The table of the build rows.
+const BUILD: &str = "build";
 
 /// Slot of a row that is gone.
 const GONE: u32 = u32::MAX;
@@ -116,7 +120,7 @@ impl SnapshotJoin {
             table_of_build: {
                 let written = Field::new("written_at", columns::time_type(), true);
                 let beside = Expiry::new(spec.state_ttl).map(|_| written);
-                RowTable::new("build", build, beside, spec.keys[1].clone())
+                RowTable::new(BUILD, build, beside, spec.keys[1].clone())
             },
             last_build: Instant::now(),
             clock: Arc::new(SystemClock),
@@ -287,6 +291,16 @@ impl Operator for SnapshotJoin {
             self.add(&taken.rows, |row| written.map_or(0, |w| w[row]))?;
         }
         self.held.restore(state)
+    }
+
+    fn cold(&self) -> Option<ColdSpec> {
+        let ttl = self.retention.as_ref().map(|retention| Duration::from_millis(retention.ttl() as u64));
+        let keyed = !self.keys[0].is_empty();
+        keyed.then(|| ColdSpec::by_key(self.keys.to_vec(), &[BUILD], ttl))
+    }
+
+    fn stays(&self) -> Option<&'static str> {
+        self.keys[0].is_empty().then_some("what finds rows in memory, because no key is equal")
     }
 
     fn state_bytes(&self) -> usize {

@@ -203,7 +203,7 @@ impl Cold {
         if rows + resets.len() == 0 {
             return Ok(());
         }
-        let mut writer = RunWriter::new(&self.memory, (rows + resets.len()) as u64)?;
+        let mut writer = RunWriter::new(&self.memory)?;
         self.encode(parts, resets, now, &mut |record| writer.push(record))?;
         self.runs.splice(0..0, writer.finish()?);
         self.note_due(parts)?;
@@ -376,7 +376,7 @@ impl Cold {
 
     /// Adds rows of which some keys may be on disk already, before [`Self::unite`].
     pub fn put_piece(&mut self, part: Part, now: i64) -> Result<()> {
-        let mut writer = RunWriter::new(&self.memory, part.hashes.len() as u64)?;
+        let mut writer = RunWriter::new(&self.memory)?;
         let parts = [part];
         self.encode(&parts, &[], now, &mut |record| writer.push(record))?;
         self.runs.splice(0..0, writer.finish()?);
@@ -412,10 +412,9 @@ impl Cold {
     pub fn pass(&mut self, moment: i64, hidden: Vec<u64>, now: i64) -> Result<Pass> {
         self.stop_merging();
         self.due.take(moment, None)?;
-        let keys = self.runs.iter().map(|run| run.keys).sum();
         Ok(Pass {
             merge: Merge::new(&self.runs, self.kind, now)?,
-            writer: RunWriter::new(&self.memory, keys)?,
+            writer: RunWriter::new(&self.memory)?,
             group: Group::default(),
             waiting: Vec::new(),
             rows: self.tables.iter().map(|_| Rows::default()).collect(),
@@ -533,7 +532,7 @@ fn together(
     cancelled: &AtomicBool,
 ) -> Result<Option<Arc<Run>>> {
     let mut merge = Merge::new(runs, kind, now)?;
-    let mut writer = RunWriter::new(memory, runs.iter().map(|run| run.keys).sum())?;
+    let mut writer = RunWriter::new(memory)?;
     let mut group = Group::default();
     while let Some(reset) = merge.next(&mut group)? {
         if cancelled.load(Ordering::Relaxed) {

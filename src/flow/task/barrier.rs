@@ -107,6 +107,9 @@ impl Task {
         }
         self.heads.iter_mut().for_each(|h| h.barrier = None);
         self.lining_up = None;
+        for step in 0..self.steps.len() {
+            self.call(step, 0, |operator, out| operator.settle(out))?;
+        }
         self.passed = barrier.epoch;
         self.stopped = barrier.last;
         self.tail_signal(Message::Barrier(barrier))?;

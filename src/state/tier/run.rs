@@ -33,31 +33,51 @@ pub(super) struct Record<'a> {
     pub(super) row: &'a [u8],
 }
 
-/// Which keys a run may have: one word of memory a question. About three of a hundred keys that are not there pass.
-#[derive(Debug)]
-struct Filter(Vec<u64>);
+/// Which keys the blocks of a run may have: one word of memory a question, and those of ascending keys lie side by side.
+/// About three of a hundred keys that are not there pass.
+#[derive(Debug, Default)]
+struct Filter {
+    words: Vec<u64>,
+    /// Where the words of each block begin, and the end.
+    starts: Vec<u32>,
+}
 
 impl Filter {
-    fn new(keys: u64) -> Self {
-        Self(vec![0; (keys * FILTER_BITS).div_ceil(64).max(1) as usize])
-    }
-
-    fn place(&self, hash: u64) -> (usize, u64) {
-        // The hashes of a task have their first bits in common, and their last ones are used for the bits.
+    /// Word of so many, and bits in it.
+    fn place(hash: u64, words: usize) -> (usize, u64) {
+        // The hashes of a block have their first bits in common, and their last ones are used for the bits.
         let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let word = (u128::from(spread) * self.0.len() as u128) >> 64;
+        let word = (u128::from(spread) * words as u128) >> 64;
         let bits = [0, 6, 12, 18].iter().fold(0, |bits, shift| bits | 1 << ((hash >> shift) & 63));
         (word as usize, bits)
     }
 
-    fn add(&mut self, hash: u64) {
-        let (word, bits) = self.place(hash);
-        self.0[word] |= bits;
+    /// The next block has these hashes, equal ones one after the other.
+    fn add(&mut self, hashes: &[u64]) {
+        let keys = hashes.chunk_by(|a, b| a == b).count() as u64;
+        let (start, words) = (self.words.len(), (keys * FILTER_BITS).div_ceil(64) as usize);
+        self.starts.push(start as u32);
+        self.words.resize(start + words, 0);
+        for &hash in hashes {
+            let (word, bits) = Self::place(hash, words);
+            self.words[start + word] |= bits;
+        }
     }
 
-    fn may_have(&self, hash: u64) -> bool {
-        let (word, bits) = self.place(hash);
-        self.0[word] & bits == bits
+    fn finish(&mut self) {
+        self.starts.push(self.words.len() as u32);
+        self.words.shrink_to_fit();
+        self.starts.shrink_to_fit();
+    }
+
+    fn may_have(&self, block: usize, hash: u64) -> bool {
+        let words = &self.words[self.starts[block] as usize..self.starts[block + 1] as usize];
+        let (word, bits) = Self::place(hash, words.len());
+        words[word] & bits == bits
+    }
+
+    fn memory(&self) -> usize {
+        self.words.capacity() * 8 + self.starts.capacity() * 4
     }
 }
 
@@ -69,7 +89,6 @@ pub(super) struct Run {
     /// First hash and place of each block; the last entry is the end of the file.
     index: Vec<(u64, u64)>,
     filter: Filter,
-    pub(super) keys: u64,
     pub(super) records: u64,
     memory: Arc<Memory>,
 }
@@ -89,7 +108,7 @@ impl Run {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        self.index.capacity() * 16 + self.filter.0.capacity() * 8
+        self.index.capacity() * 16 + self.filter.memory()
     }
 
     fn read(&self, place: std::ops::Range<u64>, buffer: &mut Vec<u8>) -> Result<()> {
@@ -103,15 +122,20 @@ impl Run {
         hashes: &[u64],
         found: &mut dyn FnMut(Record<'_>) -> Result<()>,
     ) -> Result<()> {
-        let blocks = self.index.len().saturating_sub(1);
-        let (mut wanted, mut first): (Vec<(usize, u64)>, usize) = (Vec::new(), 0);
-        for &hash in hashes.iter().filter(|hash| self.filter.may_have(**hash)) {
-            first += self.index[first..blocks].partition_point(|block| block.0 <= hash);
-            if first == 0 {
-                continue;
+        let blocks = &self.index[..self.index.len().saturating_sub(1)];
+        let (mut wanted, mut next): (Vec<(usize, u64)>, usize) = (Vec::new(), 0);
+        for &hash in hashes {
+            // The first block that begins behind it. It is mostly near: the steps double until they are too large.
+            let mut step = 1;
+            while blocks.get(next + step - 1).is_some_and(|block| block.0 <= hash) {
+                next += step;
+                step *= 2;
             }
-            wanted.push((first - 1, hash));
-            first -= 1;
+            let rest = &blocks[next..(next + step).min(blocks.len())];
+            next += rest.partition_point(|block| block.0 <= hash);
+            if let Some(block) = next.checked_sub(1).filter(|&block| self.filter.may_have(block, hash)) {
+                wanted.push((block, hash));
+            }
         }
         let (mut buffer, mut rest) = (Vec::new(), &wanted[..]);
         while let Some(&(from, _)) = rest.first() {
@@ -195,7 +219,6 @@ pub(super) struct RunWriter {
     written: u64,
     index: Vec<(u64, u64)>,
     filter: Filter,
-    keys: u64,
     records: u64,
     hashes: Vec<u64>,
     ends: Vec<u32>,
@@ -204,8 +227,7 @@ pub(super) struct RunWriter {
 }
 
 impl RunWriter {
-    /// `keys`: at most so many different hashes come.
-    pub(super) fn new(memory: &Arc<Memory>, keys: u64) -> Result<Self> {
+    pub(super) fn new(memory: &Arc<Memory>) -> Result<Self> {
         let (path, file) = memory.create("run")?;
         Ok(Self {
             path,
@@ -213,8 +235,7 @@ impl RunWriter {
             buffer: Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4),
             written: 0,
             index: Vec::new(),
-            filter: Filter::new(keys),
-            keys: 0,
+            filter: Filter::default(),
             records: 0,
             hashes: Vec::new(),
             ends: Vec::new(),
@@ -225,12 +246,8 @@ impl RunWriter {
 
     /// Adds a row; hashes ascend. Rows of one hash keep their order.
     pub(super) fn push(&mut self, record: Record<'_>) -> Result<()> {
-        if self.hashes.last() != Some(&record.hash) {
-            if self.rows.len() >= BLOCK_BYTES {
-                self.close_block()?;
-            }
-            self.keys += 1;
-            self.filter.add(record.hash);
+        if self.rows.len() >= BLOCK_BYTES && self.hashes.last() != Some(&record.hash) {
+            self.close_block()?;
         }
         self.records += 1;
         self.hashes.push(record.hash);
@@ -245,6 +262,7 @@ impl RunWriter {
 
     fn close_block(&mut self) -> Result<()> {
         let Some(first) = self.hashes.first() else { return Ok(()) };
+        self.filter.add(&self.hashes);
         self.index.push((*first, self.written + self.buffer.len() as u64));
         self.buffer.extend_from_slice(&(self.hashes.len() as u32).to_le_bytes());
         self.hashes.iter().for_each(|hash| self.buffer.extend_from_slice(&hash.to_le_bytes()));
@@ -268,9 +286,10 @@ impl RunWriter {
         self.flush()?;
         self.index.push((u64::MAX, self.written));
         self.index.shrink_to_fit();
+        self.filter.finish();
         self.memory.add_spilled(self.written as i64);
-        let Self { path, file, index, filter, keys, records, memory, .. } = self;
-        let run = Run { path, file, index, filter, keys, records, memory };
+        let Self { path, file, index, filter, records, memory, .. } = self;
+        let run = Run { path, file, index, filter, records, memory };
         Ok((records > 0).then(|| Arc::new(run)))
     }
 }
