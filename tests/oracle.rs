@@ -9,6 +9,8 @@
 //!
 //! The tables are `t(id, k, a, b, d, s, ts)` and `u(id, k, c, e, ts)`, see [`rows_of_t`] and [`rows_of_u`]: keys and values are
 //! NULL or repeat often, `id` and `ts` are unique, and rows come out of order by less than their watermark allows.
+//! `tests/oracle/late` has rows that come late, and what Flink itself answers to queries over them.
+//!
 //! `ORACLE_SEEDS=100` runs more seeds, `CASE=name` only queries whose name contains it, `ORACLE_SEED=7` that seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -27,6 +29,7 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMillisecondType};
+use arrow::util::display::array_value_to_string;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -382,4 +385,43 @@ fn streams_end_as_batches_do() {
         }
     }
     assert!(failed.is_empty(), "\n{failed}");
+}
+
+/// Which rows are late, and what the others see, is what Flink says of them.
+#[test]
+fn late_rows_are_those_of_flink() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/late");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in read("answers.tsv").lines() {
+        let (query, row) = line.split_once('\t').unwrap();
+        wanted.entry(query.to_string()).or_default().push(row.to_string());
+    }
+    let queries = read("queries.sql");
+    let (table, queries) = queries.split_once("-- @query ").unwrap();
+    let table = table.replace("${EVENTS}", &folder.join("events.json").display().to_string());
+    for part in queries.split("-- @query ") {
+        let (name, query) = part.split_once('\n').unwrap();
+        let session = Session::new().unwrap();
+        session.set("pipeline.auto-watermark-interval", "0 ms").unwrap();
+        session.set("parallelism.default", "1").unwrap();
+        session.sql(&table).unwrap();
+        let Response::Query(mut result) = session.sql(query).unwrap() else { panic!("{name} is no query") };
+        let mut rows = Vec::new();
+        while let Some(chunk) = result.next_chunk().unwrap() {
+            let text = |column: &ArrayRef, row: usize| {
+                if column.is_null(row) { "NULL".into() } else { array_value_to_string(column, row).unwrap() }
+            };
+            rows.extend((0..chunk.batch.num_rows()).map(|row| {
+                let cells = chunk.batch.columns().iter().map(|column| text(column, row));
+                cells.collect::<Vec<_>>().join("\t")
+            }));
+        }
+        let mut wanted = wanted.remove(name).unwrap();
+        (rows.sort(), wanted.sort());
+        let differs = rows.iter().zip(&wanted).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "{name}: {} rows, Flink gives {}", rows.len(), wanted.len());
+        assert_eq!(rows.len(), wanted.len(), "{name}");
+    }
+    assert!(wanted.is_empty());
 }

@@ -18,7 +18,9 @@
 //! Checkpoints have the partitions, the rows in frames and those that wait.
 //!
 //! A row is late when its partition's result can no longer take it in: for unbounded frames at or before the
-//! watermark, for bounded ones at or before the last row of its partition that was emitted (as in Flink).
+//! watermark, for bounded ones at or before the last moment of its partition (as in Flink). That is the time of the last
+//! row that was emitted, for interval frames also of a [timer](timers) that has gone off; it is forgotten with the
+//! partition.
 
 mod calls;
 mod checkpoint;
@@ -29,6 +31,7 @@ mod ordered;
 pub(super) mod queue;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod trail;
 
 use std::sync::Arc;
@@ -42,6 +45,7 @@ pub use self::ordered::OrderedOver;
 
 use self::calls::Calls;
 use self::queue::TimeQueue;
+use self::timers::Timers;
 use super::aggregate::AggregateCall;
 use super::event_time::millis;
 use super::ranking::SortColumn;
@@ -134,11 +138,10 @@ pub struct OverAggregate {
     rows: RowStore,
     queue: TimeQueue,
     calls: Calls,
-    /// The time of the last row of a partition that was emitted.
+    /// Up to which time rows of a partition are late.
     last: Vec<i64>,
-    /// Partitions by when their frame will be empty; interval frames.
-    idle: std::collections::BTreeMap<i64, Vec<u32>>,
-    is_scheduled: Vec<bool>,
+    /// When partitions are forgotten; interval frames by event time.
+    timers: Option<Timers>,
     watermark: Option<i64>,
     late: u64,
     expiry: Option<Expiry>,
@@ -165,16 +168,16 @@ impl OverAggregate {
             return Err(Error::internal("LAG and ranks look further back than a bounded frame"));
         }
         let types: Vec<_> = spec.partition.iter().map(|&c| spec.input.field(c).data_type().clone()).collect();
-        // By processing time no watermark tells when an interval is over.
-        let over = match (&spec.order, spec.frame) {
-            (OverOrder::ProcessingTime, Frame::Range(range)) => {
-                Some(Duration::from_millis(range.unsigned_abs().saturating_mul(2).max(1)))
+        let own = spec.state_ttl.filter(|t| !t.is_zero());
+        let (ttl, timers) = match (&spec.order, spec.frame) {
+            // Event time says when an interval is over.
+            (OverOrder::EventTime(_), Frame::Range(range)) => (None, Some(Timers::new(range))),
+            // By processing time no watermark does.
+            (_, Frame::Range(range)) => {
+                let over = Duration::from_millis(range.unsigned_abs().saturating_mul(2).max(1));
+                (Some(own.map_or(over, |own| own.min(over))), None)
             }
-            _ => None,
-        };
-        let ttl = match (spec.state_ttl.filter(|t| !t.is_zero()), over) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+            _ => (own, None),
         };
         Ok(Self {
             keys: KeyTable::new(&types)?,
@@ -182,8 +185,7 @@ impl OverAggregate {
             queue: TimeQueue::default(),
             calls: Calls::new(&spec)?,
             last: Vec::new(),
-            idle: Default::default(),
-            is_scheduled: Vec::new(),
+            timers,
             watermark: None,
             late: 0,
             expiry: Expiry::new(ttl),
@@ -199,7 +201,9 @@ impl OverAggregate {
 
     /// Bytes of state.
     pub fn memory(&self) -> usize {
-        self.keys.memory() + self.rows.memory() + self.queue.memory() + self.calls.memory()
+        let timers = self.timers.as_ref().map_or(0, Timers::memory);
+        let last = self.last.capacity() * size_of::<i64>();
+        self.keys.memory() + self.rows.memory() + self.queue.memory() + self.calls.memory() + timers + last
     }
 
     fn partition(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
@@ -233,8 +237,13 @@ impl OverAggregate {
                 }
                 let mut slots = Vec::new();
                 self.keys.find(&self.partition(&chunk.batch), chunk.len(), &mut slots)?;
+                let expiry = self.expiry.as_ref().zip(self.clock.as_ref().map(|clock| clock.now_millis()));
                 for (row, slot) in slots.into_iter().enumerate() {
-                    keep[row] = slot.is_none_or(|s| times[row] > self.last[s as usize]);
+                    let known = slot.filter(|&slot| {
+                        // Whether it was looked through already says nothing.
+                        expiry.is_none_or(|(expiry, now)| !expiry.is_expired(slot, now))
+                    });
+                    keep[row] = known.is_none_or(|slot| times[row] > self.last[slot as usize]);
                 }
             }
         }
@@ -282,8 +291,10 @@ impl OverAggregate {
         let capacity = self.keys.capacity();
         if self.last.len() < capacity {
             self.last.resize(capacity, i64::MIN);
-            self.is_scheduled.resize(capacity, false);
             self.calls.resize(capacity);
+            if let Some(timers) = &mut self.timers {
+                timers.resize(capacity);
+            }
         }
     }
 
@@ -326,14 +337,6 @@ impl OverAggregate {
             self.last[slot as usize] = time;
             self.changed.mark(slot);
         }
-        if let (Frame::Range(range), true) = (self.spec.frame, by_time) {
-            for &slot in &self.slots {
-                if !std::mem::replace(&mut self.is_scheduled[slot as usize], true) {
-                    let end = idle_from(self.last[slot as usize], range);
-                    self.idle.entry(end).or_default().push(slot);
-                }
-            }
-        }
         out.chunk(Chunk::append(RecordBatch::try_new(self.spec.schema.clone(), columns)?, ingest));
         Ok(())
     }
@@ -356,27 +359,38 @@ impl OverAggregate {
         }
     }
 
-    /// Forgets partitions of interval frames that the watermark has left behind.
-    fn clean(&mut self, watermark: i64) {
-        let Frame::Range(range) = self.spec.frame else { return };
-        while let Some(entry) = self.idle.first_entry().filter(|e| *e.key() <= watermark) {
-            for slot in entry.remove() {
-                let end = idle_from(self.last[slot as usize], range);
-                if end > watermark {
-                    self.idle.entry(end).or_default().push(slot);
-                } else {
-                    self.is_scheduled[slot as usize] = false;
-                    self.forget(slot, true);
+    /// Plans when the partitions of rows are forgotten, and has them known until then.
+    fn plan_forgetting(&mut self, batch: &RecordBatch, times: &[i64]) -> Result<()> {
+        if self.timers.is_none() || times.is_empty() {
+            return Ok(());
+        }
+        let mut slots = std::mem::take(&mut self.slots);
+        self.keys.intern(&self.partition(batch), batch.num_rows(), &mut slots)?;
+        self.resize();
+        if let Some(timers) = &mut self.timers {
+            for (&slot, &time) in slots.iter().zip(times) {
+                if timers.plan(slot, time) {
+                    self.changed.mark(slot);
                 }
             }
         }
+        self.slots = slots;
+        Ok(())
     }
-}
 
-/// When a partition whose last row has this time has nothing that a row to come can see. Half an interval
-/// later, as Flink does it: a row behind the watermark may still come.
-fn idle_from(last: i64, range: i64) -> i64 {
-    last.saturating_add(range.saturating_add(range / 2)).saturating_add(1)
+    /// Timers go off: forgets partitions of interval frames that the watermark has left behind.
+    fn clean(&mut self, watermark: i64) {
+        while let Some((slot, moment)) = self.timers.as_mut().and_then(|timers| timers.next(watermark)) {
+            match moment {
+                Some(moment) => {
+                    let last = &mut self.last[slot as usize];
+                    *last = moment.max(*last);
+                    self.changed.mark(slot);
+                }
+                None => self.forget(slot, true),
+            }
+        }
+    }
 }
 
 impl Operator for OverAggregate {
@@ -410,14 +424,23 @@ impl Operator for OverAggregate {
             return None;
         }
         let (keys, tables) = (vec![self.spec.partition.clone()], checkpoint::TABLES);
-        Some(match self.idles() {
+        Some(match self.timers.is_some() {
             true => ColdSpec::by_key_and_time(keys, tables),
-            false => ColdSpec::by_key(keys, tables, self.spec.state_ttl),
+            false => {
+                let ttl = self.expiry.as_ref().map(|expiry| Duration::from_millis(expiry.ttl() as u64));
+                ColdSpec::by_key(keys, tables, ttl)
+            }
         })
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        let bounded =
+            self.spec.partition.is_empty() && matches!(self.spec.frame, Frame::Rows(_) | Frame::Range(_));
+        bounded.then_some("the frame in memory, because there is no PARTITION BY")
+    }
+
     fn due(&self, table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
-        self.idle_since(table, rows)
+        self.due_of(table, rows)
     }
 
     fn state_bytes(&self) -> usize {
@@ -435,6 +458,7 @@ impl Operator for OverAggregate {
         };
         let times = millis(chunk.batch.column(column), "OVER (ORDER BY ...)")?;
         let (chunk, times) = self.timely(chunk, times)?;
+        self.plan_forgetting(&chunk.batch, &times)?;
         self.wait(&chunk.batch, times)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  waiting:     arrival │ the row                               rows that the watermark has not passed
-//!  partitions:  last  rows  ranks │ key │ state of the calls    one row a partition
+//!  partitions:  last  timers  rows  ranks │ key │ state of the calls    one row a partition
 //!  frames:      arrival  time     │ key │ arguments             what is in sliding frames
 //!  lags:        call  arrival     │ key │ one value a call      what LAG looks back at
 //! ```
@@ -10,11 +10,17 @@
 //! came. An aggregate that holds all that is in a sliding frame (MAX, which has to know the next one) is not
 //! written: it follows from the frame. Others are, because a sum of DOUBLE has its history.
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Builder, ListBuilder, RecordBatch, UInt32Array, new_null_array,
+};
 use arrow::compute::{concat, take};
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::calls::{Calls, Counter};
-use super::{Frame, OverAggregate, OverOrder, idle_from};
+use super::timers::idle_from;
+use super::{Frame, OverAggregate, OverOrder};
 use crate::error::{Error, Result};
 use crate::flow::OperatorContext;
 use crate::operator::event_time::millis;
@@ -30,6 +36,8 @@ const LAGS: &str = "lags";
 /// Tables that can be on disk: rows that wait stay in memory, and their partitions with them.
 pub(super) const TABLES: &[&str] = &[PARTITIONS, FRAMES, LAGS];
 const WATERMARK: &str = "watermark";
+/// A column.
+const TIMERS: &str = "timers";
 
 impl Calls {
     /// Before rows come.
@@ -72,25 +80,39 @@ impl Calls {
     }
 }
 
+/// Partitions of interval frames by event time have timers, but not those that an earlier release wrote.
+fn has_timers(rows: &RecordBatch) -> bool {
+    let schema = rows.schema_ref();
+    let field = schema.fields().get(1);
+    field.is_some_and(|f| f.name() == TIMERS && matches!(f.data_type(), DataType::List(_)))
+}
+
+/// The timers of partitions.
+fn read_timers(rows: &RecordBatch, range: i64) -> Result<Vec<Vec<i64>>> {
+    if !has_timers(rows) {
+        let last = read_instants(rows, 0)?.iter();
+        return Ok(last.map(|last| vec![idle_from(last.unwrap_or(i64::MIN), range)]).collect());
+    }
+    let lists = rows.column(1).as_list::<i32>();
+    let values = lists.values().as_primitive_opt::<Int64Type>().ok_or_else(broken)?.values();
+    let of = |ends: &[i32]| values.get(ends[0] as usize..ends[1] as usize).unwrap_or_default().to_vec();
+    Ok(lists.value_offsets().windows(2).map(of).collect())
+}
+
 #[cold]
 fn broken() -> Error {
     Error::decode("partitions of the checkpoint have other columns than the operator")
 }
 
 impl OverAggregate {
-    /// Partitions are forgotten when no row was there for long.
-    pub(super) fn idles(&self) -> bool {
-        matches!(self.spec.frame, Frame::Range(_)) && self.is_by_time()
-    }
-
-    /// When the partitions of rows of a table are forgotten.
-    pub(super) fn idle_since(&self, table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
+    /// When the partitions of rows of a table have a timer that goes off.
+    pub(super) fn due_of(&self, table: &str, rows: &RecordBatch) -> Result<Vec<i64>> {
         let Frame::Range(range) = self.spec.frame else { return Ok(Vec::new()) };
         if table != PARTITIONS {
             return Ok(vec![i64::MAX; rows.num_rows()]);
         }
-        let last = read_instants(rows, 0)?.iter();
-        Ok(last.map(|last| idle_from(last.unwrap_or(i64::MIN), range)).collect())
+        let timers = read_timers(rows, range)?;
+        Ok(timers.into_iter().map(|timers| timers.first().copied().unwrap_or(i64::MAX)).collect())
     }
 
     fn is_by_time(&self) -> bool {
@@ -130,6 +152,14 @@ impl OverAggregate {
         self.write_lags(snapshot, &slots)?;
         let last = slots.iter().map(|&slot| Some(self.last[slot as usize]).filter(|&t| t != i64::MIN));
         let mut columns = vec![instants("last", last)];
+        if let Some(timers) = &self.timers {
+            let mut lists = ListBuilder::new(Int64Builder::new());
+            for &slot in &slots {
+                timers.of(slot).for_each(|moment| lists.values().append_value(moment));
+                lists.append(true);
+            }
+            columns.push((TIMERS.into(), Arc::new(lists.finish()) as ArrayRef));
+        }
         columns.extend(pieces::written(self.expiry.as_ref(), &slots));
         if self.calls.counts {
             let counters = || slots.iter().map(|&slot| self.calls.counters[slot as usize]);
@@ -230,6 +260,8 @@ impl OverAggregate {
         for piece in in_order(state.table(WAITING)?, 0)? {
             let rows = pieces::rest(&piece.rows, 1, &self.spec.input)?;
             let times = millis(rows.column(column), "OVER (ORDER BY ...)")?;
+            // Without effect but where an earlier release wrote no timers.
+            self.plan_forgetting(&rows, &times)?;
             self.wait(&rows, times)?;
         }
         Ok(())
@@ -240,9 +272,10 @@ impl OverAggregate {
         for piece in by_origin(state.table(PARTITIONS)?)? {
             let rows = &piece.rows;
             let counted = if self.calls.counts { 2 } else { 0 };
-            let others = 1 + counted + self.spec.partition.len() + self.calls.state_columns();
+            let timed = usize::from(has_timers(rows));
+            let others = 1 + timed + counted + self.spec.partition.len() + self.calls.state_columns();
             let expires = rows.num_columns() > others;
-            let own = 1 + usize::from(expires) + counted;
+            let own = 1 + timed + usize::from(expires) + counted;
             let counters = self.calls.counts.then(|| (own - 2, own - 1));
             let slots = self.slots_of(rows, own)?;
             let last = read_instants(rows, 0)?;
@@ -258,11 +291,9 @@ impl OverAggregate {
                 }
             }
             self.calls.restore(&slots, &rows.columns()[own + self.spec.partition.len()..])?;
-            if let (Frame::Range(range), true) = (self.spec.frame, self.is_by_time()) {
-                for slot in slots {
-                    self.is_scheduled[slot as usize] = true;
-                    let end = idle_from(self.last[slot as usize], range);
-                    self.idle.entry(end).or_default().push(slot);
+            if let (Frame::Range(range), Some(timers)) = (self.spec.frame, &mut self.timers) {
+                for (slot, moments) in slots.into_iter().zip(read_timers(rows, range)?) {
+                    moments.into_iter().for_each(|moment| timers.put(slot, moment));
                 }
             }
         }

@@ -4,6 +4,8 @@ use arrow::datatypes::DataType;
 use datafusion_physical_expr::expressions::{Column, lit};
 use proptest::prelude::*;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 use crate::function::aggregate::aggregate;
 use crate::operator::cuts;
@@ -93,7 +95,7 @@ fn frames_slide() {
     assert_eq!(over.marked(11), "+I a 0 5 5 5, +I a 10 1 6 5, +I a 11 2 4 2, +I a 11 1 4 2");
     // Half an interval after the last row nothing is left.
     assert_eq!(over.marked(27), "");
-    assert_eq!((over.operator.keys.len(), over.operator.idle.len()), (0, 0));
+    assert!(over.operator.keys.len() == 0 && over.operator.timers.as_ref().unwrap().is_empty());
     over.sent("a 30 7");
     assert_eq!(over.marked(40), "+I a 30 7 7 7");
 }
@@ -114,6 +116,37 @@ fn a_row_behind_the_watermark_may_still_be_taken_by_a_bounded_frame() {
     over.sent("a 1 9, a 5 2, b 3 3");
     assert_eq!(over.operator.late_rows(), 1);
     assert_eq!(over.marked(11), "+I b 3 3 3, +I a 5 2 3");
+}
+
+#[test]
+fn a_timer_that_another_one_replaced_makes_rows_late() {
+    // Planned at 1 + 15 + 1, and behind that at 12 + 15 + 1.
+    let mut over = rig(TIME, Frame::Range(10), vec![call("sum")]);
+    over.sent("a 1 1, a 12 2");
+    assert_eq!(over.marked(20), "+I a 1 1 1, +I a 12 2 2");
+    over.sent("a 17 4, a 18 8");
+    assert_eq!(over.operator.late_rows(), 1);
+    assert_eq!(over.marked(28), "+I a 18 8 10");
+    // The one of 12 has gone off as well, and 18 has planned one at 18 + 15 + 1.
+    over.sent("a 28 1, a 29 16");
+    assert_eq!(over.operator.late_rows(), 2);
+    assert_eq!(over.marked(i64::MAX), "+I a 29 16 16");
+}
+
+#[test]
+fn an_expired_partition_says_nothing_about_late_rows() {
+    let ttl = Some(Duration::from_millis(80));
+    let spec = OverSpec { state_ttl: ttl, ..spec(TIME, Frame::Rows(1), vec![call("sum")]) };
+    let mut over = Rig::new(OverAggregate::new(spec).unwrap(), &schema("k s ts t v n"));
+    over.sent("a 4 1");
+    assert_eq!(over.marked(4), "+I a 4 1 1");
+    over.clock.advance(79);
+    over.sent("a 3 2");
+    assert_eq!(over.operator.late_rows(), 1);
+    // No other row has had it looked through.
+    over.clock.advance(1);
+    over.sent("a 3 4");
+    assert_eq!(over.marked(5), "+I a 3 4 4");
 }
 
 #[test]
@@ -281,7 +314,83 @@ proptest! {
     }
 }
 
+/// A partition of an interval frame as Flink keeps it, timer by timer.
+#[derive(Default)]
+struct Model {
+    rows: BTreeMap<i64, Vec<Option<i64>>>,
+    timers: BTreeSet<i64>,
+    last: Option<i64>,
+    forget: Option<i64>,
+}
+
+impl Model {
+    /// Whether a row is taken.
+    fn row(&mut self, time: i64, value: Option<i64>, range: i64) -> bool {
+        if self.last.is_some_and(|last| time <= last) {
+            return false;
+        }
+        self.rows.entry(time).or_default().push(value);
+        self.timers.insert(time);
+        if self.forget.is_none_or(|planned| planned < time + range + 1) {
+            let moment = time + range + range / 2 + 1;
+            self.timers.insert(moment);
+            self.forget = Some(moment);
+        }
+        true
+    }
+
+    fn watermark(&mut self, key: u8, watermark: i64, range: i64, out: &mut Vec<String>) {
+        while let Some(time) = self.timers.first().copied().filter(|&time| time <= watermark) {
+            self.timers.pop_first();
+            if self.forget.is_some_and(|moment| moment <= time) {
+                (self.last, self.forget) = (None, None);
+                self.rows.clear();
+                continue;
+            }
+            self.rows.retain(|&other, _| time - other <= range);
+            let seen = self.rows.range(..=time).flat_map(|(_, values)| values);
+            let values: Vec<i64> = seen.filter_map(|value| *value).collect();
+            let sum = if values.is_empty() { "NULL".into() } else { values.iter().sum::<i64>().to_string() };
+            for value in self.rows.get(&time).into_iter().flatten() {
+                out.push(format!("+I {} {sum} {}", text(&(key, time, *value)), values.len()));
+            }
+            self.last = Some(time);
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn late_rows_of_an_interval_frame(
+        steps in prop::collection::vec((rows(), prop::option::weighted(0.6, -12i64..60)), 1..20),
+        range in 0i64..9,
+        cut in 0usize..20,
+    ) {
+        let spec = spec(TIME, Frame::Range(range), vec![call("sum"), call("count")]);
+        let input = spec.input.clone();
+        let mut over = Rig::durable(move || OverAggregate::new(spec.clone()).unwrap(), &input);
+        let (mut models, mut late, mut mark) = (BTreeMap::<u8, Model>::new(), 0, i64::MIN);
+        for (step, (rows, watermark)) in steps.into_iter().enumerate() {
+            if step == cut {
+                over.checkpoint();
+                late -= over.operator.late_rows();
+                over.crash();
+            }
+            for &(key, time, value) in &rows {
+                late += u64::from(!models.entry(key).or_default().row(time, value, range));
+            }
+            over.send(&rows.iter().map(text).collect::<Vec<_>>().join(", "));
+            let Some(watermark) = watermark.filter(|&watermark| watermark > mark) else { continue };
+            mark = watermark;
+            let mut expected = Vec::new();
+            models.iter_mut().for_each(|(&key, model)| model.watermark(key, mark, range, &mut expected));
+            let mut out = over.watermark(mark);
+            (out.sort(), expected.sort());
+            prop_assert_eq!(out, expected);
+            prop_assert_eq!(over.operator.late_rows(), late);
+        }
+    }
+
     #[test]
     fn any_cut_changes_nothing(
         events in cuts::events(0..12, false),
