@@ -29,7 +29,7 @@ const STALLED: Duration = Duration::from_secs(2);
 
 /// Ends the process if standard output is not read: a writer there would wait for ever, and cannot be stopped
 /// otherwise. What is in checkpoints is safe; what was not read is written again.
-fn leave_stalled_output() {
+fn leave_stalled_output(status: u8) {
     let mut stalled = Duration::ZERO;
     let look = STALLED / 10;
     while stalled < STALLED {
@@ -45,7 +45,7 @@ fn leave_stalled_output() {
     }
     super::output::complain("standard output is closed: rows that were not read are dropped");
     super::keys::restore();
-    std::process::exit(INTERRUPTED.into());
+    std::process::exit(status.into());
 }
 
 /// What a signal stops.
@@ -203,7 +203,9 @@ impl Interrupts {
             super::keys::restore();
             std::process::exit(self.status().into());
         }
-        if self.scope == Scope::Script && std::thread::Builder::new().spawn(leave_stalled_output).is_err() {
+        let status = self.status();
+        let leave = move || leave_stalled_output(status);
+        if self.scope == Scope::Script && std::thread::Builder::new().spawn(leave).is_err() {
             log::debug!("standard output is not watched");
         }
         self.cancel();
