@@ -292,7 +292,7 @@ pub const SETTINGS: &[OptionDef] = &[
         "affluent.state.memory-limit",
         Size,
         "",
-        "what the rows in the state of a job may take in memory; the rest goes to disk; default: half of the machine's memory",
+        "what the state of all jobs may take in memory; the rest goes to disk, but for operators that a job names at its start; default: half of the machine's memory",
     ),
     OptionDef::new(
         "restart-strategy.type",
