@@ -112,7 +112,9 @@ pub fn masked(text: &str) -> Cow<'_, str> {
         let between = |at: usize| text[at..open].trim_matches([' ', '\t', '\r', '\n', '=', ':']);
         let key = before.filter(|(_, at)| between(*at).is_empty());
         let secrets = match key {
-            Some((key, _)) if !value.is_empty() && redacted(key, value) == HIDDEN => vec![0..value.len()],
+            Some((key, _)) if !value.is_empty() && redacted(key, value) == HIDDEN => {
+                std::iter::once(0..value.len()).collect::<Vec<_>>()
+            }
             Some(_) => url_secrets(value),
             None => Vec::new(),
         };

@@ -254,16 +254,15 @@ fn mismatch(column: &Column, field: &Field) -> Fault {
 pub(super) fn agrees(column: &Column, field: &Field) -> Result<(), Fault> {
     use ColumnType as T;
     use DataType as D;
-    let wrong = match (column.column_type(), field.data_type()) {
+    let wrong = matches!(
+        (column.column_type(), field.data_type()),
         (
             T::MYSQL_TYPE_DATETIME | T::MYSQL_TYPE_DATETIME2 | T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_NEWDATE,
             D::Timestamp(_, Some(_)),
-        )
-        | (T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIMESTAMP2, D::Timestamp(_, None))
-        | (T::MYSQL_TYPE_NEWDECIMAL | T::MYSQL_TYPE_DECIMAL, D::Float32 | D::Float64)
-        | (T::MYSQL_TYPE_DOUBLE, D::Float32) => true,
-        _ => false,
-    };
+        ) | (T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIMESTAMP2, D::Timestamp(_, None))
+            | (T::MYSQL_TYPE_NEWDECIMAL | T::MYSQL_TYPE_DECIMAL, D::Float32 | D::Float64)
+            | (T::MYSQL_TYPE_DOUBLE, D::Float32)
+    );
     if wrong { Err(mismatch(column, field)) } else { Ok(()) }
 }
 
@@ -345,10 +344,10 @@ impl Target {
                     return wrong(&text);
                 }
             }
-            (Keeps::Fraction(digits), Cell::Date(.., micros) | Cell::Time(.., micros)) => {
-                if digits < 6 && micros % 10u32.pow(6 - digits) != 0 {
-                    return wrong(&format!("a time with .{micros:06} seconds"));
-                }
+            (Keeps::Fraction(digits), Cell::Date(.., micros) | Cell::Time(.., micros))
+                if digits < 6 && micros % 10u32.pow(6 - digits) != 0 =>
+            {
+                return wrong(&format!("a time with .{micros:06} seconds"));
             }
             (Keeps::Single, Cell::Int(v)) if i128::from(*v) != (*v as f32) as i128 => return wrong(v),
             (Keeps::Double, Cell::Int(v)) if i128::from(*v) != (*v as f64) as i128 => return wrong(v),
