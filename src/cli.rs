@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod check;
 pub mod functions;
 pub mod options;
+pub mod test;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -81,6 +82,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
                 (connect, portable),
             )
         }
+        (None, Some(Command::Test(arguments))) => test::test(&cli.common, output, &arguments),
         (None, Some(Command::Demo(options))) => {
             let color = output.stdout_color;
             crate::demo::run(&options, &mut std::io::stdout().lock(), color).map(|()| 0)

@@ -14,6 +14,7 @@ pub mod restart;
 pub(crate) mod simulation;
 pub mod sink;
 pub mod source;
+pub(crate) mod stepped;
 pub mod task;
 pub(crate) mod tiered;
 

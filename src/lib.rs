@@ -193,3 +193,4 @@ pub mod shell;
 pub mod sql;
 #[doc(hidden)]
 pub mod state;
+mod trial;

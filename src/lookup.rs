@@ -47,6 +47,7 @@ pub mod shared;
 pub(crate) mod trace;
 #[cfg(any(feature = "sqlite", feature = "mysql", feature = "redis"))]
 pub(crate) mod values;
+pub(crate) mod wire;
 
 /// Has caches on disk write what they have not written yet: the process ends.
 pub(crate) fn settle_disks() {

@@ -12,6 +12,7 @@ pub(crate) mod figures;
 pub(crate) mod functions;
 mod jdbc_catalog;
 mod materialized;
+mod planned;
 mod portable;
 mod query_result;
 mod recovery;
@@ -19,14 +20,13 @@ mod recovery;
 mod registered_tests;
 mod rehearsal;
 mod show;
-#[cfg(test)]
-pub(crate) mod simulated;
 mod start;
 mod statements;
 mod summarize;
 
 pub use materialized::Materialized;
 pub use query_result::{Batches, Next, QueryResult};
+pub(crate) use start::Output;
 
 use std::sync::Arc;
 
@@ -184,6 +184,8 @@ struct State {
     scope: Option<String>,
     /// What the state of the jobs that run may take.
     memory: std::sync::Weak<crate::state::Memory>,
+    /// Of a session of `affluent test`.
+    stage: Option<Arc<crate::trial::stage::Stage>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -449,7 +451,7 @@ impl Session {
 
     /// A planner over the state as it is now.
     pub(crate) fn planner(&self) -> Planner {
-        let (catalog, config, own, aggregates, mut user) = {
+        let (catalog, config, own, aggregates, mut user, stage) = {
             let state = self.state.lock();
             (
                 state.catalog.clone(),
@@ -457,6 +459,7 @@ impl Session {
                 state.functions.clone(),
                 state.aggregates.clone(),
                 state.user_functions.clone(),
+                state.stage.clone(),
             )
         };
         user.search(config.functions_path());
@@ -484,6 +487,7 @@ impl Session {
             letters: Default::default(),
             common: Default::default(),
             doubts: Default::default(),
+            stage,
         })
     }
 }

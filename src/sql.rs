@@ -21,6 +21,7 @@ mod query;
 pub(crate) mod reserved;
 pub mod scan;
 pub mod statement;
+pub mod test_file;
 #[cfg(test)]
 mod tests;
 pub mod type_parser;

@@ -40,6 +40,24 @@ Examples:
 
 Exit status: 0 nothing wrong (there may be warnings), 2 errors.";
 
+const TEST_EXAMPLES: &str = "\
+Examples:
+  affluent test                              all tests below this folder
+  affluent test sql/sensors.sql              those of a pipeline, in sql/sensors.test.sql
+  affluent test sql -k window --watch        those that match, again whenever a file changes
+  affluent test sql --update                 what was found becomes what is expected
+  affluent test sql --junit results.xml --coverage
+  affluent test sql -o json                  one object a line, for editors
+
+A test stands beside its pipeline, which runs as it is:
+  TEST 'a known sensor gets its brand';
+  MOCK sensor_info AFTER '20 ms' RETURNS (id, brand) VALUES ('7', 'Thermix');
+  INSERT INTO temperatures VALUES ('7', 21, 'OK', 1000), ('8', 22, 'OK', 2000);
+  EXPECT RESULT (sensorId, brand) VALUES ('7', 'Thermix'), ('8', NULL);
+  EXPECT CALLS sensor_info 2;
+
+Exit status: 0 all passed, 1 some failed, 2 wrong test files or arguments.";
+
 /// An embedded SQL stream processor for enrichment: reads records as they arrive, looks up what they
 /// lack, and writes the enriched stream on.
 #[derive(Debug, Parser)]
@@ -96,8 +114,9 @@ pub fn gathered(arguments: Vec<OsString>) -> Vec<OsString> {
 const WITHOUT_SESSION: [&str; 5] = ["demo", "sensor-api", "options", "functions", "completions"];
 
 /// Flags of all commands that mean nothing to one: its help does not have them.
-const MEANINGLESS: [(&str, &[&str]); 2] = [
+const MEANINGLESS: [(&str, &[&str]); 3] = [
     ("check", &["verbose", "report_every"]),
+    ("test", &["init", "report_every"]),
     ("kernel", &["init", "output", "quiet", "verbose", "report_every", "color"]),
 ];
 
@@ -293,6 +312,10 @@ pub enum Command {
         portable: bool,
     },
 
+    /// Run the tests of pipelines: given rows, mocked lookups, functions and HTTP, a mocked clock
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(super::test::TestArguments),
+
     /// The sensor network, complete: a stream, the sensor API, three strategies compared
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(crate::demo::DemoOptions),
@@ -308,7 +331,7 @@ pub enum Command {
     /// Print every option of connectors, formats and lookups, and every setting, as Markdown
     #[command(after_help = OPTIONS_EXAMPLES)]
     Options {
-        /// A connector, a format, `lookup`, `hint`, `watermark` or `settings`; without it, all
+        /// A connector, a format, `lookup`, `hint`, `watermark`, `test` or `settings`; without it, all
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },

@@ -48,7 +48,7 @@ fn sections() -> Vec<Section> {
             options: Format::definitions(name).iter().collect(),
         });
     }
-    let fixed: [(&str, &str, &str, &'static [OptionDef]); 6] = [
+    let fixed: [(&str, &str, &str, &'static [OptionDef]); 7] = [
         ("lookup", "Lookup tables", "of every table that is looked up in, whatever its connector", OPTIONS),
         (
             "hint",
@@ -74,6 +74,7 @@ fn sections() -> Vec<Section> {
             "`WITH` of CREATE MODEL; the `lookup.*` options of lookup tables, too",
             crate::function::user::model::OPTIONS,
         ),
+        ("test", "Tests", "`TEST 'name' WITH (...)` of a test file", crate::trial::OPTIONS),
         ("settings", "Settings", "`SET 'key' = 'value'`, or `--set key=value`", SETTINGS),
     ];
     for (name, title, text, options) in fixed {

@@ -24,6 +24,34 @@ pub struct Mail {
 struct Shared {
     state: Mutex<Mail>,
     arrived: Condvar,
+    /// Of a task that no thread parks for.
+    bell: Option<Arc<Bell>>,
+}
+
+/// Rung by all mailboxes of a job whose tasks are stepped by one thread, which waits on a runtime meanwhile.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: std::sync::atomic::AtomicBool,
+    notify: tokio::sync::Notify,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        self.rung.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.notify.notify_one();
+    }
+
+    /// Whether it was rung since the last look.
+    pub(crate) fn take(&self) -> bool {
+        self.rung.swap(false, std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Waits until it rings.
+    pub(crate) async fn rings(&self) {
+        while !self.rung.load(std::sync::atomic::Ordering::SeqCst) {
+            self.notify.notified().await;
+        }
+    }
 }
 
 /// The receiving end, owned by one task.
@@ -34,6 +62,11 @@ impl Mailbox {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one that rings when something comes.
+    pub(crate) fn with_bell(bell: Arc<Bell>) -> Self {
+        Self(Arc::new(Shared { bell: Some(bell), ..Shared::default() }))
     }
 
     /// A handle that wakes this mailbox's task with `token`.
@@ -117,6 +150,9 @@ impl Waker {
                 if !state.woken.contains(token) {
                     state.woken.push(*token);
                     mailbox.0.arrived.notify_one();
+                    if let Some(bell) = &mailbox.0.bell {
+                        bell.ring();
+                    }
                 }
             }
             Whom::All(wakers) => wakers.lock().iter().for_each(Waker::wake),

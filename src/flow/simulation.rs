@@ -26,7 +26,6 @@
 mod cases;
 mod data;
 mod durable;
-mod run;
 mod verdict;
 pub(crate) mod world;
 
@@ -41,14 +40,15 @@ use rand::{Rng, SeedableRng};
 use self::cases::Case;
 use self::data::{Data, TABLES};
 use self::durable::{Content, MemoryStore, is_edge};
-use self::run::{Incarnation, Opening};
+
 use self::world::{Logs, World};
 use super::Barrier;
 use super::coordinator::{Durable, commit};
-use crate::clock::ManualClock;
+use super::stepped::{Incarnation, Opening};
+use crate::clock::{Clock, ManualClock};
 use crate::error::Result;
-use crate::session::Session;
-use crate::session::simulated::Planned;
+use crate::session::{Output, Session};
+
 use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, Checkpoints, Cut};
 use crate::state::store::Store;
@@ -97,7 +97,7 @@ struct Simulation {
     world: Arc<World>,
     /// Before the session, whose runtime it uses.
     run: Option<Incarnation>,
-    outputs: Vec<Planned>,
+    outputs: Vec<Output>,
     session: Session,
     parallelism: usize,
     store: MemoryStore,
@@ -115,9 +115,9 @@ struct Simulation {
 }
 
 /// A session that waits on this thread, and the job planned in it.
-fn plan(case: &Case, parallelism: usize, clock: &Arc<ManualClock>) -> Result<(Session, Vec<Planned>)> {
+fn plan(case: &Case, parallelism: usize, clock: &Arc<ManualClock>) -> Result<(Session, Vec<Output>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
-    let session = Session::simulated(clock.clone(), runtime)?;
+    let session = Session::planning(clock.clone(), runtime);
     session.set("table.local-time-zone", "UTC")?;
     session.set("parallelism.default", &parallelism.to_string())?;
     for setting in case.settings {
@@ -136,7 +136,7 @@ fn plan(case: &Case, parallelism: usize, clock: &Arc<ManualClock>) -> Result<(Se
         script.push_str("CREATE TABLE o WITH ('connector' = 'script') AS ");
     }
     script.push_str(case.sql);
-    let guard = session.runtime().enter();
+    let guard = session.runtime().unwrap().enter();
     let outputs = session.plan_script(&script)?;
     drop(guard);
     Ok((session, outputs))
@@ -201,12 +201,14 @@ impl Simulation {
 
     fn open(&mut self, restored: Option<Checkpoint>) -> Result<()> {
         self.checkpoints.begin();
-        let _guard = self.session.runtime().enter();
-        let runtime = self.session.runtime().handle();
+        let _guard = self.session.runtime().unwrap().enter();
+        let runtime = self.session.runtime().unwrap().handle();
         let restored = restored.map(Arc::new);
         let memory = self.temper.memory.map_or_else(Memory::unlimited, Memory::new);
-        let how = Opening { parallelism: self.parallelism, checkpointed: true, memory };
-        self.run = Some(Incarnation::open(&self.outputs, how, restored, &self.clock, runtime)?);
+        let (metrics, bell) = (Arc::default(), None);
+        let how = Opening { parallelism: self.parallelism, checkpointed: true, memory, metrics, bell };
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        self.run = Some(Incarnation::open(&self.outputs, how, restored, &clock, runtime)?);
         Ok(())
     }
 
@@ -264,14 +266,14 @@ impl Simulation {
         }
         let Some(run) = &mut self.run else { return Ok(false) };
         let index = self.random.random_range(0..run.tasks());
-        let _guard = self.session.runtime().enter();
+        let _guard = self.session.runtime().unwrap().enter();
         run.step(index)
     }
 
     /// Lets what waits elsewhere run.
     fn tick(&mut self) {
         let turns = self.random.random_range(1..12);
-        self.session.runtime().block_on(async {
+        self.session.runtime().unwrap().block_on(async {
             for _ in 0..turns {
                 tokio::task::yield_now().await;
             }
@@ -470,10 +472,12 @@ fn reference(case: &Case, data: &Data) -> Result<BTreeMap<String, Vec<String>>, 
     let clock = ManualClock::new(1_704_067_200_000);
     let run = || -> Result<(), String> {
         let (session, outputs) = plan(case, 1, &clock).map_err(|e| format!("{e:?}"))?;
-        let guard = session.runtime().enter();
-        let handle = session.runtime().handle();
-        let how = Opening { parallelism: 1, checkpointed: false, memory: Memory::unlimited() };
-        let mut run = Incarnation::open(&outputs, how, None, &clock, handle).map_err(|e| format!("{e:?}"))?;
+        let guard = session.runtime().unwrap().enter();
+        let handle = session.runtime().unwrap().handle();
+        let (memory, metrics, bell) = (Memory::unlimited(), Arc::default(), None);
+        let how = Opening { parallelism: 1, checkpointed: false, memory, metrics, bell };
+        let time: Arc<dyn Clock> = clock.clone();
+        let mut run = Incarnation::open(&outputs, how, None, &time, handle).map_err(|e| format!("{e:?}"))?;
         for turn in 0..EVENTS {
             for index in 0..run.tasks() {
                 run.step(index).map_err(|e| format!("{e:?}"))?;
@@ -486,7 +490,7 @@ fn reference(case: &Case, data: &Data) -> Result<BTreeMap<String, Vec<String>>, 
             while world.calls() > 0 {
                 world.answer(0);
             }
-            session.runtime().block_on(async {
+            session.runtime().unwrap().block_on(async {
                 for _ in 0..10 {
                     tokio::task::yield_now().await;
                 }

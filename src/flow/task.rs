@@ -48,7 +48,7 @@ use super::metrics::StageMetrics;
 use super::operator::{Operator, Output, Splits};
 use super::sink::Writer;
 use super::source::{Positions, Read, Reader};
-use crate::clock::Clock;
+use crate::clock::{Clock, instant};
 use crate::error::{Error, Result};
 use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, TaskCut};
@@ -378,14 +378,14 @@ impl Task {
     /// The task is cancelled. One of an endless stream without checkpoints hands over what it has written before; with
     /// checkpoints, what counts is what the last one has.
     fn close(&mut self) -> Result<Stepped> {
-        let until = *self.closing.get_or_insert_with(|| Instant::now() + CLOSING);
+        let until = *self.closing.get_or_insert_with(|| instant() + CLOSING);
         let hands_over = self.endless && self.reporter.is_none();
         if hands_over && let TailState::Writer(writer, _) = &mut self.tail {
             writer.wake()?;
-            if writer.deadline().is_some_and(|due| due <= Instant::now()) {
-                writer.timer(Instant::now())?;
+            if writer.deadline().is_some_and(|due| due <= instant()) {
+                writer.timer(instant())?;
             }
-            if Instant::now() < until && writer.finish()?.is_pending() {
+            if instant() < until && writer.finish()?.is_pending() {
                 return Ok(Stepped::Parked(Some(writer.deadline().map_or(until, |due| due.min(until)))));
             }
         }
@@ -418,7 +418,7 @@ impl Task {
         let mut next: Option<Instant> = None;
         if let TailState::Writer(writer, _) = &mut self.tail {
             if let Some(due) = writer.deadline() {
-                let now = Instant::now();
+                let now = instant();
                 if due <= now {
                     writer.timer(now)?;
                 }
@@ -428,7 +428,7 @@ impl Task {
         for i in 0..self.steps.len() {
             let deadline = |step: &Step| step.operator.deadline().filter(|_| !step.ended);
             let Some(due) = deadline(&self.steps[i]) else { continue };
-            let now = Instant::now();
+            let now = instant();
             let (mut unread, mut blocked) = (false, false);
             if due <= now {
                 let leads = |h: &usize| self.heads[*h].is_readable() && self.heads[*h].path.contains(&i);

@@ -716,7 +716,7 @@ impl Cache {
         if self.jitter == 0.0 || lifetime == i64::MAX {
             return now.saturating_add(lifetime);
         }
-        now.saturating_add((lifetime as f64 * (1.0 - self.jitter * rand::random::<f64>())) as i64)
+        now.saturating_add((lifetime as f64 * (1.0 - self.jitter * super::wire::chance())) as i64)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of an entry")]

@@ -177,7 +177,8 @@ impl Endpoint {
             endpoints.retain(|e| e.strong_count() > 0);
             !endpoints.is_empty()
         });
-        let same = known.entry(name.to_string()).or_default();
+        let key = super::wire::test().map_or_else(|| name.to_string(), |test| format!("{test} {name}"));
+        let same = known.entry(key).or_default();
         if let Some(found) = same.iter().filter_map(Weak::upgrade).find(|e| e.limits == limits) {
             return found;
         }

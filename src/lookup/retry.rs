@@ -21,7 +21,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self::new(Duration::from_millis(100), Duration::from_secs(10), Arc::new(rand::random::<f64>))
+        Self::new(Duration::from_millis(100), Duration::from_secs(10), Arc::new(super::wire::chance))
     }
 }
 

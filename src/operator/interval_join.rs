@@ -534,7 +534,7 @@ impl Operator for IntervalJoin {
             side.oldest.peek().map(|Reverse((time, ..))| side.last_match(*time).saturating_add(1))
         });
         let wait = due.min()?.saturating_sub(self.clock.now_millis()).max(0);
-        Instant::now().checked_add(Duration::from_millis(wait as u64))
+        crate::clock::instant().checked_add(Duration::from_millis(wait as u64))
     }
 
     fn timer(&mut self, _now: Instant, out: &mut Output) -> Result<()> {

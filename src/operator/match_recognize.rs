@@ -745,7 +745,7 @@ impl Operator for MatchRecognize {
         }
         let Reverse((deadline, _)) = self.deadlines.peek()?;
         let wait = deadline.saturating_sub(self.clock.now_millis()).max(0);
-        Instant::now().checked_add(Duration::from_millis(wait as u64))
+        crate::clock::instant().checked_add(Duration::from_millis(wait as u64))
     }
 
     fn timer(&mut self, _now: Instant, out: &mut Output) -> Result<()> {

@@ -122,7 +122,7 @@ impl SnapshotJoin {
                 let beside = Expiry::new(spec.state_ttl).map(|_| written);
                 RowTable::new(BUILD, build, beside, spec.keys[1].clone())
             },
-            last_build: Instant::now(),
+            last_build: crate::clock::instant(),
             clock: Arc::new(SystemClock),
             slots: Vec::new(),
             output: JoinOutput::new(spec.inputs, spec.residual, spec.output, spec.schema),
@@ -271,7 +271,7 @@ impl Operator for SnapshotJoin {
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.build.open(&context);
         self.clock = context.clock;
-        self.last_build = Instant::now();
+        self.last_build = crate::clock::instant();
         Ok(())
     }
 
@@ -316,7 +316,7 @@ impl Operator for SnapshotJoin {
     fn chunk_at(&mut self, input: usize, chunk: Chunk, out: &mut Output) -> Result<()> {
         if input == 1 {
             if self.idle_timeout.is_some() {
-                self.last_build = Instant::now();
+                self.last_build = crate::clock::instant();
             }
             return self.take_build(chunk);
         }
@@ -328,7 +328,7 @@ impl Operator for SnapshotJoin {
 
     fn watermark_at(&mut self, input: usize, watermark: Watermark, out: &mut Output) -> Result<()> {
         if input == 1 {
-            self.last_build = Instant::now();
+            self.last_build = crate::clock::instant();
             return match self.load {
                 LoadUntil::Watermark(time) if watermark.millis() >= time => self.loaded(out),
                 _ => Ok(()),

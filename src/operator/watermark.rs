@@ -49,6 +49,7 @@ use arrow::datatypes::{
 use datafusion_physical_expr::PhysicalExpr;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::instant;
 use crate::error::{Error, Result};
 use crate::flow::message::WatermarkClock;
 use crate::flow::{
@@ -161,7 +162,7 @@ impl WatermarkAssigner {
     /// Begins to read a split.
     fn begin(&mut self, id: u64) {
         let largest = self.begun.remove(&id);
-        self.open.entry(id).or_insert(Open { largest, idle: false, active: Some(Instant::now()) });
+        self.open.entry(id).or_insert(Open { largest, idle: false, active: Some(instant()) });
     }
 
     /// Says whether the source is idle, where that has changed.
@@ -198,7 +199,7 @@ impl WatermarkAssigner {
                 largest = largest.max(Some(marks[row]));
             }
         }
-        let open = Open { largest, idle: false, active: Some(Instant::now()) };
+        let open = Open { largest, idle: false, active: Some(instant()) };
         self.open.insert(*id, open);
         Ok(())
     }
@@ -266,7 +267,7 @@ impl Operator for WatermarkAssigner {
     }
 
     fn open(&mut self, context: OperatorContext) -> Result<()> {
-        self.open.values_mut().for_each(|open| open.active = Some(Instant::now()));
+        self.open.values_mut().for_each(|open| open.active = Some(instant()));
         self.waker = Some(context.waker);
         Ok(())
     }

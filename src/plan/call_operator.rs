@@ -19,7 +19,7 @@ use crate::function::user::UserFunction;
 use crate::function::user::caller::{CallBackend, NO_ARGUMENT};
 use crate::function::user::scalar::waiting_function;
 use crate::lookup::retry::Backoff;
-use crate::lookup::{CacheConfig, Lookup, LookupConfig, LookupRequest};
+use crate::lookup::{Backend, CacheConfig, Lookup, LookupConfig, LookupRequest};
 use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec};
 
 impl Planner {
@@ -116,14 +116,20 @@ impl Planner {
                 .map(|f| f.data_type().clone())
                 .collect(),
         };
-        let caller = function.caller(&context)?;
         let config = function.call_config(&self.state.config)?;
         let table = Arc::new(function.as_table());
         let keys = (0..arguments).collect();
         let mut request = LookupRequest::new(table, keys, schema.clone());
         request.is_call = true;
         request.null_keys = !function.strict;
-        let backend = CallBackend::new(caller, schema.clone(), function.clone());
+        let real = || -> Result<Arc<dyn Backend>> {
+            let caller = function.caller(&context)?;
+            Ok(Arc::new(CallBackend::new(caller, schema.clone(), function.clone())))
+        };
+        let backend = match &self.state.stage {
+            Some(stage) => stage.call(function, &request, real)?,
+            None => real()?,
+        };
         let backoff = match function.retry_delay(&self.state.config) {
             Some(delay) => Backoff::new(delay, delay, Arc::new(|| 1.0)),
             None => Backoff::default(),
@@ -131,7 +137,7 @@ impl Planner {
         let lookup = Lookup::with_backoff(
             function.name.clone(),
             request,
-            Arc::new(backend),
+            backend,
             config.clone(),
             self.state.runtime.clone(),
             self.state.clock.clone(),

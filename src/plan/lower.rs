@@ -41,6 +41,25 @@ use crate::operator::watermark::{WatermarkAssigner, WatermarkSpec};
 /// Rows in a batch of a source, at most.
 const BATCH_ROWS: usize = 8192;
 
+impl Planner {
+    /// A condition over the columns of a schema, for what is decided outside of a plan.
+    pub(crate) fn condition(
+        &self,
+        expression: &crate::sql::SqlExpression,
+        schema: &arrow::datatypes::SchemaRef,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let columns = DFSchema::try_from(schema.as_ref().clone())?;
+        let planned = self.expression(&expression.expr, &columns).map_err(|e| e.at(expression.span))?;
+        super::call::refuse_calls(&planned, "a condition")?;
+        let data_type = datafusion_expr::ExprSchemable::get_type(&planned, &columns)?;
+        if data_type != arrow::datatypes::DataType::Boolean {
+            let error = Error::plan(format!("'{}' is no condition", expression.text));
+            return Err(error.at(expression.span));
+        }
+        physical(&planned, &columns)
+    }
+}
+
 /// An expression over batches with the columns of `schema`.
 pub(super) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
     let subquery = expr.exists(|e| {

@@ -54,6 +54,8 @@ pub struct PlannerState {
     pub common: parking_lot::Mutex<super::reuse::Common>,
     /// What is allowed in the queries of this statement and is hardly meant, each once.
     pub doubts: parking_lot::Mutex<std::collections::BTreeSet<String>>,
+    /// In `affluent test`: what answers in the place of what is outside.
+    pub(crate) stage: Option<Arc<crate::trial::stage::Stage>>,
 }
 
 /// Views in one statement, counted as often as they are read: views that read views twice double with each level.

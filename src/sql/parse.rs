@@ -184,6 +184,11 @@ fn end_of_set(lexemes: &[Lexeme], body: usize) -> usize {
     lexemes.len()
 }
 
+/// The statement of these lexemes.
+pub(crate) fn statement(text: &str, lexemes: &[Lexeme]) -> Result<Statement> {
+    parse_statement(text, lexemes)
+}
+
 fn parse_statement(text: &str, lexemes: &[Lexeme]) -> Result<Statement> {
     let mut cursor = Cursor::new(text, lexemes);
     let kind = read_statement(&mut cursor).and_then(|kind| cursor.expect_end().map(|()| kind));

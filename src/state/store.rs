@@ -14,6 +14,7 @@ mod disk;
 pub(crate) mod faults;
 pub mod lease;
 pub mod local;
+pub(crate) mod memory;
 #[cfg(feature = "s3")]
 pub mod objects;
 #[cfg(test)]

@@ -97,6 +97,11 @@ impl LookupMetrics {
         self.latency.lock().value_at_quantile(quantile)
     }
 
+    /// How long attempts took so far, in microseconds.
+    pub fn latencies(&self) -> hdrhistogram::Histogram<u64> {
+        self.latency.lock().clone()
+    }
+
     /// Hits per row asked for, from 0 to 1; `None` before the first.
     pub fn hit_ratio(&self) -> Option<f64> {
         let (hits, misses) = (Self::get(&self.hits), Self::get(&self.misses));

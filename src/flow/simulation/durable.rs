@@ -11,16 +11,14 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::error::{Error, Result};
+use crate::state::store::memory;
+pub(super) use crate::state::store::memory::Content;
 use crate::state::store::{Lock, Store};
 
-/// Objects by path.
-pub(super) type Content = BTreeMap<String, Bytes>;
-
-/// Objects under a prefix; others share them.
+/// Objects that requests for may fail; others share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct MemoryStore {
-    prefix: String,
-    content: Arc<Mutex<Content>>,
+    objects: memory::MemoryStore,
     edges: Edges,
 }
 
@@ -61,76 +59,60 @@ impl MemoryStore {
 
     /// Everything it holds.
     pub(super) fn content(&self) -> Content {
-        self.content.lock().clone()
+        self.objects.content()
     }
 
     /// Goes back to what it held.
     pub(super) fn reset(&self, content: Content) {
-        *self.content.lock() = content;
-    }
-
-    fn full(&self, path: &str) -> String {
-        format!("{}{path}", self.prefix)
+        self.objects.reset(content);
     }
 }
 
 impl Store for MemoryStore {
     fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
         self.edges.pass("a write")?;
-        self.content.lock().insert(self.full(path), bytes);
+        self.objects.put(path, bytes)?;
         self.edges.pass("a write whose answer is lost")
     }
 
     fn create(&self, path: &str, bytes: Bytes) -> Result<bool> {
         self.edges.pass("a write")?;
-        let mut content = self.content.lock();
-        let path = self.full(path);
-        if content.contains_key(&path) {
+        if !self.objects.create(path, bytes)? {
             return Ok(false);
         }
-        content.insert(path, bytes);
         self.edges.pass("a write whose answer is lost")?;
         Ok(true)
     }
 
     fn get(&self, path: &str) -> Result<Option<Bytes>> {
         self.edges.pass("a read")?;
-        Ok(self.content.lock().get(&self.full(path)).cloned())
+        self.objects.get(path)
     }
 
     fn read(&self, path: &str, range: Range<u64>) -> Result<Option<Bytes>> {
         self.edges.pass("a read")?;
-        let content = self.content.lock();
-        let Some(bytes) = content.get(&self.full(path)) else { return Ok(None) };
-        let end = bytes.len().min(range.end as usize);
-        Ok(Some(bytes.slice(end.min(range.start as usize)..end)))
+        self.objects.read(path, range)
     }
 
     fn sizes(&self, prefix: &str) -> Result<BTreeMap<String, u64>> {
         self.edges.pass("a listing")?;
-        let prefix = self.full(prefix);
-        let content = self.content.lock();
-        let found = content.iter().filter(|(path, _)| path.starts_with(&prefix));
-        Ok(found.map(|(path, bytes)| (path[self.prefix.len()..].to_string(), bytes.len() as u64)).collect())
+        self.objects.sizes(prefix)
     }
 
     fn delete(&self, path: &str) -> Result<()> {
         self.edges.pass("a deletion")?;
-        self.content.lock().remove(&self.full(path));
-        Ok(())
+        self.objects.delete(path)
     }
 
     fn describe(&self) -> String {
-        "memory".into()
+        self.objects.describe()
     }
 
     fn under(&self, path: &str) -> Arc<dyn Store> {
-        let prefix = format!("{}{}/", self.prefix, path.trim_end_matches('/'));
-        Arc::new(Self { prefix, content: self.content.clone(), edges: self.edges.clone() })
+        Arc::new(Self { objects: self.objects.part(path), edges: self.edges.clone() })
     }
 
-    /// There is one process.
     fn lock(&self) -> Result<Lock> {
-        Ok(Lock::none())
+        self.objects.lock()
     }
 }

@@ -21,6 +21,7 @@ use url::{Host, Url};
 
 use crate::catalog::options::Options;
 use crate::error::{Error, Result};
+use crate::lookup::wire::{self, Broken, Fault};
 
 /// Option that grants hosts.
 pub const ALLOW_HOSTS: &str = "allow-hosts";
@@ -396,7 +397,16 @@ impl Web {
                 builder = builder.body(body.clone());
             }
             let exchange = async {
-                let response = builder.send().await.map_err(|e| transport(&url, &e))?;
+                let (client, request) = builder.build_split();
+                let request = request.map_err(|e| transport(&url, &e))?;
+                let response = wire::execute(&client, request, true).await.map_err(|e| match e {
+                    Broken::Client(e) => transport(&url, &e),
+                    Broken::Mocked(fault) => WebFailure {
+                        message: format!("{}: {fault}", shown(&url)),
+                        retryable: matches!(fault, Fault::NoConnection(_)),
+                        timed_out: false,
+                    },
+                })?;
                 read(response, &url, most).await
             };
             let response = match deadline {

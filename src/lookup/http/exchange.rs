@@ -23,6 +23,7 @@ use super::secret::is_sensitive_name;
 use super::status::{StatusClass, retry_after};
 use crate::error::{Error, Result};
 use crate::lookup::descriptors::is_shortage;
+use crate::lookup::wire::{self, Broken, Fault};
 use crate::lookup::{Answers, Failure, FailureKind, budget, trace};
 
 /// So much of a body that nobody decodes is read: for the message, and to keep the connection.
@@ -276,9 +277,16 @@ impl Exchange {
             let now = Instant::now();
             let deadline =
                 now.checked_add(self.config.request_timeout).unwrap_or(now + Duration::from_secs(1 << 30));
-            match timeout_at(deadline, self.client.execute(request)).await {
+            match timeout_at(deadline, wire::execute(&self.client, request, false)).await {
                 Ok(Ok(response)) => return Ok((response, deadline)),
-                Ok(Err(e)) if shortage(&e) => {
+                Ok(Err(Broken::Mocked(fault))) => {
+                    let (kind, retryable) = match &fault {
+                        Fault::NoConnection(_) => (FailureKind::Connection, true),
+                        Fault::Unexpected(_) => (FailureKind::Other, false),
+                    };
+                    return Err(self.failure(kind, retryable, url, &fault.to_string()));
+                }
+                Ok(Err(Broken::Client(e))) if shortage(&e) => {
                     log::warn!(
                         "{}: no connection for want of descriptors or memory; waiting",
                         self.config.url.origin
@@ -286,7 +294,7 @@ impl Exchange {
                     sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(2));
                 }
-                Ok(Err(e)) => return Err(self.transport(url, &e)),
+                Ok(Err(Broken::Client(e))) => return Err(self.transport(url, &e)),
                 Err(_) => return Err(self.too_late(url)),
             }
         }

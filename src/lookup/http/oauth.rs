@@ -15,6 +15,7 @@ use super::answer::describe_body;
 use super::secret::{Environment, Secrets, expand_secret};
 use crate::catalog::Options;
 use crate::error::{Error, Result};
+use crate::lookup::wire::{self, Broken};
 use crate::lookup::{Failure, FailureKind, trace};
 
 pub(super) const URL: &str = "http.security.oidc.token.endpoint.url";
@@ -169,7 +170,10 @@ impl Oauth {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(self.config.form.clone().into());
         let broken = |e: reqwest::Error| (FailureKind::Connection, true, root(&e));
-        let mut response = client.execute(request).await.map_err(broken)?;
+        let mut response = wire::execute(client, request, false).await.map_err(|e| match e {
+            Broken::Client(e) => broken(e),
+            Broken::Mocked(fault) => (FailureKind::Connection, false, fault.to_string()),
+        })?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(broken)? {

@@ -88,7 +88,7 @@ pub(super) fn gap_of(windows: &WindowSpec) -> Result<i64> {
 /// The instant at which the clock shows `millis`.
 pub(super) fn alarm(millis: Option<i64>, clock: &WindowClock, now: i64) -> Option<Instant> {
     let wait = clock.completed(millis?.saturating_sub(1)).saturating_add(1).saturating_sub(now);
-    Instant::now().checked_add(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
+    crate::clock::instant().checked_add(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
 }
 
 /// Now, in an operator that has been opened.

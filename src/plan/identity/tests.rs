@@ -20,7 +20,7 @@ CREATE TABLE out WITH ('connector' = 'blackhole') AS ";
 /// Names and identities of the operators with state, from the sink on.
 fn stateful(script: &str) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let session = Session::simulated(ManualClock::new(0), runtime).unwrap();
+    let session = Session::planning(ManualClock::new(0), runtime);
     let planned = session.plan_script(script).unwrap_or_else(|e| panic!("{script}: {e}"));
     let mut found = Vec::new();
     for output in &planned {

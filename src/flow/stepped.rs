@@ -1,20 +1,23 @@
-//! One incarnation of a job: its tasks, stepped one by one, and the checkpoint that is on its way.
+//! One incarnation of a job whose tasks are stepped one by one, on one thread, and the checkpoint that is on its way:
+//! for the simulation, and for `affluent test`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::clock::ManualClock;
+use crate::clock::Clock;
 use crate::connector::WriterContext;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::exchange::Exchange;
 use crate::flow::fragment::{Fragment, Head, Tail};
+use crate::flow::mailbox::Bell;
 use crate::flow::task::{Report, Reporter, Stepped, TAIL, Task, TaskContext, TaskPlan, TaskTail};
-use crate::flow::{Barrier, Mailbox, StageMetrics};
+use crate::flow::{Barrier, JobMetrics, Mailbox, StageMetrics};
 use crate::plan::identity::Identities;
 use crate::plan::wire::Wire;
-use crate::session::simulated::Planned;
+use crate::session::Output;
 use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, Cut, JobPlan, OperatorPlan};
 
@@ -24,6 +27,8 @@ struct Running {
     task: Option<Task>,
     mailbox: Mailbox,
     parked: bool,
+    /// When it wants its next turn, whatever comes.
+    due: Option<Instant>,
     /// What it told and no checkpoint has yet.
     reports: VecDeque<Report>,
     /// A checkpoint has its last report.
@@ -33,17 +38,17 @@ struct Running {
 }
 
 /// The tasks of a job between two crashes.
-pub(super) struct Incarnation {
+pub(crate) struct Incarnation {
     tasks: Vec<Running>,
     reports: crossbeam_channel::Receiver<Report>,
     /// The checkpoint that is on its way.
     barrier: Option<Barrier>,
     positions: BTreeMap<String, BTreeMap<String, Value>>,
     sinks: Vec<String>,
-    pub(super) plan: JobPlan,
+    pub(crate) plan: JobPlan,
 }
 
-fn exchanges(fragments: &[&Fragment]) -> HashMap<usize, Exchange> {
+fn exchanges(fragments: &[&Fragment]) -> Result<HashMap<usize, Exchange>> {
     let mut senders: HashMap<usize, usize> = HashMap::new();
     for fragment in fragments {
         for number in fragment.tail.exchanges() {
@@ -53,8 +58,14 @@ fn exchanges(fragments: &[&Fragment]) -> HashMap<usize, Exchange> {
     let heads = fragments.iter().flat_map(|f| f.heads.iter().map(move |(head, _)| (head, f.parallelism)));
     heads
         .filter_map(|(head, receivers)| match head {
-            Head::Exchange(number) => Some((*number, Exchange::new(senders[number], receivers))),
+            Head::Exchange(number) => Some((*number, receivers)),
             Head::Source(..) => None,
+        })
+        .map(|(number, receivers)| {
+            let senders = senders.get(&number).copied();
+            let senders =
+                senders.ok_or_else(|| Error::internal(format!("nobody sends to exchange {number}")))?;
+            Ok((number, Exchange::new(senders, receivers)))
         })
         .collect()
 }
@@ -83,23 +94,27 @@ fn operators(fragments: &[Fragment]) -> impl Iterator<Item = OperatorPlan> {
 }
 
 /// How tasks are opened.
-pub(super) struct Opening {
-    pub(super) parallelism: usize,
+pub(crate) struct Opening {
+    pub(crate) parallelism: usize,
     /// They take part in checkpoints.
-    pub(super) checkpointed: bool,
-    pub(super) memory: Arc<Memory>,
+    pub(crate) checkpointed: bool,
+    pub(crate) memory: Arc<Memory>,
+    /// Counters of the job.
+    pub(crate) metrics: Arc<JobMetrics>,
+    /// Rung when a task has mail.
+    pub(crate) bell: Option<Arc<Bell>>,
 }
 
 impl Incarnation {
     /// Makes and opens the tasks of a job, new or from a checkpoint.
-    pub(super) fn open(
-        outputs: &[Planned],
+    pub(crate) fn open(
+        outputs: &[Output],
         how: Opening,
         restored: Option<Arc<Checkpoint>>,
-        clock: &Arc<ManualClock>,
+        clock: &Arc<dyn Clock>,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self> {
-        let Opening { parallelism, checkpointed, memory } = how;
+        let Opening { parallelism, checkpointed, memory, metrics, bell } = how;
         let mut identities = Identities::default();
         let (sender, reports) = crossbeam_channel::unbounded();
         let (mut tasks, mut sinks, mut number) = (Vec::new(), Vec::new(), 0);
@@ -112,7 +127,7 @@ impl Incarnation {
             plans.push((output, wire.add(&output.node, (&output.sink, &output.id), output.before)?));
         }
         let all: Vec<&Fragment> = plans.iter().flat_map(|(_, fragments)| fragments).collect();
-        let exchanges = Arc::new(exchanges(&all));
+        let exchanges = Arc::new(exchanges(&all)?);
         let mut senders = HashMap::<usize, usize>::new();
         for (_, fragments) in &plans {
             plan.operators.extend(operators(fragments));
@@ -136,18 +151,23 @@ impl Incarnation {
                 let stages = stages(&fragment, number);
                 number += 1;
                 for task in 0..fragment.parallelism {
-                    let mailbox = Mailbox::new();
+                    let mailbox = bell.clone().map_or_else(Mailbox::new, Mailbox::with_bell);
                     let tail = match &fragment.tail {
                         Tail::Sink(sink, _) => {
                             writers += 1;
-                            TaskTail::Writer(sink.writer(WriterContext {
-                                task: writers - 1,
-                                tasks: all_writers,
-                                waker: mailbox.waker(TAIL),
-                                runtime: runtime.clone(),
-                                clock: clock.clone(),
-                                metrics: stages.last().cloned().expect("a fragment has a tail"),
-                            })?)
+                            TaskTail::Writer(
+                                sink.writer(WriterContext {
+                                    task: writers - 1,
+                                    tasks: all_writers,
+                                    waker: mailbox.waker(TAIL),
+                                    runtime: runtime.clone(),
+                                    clock: clock.clone(),
+                                    metrics: stages
+                                        .last()
+                                        .cloned()
+                                        .ok_or_else(|| Error::internal("a sink has no counters"))?,
+                                })?,
+                            )
                         }
                         tail @ (Tail::Exchange { .. } | Tail::Share(_)) => {
                             let number = tail.exchanges().first().copied().unwrap_or_default();
@@ -162,7 +182,7 @@ impl Incarnation {
                         mailbox: mailbox.clone(),
                         clock: clock.clone(),
                         runtime: runtime.clone(),
-                        metrics: Arc::default(),
+                        metrics: metrics.clone(),
                         reporter: checkpointed.then_some(Reporter { index, reports }),
                         memory: memory.clone(),
                     };
@@ -180,6 +200,7 @@ impl Incarnation {
                         task,
                         mailbox,
                         parked: false,
+                        due: None,
                         reports: VecDeque::new(),
                         closed: false,
                         pending: None,
@@ -191,16 +212,20 @@ impl Incarnation {
     }
 
     /// Number of tasks.
-    pub(super) fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.tasks.len()
     }
 
     /// Gives a task its turn; false if it has nothing to do.
-    pub(super) fn step(&mut self, index: usize) -> Result<bool> {
+    pub(crate) fn step(&mut self, index: usize) -> Result<bool> {
         let running = &mut self.tasks[index];
         let Some(task) = &mut running.task else { return Ok(false) };
         let stepped = task.step()?;
         running.parked = matches!(stepped, Stepped::Parked(_));
+        running.due = match stepped {
+            Stepped::Parked(due) => due,
+            _ => None,
+        };
         if stepped == Stepped::Ended {
             running.task = None;
         }
@@ -215,25 +240,27 @@ impl Incarnation {
     }
 
     /// All tasks have ended.
-    pub(super) fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         self.tasks.iter().all(|running| running.task.is_none())
     }
 
     /// The checkpoint that is on its way.
-    pub(super) fn barrier(&self) -> Option<Barrier> {
+    #[cfg(test)]
+    pub(crate) fn barrier(&self) -> Option<Barrier> {
         self.barrier
     }
 
     /// Announces a checkpoint to all tasks that run.
-    pub(super) fn announce(&mut self, barrier: Barrier) {
-        assert!(self.barrier.replace(barrier).is_none(), "one at a time");
+    pub(crate) fn announce(&mut self, barrier: Barrier) {
+        debug_assert!(self.barrier.is_none(), "one at a time");
+        self.barrier = Some(barrier);
         for running in self.tasks.iter().filter(|running| running.task.is_some()) {
             running.mailbox.checkpoint(barrier);
         }
     }
 
     /// The cut, once all tasks have given their part; with `ended`, the last one of a job whose tasks have ended.
-    pub(super) fn complete(&mut self, epoch: u64, ended: bool) -> Option<Cut> {
+    pub(crate) fn complete(&mut self, epoch: u64, ended: bool) -> Option<Cut> {
         let has_part = |running: &Running| {
             running.closed || running.reports.iter().any(|r| r.epoch.is_none() || r.epoch == Some(epoch))
         };
@@ -265,8 +292,13 @@ impl Incarnation {
         Some(cut)
     }
 
+    /// When the first of its tasks wants a turn, whatever comes.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.tasks.iter().filter(|running| running.task.is_some()).filter_map(|running| running.due).min()
+    }
+
     /// Where everything stands, for people.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let state = |running: &Running| match (&running.task, running.parked) {
             (None, _) => "ended",
             (_, true) => "parked",

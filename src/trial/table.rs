@@ -1,0 +1,246 @@
+//! The connector of a table in a test: declared and joined as its own, answered for by the stage.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::answer::{Guarded, MockBackend};
+use super::fixture::{CaptureSink, FixtureSource};
+use super::stage::{Captured, Feed, Stage};
+use crate::catalog::table::Own;
+use crate::catalog::{OptionDef, Options, Table};
+use crate::connector::{
+    Connector, ScanRequest, Sink, SinkChangelog, SinkRequest, Source, SourceChangelog, connector,
+};
+use crate::error::{Error, Result};
+use crate::flow::Kinds;
+use crate::format::Format;
+use crate::lookup::{Backend, LookupRequest};
+
+/// A connector in whose place a stage stands.
+struct Staged {
+    stage: Arc<Stage>,
+    real: &'static dyn Connector,
+}
+
+/// The same table, for which a stage answers.
+pub(super) fn staged(table: &Table, stage: &Arc<Stage>) -> Result<Option<Table>> {
+    if table.own.is_some() {
+        return Ok(None);
+    }
+    let real = connector(table.options.required("connector")?)?;
+    let own = Own::new::<dyn Connector>(real.name(), Arc::new(Staged { stage: stage.clone(), real }));
+    Ok(Some(Table { own: Some(own), ..table.clone() }))
+}
+
+/// Whether a table can be read, and its rows end, without anything that runs elsewhere.
+fn is_local_scan(table: &Table) -> bool {
+    let options = &table.options;
+    match options.text("connector") {
+        Some("filesystem") => {
+            let remote = options.text("path").is_some_and(|p| p.contains("://") && !p.starts_with("file:"));
+            !options.contains("source.monitor-interval") && !remote
+        }
+        Some("datagen") => {
+            options.contains("number-of-rows")
+                || options.iter().any(|(key, value)| key.ends_with(".kind") && value == "sequence")
+        }
+        _ => false,
+    }
+}
+
+/// The same of a lookup table.
+fn is_local_lookup(table: &Table) -> bool {
+    match table.options.text("connector") {
+        Some("filesystem" | "mmdb" | "function") => true,
+        Some("jdbc") => table.options.text("url").is_some_and(|url| url.starts_with("jdbc:sqlite:")),
+        _ => false,
+    }
+}
+
+/// Whether the rows of a table end by themselves.
+fn is_bounded(table: &Table) -> bool {
+    match table.options.text("connector") {
+        Some("filesystem") => !table.options.contains("source.monitor-interval"),
+        Some("datagen" | "nexmark") => is_local_scan(table),
+        Some("kafka" | "upsert-kafka" | "mqtt" | "nats" | "redis-stream" | "kinesis" | "webhook") => {
+            table.options.contains("scan.bounded.mode")
+        }
+        _ => true,
+    }
+}
+
+impl Staged {
+    fn format_of_table(&self, table: &Table) -> Option<Format> {
+        let options = &table.options;
+        let name = options.text("format").or_else(|| options.text("value.format"))?;
+        let mut options = options.clone();
+        options.set("format", name, Default::default());
+        Format::from_options(&options).ok()
+    }
+
+    fn source_changelog(&self, table: &Table, changes: bool) -> SourceChangelog {
+        match (self.real.name(), self.format_of_table(table).map(|f| f.source_changelog())) {
+            ("upsert-kafka", _) => SourceChangelog::Upsert,
+            (_, Some(of_format)) if of_format != SourceChangelog::Append => of_format,
+            _ if changes => SourceChangelog::All,
+            _ => SourceChangelog::Append,
+        }
+    }
+
+    /// What the table's own connector can write.
+    fn sink_changelog(&self, request: &SinkRequest) -> SinkChangelog {
+        let keyed = if request.key.is_empty() { SinkChangelog::Append } else { SinkChangelog::Upsert };
+        match self.real.name() {
+            "print" | "blackhole" => SinkChangelog::All,
+            "jdbc" | "dynamodb" | "redis" | "upsert-kafka" => keyed,
+            _ => self.format_of_table(&request.table).map_or(SinkChangelog::Append, |f| f.sink_changelog()),
+        }
+    }
+}
+
+impl Connector for Staged {
+    fn name(&self) -> &'static str {
+        self.real.name()
+    }
+
+    fn doc(&self) -> &'static str {
+        self.real.doc()
+    }
+
+    fn options(&self) -> &'static [OptionDef] {
+        self.real.options()
+    }
+
+    fn takes_format(&self) -> bool {
+        self.real.takes_format()
+    }
+
+    fn default_format(&self) -> Option<&'static str> {
+        self.real.default_format()
+    }
+
+    fn format(&self, options: &Options, name: &str) -> Result<Format> {
+        self.real.format(options, name)
+    }
+
+    fn takes_partitions(&self) -> bool {
+        self.real.takes_partitions()
+    }
+
+    fn rejects(&self) -> bool {
+        self.real.rejects()
+    }
+
+    fn metadata(&self) -> &'static [&'static str] {
+        self.real.metadata()
+    }
+
+    fn lookup_metadata(&self) -> &'static [&'static str] {
+        self.real.lookup_metadata()
+    }
+
+    fn is_source(&self) -> bool {
+        self.real.is_source()
+    }
+
+    fn joins_by_lookup(&self) -> bool {
+        self.real.joins_by_lookup()
+    }
+
+    fn is_lookup(&self, options: &Options) -> bool {
+        self.real.is_lookup(options)
+    }
+
+    fn loads_whole(&self) -> bool {
+        self.real.loads_whole()
+    }
+
+    fn lookup_keys(&self, table: &Table) -> Result<Option<Vec<String>>> {
+        self.real.lookup_keys(table)
+    }
+
+    fn overwrites(&self) -> bool {
+        self.real.overwrites()
+    }
+
+    fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
+        let table = &request.table;
+        let name = table.name.as_str();
+        let written = self.stage.captured(name).filter(|_| self.stage.is_asking());
+        let feed = match self.stage.feed(name) {
+            _ if written.is_some() => {
+                let feed = Arc::new(Feed::default());
+                if let Some(written) = written {
+                    feed.stage(super::rows::table(&written)?, Kinds::Append);
+                }
+                feed.end();
+                feed
+            }
+            Some(feed) => feed,
+            None if is_local_scan(table) => {
+                let rows = self.stage.scratch.query(&format!("SELECT * FROM {}", quoted(name)))?.collect()?;
+                let feed = self.stage.feed_or(name, false);
+                feed.stage(rows, Kinds::Append);
+                feed.push();
+                feed
+            }
+            // Its requests are those of the HTTP client, which mocks answer.
+            None if self.real.name() == "http" => return self.real.source(request),
+            None => {
+                return Err(Error::plan(format!(
+                    "table '{name}' ({}) is read, and the test gives it no rows",
+                    self.real.name()
+                ))
+                .with_hint(format!("INSERT INTO {name} VALUES (...); in the test")));
+            }
+        };
+        Ok(Arc::new(FixtureSource {
+            changelog: self.source_changelog(table, feed.changes),
+            feed,
+            schema: request.schema.clone(),
+            bounded: is_bounded(table) || self.stage.is_asking(),
+            from: Mutex::new(0),
+        }))
+    }
+
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        let changelog = self.sink_changelog(request);
+        let make = || Captured::new(request.schema.clone(), request.key.clone(), changelog);
+        Ok(Arc::new(CaptureSink(self.stage.sink(&request.table.name, make))))
+    }
+
+    fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
+        let table = &request.table;
+        let name = table.name.as_str();
+        let rules = self.stage.rules_of(name);
+        let feed = self.stage.feed(name);
+        if let Some(feed) = &feed {
+            feed.note_read();
+        }
+        if !rules.is_empty() || feed.is_some() {
+            let batch = match self.real.name() {
+                "http" => table.options.integer("http.request.batch-size")?.unwrap_or(1),
+                // Bounded by 'lookup.batch.max-size'.
+                _ => 1000,
+            };
+            let batch = usize::try_from(batch).unwrap_or(usize::MAX);
+            return Ok(Arc::new(MockBackend::new(&self.stage, name, request, rules, batch)?));
+        }
+        match self.real.name() {
+            "http" => self.real.lookup(request),
+            _ if is_local_lookup(table) => {
+                Ok(Arc::new(Guarded::new(&self.stage, name, self.real.lookup(request)?)))
+            }
+            kind => Err(Error::plan(format!(
+                "table '{name}' ({kind}) is looked up in, and the test does not mock it"
+            ))
+            .with_hint(format!("MOCK {name} RETURNS VALUES (...); in the test"))),
+        }
+    }
+}
+
+/// A table's name in a query.
+fn quoted(name: &str) -> String {
+    name.split('.').map(|part| format!("`{part}`")).collect::<Vec<_>>().join(".")
+}
