@@ -1,0 +1,10 @@
+TEST 'rows are written once, also when the process is killed' WITH ('var.KAFKA' = 'localhost:9092');
+MOCK sensor_info RETURNS VALUES ('7', 'Thermix', 'DE');
+INSERT INTO temperatures (sensorId, temperature) VALUES ('7', 1);
+CHECKPOINT;
+INSERT INTO temperatures (sensorId, temperature) VALUES ('8', 2);
+EXPECT enriched (temperature, brand) VALUES (1, 'Thermix'), (2, NULL);
+KILL;
+EXPECT enriched (temperature, brand) VALUES (1, 'Thermix'), (2, NULL);
+INSERT INTO temperatures (sensorId, temperature) VALUES ('7', 3);
+EXPECT enriched (temperature, brand) VALUES (1, 'Thermix'), (2, NULL), (3, 'Thermix');
