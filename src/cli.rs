@@ -36,6 +36,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(status).unwrap_or(diagnostic::USAGE));
         }
     };
+    if cli.common.log_format == arguments::LogFormat::Json {
+        crate::console::output::log_as_json();
+    }
     logger::install();
     let output = Output::new(cli.common.look());
     let color = output.stderr_color;
@@ -56,12 +59,12 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             .with_hint("put the statements into a file and give it to `affluent run`"));
     }
     match (cli.statements, cli.command) {
-        (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)]),
+        (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)], None),
         (None, Some(Command::Options { name })) => options::print(name.as_deref(), output),
         (None, Some(Command::Functions { name })) => {
             functions::print(&Session::new()?, name.as_deref(), output)
         }
-        (None, Some(Command::Run { files, from_savepoint, fresh })) => {
+        (None, Some(Command::Run { files, from_savepoint, fresh, metrics })) => {
             let mut common = cli.common;
             let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
             if let Some(path) = from_savepoint {
@@ -70,7 +73,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             if fresh {
                 set("affluent.state-recovery.automatic", "false".to_string());
             }
-            run_files(&common, output, &files)
+            run_files(&common, output, &files, metrics.as_deref())
         }
         (None, Some(Command::Check { files, connect, portable })) => {
             let sources = read_all(cli.common.init.iter().chain(&files))?;
@@ -107,14 +110,19 @@ fn read_all<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<Sour
     files.into_iter().map(|file| script::read(file)).collect()
 }
 
-fn run_files(common: &Common, output: Output, files: &[PathBuf]) -> Result<u8> {
-    run(common, output, read_all(files)?)
+fn run_files(common: &Common, output: Output, files: &[PathBuf], metrics: Option<&str>) -> Result<u8> {
+    run(common, output, read_all(files)?, metrics)
 }
 
-/// Runs the files of `--init` and then these.
-fn run(common: &Common, output: Output, sources: Vec<SourceText>) -> Result<u8> {
+/// Runs the files of `--init` and then these; `metrics`: where figures are asked for.
+fn run(common: &Common, output: Output, sources: Vec<SourceText>, metrics: Option<&str>) -> Result<u8> {
     let sources = read_all(&common.init)?.into_iter().chain(sources).collect();
-    Ok(Runner::new(session(common)?, output, variables(common)).run(sources))
+    let metrics = metrics.map(crate::metrics::server::address).transpose()?;
+    let runner = Runner::new(session(common)?, output, variables(common));
+    if let Some(address) = metrics {
+        runner.serve_metrics(address)?;
+    }
+    Ok(runner.run(sources))
 }
 
 #[cfg(feature = "kernel")]

@@ -1,7 +1,7 @@
 //! Every setting once: name, type, default, meaning. SET, documentation and completion use this list.
 
 mod flink;
-mod machine;
+pub(crate) mod machine;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

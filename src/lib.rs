@@ -174,6 +174,8 @@ pub mod format;
 pub mod function;
 #[doc(hidden)]
 pub mod lookup;
+#[doc(hidden)]
+pub mod metrics;
 mod nearest;
 #[cfg(feature = "kernel")]
 #[doc(hidden)]

@@ -30,6 +30,8 @@ Examples:
   affluent run pipeline.sql --report-every '1 min' 2>> figures.log
   affluent run pipeline.sql --var INPUT=data.jsonl --set parallelism.default=2
   affluent run pipeline.sql --set execution.checkpointing.interval=10s   goes on where it was when run again
+  affluent run pipeline.sql --metrics              figures at http://127.0.0.1:9464/metrics
+  affluent run pipeline.sql --metrics=0.0.0.0:9464 --log-format json
   affluent run pipeline.sql --from-savepoint savepoints/savepoint-1";
 
 const CHECK_EXAMPLES: &str = "\
@@ -117,7 +119,7 @@ const WITHOUT_SESSION: [&str; 5] = ["demo", "sensor-api", "options", "functions"
 const MEANINGLESS: [(&str, &[&str]); 3] = [
     ("check", &["verbose", "report_every"]),
     ("test", &["init", "report_every"]),
-    ("kernel", &["init", "output", "quiet", "verbose", "report_every", "color"]),
+    ("kernel", &["init", "output", "quiet", "verbose", "report_every", "color", "log_format"]),
 ];
 
 /// The same command, and those in it, with a help without these flags.
@@ -183,6 +185,10 @@ pub struct Common {
     #[arg(long, value_name = "DURATION", global = true, default_value = "10 s", value_parser = duration)]
     pub report_every: Duration,
 
+    /// What standard error is written as: text (lines of logfmt off a terminal), or JSON, one object a line
+    #[arg(long, value_name = "FORMAT", global = true, default_value = "text")]
+    pub log_format: LogFormat,
+
     /// Colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
     pub color: ColorChoice,
@@ -199,6 +205,15 @@ impl Common {
             report_every: self.report_every,
         }
     }
+}
+
+/// What standard error is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people; lines of logfmt off a terminal
+    Text,
+    /// One object a line
+    Json,
 }
 
 const SENSOR_API_EXAMPLES: &str = "\
@@ -296,6 +311,10 @@ pub enum Command {
         /// Start from the beginning, whatever an earlier run left (affluent.state-recovery.automatic = false)
         #[arg(long)]
         fresh: bool,
+
+        /// Answer for figures at http://ADDRESS/metrics (Prometheus), and at /health and /ready; default: 127.0.0.1:9464
+        #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = crate::metrics::server::DEFAULT)]
+        metrics: Option<String>,
     },
 
     /// Plan pipeline files without running them: all errors and warnings at once, with their places
@@ -331,7 +350,7 @@ pub enum Command {
     /// Print every option of connectors, formats and lookups, and every setting, as Markdown
     #[command(after_help = OPTIONS_EXAMPLES)]
     Options {
-        /// A connector, a format, `lookup`, `hint`, `watermark`, `test` or `settings`; without it, all
+        /// A connector, a format, `lookup`, `hint`, `watermark`, `test`, `settings` or `metrics`; without it, all options
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },

@@ -98,6 +98,9 @@ fn kind(kind: OptionKind) -> String {
 
 /// A Markdown page of the named part, or of all.
 pub fn page(wanted: Option<&str>) -> Result<String> {
+    if wanted.is_some_and(|name| name.eq_ignore_ascii_case("metrics")) {
+        return Ok(crate::metrics::catalogue::page());
+    }
     let all = sections();
     let shown: Vec<&Section> = match wanted {
         None => all.iter().collect(),
@@ -108,7 +111,7 @@ pub fn page(wanted: Option<&str>) -> Result<String> {
         return Err(match nearest(name, all.iter().map(|s| s.name)) {
             Some(near) => error.with_hint(format!("did you mean '{near}'?")),
             None => {
-                let names: Vec<&str> = all.iter().map(|s| s.name).collect();
+                let names: Vec<&str> = all.iter().map(|s| s.name).chain(["metrics"]).collect();
                 error.with_hint(format!("one of {}", names.join(", ")))
             }
         });

@@ -12,3 +12,10 @@ pub fn memory_limit() -> usize {
     let all = machine.into_iter().chain(container).min();
     all.map_or(usize::MAX, |bytes| bytes / 2)
 }
+
+/// Memory of this process that is in use, in bytes; `None` where the system does not tell.
+pub fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}

@@ -73,7 +73,7 @@ pub fn install() {
     let logger = LOGGER.get_or_init(|| StderrLogger {
         started: Instant::now(),
         level,
-        terminal: std::io::stderr().is_terminal(),
+        terminal: std::io::stderr().is_terminal() && !super::output::logs_json(),
     });
     if log::set_logger(logger).is_ok() {
         // What is always said is of this level.

@@ -73,7 +73,7 @@ impl Output {
     /// Looks at the terminal and the flags.
     pub fn new(look: Look) -> Self {
         let terminal = io::stdout().is_terminal();
-        let stderr_terminal = io::stderr().is_terminal();
+        let stderr_terminal = io::stderr().is_terminal() && !logs_json();
         let default = if terminal { OutputFormat::Tableau } else { OutputFormat::Json };
         let color = |terminal| match look.color {
             ColorChoice::Always => true,
@@ -254,8 +254,78 @@ const WIPE: &str = "\r\u{1b}[2K";
 /// A line on standard error; it need not be readable by anyone.
 pub fn complain(text: impl Display) {
     let mut stderr = io::stderr().lock();
+    if logs_json() {
+        let _ = writeln!(stderr, "{}", json_line(&redact(&text.to_string())));
+        return;
+    }
     let wipe = if LINE.swap(false, Ordering::SeqCst) { WIPE } else { "" };
     let _ = writeln!(stderr, "{wipe}{}", redact(&text.to_string()));
+}
+
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on everything on standard error is a JSON object a line.
+pub fn log_as_json() {
+    JSON.store(true, Ordering::SeqCst);
+}
+
+/// Whether it is.
+pub fn logs_json() -> bool {
+    JSON.load(Ordering::SeqCst)
+}
+
+/// A line as an object: one of logfmt field by field, another one as its message.
+fn json_line(text: &str) -> String {
+    let fields = if text.starts_with("ts=") { logfmt_fields(text) } else { None };
+    let fields = fields.unwrap_or_else(|| {
+        let time = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let (level, message) = match text.split_once(": ") {
+            Some(("error", rest)) => ("error", rest),
+            Some(("warning" | "warn", rest)) => ("warn", rest),
+            _ => ("info", text),
+        };
+        [("ts", time), ("level", level.to_string()), ("msg", message.to_string())]
+            .into_iter()
+            .map(|(key, value)| (key.to_string(), value.into()))
+            .collect()
+    });
+    serde_json::Value::Object(fields).to_string()
+}
+
+/// The fields of a line of logfmt; `None` where it is none.
+fn logfmt_fields(line: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let mut fields = serde_json::Map::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        let (key, behind) = rest.split_once('=')?;
+        let (value, next) = match behind.strip_prefix('"') {
+            Some(quoted) => {
+                let (mut value, mut escaped, mut end) = (String::new(), false, None);
+                for (at, c) in quoted.char_indices() {
+                    match c {
+                        '\\' if !escaped => escaped = true,
+                        '"' if !escaped => {
+                            end = Some(at);
+                            break;
+                        }
+                        c => {
+                            value.push(c);
+                            escaped = false;
+                        }
+                    }
+                }
+                (serde_json::Value::from(value), &quoted[end? + 1..])
+            }
+            None => {
+                let (word, next) = behind.split_at(behind.find(' ').unwrap_or(behind.len()));
+                let number = serde_json::from_str::<serde_json::Number>(word).ok();
+                (number.map_or_else(|| word.into(), serde_json::Value::Number), next)
+            }
+        };
+        fields.insert(key.to_string(), value);
+        rest = next.trim_start_matches(' ');
+    }
+    Some(fields)
 }
 
 /// Puts a line without an end on standard error, in place of the one before.
@@ -270,5 +340,23 @@ pub fn wipe_line() {
     let mut stderr = io::stderr().lock();
     if LINE.swap(false, Ordering::SeqCst) {
         let _ = write!(stderr, "{WIPE}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_logs_as_json() {
+        let line = "ts=2020-01-01T12:00:03.200Z level=info job=7 name=\"insert \\\"x\\\" \\\\\" in_per_s=1.5 watermark=2020-01-01T00:00:00Z";
+        assert_eq!(
+            json_line(line),
+            r#"{"ts":"2020-01-01T12:00:03.200Z","level":"info","job":7,"name":"insert \"x\" \\","in_per_s":1.5,"watermark":"2020-01-01T00:00:00Z"}"#
+        );
+        assert!(
+            json_line("error: no such file\n  detail")
+                .ends_with(r#""level":"error","msg":"no such file\n  detail"}"#)
+        );
     }
 }

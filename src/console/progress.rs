@@ -260,7 +260,7 @@ impl Figures {
         }
         sum.splits_behind.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         sum.splits_behind.truncate(SPLITS);
-        sum.memory = resident();
+        sum.memory = crate::config::machine::resident();
         sum
     }
 
@@ -449,13 +449,6 @@ impl Figures {
 /// A name as a part of a log line's key.
 fn key(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
-}
-
-/// Memory of this process that is in use, in bytes; `None` where the system does not say.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// What happens to a job, as a line for logs.

@@ -105,6 +105,16 @@ impl Runner {
         }
     }
 
+    /// Answers for figures of the jobs while the scripts run.
+    pub fn serve_metrics(&self, address: std::net::SocketAddr) -> Result<()> {
+        let at = crate::metrics::server::serve(Arc::downgrade(&self.session), address)?;
+        self.output.note(format_args!("metrics at http://{at}/metrics"));
+        if !at.ip().is_loopback() {
+            self.output.note("whoever reaches this machine can read them; there is no login");
+        }
+        Ok(())
+    }
+
     /// Runs scripts one after the other and returns the exit status. All are parsed before the first
     /// statement is executed.
     pub fn run(mut self, sources: Vec<SourceText>) -> u8 {
