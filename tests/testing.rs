@@ -317,3 +317,63 @@ fn many_tests_are_counted() {
     // Those that passed are not named.
     assert!(text.contains("FAILED n70") && !text.contains("n69") && text.lines().count() < 12, "{text}");
 }
+
+/// The answer to a GET.
+fn get(address: &str, path: &str) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn figures_of_a_job_that_runs() {
+    use std::io::{BufRead, BufReader};
+    let folder = folder(
+        "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000');
+         CREATE TABLE gone (n BIGINT) WITH ('connector' = 'blackhole');
+         INSERT INTO gone SELECT n FROM numbers;",
+        "",
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_affluent"));
+    command.args(["run", "p.sql", "--metrics=0", "--log-format", "json"]).current_dir(folder.path());
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next().expect("it says where").unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).expect("a JSON object a line");
+        if let Some(at) = line["msg"].as_str().and_then(|text| text.strip_prefix("metrics at http://")) {
+            break at.trim_end_matches("/metrics").to_string();
+        }
+    };
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    // The job starts behind the endpoint.
+    let page = loop {
+        let page = get(&address, "/metrics");
+        if page.contains("affluent_job_state=\"running\"} 1") {
+            break page;
+        }
+    };
+    assert!(
+        page.starts_with("HTTP/1.1 200") && page.contains("# TYPE affluent_job_latency_seconds histogram"),
+        "{page}"
+    );
+    assert!(
+        page.contains(
+            "affluent_job_rows_read_total{affluent_job_id=\"1\",affluent_job_name=\"insert-into_gone\"}"
+        ),
+        "{page}"
+    );
+    assert!(
+        get(&address, "/health").starts_with("HTTP/1.1 200")
+            && get(&address, "/ready").starts_with("HTTP/1.1 200")
+    );
+    assert!(get(&address, "/nothing").starts_with("HTTP/1.1 404"));
+    let (status, text) = run(folder.path(), &["run", "p.sql", &format!("--metrics={address}")]);
+    assert!(status == 2 && text.contains("metrics cannot listen at"), "{text}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
