@@ -33,6 +33,7 @@ mod lifetime_tests;
 pub mod metadata;
 #[cfg(feature = "mmdb")]
 pub(crate) mod mmdb;
+pub(crate) mod nested;
 #[cfg(feature = "persist")]
 mod persist;
 pub mod policy;

@@ -127,6 +127,11 @@ pub trait Connector: Send + Sync {
         Ok(None)
     }
 
+    /// Whether a lookup may be asked by a field of a ROW column, too; it is named by its path.
+    fn has_nested_keys(&self) -> bool {
+        false
+    }
+
     /// Where a table reads or writes; `None` where that makes no difference, such as for generated rows. A job does
     /// not go on from the positions of another place.
     fn place(&self, _table: &Table) -> Result<Option<Place>> {

@@ -70,6 +70,10 @@ impl Connector for HttpConnector {
         HttpConfig::key_columns(table)
     }
 
+    fn has_nested_keys(&self) -> bool {
+        true
+    }
+
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         scan::source(request)
     }

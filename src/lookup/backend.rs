@@ -9,6 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::answer::{Answers, Failure};
 use super::metadata::Metadata;
+use super::nested::NestedKey;
 use crate::catalog::Table;
 use crate::error::{Error, Result};
 
@@ -28,6 +29,8 @@ pub struct LookupRequest {
     /// Filters on columns of the schema that the backend may apply. It need not: they are evaluated again.
     /// A row that it leaves out must not pass them.
     pub filters: Vec<ColumnFilter>,
+    /// Keys inside of ROW columns: the last columns of the schema, which the table does not have.
+    pub nested: Vec<NestedKey>,
     /// Metadata columns that the query reads; the engine fills them in, behind the columns of the schema.
     pub metadata: Vec<Metadata>,
     /// The call of a function: the keys are its arguments.
@@ -73,8 +76,8 @@ pub struct Service {
 impl LookupRequest {
     /// All of these columns, without filters and metadata.
     pub fn new(table: Arc<Table>, keys: Vec<usize>, schema: SchemaRef) -> Self {
-        let (filters, metadata) = (Vec::new(), Vec::new());
-        Self { table, keys, schema, filters, metadata, is_call: false, null_keys: false }
+        let (filters, nested, metadata) = (Vec::new(), Vec::new(), Vec::new());
+        Self { table, keys, schema, filters, nested, metadata, is_call: false, null_keys: false }
     }
 
     /// The schema of key batches.

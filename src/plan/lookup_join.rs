@@ -4,6 +4,7 @@
 //! a constant key that is checked again on what comes back, everything else is residual. Conjuncts on the
 //! left side alone decide before the call. Keys are compared within a family of types only.
 
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -28,8 +29,9 @@ use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
 use crate::lookup::metadata::{Metadata, MetadataKind};
+use crate::lookup::nested::{NestedKey, NestedLoad};
 use crate::lookup::shared::shares;
-use crate::lookup::{CacheConfig, ColumnFilter, Comparison, Lookup, LookupConfig, LookupRequest};
+use crate::lookup::{Backend, CacheConfig, ColumnFilter, Comparison, Lookup, LookupConfig, LookupRequest};
 use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec, with_letters};
 use crate::sql::SqlType;
 
@@ -44,6 +46,8 @@ struct RightSide {
     filters: Vec<Expr>,
     /// Columns the connector can be asked by; `None` for any.
     askable: Option<Vec<String>>,
+    /// Keys inside of ROW columns: columns behind those of the table.
+    nested: Vec<NestedKey>,
     /// The last columns of the schema, which the lookup engine fills in.
     metadata: Vec<Metadata>,
 }
@@ -82,7 +86,71 @@ impl RightSide {
     fn key(&self, name: &str) -> Option<usize> {
         let askable = self.askable.as_ref().is_none_or(|columns| columns.iter().any(|c| c == name));
         let index = self.schema.index_of_column_by_name(None, name).filter(|_| askable)?;
-        (index < self.schema.fields().len() - self.metadata.len()).then_some(index)
+        (index < self.own_columns()).then_some(index)
+    }
+
+    /// Columns of the schema that the table has.
+    fn own_columns(&self) -> usize {
+        self.schema.fields().len() - self.metadata.len() - self.nested.len()
+    }
+
+    /// The position of the key that an expression is, its name, and whether coercion has wrapped it into a cast.
+    fn key_of<'e>(&self, expr: &'e Expr) -> Option<(usize, Cow<'e, str>, bool)> {
+        if let Some((name, cast)) = bare(expr) {
+            return Some((self.key(name)?, Cow::Borrowed(name), cast));
+        }
+        let (path, cast) = nested_path(expr)?;
+        let place = self.nested.iter().position(|nested| nested.path == path)?;
+        Some((self.own_columns() + place, Cow::Owned(path.join(".")), cast))
+    }
+
+    /// Adds the keys inside of ROW columns that the join has: those that the connector has a place for, and where there
+    /// is no other key, those that it can be asked by.
+    fn with_nested(self, join: &Join, in_memory: bool) -> Result<Self> {
+        let connector = self.reference.table.connector()?;
+        if !in_memory && !connector.has_nested_keys() {
+            return Ok(self);
+        }
+        let names = join.right.schema();
+        let mut sides: Vec<Expr> = Vec::new();
+        for (_, r) in &join.on {
+            sides.push(substitute(r.clone(), names, &self.columns)?);
+        }
+        let conjuncts = join.filter.clone().map(split_conjunction_owned).unwrap_or_default().into_iter();
+        let on_right = conjuncts.filter(|e| e.column_refs().iter().all(|c| names.has_column(c)));
+        let on_right = on_right.map(|e| substitute(e, names, &self.columns)).collect::<Result<Vec<_>>>()?;
+        for conjunct in on_right.iter().chain(&self.filters) {
+            if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = conjunct {
+                sides.extend([left.as_ref().clone(), right.as_ref().clone()]);
+            }
+        }
+        let has_other = sides.iter().any(|side| bare(side).is_some_and(|(name, _)| self.key(name).is_some()));
+        let mut nested: Vec<NestedKey> = Vec::new();
+        for side in &sides {
+            let Some((path, _)) = nested_path(side) else { continue };
+            let name = path.join(".");
+            let has_place = self.askable.as_ref().map(|names| names.contains(&name));
+            let wanted = has_place.unwrap_or(!has_other)
+                && self.schema.index_of_column_by_name(None, &name).is_none()
+                && nested.iter().all(|known| known.path != path);
+            let mut inner = side;
+            while let Expr::Cast(cast) = inner {
+                inner = &cast.expr;
+            }
+            if wanted {
+                let field = Field::new(name, inner.get_type(&self.schema)?, true);
+                nested.push(NestedKey { field: Arc::new(field), path });
+            }
+        }
+        if nested.is_empty() {
+            return Ok(self);
+        }
+        let (own, metadata) = self.schema.fields().split_at(self.own_columns());
+        let fields =
+            own.iter().cloned().chain(nested.iter().map(|n| n.field.clone())).chain(metadata.iter().cloned());
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        let schema = DFSchema::try_from_qualified_schema(RAW, &schema)?;
+        Ok(Self { schema, nested, ..self })
     }
 
     /// Keeps the columns that the query reads, and puts metadata that the lookup engine fills in at their end. With
@@ -152,6 +220,7 @@ impl RightSide {
                     schema,
                     columns,
                     filters: Vec::new(),
+                    nested: Vec::new(),
                     metadata: Vec::new(),
                     askable: raw.reference.table.connector()?.lookup_keys(&raw.reference.table)?,
                 })
@@ -185,6 +254,27 @@ fn bare(expr: &Expr) -> Option<(&str, bool)> {
     match expr {
         Expr::Column(c) if c.relation.as_ref().is_some_and(|r| r.table() == RAW) => Some((&c.name, false)),
         Expr::Cast(cast) => bare(&cast.expr).map(|(name, _)| (name, true)),
+        _ => None,
+    }
+}
+
+/// The path of a field of a ROW column, and whether coercion has wrapped it into a cast.
+fn nested_path(expr: &Expr) -> Option<(Vec<String>, bool)> {
+    match expr {
+        Expr::Cast(cast) => nested_path(&cast.expr).map(|(path, _)| (path, true)),
+        Expr::ScalarFunction(function) if function.func.name() == "get_field" => {
+            let (row, names) = function.args.split_first()?;
+            let mut path = match bare(row) {
+                Some((name, false)) => vec![name.to_string()],
+                Some((_, true)) => return None,
+                None => nested_path(row).filter(|(_, cast)| !cast)?.0,
+            };
+            for name in names {
+                let Expr::Literal(name, _) = name else { return None };
+                path.push(name.try_as_str()??.to_string());
+            }
+            Some((path, false))
+        }
         _ => None,
     }
 }
@@ -231,9 +321,9 @@ fn is_literal(expr: &Expr) -> bool {
 impl Planner {
     /// Whether the join has an equality that a lookup can be asked by: of a column of the table as it is.
     pub(super) fn has_lookup_key(&self, join: &Join) -> Result<bool> {
-        let right = RightSide::new(&join.right)?.narrowed(false)?;
+        let right = self.right_side(join)?.0;
         let names = join.right.schema();
-        let is_key = |e: &Expr| bare(e).is_some_and(|(name, _)| right.key(name).is_some());
+        let is_key = |e: &Expr| right.key_of(e).is_some();
         if join.null_equality == NullEquality::NullEqualsNothing {
             for (_, r) in &join.on {
                 if is_key(&substitute(r.clone(), names, &right.columns)?) {
@@ -249,13 +339,20 @@ impl Planner {
         }))
     }
 
-    /// A join whose right side is a lookup table.
-    pub(super) fn lower_lookup_join(&self, join: &Join) -> Result<Node> {
+    /// The right side of a join, and how it is looked up.
+    fn right_side(&self, join: &Join) -> Result<(RightSide, LookupConfig)> {
         let right = RightSide::new(&join.right)?;
         let hints = &right.reference.hints;
         let config = LookupConfig::resolve(&right.reference.table, &hints.lookup, &self.state.config)
             .map_err(|e| e.at(hints.span))?;
-        let right = right.narrowed(shares(&config))?;
+        let in_memory = matches!(config.cache, CacheConfig::Full(_));
+        let right = right.narrowed(shares(&config))?.with_nested(join, in_memory)?;
+        Ok((right, config))
+    }
+
+    /// A join whose right side is a lookup table.
+    pub(super) fn lower_lookup_join(&self, join: &Join) -> Result<Node> {
+        let (right, config) = self.right_side(join)?;
         let table = &right.reference.table;
         let fail = |message: String| Error::plan(message).at(right.reference.hints.span);
         let left_outer = match join.join_type {
@@ -299,7 +396,7 @@ impl Planner {
             let raw = to_raw(r)?;
             let is_key = self.field_key(l, &raw, left_schema, right, &mut sorted)?;
             // A key that was cast to the column's type is compared again as the query says.
-            if !is_key || matches!(bare(&raw), Some((_, true))) {
+            if !is_key || matches!(right.key_of(&raw), Some((_, _, true))) {
                 sorted.both.push(l.clone().eq(r.clone()));
             }
         }
@@ -318,9 +415,8 @@ impl Planner {
         sorted.right.extend(right.filters.iter().cloned());
         for conjunct in &sorted.right {
             for (column, value) in equal_pairs(conjunct) {
-                if let Some((name, _)) = bare(&column)
-                    && is_literal(&value)
-                    && let Some(index) = right.key(name)
+                if is_literal(&value)
+                    && let Some((index, ..)) = right.key_of(&column)
                 {
                     sorted.constant_keys.entry(index).or_insert(value);
                 }
@@ -339,8 +435,7 @@ impl Planner {
         right: &RightSide,
         sorted: &mut Conditions,
     ) -> Result<bool> {
-        let Some((name, _)) = bare(raw) else { return Ok(false) };
-        let Some(index) = right.key(name) else { return Ok(false) };
+        let Some((index, name, _)) = right.key_of(raw) else { return Ok(false) };
         let column_type = right.schema.field(index).data_type();
         // Coercion may have wrapped either side: the types that count are those written.
         let mut written = l;
@@ -432,9 +527,10 @@ impl Planner {
         let schema: SchemaRef = Arc::new(right.schema.as_arrow().project(&(0..own).collect::<Vec<_>>())?);
         let filters = conditions.right.iter().filter_map(|conjunct| column_filter(conjunct, &right.schema));
         // What others share is not filtered.
-        let filters = filters.filter(|f| f.column < own && !shares(&config)).collect();
-        let metadata = right.metadata.clone();
-        let request = LookupRequest { filters, metadata, ..LookupRequest::new(table.clone(), keys, schema) };
+        let filters = filters.filter(|f| f.column < right.own_columns() && !shares(&config)).collect();
+        let (nested, metadata) = (right.nested.clone(), right.metadata.clone());
+        let request =
+            LookupRequest { filters, nested, metadata, ..LookupRequest::new(table.clone(), keys, schema) };
         self.shared_lookup(right.name.clone(), request, config).map_err(|e| e.at(span))
     }
 
@@ -452,7 +548,15 @@ impl Planner {
             // A function may become another one, and its table stays the same.
             return Lookup::new(name, request, function, config, runtime, clock);
         }
-        let backend = |request: &LookupRequest| request.table.connector()?.lookup(request);
+        let in_memory = matches!(config.cache, CacheConfig::Full(_));
+        let backend = |request: &LookupRequest| {
+            let connector = request.table.connector()?;
+            if request.nested.is_empty() || !in_memory {
+                return connector.lookup(request);
+            }
+            let inner = connector.lookup(&request.without_nested())?;
+            Ok(Arc::new(NestedLoad { inner, request: request.clone() }) as Arc<dyn Backend>)
+        };
         self.state.lookups.lookup(name, request, backend, config, runtime, clock)
     }
 

@@ -30,6 +30,8 @@ pub(super) struct AnswerDecoder {
     pub(super) schema: SchemaRef,
     /// The same with key columns that may be absent, because they are filled in from the request.
     lenient: SchemaRef,
+    /// Takes keys out of ROW columns, where the query asks by such.
+    request: Option<LookupRequest>,
     /// Key columns, as indices into the schema.
     keys: Vec<usize>,
     json: JsonOptions,
@@ -47,7 +49,10 @@ pub(super) struct AnswerDecoder {
 
 impl AnswerDecoder {
     pub(super) fn new(request: &LookupRequest, json: JsonOptions, config: &HttpConfig) -> Result<Self> {
-        let LookupRequest { table, schema, keys, .. } = request;
+        // What is inside of a ROW is taken out of it, and not looked for in the answer.
+        let LookupRequest { table, schema: whole, keys, .. } = request;
+        let base = request.without_nested();
+        let schema = &base.schema;
         let mut columns: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
         if columns.is_empty() {
             // Rows are only counted; that these are the rows is seen by the columns that are declared.
@@ -55,24 +60,25 @@ impl AnswerDecoder {
             columns = table.columns.iter().filter(physical).map(|c| c.name.clone()).collect();
         }
         // Keys that an answer does not repeat are those that were asked for.
-        let is_key = |name: &String| keys.iter().any(|&key| schema.field(key).name() == name);
+        let is_key = |name: &String| keys.iter().any(|&key| whole.field(key).name() == name);
         columns.retain(|name| !is_key(name));
         let fields = schema.fields().iter().enumerate().map(|(i, f)| {
             if keys.contains(&i) { f.as_ref().clone().with_nullable(true) } else { f.as_ref().clone() }
         });
         let lenient = std::sync::Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
         let rows = if config.batch_size > 1 {
-            let fields = keys.iter().map(|k| SortField::new(schema.field(*k).data_type().clone()));
+            let fields = keys.iter().map(|k| SortField::new(whole.field(*k).data_type().clone()));
             Some(RowConverter::new(fields.collect())?)
         } else {
             None
         };
         let text = match &config.format {
             None => None,
-            Some(format) => Some(TextAnswer::new(format.clone(), request, &lenient)?),
+            Some(format) => Some(TextAnswer::new(format.clone(), &base, &lenient)?),
         };
         Ok(Self {
-            schema: schema.clone(),
+            schema: whole.clone(),
+            request: (!request.nested.is_empty()).then(|| request.clone()),
             text,
             lenient,
             keys: keys.to_vec(),
@@ -115,6 +121,14 @@ impl AnswerDecoder {
 
     /// The rows of a body.
     pub(super) fn decode(&self, body: &[u8]) -> Result<RecordBatch> {
+        let rows = self.decode_columns(body)?;
+        match &self.request {
+            Some(request) => request.widened(rows),
+            None => Ok(rows),
+        }
+    }
+
+    fn decode_columns(&self, body: &[u8]) -> Result<RecordBatch> {
         if let Some(text) = &self.text {
             return text.decode(body);
         }

@@ -28,6 +28,9 @@ use crate::lookup::{Answers, Failure, FailureKind, budget, trace};
 
 /// So much of a body that nobody decodes is read: for the message, and to keep the connection.
 const DRAIN: usize = 64 << 10;
+/// Characters of a URL that a message shows, and bytes of one that can be sent.
+const SHOWN: usize = 300;
+const LONGEST_URL: usize = 65_000;
 /// Redirects behind one another.
 const HOPS: usize = 5;
 
@@ -86,7 +89,13 @@ impl Exchange {
 
     /// A failure whose message says what was asked, without secrets.
     pub(super) fn failure(&self, kind: FailureKind, retryable: bool, url: &str, what: &str) -> Failure {
-        let message = format!("{} {url}: {what}", self.config.method);
+        // A key may be a megabyte; a message is for people. First redacted: the half of a secret is one, too.
+        let url = self.config.secrets.redact(url);
+        let shown = match url.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{}... ({} bytes)", &url[..end], url.len()),
+            None => url.into_owned(),
+        };
+        let message = format!("{} {shown}: {what}", self.config.method);
         let mut message = self.config.secrets.redact(&message).into_owned();
         if let Some(oauth) = &self.oauth {
             message = oauth.hide(message);
@@ -191,6 +200,10 @@ impl Exchange {
         own: &HeaderMap,
         kept: Option<&Kept>,
     ) -> Result<(Response, Instant), Failure> {
+        if url.len() > LONGEST_URL {
+            let what = format!("the key makes a URL of {} bytes, and {LONGEST_URL} can be sent", url.len());
+            return Err(self.failure(FailureKind::Key, false, url, &what));
+        }
         let mut target = Url::parse(url)
             .map_err(|e| self.failure(FailureKind::Key, false, url, &format!("the key makes no URL: {e}")))?;
         let origin = target.origin();

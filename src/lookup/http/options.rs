@@ -17,7 +17,6 @@ use super::status::StatusCodes;
 use super::text_answer::format_of;
 use super::url_template::UrlTemplate;
 use crate::catalog::options::{OptionDef, OptionKind};
-use crate::catalog::table::ColumnSource;
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
 use crate::format::Format;
@@ -190,12 +189,8 @@ impl HttpConfig {
                 false => e.context(format!("option '{key}'")).at(options.span(key)),
             }
         };
-        let physical: Vec<&str> = table
-            .columns
-            .iter()
-            .filter(|c| matches!(c.source, ColumnSource::Physical { .. }))
-            .map(|c| c.name.as_str())
-            .collect();
+        let physical = crate::lookup::nested::paths(table);
+        let physical: Vec<&str> = physical.iter().map(String::as_str).collect();
         let mut secrets = Secrets::default();
         refuse(options)?;
 
