@@ -193,6 +193,9 @@ struct Figures {
     hedged: u64,
     dead_letters: u64,
     evictions: u64,
+    refused: u64,
+    loads: u64,
+    load_failures: u64,
     /// Bytes of state, where operators report them.
     state: u64,
     /// Bytes of memory of the process.
@@ -237,6 +240,9 @@ impl Figures {
                 sum.hedged += LookupMetrics::get(&lookup.hedged);
                 sum.dead_letters += LookupMetrics::get(&lookup.dead_letters);
                 sum.evictions += LookupMetrics::get(&lookup.evictions);
+                sum.refused += LookupMetrics::get(&lookup.refused);
+                sum.loads += LookupMetrics::get(&lookup.loads);
+                sum.load_failures += LookupMetrics::get(&lookup.load_failures);
             }
             sum.state += job.stages().iter().filter_map(|stage| stage.state_bytes()).sum::<u64>();
             let sinks = job.stages().iter().filter(|stage| stage.name == "Sink" && !stage.detail.is_empty());
@@ -308,7 +314,10 @@ impl Figures {
                 (self.stale, "lookup_stale"),
                 (self.hedged, "lookup_hedged"),
                 (self.dead_letters, "lookup_dead_letters"),
+                (self.refused, "lookup_refused"),
                 (self.evictions, "cache_evictions"),
+                (self.loads, "cache_loads"),
+                (self.load_failures, "cache_load_failures"),
             ] {
                 if n > 0 {
                     put(what, n.to_string());

@@ -58,6 +58,9 @@ use crate::flow::Waker;
 /// Rows that a merge may copy on a thread of the runtime; larger ones go to a blocking thread.
 const INLINE_UPKEEP: usize = 4096;
 
+/// Requests for many keys that a task fills at a time, where nobody says how many rows it may have in flight.
+const BATCHES: usize = 16;
+
 /// Keys after which it is said that none of them was found: so many, or at the end of the job, a few.
 const MANY: u64 = 100;
 const FEW: u64 = 3;
@@ -350,7 +353,7 @@ impl Engine {
         same_table(&own.table, &request.table)
             && own.keys == request.keys
             && (own.is_call, own.null_keys) == (request.is_call, request.null_keys)
-            && own.schema == request.schema
+            && (&own.schema, &own.nested) == (&request.schema, &request.nested)
             && own.filters.is_empty()
             && request.filters.is_empty()
             && metadata(own, request)
@@ -464,13 +467,16 @@ impl Lookup {
         &self.config
     }
 
-    /// Rows in flight per task: the capacity, or a few batches if they are larger and it was not set.
+    /// Rows in flight per task: the capacity, or if it was not set, what fills the requests that the other side takes at
+    /// a time.
     pub fn capacity(&self) -> usize {
-        let config = &self.config;
-        match self.engine.shared.max_keys {
+        let (config, shared) = (&self.config, &self.engine.shared);
+        match shared.max_keys {
             _ if !config.is_async => 1,
             keys if keys > 1 && !config.capacity_given => {
-                config.capacity.max(keys.saturating_mul(4)).min(1 << 16)
+                let allowed = config.limits.max_in_flight.unwrap_or(usize::MAX);
+                let requests = shared.max_requests.min(allowed).clamp(1, BATCHES);
+                config.capacity.max(keys.saturating_mul(requests)).min(1 << 16)
             }
             _ => config.capacity.max(1),
         }

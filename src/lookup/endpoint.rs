@@ -21,11 +21,15 @@
 //! is the new base: a service that became slower for good is not starved, and one that is loaded by us alone does not
 //! look as if it was always slow.
 //!
-//! The retry budget: retries are a fifth of the calls at most (and a few a second), so that an outage does not multiply
-//! the load. A request that the budget does not let through yet waits; its rows wait as long as they may (or, where an
-//! error does not fail the job, as long as all its back-offs would take), and while everything fails the few a second
-//! find out when it is over. `WELL` answers in a row say that it is: each pays for `WELL_PAYS` retries from then on, so
-//! that those that wait are through in a moment.
+//! Requests that time out, connections that break, and answers that say "too many" (429, 503) shrink it as well, if they
+//! are more than a share of a round: a service that fails now and then is not full.
+//!
+//! The retry budget: two calls that succeed pay for a retry (and there are a few a second), so that an outage does not
+//! multiply the load. A request that the budget does not let through yet waits; its rows wait as long as they may (or,
+//! where an error does not fail the job, as long as all its back-offs would take), and while everything fails the few a
+//! second find out when it is over. `WELL` answers in a row say that it is: each pays for `WELL_PAYS` retries from then
+//! on, so that those that wait are through in a moment. Up to a third of failures costs the calls that are made again,
+//! and no more; a budget of a fifth would slow such a service down to those few a second.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Weak};
@@ -52,12 +56,14 @@ const BREAKER_WINDOW: Duration = Duration::from_secs(10);
 /// Retries that are always allowed, those that are a second, and how many calls pay for one more.
 const FREE_RETRIES: f64 = 100.0;
 const RETRIES_A_SECOND: f64 = 10.0;
-const CALLS_A_RETRY: f64 = 5.0;
+const CALLS_A_RETRY: f64 = 2.0;
 /// How many answers without a failure between them say that a service is well, and what each pays for then.
 const WELL: u32 = 10;
 const WELL_PAYS: f64 = 2.0;
 /// How much slower a service may get before it has enough, and after how many rounds its best is measured again.
 const SLOWER: f64 = 2.0;
+/// The share of a round that may be refused or lost before the service has enough.
+const CROWDED: f64 = 0.25;
 const PROBES: u32 = 50;
 
 /// Limits that a table sets for its endpoint.
@@ -88,7 +94,10 @@ struct Window {
 #[derive(Debug, Default)]
 struct Round {
     sum: f64,
+    /// Requests that succeeded, those that ended, and those that were lost or refused.
+    succeeded: usize,
     answers: usize,
+    crowded: usize,
     /// Whether all places were taken.
     full: bool,
     base: Option<f64>,
@@ -246,7 +255,7 @@ impl Endpoint {
         true
     }
 
-    fn note(&self, permit: &Permit<'_>, failed: bool, crowded: bool) {
+    fn note(&self, permit: &Permit<'_>, failed: bool, crowded: bool, refused: bool) {
         let mut budget = self.retries.lock();
         budget.streak = if failed { 0 } else { budget.streak.saturating_add(1) };
         if !failed {
@@ -282,7 +291,7 @@ impl Endpoint {
             });
         }
         if self.limits.adaptive {
-            self.adapt(permit, failed);
+            self.adapt(permit, failed, crowded || refused);
         } else if self.limits.max_in_flight.is_none() {
             self.resize(permit, failed, crowded);
         }
@@ -304,28 +313,29 @@ impl Endpoint {
     }
 
     /// The window by latency.
-    fn adapt(&self, permit: &Permit<'_>, failed: bool) {
+    fn adapt(&self, permit: &Permit<'_>, failed: bool, crowded: bool) {
         let mut window = self.window.lock();
-        if failed {
-            if window.halved.is_none_or(|halved| permit.started >= halved) {
-                let size = window.size / 2;
-                self.set_size(&mut window, size);
-                window.halved = Some(Instant::now());
-                let Round { base, rounds, .. } = window.round;
-                window.round = Round { base, rounds, ..Round::default() };
-            }
-            return;
-        }
         let full = self.permits.available_permits() == 0;
         let size = window.size;
         let round = &mut window.round;
-        round.sum += permit.started.elapsed().as_secs_f64();
+        if !failed {
+            round.sum += permit.started.elapsed().as_secs_f64();
+            round.succeeded += 1;
+        }
         round.answers += 1;
+        round.crowded += usize::from(crowded);
         round.full |= full;
         if round.answers < size.max(8) {
             return;
         }
-        let mean = (round.sum / round.answers as f64).max(1e-6);
+        let is_crowded = round.crowded as f64 > CROWDED * round.answers as f64;
+        if is_crowded || round.succeeded == 0 {
+            let Round { base, rounds, .. } = *round;
+            window.round = Round { base, rounds, ..Round::default() };
+            self.set_size(&mut window, if is_crowded { size / 2 } else { size });
+            return;
+        }
+        let mean = (round.sum / round.succeeded as f64).max(1e-6);
         let base = round.base.map_or(mean, |base| base.min(mean));
         let (full, rounds) = (round.full, round.rounds + 1);
         if rounds >= PROBES {
@@ -436,7 +446,8 @@ impl Permit<'_> {
             Some(failure) if failure.kind == Connection => self.endpoint.unreachable(failure),
             _ => self.endpoint.outage.lock().failed = 0,
         }
-        self.endpoint.note(&self, kind.is_some_and(failed), kind.is_some_and(crowded));
+        let refused = matches!(kind, Some(Status(429 | 503)));
+        self.endpoint.note(&self, kind.is_some_and(failed), kind.is_some_and(crowded), refused);
     }
 }
 
@@ -489,6 +500,30 @@ mod tests {
         entered.drain(..).for_each(|permit| permit.ended(Some(&failure(FailureKind::Timeout))));
         assert_eq!(endpoint.size(), FIRST.div_ceil(2));
         assert_eq!(endpoint.permits.available_permits(), endpoint.size());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_fails_now_and_then_is_not_full_and_one_that_refuses_is() {
+        let limits = Limits { adaptive: true, ..Limits::default() };
+        let endpoint = Endpoint::new("e", limits);
+        let round = async |failures: usize, kind: FailureKind| {
+            let mut entered = Vec::new();
+            while let Some(permit) = endpoint.enter().now_or_never() {
+                entered.push(permit.unwrap());
+            }
+            tokio::time::advance(Duration::from_millis(10)).await;
+            for (i, permit) in entered.into_iter().enumerate() {
+                permit.ended((i < failures).then(|| failure(kind)).as_ref());
+            }
+        };
+        for _ in 0..20 {
+            round(3, FailureKind::Status(500)).await;
+            round(2, FailureKind::Timeout).await;
+        }
+        let size = endpoint.size();
+        assert!(size > 4 * FIRST, "{size}");
+        round(size, FailureKind::Status(429)).await;
+        assert_eq!(endpoint.size(), size / 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -114,6 +114,9 @@ fn write_lookups(job: &Job, text: &mut String) {
         if get(&metrics.calls) > 0 {
             let at = |quantile| duration_text(Duration::from_micros(metrics.latency_micros(quantile)));
             let _ = write!(text, " ({} / {} at the median / 99th percentile)", at(0.5), at(0.99));
+            if get(&metrics.keys) > get(&metrics.calls) {
+                let _ = write!(text, " for {} keys", thousands(get(&metrics.keys)));
+            }
         }
         let counts = [
             (get(&metrics.hits), "rows from the cache"),
@@ -122,10 +125,15 @@ fn write_lookups(job: &Job, text: &mut String) {
             (get(&metrics.stale), "answers that were stale"),
             (get(&metrics.retries), "retries"),
             (get(&metrics.hedged), "hedged requests"),
+            (get(&metrics.failures), "failed attempts of keys"),
+            (get(&metrics.refused), "keys refused by the circuit breaker"),
             (get(&metrics.errors), "keys failed"),
             (get(&metrics.dead_letters), "dead letters"),
+            (get(&metrics.cached), "keys cached"),
+            (get(&metrics.cached_bytes), "bytes cached"),
             (get(&metrics.evictions), "keys evicted"),
             (get(&metrics.loads), "loads of the whole table"),
+            (get(&metrics.load_failures), "loads that failed"),
         ];
         for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
             let _ = write!(text, ", {} {what}", thousands(*count));

@@ -61,14 +61,22 @@ pub fn lookup_text(metrics: &LookupMetrics) -> String {
         (get(&metrics.stale), "stale"),
         (get(&metrics.retries), "retries"),
         (get(&metrics.hedged), "hedged"),
+        (get(&metrics.refused), "refused by the circuit breaker"),
         (get(&metrics.errors), "errors"),
         (get(&metrics.dead_letters), "dead letters"),
         (get(&metrics.cached), "keys cached"),
+        (get(&metrics.cached_bytes), "bytes cached"),
         (get(&metrics.evictions), "evictions"),
+        (get(&metrics.loads), "loads"),
+        (get(&metrics.load_failures), "failed loads"),
     ] {
         if count > 0 {
             parts.push(format!("{count} {what}"));
         }
+    }
+    if metrics.latency_micros(1.0) > 0 {
+        let at = |quantile| metrics.latency_micros(quantile) as f64 / 1e3;
+        parts.push(format!("{:.1} ms at the median, {:.1} ms at the 99th percentile", at(0.5), at(0.99)));
     }
     parts.join(", ")
 }

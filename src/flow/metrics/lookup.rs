@@ -37,6 +37,8 @@ pub struct LookupMetrics {
     pub dead_letters: AtomicU64,
     /// Requests that were sent a second time because the first was slow.
     pub hedged: AtomicU64,
+    /// Keys that were not sent, because the circuit breaker left the service alone.
+    pub refused: AtomicU64,
     /// Loads of a FULL cache, and those that failed.
     pub loads: AtomicU64,
     /// Loads of a FULL cache that failed; the old copy was kept.
@@ -63,6 +65,7 @@ impl Default for LookupMetrics {
             evictions: zero(),
             dead_letters: zero(),
             hedged: zero(),
+            refused: zero(),
             loads: zero(),
             load_failures: zero(),
             latency: Mutex::new(micros_histogram()),

@@ -595,6 +595,9 @@ impl Worker {
                 }
                 Err(refused) => {
                     let members = std::mem::take(&mut self.boarded);
+                    if let Some(member) = members.first() {
+                        shared.count(&member.asker, |m| &m.refused, members.len() as u64);
+                    }
                     shared.land_failure(members, refused, Cause::Refusal);
                     shared.pump();
                 }
