@@ -96,6 +96,32 @@ class AggregateFunction(UserDefinedFunction):
         raise RuntimeError("merge is not implemented")
 
 
+class OfSeries(AggregateFunction):
+    """An aggregate that gets the rows of a group as a pandas.Series for each argument: they are its state."""
+
+    def __init__(self, func):
+        self._of_series = func
+
+    def create_accumulator(self):
+        return []
+
+    def accumulate(self, accumulator, *args):
+        accumulator.append(args)
+
+    def merge(self, accumulator, accumulators):
+        for other in accumulators:
+            accumulator.extend(other)
+
+    def get_value(self, accumulator):
+        import pandas
+
+        if not accumulator:
+            return None
+        value = self._of_series(*[pandas.Series(column) for column in zip(*accumulator)])
+        value = value.item() if hasattr(value, "item") else value
+        return None if value is None or value != value else value
+
+
 class Wrapper:
     kind = "scalar"
 
@@ -146,9 +172,10 @@ def udtf(f=None, input_types=None, result_types=None, deterministic=None, name=N
 
 def udaf(f=None, input_types=None, result_type=None, accumulator_type=None, deterministic=None, name=None,
          func_type="general"):
-    if func_type == "pandas":
-        raise NotImplementedError("aggregate functions of func_type 'pandas' are not supported: write a class")
-    return decorator(AggregateWrapper, f, input_types, result_type, deterministic, func_type)
+    if func_type != "pandas":
+        return decorator(AggregateWrapper, f, input_types, result_type, deterministic, func_type)
+    wrap = lambda f: AggregateWrapper(OfSeries(f), input_types, result_type, deterministic, "general")
+    return wrap if f is None else wrap(f)
 
 
 def module(name, **names):

@@ -3,7 +3,7 @@
 Frames come and go over file descriptor 0: a header (length, kind, id) and a payload. Columns are Arrow's buffers
 (validity, offsets, data), each on 8 bytes. Errors belong to rows.
 """
-import array, datetime, decimal, importlib, inspect, json, os, queue, signal, socket, struct, sys, threading, types
+import array, datetime, decimal, importlib, importlib.util, inspect, json, os, queue, signal, socket, struct, sys, threading, types
 
 INIT, CALL, CANCEL, STEP = 1, 2, 3, 4
 READY, RESULT, FAILED = 1, 2, 3
@@ -424,6 +424,8 @@ class Function:
         self.waits = inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code)
         if inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
             self.kind = "table" if self.kind == "scalar" else self.kind
+        series = getattr(self.instance, "_of_series", None)
+        code = series or code
         try:
             signature = inspect.signature(code)
         except (TypeError, ValueError):
@@ -438,14 +440,14 @@ class Function:
             # What cannot be resolved says nothing.
             hints = {name: hint for name, hint in hints.items() if not isinstance(hint, str)}
         parameters = list(signature.parameters.values()) if signature else []
-        if self.kind == "aggregate":
+        if self.kind == "aggregate" and series is None:
             parameters = parameters[1:]
         for i, parameter in enumerate(parameters):
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
                 continue
             hint = hints.get(parameter.name)
             mode = vector(hint)
-            if mode is not None:
+            if mode is not None and series is None:
                 self.mode = mode
             declared = self.inputs[i] if self.inputs and i < len(self.inputs) else None
             declared = declared or (sql_type(hint) if hint is not None and mode is None else None)
@@ -469,8 +471,6 @@ class Kept:
         self.name, self.file, self.text = name, file, text
 
     def find_spec(self, name, path=None, target=None):
-        import importlib.util
-
         return importlib.util.spec_from_loader(name, self, origin=self.file) if name == self.name else None
 
     def create_module(self, spec):
@@ -490,8 +490,6 @@ def load(init):
     own.Retryable, own.Row = Retryable, Row
     sys.modules["affluent"] = own
     # PyFlink's names stand in for it where it is not installed.
-    import importlib.util
-
     if importlib.util.find_spec("pyflink") is None:
         exec(compile(init["shim"], "<string>", "exec"), {"Row": Row, "sys": sys, "types": types, "__name__": "shim"})
     if init.get("code") is not None:
