@@ -129,3 +129,60 @@ fn other_code_behind_a_restart_is_told_or_refused() {
     assert!(output.status.success() && said.contains("new rows are computed by the new code"), "{said}");
     check(folder);
 }
+
+#[test]
+fn a_file_that_is_edited_under_a_running_job_is_taken_if_it_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let code = |what: &str| format!("export async function said(n) {{ await null; return '{what}:' + n; }}");
+    let write = |name: &str, text: &str| {
+        // As editors do: whole, in one step.
+        fs::write(folder.join("new"), text).unwrap();
+        fs::rename(folder.join("new"), folder.join(name)).unwrap();
+    };
+    write("said.js", &code("one"));
+    let shown = folder.display();
+    let sql = format!(
+        "SET 'parallelism.default' = '1';
+         CREATE FUNCTION said(n BIGINT) RETURNS STRING LANGUAGE JAVASCRIPT USING FILE '{shown}/said.js'
+           WITH ('reload' = 'on-change');
+         CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '200',
+           'fields.n.kind' = 'sequence', 'fields.n.start' = '0', 'fields.n.end' = '1000000');
+         CREATE TABLE said_rows (s STRING) WITH ('connector' = 'stdout', 'format' = 'raw');
+         INSERT INTO said_rows SELECT said(n) FROM numbers;"
+    );
+    let script = folder.join("job.sql");
+    fs::write(&script, sql).unwrap();
+    let (out, told) = (folder.join("stdout"), folder.join("stderr"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_affluent"))
+        .arg("run")
+        .arg(script)
+        .stdout(fs::File::create(&out).unwrap())
+        .stderr(fs::File::create(&told).unwrap())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(180);
+    let mut wait = |file: &Path, text: &str| {
+        while !fs::read_to_string(file).unwrap_or_default().contains(text) {
+            let ended = child.try_wait().unwrap();
+            assert!(Instant::now() < until && ended.is_none(), "{}", fs::read_to_string(&told).unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait(&out, "one:5\n");
+    write("said.js", "export async function said(n) { return (((;");
+    wait(&told, "its file has changed and is not taken");
+    write("said.js", "export async function other(n) { return n; }");
+    wait(&told, "exports no function 'said'");
+    write("said.js", &code("two"));
+    wait(&out, "two:");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lines = fs::read_to_string(&out).unwrap();
+    let whole: Vec<&str> = lines.rsplit_once('\n').unwrap().0.lines().collect();
+    for (i, line) in whole.iter().enumerate() {
+        assert_eq!(line.split_once(':').unwrap().1, i.to_string(), "every row once, in order");
+    }
+    // Calls that are under way side by side may begin with either code.
+    assert!(whole.iter().all(|line| line.starts_with("one:") || line.starts_with("two:")));
+}

@@ -27,6 +27,7 @@ pub mod model;
 pub mod native;
 pub mod python;
 mod registry;
+mod reload;
 pub mod scalar;
 pub mod web;
 

@@ -86,6 +86,11 @@ pub trait Callable: Send + Sync + fmt::Debug {
         None
     }
 
+    /// The files that hold the code.
+    fn files(&self) -> Vec<std::path::PathBuf> {
+        Vec::new()
+    }
+
     /// Itself.
     fn as_any(&self) -> &dyn std::any::Any;
 }

@@ -12,12 +12,13 @@ use std::time::Duration;
 use sqlparser::ast;
 
 pub use self::options::OPTIONS;
-use self::options::{PYTHON, waits_only};
+use self::options::{PYTHON, RELOAD, SECRET, waits_only};
 use self::python_code::{check_python, python_function, returned};
 use super::caller::{CallContext, Callable, Caller};
 use super::javascript::{self, Limits};
 use super::model;
 use super::native::{self, RustFunction};
+use super::reload::Reloading;
 use super::web::{self, Grants};
 use crate::catalog::Table;
 use crate::catalog::ddl::plain_name;
@@ -226,8 +227,20 @@ impl UserFunction {
                 check_python(statement, &name, &python, &parameters, &returns)?;
                 Implementation::Call(Arc::new(python))
             }
-            None => implementation(statement, &name, &parameters, &returns, limits, folder)?,
+            None => {
+                let secrets = options.with_prefix(SECRET).map(|(name, v)| (name.to_string(), v.to_string()));
+                let secrets = javascript::Secrets(secrets.collect());
+                implementation(statement, &name, &parameters, &returns, (limits, secrets), folder)?
+            }
         };
+        if let (Some((key, _)), false) = (
+            options.iter().find(|(key, _)| key.starts_with(SECRET)),
+            matches!(implementation, Implementation::JavaScript(_)),
+        ) {
+            return Err(Error::option(format!("option '{key}' is of functions in JavaScript"))
+                .with_hint("Python code finds its environment: 'env' names the variables")
+                .at(options.span(key)));
+        }
         let waits = match &implementation {
             Implementation::JavaScript(library) => library.is_async(),
             Implementation::Call(_) => !aggregate,
@@ -239,7 +252,11 @@ impl UserFunction {
                 Error::option(format!("option '{key}' is of functions in Python")).at(options.span(key))
             );
         }
-        let foreign = |key: &str| key == web::ALLOW_HOSTS || key.starts_with(web::HEADER) || key == "bigint";
+        let foreign = |key: &str| {
+            key == web::ALLOW_HOSTS
+                || [web::HEADER, SECRET].iter().any(|p| key.starts_with(p))
+                || key == "bigint"
+        };
         if let (true, Some((key, _))) = (is_python, options.iter().find(|(key, _)| foreign(key))) {
             return Err(Error::option(format!("option '{key}' is of functions in JavaScript"))
                 .with_hint("Python code is no sandbox: it asks whom it likes, with what 'env' passes to it")
@@ -284,7 +301,7 @@ impl UserFunction {
                 .with_hint("write async function in the code, or leave the option out")
                 .at(options.span("async")));
         }
-        Ok(Self {
+        let function = Self {
             name,
             parameters,
             returns,
@@ -301,7 +318,15 @@ impl UserFunction {
             options,
             environment: environment.clone(),
             failures: AtomicU64::new(0),
-        })
+        };
+        if function.is_reloaded() && function.files().is_empty() {
+            let what =
+                format!("option '{RELOAD}': function '{}' has no file that could change", function.name);
+            return Err(Error::option(what)
+                .with_hint("put the code into a file: USING FILE 'path'")
+                .at(function.options.span(RELOAD)));
+        }
+        Ok(function)
     }
 
     /// Whether its calls wait for their answers.
@@ -316,15 +341,40 @@ impl UserFunction {
     /// Whether equal arguments give equal results: what waits asks others, unless the statement says that it may be
     /// taken so.
     pub fn is_deterministic(&self) -> bool {
-        self.deterministic.unwrap_or(match &self.implementation {
-            Implementation::Call(callable) => callable.is_deterministic(),
-            Implementation::JavaScript(library) => !library.is_async(),
-            _ => true,
-        })
+        // What new code gives is another thing than what the old one gave.
+        !self.is_reloaded()
+            && self.deterministic.unwrap_or(match &self.implementation {
+                Implementation::Call(callable) => callable.is_deterministic(),
+                Implementation::JavaScript(library) => !library.is_async(),
+                _ => true,
+            })
     }
 
     /// Something that makes its calls.
     pub fn caller(self: &Arc<Self>, context: &CallContext) -> Result<Arc<dyn Caller>> {
+        let caller = self.plain_caller(context)?;
+        Ok(match self.is_reloaded() {
+            true => Arc::new(Reloading::new(caller, self.clone(), context.clone(), self.files())),
+            false => caller,
+        })
+    }
+
+    /// Whether running jobs follow its file.
+    fn is_reloaded(&self) -> bool {
+        self.options.text(RELOAD).is_some_and(|word| word.eq_ignore_ascii_case("on-change"))
+    }
+
+    /// The files that hold its code.
+    fn files(&self) -> Vec<PathBuf> {
+        match &self.implementation {
+            Implementation::JavaScript(library) => library.files(),
+            Implementation::Call(callable) => callable.files(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same, of the code as it is now.
+    pub(super) fn plain_caller(self: &Arc<Self>, context: &CallContext) -> Result<Arc<dyn Caller>> {
         match &self.implementation {
             Implementation::JavaScript(library) => Ok(Arc::new(javascript::driver::JavaScriptCaller::new(
                 library.clone(),
@@ -584,7 +634,7 @@ fn implementation(
     name: &str,
     parameters: &[Parameter],
     returns: &Returns,
-    limits: Limits,
+    (limits, secrets): (Limits, javascript::Secrets),
     folder: &Path,
 ) -> Result<Implementation> {
     let place = statement.name.span();
@@ -599,7 +649,7 @@ fn implementation(
             Err(Error::plan("RETURN belongs to functions in SQL; code of other languages follows AS").at(place))
         }
         Some("JAVASCRIPT" | "JS") => {
-            let source = javascript_source(statement, name, parameters, folder)?;
+            let source = javascript_source(statement, name, parameters, folder, secrets)?;
             let library = javascript::load(source, name, statement.aggregate, returns, limits)?;
             Ok(Implementation::JavaScript(Arc::new(library)))
         }
@@ -672,16 +722,19 @@ fn javascript_source(
     name: &str,
     parameters: &[Parameter],
     folder: &Path,
+    secrets: javascript::Secrets,
 ) -> Result<javascript::Source> {
     let names: Vec<String> = parameters.iter().map(|p| p.name.clone()).collect();
     let place = statement.name.span();
     match (&statement.body, statement.using.as_slice()) {
         (Some(FunctionBody::Code { text, start }), []) => Ok(javascript::Source {
             file: None,
+            modules: javascript::gather(text, folder)?,
             text: text.clone(),
             start: *start,
             export: name.to_string(),
             names,
+            secrets,
         }),
         (body, [(_, path)]) => {
             let export = match body {
@@ -699,7 +752,9 @@ fn javascript_source(
                     .at(path.span)
             })?;
             let start = Position { line: 1, column: 1 };
-            Ok(javascript::Source { file: Some(file.display().to_string()), text, start, export, names })
+            let modules = javascript::gather(&text, file.parent().unwrap_or(folder))?;
+            let file = Some(file.display().to_string());
+            Ok(javascript::Source { file, modules, text, start, export, names, secrets })
         }
         (_, [_, (_, second), ..]) => Err(Error::unsupported("USING takes one file").at(second.span)),
         (Some(FunctionBody::Identifier(export)), []) => {

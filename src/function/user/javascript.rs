@@ -13,18 +13,18 @@
 mod build;
 pub mod driver;
 mod host;
+mod modules;
 mod values;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use parking_lot::Mutex;
 use rquickjs::function::Args;
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Persistent, Runtime, Value};
 
@@ -55,7 +55,40 @@ pub struct Source {
     pub export: String,
     /// Names of the parameters.
     pub names: Vec<String>,
+    /// Modules that it imports, by name, each behind what it needs.
+    pub modules: Vec<(String, String)>,
+    /// What it finds as `secrets`.
+    pub secrets: Secrets,
 }
+
+/// Values that code is given and nobody is shown.
+#[derive(Clone, Default)]
+pub struct Secrets(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Secrets {
+    /// `secrets`, which the code cannot change. In what is shown a value becomes its name.
+    fn install(&self, ctx: &Ctx<'_>) -> rquickjs::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let secrets = rquickjs::Object::new(ctx.clone())?;
+        for (name, value) in &self.0 {
+            crate::secret::note(name, value);
+            secrets.set(name.as_str(), value.as_str())?;
+        }
+        let freeze: Function<'_> = ctx.eval("Object.freeze")?;
+        let secrets: Value<'_> = freeze.call((secrets,))?;
+        ctx.globals().set("secrets", secrets)
+    }
+}
+
+pub(super) use modules::gather;
 
 /// Loaded code.
 #[derive(Debug)]
@@ -94,7 +127,8 @@ pub fn load(
     let mut library =
         Library { id, module: String::new(), shift: 0, source, limits, rows, aggregate, waits: false };
     library.wrap(name)?;
-    let may_wait = library.module.contains("async");
+    let modules = library.source.modules.iter().map(|(_, text)| text);
+    let may_wait = modules.chain([&library.module]).any(|text| text.contains("async"));
     let ((), instance) = Instance::with(&library, |ctx| match may_wait {
         true => host::Host::install(ctx, name, limits.memory).map(drop),
         false => Ok(()),
@@ -145,7 +179,19 @@ impl Library {
 
     /// What the code is, as a digest.
     pub fn digest(&self) -> String {
-        crate::digest::digest(&self.source.text)
+        let modules = &self.source.modules;
+        match modules.is_empty() {
+            true => crate::digest::digest(&self.source.text),
+            false => crate::digest::digest(&format!("{}\n{modules:?}", self.source.text)),
+        }
+    }
+
+    /// The files that hold the code.
+    pub fn files(&self) -> Vec<std::path::PathBuf> {
+        let Some(file) = self.source.file.as_ref().map(std::path::PathBuf::from) else { return Vec::new() };
+        let folder = file.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+        let modules = self.source.modules.iter().map(|(name, _)| folder.join(name));
+        std::iter::once(file.clone()).chain(modules).collect()
     }
 
     /// What was thrown, with its place.
@@ -186,16 +232,70 @@ impl Library {
 }
 
 /// Until when code may run. The interrupt handler of a runtime holds a copy, which has to be `Send`.
+///
+/// A row costs no look at the clock: its time runs from when QuickJS asks first, which code that ends soon never lets
+/// it do.
 #[derive(Clone, Default)]
-struct Deadline(Arc<Mutex<Option<Instant>>>);
+struct Deadline(Arc<Bound>);
+
+#[derive(Default)]
+struct Bound {
+    /// Nanoseconds since [`started`]; `NONE`, or `ASKED`: from the first look on for `limit`.
+    at: AtomicU64,
+    limit: AtomicU64,
+    /// Whether code was told to stop.
+    hit: AtomicBool,
+}
+
+const NONE: u64 = 0;
+const ASKED: u64 = u64::MAX;
+
+/// The instant that deadlines are counted from.
+fn started() -> Instant {
+    static STARTED: OnceLock<Instant> = OnceLock::new();
+    *STARTED.get_or_init(Instant::now)
+}
+
+fn nanos(at: Instant) -> u64 {
+    let since = at.saturating_duration_since(started()).as_nanos();
+    u64::try_from(since).unwrap_or(ASKED - 1).clamp(NONE + 1, ASKED - 1)
+}
 
 impl Deadline {
     fn set(&self, at: Option<Instant>) {
-        *self.0.lock() = at;
+        self.0.hit.store(false, Ordering::Relaxed);
+        self.0.at.store(at.map_or(NONE, nanos), Ordering::Relaxed);
+    }
+
+    /// From the first time that QuickJS asks.
+    fn lasts(&self, limit: Duration) {
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(ASKED - 1);
+        self.0.limit.store(limit, Ordering::Relaxed);
+        self.0.hit.store(false, Ordering::Relaxed);
+        self.0.at.store(ASKED, Ordering::Relaxed);
     }
 
     fn has_passed(&self) -> bool {
-        self.0.lock().is_some_and(|at| Instant::now() >= at)
+        let at = match self.0.at.load(Ordering::Relaxed) {
+            NONE => return false,
+            ASKED => {
+                let at = nanos(Instant::now()).saturating_add(self.0.limit.load(Ordering::Relaxed));
+                self.0.at.store(at.min(ASKED - 1), Ordering::Relaxed);
+                return false;
+            }
+            at => at,
+        };
+        let passed = nanos(Instant::now()) >= at;
+        if passed {
+            self.0.hit.store(true, Ordering::Relaxed);
+        }
+        passed
+    }
+
+    /// Nothing runs any more; whether it was told to stop.
+    fn end(&self) -> bool {
+        self.0.at.store(NONE, Ordering::Relaxed);
+        self.0.hit.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -213,14 +313,15 @@ thread_local! {
     static INSTANCES: RefCell<HashMap<u64, Rc<Instance>>> = RefCell::default();
 }
 
-/// The position that a stack of QuickJS names first: `at f (code:3:14)`.
-fn position(stack: &str) -> Option<(u32, u32)> {
+/// The position that a stack of QuickJS names first, and the file if it is of a module: `at f (code:3:14)`.
+fn position(stack: &str) -> Option<(Option<&str>, (u32, u32))> {
     stack.lines().find_map(|line| {
         let inside = line.trim().trim_end_matches(')');
         let mut parts = inside.rsplitn(3, ':');
         let column = parts.next()?.parse().ok()?;
         let line = parts.next()?.parse().ok()?;
-        Some((line, column))
+        let file = parts.next()?.rsplit(['(', ' ']).next().filter(|name| name.contains('.'));
+        Some((file, (line, column)))
     })
 }
 
@@ -235,7 +336,12 @@ fn thrown(error: CaughtError<'_>) -> (String, Option<(u32, u32)>) {
                 Some(name) => format!("{name}: {message}"),
                 None => message,
             };
-            (text, exception.stack().as_deref().and_then(position))
+            let stack = exception.stack();
+            match stack.as_deref().and_then(position) {
+                Some((Some(file), (line, column))) => (format!("{text} ({file}:{line}:{column})"), None),
+                Some((None, place)) => (text, Some(place)),
+                None => (text, None),
+            }
         }
         CaughtError::Value(value) => (values::shown(&value), None),
         CaughtError::Error(error) => (error.to_string(), None),
@@ -263,6 +369,10 @@ impl Instance {
         let prepared = instance.context.with(|ctx| prepare(&ctx))?;
         let loaded = instance.context.with(|ctx| -> Result<_> {
             let evaluated = (|| {
+                library.source.secrets.install(&ctx)?;
+                for (name, text) in &library.source.modules {
+                    Module::declare(ctx.clone(), name.as_str(), text.as_str())?;
+                }
                 let module = Module::declare(ctx.clone(), "code", library.module.as_str())?;
                 let (module, promise) = module.eval()?;
                 promise.finish::<()>()?;
@@ -270,7 +380,13 @@ impl Instance {
             })();
             let module = evaluated.catch(&ctx).map_err(|e| {
                 let (message, place) = thrown(e);
-                library.load_error(&message, place)
+                let error = library.load_error(&message, place);
+                match message.contains("could not load module") {
+                    true => error.with_hint(
+                        "modules are files below the folder of the function: import { f } from './lib.js'",
+                    ),
+                    false => error,
+                }
             })?;
             let wanted: Vec<&str> = match library.aggregate {
                 true => AGGREGATE.to_vec(),
@@ -351,20 +467,19 @@ impl Instance {
         function: &Function<'js>,
         args: Args<'js>,
     ) -> std::result::Result<Value<'js>, String> {
-        let deadline = Instant::now() + library.limits.time;
-        self.deadline.set(Some(deadline));
+        self.deadline.lasts(library.limits.time);
         let result = args.apply::<Value<'js>>(function);
-        self.deadline.set(None);
-        result.catch(ctx).map_err(|error| self.why(library, error, deadline))
+        let stopped = self.deadline.end();
+        result.catch(ctx).map_err(|error| self.why(library, error, stopped))
     }
 
     /// Why a call failed.
-    fn why(&self, library: &Library, error: CaughtError<'_>, deadline: Instant) -> String {
+    fn why(&self, library: &Library, error: CaughtError<'_>, stopped: bool) -> String {
         let (message, place) = thrown(error);
         let place = place
             .map(|(line, column)| format!(" ({})", library.shown_place(line, column)))
             .unwrap_or_default();
-        if Instant::now() >= deadline && message.contains("interrupted") {
+        if stopped && message.contains("interrupted") {
             self.spent.set(true);
             return format!("took longer than its 'timeout' of {:?}{place}", library.limits.time);
         }
@@ -442,7 +557,7 @@ pub fn call(
 impl Instance {
     /// Sets the deadline of what a generator or getter still computes.
     fn generator_deadline(&self, library: &Library) {
-        self.deadline.set(Some(Instant::now() + library.limits.time));
+        self.deadline.lasts(library.limits.time);
     }
 }
 

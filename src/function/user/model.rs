@@ -170,12 +170,15 @@ impl Model {
         let mut headers = Vec::new();
         for (header, value) in options.with_prefix(HEADER) {
             let wrong = || in_model(format!("option '{HEADER}{header}' is no header"));
+            super::web::note_secret(header, value);
             let name = HeaderName::from_str(header).map_err(|_| wrong())?;
             let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
             value.set_sensitive(true);
             headers.push((name, value));
         }
         if let Some(key) = options.text("api-key") {
+            // A service may say it back.
+            crate::secret::note("api-key", key);
             let value = HeaderValue::from_str(&format!("Bearer {key}"));
             let mut value =
                 value.map_err(|_| in_model("option 'api-key' cannot stand in a header".to_string()))?;
@@ -458,6 +461,12 @@ impl Asking {
             }
             if vectors.contains(&Value::Null) {
                 return Err(broken("the model's answer lacks an embedding"));
+            }
+            let wanted = self.body.get("dimensions").and_then(Value::as_u64);
+            let length = |vector: &Value| vector.as_array().map_or(0, |numbers| numbers.len() as u64);
+            let other = wanted.and_then(|n| Some((n, vectors.iter().map(length).find(|found| *found != n)?)));
+            if let Some((wanted, found)) = other {
+                return Err(broken(format!("an embedding has {found} numbers, and 'dimension' is {wanted}")));
             }
         }
         let mut vectors = vectors.into_iter();

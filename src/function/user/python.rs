@@ -251,6 +251,13 @@ impl Callable for PythonFunction {
         Some((self.limit * 2 + Duration::from_secs(10)).max(Duration::from_secs(180)))
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        match self.source.code {
+            Some(_) => Vec::new(),
+            None => vec![PathBuf::from(&self.source.file)],
+        }
+    }
+
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }

@@ -161,6 +161,7 @@ impl Grants {
             let wrong = |what: &str| Error::option(format!("option '{key}': {what}")).at(options.span(&key));
             let name =
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("this is no header's name"))?;
+            note_secret(name.as_str(), value);
             let mut value =
                 HeaderValue::from_str(value).map_err(|_| wrong("the value cannot stand in a header"))?;
             value.set_sensitive(true);
@@ -321,6 +322,14 @@ pub struct WebFailure {
 impl WebFailure {
     fn lasting(message: impl Into<String>) -> Self {
         Self { message: message.into(), retryable: false, timed_out: false }
+    }
+}
+
+/// Notes the value of a header that carries a secret: a service may say it back, and a message would show it.
+pub fn note_secret(header: &str, value: &str) {
+    if crate::catalog::ddl::is_sensitive_name(header) {
+        let bare = value.split_once(' ').map_or(value, |(_, bare)| bare);
+        crate::secret::note(header, bare);
     }
 }
 

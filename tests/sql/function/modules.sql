@@ -61,7 +61,7 @@ SELECT telling('a') AS s;
 --| it is ${SALT}
 SHOW CREATE FUNCTION telling;
 -- @text
---| 'secret.SALT' = '***'
+--| 'secret.SALT' = '******'
 
 CREATE FUNCTION py(s STRING) RETURNS STRING LANGUAGE PYTHON AS $$
 def py(s):

@@ -43,6 +43,18 @@ pub const OPTIONS: &[OptionDef] = &[
         "a header that the engine sends to these hosts; the code does not see it: 'header.Authorization' = 'Bearer ${TOKEN}'",
     ),
     OptionDef::new(
+        "secret.*",
+        OptionKind::Text,
+        "",
+        "a value that the code finds as secrets.NAME, where a header does not do: 'secret.SALT' = '${SALT}'",
+    ),
+    OptionDef::new(
+        RELOAD,
+        OptionKind::Choice(&["never", "on-change"]),
+        "never",
+        "on-change: when its file is edited, calls of running jobs go to the new code, if that loads with the same signature",
+    ),
+    OptionDef::new(
         "python",
         OptionKind::Text,
         "",
@@ -64,12 +76,17 @@ pub const OPTIONS: &[OptionDef] = &[
     ),
 ];
 
+/// Option that has files watched.
+pub(super) const RELOAD: &str = "reload";
+/// Options that give values to code begin so.
+pub(super) const SECRET: &str = "secret.";
+
 /// Options of functions in Python.
 pub(super) const PYTHON: [&str; 3] = ["python", "workers", "env"];
 
 /// Options that only functions have whose calls wait.
 pub(super) fn waits_only(key: &str) -> bool {
-    let own = [web::ALLOW_HOSTS, "capacity", "output-mode", "batch"];
+    let own = [web::ALLOW_HOSTS, "capacity", "output-mode", "batch", RELOAD];
     own.contains(&key)
         || key.starts_with(web::HEADER)
         || (key.starts_with("lookup.") && key != "lookup.on-error")
