@@ -7,6 +7,8 @@
 //! ```
 //! Each task of the source has its own such group: reader A of task 2 and reader B of task 2 share what
 //! task 2 reads. A reader that is far ahead waits for the others, so that what is read once is not kept long.
+//! What a reader takes only to get to a barrier counts as if it waited here until it reads without one: its task
+//! may have had no room for it, and would have more of it with each checkpoint.
 //!
 //! # Checkpoints
 //! The first reader that is to be cut cuts the source where it is, and a mark goes into each queue; each
@@ -28,8 +30,15 @@ use crate::error::{Error, Result};
 use crate::flow::source::{AT, CUT};
 use crate::flow::{Kinds, OpenSplits, Splits, Waker};
 
-/// Pieces that may wait for one reader before the others stop.
-const AHEAD: usize = 32;
+/// Rows that may wait for one reader before the others stop; few in tests, whose sources are small.
+const AHEAD: usize = if cfg!(test) { 500 } else { 65_536 };
+
+/// What a piece costs beside its rows.
+const PIECE_COST: usize = 16;
+
+fn cost(batch: &arrow::array::RecordBatch) -> usize {
+    batch.num_rows() + PIECE_COST
+}
 
 /// Splits a source into sources that give the same rows each.
 pub fn share(source: Arc<dyn Source>, readers: usize) -> Vec<Arc<dyn Source>> {
@@ -88,8 +97,10 @@ enum Waiting {
 #[derive(Default)]
 struct Member {
     waiting: VecDeque<Waiting>,
-    /// Pieces of rows among them.
-    pieces: usize,
+    /// What these cost.
+    ahead: usize,
+    /// What it has taken to get to a barrier, since it last read without one.
+    owed: usize,
     /// The last mark that it was cut at.
     passed: u64,
     /// The mark that it is to be cut at.
@@ -103,6 +114,16 @@ struct Member {
 }
 
 impl Member {
+    /// A barrier is on its way to it: its task reads even without room.
+    fn is_urgent(&self) -> bool {
+        self.cutting > self.passed
+    }
+
+    /// So much waits that others stop: those that hurry to a barrier, and all.
+    fn is_behind(&self) -> (bool, bool) {
+        (self.ahead >= AHEAD, self.ahead + self.owed >= AHEAD)
+    }
+
     /// Leaves marks behind up to this one.
     fn pass_marks(&mut self, epoch: u64) {
         while let Some(Waiting::Mark(at, positions)) = self.waiting.front_mut()
@@ -267,7 +288,9 @@ impl Group {
         for (index, member) in self.members.iter_mut().enumerate() {
             if index != reader && !member.gone {
                 let waiting = waiting();
-                member.pieces += usize::from(matches!(waiting, Waiting::Rows(..)));
+                if let Waiting::Rows(batch, ..) = &waiting {
+                    member.ahead += cost(batch);
+                }
                 member.waiting.push_back(waiting);
             }
         }
@@ -290,34 +313,44 @@ impl Reader for SharedReader {
         let member = &mut group.members[self.index];
         // Marks of checkpoints that were given up do not hold it.
         member.pass_marks(member.cutting.saturating_sub(1));
+        let (was_behind, urgent) = (member.is_behind(), member.is_urgent());
+        if !urgent {
+            // The task has room.
+            member.owed = 0;
+        }
         let mut changes = Vec::new();
         while let Some(Waiting::Splits(_)) = member.waiting.front() {
             if let Some(Waiting::Splits(splits)) = member.waiting.pop_front() {
                 changes.push(Splits::Many(splits));
             }
         }
-        if matches!(member.waiting.front(), Some(Waiting::Mark(..))) {
-            member.held = true;
-            changes.into_iter().for_each(|splits| note(&mut self.splits, splits));
-            return Ok(Read::Pending);
+        member.held = matches!(member.waiting.front(), Some(Waiting::Mark(..)));
+        let next = if member.held { None } else { member.waiting.pop_front() };
+        if let Some(Waiting::Rows(batch, ..)) = &next {
+            member.ahead -= cost(batch);
+            member.owed += if urgent { cost(batch) } else { 0 };
         }
-        if let Some(Waiting::Rows(batch, kinds, splits)) = member.waiting.pop_front() {
-            member.pieces -= 1;
-            if member.pieces + 1 == AHEAD {
-                group.wake_all();
-            }
+        let held = member.held;
+        // Woken when the slowest has caught up.
+        if member.is_behind() != was_behind {
+            group.wake_all();
+        }
+        if let Some(Waiting::Rows(batch, kinds, splits)) = next {
             changes.into_iter().chain([splits]).for_each(|splits| note(&mut self.splits, splits));
             return Ok(Read::rows(batch, kinds));
         }
         changes.into_iter().for_each(|splits| note(&mut self.splits, splits));
+        if held {
+            return Ok(Read::Pending);
+        }
         if let Some(e) = &group.failed {
             return Err(e.clone());
         }
         if group.ended {
             return Ok(Read::End);
         }
-        // Woken when the slowest has caught up.
-        if group.members.iter().any(|m| !m.gone && m.pieces >= AHEAD) {
+        let behind = |(own, all): (bool, bool)| if urgent { own } else { all };
+        if group.members.iter().any(|m| !m.gone && behind(m.is_behind())) {
             return Ok(Read::Pending);
         }
         let read = group.reader.read();
@@ -350,6 +383,9 @@ impl Reader for SharedReader {
                 return Err(e);
             }
         };
+        if urgent {
+            group.members[self.index].owed += cost(&batch);
+        }
         let splits = group.reader.splits();
         group.hand_out(self.index, || Waiting::Rows(batch.clone(), kinds.clone(), splits.clone()));
         note(&mut self.splits, splits);
@@ -382,11 +418,11 @@ impl Reader for SharedReader {
         if group.members[self.index].passed >= epoch {
             return Ok(Some(Positions::new()));
         }
+        group.members[self.index].cutting = epoch;
         if !group.cut(epoch)? {
             return Ok(None);
         }
         let member = &mut group.members[self.index];
-        member.cutting = member.cutting.max(epoch);
         if std::mem::take(&mut member.held) {
             self.waker.wake();
         }

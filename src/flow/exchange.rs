@@ -18,7 +18,8 @@
 //!
 //! *Back-pressure*: a channel takes whatever an operator emits at once, but while one of its channels is full a task
 //! does not read its own input ([`Sender::has_room`]). It is woken when there is room again. Nobody ever
-//! waits inside a call, and channels lead down the plan only, so there is no circle of waiting. A
+//! waits inside a call, and channels lead down the plan only, so there is no circle of waiting. What a receiver takes
+//! only to get to a barrier fills its channel until there is room for it ([`Receiver::owe`]). A
 //! receiver that goes away (its task has all it wants, or has failed) closes its channels: rows for it are
 //! dropped, and a sender without any receiver left can stop ([`Sender::is_abandoned`]).
 
@@ -127,6 +128,8 @@ impl Exchange {
         inbox.state.lock().receiver = Some(waker);
         Receiver {
             inbox,
+            debts: vec![0; senders],
+            owes: false,
             valve: Valve::new(senders),
             next: 0,
             signals: Vec::new(),
@@ -259,6 +262,14 @@ impl Inbox {
         }
     }
 
+    /// What has left a channel makes room in it.
+    fn make_room(&self, state: &mut State, sender: usize, cost: usize) {
+        let left = self.fill[sender].fetch_sub(cost, Ordering::Relaxed) - cost;
+        if left <= self.capacity / 4 * 3 && std::mem::take(&mut state.channels[sender].blocked) {
+            state.senders[sender].iter().for_each(Waker::wake);
+        }
+    }
+
     fn is_full(&self, sender: usize) -> bool {
         self.fill[sender].load(Ordering::Relaxed) >= self.capacity && !self.closed.load(Ordering::Acquire)
     }
@@ -288,6 +299,9 @@ pub enum Received {
 #[derive(Debug)]
 pub struct Receiver {
     inbox: Arc<Inbox>,
+    /// What was taken from each channel and still fills it.
+    debts: Vec<usize>,
+    owes: bool,
     valve: Valve,
     /// The channel whose turn it is.
     next: usize,
@@ -321,6 +335,23 @@ impl Receiver {
                 }
             }
         }
+    }
+
+    /// What is taken from now on fills its channel, because there is no room for it elsewhere; or there is again, for
+    /// all of it.
+    pub fn owe(&mut self, owes: bool) {
+        self.owes = owes;
+        if !owes {
+            let mut state = self.inbox.state.lock();
+            for (sender, debt) in self.debts.iter_mut().enumerate() {
+                self.inbox.make_room(&mut state, sender, std::mem::take(debt));
+            }
+        }
+    }
+
+    /// Whether it owes.
+    pub fn owes(&self) -> bool {
+        self.owes
     }
 
     /// Takes what has arrived: from each channel by turns the signals at its head, then rows up to the next
@@ -359,9 +390,10 @@ impl Receiver {
                     }
                 }
             }
-            let left = self.inbox.fill[sender].fetch_sub(cost_taken, Ordering::Relaxed) - cost_taken;
-            if left <= self.inbox.capacity / 4 * 3 && std::mem::take(&mut channel.blocked) {
-                state.senders[sender].iter().for_each(Waker::wake);
+            if self.owes {
+                self.debts[sender] += cost_taken;
+            } else {
+                self.inbox.make_room(&mut state, sender, cost_taken);
             }
             if full || rows >= COALESCED_ROWS {
                 // No one is first twice while others wait.

@@ -225,7 +225,8 @@ pub trait Reader: Send {
     /// The barrier of a checkpoint comes after the last row that was returned: the positions of the splits
     /// that have changed since the last call. `None` when other rows have to come before it (readers
     /// that share what they read stop at the same row): it is asked again after the next
-    /// [`Reader::read`], or when the reader is woken.
+    /// [`Reader::read`], or when the reader is woken. These rows are few, because the task reads them even where
+    /// nothing has room for them.
     fn cut(&mut self, _epoch: u64) -> Result<Option<Positions>> {
         Ok(Some(Positions::new()))
     }

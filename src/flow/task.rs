@@ -25,8 +25,10 @@
 //! ```
 //! A barrier begins at the readers, each at the row it stands at, and travels in the exchanges. It is passed on when
 //! all heads that have not ended have it. What an operator holds back belongs to its snapshot, so a barrier
-//! waits for nobody; and while one is on its way the task reads up to it even if an operator has no room. A writer
-//! with requests in flight does not hold it up either: the report waits for them, rows go on.
+//! waits for nobody; and while one is on its way the task reads up to it even if an operator has no room. What it
+//! takes so keeps its place where it waited, in an exchange or with the other readers of its source, until there is
+//! room: it does not become more with each checkpoint. A writer with requests in flight does not hold a barrier up
+//! either: the report waits for them, rows go on.
 //! A task that has ended reports what is left of it, once, and is not asked again.
 
 mod barrier;
@@ -344,6 +346,7 @@ impl Task {
         {
             return self.finish();
         }
+        self.settle_debts();
         if let Some(head) = self.next_head() {
             self.read(head)?;
             return Ok(Stepped::Worked);
@@ -453,8 +456,11 @@ impl Task {
         let expecting = self.is_expecting_barrier();
         let ready = |i: &usize| {
             let head = &self.heads[*i];
-            // What lies in an exchange before a barrier is finite.
-            let urgent = expecting && matches!(head.input, Input::Receiver(_));
+            // What lies before a barrier is finite: in an exchange, or with a reader that could not be cut yet.
+            let urgent = match head.input {
+                Input::Reader { .. } => head.cutting.is_some(),
+                _ => expecting,
+            };
             head.readable
                 && head.barrier.is_none()
                 && !head.is_done()
@@ -474,8 +480,14 @@ impl Task {
     }
 
     fn read(&mut self, index: usize) -> Result<()> {
+        let owes = self.is_expecting_barrier() && !self.has_room(&self.heads[index].path);
         let head = &mut self.heads[index];
         let to = head.to;
+        if let Input::Receiver(receiver) = &mut head.input
+            && owes
+        {
+            receiver.owe(true);
+        }
         let message = match &mut head.input {
             Input::Reader { reader, .. } => {
                 let started = Instant::now();

@@ -95,6 +95,20 @@ impl Task {
         self.announced.is_some_and(|b| b.epoch > self.passed)
     }
 
+    /// Where there is room again, what was taken without it gives up its place in the exchange.
+    pub(super) fn settle_debts(&mut self) {
+        for index in 0..self.heads.len() {
+            let head = &self.heads[index];
+            let owes = matches!(&head.input, Input::Receiver(receiver) if receiver.owes());
+            if owes
+                && self.has_room(&head.path)
+                && let Input::Receiver(receiver) = &mut self.heads[index].input
+            {
+                receiver.owe(false);
+            }
+        }
+    }
+
     /// Passes a barrier on when all heads that have not ended have it.
     pub(super) fn line_up(&mut self) -> Result<()> {
         let live = self.heads.iter().filter(|h| !h.is_done()).count();

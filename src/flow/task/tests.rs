@@ -170,6 +170,16 @@ fn stage(name: &'static str, log: &Log, marks: bool, to: (usize, usize)) -> Stag
     }
 }
 
+/// A stage that has as much room as it is given, before a sink or another one.
+fn narrow(log: &Log, room: &Arc<Mutex<usize>>) -> Stage {
+    let mut stage = stage("narrow", log, false, (1, 0));
+    let (log, room) = (log.clone(), room.clone());
+    stage.build = Arc::new(move || {
+        Ok(Box::new(Probe { name: "narrow", log: log.clone(), marks: false, room: room.clone() }))
+    });
+    stage
+}
+
 /// Keeps the rows that are written.
 #[derive(Default)]
 struct Rows(Arc<Mutex<Vec<i64>>>, Arc<Mutex<Vec<&'static str>>>);
@@ -370,20 +380,7 @@ fn cancelling_keeps_what_an_endless_stream_has_written() {
 fn an_operator_without_room_holds_back_its_own_heads_only() {
     let rig = Rig::new();
     let room = Arc::new(Mutex::new(0));
-    let narrow: BuildOperator = {
-        let (log, room) = (rig.log.clone(), room.clone());
-        Arc::new(move || {
-            Ok(Box::new(Probe { name: "narrow", log: log.clone(), marks: false, room: room.clone() }))
-        })
-    };
-    let narrow = Stage {
-        id: "narrow".into(),
-        name: "narrow",
-        detail: String::new(),
-        lookup: None,
-        build: narrow,
-        to: Port { operator: 1, input: 0 },
-    };
+    let narrow = narrow(&rig.log, &room);
     let other = source(&[Act::Rows(vec![7]), Act::Rows(vec![8]), Act::Wait]);
     let heads =
         vec![(read(&[Act::Rows(vec![1])]), (0, 0)), (Head::Source(other.clone(), "source".into()), (1, 1))];
@@ -603,4 +600,92 @@ fn a_service_that_stalls_delays_neither_barriers_nor_others_nor_takes_more_and_m
         assert!(turns < 20, "it does not end");
     }
     assert_eq!(reports.try_iter().map(|r| r.epoch).collect::<Vec<_>>(), [None]);
+}
+
+fn endless(acts: Vec<Act>) -> Arc<Script> {
+    Arc::new(Script { acts: Mutex::new(acts.into()), bounded: false, waker: Arc::default() })
+}
+
+/// Two branches read one source, and what is behind one of them takes nothing.
+#[test]
+fn a_branch_without_room_is_cut_at_once_and_takes_no_more_and_more() {
+    let acts: Vec<Act> = (0..40).map(|n| Act::Rows((n * 100..(n + 1) * 100).collect())).collect();
+    let parts = crate::connector::shared::share(endless(acts), 2);
+    let (sender, reports) = crossbeam_channel::unbounded();
+    let (slow, fast) = (Rig::new(), Rig::new());
+    let (none, all) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(usize::MAX)));
+    let open = |index: usize, rig: &Rig, room: &Arc<Mutex<usize>>| {
+        let head = (Head::Source(parts[index].clone(), "source".into()), (0, 0));
+        let plan = rig.plan(vec![head], vec![narrow(&rig.log, room)], true);
+        let reporter = Some(Reporter { index, reports: sender.clone() });
+        Task::open(plan, TaskContext { reporter, ..rig.context() }).unwrap()
+    };
+    let (mut behind, mut ahead) = (open(0, &slow, &none), open(1, &fast, &all));
+    let read = |rig: &Rig| rig.sink.0.lock().len();
+    assert!(settle(&mut ahead) && settle(&mut behind));
+    assert_eq!((read(&slow), read(&fast)), (0, 500), "the one waits for the other");
+    // Whichever hears of the checkpoint first.
+    for epoch in 1..7 {
+        for rig in [&slow, &fast] {
+            rig.mailbox.checkpoint(Barrier { epoch, last: epoch == 6 });
+        }
+        let (first, second) = match epoch % 2 {
+            0 => (&mut ahead, &mut behind),
+            _ => (&mut behind, &mut ahead),
+        };
+        assert!(settle(first) && settle(second));
+        assert_eq!((behind.passed, ahead.passed), (epoch, epoch), "the barrier has passed both");
+        assert_eq!(reports.try_iter().filter(|r| r.epoch == Some(epoch)).count(), 2);
+        assert_eq!(read(&slow), read(&fast), "they are cut at one row");
+        if epoch < 5 {
+            assert_eq!(read(&slow), 500, "no more without room");
+        } else {
+            assert_eq!(read(&slow), 4000);
+        }
+        if epoch == 4 {
+            *none.lock() = usize::MAX;
+            while read(&slow) < 4000 || read(&fast) < 4000 {
+                let before = read(&slow) + read(&fast);
+                assert!(settle(&mut behind) && settle(&mut ahead));
+                assert!(read(&slow) + read(&fast) > before, "it goes on");
+            }
+        }
+    }
+}
+
+/// The same behind an exchange.
+#[test]
+fn a_receiver_without_room_takes_no_more_and_more() {
+    let acts: Vec<Act> = (0..40).map(|n| Act::Rows(vec![n; 4096])).collect();
+    let mut rig = Rig::new();
+    rig.exchanges = Arc::new(HashMap::from([(0, Exchange::new(1, 1))]));
+    let room = Arc::new(Mutex::new(0));
+    let (reports, _reports) = crossbeam_channel::unbounded();
+    let head = (Head::Source(endless(acts), "source".into()), (0, 0));
+    let mut first = rig.plan(vec![head], Vec::new(), true);
+    first.tail = TaskTail::Sender(0);
+    Arc::get_mut(&mut first.fragment).unwrap().tail = Tail::Exchange { number: 0, keys: vec![0] };
+    let second = rig.plan(vec![(Head::Exchange(0), (0, 0))], vec![narrow(&rig.log, &room)], true);
+    let mut mailboxes = Vec::new();
+    let mut open = |index, plan| {
+        let reporter = Some(Reporter { index, reports: reports.clone() });
+        mailboxes.push(Mailbox::new());
+        let mailbox = mailboxes[index].clone();
+        Task::open(plan, TaskContext { mailbox, reporter, ..rig.context() }).unwrap()
+    };
+    let (mut from, mut to) = (open(0, first), open(1, second));
+    let read = || rig.sink.0.lock().len();
+    for epoch in 1..5 {
+        assert!(settle(&mut from) && settle(&mut to));
+        mailboxes.iter().for_each(|mailbox| mailbox.checkpoint(Barrier { epoch, last: false }));
+        assert!(settle(&mut from) && settle(&mut to));
+        assert_eq!((from.passed, to.passed), (epoch, epoch), "the barrier has passed both");
+        assert_eq!(read(), 4 * 4096, "what the channel holds, once");
+    }
+    *room.lock() = usize::MAX;
+    while read() < 40 * 4096 {
+        let before = read();
+        assert!(settle(&mut to) && settle(&mut from) && settle(&mut to));
+        assert!(read() > before, "it goes on");
+    }
 }
