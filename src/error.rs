@@ -398,8 +398,13 @@ impl From<datafusion_common::DataFusionError> for Error {
                     match (unknown, possible) {
                         (Some(unknown), Some(possible)) => {
                             let possible = possible.trim_end_matches('\'');
-                            let near = nearest(unknown.trim_end_matches('\''), std::iter::once(possible));
                             let unknown = unknown.trim_end_matches('\'');
+                            if let Some((why, hint)) = crate::function::refused(unknown) {
+                                error.0.message =
+                                    format!("{} is not supported: {why}", unknown.to_ascii_uppercase());
+                                return error.with_hint(hint);
+                            }
+                            let near = nearest(unknown, std::iter::once(possible));
                             error = error.with_hint(match near {
                                 _ if wording::function_here(unknown).is_some() => {
                                     format!("write {}", wording::function_here(unknown).unwrap_or_default())

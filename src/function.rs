@@ -38,7 +38,7 @@ mod tests;
 mod text;
 mod text_form;
 mod timestamp;
-mod type_of;
+pub(crate) mod type_of;
 pub mod user;
 pub mod window;
 
@@ -76,6 +76,26 @@ pub struct Functions {
 /// Functions that exist as syntax alone: the rewrite turns them into other expressions.
 const REWRITTEN: &[&str] =
     &["CEIL", "CEILING", "FLOOR", "IF", "JSON_ARRAY", "JSON_OBJECT", "MAP", "MOD", "NULLIF"];
+
+/// Functions of Flink's that are not there: why, and what to do.
+pub(crate) fn refused(name: &str) -> Option<(&'static str, &'static str)> {
+    let upper = name.to_ascii_uppercase();
+    Some(match upper.as_str() {
+        "PARSE_JSON" | "TRY_PARSE_JSON" => (
+            "there is no type VARIANT",
+            "keep the document as STRING: JSON_VALUE, JSON_QUERY and JSON_EXISTS read it, IS JSON tests it",
+        ),
+        "OBJECT_OF" | "OBJECT_UPDATE" => (
+            "there are no classes of Java",
+            "ROW(...) makes a value of several fields: CAST(ROW(1) AS ROW<x INT>)",
+        ),
+        name if name.starts_with("BITMAP_") => (
+            "there is no type BITMAP",
+            "COUNT(DISTINCT x) counts exactly; ARRAY_AGG(DISTINCT x) keeps the values, ARRAY_UNION joins them",
+        ),
+        _ => return None,
+    })
+}
 
 fn definitions() -> impl Iterator<Item = &'static Definition> {
     text::FUNCTIONS

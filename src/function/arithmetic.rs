@@ -16,13 +16,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Datum, IntervalMonthDayNanoArray,
-    PrimitiveArray, new_null_array,
+    IntervalYearMonthArray, PrimitiveArray, new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{
-    DataType, Decimal128Type, Field, FieldRef, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+    DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
 };
 use datafusion_common::DFSchema;
 use datafusion_common::tree_node::{Transformed, TreeNode};
@@ -100,12 +100,15 @@ fn types(op: Op, left: &DataType, right: &DataType) -> Option<(DataType, DataTyp
     if left == D::Null {
         return Some((D::Int32, D::Int32, D::Int32));
     }
-    let days = D::Interval(IntervalUnit::MonthDayNano);
+    let interval = |t: &D| match t {
+        D::Interval(IntervalUnit::YearMonth) => t.clone(),
+        _ => D::Interval(IntervalUnit::MonthDayNano),
+    };
     if is_interval(&left) && matches!(op, Op::Multiply | Op::Divide) && number(&right) {
-        return Some((days.clone(), amount(&right), days));
+        return Some((interval(&left), amount(&right), interval(&left)));
     }
     if is_interval(&right) && op == Op::Multiply && number(&left) {
-        return Some((amount(&left), days.clone(), days));
+        return Some((amount(&left), interval(&right), interval(&right)));
     }
     if is_float(&left) || is_float(&right) {
         if !number(&left) || !number(&right) {
@@ -128,6 +131,10 @@ fn types(op: Op, left: &DataType, right: &DataType) -> Option<(DataType, DataTyp
         return Some((wide.clone(), wide.clone(), wide));
     }
     let ((p1, s1), (p2, s2)) = (exact(&left)?, exact(&right)?);
+    if op == Op::Remainder && s1 == 0 && s2 == 0 {
+        // Of whole numbers it is of the divisor's type.
+        return Some((D::Decimal128(p1, 0), D::Decimal128(p2, 0), right));
+    }
     let (p, s) = decimal::result(op, (p1, s1), (p2, s2));
     Some((D::Decimal128(p1, s1), D::Decimal128(p2, s2), D::Decimal128(p, s)))
 }
@@ -277,16 +284,20 @@ fn evaluate(
         (DataType::Int16, DataType::Int16) => integers!(Int16Type),
         (DataType::Int32, DataType::Int32) => integers!(Int32Type),
         (DataType::Int64, DataType::Int64) => integers!(Int64Type),
-        (DataType::Decimal128(..), DataType::Decimal128(..)) => decimal::compute(
-            op,
-            (left.0.as_primitive::<Decimal128Type>(), left.1),
-            (right.0.as_primitive::<Decimal128Type>(), right.1),
-            rows,
-            returns,
-            names,
-        ),
-        (DataType::Interval(_), _) => intervals(op, &left, &right, rows, names),
-        (_, DataType::Interval(_)) => intervals(op, &right, &left, rows, names),
+        (DataType::Decimal128(..), divisor @ DataType::Decimal128(..)) => {
+            let whole = integer_digits(returns).is_some();
+            let values = decimal::compute(
+                op,
+                (left.0.as_primitive::<Decimal128Type>(), left.1),
+                (right.0.as_primitive::<Decimal128Type>(), right.1),
+                rows,
+                if whole { divisor } else { returns },
+                names,
+            )?;
+            Ok(if whole { arrow::compute::cast(&values, returns)? } else { values })
+        }
+        (DataType::Interval(_), _) => of_unit(intervals(op, &left, &right, rows, names)?, returns),
+        (_, DataType::Interval(_)) => of_unit(intervals(op, &right, &left, rows, names)?, returns),
         _ => {
             let datum = |side: &Side| -> Box<dyn Datum> {
                 match side.1 {
@@ -295,14 +306,35 @@ fn evaluate(
                 }
             };
             let (l, r) = (datum(&left), datum(&right));
-            Ok(match op {
+            Ok(plain_nan(match op {
                 Op::Add => numeric::add_wrapping(l.as_ref(), r.as_ref())?,
                 Op::Subtract => numeric::sub_wrapping(l.as_ref(), r.as_ref())?,
                 Op::Multiply => numeric::mul_wrapping(l.as_ref(), r.as_ref())?,
                 Op::Divide => numeric::div(l.as_ref(), r.as_ref())?,
                 Op::Remainder => numeric::rem(l.as_ref(), r.as_ref())?,
-            })
+            }))
         }
+    }
+}
+
+/// Processors give NaN a sign, by which it would come first in an order instead of last.
+pub(super) fn plain_nan(array: ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float64 => {
+            let values = array.as_primitive::<Float64Type>();
+            match values.values().iter().any(|v| v.is_nan()) {
+                true => Arc::new(values.unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v })),
+                false => array,
+            }
+        }
+        DataType::Float32 => {
+            let values = array.as_primitive::<Float32Type>();
+            match values.values().iter().any(|v| v.is_nan()) {
+                true => Arc::new(values.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v })),
+                false => array,
+            }
+        }
+        _ => array,
     }
 }
 
@@ -477,6 +509,15 @@ where
     Ok(Arc::new(PrimitiveArray::<T>::new(values.into(), nulls)))
 }
 
+/// Intervals as the type that they are to have.
+fn of_unit(intervals: ArrayRef, returns: &DataType) -> Result<ArrayRef> {
+    if *returns != DataType::Interval(IntervalUnit::YearMonth) {
+        return Ok(intervals);
+    }
+    let intervals: &IntervalMonthDayNanoArray = intervals.as_primitive();
+    Ok(Arc::new(intervals.iter().map(|v| v.map(|v| v.months)).collect::<IntervalYearMonthArray>()))
+}
+
 /// An interval times a number, or divided by one. Days and months of a fraction are not cut into smaller units.
 fn intervals(op: Op, left: &Side, right: &Side, rows: usize, names: &dyn Fn() -> String) -> Result<ArrayRef> {
     let intervals = arrow::compute::cast(&left.0, &DataType::Interval(IntervalUnit::MonthDayNano))?;
@@ -574,6 +615,7 @@ impl ScalarUDFImpl for Negate {
             Error::execution(format!("-{name} is out of range of {}: -({least})", shown(array.data_type())))
                 .with_hint("CAST it to a wider type, or guard it with IF or CASE")
         })?;
+        let negated = plain_nan(negated);
         Ok(match constant {
             true => ColumnarValue::Scalar(datafusion_common::ScalarValue::try_from_array(&negated, 0)?),
             false => ColumnarValue::Array(negated),
@@ -650,6 +692,30 @@ impl ExprPlanner for Operators {
         let Some(op) = Op::of(&expr.op) else {
             return super::coerce::planned_comparison(expr, schema, &self.zone);
         };
+        let moment = |t: &DataType| {
+            use DataType as D;
+            matches!(t, D::Date32 | D::Date64 | D::Time32(_) | D::Time64(_) | D::Timestamp(..))
+        };
+        let fits = match op {
+            Op::Add => {
+                !(moment(&left) && (moment(&right) || number(&right)) || number(&left) && moment(&right))
+            }
+            Op::Subtract => {
+                !(moment(&left) && number(&right) || (number(&left) || is_interval(&left)) && moment(&right))
+            }
+            _ => !moment(&left) && !moment(&right),
+        };
+        if !fits {
+            let error = Error::plan(format!(
+                "'{}' does not take {} and {}",
+                op.symbol(),
+                shown(&left),
+                shown(&right)
+            ));
+            return Err(error
+                .with_hint("INTERVAL '1' DAY moves a moment, TIMESTAMPDIFF(DAY, from, to) gives the difference of two")
+                .into());
+        }
         let plain = |t: &DataType| number(t) || is_text(t) || *t == DataType::Null;
         let interval = matches!(op, Op::Multiply | Op::Divide)
             && (is_interval(&left) && number(&right) || is_interval(&right) && number(&left));

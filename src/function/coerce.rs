@@ -7,7 +7,7 @@
 //!
 //! A text literal beside a number is read once. All other pairs are compared in the type that [`super::common`] says.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::planner::{PlannerResult, RawBinaryExpr};
@@ -176,6 +176,21 @@ fn binary(op: Operator, left: Expr, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
+/// Months beside what only knows days and seconds.
+fn wide_months(expr: Expr, t: &DataType, other: &DataType) -> Expr {
+    let months = *t == DataType::Interval(IntervalUnit::YearMonth);
+    let days = matches!(other, DataType::Time32(_) | DataType::Time64(_) | DataType::Duration(_))
+        || *other == DataType::Interval(IntervalUnit::MonthDayNano);
+    match expr {
+        expr if !months || !days => expr,
+        Expr::Literal(ScalarValue::IntervalYearMonth(Some(months)), metadata) => {
+            let v = IntervalMonthDayNano::new(months, 0, 0);
+            Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), metadata)
+        }
+        expr => Expr::Cast(Cast::new(Box::new(expr), DataType::Interval(IntervalUnit::MonthDayNano))),
+    }
+}
+
 /// Applies the rules of this room to an expression. `keys`: the expression is the condition of a join, in which
 /// columns of different families are an error that the join words.
 pub(crate) fn coerce(expr: Expr, schema: &DFSchema, zone: &str, keys: bool) -> Result<Expr> {
@@ -187,6 +202,19 @@ pub(crate) fn coerce(expr: Expr, schema: &DFSchema, zone: &str, keys: bool) -> R
                     true => Transformed::yes(arithmetic::negate(*inner)),
                     false => Transformed::no(Expr::Negative(inner)),
                 }
+            }
+            // Years and months are a type of their own.
+            Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), metadata)
+                if v.months != 0 && v.days == 0 && v.nanoseconds == 0 =>
+            {
+                Transformed::yes(Expr::Literal(ScalarValue::IntervalYearMonth(Some(v.months)), metadata))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+                if matches!(op, Operator::Plus | Operator::Minus) =>
+            {
+                let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
+                let (left, right) = (wide_months(*left, &l, &r), wide_months(*right, &r, &l));
+                Transformed::yes(binary(op, left, right))
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if equality(op) || ordering(op) => {
                 let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
@@ -283,6 +311,17 @@ fn in_list(
 /// CASE with results of one type, and comparisons in one.
 fn chosen(case: Case, schema: &DFSchema, zone: &str) -> Result<Case> {
     let Case { mut expr, mut when_then_expr, mut else_expr } = case;
+    if expr.is_none() {
+        for (when, _) in &when_then_expr {
+            let t = when.get_type(schema)?;
+            if !matches!(t, DataType::Boolean | DataType::Null) && !is_text(&t) {
+                let shown = SqlType::from_arrow(&t).map_or_else(|| t.to_string(), |t| t.to_string());
+                return Err(Error::plan(format!("the condition of CASE or IF must be BOOLEAN, not {shown}"))
+                    .with_detail(super::arithmetic::shown_expr(when))
+                    .with_hint("compare it: x <> 0; CASE x WHEN 1 THEN ... compares x with each value"));
+            }
+        }
+    }
     if let Some(tested) = expr.take() {
         let t = tested.get_type(schema)?;
         let same = when_then_expr.iter().map(|(when, _)| when.get_type(schema));

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewArray, StringViewBuilder};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Float32Type, TimeUnit};
 use base64::Engine as _;
 use chrono::Timelike;
 use hashbrown::HashMap;
@@ -21,7 +21,7 @@ use super::moment::Moments;
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
 use super::text::list_of_text;
 pub(crate) use super::text_form::writer as raw_writer;
-use super::text_form::{Writer, digits, write_timestamp, writer};
+use super::text_form::{Writer, digits, java_double, write_timestamp, writer};
 use crate::error::{Error, Result};
 use crate::sql::types::SqlType;
 
@@ -473,7 +473,20 @@ pub(crate) fn json(array: &ArrayRef) -> Result<Writer<'_>> {
                 Ok(())
             })
         }
-        D::Float32 | D::Float64 => {
+        // As the DOUBLE of the same value.
+        D::Float32 => {
+            let values = array.as_primitive::<Float32Type>();
+            Box::new(move |i, out| {
+                let v = f64::from(values.value(i));
+                let text = java_double(v);
+                match v.is_finite() {
+                    true => out.push_str(&text),
+                    false => push_quoted(&text, out),
+                }
+                Ok(())
+            })
+        }
+        D::Float64 => {
             let write = writer(array)?;
             Box::new(move |i, out| {
                 let start = out.len();
@@ -503,6 +516,9 @@ pub(crate) fn json(array: &ArrayRef) -> Result<Writer<'_>> {
                     out.push('"');
                     // Only the digits that say something, as ISO 8601 allows.
                     write_timestamp(t, 'T', if t.nanosecond() == 0 { 0 } else { digits }, out);
+                    if t.nanosecond() != 0 {
+                        out.truncate(out.trim_end_matches('0').len());
+                    }
                     out.push_str(if utc { "Z\"" } else { "\"" });
                 }
                 Ok(())

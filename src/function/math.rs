@@ -13,6 +13,7 @@ use arrow::datatypes::{
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::arithmetic::plain_nan;
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
 use crate::error::{Error, Result};
 use crate::sql::types::SqlType;
@@ -65,14 +66,14 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
 fn unary(c: &Call<'_>, f: fn(f64) -> f64) -> Result<ArrayRef> {
     let x = c.double(0)?;
     if x.step == 1 || c.rows == 1 {
-        return Ok(Arc::new(x.array.unary::<_, Float64Type>(f)));
+        return Ok(plain_nan(Arc::new(x.array.unary::<_, Float64Type>(f))));
     }
-    c.numbers::<Float64Type>(|row| Ok(x.get(row).map(f)))
+    Ok(plain_nan(c.numbers::<Float64Type>(|row| Ok(x.get(row).map(f)))?))
 }
 
 fn binary(c: &Call<'_>, f: fn(f64, f64) -> f64) -> Result<ArrayRef> {
     let (x, y) = (c.double(0)?, c.double(1)?);
-    c.numbers::<Float64Type>(|row| Ok(Some(f(some!(x.get(row)), some!(y.get(row))))))
+    Ok(plain_nan(c.numbers::<Float64Type>(|row| Ok(Some(f(some!(x.get(row)), some!(y.get(row))))))?))
 }
 
 /// NaN as exponent gives NaN, also of 1.

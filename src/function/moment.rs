@@ -172,7 +172,7 @@ pub(crate) fn read_time(text: &str) -> Option<NaiveTime> {
         None => (text.trim(), ""),
     };
     // A fraction belongs to seconds.
-    if !fraction.is_empty() && clock.bytes().filter(|b| *b == b':').count() != 2 {
+    if text.contains('.') && clock.bytes().filter(|b| *b == b':').count() != 2 {
         return None;
     }
     let mut parts = clock.splitn(3, ':');

@@ -21,7 +21,7 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -59,6 +59,8 @@ pub(crate) enum Kind {
     TextOrBytes,
     /// DATE, TIME and both sorts of TIMESTAMP as they are, strings as Utf8View.
     Moment,
+    /// The same, and INTERVAL as it is.
+    MomentOrInterval,
     /// Strings as Utf8View, integers as Int64, other numbers as Float64.
     TextOrNumber,
     /// ARRAY
@@ -80,6 +82,7 @@ impl Kind {
             Self::Bool => "BOOLEAN",
             Self::TextOrBytes => "STRING or BYTES",
             Self::Moment => "DATE, TIME, TIMESTAMP or STRING",
+            Self::MomentOrInterval => "DATE, TIME, TIMESTAMP, INTERVAL or STRING",
             Self::TextOrNumber => "STRING or a number",
             Self::List => "ARRAY",
             Self::Map => "MAP",
@@ -93,7 +96,9 @@ impl Kind {
     fn coerce(self, t: &DataType) -> Option<DataType> {
         let seen = self.seen(t)?;
         let kept = match self {
-            Self::Text | Self::TextOrBytes | Self::Moment => seen == DataType::Utf8View,
+            Self::Text | Self::TextOrBytes | Self::Moment | Self::MomentOrInterval => {
+                seen == DataType::Utf8View
+            }
             Self::Int | Self::TextOrNumber => matches!(seen, DataType::Utf8View | DataType::Int64),
             _ => false,
         };
@@ -123,6 +128,11 @@ impl Kind {
             Self::Bool if null || *t == D::Boolean => Some(D::Boolean),
             Self::TextOrBytes if text || null => Some(D::Utf8View),
             Self::TextOrBytes if bytes => Some(D::BinaryView),
+            Self::MomentOrInterval => match t {
+                D::Interval(IntervalUnit::YearMonth) => Some(t.clone()),
+                D::Interval(_) | D::Duration(_) => Some(D::Interval(IntervalUnit::MonthDayNano)),
+                t => Self::Moment.seen(t),
+            },
             Self::Moment if text || null => Some(D::Utf8View),
             Self::Moment => match t {
                 D::Date32 | D::Timestamp(_, _) => Some(t.clone()),

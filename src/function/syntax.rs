@@ -174,6 +174,10 @@ fn rewrite(expr: &mut Ast) {
             super::interval::in_one_unit(interval);
             return;
         }
+        // `_UTF16'x'`: all text is Unicode.
+        Ast::Prefixed { prefix, value } if prefix.value.to_ascii_uppercase().starts_with("_UTF") => {
+            take(value)
+        }
         Ast::Function(function) => match rewrite_call(function) {
             Some(new) => new,
             None => return,

@@ -3,9 +3,10 @@
 //! Units come as the first or last argument, as constant text: [`super::syntax::rewrite_ast`] makes text of the
 //! bare words that SQL has there.
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Int32Type, Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+    IntervalYearMonthType, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
@@ -14,7 +15,10 @@ use super::moment::{Moments, ticks_or_error, to_local, to_utc};
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
 use crate::error::{Error, Result};
 
-use Kind::{Int, Moment, Text};
+use Kind::{Int, Moment, MomentOrInterval, Text};
+
+const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+const DAY: i128 = 86_400_000_000_000;
 
 macro_rules! parts {
     ($($name:literal => $unit:ident),*) => {
@@ -27,10 +31,15 @@ static PARTS: [Definition; 10] = parts!("YEAR" => Year, "QUARTER" => Quarter, "M
     "SECOND" => Second);
 
 static OTHERS: &[Definition] = &[
-    define(&["EXTRACT"], &[Text, Moment], Returns::Long, |c| {
+    define(&["EXTRACT"], &[Text, MomentOrInterval], Returns::Long, |c| {
         let Some(unit) = unit(c, 0)? else { return Ok(c.nulls()) };
-        part_of(c, 1, unit)
+        match c.kind(1) {
+            DataType::Interval(_) => part_of_interval(c, 1, unit),
+            _ => part_of(c, 1, unit),
+        }
     }),
+    // `(a - b) DAY TO SECOND`
+    define(&["$INTERVAL_BETWEEN"], &[Moment, Moment], Returns::With(|_| Ok(INTERVAL)), between),
     define(&["$FLOOR_TO"], &[Moment, Text], Returns::With(stored_type), |c| rounded(c, false)),
     define(&["$CEIL_TO"], &[Moment, Text], Returns::With(stored_type), |c| rounded(c, true)),
     define(&["TIMESTAMPADD"], &[Text, Int, Moment], Returns::With(added_type), add),
@@ -145,6 +154,61 @@ fn part_of(c: &Call<'_>, argument: usize, unit: Unit) -> Result<ArrayRef> {
             return Ok(moments.stored(row)?.map(|t| t.and_utc().timestamp()));
         }
         Ok(moments.local(row)?.map(|t| part(t, unit)))
+    })
+}
+
+/// A part of an interval: of its months, or of its days and seconds.
+fn part_of_interval(c: &Call<'_>, argument: usize, unit: Unit) -> Result<ArrayRef> {
+    let arg = c.args.get(argument).ok_or_else(|| Error::internal("a missing argument"))?;
+    if let DataType::Interval(IntervalUnit::YearMonth) = arg.array.data_type() {
+        let months = arg.array.as_primitive::<IntervalYearMonthType>();
+        return c.numbers::<Int64Type>(|row| {
+            let i = row * arg.step;
+            let months = some!((!months.is_null(i)).then(|| i64::from(months.value(i))));
+            Ok(Some(match unit {
+                Unit::Millennium => months / 12_000,
+                Unit::Century => months / 1_200,
+                Unit::Decade => months / 120,
+                Unit::Year => months / 12,
+                Unit::Quarter => months % 12 / 3 + 1,
+                Unit::Month => months % 12,
+                _ => return Err(Error::plan("an interval of years and months has no such part")),
+            }))
+        });
+    }
+    let intervals = arg.array.as_primitive::<IntervalMonthDayNanoType>();
+    c.numbers::<Int64Type>(|row| {
+        let i = row * arg.step;
+        let v = some!((!intervals.is_null(i)).then(|| intervals.value(i)));
+        let nanos = i128::from(v.days) * DAY + i128::from(v.nanoseconds);
+        let (length, most) = match unit {
+            Unit::Epoch => (1_000_000_000, i128::MAX),
+            Unit::Day => (DAY, i128::MAX),
+            Unit::Hour => (DAY / 24, 24),
+            Unit::Minute => (60_000_000_000, 60),
+            Unit::Second => (1_000_000_000, 60),
+            Unit::Millisecond => (1_000_000, 1_000),
+            Unit::Microsecond => (1_000, 1_000_000),
+            Unit::Nanosecond => (1, 1_000_000_000),
+            _ => return Err(Error::plan("an interval of days and seconds has no such part")),
+        };
+        i64::try_from(nanos / length % most).map(Some).map_err(|_| out_of_range("EXTRACT"))
+    })
+}
+
+/// The time from the second moment to the first.
+fn between(c: &Call<'_>) -> Result<ArrayRef> {
+    let (to, from) = (Moments::new(c, 0)?, Moments::new(c, 1)?);
+    c.numbers::<IntervalMonthDayNanoType>(|row| {
+        let (a, b) = match from.zone().is_some() && to.zone().is_some() {
+            true => (some!(from.stored(row)?), some!(to.stored(row)?)),
+            false => (some!(from.local(row)?), some!(to.local(row)?)),
+        };
+        let difference = b - a;
+        let nanos =
+            i128::from(difference.num_seconds()) * 1_000_000_000 + i128::from(difference.subsec_nanos());
+        let days = i32::try_from(nanos / DAY).map_err(|_| out_of_range("the difference"))?;
+        Ok(Some(IntervalMonthDayNano::new(0, days, (nanos % DAY) as i64)))
     })
 }
 

@@ -106,13 +106,19 @@ impl Dialect for AffluentDialect {
         super::function_syntax::parse_prefix(parser)
     }
 
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        super::difference::unit_precedence(parser).map(Ok)
+    }
+
     fn parse_infix(
         &self,
         parser: &mut Parser<'_>,
         expr: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
-        if let Some(read) = super::function_syntax::parse_infix(parser, expr) {
+        if let Some(read) = super::difference::parse_unit(parser, expr)
+            .or_else(|| super::function_syntax::parse_infix(parser, expr))
+        {
             return Some(read);
         }
         let words = |parser: &Parser<'_>, at: usize, word: &str| {

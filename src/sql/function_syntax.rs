@@ -39,7 +39,7 @@ pub(crate) fn null() -> Ast {
 }
 
 /// Takes the next token if it is this word.
-fn word(parser: &mut Parser<'_>, word: &str) -> bool {
+pub(super) fn word(parser: &mut Parser<'_>, word: &str) -> bool {
     let found = matches!(&parser.peek_token_ref().token,
         Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
     if found {
@@ -48,7 +48,7 @@ fn word(parser: &mut Parser<'_>, word: &str) -> bool {
     found
 }
 
-fn words(parser: &mut Parser<'_>, all: &[&str]) -> bool {
+pub(super) fn words(parser: &mut Parser<'_>, all: &[&str]) -> bool {
     let found = all.iter().enumerate().all(|(i, word)| {
         matches!(parser.peek_nth_token_ref(i).token, Token::Word(ref w)
             if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))

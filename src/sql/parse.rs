@@ -365,6 +365,9 @@ fn way_out(words: &[String]) -> Option<&'static str> {
             "rows are written by INSERT INTO; INSERT OVERWRITE replaces the files of a table"
         }
         "CALL" => "there are no procedures",
+        _ if has("CONNECTION") => {
+            "name the address and the login in the options of each table, secrets as ${NAME}"
+        }
         _ => return None,
     })
 }

@@ -199,7 +199,19 @@ fn base(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
                 "DATETIME" => Some("TIMESTAMP"),
                 "TIMESTAMPTZ" => Some("TIMESTAMP_LTZ"),
                 "STRUCT" => Some("ROW<name type, ...>"),
-                "RAW" | "STRUCTURED" | "VARIANT" | "DESCRIPTOR" | "NULL" | "BITMAP" => None,
+                "VARIANT" => {
+                    return Err(error.with_hint(
+                        "keep the document as STRING: JSON_VALUE, JSON_QUERY and JSON_EXISTS read it; ROW, ARRAY and MAP hold what has one form",
+                    ));
+                }
+                "BITMAP" => {
+                    return Err(error.with_hint(
+                        "COUNT(DISTINCT x) counts exactly; ARRAY_AGG(DISTINCT x) keeps the values",
+                    ));
+                }
+                "STRUCTURED" => return Err(error.with_hint("write ROW<name type, ...>")),
+                "RAW" => return Err(error.with_hint("write BYTES")),
+                "DESCRIPTOR" | "NULL" => None,
                 _ => nearest(&name, KNOWN.iter().copied()),
             };
             return Err(match near {

@@ -192,7 +192,16 @@ impl UserFunction {
             }
             None => python.as_ref().and_then(|p| returned(p.about())),
         };
+        let java = match statement.language.as_ref().map(|l| l.value.to_ascii_uppercase()).as_deref() {
+            None => is_identifier(statement),
+            language => matches!(language, Some("JAVA" | "SCALA")),
+        };
         let returns = returns.ok_or_else(|| {
+            if java {
+                return Error::unsupported("functions in Java are not supported, and no other LANGUAGE is given")
+                    .with_hint("write it in JavaScript, Python or SQL: CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE RETURN x * 2")
+                    .at(statement.name.span());
+            }
             Error::plan(format!("what function '{name}' returns is not known"))
                 .with_hint("write RETURNS and a type behind the parameters")
                 .at(statement.name.span())
