@@ -488,6 +488,7 @@ impl Session {
             common: Default::default(),
             doubts: Default::default(),
             stage,
+            types_asked: Default::default(),
         })
     }
 }

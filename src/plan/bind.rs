@@ -9,9 +9,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_common::{DFSchema, Result as DfResult, TableReference};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::{Column, DFSchema, Result as DfResult, TableReference};
+use datafusion_expr::logical_plan::Aggregate;
 use datafusion_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan, LogicalPlanBuilder};
+use datafusion_expr::{Expr, ExprSchemable, Extension, GroupingSet, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::SqlToRel;
 use sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor, TableVersion, VisitMut,
@@ -70,10 +72,63 @@ pub(super) fn span_of(span: sqlparser::tokenizer::Span) -> Span {
     )
 }
 
+/// What grouping sets are made of are columns: an expression in one is computed below, under the name that it has above.
+fn plain_sets(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| {
+        let mut aggregate = match node {
+            LogicalPlan::Aggregate(aggregate) => aggregate,
+            other => return Ok(Transformed::no(other)),
+        };
+        let [Expr::GroupingSet(set)] = aggregate.group_expr.as_mut_slice() else {
+            return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        };
+        let column = |e: &Expr| Column::new_unqualified(e.schema_name().to_string());
+        let computed: Vec<Expr> =
+            set.distinct_expr().into_iter().filter(|e| !matches!(e, Expr::Column(_))).cloned().collect();
+        if computed.is_empty() {
+            return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        }
+        let lists: Vec<&mut Vec<Expr>> = match set {
+            GroupingSet::Rollup(list) | GroupingSet::Cube(list) => vec![list],
+            GroupingSet::GroupingSets(lists) => lists.iter_mut().collect(),
+        };
+        for e in lists.into_iter().flatten().filter(|e| computed.contains(e)) {
+            *e = Expr::Column(column(e));
+        }
+        for call in &mut aggregate.aggr_expr {
+            let plain = call.clone().transform_down(|e| match computed.contains(&e) {
+                true => Ok(Transformed::new(Expr::Column(column(&e)), true, TreeNodeRecursion::Jump)),
+                false => Ok(Transformed::no(e)),
+            })?;
+            *call = plain.data;
+        }
+        let below = aggregate.input.schema().columns().into_iter().map(Expr::Column);
+        let below = below.chain(computed.iter().map(|e| e.clone().alias(e.schema_name().to_string())));
+        let input = LogicalPlanBuilder::from(Arc::unwrap_or_clone(aggregate.input));
+        let input = input.project(below.collect::<Vec<_>>())?.build()?;
+        let aggregate = Aggregate::try_new(Arc::new(input), aggregate.group_expr, aggregate.aggr_expr)?;
+        Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
+    })?;
+    Ok(plan.data)
+}
+
 impl Planner {
-    /// CURRENT_DATABASE() is a name that is known.
+    /// CURRENT_DATABASE() is a name that is known. TYPEOF wants to know how columns were declared.
     pub(super) fn name_database<T: VisitMut>(&self, node: &mut T) {
+        let named = |function: &ast::Function, name: &str| {
+            function
+                .name
+                .0
+                .last()
+                .and_then(|p| p.as_ident())
+                .is_some_and(|i| i.value.eq_ignore_ascii_case(name))
+        };
         let _ = visit_expressions_mut(node, |expr| {
+            if let ast::Expr::Function(function) = expr
+                && named(function, "TYPEOF")
+            {
+                self.state.types_asked.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
             if let ast::Expr::Function(function) = expr
                 && let [part] = function.name.0.as_slice()
                 && part.as_ident().is_some_and(|i| i.value.eq_ignore_ascii_case("CURRENT_DATABASE"))
@@ -98,7 +153,7 @@ impl Planner {
         let planner = SqlToRel::new_with_options(&provider, parser_options());
         let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?;
         self.state.doubts.lock().extend(super::doubtful::comparisons(&plan)?);
-        super::naming::number_columns(plan)
+        super::naming::number_columns(plain_sets(plan)?)
     }
 
     /// What is done to a query before DataFusion reads it.
@@ -115,6 +170,7 @@ impl Planner {
         self.name_database(&mut query);
         read_fields(&mut query);
         crate::function::syntax::rewrite_ast(&mut query);
+        self.align_values(&mut query);
         Ok(query)
     }
 

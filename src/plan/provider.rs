@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result, Span};
 use crate::function::Functions;
+use crate::function::type_of::DECLARED_KEY;
 use crate::sql::hints::TableHints;
 
 /// Metadata key of a field that remembers the SQL type it was declared with, where Arrow forgets it.
@@ -52,6 +53,8 @@ pub struct PlannerState {
     pub letters: parking_lot::Mutex<Vec<(super::graph::Node, Arc<Table>)>>,
     /// What occurs several times in the plans of a job.
     pub common: parking_lot::Mutex<super::reuse::Common>,
+    /// Whether this statement has TYPEOF: columns then know their declared types.
+    pub types_asked: std::sync::atomic::AtomicBool,
     /// What is allowed in the queries of this statement and is hardly meant, each once.
     pub doubts: parking_lot::Mutex<std::collections::BTreeSet<String>>,
     /// In `affluent test`: what answers in the place of what is outside.
@@ -176,7 +179,12 @@ impl Planner {
     /// The Arrow field of a column that the connector gives.
     pub fn raw_field(&self, column: &Column) -> Option<Field> {
         let (data_type, nullable) = column.declared()?;
-        Some(Field::new(&column.name, data_type.to_arrow(&self.state.zone), nullable))
+        let field = Field::new(&column.name, data_type.to_arrow(&self.state.zone), nullable);
+        let asked = self.state.types_asked.load(std::sync::atomic::Ordering::Relaxed);
+        Some(match asked && crate::sql::SqlType::from_arrow(field.data_type()).as_ref() != Some(data_type) {
+            true => field.with_metadata([(DECLARED_KEY.to_string(), data_type.to_string())].into()),
+            false => field,
+        })
     }
 
     /// The physical and metadata columns of a table: their indices and schema.

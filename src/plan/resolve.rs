@@ -27,11 +27,12 @@ use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion_optimizer::{Optimizer, OptimizerContext};
+use datafusion_optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerContext, OptimizerRule};
 use sqlparser::ast::Spanned;
 
 use super::bind::span_of;
-use super::node::{ElementsNode, UnnestNode, WatermarkNode};
+use super::match_recognize::MatchRecognizeNode;
+use super::node::{ElementsNode, UnnestNode, WatermarkNode, WindowTableNode};
 use super::provider::{Planner, RawTable, SQL_TYPE_KEY, TableRef};
 use super::push_filter::PushFilters;
 use super::version::{Period, SnapshotNode, VersionNode, version_below, version_of};
@@ -328,7 +329,10 @@ impl Planner {
             LogicalPlan::SubqueryAlias(_) | LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => {
                 let resolved =
                     right.clone().map_children(|child| Ok(Transformed::yes(self.resolve_right(&child)?)))?;
-                Ok(resolved.data)
+                Ok(resolved
+                    .data
+                    .map_subqueries(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?
+                    .data)
             }
             LogicalPlan::Extension(Extension { node }) if node.as_any().is::<SnapshotNode>() => {
                 let resolved =
@@ -438,7 +442,8 @@ impl Planner {
         }
         let mut conditions: Vec<Expr> = join.filter.iter().filter(|f| !is_true(f)).cloned().collect();
         // What a subquery says of its rows is found in a stream of them.
-        let asks = join.filter.as_ref().is_some_and(super::subquery::has_any) && !must_look_up(reference);
+        let asks = (join.filter.as_ref().is_some_and(super::subquery::has_any) || has_subquery(right)?)
+            && !must_look_up(reference);
         let looked_up = !asks
             && looks_up(reference, join.join_type)?
             && (must_look_up(reference) || is_plain_lateral(right, right.schema()));
@@ -500,7 +505,7 @@ impl Planner {
                 let rebuilt = other.clone().map_children(|child| {
                     Ok(Transformed::yes(self.lookup_side(&child, names, conditions)?))
                 })?;
-                Ok(rebuilt.data)
+                Ok(rebuilt.data.map_subqueries(|child| Ok(Transformed::yes(self.resolve_node(child)?)))?.data)
             }
         }
     }
@@ -516,13 +521,27 @@ impl Planner {
         let plan = super::guard::prepare(plan)?;
         let plan = super::subquery::prepare(plan)?;
         let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
+        // A query without rows ends at once, unless what is above asks for a time attribute, which nothing but its source has.
+        let timed = plan.exists(|node| {
+            Ok(match node {
+                LogicalPlan::Window(_) => true,
+                LogicalPlan::Extension(e) => {
+                    e.node.as_any().is::<WindowTableNode>() || e.node.as_any().is::<MatchRecognizeNode>()
+                }
+                _ => false,
+            })
+        })?;
+        let filters: Arc<dyn OptimizerRule + Send + Sync> = match timed {
+            true => Arc::new(TrueFilters),
+            false => Arc::new(EliminateFilter::new()),
+        };
         let optimizer = Optimizer::with_rules(vec![
             Arc::new(OptimizeUnions::new()),
             Arc::new(SimplifyExpressions::new()),
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(ScalarSubqueryToJoin::new()),
             Arc::new(DecorrelateLateralJoin::new()),
-            Arc::new(EliminateFilter::new()),
+            filters,
             Arc::new(EliminateOuterJoin::new()),
             // Before equalities become keys: what stands before one guards it.
             Arc::new(PushFilters),
@@ -533,6 +552,35 @@ impl Planner {
         let plan =
             super::call::take_out(super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)?)?;
         Ok(super::unread::mark(plan)?)
+    }
+}
+
+/// Whether an expression of a plan has a subquery.
+fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
+    Ok(plan.exists(|node| Ok(node.expressions().iter().any(super::subquery::has_any)))?)
+}
+
+/// Takes filters off that let everything pass.
+#[derive(Debug)]
+struct TrueFilters;
+
+impl OptimizerRule for TrueFilters {
+    fn name(&self) -> &str {
+        "true_filters"
+    }
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> DfResult<Transformed<LogicalPlan>> {
+        Ok(match plan {
+            LogicalPlan::Filter(filter) if is_true(&filter.predicate) => {
+                Transformed::yes(Arc::unwrap_or_clone(filter.input))
+            }
+            other => Transformed::no(other),
+        })
     }
 }
 

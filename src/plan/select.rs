@@ -6,6 +6,8 @@
 //! | `FETCH FIRST n ROWS ONLY` | `LIMIT n` |
 //! | `x IN (VALUES 1, 2)` | `x IN (SELECT * FROM (VALUES 1, 2))` |
 //! | `ts + n * INTERVAL '5' SECOND` | `TIMESTAMPADD(SECOND, n * 5, ts)` |
+//! | `GROUP BY 3` where no third item can be meant | `GROUP BY 3 + 0`: a constant |
+//! | `GROUP BY CAST(x AS DATE), CAST(x AS TIME)` | `GROUP BY CAST(x AS DATE), COALESCE(CAST(x AS TIME))`: casts have the name of what they cast |
 //! | `GROUP BY ()` | nothing: an aggregate says so itself |
 //! | `(a, b) IN (SELECT x, y ...)` in WHERE | `EXISTS (SELECT 1 FROM (SELECT x, y ...) WHERE a = x AND b = y)` |
 
@@ -69,6 +71,8 @@ impl VisitorMut for Selects {
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Error> {
+        constant_groups(select);
+        distinct_casts(select);
         let rewritten = name_windows(select).and_then(|()| no_groups(select)).and_then(|()| {
             let conditions = select.selection.iter_mut().chain(&mut select.having);
             conditions.into_iter().try_for_each(|condition| tuples_in(condition, false))
@@ -76,6 +80,127 @@ impl VisitorMut for Selects {
         match rewritten {
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => ControlFlow::Break(e),
+        }
+    }
+}
+
+/// Whether an aggregate is called outside of a subquery.
+fn aggregates(expr: &ast::Expr) -> bool {
+    let found = visit::visit_expressions(expr, |e| match e {
+        ast::Expr::Function(f)
+            if f.over.is_none()
+                && f.name
+                    .0
+                    .last()
+                    .and_then(|p| p.as_ident())
+                    .is_some_and(|name| crate::function::aggregate::aggregate(&name.value).is_some()) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// Casts that are grouped by need different names, and DataFusion's have that of what they cast.
+fn distinct_casts(select: &mut ast::Select) {
+    let ast::GroupByExpr::Expressions(exprs, _) = &select.group_by else { return };
+    if exprs.len() < 2 {
+        return;
+    }
+    let named = |expr: &ast::Expr| {
+        let mut inner = expr.clone();
+        let _ = visit::visit_expressions_mut(&mut inner, |e| {
+            while let ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) = e {
+                *e = (**expr).clone();
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        inner.to_string()
+    };
+    let mut names: Vec<(String, String)> = Vec::new();
+    let mut doubled: Vec<String> = Vec::new();
+    for expr in exprs {
+        let (name, text) = (named(expr), expr.to_string());
+        if names.iter().any(|(n, t)| *n == name && *t != text) && !doubled.contains(&text) {
+            doubled.push(text.clone());
+        }
+        names.push((name, text));
+    }
+    if doubled.is_empty() {
+        return;
+    }
+    // A column that is cast as well keeps its name.
+    let mut renamed = |expr: &mut ast::Expr| {
+        if matches!(expr, ast::Expr::Cast { .. }) && doubled.contains(&expr.to_string()) {
+            *expr = coalesce(expr.clone());
+        }
+        ControlFlow::<()>::Continue(())
+    };
+    let _ = visit::visit_expressions_mut(&mut select.projection, &mut renamed);
+    let _ = visit::visit_expressions_mut(&mut select.having, &mut renamed);
+    if let ast::GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+        let _ = visit::visit_expressions_mut(exprs, &mut renamed);
+    }
+}
+
+fn coalesce(expr: ast::Expr) -> ast::Expr {
+    let arg = ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr));
+    ast::Expr::Function(ast::Function {
+        name: ast::ObjectName(vec![ast::ObjectNamePart::Identifier(ast::Ident::new("coalesce"))]),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![arg],
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// A number in GROUP BY is the position of an item, where there is one that can be grouped by. Any other number is a
+/// constant, as all are in Flink.
+fn constant_groups(select: &mut ast::Select) {
+    let ast::GroupByExpr::Expressions(exprs, _) = &mut select.group_by else { return };
+    for expr in exprs {
+        let number = match &*expr {
+            ast::Expr::Value(value) => match &value.value {
+                ast::Value::Number(number, _) => Some(number.as_str()),
+                _ => None,
+            },
+            ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => {
+                match expr.as_ref() {
+                    ast::Expr::Value(_) => Some(""),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let Some(number) = number else { continue };
+        let position = number.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let item = position.and_then(|n| select.projection.get(n));
+        let wildcard = |i: &ast::SelectItem| {
+            matches!(i, ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..))
+        };
+        let grouped = match item {
+            _ if select.projection.iter().any(wildcard) => true,
+            Some(ast::SelectItem::UnnamedExpr(e) | ast::SelectItem::ExprWithAlias { expr: e, .. }) => {
+                !aggregates(e)
+            }
+            _ => false,
+        };
+        if !grouped {
+            let inner = expr.clone();
+            // A sum is no position.
+            *expr = ast::Expr::Nested(Box::new(ast::Expr::BinaryOp {
+                left: Box::new(inner),
+                op: ast::BinaryOperator::Plus,
+                right: Box::new(ast::Expr::value(ast::Value::Number("0".into(), false))),
+            }));
         }
     }
 }

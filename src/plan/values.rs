@@ -1,0 +1,106 @@
+//! `VALUES (...), (...)`: the columns of several rows have the type that Flink gives them, before DataFusion finds one of its own.
+
+use std::ops::ControlFlow;
+
+use arrow::datatypes::DataType;
+use datafusion_common::DFSchema;
+use datafusion_expr::ExprSchemable;
+use datafusion_sql::planner::{PlannerContext, SqlToRel};
+use sqlparser::ast::{self, CastKind, ExactNumberInfo, SetExpr, TimezoneInfo, VisitorMut};
+
+use super::provider::{Planner, parser_options};
+use super::resolve::coerce_expression;
+use crate::function::common::common_all;
+
+/// A type as the parser has it, where a CAST to it is what brings a value there.
+fn written(t: &DataType) -> Option<ast::DataType> {
+    use crate::sql::SqlType as S;
+    let precision = |p: u8| Some(u64::from(p));
+    Some(match S::from_arrow(t)? {
+        S::TinyInt => ast::DataType::TinyInt(None),
+        S::SmallInt => ast::DataType::SmallInt(None),
+        S::Int => ast::DataType::Int(None),
+        S::BigInt => ast::DataType::BigInt(None),
+        S::Float => ast::DataType::Float(ExactNumberInfo::None),
+        S::Double => ast::DataType::Double(ExactNumberInfo::None),
+        S::Decimal(p, s) => {
+            ast::DataType::Decimal(ExactNumberInfo::PrecisionAndScale(u64::from(p), i64::from(s)))
+        }
+        S::Timestamp(p) => ast::DataType::Timestamp(precision(p), TimezoneInfo::None),
+        _ => return None,
+    })
+}
+
+impl Planner {
+    /// Casts what is of another type than its column.
+    pub(super) fn align_values(&self, query: &mut ast::Query) {
+        let _ = crate::sql::visit::walk_mut(query, &mut AlignValues { planner: self });
+    }
+
+    fn type_of(&self, expr: &ast::Expr) -> Option<DataType> {
+        let provider = self.provider();
+        let planner = SqlToRel::new_with_options(&provider, parser_options());
+        let none = DFSchema::empty();
+        let expr = planner.sql_to_expr(expr.clone(), &none, &mut PlannerContext::new()).ok()?;
+        coerce_expression(expr, &none, self.zone()).ok()?.get_type(&none).ok()
+    }
+}
+
+struct AlignValues<'a> {
+    planner: &'a Planner,
+}
+
+impl AlignValues<'_> {
+    fn align(&self, values: &mut ast::Values) {
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        if values.rows.len() < 2 || values.rows.iter().any(|row| row.content.len() != width) {
+            return;
+        }
+        for column in 0..width {
+            // What is no plain number needs no look.
+            let plain = |e: &ast::Expr| {
+                matches!(e, ast::Expr::Value(v) if matches!(&v.value, ast::Value::Number(n, _) if !n.contains(['.', 'e', 'E']))
+                || matches!(&v.value, ast::Value::SingleQuotedString(_) | ast::Value::Boolean(_) | ast::Value::Null))
+            };
+            if values.rows.iter().all(|row| plain(&row.content[column])) {
+                continue;
+            }
+            let types: Option<Vec<DataType>> =
+                values.rows.iter().map(|row| self.planner.type_of(&row.content[column])).collect();
+            let Some(types) = types else { continue };
+            let Some(common) = common_all(&types) else { continue };
+            let Some(target) = written(&common) else { continue };
+            for (row, t) in values.rows.iter_mut().zip(&types) {
+                if *t != common && *t != DataType::Null {
+                    let expr = row.content[column].clone();
+                    row.content[column] = ast::Expr::Cast {
+                        kind: CastKind::Cast,
+                        expr: Box::new(expr),
+                        data_type: target.clone(),
+                        array: false,
+                        format: None,
+                    };
+                }
+            }
+        }
+    }
+
+    fn body(&self, body: &mut SetExpr) {
+        match body {
+            SetExpr::Values(values) => self.align(values),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.body(left);
+                self.body(right);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl VisitorMut for AlignValues<'_> {
+    type Break = ();
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        self.body(&mut query.body);
+        ControlFlow::Continue(())
+    }
+}
