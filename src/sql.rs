@@ -10,6 +10,7 @@ mod catalog_ddl;
 mod cursor;
 mod ddl;
 pub mod dialect;
+mod difference;
 mod function_ddl;
 pub(crate) mod function_syntax;
 pub mod highlight;

@@ -1,11 +1,13 @@
 //! Compares the values and types of thousands of expressions with those of real Flink 2.3, whose answers are stored in
-//! `tests/oracle/grid`. No Flink runs here: `generate.py` there makes the expressions, `Grid.java` asks Flink.
+//! `tests/oracle/grid`. No Flink runs here: `generate.py` there makes the expressions (`../queries/nested.py` the nested ones), `Grid.java` asks
+//! Flink.
 //!
 //! What differs is listed in `differences.tsv`, one line each: a reason and the expression. The test fails where something
 //! else differs, and where something listed is equal by now. Reasons that are not `open` are explained in `reasons.tsv`.
 //!
 //! | variable | meaning |
 //! |---|---|
+//! | `GRID=FOLDER` | another folder than the stored one |
 //! | `GRID_WRITE=1` | rewrites `differences.tsv`; what is new in it is `open` |
 //! | `GRID_SHOW=FILE` | writes each difference with both answers to FILE |
 //! | `CASE=TEXT` | only expressions that contain TEXT |
@@ -24,10 +26,14 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
+#[path = "grid/queries.rs"]
+mod queries;
+
 const ROWS: usize = 4;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/grid")
+    let stored = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/grid");
+    std::env::var("GRID").map_or_else(|_| stored(), PathBuf::from)
 }
 
 fn lines(name: &str) -> Vec<String> {

@@ -44,7 +44,7 @@ fn as_flink() {
         TYPEOF(LOCALTIMESTAMP) => "TIMESTAMP(3)"
         TYPEOF(NOW()) => "TIMESTAMP_LTZ(3)"
         TYPEOF(CURRENT_ROW_TIMESTAMP()) => "TIMESTAMP_LTZ(3)"
-        TYPEOF(UNIX_TIMESTAMP()) => "BIGINT"
+        TYPEOF(UNIX_TIMESTAMP()) => "BIGINT NOT NULL"
         TYPEOF(CHAR_LENGTH('a')) => "INT"
         TYPEOF(POSITION('a' IN 'b')) => "INT"
         TYPEOF(EXTRACT(YEAR FROM DATE '2020-01-01')) => "BIGINT"
@@ -58,7 +58,7 @@ fn as_flink() {
         TYPEOF(TRUNCATE(1.567, 1)) => "DECIMAL(3, 1)"
         TYPEOF(SIGN(-3)) => "INT"
         TYPEOF(ABS(-3)) => "INT"
-        TYPEOF(POWER(2, 3)) => "DOUBLE"
+        TYPEOF(POWER(2, 3)) => "DOUBLE NOT NULL"
         TYPEOF(MOD(5, 3)) => "INT NOT NULL"
         TYPEOF(HEX(5)) => "STRING"
         TYPEOF(ASCII('a')) => "INT"
@@ -73,7 +73,7 @@ fn as_flink() {
         TYPEOF(BIN(5)) => "STRING"
         TYPEOF(RAND_INTEGER(5)) => "INT"
         TYPEOF(FLOOR(TIMESTAMP '2020-01-01 12:34:56' TO HOUR)) => "TIMESTAMP(0)"
-        TYPEOF(COALESCE(1, CAST(2 AS BIGINT))) => "BIGINT"
+        TYPEOF(COALESCE(1, CAST(2 AS BIGINT))) => "BIGINT NOT NULL"
         TYPEOF(IF(true, 1, 2.5)) => "DECIMAL(11, 1) NOT NULL"
         "###,
     );
@@ -148,7 +148,7 @@ fn more() {
         GREATEST(1, CAST(NULL AS INT), 2) => null
         CASE WHEN 1 = 1 THEN 'x' END => "x"
         TYPEOF(NULL) => "NULL"
-        TYPEOF(ARRAY[ROW(1, 'a')]) => "ARRAY<ROW<`EXPR$0` INT, `EXPR$1` STRING>>"
+        TYPEOF(ARRAY[ROW(1, 'a')]) => "ARRAY<ROW<`EXPR$0` INT, `EXPR$1` STRING> NOT NULL> NOT NULL"
         SINUS(1) => ERROR sinus
         "###,
     );

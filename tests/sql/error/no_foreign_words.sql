@@ -24,7 +24,7 @@ SELECT k[1] FROM t;
 --| argument 1 of [ ] must be ARRAY or MAP, not INT
 SELECT ts + ts FROM t;
 -- @error
---| TIMESTAMP(3) + TIMESTAMP(3) is not possible
+--| '+' does not take TIMESTAMP(3) and TIMESTAMP(3)
 SELECT k FROM t WHERE k;
 -- @error
 --| a condition is BOOLEAN, and t.k is INT

@@ -82,7 +82,7 @@ CREATE FUNCTION wrong(n INT) RETURNS INT LANGUAGE WASM AS 'm.f';
 --| functions in WASM are not supported
 CREATE FUNCTION wrong AS 'org.example.F';
 -- @error
---| returns is not known
+--| functions in Java are not supported
 
 SELECT label(1, 'C', 3);
 -- @error

@@ -13,7 +13,7 @@ SELECT k, x > 100.5 AS gt, x = 0.0 AS zero, x BETWEEN -0.5 AND 0.5 AS near, p > 
 
 SELECT TYPEOF(COALESCE(p, 0.0)) AS a, TYPEOF(IF(k = 1, p, 1.5)) AS b, TYPEOF(GREATEST(k, 1.5)) AS c, TYPEOF(1.0 / 3) AS d, TYPEOF(NULLIF(k, 1.5)) AS e, TYPEOF(CAST(k AS VARCHAR)) AS f FROM n WHERE k = 1;
 -- @expect
---| {"op":"+I","a":"DOUBLE","b":"DOUBLE","c":"DECIMAL(11, 1)","d":"DECIMAL(13, 12) NOT NULL","e":"INT","f":"STRING"}
+--| {"op":"+I","a":"DOUBLE NOT NULL","b":"DOUBLE","c":"DECIMAL(11, 1)","d":"DECIMAL(13, 12) NOT NULL","e":"INT","f":"STRING"}
 
 SELECT k, 1.0 / 3 AS third, CAST(12345 AS VARCHAR) AS v, k % CAST(2 AS BIGINT) AS r FROM n WHERE k < 2;
 -- @expect

@@ -1,0 +1,6 @@
+CREATE TEMPORARY TABLE t (`id` BIGINT, `k` STRING, `i` INT, `si` SMALLINT, `f` DOUBLE, `d` DECIMAL(10, 2), `s` STRING, `bo` BOOLEAN, `dt` DATE, `ts` TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) WITH ('connector' = 'filesystem', 'format' = 'json', 'path' = 'FOLDER/t.jsonl')
+CREATE TEMPORARY TABLE u (`id` INT, `k` STRING, `j` BIGINT, `g` FLOAT, `e` DECIMAL(20, 6), `vc` VARCHAR(5), `ts` TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) WITH ('connector' = 'filesystem', 'format' = 'json', 'path' = 'FOLDER/u.jsonl')
+CREATE TEMPORARY TABLE w (`id` INT, `n` TINYINT, `x` DOUBLE, `name` STRING, `tm` TIME, `tz` TIMESTAMP_LTZ(3), `ok` BOOLEAN) WITH ('connector' = 'filesystem', 'format' = 'json', 'path' = 'FOLDER/w.jsonl')
+CREATE TEMPORARY VIEW versions AS SELECT id, k, j, e, vc, ts FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) AS rn FROM u) WHERE rn = 1
+CREATE TEMPORARY TABLE p (k STRING, i INT, pt AS PROCTIME()) WITH ('connector' = 'filesystem', 'format' = 'json', 'path' = 'FOLDER/t.jsonl')
+CREATE TEMPORARY TABLE cc (k STRING, i INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts, PRIMARY KEY (k) NOT ENFORCED) WITH ('connector' = 'filesystem', 'format' = 'debezium-json', 'path' = 'FOLDER/cdc.jsonl')
