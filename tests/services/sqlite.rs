@@ -112,7 +112,7 @@ fn nothing_is_rounded_or_guessed() {
     assert!(error.contains("'at_'") && error.contains("more digits"), "{error}");
     let error = run_badly(
         folder.path(),
-        &format!("CREATE TABLE t (id INT) {};", with("odd", "?date_precison=seconds")),
+        &format!("CREATE TABLE t (id INT) {}; SELECT * FROM t;", with("odd", "?date_precison=seconds")),
     );
     assert!(error.contains("'date_precison' is not supported"), "{error}");
     // A column of numbers makes a double of what has too many digits.
