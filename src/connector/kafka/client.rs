@@ -203,6 +203,9 @@ impl Cluster {
             let plain = text.find(" (after ").map_or(text.as_str(), |at| &text[..at]);
             (code, plain.to_string())
         });
+        // The client has not said yet why there is no connection.
+        let unreachable = |code: &Code| matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown);
+        let cause = cause.or_else(|| code.filter(unreachable).map(|code| (code, plain(&code.to_string()))));
         let Some((code, text)) = cause else {
             let text = code.map_or_else(String::new, |code| plain(&code.to_string()));
             return Error::io(format!("{what} at {at} failed")).with_detail(if text.is_empty() {
@@ -302,7 +305,8 @@ impl Cluster {
                 }
             };
         }
-        if has("connection refused") || has("timed out") || has("unreachable") || has("no route") {
+        let silent = has("transport") && !has("disconnected");
+        if has("connection refused") || has("timed out") || has("unreachable") || has("no route") || silent {
             return match self.advertised(text) {
                 Some(hint) => (Some(hint), false),
                 None => (
