@@ -112,7 +112,12 @@ impl Connector for Jdbc {
     fn check(&self, table: &Table) -> Result<()> {
         table.options.required("table-name")?;
         scan::splits(&table.options)?;
-        JdbcUrl::of(&table.options).map(drop)
+        let url = JdbcUrl::of(&table.options)?;
+        match url.system {
+            #[cfg(feature = "sqlite")]
+            System::Sqlite => crate::database::sqlite::tick(&url).map(drop),
+            _ => Ok(()),
+        }
     }
 
     fn is_lookup(&self, _options: &Options) -> bool {

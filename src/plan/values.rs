@@ -27,6 +27,8 @@ fn written(t: &DataType) -> Option<ast::DataType> {
             ast::DataType::Decimal(ExactNumberInfo::PrecisionAndScale(u64::from(p), i64::from(s)))
         }
         S::Timestamp(p) => ast::DataType::Timestamp(precision(p), TimezoneInfo::None),
+        S::Time(p) => ast::DataType::Time(precision(p), TimezoneInfo::None),
+        S::Bytes => ast::DataType::Bytes(None),
         _ => return None,
     })
 }
@@ -68,7 +70,13 @@ impl AlignValues<'_> {
             let types: Option<Vec<DataType>> =
                 values.rows.iter().map(|row| self.planner.type_of(&row.content[column])).collect();
             let Some(types) = types else { continue };
-            let Some(common) = common_all(&types) else { continue };
+            // Bytes of a literal and of a column are kept differently.
+            let bytes = |t: &DataType| t.is_null() || matches!(t, DataType::Binary | DataType::BinaryView);
+            let common = match types.iter().all(bytes) && types.contains(&DataType::BinaryView) {
+                true => Some(DataType::BinaryView),
+                false => common_all(&types),
+            };
+            let Some(common) = common else { continue };
             let Some(target) = written(&common) else { continue };
             for (row, t) in values.rows.iter_mut().zip(&types) {
                 if *t != common && *t != DataType::Null {
