@@ -418,7 +418,8 @@ fn late_rows_are_those_of_flink() {
             }));
         }
         let mut wanted = wanted.remove(name).unwrap();
-        (rows.sort(), wanted.sort());
+        rows.sort();
+        wanted.sort();
         let differs = rows.iter().zip(&wanted).find(|(a, b)| a != b);
         assert_eq!(differs, None, "{name}: {} rows, Flink gives {}", rows.len(), wanted.len());
         assert_eq!(rows.len(), wanted.len(), "{name}");

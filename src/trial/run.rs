@@ -680,7 +680,7 @@ impl<'a> Run<'a> {
         let is_step = |s: &&TestStatement| {
             !matches!(s.kind, TestKind::Plain(_) | TestKind::Mock(_) | TestKind::Rows { .. })
         };
-        let first = all.iter().position(|s| is_step(s)).unwrap_or(all.len());
+        let first = all.iter().position(is_step).unwrap_or(all.len());
         let (before, steps) = all.split_at(first);
         // Lookups find these rows from the start, sources get them one statement after the other.
         let mut waiting = Vec::new();

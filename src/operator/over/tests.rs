@@ -95,7 +95,7 @@ fn frames_slide() {
     assert_eq!(over.marked(11), "+I a 0 5 5 5, +I a 10 1 6 5, +I a 11 2 4 2, +I a 11 1 4 2");
     // Half an interval after the last row nothing is left.
     assert_eq!(over.marked(27), "");
-    assert!(over.operator.keys.len() == 0 && over.operator.timers.as_ref().unwrap().is_empty());
+    assert!(over.operator.keys.is_empty() && over.operator.timers.as_ref().unwrap().is_empty());
     over.sent("a 30 7");
     assert_eq!(over.marked(40), "+I a 30 7 7 7");
 }
@@ -385,7 +385,8 @@ proptest! {
             let mut expected = Vec::new();
             models.iter_mut().for_each(|(&key, model)| model.watermark(key, mark, range, &mut expected));
             let mut out = over.watermark(mark);
-            (out.sort(), expected.sort());
+            out.sort();
+            expected.sort();
             prop_assert_eq!(out, expected);
             prop_assert_eq!(over.operator.late_rows(), late);
         }
