@@ -3,7 +3,7 @@
 //! [`Functions`] is what a planner asks: functions by name and the planners of expressions that are more
 //! than a call. Three more steps belong to planning an expression:
 //!
-//! 1. [`crate::sql::function_syntax`] in the parser's dialect read what has its own
+//! 1. `crate::sql::function_syntax` in the parser's dialect read what has its own
 //!    grammar (`JSON_VALUE(... RETURNING ...)`, `x IS JSON`, `MAP[...]`);
 //! 2. [`syntax::rewrite_ast`] makes plain calls of the rest (`FLOOR(ts TO DAY)`, `EXTRACT`, units of time);
 //! 3. [`cast::own_casts`] (or [`cast::cast_expr`], one by one) replaces every CAST that the user wrote.

@@ -1,7 +1,7 @@
 //! Flink's grammar of expressions on its way to plain calls.
 //!
 //! Some functions have their own grammar: `sqlparser` reads a part of it, which DataFusion then refuses, and
-//! [`crate::sql::function_syntax`] reads the rest. Both ends meet in calls of the functions of this room:
+//! `crate::sql::function_syntax` reads the rest. Both ends meet in calls of the functions of this room:
 //! [`rewrite_ast`] runs over what was parsed, before DataFusion plans it.
 //!
 //! Names that begin with `$` are ours and cannot be written by a user.

@@ -19,7 +19,7 @@
 //!
 //! A row is late when its partition's result can no longer take it in: for unbounded frames at or before the
 //! watermark, for bounded ones at or before the last moment of its partition (as in Flink). That is the time of the last
-//! row that was emitted, for interval frames also of a [timer](timers) that has gone off; it is forgotten with the
+//! row that was emitted, for interval frames also of a timer that has gone off; it is forgotten with the
 //! partition.
 
 mod calls;
