@@ -41,6 +41,8 @@ struct Followed {
     changed: Option<Reached>,
     /// It is read on by those only who have passed this barrier.
     epoch: u64,
+    /// The last look that had begun when it was last read: what that one found may be older.
+    look: u64,
 }
 
 /// All files that are followed.
@@ -49,6 +51,8 @@ pub(super) struct Following {
     files: HashMap<u64, Followed>,
     /// Names of positions of files that are gone, to be reported, by the barrier after which they went.
     gone: BTreeSet<String>,
+    /// Looks that have begun.
+    looks: u64,
 }
 
 /// So many looks must miss a file until it is forgotten.
@@ -70,6 +74,7 @@ impl Followed {
             in_hand: false,
             changed: None,
             epoch: 0,
+            look: 0,
         }
     }
 
@@ -114,12 +119,24 @@ impl Following {
         self.files.insert(file.key(), followed);
     }
 
-    /// Compares what is followed with the files there are now.
-    pub(super) fn compare(&mut self, files: Vec<FileInfo>, location: &Location, queue: &mut VecDeque<Split>) {
+    /// A look begins: its number.
+    pub(super) fn begin_look(&mut self) -> u64 {
+        self.looks += 1;
+        self.looks
+    }
+
+    /// Compares what is followed with the files that a look has found.
+    pub(super) fn compare(
+        &mut self,
+        files: Vec<FileInfo>,
+        look: u64,
+        location: &Location,
+        queue: &mut VecDeque<Split>,
+    ) {
         self.files.values_mut().for_each(|f| f.missing = f.missing.saturating_add(1));
         let mut renamed = false;
         for file in files {
-            renamed |= self.meet(file, queue);
+            renamed |= self.meet(file, look, queue);
         }
         let lost = self.files.iter().filter(|(_, f)| f.missing > 0 && f.file.identity != 0);
         let lost: HashMap<_, _> = lost.map(|(key, f)| (*key, f.file.path.clone())).collect();
@@ -127,7 +144,7 @@ impl Following {
             for mut file in location.relatives(&lost) {
                 if let Some(known) = self.files.get(&file.key()) {
                     file.partition = known.file.partition.clone();
-                    renamed |= self.meet(file, queue);
+                    renamed |= self.meet(file, look, queue);
                 }
             }
         }
@@ -149,7 +166,7 @@ impl Following {
     }
 
     /// A file was found; says whether it has another name now.
-    fn meet(&mut self, file: FileInfo, queue: &mut VecDeque<Split>) -> bool {
+    fn meet(&mut self, file: FileInfo, look: u64, queue: &mut VecDeque<Split>) -> bool {
         let file = Arc::new(file);
         let Some(followed) = self.files.get_mut(&file.key()) else {
             self.add(file, queue);
@@ -161,7 +178,10 @@ impl Following {
         }
         followed.missing = 0;
         let renamed = followed.file.path != file.path;
-        if !followed.busy && file.size < followed.seen && file.compression == Compression::None {
+        // A file that was read while the look went on may have grown since it was found.
+        let is_newer = followed.look < look;
+        let is_shorter = file.size < followed.seen && file.compression == Compression::None;
+        if !followed.busy && is_newer && is_shorter {
             followed.begin_again();
         }
         self.refresh(&file, queue);
@@ -274,6 +294,7 @@ impl Following {
         let Some(followed) = self.files.get_mut(&file.key()) else { return };
         (followed.busy, followed.in_hand) = (false, false);
         followed.epoch = followed.epoch.max(passed);
+        followed.look = self.looks;
         let seen = match file.compression {
             Compression::None => seen,
             Compression::Gzip if reached.done => file.size,

@@ -228,11 +228,12 @@ enum Taken {
 impl Scan {
     /// Looks for new and grown files.
     fn look(&self) {
+        let look = self.state.lock().following.begin_look();
         let listed = self.location.look_again();
         let mut state = self.state.lock();
         let State { queue, following, failure, wakers, .. } = &mut *state;
         match listed {
-            Ok(files) => following.compare(files, &self.location, queue),
+            Ok(files) => following.compare(files, look, &self.location, queue),
             Err(e) => *failure = Some(e),
         }
         if failure.is_some() || !queue.is_empty() {
