@@ -500,8 +500,10 @@ fn files(root: &Path) -> BTreeMap<String, String> {
                 directories.push(path);
                 continue;
             }
+            // Another thread may show it under another name meanwhile.
+            let Ok(text) = fs::read_to_string(&path) else { continue };
             let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-            found.insert(uuid.replace_all(&name, "U").into_owned(), fs::read_to_string(&path).unwrap());
+            found.insert(uuid.replace_all(&name, "U").into_owned(), text);
         }
     }
     found
