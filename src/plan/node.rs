@@ -159,8 +159,10 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
     }
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
         let (input, collection) = (only(inputs)?, only(exprs)?);
+        // Positions hold for the same columns only.
+        let unread = if input.schema() == self.input.schema() { self.unread.clone() } else { Vec::new() };
         let node = Self::try_new(input, collection, self.outer, self.ordinality, self.elements.clone())?;
-        Ok(Self { condition: self.condition.clone(), ..node })
+        Ok(Self { condition: self.condition.clone(), unread, ..node })
     }
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let inputs = self.input.schema().fields().len();
