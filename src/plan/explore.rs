@@ -91,19 +91,8 @@ pub fn listing(url: &str) -> Result<Option<RecordBatch>> {
 fn table_of(stem: &str, options: Vec<OptionEntry>, span: Span) -> Result<Arc<Table>> {
     let name = |value: &str| Name { value: value.to_string(), span };
     let statement = CreateTable {
-        name: TableName { parts: vec![name(stem)] },
-        or_replace: false,
         temporary: true,
-        if_not_exists: false,
-        columns: Vec::new(),
-        listed: Vec::new(),
-        watermark: None,
-        primary_key: None,
-        comment: None,
-        partitioned_by: Vec::new(),
-        options,
-        like: None,
-        query: None,
+        ..CreateTable::without_columns(TableName { parts: vec![name(stem)] }, options)
     };
     let statement = with_columns(&statement, &Catalog::default())?.unwrap_or(statement);
     let table = Table::from_statement(&statement, &Catalog::default())?;

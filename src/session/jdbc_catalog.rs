@@ -106,21 +106,10 @@ impl Session {
             for (key, value) in [("connector", "jdbc"), ("table-name", table.as_str())] {
                 options.push(OptionEntry { key: word(key), value: word(value), written: None });
             }
-            let bare = CreateTable {
-                name: TableName { parts: [name, &place.database, &plain].map(word).into() },
-                or_replace: false,
-                temporary: false,
-                if_not_exists: false,
-                columns: Vec::new(),
-                listed: Vec::new(),
-                watermark: None,
-                primary_key: None,
-                comment: None,
-                partitioned_by: Vec::new(),
+            let bare = CreateTable::without_columns(
+                TableName { parts: [name, &place.database, &plain].map(word).into() },
                 options,
-                like: None,
-                query: None,
-            };
+            );
             let found =
                 Inferred { columns: described.columns, primary_key: described.key, ..Inferred::default() };
             let made = Table::from_statement(&declared(&bare, &found), &catalog);

@@ -293,6 +293,27 @@ pub struct CreateTable {
     pub query: Option<Box<ast::Query>>,
 }
 
+impl CreateTable {
+    /// `CREATE TABLE name WITH (...)`: its columns are to be found out.
+    pub(crate) fn without_columns(name: TableName, options: Vec<OptionEntry>) -> Self {
+        Self {
+            name,
+            or_replace: false,
+            temporary: false,
+            if_not_exists: false,
+            columns: Vec::new(),
+            listed: Vec::new(),
+            watermark: None,
+            primary_key: None,
+            comment: None,
+            partitioned_by: Vec::new(),
+            options,
+            like: None,
+            query: None,
+        }
+    }
+}
+
 /// A column of `CREATE TABLE`.
 #[derive(Debug, Clone)]
 pub struct ColumnDef {
