@@ -38,7 +38,7 @@ pub trait Connector: Send + Sync {
         options.text("format").or(self.default_format())
     }
 
-    /// The format of a table with these options, by its name. Its own options may stand behind another one's prefix.
+    /// The format of a table with these options, by its name. Its own options may have another format's prefix, as in `key.avro-confluent.url`.
     fn format(&self, options: &Options, name: &str) -> Result<Format> {
         Format::from_options_or(options, name)
     }

@@ -523,39 +523,31 @@ pub fn summary(job: &Arc<Job>, took: Duration) -> String {
     format!("job {} ({name}) {state}: {figures}{goes_on}", job.id)
 }
 
-/// What a job left out, if anything: it is said even where a summary is not.
+/// What a job left out, and which lookups failed, if any: it is reported even where a summary is not. A job that failed
+/// has its error.
 pub fn left_out(job: &Arc<Job>) -> Option<String> {
+    if matches!(job.state(), JobState::Failed(_)) {
+        return None;
+    }
     let figures = Figures::of(std::slice::from_ref(job));
+    let left_out = [
+        (figures.skipped, "record that could not be decoded", "records that could not be decoded"),
+        (figures.dropped, "row with NULL for a NOT NULL column", "rows with NULL for a NOT NULL column"),
+        (figures.late, "row that came after its watermark", "rows that came after their watermark"),
+    ];
+    let left_out = left_out.into_iter().filter(|(n, ..)| *n > 0);
+    let left_out = left_out.map(|(n, one, many)| counted(n, one, many)).collect::<Vec<_>>().join(" and ");
     let mut parts = Vec::new();
-    if figures.skipped > 0 {
-        parts.push(counted(
-            figures.skipped,
-            "record that could not be decoded",
-            "records that could not be decoded",
-        ));
-    }
-    if figures.dropped > 0 {
-        parts.push(counted(
-            figures.dropped,
-            "row with NULL for a NOT NULL column",
-            "rows with NULL for a NOT NULL column",
-        ));
-    }
-    if figures.late > 0 {
-        parts.push(counted(
-            figures.late,
-            "row that came after its watermark",
-            "rows that came after their watermark",
-        ));
+    if !left_out.is_empty() {
+        parts.push(format!("left out {left_out}"));
     }
     if figures.errors > 0 {
-        parts.push(counted(
-            figures.errors,
-            "answer of a lookup that failed",
-            "answers of lookups that failed",
+        parts.push(format!(
+            "had no answer for {}",
+            counted(figures.errors, "key of a lookup", "keys of lookups")
         ));
     }
-    (!parts.is_empty()).then(|| format!("warning: job {} left out {}", job.id, parts.join(" and ")))
+    (!parts.is_empty()).then(|| format!("warning: job {} {}", job.id, parts.join(", and ")))
 }
 
 fn counted(n: u64, one: &str, many: &str) -> String {

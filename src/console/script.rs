@@ -110,7 +110,8 @@ impl Runner {
         let at = crate::metrics::server::serve(Arc::downgrade(&self.session), address)?;
         self.output.note(format_args!("metrics at http://{at}/metrics"));
         if !at.ip().is_loopback() {
-            self.output.note("whoever reaches this machine can read them; there is no login");
+            self.output
+                .note("everybody who can connect to this machine can read the metrics: there is no login");
         }
         Ok(())
     }

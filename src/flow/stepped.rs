@@ -64,7 +64,7 @@ fn exchanges(fragments: &[&Fragment]) -> Result<HashMap<usize, Exchange>> {
         .map(|(number, receivers)| {
             let senders = senders.get(&number).copied();
             let senders =
-                senders.ok_or_else(|| Error::internal(format!("nobody sends to exchange {number}")))?;
+                senders.ok_or_else(|| Error::internal(format!("exchange {number} has no sender")))?;
             Ok((number, Exchange::new(senders, receivers)))
         })
         .collect()

@@ -187,7 +187,7 @@ struct DynamoDbReader {
     schema: SchemaRef,
     rows: usize,
     pages: Receiver<Result<Page>>,
-    /// Pieces of the page that is being given out.
+    /// Pieces of the present page that are still to be returned.
     waiting: VecDeque<RecordBatch>,
     /// The key that it ends with; `Some(None)`: it is the last one.
     behind: Option<Option<Value>>,

@@ -308,8 +308,8 @@ impl Following {
         }
     }
 
-    /// Positions of files that nobody has in hand, and that were not read after this barrier. Before it
-    /// they are read no more.
+    /// Positions of files that no reader is reading and that were not read after this barrier. From now on only
+    /// readers that have passed the barrier read them.
     pub(super) fn changed(&mut self, epoch: u64) -> Result<Positions> {
         let mut positions = Positions::new();
         for followed in self.files.values_mut().filter(|f| !f.in_hand && f.epoch < epoch) {

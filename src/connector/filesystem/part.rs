@@ -106,7 +106,7 @@ impl Part {
         self.header
     }
 
-    /// What has to be synced for its rows to be safe; `None`: they are. Taken once: whoever takes it does so.
+    /// The file that must be synced before its rows are safe; `None` when it is synced. The caller that takes it syncs it.
     pub(super) fn unsynced(&mut self) -> Result<Option<Unsynced>> {
         if self.synced == self.written {
             return Ok(None);
