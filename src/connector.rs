@@ -5,6 +5,7 @@
 //! built-in connectors stand in one list; a program adds its own to its session
 //! ([`crate::Session::register_connector`]).
 
+mod acknowledging;
 #[cfg(any(feature = "redis", feature = "s3"))]
 mod batching;
 pub mod blackhole;
@@ -18,13 +19,18 @@ pub mod embedded;
 pub mod filesystem;
 pub mod function;
 pub mod http;
+mod inbox;
 pub mod jdbc;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 mod lookup_table;
+mod messages;
 #[cfg(feature = "mmdb")]
 pub mod mmdb;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 pub mod nexmark;
+mod outbox;
 mod position;
 pub mod print;
 #[cfg(feature = "redis")]
@@ -34,7 +40,10 @@ pub mod registry;
 pub(crate) mod replay;
 pub mod shared;
 pub mod stdio;
+#[cfg(feature = "mqtt")]
+mod tls;
 pub mod values;
+pub mod webhook;
 
 pub use definition::Connector;
 pub(crate) use lookup_table::LookupTables;

@@ -9,6 +9,7 @@ const FEATURES: &[Feature] = &[
     ("avro", cfg!(feature = "avro"), &["avro", "avro-confluent", "debezium-avro-confluent"]),
     ("kafka", cfg!(feature = "kafka"), &["kafka", "upsert-kafka"]),
     ("mmdb", cfg!(feature = "mmdb"), &["mmdb"]),
+    ("mqtt", cfg!(feature = "mqtt"), &["mqtt"]),
     ("mysql", cfg!(feature = "mysql"), &["mysql", "mysql-cdc"]),
     ("postgres", cfg!(feature = "postgres"), &["postgres", "postgres-cdc"]),
     ("protobuf", cfg!(feature = "protobuf"), &["protobuf"]),

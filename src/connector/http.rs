@@ -1,11 +1,15 @@
-//! `'connector' = 'http'`: a lookup table that is answered by an HTTP API.
+//! `'connector' = 'http'`: an HTTP API that answers lookups, lists rows, or takes them.
+//!
+//! What login, TLS, time-outs and protection are is said once for all three (`lookup/http`). Writing: see `sink.rs`.
 
 mod scan;
+mod sink;
 
 use std::sync::Arc;
 
 use super::Connector;
-use super::{ScanRequest, Source};
+use super::outbox;
+use super::{ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::OptionDef;
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
@@ -13,9 +17,20 @@ use crate::format::json::ChangelogField;
 use crate::lookup::http::{HttpConfig, HttpLookup, OPTIONS};
 use crate::lookup::{Backend, LookupRequest};
 
-/// The connector: it can be looked up in, and read where its API lists all rows; not written to.
+/// The connector: it can be looked up in, written to, and read where its API lists all rows.
 #[derive(Debug)]
 pub struct HttpConnector;
+
+const ALL_OPTIONS: &[OptionDef] = &outbox::with_options::<{ OPTIONS.len() + outbox::COUNT }>(OPTIONS);
+
+/// What only rows that are read cannot be.
+fn refuse_changes(options: &Options) -> Result<()> {
+    if ChangelogField::from_options(options)?.is_some() {
+        return Err(Error::option("answers of an API are rows, not changes")
+            .with_hint("leave 'json.changelog-field' out"));
+    }
+    Ok(())
+}
 
 impl Connector for HttpConnector {
     fn name(&self) -> &'static str {
@@ -23,11 +38,11 @@ impl Connector for HttpConnector {
     }
 
     fn doc(&self) -> &'static str {
-        "lookup table answered by an HTTP API"
+        "HTTP APIs, as lookup table, as sink, and as source where one lists all rows"
     }
 
     fn options(&self) -> &'static [OptionDef] {
-        OPTIONS
+        ALL_OPTIONS
     }
 
     fn takes_format(&self) -> bool {
@@ -39,11 +54,8 @@ impl Connector for HttpConnector {
     }
 
     fn check(&self, table: &Table) -> Result<()> {
-        if ChangelogField::from_options(&table.options)?.is_some() {
-            return Err(Error::option("answers of an API are rows, not changes")
-                .with_hint("leave 'json.changelog-field' out"));
-        }
-        HttpConfig::check(table)
+        HttpConfig::check(table)?;
+        sink::check(table)
     }
 
     fn lookup_metadata(&self) -> &'static [&'static str] {
@@ -75,10 +87,17 @@ impl Connector for HttpConnector {
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
+        refuse_changes(&request.table.options)?;
         scan::source(request)
     }
 
+    fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        let made = sink::HttpSink::new(request);
+        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+    }
+
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
+        refuse_changes(&request.table.options)?;
         Ok(Arc::new(HttpLookup::new(request)?))
     }
 }

@@ -33,10 +33,13 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::print::Print,
     &super::blackhole::Blackhole,
     &super::checkpoint::CheckpointTables,
+    &super::webhook::Webhook,
     #[cfg(feature = "s3")]
     &super::dynamodb::DynamoDb,
     #[cfg(feature = "mmdb")]
     &super::mmdb::Mmdb,
+    #[cfg(feature = "mqtt")]
+    &super::mqtt::Mqtt,
     #[cfg(feature = "redis")]
     &super::redis::Redis,
     #[cfg(feature = "kafka")]

@@ -20,7 +20,8 @@ pub(super) fn context(
     runtime: tokio::runtime::Handle,
 ) -> ReaderContext {
     let metrics = Arc::new(StageMetrics::new(0, "Source", String::new(), parallelism));
-    ReaderContext { task, parallelism, waker, runtime, clock: Arc::new(SystemClock), metrics }
+    let clock = Arc::new(SystemClock);
+    ReaderContext { task, parallelism, waker, runtime, clock, metrics, checkpoints: true }
 }
 
 /// The context of a writer without a job: nothing that it starts runs.

@@ -175,6 +175,8 @@ pub struct ReaderContext {
     pub clock: Arc<dyn Clock>,
     /// The counters of the source.
     pub metrics: Arc<StageMetrics>,
+    /// The job makes checkpoints: what is read may be acknowledged when [`Source::committed`] says so, and not before.
+    pub checkpoints: bool,
 }
 
 /// What a reader has.

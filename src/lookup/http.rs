@@ -17,6 +17,7 @@
 mod answer;
 mod body_template;
 mod collection;
+mod deliver;
 mod exchange;
 mod freshness;
 mod key_headers;
@@ -35,6 +36,7 @@ mod value;
 mod watch;
 
 pub(crate) use collection::{Collection, Page, refuse_metadata};
+pub(crate) use deliver::{Deliveries, Target, body_format};
 pub use options::{HttpConfig, OPTIONS};
 
 use std::sync::Arc;

@@ -20,7 +20,9 @@ pub fn redacted<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
     let name = match key.split_once(".header.") {
         Some((_, header)) => header,
         // Keys of the cache and of datagen are no secrets.
-        None if ["lookup.", "fields."].iter().any(|group| key.starts_with(group)) || key == "redis.key" => {
+        None if ["lookup.", "fields."].iter().any(|group| key.starts_with(group))
+            || matches!(key, "redis.key" | "sink.idempotency-key") =>
+        {
             return value.into();
         }
         // Where a key store is, but not what opens it.

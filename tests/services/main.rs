@@ -7,6 +7,7 @@
 //! | PostgreSQL | `initdb` and `postgres` in the PATH or in `/usr/lib/postgresql`, `psql`; as root also `runuser`, `setpriv` and a user `postgres` |
 //! | MariaDB | `mariadbd`, `mariadb-install-db`, `mariadb`; as root also a user `mysql` |
 //! | DynamoDB | `moto_server` |
+//! | Mosquitto | `mosquitto`, `mosquitto_passwd` |
 //! | Redis | `redis-server`, `redis-cli` |
 //! | Apache Kafka | Java 17 and Maven, which fetches the broker once into the user's cache folder; or `AFFLUENT_KAFKA_JARS`, a folder with its jars |
 #![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -15,10 +16,13 @@ mod database;
 #[cfg(feature = "s3")]
 mod dynamodb;
 mod harness;
+mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
 mod kafka_server;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -27,3 +31,4 @@ mod postgres;
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod webhook;

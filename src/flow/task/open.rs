@@ -95,6 +95,7 @@ impl Task {
                         runtime: context.runtime.clone(),
                         clock: context.clock.clone(),
                         metrics: stages[i].clone(),
+                        checkpoints: context.reporter.is_some(),
                     })?,
                     progress: Progress::default(),
                     splits: Splits::default(),

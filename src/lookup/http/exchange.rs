@@ -115,8 +115,9 @@ impl Exchange {
         body: Option<String>,
         own: HeaderMap,
     ) -> Result<Success, Failure> {
+        let body = body.map(Bytes::from);
         let kept = self.fresh.as_ref().filter(|_| body.is_none() && own.is_empty()).and_then(|f| f.kept(url));
-        let (response, deadline) = self.answered(url, body.as_deref(), &own, kept.as_ref()).await?;
+        let (response, deadline) = self.answered(url, body.as_ref(), &own, kept.as_ref()).await?;
         let status = response.status();
         let max_age = self.fresh.as_ref().and_then(|_| max_age(response.headers()));
         if let Some(kept) = kept.filter(|_| status == StatusCode::NOT_MODIFIED) {
@@ -171,32 +172,52 @@ impl Exchange {
                 drain(response).await;
                 Ok(Success { body: None, status: status_code, headers, max_age })
             }
-            class => {
-                let now = SystemTime::now();
-                let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
-                let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, now));
-                let redirect = match header(LOCATION) {
-                    Some(to) if status.is_redirection() => {
-                        format!(
-                            "; redirects are not followed, this one points to {to} ('http.source.lookup.redirects')"
-                        )
-                    }
-                    _ => String::new(),
-                };
-                let excerpt = describe_body(&drain(response).await);
-                let what = format!("answered {status}{redirect}: {excerpt}");
-                let retryable = class == StatusClass::Retry;
-                let kind = FailureKind::Status(status.as_u16());
-                Err(Failure { retry_after, ..self.failure(kind, retryable, url, &what) })
-            }
+            class => Err(self.refused(url, response, class == StatusClass::Retry).await),
         }
+    }
+
+    /// Sends what is to be kept over there; what is answered to it is not looked at. `gone`: 404 is as good.
+    pub(super) async fn deliver(
+        &self,
+        url: &str,
+        body: Option<&Bytes>,
+        own: &HeaderMap,
+        gone: bool,
+    ) -> Result<(), Failure> {
+        let (response, _) = self.answered(url, body, own, None).await?;
+        let status = response.status();
+        let class = self.config.codes.class(status.as_u16());
+        if class == StatusClass::Success || (gone && status == StatusCode::NOT_FOUND) {
+            drain(response).await;
+            return Ok(());
+        }
+        Err(self.refused(url, response, class == StatusClass::Retry).await)
+    }
+
+    /// The failure that an answer is.
+    async fn refused(&self, url: &str, response: Response, retryable: bool) -> Failure {
+        let (status, now) = (response.status(), SystemTime::now());
+        let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, now));
+        let redirect = match header(LOCATION) {
+            Some(to) if status.is_redirection() => {
+                format!(
+                    "; redirects are not followed, this one points to {to} ('http.source.lookup.redirects')"
+                )
+            }
+            _ => String::new(),
+        };
+        let excerpt = describe_body(&drain(response).await);
+        let what = format!("answered {status}{redirect}: {excerpt}");
+        let kind = FailureKind::Status(status.as_u16());
+        Failure { retry_after, ..self.failure(kind, retryable, url, &what) }
     }
 
     /// The answer behind what it takes to get there: a token, a signature, redirects.
     async fn answered(
         &self,
         url: &str,
-        body: Option<&str>,
+        body: Option<&Bytes>,
         own: &HeaderMap,
         kept: Option<&Kept>,
     ) -> Result<(Response, Instant), Failure> {
@@ -224,7 +245,7 @@ impl Exchange {
                     token = Some(number);
                 }
                 if let Some(signer) = &self.config.signer {
-                    let bytes = body.unwrap_or_default().as_bytes();
+                    let bytes = body.map_or(&[][..], |body| body);
                     signer
                         .sign(self.config.method.as_str(), &target, &mut headers, bytes, Utc::now())
                         .map_err(|e| self.failure(FailureKind::Key, false, url, e.message()))?;
@@ -279,13 +300,13 @@ impl Exchange {
         url: &str,
         parsed: &Url,
         headers: &HeaderMap,
-        body: Option<&str>,
+        body: Option<&Bytes>,
     ) -> Result<(Response, Instant), Failure> {
         let mut pause = Duration::from_millis(20);
         loop {
             let mut request = Request::new(self.config.method.clone(), parsed.clone());
             *request.headers_mut() = headers.clone();
-            *request.body_mut() = body.map(|body| body.to_string().into());
+            *request.body_mut() = body.map(|body| body.clone().into());
             self.note(parsed.as_str(), headers, body);
             let now = Instant::now();
             let deadline =
@@ -314,7 +335,7 @@ impl Exchange {
     }
 
     /// Tells whoever listens what is sent.
-    fn note(&self, url: &str, headers: &HeaderMap, body: Option<&str>) {
+    fn note(&self, url: &str, headers: &HeaderMap, body: Option<&Bytes>) {
         let redact = |text: &str| self.config.secrets.redact(text).into_owned();
         trace::note("request", || redact(&format!("{} {url}", self.config.method)));
         for (name, value) in headers {
@@ -324,7 +345,7 @@ impl Exchange {
             });
         }
         if let Some(body) = body {
-            trace::note("sent", || redact(body));
+            trace::note("sent", || redact(&String::from_utf8_lossy(body)));
         }
     }
 

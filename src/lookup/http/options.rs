@@ -25,6 +25,7 @@ use crate::lookup::aws::{Credentials, Signer};
 use OptionKind::{Bool, Choice, Duration as Time, Integer, Size, Text};
 
 const HEADER: &str = "http.source.lookup.header.";
+pub(super) const SINK_HEADER: &str = "http.sink.header.";
 const CREATORS: &[&str] = &["http-generic-get-query", "http-generic-json-query", "http-generic-json-url"];
 
 macro_rules! options {
@@ -72,6 +73,11 @@ pub const OPTIONS: &[OptionDef] = options! {
     "http.source.lookup.proxy.password", Text, "", "password for the proxy; ${NAME} is taken from the environment";
     "http.source.lookup.cache-control", Bool, "false", "take lifetimes from Cache-Control and Expires, and ask with ETag or Last-Modified whether an answer has changed (GET)";
     "http.source.lookup.redirects", Choice(&["none", "same-origin", "follow"]), "none", "redirects that a GET follows: none, those to the same scheme, host and port, or all; another origin gets none of the table's headers";
+    "insert-method", Choice(&["POST", "PUT", "PATCH"]), "POST", "sink: method of the requests that carry rows";
+    "sink.delete-method", Choice(&["none", "DELETE"]), "none", "sink: DELETE takes the row of the PRIMARY KEY away at its url, which has a place for each key column; none: the sink takes inserts only";
+    "sink.batch.max-size", Integer, "1", "sink: rows of a request; with more than one, JSON is an array, other formats are lines";
+    "sink.idempotency-key", Text, "", "sink: header Idempotency-Key: request (a UUID, the same over retries) or columns such as {id}-{version} (the same over restarts, too)";
+    "http.sink.header.*", Text, "", "sink: a header, besides those of lookups; ${NAME} is taken from the environment, {column} from the row";
     "http.security.oidc.token.endpoint.url", Text, "", "where an OAuth 2.0 token is asked for (client credentials); it is sent as Authorization and renewed in time";
     "http.security.oidc.token.request", Text, "", "the form of that request, such as grant_type=client_credentials&client_id=me&client_secret=${SECRET}";
     "http.security.oidc.token.expiry.reduction", Time, "1 s", "how long before its end a token is renewed";
@@ -195,7 +201,11 @@ impl HttpConfig {
         refuse(options)?;
 
         let format = format_of(options)?;
-        let (mut headers, key_headers) = headers(options, &physical, environment, &mut secrets)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let (own, key_headers) = own_headers(options, HEADER, &physical, environment, &mut secrets)?;
+        headers.extend(own);
         if format.is_some() {
             headers.insert(ACCEPT, HeaderValue::from_static("text/csv, text/plain;q=0.9, */*;q=0.8"));
         }
@@ -383,18 +393,17 @@ fn url_map(text: &str) -> Result<BTreeMap<String, String>> {
 }
 
 /// The headers that are always the same, and those that carry keys.
-fn headers(
+pub(super) fn own_headers(
     options: &Options,
+    prefix: &str,
     columns: &[&str],
     environment: Environment<'_>,
     secrets: &mut Secrets,
 ) -> Result<(HeaderMap, Vec<KeyHeader>)> {
     let raw = options.bool("http.source.lookup.use-raw-authorization-header")?.unwrap_or(false);
     let (mut headers, mut key_headers) = (HeaderMap::new(), Vec::new());
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, text) in options.with_prefix(HEADER) {
-        let key = format!("{HEADER}{name}");
+    for (name, text) in options.with_prefix(prefix) {
+        let key = format!("{prefix}{name}");
         let wrong =
             |message: &str| Error::option(format!("option '{key}': {message}")).at(options.span(&key));
         let header = HeaderName::try_from(name).map_err(|_| wrong("this is not a name of a header"))?;

@@ -1,0 +1,369 @@
+//! Reading topics: one session, whose messages are acknowledged when they are safe.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use super::client::{Address, Client, Event, Incoming};
+use super::{METADATA, Settings};
+use crate::connector::acknowledging::Acknowledging;
+use crate::connector::inbox::{Guard, Inbox, InboxReader, Tracker};
+use crate::connector::messages::{Layout, Message, Value};
+use crate::connector::{Positions, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
+use crate::error::{Error, Result};
+use crate::lookup::retry::Backoff;
+
+/// A planned scan.
+pub(super) struct MqttSource {
+    settings: Settings,
+    layout: Layout,
+    batch_rows: usize,
+    receipts: Arc<Acknowledging<Arc<Receipt>>>,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl MqttSource {
+    pub(super) fn new(request: &ScanRequest) -> Result<Self> {
+        Ok(Self {
+            settings: Settings::of(&request.table)?,
+            layout: Layout::new(request, METADATA)?,
+            batch_rows: request.batch_rows,
+            receipts: Arc::default(),
+            session: Mutex::default(),
+        })
+    }
+}
+
+impl Source for MqttSource {
+    fn bounded(&self) -> bool {
+        false
+    }
+
+    fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
+        let inbox = Inbox::new(context.waker.clone());
+        let session = Arc::new(Session { state: Mutex::default(), runtime: context.runtime.clone() });
+        *self.session.lock() = Some(session.clone());
+        let tracker = MqttTracker {
+            receipts: self.receipts.clone(),
+            session: session.clone(),
+            checkpoints: context.checkpoints,
+        };
+        let receiving = receive(self.settings.clone(), session, inbox.clone());
+        let reader = InboxReader::new(inbox, &self.layout, tracker, self.batch_rows)?;
+        Ok(Box::new(reader.receiving(&context, receiving)))
+    }
+
+    fn changelog(&self) -> SourceChangelog {
+        self.layout.changelog()
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, format={}", self.settings.describe(), self.layout.format_name())
+    }
+
+    fn restore(&self, _positions: &Positions, _runtime: &Handle) -> Result<()> {
+        // The broker has what was not acknowledged.
+        self.receipts.clear();
+        Ok(())
+    }
+
+    fn committed(&self, epoch: u64, _positions: &Positions) -> Result<()> {
+        let receipts = self.receipts.durable(epoch);
+        if let Some(session) = &*self.session.lock() {
+            session.acknowledge(receipts);
+        }
+        Ok(())
+    }
+}
+
+/// A message that is to be acknowledged.
+#[derive(Debug)]
+pub(super) struct Receipt {
+    number: u16,
+    /// The connection that it came by last.
+    generation: AtomicU64,
+    /// It is safe, and could not be acknowledged yet.
+    safe: AtomicBool,
+}
+
+/// The session, over all of its connections.
+pub(super) struct Session {
+    state: Mutex<State>,
+    runtime: Handle,
+}
+
+#[derive(Default)]
+struct State {
+    generation: u64,
+    client: Option<Client>,
+    /// What was not acknowledged, by number: as long as it is not, the broker gives its number to no other message.
+    open: HashMap<u16, (u64, Arc<Receipt>)>,
+}
+
+/// What becomes of a message.
+enum Taken {
+    New(Arc<Receipt>),
+    /// It is in the job already.
+    Known,
+    /// It is safe already: it is to be acknowledged.
+    Safe,
+}
+
+impl Session {
+    /// A connection is there.
+    fn connected(&self, client: &Client, known: bool) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.client = Some(client.clone());
+        if !known {
+            // Numbers begin anew, and what was not acknowledged is forgotten over there.
+            state.open.clear();
+        }
+    }
+
+    fn disconnected(&self) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.client = None;
+    }
+
+    fn taken(&self, message: &Incoming) -> Taken {
+        let digest = BuildHasherDefault::<std::hash::DefaultHasher>::default()
+            .hash_one((&message.topic, &message.payload[..]));
+        let mut state = self.state.lock();
+        let generation = state.generation;
+        if message.duplicate
+            && let Some((known, receipt)) = state.open.get(&message.number)
+            && *known == digest
+        {
+            receipt.generation.store(generation, Ordering::SeqCst);
+            if !receipt.safe.load(Ordering::SeqCst) {
+                return Taken::Known;
+            }
+            state.open.remove(&message.number);
+            return Taken::Safe;
+        }
+        let receipt = Arc::new(Receipt {
+            number: message.number,
+            generation: AtomicU64::new(generation),
+            safe: AtomicBool::new(false),
+        });
+        state.open.insert(message.number, (digest, receipt.clone()));
+        Taken::New(receipt)
+    }
+
+    /// They are safe. What came by a connection that is gone comes again.
+    fn acknowledge(&self, receipts: impl IntoIterator<Item = Arc<Receipt>>) {
+        let mut numbers = Vec::new();
+        let mut state = self.state.lock();
+        let generation = state.generation;
+        for receipt in receipts {
+            receipt.safe.store(true, Ordering::SeqCst);
+            if state.client.is_some() && receipt.generation.load(Ordering::SeqCst) == generation {
+                state.open.remove(&receipt.number);
+                numbers.push(receipt.number);
+            }
+        }
+        let client = state.client.clone();
+        drop(state);
+        if let Some(client) = client.filter(|_| !numbers.is_empty()) {
+            self.runtime.spawn(async move {
+                for number in numbers {
+                    if client.acknowledge(number).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// A message that became a row.
+pub(super) struct Arrived {
+    message: Incoming,
+    receipt: Option<Arc<Receipt>>,
+}
+
+impl Message for Arrived {
+    fn value(&self) -> Option<&[u8]> {
+        Some(&self.message.payload)
+    }
+
+    fn metadata(&self, key: usize) -> Value<'_> {
+        match key {
+            0 => Value::Text(&self.message.topic),
+            1 => Value::Number(self.message.qos.into()),
+            2 => Value::Bool(self.message.retain),
+            3 => Value::Bool(self.message.duplicate),
+            4 => Value::Map(&self.message.properties),
+            5 => self.message.content_type.as_deref().map_or(Value::None, Value::Text),
+            _ => Value::None,
+        }
+    }
+
+    fn place(&self) -> String {
+        format!("a message of topic '{}'", self.message.topic)
+    }
+
+    fn position(&self) -> String {
+        self.message.topic.clone()
+    }
+}
+
+struct MqttTracker {
+    receipts: Arc<Acknowledging<Arc<Receipt>>>,
+    session: Arc<Session>,
+    checkpoints: bool,
+}
+
+impl Tracker<Arrived> for MqttTracker {
+    fn passed(&mut self, messages: Vec<Arrived>, _rows: &[u32]) {
+        let receipts = messages.into_iter().filter_map(|m| m.receipt);
+        match self.checkpoints {
+            true => self.receipts.passed(receipts),
+            false => self.session.acknowledge(receipts),
+        }
+    }
+
+    fn cut(&mut self, epoch: u64) -> Positions {
+        self.receipts.cut(epoch);
+        Positions::new()
+    }
+
+    fn leave(&mut self) -> Positions {
+        self.receipts.leave();
+        Positions::new()
+    }
+}
+
+/// Connects, again and again, and hands over what comes.
+async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arrived>>) {
+    let guard = Guard(inbox);
+    let (inbox, backoff) = (&guard.0, Backoff::default());
+    let Settings { table, address, topics, qos, unacknowledged } = &settings;
+    let fail = |what: &str, hint: Option<&'static str>| {
+        let topics = topics.join(";");
+        let error =
+            Error::io(format!("table '{table}': reading topic '{topics}' of {address}: {what}")).lasting();
+        inbox.fail(match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        });
+    };
+    let mut failed = 0;
+    loop {
+        let (client, mut connection) = address.connection(&address.client_id, Some(*unacknowledged));
+        let broken = loop {
+            match connection.next().await {
+                Ok(Event::Connected(known)) => {
+                    if failed > 0 {
+                        log::info!("table '{table}': {address} is there again");
+                    }
+                    session.connected(&client, known);
+                    // Also where the session is known: it may be older than the topics of the table.
+                    if client.subscribe(topics, *qos).await.is_err() {
+                        return fail("the connection is gone", None);
+                    }
+                }
+                Ok(Event::Message(message)) => {
+                    failed = 0;
+                    if message.qos == 0 {
+                        inbox.put([Arrived { message, receipt: None }]).await;
+                        continue;
+                    }
+                    let number = message.number;
+                    match session.taken(&message) {
+                        // Not more than the session has unacknowledged.
+                        Taken::New(receipt) => {
+                            inbox.offer([Arrived { message, receipt: Some(receipt) }]);
+                        }
+                        Taken::Known => {}
+                        Taken::Safe => {
+                            let client = client.clone();
+                            // The connection takes it when it is polled.
+                            session.runtime.spawn(async move { client.acknowledge(number).await });
+                        }
+                    }
+                }
+                Ok(Event::Refused(what)) => return fail(&what, Some("may the user read this topic?")),
+                Ok(_) => {}
+                Err(broken) => break broken,
+            }
+        };
+        session.disconnected();
+        if broken.lasts {
+            return fail(&broken.what, broken.hint);
+        }
+        failed += 1;
+        report(table, address, &broken.what, broken.hint, failed);
+        sleep(backoff.delay(failed, None)).await;
+    }
+}
+
+/// Tells of an outage, now and then.
+pub(super) fn report(table: &str, address: &Address, what: &str, hint: Option<&str>, failed: u32) {
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+    if failed == 1 || failed.is_multiple_of(20) {
+        log::warn!("table '{table}': no connection to {address}: {what}{hint}; it is tried again");
+    } else {
+        log::debug!("table '{table}': no connection to {address}: {what}{hint}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(number: u16, payload: &'static str, duplicate: bool) -> Incoming {
+        Incoming {
+            topic: "t".into(),
+            payload: Bytes::from_static(payload.as_bytes()),
+            qos: 1,
+            retain: false,
+            duplicate,
+            number,
+            properties: Vec::new(),
+            content_type: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_again_after_a_break_is_not_read_twice() {
+        let session = Session { state: Mutex::default(), runtime: Handle::current() };
+        let settings = super::super::Version::Three;
+        let address = Address {
+            version: settings,
+            host: "h".into(),
+            port: 1,
+            tls: None,
+            client_id: "c".into(),
+            login: None,
+            keep_alive: std::time::Duration::from_secs(30),
+            session_expiry: std::time::Duration::ZERO,
+            max_packet: 1000,
+        };
+        let (client, _connection) = address.connection("c", Some(10));
+        session.connected(&client, false);
+        let Taken::New(one) = session.taken(&message(1, "a", false)) else { panic!("new") };
+        let Taken::New(two) = session.taken(&message(2, "b", false)) else { panic!("new") };
+        session.disconnected();
+        session.acknowledge([one]);
+        session.connected(&client, true);
+        assert!(matches!(session.taken(&message(1, "a", true)), Taken::Safe));
+        assert!(matches!(session.taken(&message(2, "b", true)), Taken::Known));
+        session.acknowledge([two]);
+        assert!(session.state.lock().open.is_empty());
+        // The number of another message, and a session that the broker does not know.
+        assert!(matches!(session.taken(&message(2, "c", true)), Taken::New(_)));
+        session.connected(&client, false);
+        assert!(matches!(session.taken(&message(2, "c", true)), Taken::New(_)));
+    }
+}
