@@ -11,6 +11,7 @@ const FEATURES: &[Feature] = &[
     ("mmdb", cfg!(feature = "mmdb"), &["mmdb"]),
     ("mqtt", cfg!(feature = "mqtt"), &["mqtt"]),
     ("mysql", cfg!(feature = "mysql"), &["mysql", "mysql-cdc"]),
+    ("parquet", cfg!(feature = "parquet"), &["parquet"]),
     ("postgres", cfg!(feature = "postgres"), &["postgres", "postgres-cdc"]),
     ("protobuf", cfg!(feature = "protobuf"), &["protobuf"]),
     ("redis", cfg!(feature = "redis"), &["redis", "redis-stream"]),

@@ -12,6 +12,8 @@ pub mod message;
 pub(crate) mod nested;
 pub(crate) mod notice;
 pub mod own;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
 pub mod raw;
@@ -78,4 +80,19 @@ pub trait Encoder: Send {
 
     /// Appends the rows of a chunk.
     fn encode(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> Result<()>;
+}
+
+/// Turns chunks into a file that is complete with its last bytes only: a file cannot be cut off, nor be added to.
+pub trait FileEncoder: Send {
+    /// Takes the rows of a chunk, and appends the bytes that are ready.
+    fn encode(&mut self, chunk: &Chunk, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Bytes of memory that rows take which are not written.
+    fn held(&self) -> usize;
+
+    /// Writes the rows that it holds.
+    fn hold_less(&mut self, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Writes what is left and the end of the file.
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()>;
 }

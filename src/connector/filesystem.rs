@@ -25,14 +25,18 @@
 //! `file.path`, `file.name` (STRING), `file.size` (BIGINT), `file.modification-time` (TIMESTAMP_LTZ(3)), all
 //! read only.
 
+#[cfg(feature = "parquet")]
+mod columns;
 mod commit;
 mod files;
 mod followed;
 mod input;
+mod join;
 mod layout;
 mod load;
 mod part;
 mod position;
+mod reader;
 mod sample;
 mod shared;
 mod sink;
@@ -203,7 +207,14 @@ impl Connector for Filesystem {
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         let table = &request.table;
         let format = Format::from_options(&table.options)?;
-        let layout = Layout::new(table, format, &request.projection, &request.schema, request.batch_rows)?;
+        let layout = Layout::new(
+            table,
+            format,
+            &request.projection,
+            &request.schema,
+            request.batch_rows,
+            &request.zone,
+        )?;
         let monitor = table.options.duration("source.monitor-interval")?;
         let source =
             source::FilesystemSource::new(layout, Location::new(table)?, monitor, source::SPLIT_SIZE)
@@ -235,7 +246,7 @@ impl Connector for Filesystem {
             found.ok_or_else(|| Error::internal(format!("table '{}' has no column '{name}'", table.name)))
         };
         let given = request.schema.fields().iter().map(|f| column(f.name())).collect::<Result<Vec<_>>>()?;
-        let layout = Layout::new(table, format, &given, &request.schema, 8192)?;
+        let layout = Layout::new(table, format, &given, &request.schema, 8192, "UTC")?;
         let backend = load::FileBackend::new(layout, Location::new(table)?, request.schema.clone())
             .map_err(|e| e.at(table.options.span("path")))?;
         Ok(Arc::new(backend))

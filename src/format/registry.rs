@@ -31,6 +31,8 @@ pub const FORMAT_NAMES: &[&str] = &[
     super::avro::CONFLUENT,
     #[cfg(feature = "protobuf")]
     super::protobuf::NAME,
+    #[cfg(feature = "parquet")]
+    super::parquet::NAME,
 ];
 
 /// A format with its options, as a table declares it.
@@ -54,6 +56,9 @@ pub enum Format {
     /// Protobuf, as records of a broker.
     #[cfg(feature = "protobuf")]
     Protobuf(Box<super::protobuf::ProtobufOptions>),
+    /// Files of columns.
+    #[cfg(feature = "parquet")]
+    Parquet(Box<super::parquet::ParquetOptions>),
 }
 
 impl Format {
@@ -89,6 +94,9 @@ impl Format {
             #[cfg(feature = "protobuf")]
             super::protobuf::NAME => super::protobuf::ProtobufOptions::from_options(options)
                 .map(|protobuf| Self::Protobuf(Box::new(protobuf))),
+            #[cfg(feature = "parquet")]
+            super::parquet::NAME => super::parquet::ParquetOptions::from_options(options)
+                .map(|parquet| Self::Parquet(Box::new(parquet))),
             _ => {
                 if let Some(error) = crate::features::not_in_this_build("format", name) {
                     return Err(error.at(options.span("format")));
@@ -115,6 +123,8 @@ impl Format {
             Self::Avro(options) => options.name(),
             #[cfg(feature = "protobuf")]
             Self::Protobuf(_) => super::protobuf::NAME,
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => super::parquet::NAME,
         }
     }
 
@@ -142,6 +152,33 @@ impl Format {
             Self::Avro(_) => false,
             #[cfg(feature = "protobuf")]
             Self::Protobuf(_) => false,
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => false,
+        }
+    }
+
+    /// Whether it is of files that are complete with their last bytes only (see [`Format::file_encoder`]).
+    pub(crate) fn is_of_files(&self) -> bool {
+        match self {
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => true,
+            _ => false,
+        }
+    }
+
+    /// An encoder of one file with rows of `schema`; `None` for formats of streams. `zone`: the session's.
+    pub(crate) fn file_encoder(
+        &self,
+        schema: &SchemaRef,
+        zone: &str,
+    ) -> Result<Option<Box<dyn super::FileEncoder>>> {
+        let _ = (schema, zone);
+        match self {
+            #[cfg(feature = "parquet")]
+            Self::Parquet(options) => {
+                Ok(Some(Box::new(super::parquet::ParquetWriter::new(options, schema, zone)?)))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -156,6 +193,8 @@ impl Format {
             Self::Avro(_) => SourceChangelog::Append,
             #[cfg(feature = "protobuf")]
             Self::Protobuf(_) => SourceChangelog::Append,
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => SourceChangelog::Append,
         }
     }
 
@@ -222,6 +261,8 @@ impl Format {
             super::avro::CONFLUENT => super::avro::CONFLUENT_OPTIONS,
             #[cfg(feature = "protobuf")]
             super::protobuf::NAME => super::protobuf::OPTIONS,
+            #[cfg(feature = "parquet")]
+            super::parquet::NAME => super::parquet::OPTIONS,
             _ => &[],
         }
     }
@@ -263,6 +304,8 @@ impl Format {
             Self::Avro(options) => return Err(of_messages(options.name())),
             #[cfg(feature = "protobuf")]
             Self::Protobuf(_) => return Err(of_messages(super::protobuf::NAME)),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => return Err(of_files(super::parquet::NAME)),
         })
     }
 
@@ -329,6 +372,8 @@ impl Format {
             Self::Avro(options) => return Err(of_messages(options.name())),
             #[cfg(feature = "protobuf")]
             Self::Protobuf(_) => return Err(of_messages(super::protobuf::NAME)),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => return Err(of_files(super::parquet::NAME)),
         })
     }
 }
@@ -339,4 +384,11 @@ fn of_messages(name: &str) -> Error {
     Error::unsupported(format!(
         "format '{name}' is for records of brokers, not for files and streams of bytes"
     ))
+}
+
+/// A format of whole files.
+#[cfg(feature = "parquet")]
+fn of_files(name: &str) -> Error {
+    Error::unsupported(format!("format '{name}' is for files, not for records and streams of bytes"))
+        .with_hint("use 'connector' = 'filesystem'")
 }

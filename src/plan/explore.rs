@@ -72,7 +72,7 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
         return Err(Error::plan(format!(
             "the format of '{path}' follows neither from its name nor from its content"
         ))
-        .with_detail("known endings: .json .jsonl .ndjson .csv .tsv, each also with .gz")
+        .with_detail("known endings: .json .jsonl .ndjson .csv .tsv, each also with .gz, and .parquet")
         .with_hint("CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = '...', 'format' = '...')")
         .at(span));
     };

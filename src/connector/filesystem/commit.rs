@@ -202,7 +202,9 @@ pub(super) struct Committer<'a> {
     pub(super) overwrite: bool,
     pub(super) success_file: Option<&'a str>,
     /// What a file without rows holds.
-    pub(super) header: Vec<u8>,
+    pub(super) empty_file: Vec<u8>,
+    /// The format is of files that nothing can be added to.
+    pub(super) of_files: bool,
     pub(super) fuse: &'a Fuse,
 }
 
@@ -314,7 +316,7 @@ impl Committer<'_> {
             && parts.is_empty()
             && (self.overwrite || !path.exists())
         {
-            write_whole(path, &self.header)?;
+            write_whole(path, &self.empty_file)?;
         }
         let old = if self.overwrite { self.replaced(&parts)? } else { Vec::new() };
         self.show(&attempt.sink, parts)?;
@@ -435,6 +437,9 @@ impl Committer<'_> {
     /// Adds parts to the end of a file.
     fn show_in_file(&self, sink: &str, path: &Path, parts: Vec<PartState>) -> Result<()> {
         let _one_at_a_time = APPENDING.lock();
+        if self.of_files {
+            return self.join_files(sink, path, &parts);
+        }
         let record = self.target.hidden_beside(sink, "commit");
         self.finish_addition(sink, path, &record)?;
         let mut left = Vec::new();
@@ -460,6 +465,41 @@ impl Committer<'_> {
         self.fuse.step()?;
         write_whole(&record, &json(&addition)?)?;
         self.finish_addition(sink, path, &record)
+    }
+
+    /// One file of all parts, and of the file that was there. It says itself which parts are in it, so that this can
+    /// be done again.
+    fn join_files(&self, sink: &str, path: &Path, parts: &[PartState]) -> Result<()> {
+        let hidden: Vec<PathBuf> = parts.iter().map(|part| self.hidden(sink, part)).collect();
+        if !hidden.iter().any(|h| h.exists()) {
+            return Ok(());
+        }
+        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        let names = names.join(" ");
+        let keeps = !self.overwrite && fs::metadata(path).is_ok_and(|m| m.len() > 0);
+        if !super::join::holds(path, &names)? {
+            for part in parts {
+                self.cut(sink, part)?;
+            }
+            if let ([only], false) = (hidden.as_slice(), keeps) {
+                self.fuse.step()?;
+                fs::rename(only, path).map_err(|e| failed("created", path, &e))?;
+                return sync_directory(&directory_of(path));
+            }
+            let former = keeps.then(|| path.to_path_buf());
+            let files: Vec<PathBuf> = former.into_iter().chain(hidden.iter().cloned()).collect();
+            let draft = self.target.hidden_beside(sink, "draft");
+            self.fuse.step()?;
+            super::join::join(&files, &names, &draft)?;
+            self.fuse.step()?;
+            fs::rename(&draft, path).map_err(|e| failed("created", path, &e))?;
+            sync_directory(&directory_of(path))?;
+        }
+        for part in &hidden {
+            self.fuse.step()?;
+            remove_if_there(part)?;
+        }
+        Ok(())
     }
 
     /// Does what a record says, if there is one.

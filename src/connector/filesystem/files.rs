@@ -23,6 +23,17 @@ pub(super) enum Compression {
     Gzip,
 }
 
+/// How a file comes to be, which says when it can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// By records at its end: what is there can be read.
+    Records,
+    /// It is packed, and read when it has stopped growing.
+    Packed,
+    /// It is complete when its last bytes say so.
+    Footer,
+}
+
 /// A file as it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FileInfo {
@@ -30,6 +41,7 @@ pub(super) struct FileInfo {
     pub(super) size: u64,
     pub(super) modified_millis: i64,
     pub(super) compression: Compression,
+    pub(super) growth: Growth,
     /// Values of the partition columns, in their order.
     pub(super) partition: Vec<Option<String>>,
     /// Tells a file from another that later has the same path.
@@ -64,6 +76,8 @@ pub(super) struct Location {
     pub(super) regex: Option<regex::Regex>,
     partitioned_by: Vec<String>,
     partition_default: String,
+    /// The format is of files that are complete with their last bytes only.
+    of_files: bool,
 }
 
 /// The path of an option: a plain one, or a `file:` URL.
@@ -121,12 +135,28 @@ impl Location {
             })
             .transpose()?;
         let partition_default = options.text("partition.default-name").unwrap_or(DEFAULT_PARTITION).into();
-        Ok(Self { text, place, regex, partitioned_by: table.partitioned_by.clone(), partition_default })
+        Ok(Self {
+            text,
+            place,
+            regex,
+            partitioned_by: table.partitioned_by.clone(),
+            partition_default,
+            of_files: options.text("format").is_some_and(is_of_files),
+        })
     }
 
     /// The path as it was written.
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// How a file of this path grows.
+    pub(super) fn growth(&self, compression: Compression) -> Growth {
+        match compression {
+            _ if self.of_files => Growth::Footer,
+            Compression::None => Growth::Records,
+            _ => Growth::Packed,
+        }
     }
 
     /// Whether directories hold values of columns.
@@ -233,6 +263,7 @@ impl Location {
                 let (Some(identity), Ok(compression)) = (known, compression(&entry.path())) else { continue };
                 found.push(FileInfo {
                     compression,
+                    growth: self.growth(compression),
                     size: metadata.len(),
                     modified_millis: metadata.modified().map_or(0, millis),
                     partition: Vec::new(),
@@ -285,6 +316,11 @@ impl Location {
             })
             .collect()
     }
+}
+
+/// Whether files of a format are complete with their last bytes only.
+fn is_of_files(format: &str) -> bool {
+    format == "parquet"
 }
 
 /// A failure to read, with the file.

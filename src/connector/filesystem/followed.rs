@@ -11,10 +11,11 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::files::{Compression, FileInfo, Location};
+use super::files::{FileInfo, Growth, Location};
 use super::input::Split;
-use super::layout::{Kept, Place, Reached, SplitReader};
+use super::layout::{Kept, Place, Reached};
 use super::position::{Position, find, followed_name, text};
+use super::reader::SplitReader;
 use crate::connector::Positions;
 use crate::error::Result;
 
@@ -33,6 +34,8 @@ struct Followed {
     missing: u8,
     /// The decoder that holds an unfinished record, for formats whose records are not lines.
     kept: Option<Kept>,
+    /// It was said that it is not complete.
+    unfinished: bool,
     /// In the queue, or being read.
     busy: bool,
     /// Being read.
@@ -70,6 +73,7 @@ impl Followed {
             checksum: None,
             missing: 0,
             kept: None,
+            unfinished: false,
             busy: false,
             in_hand: false,
             changed: None,
@@ -90,7 +94,7 @@ impl Followed {
     fn given_up(&self, what: &str) {
         let unfinished = self.seen.saturating_sub(self.place.offset);
         let lines = self.kept.is_none() && self.place.rows == 0;
-        if unfinished > 0 && lines && self.file.compression == Compression::None {
+        if unfinished > 0 && lines && self.file.growth == Growth::Records {
             log::warn!(
                 "file {} {what}: its last {unfinished} bytes had no newline and were not read",
                 self.file.path.display()
@@ -108,10 +112,11 @@ impl Followed {
 
 impl Following {
     /// Follows a new file. A packed one is read when it has the same size at the next look: then whoever
-    /// writes it has, as far as can be known, come to its end.
+    /// writes it has, as far as can be known, come to its end. One that says itself whether it is complete is looked
+    /// at until it does.
     pub(super) fn add(&mut self, file: Arc<FileInfo>, queue: &mut VecDeque<Split>) {
         let mut followed = Followed::new(file.clone());
-        followed.busy = file.compression == Compression::None;
+        followed.busy = file.growth != Growth::Packed;
         if followed.busy {
             queue.push_back(followed.split());
         }
@@ -158,6 +163,9 @@ impl Following {
         let gone = |_: &u64, f: &mut Followed| f.missing >= GONE_AFTER && !f.in_hand;
         for (_, followed) in self.files.extract_if(gone) {
             followed.given_up("was removed");
+            if followed.unfinished && followed.seen == 0 {
+                log::warn!("file {} was removed before it was complete", followed.file.path.display());
+            }
             self.gone.insert(followed_name(&followed.file));
             if followed.busy {
                 queue.retain(|split| split.file.key() != followed.file.key());
@@ -180,7 +188,7 @@ impl Following {
         let renamed = followed.file.path != file.path;
         // A file that was read while the look went on may have grown since it was found.
         let is_newer = followed.look < look;
-        let is_shorter = file.size < followed.seen && file.compression == Compression::None;
+        let is_shorter = file.size < followed.seen && file.growth == Growth::Records;
         if !followed.busy && is_newer && is_shorter {
             followed.begin_again();
         }
@@ -192,10 +200,11 @@ impl Following {
     fn refresh(&mut self, file: &Arc<FileInfo>, queue: &mut VecDeque<Split>) {
         let Some(followed) = self.files.get_mut(&file.key()) else { return };
         let before = std::mem::replace(&mut followed.file, file.clone());
-        let ready = match file.compression {
+        let ready = match file.growth {
             // One that was rewritten may have the same size.
-            Compression::None => file.size > followed.seen || file.modified_millis != followed.read_at,
-            Compression::Gzip => followed.seen == 0 && file.size > 0 && file.size == before.size,
+            Growth::Records => file.size > followed.seen || file.modified_millis != followed.read_at,
+            Growth::Packed => followed.seen == 0 && file.size > 0 && file.size == before.size,
+            Growth::Footer => followed.seen == 0 && file.size > 0,
         };
         if ready && !followed.busy {
             followed.busy = true;
@@ -234,10 +243,10 @@ impl Following {
             let reached = position.reached();
             (followed.place, followed.checksum) = (reached.place, reached.checksum);
             // Whether there is more is found out by looking from there.
-            followed.seen = match file.compression {
-                Compression::Gzip if position.done => file.size,
-                Compression::Gzip => 0,
-                Compression::None => position.offset,
+            followed.seen = match file.growth {
+                Growth::Records => position.offset,
+                _ if position.done => file.size,
+                _ => 0,
             };
             if position.path != text(&file.path) || position.identity() != file.identity {
                 // Its place now is reported.
@@ -271,6 +280,16 @@ impl Following {
         }
     }
 
+    /// A file is not complete: it is looked at again when it has changed. Says so once.
+    pub(super) fn unfinished(&mut self, file: &FileInfo) {
+        if let Some(followed) = self.files.get_mut(&file.key()) {
+            (followed.busy, followed.in_hand) = (false, false);
+            if !std::mem::replace(&mut followed.unfinished, true) {
+                log::info!("file {} is not complete yet: it has no footer", file.path.display());
+            }
+        }
+    }
+
     /// A file does not hold what was read of it.
     pub(super) fn written_anew(&mut self, file: &FileInfo, queue: &mut VecDeque<Split>) {
         if let Some(followed) = self.files.get_mut(&file.key()) {
@@ -295,10 +314,10 @@ impl Following {
         (followed.busy, followed.in_hand) = (false, false);
         followed.epoch = followed.epoch.max(passed);
         followed.look = self.looks;
-        let seen = match file.compression {
-            Compression::None => seen,
-            Compression::Gzip if reached.done => file.size,
-            Compression::Gzip => 0,
+        let seen = match file.growth {
+            Growth::Records => seen,
+            _ if reached.done => file.size,
+            _ => 0,
         };
         (followed.place, followed.seen, followed.kept) = (place, seen, kept);
         (followed.checksum, followed.read_at) = (reached.checksum, file.modified_millis);

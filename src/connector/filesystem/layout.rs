@@ -40,10 +40,12 @@ pub(super) struct Layout {
     /// All columns of a record.
     declared: SchemaRef,
     /// Those that the query wants.
-    wanted: SchemaRef,
+    pub(super) wanted: SchemaRef,
     schema: SchemaRef,
     slots: Vec<Slot>,
-    batch_rows: usize,
+    pub(super) batch_rows: usize,
+    /// The session's time zone.
+    pub(super) zone: String,
     /// Undecodable records are rows, too.
     rejects: bool,
 }
@@ -56,6 +58,7 @@ impl Layout {
         projection: &[usize],
         schema: &SchemaRef,
         batch_rows: usize,
+        zone: &str,
     ) -> Result<Self> {
         let mut wanted = Vec::new();
         let mut slots = Vec::with_capacity(projection.len());
@@ -96,6 +99,7 @@ impl Layout {
             schema: schema.clone(),
             slots,
             batch_rows,
+            zone: zone.to_string(),
         })
     }
 
@@ -122,6 +126,10 @@ impl Layout {
     pub(super) fn check(&self) -> Result<()> {
         if self.rejects {
             self.format.check_rejecting()?;
+        }
+        if self.format.is_of_files() {
+            // Whether the columns can be read is known when there is a file.
+            return Ok(());
         }
         self.format.decoder(&self.declared, &self.wanted, self.batch_rows, Origin::from("file")).map(drop)
     }
@@ -236,20 +244,60 @@ pub(super) struct Reached {
     pub(super) checksum: Option<u32>,
 }
 
-/// Decodes a split.
-///
-/// Where records are lines, the decoder is fed whole lines only. When it has given all rows of them, the offset behind
-/// them is a place from which another one can go on; in between, and in formats whose records are not
-/// lines, so many rows after that offset are left out.
-pub(super) struct SplitReader {
+/// The rows of a file, put together of what was decoded and what is the same for all of them.
+pub(super) struct Assembly {
     layout: Arc<Layout>,
-    split: Split,
-    input: Input,
-    decoder: Box<dyn Decoder>,
     constants: Vec<Option<ArrayRef>>,
     /// `constants`, repeated as often as the largest batch so far had rows.
     repeated: Vec<Option<ArrayRef>>,
     repeated_rows: usize,
+}
+
+impl Assembly {
+    pub(super) fn new(layout: &Arc<Layout>, file: &FileInfo) -> Result<Self> {
+        let constants = layout.constants(file)?;
+        Ok(Self {
+            repeated: vec![None; constants.len()],
+            repeated_rows: 0,
+            constants,
+            layout: layout.clone(),
+        })
+    }
+
+    pub(super) fn batch(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        if self.repeated_rows < rows {
+            let zeros = UInt32Array::from(vec![0; rows]);
+            for (constant, repeated) in self.constants.iter().zip(&mut self.repeated) {
+                *repeated =
+                    constant.as_ref().map(|c| arrow::compute::take(c.as_ref(), &zeros, None)).transpose()?;
+            }
+            self.repeated_rows = rows;
+        }
+        let mut columns = Vec::with_capacity(self.repeated.len());
+        for (slot, repeated) in self.layout.slots.iter().zip(&self.repeated) {
+            columns.push(match (slot, repeated) {
+                (Slot::Record(i), _) => batch.column(*i).clone(),
+                (_, Some(array)) => array.slice(0, rows),
+                (_, None) => return Err(Error::internal("a column that is neither read nor constant")),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options)?)
+    }
+}
+
+/// Decodes a split of a file of records.
+///
+/// Where records are lines, the decoder is fed whole lines only. When it has given all rows of them, the offset behind
+/// them is a place from which another one can go on; in between, and in formats whose records are not
+/// lines, so many rows after that offset are left out.
+pub(super) struct RecordReader {
+    layout: Arc<Layout>,
+    split: Split,
+    input: Input,
+    decoder: Box<dyn Decoder>,
+    assembly: Assembly,
     /// The decoder has got all bytes.
     ended: bool,
     /// The file is followed: it may grow, and a line without its end waits for it.
@@ -269,16 +317,13 @@ pub(super) struct SplitReader {
     skipped_before: u64,
 }
 
-impl SplitReader {
+impl RecordReader {
     /// Opens the file.
     pub(super) fn open(layout: &Arc<Layout>, split: &Split) -> Result<Self> {
-        let constants = layout.constants(&split.file)?;
         Ok(Self {
+            assembly: Assembly::new(layout, &split.file)?,
             input: Input::open(split)?,
             decoder: layout.decoder(split)?,
-            repeated: vec![None; constants.len()],
-            repeated_rows: 0,
-            constants,
             layout: layout.clone(),
             ended: false,
             follow: false,
@@ -361,7 +406,7 @@ impl SplitReader {
             let rows = batch.num_rows();
             if self.skip == 0 {
                 self.rows += rows as u64;
-                return Ok(Some((self.assemble(batch)?, kinds)));
+                return Ok(Some((self.assembly.batch(batch)?, kinds)));
             }
             let left_out = usize::try_from(self.skip).map_or(rows, |skip| skip.min(rows));
             self.skip -= left_out as u64;
@@ -371,7 +416,7 @@ impl SplitReader {
             }
             if left_out < rows {
                 let rest = batch.slice(left_out, rows - left_out);
-                return Ok(Some((self.assemble(rest)?, kinds.slice(left_out, rows - left_out))));
+                return Ok(Some((self.assembly.batch(rest)?, kinds.slice(left_out, rows - left_out))));
             }
         }
     }
@@ -456,28 +501,6 @@ impl SplitReader {
     /// Records left out.
     pub(super) fn skipped(&self) -> u64 {
         self.decoder.skipped() - self.skipped_before
-    }
-
-    fn assemble(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
-        let rows = batch.num_rows();
-        if self.repeated_rows < rows {
-            let zeros = UInt32Array::from(vec![0; rows]);
-            for (constant, repeated) in self.constants.iter().zip(&mut self.repeated) {
-                *repeated =
-                    constant.as_ref().map(|c| arrow::compute::take(c.as_ref(), &zeros, None)).transpose()?;
-            }
-            self.repeated_rows = rows;
-        }
-        let mut columns = Vec::with_capacity(self.repeated.len());
-        for (slot, repeated) in self.layout.slots.iter().zip(&self.repeated) {
-            columns.push(match (slot, repeated) {
-                (Slot::Record(i), _) => batch.column(*i).clone(),
-                (_, Some(array)) => array.slice(0, rows),
-                (_, None) => return Err(Error::internal("a column that is neither read nor constant")),
-            });
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options)?)
     }
 
     /// A decoder counts lines from the start of what it was fed. For a split in the middle of a file, an

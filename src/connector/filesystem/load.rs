@@ -8,7 +8,8 @@ use arrow::datatypes::SchemaRef;
 
 use super::files::Location;
 use super::input::Split;
-use super::layout::{Layout, SplitReader};
+use super::layout::Layout;
+use super::reader::SplitReader;
 use crate::error::{Error, Result};
 use crate::lookup::{Answers, Backend, BoxFuture, Failure};
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::files::{Compression, FileInfo, compression};
+use super::files::{Compression, FileInfo, Growth, compression};
 use super::input::{Split, changed, checksum};
 use super::layout::{Place, Reached};
 use crate::connector::{Positions, position::not_understood};
@@ -172,11 +172,13 @@ impl Position {
     /// What is known of the file.
     pub(super) fn file(&self) -> Result<FileInfo> {
         let path = Path::new(&self.path);
+        let compression = compression(path)?;
         Ok(FileInfo {
             path: path.to_path_buf(),
+            growth: if compression == Compression::None { Growth::Records } else { Growth::Packed },
             size: self.size,
             modified_millis: 0,
-            compression: compression(path)?,
+            compression,
             partition: Vec::new(),
             identity: self.identity(),
         })

@@ -24,6 +24,9 @@ pub(in crate::connector) fn recognise(path: &str) -> Result<Option<&'static str>
         }
         let mut input = Input::open(&Split::whole(Arc::new(file)))?;
         let Some(block) = input.block()? else { continue };
+        if block.starts_with(b"PAR1") {
+            return Ok(Some("parquet"));
+        }
         let start = block.iter().position(|b| !b.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(b));
         match start.and_then(|at| block.get(at)) {
             None => continue,
@@ -75,6 +78,7 @@ pub(in crate::connector) fn by_name(path: &str) -> Option<&'static str> {
     match plain.extension()?.to_string_lossy().to_ascii_lowercase().as_str() {
         "json" | "jsonl" | "ndjson" => Some("json"),
         "csv" | "tsv" => Some("csv"),
+        "parquet" | "parq" => Some("parquet"),
         _ => None,
     }
 }
@@ -98,6 +102,10 @@ fn probe(options: &Options) -> Table {
 /// Columns of the first file that has records; `None` for formats whose records have no names.
 pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
     let format = options.text("format").unwrap_or_default();
+    #[cfg(feature = "parquet")]
+    if format == crate::format::parquet::NAME {
+        return infer_columns(options).map(Some);
+    }
     if !matches!(format, "json" | "csv") {
         return Ok(None);
     }
@@ -131,4 +139,17 @@ pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
         break;
     }
     Err(failure)
+}
+
+/// Columns of the first Parquet file.
+#[cfg(feature = "parquet")]
+fn infer_columns(options: &Options) -> Result<Inferred> {
+    for file in Location::new(&probe(options))?.list(false)? {
+        if file.size > 0 {
+            let bytes = super::columns::random_access(&file)?;
+            return crate::format::parquet::infer(bytes, &super::columns::name(&file));
+        }
+    }
+    Err(Error::decode(format!("'{}' holds no Parquet file", options.required("path")?))
+        .with_hint("declare the columns: CREATE TABLE t (name TYPE, ...) WITH (...)"))
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::commit::{Attempt, Committer, Fuse};
 use super::part::Target;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::format::{FileEncoder, Format};
 
 /// Where and how a table is written.
 pub(super) struct Shared {
@@ -18,6 +18,7 @@ pub(super) struct Shared {
     pub(super) format: Format,
     /// Columns of a record, and their positions in the rows.
     pub(super) schema: SchemaRef,
+    pub(super) zone: String,
     pub(super) columns: Vec<usize>,
     /// Partition columns: names, and their positions in the rows.
     pub(super) partitions: Vec<(String, usize)>,
@@ -42,9 +43,30 @@ impl Shared {
         attempt.get_or_insert_with(|| Arc::new(Attempt::without_checkpoints())).clone()
     }
 
+    /// The encoder of a file, for formats of files.
+    pub(super) fn file_encoder(&self) -> Result<Option<Box<dyn FileEncoder>>> {
+        self.format.file_encoder(&self.schema, &self.zone)
+    }
+
+    /// The end of the name of a part: of formats whose readers look for it.
+    pub(super) fn suffix(&self) -> String {
+        if self.format.is_of_files() { format!(".{}", self.format.name()) } else { String::new() }
+    }
+
+    /// A file without rows.
+    pub(super) fn empty_file(&self) -> Result<Vec<u8>> {
+        let Some(mut encoder) = self.file_encoder()? else { return self.header() };
+        let mut whole = Vec::new();
+        encoder.finish(&mut whole)?;
+        Ok(whole)
+    }
+
     /// The bytes at the start of a file.
     pub(super) fn header(&self) -> Result<Vec<u8>> {
         let mut header = Vec::new();
+        if self.format.is_of_files() {
+            return Ok(header);
+        }
         self.format.encoder(&self.schema)?.header(&mut header)?;
         Ok(header)
     }
@@ -56,7 +78,8 @@ impl Shared {
             partitioned: !self.partitions.is_empty(),
             overwrite: self.overwrite,
             success_file: self.success_file.as_deref(),
-            header: self.header()?,
+            empty_file: self.empty_file()?,
+            of_files: self.format.is_of_files(),
             fuse: &self.fuse,
         })
     }

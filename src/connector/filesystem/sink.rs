@@ -118,7 +118,18 @@ impl FilesystemSink {
         let format = Format::from_options(options)?;
         let schema = table.record_schema(zone);
         // What the format cannot hold is refused now, not by the first row.
-        format.encoder(&schema)?;
+        let in_table = |e: Error| e.context(format!("table '{}'", table.name));
+        if format.file_encoder(&schema, zone).map_err(in_table)?.is_none() {
+            format.encoder(&schema)?;
+        } else if is_file && !request.bounded {
+            return Err(Error::unsupported(format!(
+                "table '{}': a file of format '{}' cannot grow, and the query never ends",
+                table.name,
+                format.name()
+            ))
+            .at(options.span("path"))
+            .with_hint(format!("write to a folder: 'path' = '{}/'", text.trim_end_matches('/'))));
+        }
         let success_file = options.contains("sink.partition-commit.policy.kind").then(|| {
             options.text("sink.partition-commit.success-file.name").unwrap_or("_SUCCESS").to_string()
         });
@@ -131,6 +142,7 @@ impl FilesystemSink {
                 target: if is_file { Target::File(path) } else { Target::Directory(path) },
                 format,
                 schema,
+                zone: zone.clone(),
                 columns,
                 partitions,
                 partition_default: options.text("partition.default-name").unwrap_or(DEFAULT_PARTITION).into(),

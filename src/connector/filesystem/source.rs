@@ -19,11 +19,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::files::{Compression, FileInfo, Location};
+use super::files::{FileInfo, Growth, Location};
 use super::followed::Following;
 use super::input::Split;
-use super::layout::{Layout, Reached, SplitReader};
+use super::layout::{Layout, Reached};
 use super::position::{self, Position};
+use super::reader::{self, SplitReader};
 use crate::connector::{Positions, Read, Reader, ReaderContext, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::{self, Waker};
@@ -76,9 +77,13 @@ pub(super) struct FilesystemSource {
 
 /// Whether a file can be read in pieces.
 fn cuts(layout: &Layout, file: &FileInfo) -> bool {
-    file.compression == Compression::None
-        && layout.format.splittable()
-        && (file.size <= SPLIT_SIZE || !layout.is_document(file))
+    match file.growth {
+        Growth::Packed => false,
+        Growth::Footer => true,
+        Growth::Records => {
+            layout.format.splittable() && (file.size <= SPLIT_SIZE || !layout.is_document(file))
+        }
+    }
 }
 
 impl FilesystemSource {
@@ -274,13 +279,18 @@ impl Scan {
                 state.wakers.iter().for_each(Waker::wake);
             }
             drop(state);
-            let reader = match split.file.compression {
-                Compression::None => SplitReader::follow(&self.layout, &split, kept),
-                Compression::Gzip => SplitReader::open(&self.layout, &split),
+            let records = split.file.growth == Growth::Records;
+            if split.file.growth == Growth::Footer && !reader::is_complete(&split.file)? {
+                self.state.lock().following.unfinished(&split.file);
+                continue;
+            }
+            let reader = match records {
+                true => SplitReader::follow(&self.layout, &split, kept),
+                false => SplitReader::open(&self.layout, &split),
             };
             match reader {
                 Ok(mut reader) if reader.is_listed() => {
-                    if split.file.compression != Compression::None || reader.holds(read)? {
+                    if !records || reader.holds(read)? {
                         return Ok(Taken::Split(Box::new(reader)));
                     }
                     let mut state = self.state.lock();

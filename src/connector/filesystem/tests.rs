@@ -10,6 +10,8 @@ use arrow::datatypes::{Field, Int64Type, Schema};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+#[cfg(feature = "parquet")]
+mod columns;
 mod exactly_once;
 mod replay;
 
@@ -147,7 +149,7 @@ fn read_lines(table: &Arc<Table>) -> Result<Vec<String>> {
 fn cut_source(table: &Arc<Table>, split_size: u64) -> FilesystemSource {
     let request = request(table);
     let format = Format::from_options(&table.options).unwrap();
-    let layout = Layout::new(table, format, &request.projection, &request.schema, 3).unwrap();
+    let layout = Layout::new(table, format, &request.projection, &request.schema, 3, "UTC").unwrap();
     FilesystemSource::new(layout, Location::new(table).unwrap(), None, split_size).unwrap()
 }
 
@@ -473,6 +475,7 @@ fn a_followed_csv_keeps_its_open_quote() {
 
 fn pair(path: &Path, by: &[&str], pairs: &[(&str, &str)]) -> Arc<Table> {
     let mut all = vec![("format", "csv")];
+    // The last one of a name holds.
     all.extend(pairs);
     let columns = vec![physical("k", SqlType::String), physical("n", SqlType::BigInt)];
     let table = table(columns, by, path, &all);

@@ -93,8 +93,10 @@ impl<'a> Walk<'a> {
         if self.location.regex.as_ref().is_some_and(|r| !r.is_match(&name)) {
             return Ok(());
         }
+        let compression = compression(path)?;
         let file = FileInfo {
-            compression: compression(path)?,
+            compression,
+            growth: self.location.growth(compression),
             size: metadata.len(),
             modified_millis: metadata.modified().map_or(0, millis),
             partition: self.location.partition_of(path, root)?,

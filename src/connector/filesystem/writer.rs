@@ -18,19 +18,31 @@ use super::shared::Shared;
 use crate::connector::{Writer, WriterContext};
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
-use crate::format::Encoder;
 use crate::format::text::{Cells, Style, plain};
+use crate::format::{Encoder, FileEncoder};
 
 /// A writer hands bytes to its part when it has this many.
 const BUFFER: usize = 1 << 20;
 /// A writer with more parts than this keeps their files closed between writes.
 const OPEN_FILES: usize = 64;
 
+/// What encoders of files hold altogether; the ones that hold most write it before.
+const HELD: usize = 256 << 20;
+
 /// A part of a writer, and the bytes that are not in it yet.
 #[derive(Default)]
 struct Open {
     part: Option<OwnPart>,
     buffer: Vec<u8>,
+    /// The encoder of the part, of formats of files.
+    file: Option<Box<dyn FileEncoder>>,
+}
+
+/// How rows become bytes.
+enum Encoding {
+    Stream(Box<dyn Encoder>),
+    /// Each part has an encoder of its own, and is closed at every barrier.
+    Files,
 }
 
 struct OwnPart {
@@ -91,9 +103,11 @@ pub(super) struct FilesystemWriter {
     shared: Arc<Shared>,
     context: WriterContext,
     attempt: Arc<Attempt>,
-    encoder: Box<dyn Encoder>,
+    encoding: Encoding,
     /// By directory of the partition.
     open: HashMap<String, Open>,
+    /// Bytes of memory that encoders of files hold.
+    held: usize,
     /// Parts that it has begun.
     begun: u64,
     /// Closed since the last barrier, or since parts were last shown.
@@ -113,10 +127,14 @@ pub(super) struct FilesystemWriter {
 
 impl FilesystemWriter {
     pub(super) fn new(shared: Arc<Shared>, context: WriterContext, attempt: Arc<Attempt>) -> Result<Self> {
-        let encoder = shared.format.encoder(&shared.schema)?;
+        let encoding = match shared.format.is_of_files() {
+            true => Encoding::Files,
+            false => Encoding::Stream(shared.format.encoder(&shared.schema)?),
+        };
         Ok(Self {
-            encoder,
+            encoding,
             open: HashMap::new(),
+            held: 0,
             begun: 0,
             closing: Vec::new(),
             closed: attempt.adopt(),
@@ -141,7 +159,7 @@ impl FilesystemWriter {
                 (format!("{name}-{uuid}-{task}-{n}"), path.clone(), directory_of(path))
             }
             Target::Directory(root) => {
-                let name = format!("part-{uuid}-{task}-{n}");
+                let name = format!("part-{uuid}-{task}-{n}{}", self.shared.suffix());
                 let name = if partition.is_empty() { name } else { format!("{partition}/{name}") };
                 (name.clone(), root.join(name), root.clone())
             }
@@ -172,8 +190,9 @@ impl FilesystemWriter {
         if release {
             own.part.release();
         }
-        // A bounded job's single file is one file, however large.
+        // A bounded job's single file is one file, however large. A file that has an end is rolled when it has it.
         let rolls = self.shared.unbounded || matches!(self.shared.target, Target::Directory(_));
+        let rolls = rolls && matches!(self.encoding, Encoding::Stream(_));
         if rolls && own.part.written() >= self.shared.roll_size {
             own.part.release();
             self.closing.push(own);
@@ -188,13 +207,86 @@ impl FilesystemWriter {
 
     fn encode(&mut self, partition: &str, chunk: &Chunk) -> Result<()> {
         let release = self.open.len() > OPEN_FILES;
+        let rows = chunk.with_batch(chunk.batch.project(&self.shared.columns)?);
+        if matches!(self.encoding, Encoding::Files) {
+            return self.encode_file(partition, &rows, release);
+        }
         let open = match self.open.get_mut(partition) {
             Some(open) => open,
             None => self.open.entry(partition.to_string()).or_default(),
         };
-        let rows = chunk.with_batch(chunk.batch.project(&self.shared.columns)?);
-        self.encoder.encode(&rows, &mut open.buffer)?;
+        if let Encoding::Stream(encoder) = &mut self.encoding {
+            encoder.encode(&rows, &mut open.buffer)?;
+        }
         if open.buffer.len() < BUFFER { Ok(()) } else { self.append(partition, release) }
+    }
+
+    /// Into the file of a partition, which is begun when it has none.
+    fn encode_file(&mut self, partition: &str, rows: &Chunk, release: bool) -> Result<()> {
+        if self.open.get(partition).is_none_or(|open| open.file.is_none()) {
+            let file = self.shared.file_encoder()?;
+            let mut part = self.create(partition)?;
+            if release {
+                part.part.release();
+            }
+            let open = Open { part: Some(part), file, ..Open::default() };
+            self.open.insert(partition.to_string(), open);
+        }
+        let Some(Open { part: Some(part), file: Some(file), buffer }) = self.open.get_mut(partition) else {
+            return Err(Error::internal("a partition has no file"));
+        };
+        let before = file.held();
+        file.encode(rows, buffer)?;
+        let (after, written) = (file.held(), part.part.written() + buffer.len() as u64);
+        self.held = (self.held + after).saturating_sub(before);
+        if written + after as u64 >= self.shared.roll_size {
+            self.end_file(partition)?;
+            self.close(|part, _| part == partition);
+        } else if self.open.get(partition).is_some_and(|open| open.buffer.len() >= BUFFER) {
+            self.append(partition, release)?;
+        }
+        if self.held > HELD {
+            self.hold_less()?;
+        }
+        Ok(())
+    }
+
+    /// Encoders write what they hold, those that hold most first.
+    fn hold_less(&mut self) -> Result<()> {
+        let held = |open: &Open| open.file.as_ref().map_or(0, |file| file.held());
+        let mut all: Vec<_> = self.open.iter().map(|(name, open)| (held(open), name.clone())).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        for (held, partition) in all {
+            if self.held <= HELD / 2 {
+                break;
+            }
+            if let Some(Open { file: Some(file), buffer, .. }) = self.open.get_mut(&partition) {
+                file.hold_less(buffer)?;
+                self.held = (self.held + file.held()).saturating_sub(held);
+            }
+            self.append(&partition, self.open.len() > OPEN_FILES)?;
+        }
+        Ok(())
+    }
+
+    /// The last bytes of the file of a partition.
+    fn end_file(&mut self, partition: &str) -> Result<()> {
+        let release = self.open.len() > OPEN_FILES;
+        let Some(open) = self.open.get_mut(partition) else { return Ok(()) };
+        let Some(mut file) = open.file.take() else { return Ok(()) };
+        self.held = self.held.saturating_sub(file.held());
+        file.finish(&mut open.buffer)?;
+        self.append(partition, release)
+    }
+
+    /// All files get their last bytes, but those that are not meant.
+    fn end_files(&mut self, meant: impl Fn(&OwnPart) -> bool) -> Result<()> {
+        let is_meant = |open: &Open| open.file.is_some() && open.part.as_ref().is_some_and(&meant);
+        let names = self.open.iter().filter(|(_, open)| is_meant(open)).map(|(name, _)| name.clone());
+        for partition in names.collect::<Vec<_>>() {
+            self.end_file(&partition)?;
+        }
+        Ok(())
     }
 
     /// All that is buffered goes into parts.
@@ -211,8 +303,9 @@ impl FilesystemWriter {
     }
 
     /// Takes no more rows into the parts that are meant.
-    fn close(&mut self, meant: impl Fn(&OwnPart) -> bool) {
-        for open in self.open.values_mut().filter(|open| open.part.as_ref().is_some_and(&meant)) {
+    fn close(&mut self, meant: impl Fn(&str, &OwnPart) -> bool) {
+        let is_meant = |name: &str, open: &Open| open.part.as_ref().is_some_and(|part| meant(name, part));
+        for (_, open) in self.open.iter_mut().filter(|(name, open)| is_meant(name, open)) {
             self.closing.extend(open.part.take());
         }
     }
@@ -275,8 +368,9 @@ impl FilesystemWriter {
 
     /// Without checkpoints, what is not visible is left to the sink.
     fn leave(&mut self) -> Result<()> {
+        self.end_files(|_| true)?;
         self.append_all()?;
-        self.close(|_| true);
+        self.close(|_, _| true);
         self.finished = true;
         let syncing = self.syncing()?;
         let state = self.state();
@@ -384,9 +478,10 @@ impl Writer for FilesystemWriter {
 
     fn timer(&mut self, now: Instant) -> Result<()> {
         self.looked = now;
-        self.append_all()?;
         let age = self.shared.roll_interval;
-        self.close(|part| now.saturating_duration_since(part.part.opened()) >= age);
+        self.end_files(|part| now.saturating_duration_since(part.part.opened()) >= age)?;
+        self.append_all()?;
+        self.close(|_, part| now.saturating_duration_since(part.part.opened()) >= age);
         self.show_closed()
     }
 
@@ -396,11 +491,14 @@ impl Writer for FilesystemWriter {
             return Ok(Poll::Ready(Vec::new()));
         }
         if self.cut.as_ref().is_none_or(|cut| cut.epoch != epoch) {
+            self.end_files(|_| true)?;
             self.append_all()?;
             let (endless, age) = (self.shared.unbounded, self.shared.roll_interval);
+            let of_files = matches!(self.encoding, Encoding::Files);
             // Adding to one file makes no small ones, so it shows all there is.
             let all = last || matches!(self.shared.target, Target::File(_));
-            self.close(|part| endless && (all || part.part.opened().elapsed() >= age));
+            let rolls = |part: &OwnPart| endless && (all || part.part.opened().elapsed() >= age);
+            self.close(|_, part| of_files || rolls(part));
             let syncing = self.syncing()?;
             let value = serde_json::to_value(self.state());
             let value = value.map_err(|e| Error::internal(format!("the parts of a table: {e}")))?;
@@ -434,7 +532,9 @@ impl Writer for FilesystemWriter {
             return Ok(Poll::Pending);
         }
         if self.attempt.checkpoints {
-            self.close(|_| true);
+            self.end_files(|_| true)?;
+            self.append_all()?;
+            self.close(|_, _| true);
             self.open.clear();
             self.closing.iter_mut().for_each(|part| part.part.release());
             self.finished = true;

@@ -13,15 +13,22 @@ struct Kind {
     overwrite: bool,
     /// The file, or a directory's file, was there before.
     existed: bool,
+    /// Files that nothing can be added to.
+    columns: bool,
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
-    (0..3u8, any::<[bool; 3]>()).prop_map(|(target, [endless, overwrite, existed])| Kind {
-        single: target == 0,
-        partitioned: target == 1,
-        endless,
-        overwrite: overwrite && !endless,
-        existed,
+    (0..3u8, any::<[bool; 4]>()).prop_map(|(target, [endless, overwrite, existed, columns])| {
+        let columns = columns && cfg!(feature = "parquet");
+        let endless = endless && !(columns && target == 0);
+        Kind {
+            single: target == 0,
+            partitioned: target == 1,
+            endless,
+            overwrite: overwrite && !endless,
+            existed,
+            columns,
+        }
     })
 }
 
@@ -36,10 +43,46 @@ fn contents(root: &Path) -> BTreeMap<String, String> {
                 continue;
             }
             let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-            found.insert(name, fs::read_to_string(&path).unwrap());
+            found.insert(name, String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned());
         }
     }
     found
+}
+
+/// A Parquet file with a row.
+#[cfg(feature = "parquet")]
+fn write_columns(path: &Path, key: Option<&str>, n: i64) {
+    let mut columns = Vec::new();
+    if let Some(key) = key {
+        columns.push(("k", Arc::new(StringViewArray::from(vec![key])) as ArrayRef, true));
+    }
+    columns.push(("n", Arc::new(Int64Array::from(vec![n])), true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let mut options = Options::default();
+    options.set("format", "parquet", Default::default());
+    let format = Format::from_options(&options).unwrap();
+    let mut file = format.file_encoder(&batch.schema(), "UTC").unwrap().unwrap();
+    let mut bytes = Vec::new();
+    file.encode(&Chunk::append(batch, Instant::now()), &mut bytes).unwrap();
+    file.finish(&mut bytes).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// The numbers in a Parquet file.
+#[cfg(feature = "parquet")]
+fn read_columns(path: &Path) -> Vec<i64> {
+    let columns = vec![physical("n", SqlType::BigInt)];
+    let table = table(columns, &[], path, &[("format", "parquet")]);
+    let batches = read_all(Filesystem.source(&request(&table)).unwrap().as_ref(), 1).unwrap();
+    batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+}
+
+#[cfg(not(feature = "parquet"))]
+fn write_columns(_path: &Path, _key: Option<&str>, _n: i64) {}
+
+#[cfg(not(feature = "parquet"))]
+fn read_columns(_path: &Path) -> Vec<i64> {
+    Vec::new()
 }
 
 /// A table that is written with checkpoints and crashes.
@@ -63,7 +106,8 @@ struct Job {
 impl Job {
     fn new(kind: Kind, writers: usize) -> Self {
         let root = TempDir::new().unwrap();
-        let options = [("sink.rolling-policy.file-size", "30 b"), ("csv.write-header", "true")];
+        let mut options = vec![("sink.rolling-policy.file-size", "30 b")];
+        options.push(if kind.columns { ("format", "parquet") } else { ("csv.write-header", "true") });
         let path = if kind.single { root.path().join("out.csv") } else { root.path().join("out") };
         let by: &[&str] = if kind.partitioned { &["k"] } else { &[] };
         if kind.existed {
@@ -73,8 +117,13 @@ impl Job {
                 (_, false) => path.join("old"),
             };
             fs::create_dir_all(old.parent().unwrap()).unwrap();
-            // Its last line has no end.
-            fs::write(old, if kind.partitioned { "n\n-1" } else { "k,n\n0,-1" }).unwrap();
+            if kind.columns {
+                let keys = if kind.partitioned { None } else { Some("0") };
+                write_columns(&old, keys, -1);
+            } else {
+                // Its last line has no end.
+                fs::write(old, if kind.partitioned { "n\n-1" } else { "k,n\n0,-1" }).unwrap();
+            }
         }
         let table = pair(&path, by, &options);
         let sink = Self::sink(&table, kind);
@@ -163,6 +212,10 @@ impl Job {
         for (name, text) in contents(self.root.path()) {
             let file = name.rsplit('/').next().unwrap();
             if file.starts_with(['.', '_']) {
+                continue;
+            }
+            if self.kind.columns {
+                rows.extend(read_columns(&self.root.path().join(&name)));
                 continue;
             }
             let mut lines = text.lines();
@@ -266,7 +319,7 @@ proptest! {
 }
 
 fn job(single: bool, partitioned: bool, endless: bool) -> Job {
-    Job::new(Kind { single, partitioned, endless, overwrite: false, existed: false }, 1)
+    Job::new(Kind { single, partitioned, endless, overwrite: false, existed: false, columns: false }, 1)
 }
 
 #[test]
