@@ -57,6 +57,7 @@ mod time_bounds;
 pub mod time_join;
 mod unread;
 mod user_function;
+mod using;
 mod values;
 mod version;
 pub mod window;

@@ -161,6 +161,7 @@ impl Planner {
         super::ignored::refuse(&mut query, &self.provider())?;
         super::patterns::check_literals(&query)?;
         super::naming::name_columns(&mut query);
+        super::using::merge_columns(&mut query)?;
         super::group_window::rewrite_group_windows(&mut query)?;
         super::select::rewrite_selects(&mut query)?;
         if let ControlFlow::Break(e) = walk_mut(&mut query, &mut RewriteSets) {
