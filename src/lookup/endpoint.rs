@@ -6,9 +6,14 @@
 //!               │           └ 'lookup.max-in-flight'; without it, as many as succeed: slow start
 //!               └ 'lookup.circuit-breaker.failure-rate': fails at once, lets one probe through at a time later
 //! ```
-//! Slow start: a window of `FIRST` requests grows by one with every success and halves when requests time out
-//! or connections fail, once for all requests that were in flight together. Against a small server a few hundred
-//! connections at once would end in as many time-outs.
+//! Slow start: a window of `SLOW_START` requests grows by one with every success and halves when requests time out
+//! or connections fail, once for all requests that were in flight together. Each time it has doubled, the median
+//! latency is compared with that of half the window: a service that does no more at a time than before lets requests
+//! queue, and takes twice as long (Little's law). Then the window goes back by half and stays there for a while, longer
+//! each time. Against a small server a few hundred connections at once would end in as many time-outs.
+//! ```text
+//!   4 ─> 8 ─> 16 ─> 32        median 20 ms, 20 ms, 21 ms, 42 ms: back to 16 for `HOLD`, then 32 is tried again
+//! ```
 //!
 //! `'lookup.concurrency' = 'adaptive'` looks at the latency as well. A round is as many answers as the window has
 //! places. Rounds that take not much longer than the fastest ones let the window grow by the root of its size; one that
@@ -46,8 +51,20 @@ const REPORT_AFTER: u32 = 3;
 /// At most one report in so long.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// Requests in flight at the start.
+/// Requests in flight at the start: where the latency is looked at, and where success is.
 const FIRST: usize = 16;
+const SLOW_START: usize = 4;
+/// How much longer requests take, when twice as many are in flight, where they only queue.
+const QUEUED: u32 = 3;
+const QUEUED_OF: u32 = 2;
+/// Latencies that a median needs, and how many are kept.
+const MEDIAN_OF: usize = 16;
+const MEDIAN_MOST: usize = 1024;
+/// Below it a queue does no harm, and the machine's own turns are most of what is measured.
+const QUICK: Duration = Duration::from_millis(10);
+/// How long a window that was too large is not tried again, at first and at most.
+const HOLD: Duration = Duration::from_secs(5);
+const HOLD_MOST: Duration = Duration::from_secs(60);
 /// Requests in flight when nothing limits them.
 const MOST: usize = 1 << 16;
 /// Results that the breaker looks at: at least so many in a window of so long.
@@ -88,6 +105,62 @@ struct Window {
     /// When it was last halved.
     halved: Option<Instant>,
     round: Round,
+    octave: Octave,
+}
+
+/// What requests took since the window began to double.
+#[derive(Debug)]
+struct Octave {
+    /// The window's size when it began.
+    from: usize,
+    took: Vec<Duration>,
+    /// The median of the octave before.
+    before: Option<Duration>,
+    /// Until when the window does not grow.
+    held: Option<Instant>,
+    hold: Duration,
+}
+
+impl Octave {
+    fn new(from: usize) -> Self {
+        Self { from, took: Vec::new(), before: None, held: None, hold: HOLD }
+    }
+
+    fn median(&mut self) -> Option<Duration> {
+        let middle = self.took.len() / 2;
+        let enough = self.took.len() >= MEDIAN_OF;
+        enough.then(|| *self.took.select_nth_unstable(middle).1)
+    }
+
+    /// How large the window may be after a request has taken so long.
+    fn next(&mut self, size: usize, took: Duration, now: Instant) -> usize {
+        // While it grows, those of its last part count.
+        let counts = self.held.is_some() || 2 * size >= 3 * self.from;
+        if counts && self.took.len() < MEDIAN_MOST {
+            self.took.push(took);
+        }
+        if let Some(held) = self.held {
+            if now < held {
+                return size;
+            }
+            // What it takes by now, before more are let in.
+            (self.held, self.before) = (None, self.median().or(self.before));
+            (self.from, self.took) = (size, Vec::new());
+        }
+        if size + 1 < 2 * self.from {
+            return size + 1;
+        }
+        let Some(median) = self.median() else { return size };
+        let queued = |before: Duration| median * QUEUED_OF >= before * QUEUED && median > QUICK;
+        self.took.clear();
+        if self.before.is_some_and(queued) {
+            self.held = Some(now + self.hold);
+            self.hold = (self.hold * 2).min(HOLD_MOST);
+            return self.from;
+        }
+        (self.before, self.from, self.hold) = (Some(median), size + 1, HOLD);
+        size + 1
+    }
 }
 
 /// What the answers of a round took, in seconds.
@@ -164,11 +237,19 @@ impl Endpoint {
     pub(super) fn new(name: &str, limits: Limits) -> Arc<Self> {
         let most = limits.max_in_flight.unwrap_or(MOST).clamp(1, MOST).min(super::descriptors::connections());
         let fixed = limits.max_in_flight.is_some() && !limits.adaptive;
-        let size = if fixed { most } else { FIRST.min(most) };
+        let first = if limits.adaptive { FIRST } else { SLOW_START };
+        let size = if fixed { most } else { first.min(most) };
         Arc::new(Self {
             name: name.to_string(),
             permits: Semaphore::new(size),
-            window: Mutex::new(Window { size, most, debt: 0, halved: None, round: Round::default() }),
+            window: Mutex::new(Window {
+                size,
+                most,
+                debt: 0,
+                halved: None,
+                round: Round::default(),
+                octave: Octave::new(size),
+            }),
             next: Mutex::new(None),
             breaker: Mutex::new(None),
             retries: Mutex::new(Retries { left: FREE_RETRIES, since: Instant::now(), streak: 0 }),
@@ -371,23 +452,19 @@ impl Endpoint {
     /// Slow start.
     fn resize(&self, permit: &Permit<'_>, failed: bool, crowded: bool) {
         let mut window = self.window.lock();
+        let now = Instant::now();
         if crowded {
             // Requests that were in flight together fail together: once is enough.
             if window.halved.is_none_or(|halved| permit.started >= halved) {
-                let size = (window.size / 2).max(1);
-                window.debt += window.size - size;
-                window.size = size;
-                window.halved = Some(Instant::now());
-                let taken = self.permits.forget_permits(window.debt);
-                window.debt -= taken;
+                window.halved = Some(now);
+                let half = window.size / 2;
+                self.set_size(&mut window, half);
+                window.octave = Octave::new(window.size);
             }
         } else if !failed && window.size < window.most && self.permits.available_permits() == 0 {
-            window.size += 1;
-            if window.debt > 0 {
-                window.debt -= 1;
-            } else {
-                self.permits.add_permits(1);
-            }
+            let size = window.size;
+            let next = window.octave.next(size, now.duration_since(permit.started), now);
+            self.set_size(&mut window, next);
         }
     }
 
@@ -489,17 +566,43 @@ mod tests {
         while let Some(permit) = endpoint.enter().now_or_never() {
             entered.push(permit.unwrap());
         }
-        assert_eq!(entered.len(), FIRST);
-        entered.drain(..4).for_each(|permit| permit.ended(None));
-        assert_eq!(endpoint.size(), FIRST + 1);
+        assert_eq!(entered.len(), SLOW_START);
+        entered.drain(..2).for_each(|permit| permit.ended(None));
+        assert_eq!(endpoint.size(), SLOW_START + 1);
         while let Some(permit) = endpoint.enter().now_or_never() {
             entered.push(permit.unwrap());
         }
-        assert_eq!(entered.len(), FIRST + 1);
+        assert_eq!(entered.len(), SLOW_START + 1);
         tokio::time::advance(Duration::from_secs(1)).await;
         entered.drain(..).for_each(|permit| permit.ended(Some(&failure(FailureKind::Timeout))));
-        assert_eq!(endpoint.size(), FIRST.div_ceil(2));
+        assert_eq!(endpoint.size(), SLOW_START.div_ceil(2));
         assert_eq!(endpoint.permits.available_permits(), endpoint.size());
+    }
+
+    /// How large the window becomes before a service that answers `at_once` requests at a time, each in 20 ms.
+    async fn window_before(at_once: usize, requests: usize) -> usize {
+        let endpoint = Endpoint::new("e", Limits::default());
+        let service = Semaphore::new(at_once);
+        let request = async || {
+            let permit = endpoint.enter().await.unwrap();
+            let place = service.acquire().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(place);
+            let size = endpoint.size();
+            permit.ended(None);
+            size
+        };
+        let sizes = futures::future::join_all((0..requests).map(|_| request())).await;
+        sizes.into_iter().max().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_does_not_grow_where_requests_only_queue() {
+        let one = window_before(1, 1_000).await;
+        assert!(one <= 4 * SLOW_START, "{one}");
+        let eight = window_before(8, 2_000).await;
+        assert!((8..=64).contains(&eight), "{eight}");
+        assert!(window_before(MOST, 3_000).await > 1_000);
     }
 
     #[tokio::test(start_paused = true)]
