@@ -76,7 +76,7 @@ pub const SETTINGS: &[OptionDef] = &[
     ),
     OptionDef::new(
         "table.exec.mini-batch.enabled",
-        Choice(&["true"]),
+        Choice(&["true", "false"]),
         "true",
         "changes nothing: rows that have arrived together are always processed together, and none waits for others",
     )
@@ -97,16 +97,18 @@ pub const SETTINGS: &[OptionDef] = &[
     .without_effect(),
     OptionDef::new(
         "table.optimizer.agg-phase-strategy",
-        Choice(&["AUTO", "ONE_PHASE"]),
+        Choice(&["AUTO", "ONE_PHASE", "TWO_PHASE"]),
         "AUTO",
-        "aggregates are computed in one phase, after the exchange",
-    ),
+        "changes nothing: aggregates are computed in one phase, after the exchange",
+    )
+    .without_effect(),
     OptionDef::new(
         "table.optimizer.distinct-agg.split.enabled",
-        Choice(&["false"]),
+        Choice(&["false", "true"]),
         "false",
-        "distinct aggregates are not split",
-    ),
+        "changes nothing: distinct aggregates are not split",
+    )
+    .without_effect(),
     OptionDef::new(
         ANALYZE_TIME,
         Time,
@@ -218,10 +220,11 @@ pub const SETTINGS: &[OptionDef] = &[
     ),
     OptionDef::new(
         "execution.checkpointing.mode",
-        Choice(&["EXACTLY_ONCE"]),
+        Choice(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
         "EXACTLY_ONCE",
-        "barriers are aligned: state holds the effect of each row once",
-    ),
+        "changes nothing: state holds the effect of each row once, which is no less than AT_LEAST_ONCE",
+    )
+    .without_effect(),
     OptionDef::new(
         "execution.checkpointing.min-pause",
         Time,
