@@ -1,8 +1,8 @@
-//! What SQL allows and is hardly meant, as far as types show it: text that is compared with a moment.
+//! What SQL allows and is hardly meant, as far as types show it: text that is compared with a moment or with a BOOLEAN.
 //!
 //! The text is read as a moment, row by row. Under `<` a row whose text is none ends the job, under `=` it is as if
 //! there were no such row: a column of other forms (`2026-01-05T08:00:00Z`, `5.1.2026`) gives an empty result without
-//! a word.
+//! a word. Beside a BOOLEAN the texts are compared, and that of TRUE is 'TRUE', in capitals.
 
 use std::collections::HashSet;
 
@@ -69,6 +69,18 @@ fn is_moment(t: &DataType) -> bool {
 
 fn compare(a: &Expr, b: &Expr, equal: bool, schema: &DFSchema, found: &mut Vec<String>) {
     let (Ok(left), Ok(right)) = (a.get_type(schema), b.get_type(schema)) else { return };
+    if let Some(text) = match (&left, &right) {
+        (t, DataType::Boolean) if equal && is_text(t) => Some(a),
+        (DataType::Boolean, t) if equal && is_text(t) => Some(b),
+        _ => None,
+    } {
+        let text = shown_expr(text);
+        found.push(format!(
+            "text {text} is compared with a BOOLEAN, whose texts are 'TRUE' and 'FALSE', in capitals: 'true' is equal \
+             to neither; CAST({text} AS BOOLEAN) reads both"
+        ));
+        return;
+    }
     let (text, moment, to) = match (is_text(&left), is_text(&right)) {
         (true, false) if is_moment(&right) => (a, b, right),
         (false, true) if is_moment(&left) => (b, a, left),
