@@ -369,6 +369,9 @@ pub(crate) fn cast_array(array: &ArrayRef, to: &SqlType, session: &str, try_: bo
             let digit = arrow::compute::cast(array, &D::Int8)?;
             arrow_cast(&digit)
         }
+        (D::Decimal128(_, scale), SqlType::Double) => {
+            Ok(Arc::new(nearest_doubles(array.as_primitive(), *scale)))
+        }
         (D::Float32 | D::Float64, SqlType::Decimal(precision, scale)) => {
             // By way of the shortest decimal form, which is what a person reads.
             let text = to_text(array, session)?;
@@ -411,6 +414,17 @@ pub(crate) fn cast_array(array: &ArrayRef, to: &SqlType, session: &str, try_: bo
         (D::Date32 | D::Time32(_) | D::Timestamp(_, _), _) => between_moments(array, to, session, try_),
         _ => arrow_cast(array),
     }
+}
+
+/// The doubles that are nearest to decimals. Where the digits and the power of ten are doubles themselves, one division
+/// rounds once; other digits are read as text is.
+fn nearest_doubles(decimals: &PrimitiveArray<Decimal128Type>, scale: i8) -> PrimitiveArray<Float64Type> {
+    const EXACT: i128 = 1 << 53;
+    let power = u32::try_from(scale).ok().filter(|scale| *scale <= 22).map(|scale| 10f64.powi(scale as i32));
+    decimals.unary(|digits| match power {
+        Some(power) if digits.abs() <= EXACT => digits as f64 / power,
+        _ => format!("{digits}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN),
+    })
 }
 
 /// CHAR(n) is cut and padded, VARCHAR(n) is cut.

@@ -6,7 +6,9 @@ use arrow::array::AsArray;
 use arrow::array::{Array, ArrayRef, StringViewBuilder};
 use arrow::datatypes::{DataType, Int64Type};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use md5::{Digest, Md5};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use sha1::Sha1;
@@ -101,13 +103,21 @@ fn to_base64(c: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// As Java decodes: the padding at the end may be missing, and bits that nothing needs may be set.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
 fn from_base64(c: &Call<'_>) -> Result<ArrayRef> {
     let s = c.text(0)?;
     let mut bytes = Vec::new();
     c.texts(|row, out| {
         let s = some!(s.get(row));
         bytes.clear();
-        STANDARD.decode_vec(s, &mut bytes).map_err(|e| {
+        LENIENT.decode_vec(s, &mut bytes).map_err(|e| {
             Error::execution("FROM_BASE64 got text that is not base64").with_detail(format!("'{s}': {e}"))
         })?;
         out.push_str(&String::from_utf8_lossy(&bytes));
@@ -142,8 +152,11 @@ fn unhex(c: &Call<'_>) -> Result<ArrayRef> {
         let s = some!(s.get(row)).as_bytes();
         let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
         let (first, rest) = s.split_at(s.len() % 2);
-        // The first of an odd number of digits is read as zero, as Flink does.
-        out.extend(first.iter().map(|_| 0));
+        // The first of an odd number of digits is read as zero, as Flink does, but it must be one.
+        for first in first {
+            some!(digit(*first));
+            out.push(0);
+        }
         for pair in rest.chunks_exact(2) {
             out.push(some!(digit(pair[0])) << 4 | some!(digit(pair[1])));
         }
@@ -187,6 +200,8 @@ fn encode(c: &Call<'_>) -> Result<ArrayRef> {
             Charset::Latin1 => out.extend(s.chars().map(limit(0xFF))),
             Charset::Utf16Be => s.encode_utf16().for_each(|u| out.extend(u.to_be_bytes())),
             Charset::Utf16Le => s.encode_utf16().for_each(|u| out.extend(u.to_le_bytes())),
+            // Of nothing there is no mark.
+            Charset::Utf16 if s.is_empty() => {}
             Charset::Utf16 => {
                 out.extend([0xFE, 0xFF]);
                 s.encode_utf16().for_each(|u| out.extend(u.to_be_bytes()));

@@ -59,7 +59,9 @@ fn cast(expr: Expr, from: &DataType, to: &DataType, zone: &str, lenient: bool) -
         return Ok(Expr::Literal(value, None));
     }
     let zoned = |t: &DataType| matches!(t, DataType::Timestamp(_, Some(_)));
-    if text || zoned(from) != zoned(to) {
+    // Digits that a DOUBLE does not hold are rounded once.
+    let rounds = matches!(from, DataType::Decimal128(16.., _)) && *to == DataType::Float64;
+    if text || rounds || zoned(from) != zoned(to) {
         let target = SqlType::from_arrow(to).ok_or_else(|| Error::internal(format!("a cast to {to}")))?;
         return cast_expr(expr, from, &target, zone, lenient);
     }
@@ -141,6 +143,27 @@ fn sides(
     Ok(Some((cast(left.clone(), l, &t, zone, false)?, cast(right.clone(), r, &t, zone, false)?)))
 }
 
+/// Whether values of the two types are compared at all. What is nested is left to DataFusion.
+pub(crate) fn comparable(l: &DataType, r: &DataType) -> bool {
+    let left_alone = |t: &DataType| {
+        t.is_nested() || matches!(t, DataType::Dictionary(..) | DataType::Duration(_) | DataType::Null)
+    };
+    let text = |text: &DataType, other: &DataType| is_text(text) && readable(other);
+    left_alone(l) || left_alone(r) || compared(l, r).is_some() || text(l, r) || text(r, l)
+}
+
+/// What to do about two types that are not compared.
+pub(crate) fn comparison_hint(l: &DataType, r: &DataType) -> String {
+    let either = |is: fn(&DataType) -> bool| is(l) || is(r);
+    if either(is_number) && either(|t| matches!(t, DataType::Date32)) {
+        return "a date is written DATE '2024-01-31', with quotes".into();
+    }
+    if either(is_number) && either(|t| matches!(t, DataType::Timestamp(..))) {
+        return "TO_TIMESTAMP_LTZ(number, 3) reads milliseconds since 1970, (number, 0) seconds".into();
+    }
+    "CAST one side to the type of the other".into()
+}
+
 fn operator(op: &BinaryOperator) -> Option<Operator> {
     Some(match op {
         BinaryOperator::Eq => Operator::Eq,
@@ -161,6 +184,14 @@ pub(super) fn planned_comparison(
 ) -> datafusion_common::Result<PlannerResult<RawBinaryExpr>> {
     let Some(op) = operator(&expr.op) else { return Ok(PlannerResult::Original(expr)) };
     let (l, r) = (expr.left.get_type(schema)?, expr.right.get_type(schema)?);
+    if !comparable(&l, &r) {
+        let shown = |t: &DataType| SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string());
+        let (left, right) = (arithmetic::shown_expr(&expr.left), arithmetic::shown_expr(&expr.right));
+        return Err(Error::plan(format!("'{op}' does not compare {} with {}", shown(&l), shown(&r)))
+            .with_detail(format!("{left} {op} {right}"))
+            .with_hint(comparison_hint(&l, &r))
+            .into());
+    }
     if is_text(&l) == is_text(&r) || datafusion_expr::binary::comparison_coercion(&l, &r).is_some() {
         return Ok(PlannerResult::Original(expr));
     }
@@ -338,9 +369,23 @@ fn chosen(case: Case, schema: &DFSchema, zone: &str) -> Result<Case> {
     }
     let results = when_then_expr.iter().map(|(_, then)| then).chain(else_expr.iter());
     let types = results.map(|e| e.get_type(schema)).collect::<datafusion_common::Result<Vec<_>>>()?;
-    let Some(to) = super::common::common_all(&types).filter(|t| *t != DataType::Null) else {
-        return Ok(Case { expr, when_then_expr, else_expr });
+    let Some(to) = types.iter().try_fold(DataType::Null, |all, t| set_type(&all, t)) else {
+        let shown = |t: &DataType| SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string());
+        let mut all: Vec<String> = Vec::new();
+        for t in types.iter().filter(|t| **t != DataType::Null).map(shown) {
+            if !all.contains(&t) {
+                all.push(t);
+            }
+        }
+        return Err(Error::plan(format!(
+            "the results of CASE or IF have no common type: {}",
+            all.join(", ")
+        ))
+        .with_hint("CAST them to one type"));
     };
+    if to == DataType::Null {
+        return Ok(Case { expr, when_then_expr, else_expr });
+    }
     for e in when_then_expr.iter_mut().map(|(_, then)| then).chain(else_expr.iter_mut()) {
         let from = e.get_type(schema)?;
         if from != to && from != DataType::Null {
@@ -350,9 +395,17 @@ fn chosen(case: Case, schema: &DFSchema, zone: &str) -> Result<Case> {
     Ok(Case { expr, when_then_expr, else_expr })
 }
 
-/// The type of a column of a set operation, as far as Flink has one.
+/// The type of a column of a set operation and of the results of CASE: the common one, or STRING for text beside what can
+/// be read from text.
 pub(crate) fn set_type(left: &DataType, right: &DataType) -> Option<DataType> {
-    common(left, right).or_else(|| datafusion_expr::binary::type_union_coercion(left, right))
+    let text = |text: &DataType, other: &DataType| is_text(text) && readable(other);
+    common(left, right).or_else(|| match text(left, right) || text(right, left) {
+        true => Some(DataType::Utf8View),
+        false if left.is_nested() && right.is_nested() => {
+            datafusion_expr::binary::type_union_coercion(left, right)
+        }
+        false => None,
+    })
 }
 
 /// The type in which keys of a join are compared.

@@ -182,7 +182,9 @@ impl Rounding {
             Self::Floor => return x.floor(),
             Self::Ceiling => return x.ceil(),
             _ if !x.is_finite() => return x,
-            Self::Down if places == 0 => return x.trunc(),
+            // There is no negative zero among decimals.
+            _ if x == 0.0 => return 0.0,
+            Self::Down if places == 0 => return x.trunc() + 0.0,
             _ => {}
         }
         let shown = format!("{x}");

@@ -92,6 +92,13 @@ fn grouped(digits: &str) -> String {
     out + rest
 }
 
+/// The hash code of a text in Java.
+fn text_hash(text: &str) -> i64 {
+    let code =
+        text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    i64::from(code)
+}
+
 pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
     let format = c.text(0)?;
     // Numbers and text are read as such; what else there is, as CAST(... AS STRING) shows it.
@@ -108,11 +115,15 @@ pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {
             hashes.push(Some(codes));
             continue;
         }
-        hashes.push(
-            arg.array
+        hashes.push(match t {
+            DataType::Utf8View => {
+                Some(arg.array.as_string_view().iter().map(|v| v.map(text_hash)).collect::<Int64Array>())
+            }
+            _ => arg
+                .array
                 .as_boolean_opt()
                 .map(|a| a.iter().map(|v| v.map(|v| if v { 1231 } else { 1237 })).collect::<Int64Array>()),
-        );
+        });
         let array = if t.is_integer() {
             arrow::compute::cast(&arg.array, &DataType::Int64)?
         } else if t.is_numeric() {

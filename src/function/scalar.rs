@@ -666,11 +666,24 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The type that holds values of all types, as CASE would choose it.
+/// The type that holds values of all types.
 pub(crate) fn common_type(name: &str, types: &[DataType]) -> Result<DataType> {
-    super::common::common_all(types)
-        .or_else(|| datafusion_expr::type_coercion::binary::type_union_resolution(types))
-        .ok_or_else(|| Error::plan(format!("the arguments of {name} have no common type")))
+    let all = || -> Option<DataType> {
+        let nested = types.iter().all(|t| t.is_nested() || *t == DataType::Null);
+        nested.then(|| datafusion_expr::type_coercion::binary::type_union_resolution(types))?
+    };
+    super::common::common_all(types).or_else(all).ok_or_else(|| {
+        let mut shown: Vec<String> = Vec::new();
+        for t in types.iter().filter(|t| **t != DataType::Null) {
+            let t =
+                crate::sql::types::SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string());
+            if !shown.contains(&t) {
+                shown.push(t);
+            }
+        }
+        Error::plan(format!("the arguments of {name} have no common type: {}", shown.join(", ")))
+            .with_hint("CAST them to one type")
+    })
 }
 
 impl From<Error> for Box<DataFusionError> {

@@ -32,11 +32,14 @@ use crate::dead_letter::{SCAN_OPTION, with_rejected};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
+use crate::function::cast::cast_expr;
+use crate::function::common::is_text;
 use crate::operator::calc::Calc;
 use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
 use crate::operator::dead_letters::DecodedRows;
 use crate::operator::unnest::{Unnest, UnnestSpec};
 use crate::operator::watermark::{WatermarkAssigner, WatermarkSpec};
+use crate::sql::SqlType;
 
 /// Rows in a batch of a source, at most.
 const BATCH_ROWS: usize = 8192;
@@ -137,7 +140,8 @@ impl Planner {
             LogicalPlan::Window(window) => self.lower_over(window),
             LogicalPlan::Sort(sort) => self.lower_sort(sort),
             LogicalPlan::Union(union) => {
-                let inputs = union.inputs.iter().map(|input| align(self.lower(input)?, &union.schema));
+                let inputs =
+                    union.inputs.iter().map(|input| align(self.lower(input)?, &union.schema, self.zone()));
                 let inputs = inputs.collect::<Result<Vec<_>>>()?;
                 Ok(Node::union(inputs, union.schema.clone()))
             }
@@ -449,23 +453,23 @@ pub(super) fn with_columns(input: Node, exprs: &[Expr]) -> Result<(Node, Vec<usi
 }
 
 /// Casts the columns of a node to the types of a schema where they differ.
-pub(super) fn align(input: Node, schema: &DFSchemaRef) -> Result<Node> {
+pub(super) fn align(input: Node, schema: &DFSchemaRef, zone: &str) -> Result<Node> {
     let wanted = schema.as_arrow();
     let same = input.arrow.fields().iter().zip(wanted.fields()).all(|(a, b)| a.data_type() == b.data_type());
     if same {
         // Rows of several inputs meet: their batches must agree to the letter.
         return Ok(Node { schema: schema.clone(), arrow: nullable(wanted), ..input });
     }
-    let exprs: Vec<Expr> = input
-        .schema
-        .columns()
-        .into_iter()
-        .zip(wanted.fields())
-        .map(|(column, field)| {
-            let to = field.data_type().clone();
-            Expr::Cast(datafusion_expr::Cast::new(Box::new(Expr::Column(column)), to)).alias(field.name())
-        })
-        .collect();
+    let columns = input.schema.columns().into_iter().zip(input.arrow.fields()).zip(wanted.fields());
+    let exprs = columns.map(|((column, from), field)| {
+        let (from, to, column) = (from.data_type(), field.data_type(), Expr::Column(column));
+        let cast = match (is_text(to) && !is_text(from), SqlType::from_arrow(to)) {
+            (true, Some(text)) => cast_expr(column, from, &text, zone, false)?,
+            _ => Expr::Cast(datafusion_expr::Cast::new(Box::new(column), to.clone())),
+        };
+        Ok(cast.alias(field.name()))
+    });
+    let exprs = exprs.collect::<Result<Vec<Expr>>>()?;
     calc(input, None, Some((&exprs, schema)))
 }
 

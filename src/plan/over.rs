@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::flow::Operator;
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
+use crate::function::common::common;
 use crate::function::window::WindowFunction;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::over::{Frame, OrderedOver, OverAggregate, OverCall, OverOrder, OverSpec};
@@ -240,10 +241,14 @@ fn lag_of(call: &Call, schema: &DFSchema) -> Result<OverCall> {
     let default = match args.get(2) {
         None => None,
         Some(default) if default.get_type(schema)? == data_type => Some(default.clone()),
-        Some(default) => Some(default.clone().cast_to(&data_type, schema).map_err(|_| {
-            Error::plan("the default of LAG has the type of its value")
-                .with_hint(format!("CAST it: {}", shown_expr(default)))
-        })?),
+        Some(default) => {
+            let other = || {
+                Error::plan("the default of LAG has the type of its value")
+                    .with_hint(format!("CAST it: {}", shown_expr(default)))
+            };
+            common(&default.get_type(schema)?, &data_type).ok_or_else(other)?;
+            Some(default.clone().cast_to(&data_type, schema).map_err(|_| other())?)
+        }
     };
     let default = default.map(|d| physical(&d, schema)).transpose()?;
     Ok(OverCall::Lag { value: physical(value, schema)?, offset, default })

@@ -7,7 +7,6 @@ use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue};
-use datafusion_expr::binary::comparison_coercion;
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan, Union};
 use datafusion_expr::{
@@ -40,6 +39,9 @@ use crate::catalog::Table;
 use crate::connector::SourceChangelog;
 use crate::connector::registry::IDLE_TIMEOUT;
 use crate::error::{Error, Result};
+use crate::function::cast::cast_expr;
+use crate::function::coerce;
+use crate::function::common::is_text;
 use crate::sql::SqlType;
 
 /// Whether a table is looked up in when it stands on the right of a join.
@@ -137,7 +139,7 @@ fn rewrite_casts(expr: Expr, schema: &DFSchema, zone: &str) -> DfResult<Transfor
         let Some(target) = cast_target(&field) else {
             return Err(Error::unsupported(format!("CAST to {} is not supported", field.data_type())).into());
         };
-        Ok(Transformed::yes(crate::function::cast::cast_expr(*inner, &from, &target, zone, is_try)?))
+        Ok(Transformed::yes(cast_expr(*inner, &from, &target, zone, is_try)?))
     })
 }
 
@@ -148,6 +150,11 @@ fn narrow_literals(expr: Expr) -> DfResult<Transformed<Expr>> {
             Ok(n) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(n)), metadata.clone()))),
             Err(_) => Ok(Transformed::no(expr)),
         },
+        // Beyond BIGINT.
+        Expr::Literal(ScalarValue::UInt64(Some(n)), metadata) => {
+            let value = ScalarValue::Decimal128(Some(i128::from(*n)), 20, 0);
+            Ok(Transformed::yes(Expr::Literal(value, metadata.clone())))
+        }
         // The zero before the point is a digit.
         Expr::Literal(ScalarValue::Decimal128(v, p, s), metadata)
             if i16::from(*p) == i16::from(*s) && *p < 38 =>
@@ -170,12 +177,12 @@ fn comparable(expr: &Expr, schema: &DFSchema) -> DfResult<()> {
         let Ok(own) = value.get_type(schema) else { return Ok(TreeNodeRecursion::Continue) };
         for other in with {
             if let Ok(other) = other.get_type(schema)
-                && comparison_coercion(&own, &other).is_none()
+                && !coerce::comparable(&own, &other)
             {
-                let (own, other) = (super::lookup_join::shown(&own), super::lookup_join::shown(&other));
-                return Err(Error::plan(format!("{what} compares {own} with {other}"))
+                let (l, r) = (super::lookup_join::shown(&own), super::lookup_join::shown(&other));
+                return Err(Error::plan(format!("{what} does not compare {l} with {r}"))
                     .with_detail(e.human_display().to_string())
-                    .with_hint(format!("cast one to the type of the other: CAST(... AS {own})"))
+                    .with_hint(coerce::comparison_hint(&own, &other))
                     .into());
             }
         }
@@ -188,7 +195,7 @@ fn comparable(expr: &Expr, schema: &DFSchema) -> DfResult<()> {
 pub(super) fn coerce_expression(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Expr> {
     let expr = narrow_literals(expr)?.data;
     let expr = rewrite_casts(expr, schema, zone)?.data;
-    let expr = crate::function::coerce::coerce(expr, schema, zone, false)?;
+    let expr = coerce::coerce(expr, schema, zone, false)?;
     let mut coercion = TypeCoercionRewriter::new(schema);
     Ok(expr.rewrite(&mut coercion)?.data)
 }
@@ -263,15 +270,14 @@ impl Planner {
                 let name = names.save(&e);
                 let e = if literals { narrow_literals(e)? } else { Transformed::no(e) };
                 let e = e.transform_data(|e| rewrite_casts(e, &schema, zone))?;
-                let e = e.transform_data(|e| {
-                    Ok(Transformed::yes(crate::function::coerce::coerce(e, &schema, zone, keys)?))
-                })?;
+                let e =
+                    e.transform_data(|e| Ok(Transformed::yes(coerce::coerce(e, &schema, zone, keys)?)))?;
                 comparable(&e.data, &schema)?;
                 Ok(e.update_data(|e| name.restore(e)))
             })?;
             rewritten.map_data(|n| match n {
                 LogicalPlan::Values(rows) => LogicalPlanBuilder::values(rows.values)?.build(),
-                LogicalPlan::Union(union) => Ok(LogicalPlan::Union(alike(union)?)),
+                LogicalPlan::Union(union) => Ok(LogicalPlan::Union(alike(union, zone)?)),
                 other => other.recompute_schema(),
             })
         })?;
@@ -585,7 +591,7 @@ impl OptimizerRule for TrueFilters {
 }
 
 /// The inputs of a UNION with columns of the same types.
-fn alike(union: Union) -> DfResult<Union> {
+fn alike(union: Union, zone: &str) -> DfResult<Union> {
     let mut types: Vec<DataType> = Vec::new();
     for (i, input) in union.inputs.iter().enumerate() {
         let fields = input.schema().fields();
@@ -593,7 +599,7 @@ fn alike(union: Union) -> DfResult<Union> {
             types = fields.iter().map(|f| f.data_type().clone()).collect();
         }
         for (t, field) in types.iter_mut().zip(fields) {
-            let Some(common) = crate::function::coerce::set_type(t, field.data_type()) else {
+            let Some(common) = coerce::set_type(t, field.data_type()) else {
                 let shown = |t: &DataType| SqlType::from_arrow(t).map_or(t.to_string(), |t| t.to_string());
                 return Err(Error::plan(format!(
                     "UNION has no type for column '{}': {} and {}",
@@ -614,13 +620,16 @@ fn alike(union: Union) -> DfResult<Union> {
         }
         let columns = input.schema().iter().zip(&types).map(|((qualifier, field), t)| {
             let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            match field.data_type() == t {
-                true => column,
-                false => Expr::Cast(Cast::new(Box::new(column), t.clone()))
-                    .alias_qualified(qualifier.cloned(), field.name()),
+            if field.data_type() == t {
+                return Ok(column);
             }
+            let cast = match (is_text(t) && !is_text(field.data_type()), SqlType::from_arrow(t)) {
+                (true, Some(text)) => cast_expr(column, field.data_type(), &text, zone, false)?,
+                _ => Expr::Cast(Cast::new(Box::new(column), t.clone())),
+            };
+            Ok(cast.alias_qualified(qualifier.cloned(), field.name()))
         });
-        let columns: Vec<Expr> = columns.collect();
+        let columns: Vec<Expr> = columns.collect::<Result<_>>()?;
         Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(columns, input)?)))
     });
     Union::try_new_with_loose_types(inputs.collect::<DfResult<Vec<_>>>()?)

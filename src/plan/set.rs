@@ -60,9 +60,10 @@ impl SetNode {
                     "{} has no type for column '{}': {} on the left, {} on the right",
                     kind.as_str(),
                     field.name(),
-                    field.data_type(),
-                    other.data_type()
+                    super::lookup_join::shown(field.data_type()),
+                    super::lookup_join::shown(other.data_type())
                 ))
+                .with_hint("CAST one side to the type of the other")
                 .into());
             };
             let nullable = field.is_nullable() || other.is_nullable();
@@ -207,8 +208,8 @@ pub(super) fn set_plan(kind: SetKind, plan: LogicalPlan) -> Result<LogicalPlan> 
 impl Planner {
     /// INTERSECT and EXCEPT.
     pub(super) fn lower_set(&self, node: &SetNode) -> Result<Node> {
-        let left = align(self.lower(&node.left)?, &node.schema)?;
-        let right = align(self.lower(&node.right)?, &node.schema)?;
+        let left = align(self.lower(&node.left)?, &node.schema, self.zone())?;
+        let right = align(self.lower(&node.right)?, &node.schema, self.zone())?;
         let ttl = self.state.config.state_ttl();
         let spec = SetSpec { kind: node.kind, schema: left.arrow.clone(), ttl };
         let all: Vec<usize> = (0..node.schema.fields().len()).collect();

@@ -143,9 +143,9 @@ fn base(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
         },
         "STRING" => SqlType::String,
         "BINARY" if !cursor.eat_word("VARYING") => SqlType::Binary(length(cursor)?),
-        "BINARY" | "VARBINARY" => match length(cursor)? {
-            MAX_LENGTH => SqlType::Bytes,
-            n => SqlType::Varbinary(n),
+        "BINARY" | "VARBINARY" => match sized(cursor)? {
+            None | Some(MAX_LENGTH) => SqlType::Bytes,
+            Some(n) => SqlType::Varbinary(n),
         },
         "BYTES" => SqlType::Bytes,
         "DATE" => SqlType::Date,

@@ -5,10 +5,10 @@ CREATE TABLE t (k INT, ts TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path'
 
 SELECT * FROM t WHERE ts BETWEEN 1 AND 2;
 -- @error
---| BETWEEN compares TIMESTAMP(3) with INT
+--| BETWEEN does not compare TIMESTAMP(3) with INT
 SELECT * FROM t WHERE ts IN (1, 2);
 -- @error
---| IN compares TIMESTAMP(3) with INT
+--| IN does not compare TIMESTAMP(3) with INT
 SELECT k, ROW_NUMBER(1) OVER (ORDER BY k) FROM t;
 -- @error
 --| ROW_NUMBER takes no argument
