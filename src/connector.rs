@@ -9,6 +9,8 @@ mod acknowledging;
 #[cfg(any(feature = "redis", feature = "s3"))]
 mod batching;
 pub mod blackhole;
+#[cfg(feature = "postgres")]
+mod cdc;
 pub mod checkpoint;
 mod common_cut;
 pub mod datagen;
@@ -17,6 +19,8 @@ mod definition;
 pub mod dynamodb;
 pub mod embedded;
 pub mod filesystem;
+#[cfg(any(feature = "kafka", feature = "postgres"))]
+mod filled;
 pub mod function;
 pub mod http;
 mod inbox;
@@ -32,6 +36,8 @@ pub mod mqtt;
 pub mod nexmark;
 mod outbox;
 mod position;
+#[cfg(feature = "postgres")]
+pub mod postgres_cdc;
 pub mod print;
 #[cfg(feature = "redis")]
 pub mod redis;

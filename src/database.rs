@@ -129,12 +129,20 @@ pub(crate) fn ask<T: Send + 'static>(
     question: impl FnOnce(Arc<dyn Database>) -> BoxFuture<Result<T, Fault>> + Send + 'static,
 ) -> Result<T> {
     let url = url.clone();
+    // Made there: its connections belong to the runtime.
+    apart(move || async move { Ok(question(database_of(&url)?).await?) })
+}
+
+/// What waits, on a thread and a runtime of its own.
+pub(crate) fn apart<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>>,
+{
     let work = move || -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Error::io(format!("a runtime could not be made: {e}")))?;
-        // Made here: its connections belong to the runtime.
-        let database = database_of(&url)?;
-        Ok(runtime.block_on(question(database))?)
+        runtime.block_on(work())
     };
     let thread = std::thread::Builder::new().name("affluent-jdbc".into()).spawn(work)?;
     thread.join().unwrap_or_else(|_| Err(Error::internal("the thread that asked a database has ended")))
@@ -142,8 +150,12 @@ pub(crate) fn ask<T: Send + 'static>(
 
 /// The columns of the table that options name.
 pub(crate) fn describe(options: &Options) -> Result<Described> {
-    let table = options.required("table-name")?.to_string();
-    ask(&JdbcUrl::of(options)?, move |database| database.describe(table))
+    describe_at(&JdbcUrl::of(options)?, options.required("table-name")?.to_string())
+}
+
+/// The columns of a table, by its name as the option has it.
+pub(crate) fn describe_at(url: &JdbcUrl, table: String) -> Result<Described> {
+    ask(url, move |database| database.describe(table))
 }
 
 /// Says how a build with the database is made.

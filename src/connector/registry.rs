@@ -40,6 +40,8 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::mmdb::Mmdb,
     #[cfg(feature = "mqtt")]
     &super::mqtt::Mqtt,
+    #[cfg(feature = "postgres")]
+    &super::postgres_cdc::PostgresCdc,
     #[cfg(feature = "redis")]
     &super::redis::Redis,
     #[cfg(feature = "kafka")]

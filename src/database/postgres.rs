@@ -4,9 +4,12 @@
 //! of its own. Statements are prepared once a connection. What a server calls out of connections is waited for on those
 //! that are open.
 
+pub(crate) mod cdc;
 mod decode;
 mod encode;
 mod lookup;
+pub(crate) mod pgoutput;
+pub(crate) mod replication;
 mod scan;
 mod session;
 mod wire;
@@ -24,6 +27,8 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub(crate) use self::decode::Rows;
+pub(crate) use self::decode::text::Printed;
 pub(crate) use self::lookup::PostgresLookup;
 use self::session::PostgresSession;
 use self::wire::{Limit, declarable};
@@ -262,25 +267,31 @@ fn fault(error: &tokio_postgres::Error) -> Fault {
         let kind = if shown.contains("invalid peer certificate") { FaultKind::Login } else { kind };
         return Fault::new(kind, shown);
     };
-    let code = said.code();
-    let kind = match code.code().get(..2).unwrap_or_default() {
-        _ if *code == SqlState::UNIQUE_VIOLATION => FaultKind::Duplicate,
-        _ if *code == SqlState::T_R_SERIALIZATION_FAILURE
-            || *code == SqlState::T_R_DEADLOCK_DETECTED
-            || *code == SqlState::LOCK_NOT_AVAILABLE =>
+    said_by_server(said.code().code(), said.message(), said.detail(), said.hint())
+}
+
+/// An error that the server reports, in our classes: its code, message, detail and hint.
+fn said_by_server(code: &str, message: &str, detail: Option<&str>, hint: Option<&str>) -> Fault {
+    let is = |state: SqlState| code == state.code();
+    let kind = match code.get(..2).unwrap_or_default() {
+        _ if is(SqlState::UNIQUE_VIOLATION) => FaultKind::Duplicate,
+        _ if is(SqlState::T_R_SERIALIZATION_FAILURE)
+            || is(SqlState::T_R_DEADLOCK_DETECTED)
+            || is(SqlState::LOCK_NOT_AVAILABLE)
+            || is(SqlState::OBJECT_IN_USE) =>
         {
             FaultKind::Conflict
         }
-        _ if *code == SqlState::QUERY_CANCELED => FaultKind::Timeout,
+        _ if is(SqlState::QUERY_CANCELED) => FaultKind::Timeout,
         "08" | "57" => FaultKind::Connect,
         "53" => FaultKind::Limit,
         "28" => FaultKind::Login,
         "22" | "23" => FaultKind::Value,
         _ => FaultKind::Other,
     };
-    let detail = said.detail().map(|d| format!(" ({d})")).unwrap_or_default();
-    let fault = Fault::new(kind, format!("{}{detail}", said.message()));
-    match said.hint() {
+    let detail = detail.map(|d| format!(" ({d})")).unwrap_or_default();
+    let fault = Fault::new(kind, format!("{message}{detail}"));
+    match hint {
         Some(hint) => fault.with_hint(hint),
         None => fault,
     }

@@ -63,6 +63,7 @@ fn is_bounded(table: &Table) -> bool {
     match table.options.text("connector") {
         Some("filesystem") => !table.options.contains("source.monitor-interval"),
         Some("datagen" | "nexmark") => is_local_scan(table),
+        Some("postgres-cdc" | "mysql-cdc") => table.options.text("scan.startup.mode") == Some("snapshot"),
         Some("kafka" | "upsert-kafka" | "mqtt" | "nats" | "redis-stream" | "kinesis" | "webhook") => {
             table.options.contains("scan.bounded.mode")
         }

@@ -1,11 +1,11 @@
 //! What the tests of databases share: jobs that are killed, and the truth that their target must equal.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rand::Rng;
 
-use crate::harness::{Running, affluent, write};
+use crate::harness::{Running, affluent, until, write};
 
 /// A folder that other users may look into.
 pub fn folder() -> tempfile::TempDir {
@@ -93,4 +93,59 @@ fn has_checkpoint(folder: &Path) -> bool {
             false => path.parent().is_some_and(|parent| parent.ends_with("manifests")),
         }
     })
+}
+
+/// A job that goes on until it is stopped.
+pub struct Job {
+    folder: tempfile::TempDir,
+    script: PathBuf,
+    running: Running,
+}
+
+const SETTINGS: &str = "SET 'execution.checkpointing.interval' = '200 ms'; SET 'pipeline.name' = 'copy'; SET 'restart-strategy.type' = 'fixed-delay'; SET 'restart-strategy.fixed-delay.attempts' = '20'; SET 'restart-strategy.fixed-delay.delay' = '500 ms';";
+
+impl Job {
+    pub fn start(script: &str) -> Self {
+        let folder = folder();
+        let script = write(folder.path(), &format!("{SETTINGS}\n{script}"));
+        let running = Self::run(folder.path(), &script);
+        Self { folder, script, running }
+    }
+
+    fn run(folder: &Path, script: &Path) -> Running {
+        let arguments = ["run", script.to_str().unwrap(), "-q"];
+        Running::start_quietly(affluent(folder, &arguments), &folder.join("errors.txt"))
+    }
+
+    pub fn again(&mut self) {
+        self.running.kill();
+        self.running = Self::run(self.folder.path(), &self.script);
+    }
+
+    /// As a crash would end it.
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    pub fn errors(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("errors.txt")).unwrap_or_default()
+    }
+
+    /// Waits until something holds, as long as the job runs.
+    pub fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
+        until(&format!("{what}\n{}", self.errors()), || {
+            if let Some(status) = self.running.has_ended() {
+                panic!("{what}: the job ended, {status}\n{}", self.errors());
+            }
+            holds()
+        });
+    }
+
+    /// Waits for its end, which must be a failure; what it said.
+    pub fn fails(&mut self) -> String {
+        until("the end of the job", || self.running.has_ended().is_some());
+        let status = self.running.has_ended();
+        assert!(status.is_none_or(|status| !status.success()), "{}", self.errors());
+        self.errors()
+    }
 }

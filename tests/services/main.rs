@@ -27,6 +27,8 @@ mod mqtt;
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_cdc;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]

@@ -10,11 +10,11 @@ use crate::harness::{
     Running, Server, affluent, installed, left_out, port, run_badly, run_well, until, wait_for_port, write,
 };
 
-const PASSWORD: &str = "correct-horse-7";
+pub const PASSWORD: &str = "correct-horse-7";
 
 pub struct Postgres {
     folder: tempfile::TempDir,
-    port: u16,
+    pub port: u16,
     server: Option<Server>,
     more: Vec<String>,
 }
@@ -91,12 +91,12 @@ impl Postgres {
     }
 
     /// The one that tests share which do it no harm.
-    fn shared() -> Option<&'static Self> {
+    pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
         SHARED.get_or_init(|| Postgres::start(&[])).as_ref()
     }
 
-    fn begin(&mut self) {
+    pub fn begin(&mut self) {
         let data = self.folder.path().join("data");
         let port = self.port.to_string();
         let postgres = program("postgres").unwrap();
@@ -127,14 +127,14 @@ impl Postgres {
     }
 
     /// Ends it as a crash would.
-    fn crash(&mut self) {
+    pub fn crash(&mut self) {
         let pid = self.quit();
         until("the end of PostgreSQL", || has_ended(&pid));
         self.server = None;
     }
 
     /// Tells it to end at once, with all that it has started. Its process.
-    fn quit(&self) -> String {
+    pub fn quit(&self) -> String {
         let file = self.folder.path().join("data/postmaster.pid");
         let pid = std::fs::read_to_string(file).unwrap_or_default().lines().next().unwrap_or("").to_string();
         if !pid.is_empty() {
@@ -143,7 +143,7 @@ impl Postgres {
         pid
     }
 
-    fn try_sql(&self, sql: &str) -> Result<String, String> {
+    pub fn try_sql(&self, sql: &str) -> Result<String, String> {
         let mut command = Command::new("psql");
         command.args([
             "-h",
@@ -163,15 +163,15 @@ impl Postgres {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
-    fn sql(&self, sql: &str) -> String {
+    pub fn sql(&self, sql: &str) -> String {
         self.try_sql(sql).unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
-    fn with(&self, table: &str, more: &str) -> String {
+    pub fn with(&self, table: &str, more: &str) -> String {
         self.with_url(table, "", more)
     }
 
-    fn with_url(&self, table: &str, parameters: &str, more: &str) -> String {
+    pub fn with_url(&self, table: &str, parameters: &str, more: &str) -> String {
         format!(
             "WITH ('connector' = 'jdbc', 'url' = 'jdbc:postgresql://127.0.0.1:{}/postgres{parameters}', 'table-name' = '{table}', 'username' = 'postgres', 'password' = '{PASSWORD}'{more})",
             self.port
@@ -201,7 +201,7 @@ fn rows(folder: &Path, script: &str) -> Vec<String> {
     rows
 }
 
-const COLUMNS: &str = "id INT, name STRING, price DECIMAL(12, 3), seen TIMESTAMP(3), at_ TIMESTAMP_LTZ(6), ok BOOLEAN, d DATE, t TIME, u STRING, j STRING, jb STRING, b BYTES, tags ARRAY<STRING>, nums ARRAY<BIGINT>, m STRING, big BIGINT, f4 FLOAT, f8 DOUBLE, c STRING, ip STRING";
+pub const COLUMNS: &str = "id INT, name STRING, price DECIMAL(12, 3), seen TIMESTAMP(3), at_ TIMESTAMP_LTZ(6), ok BOOLEAN, d DATE, t TIME, u STRING, j STRING, jb STRING, b BYTES, tags ARRAY<STRING>, nums ARRAY<BIGINT>, m STRING, big BIGINT, f4 FLOAT, f8 DOUBLE, c STRING, ip STRING";
 
 #[test]
 fn types_go_both_ways() {

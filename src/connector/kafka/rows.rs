@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::builder::{BinaryViewBuilder, StringViewBuilder};
 use arrow::array::{
     Array, ArrayRef, Int32Array, Int64Array, MapArray, RecordBatch, RecordBatchOptions, StringViewArray,
-    StructArray, TimestampMillisecondArray, UInt32Array, make_array, new_null_array,
+    StructArray, TimestampMillisecondArray, UInt32Array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, concat_batches, interleave, take};
@@ -16,6 +16,7 @@ use rdkafka::message::{BorrowedHeaders, Headers};
 use super::options::Records;
 use crate::catalog::{ColumnSource, Table};
 use crate::connector::ScanRequest;
+use crate::connector::filled::filled;
 use crate::dead_letter::{REJECTED, Rejected, rejected_column, rejected_field};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Kind, Kinds};
@@ -643,16 +644,4 @@ fn headers<'a>(records: impl Iterator<Item = &'a Record<'a>>, declared: &DataTyp
     let structs = StructArray::new(Fields::from(fields.to_vec()), vec![names, values], None);
     let offsets = OffsetBuffer::<i32>::from_lengths(lengths);
     Ok(Arc::new(MapArray::try_new(entries.clone(), offsets, structs, None, *sorted)?))
-}
-
-/// Any value in place of NULL, where the column takes none: of a row that is taken away only the key counts.
-fn filled(column: ArrayRef, field: &Field) -> Result<ArrayRef> {
-    if field.is_nullable() || column.null_count() == 0 {
-        return Ok(column);
-    }
-    let zeros = new_null_array(column.data_type(), 1).to_data().into_builder().nulls(None).build()?;
-    let zeros = make_array(zeros);
-    let from: Vec<(usize, usize)> =
-        (0..column.len()).map(|row| if column.is_null(row) { (1, 0) } else { (0, row) }).collect();
-    Ok(interleave(&[column.as_ref(), zeros.as_ref()], &from)?)
 }

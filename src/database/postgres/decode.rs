@@ -1,5 +1,7 @@
 //! Binary values to columns.
 
+pub(super) mod text;
+
 use std::sync::Arc;
 
 use arrow::array::builder::{
@@ -18,9 +20,9 @@ use super::wire::{EPOCH_DAYS, EPOCH_MICROS, Wire};
 use crate::sql::SqlType;
 
 /// Rows that come one by one.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     columns: Vec<Column>,
-    pub(super) count: usize,
+    pub(crate) count: usize,
 }
 
 impl Rows {
@@ -37,7 +39,7 @@ impl Rows {
         }
     }
 
-    pub(super) fn finish(self, schema: &SchemaRef) -> Result<RecordBatch, String> {
+    pub(crate) fn finish(self, schema: &SchemaRef) -> Result<RecordBatch, String> {
         let columns: Vec<ArrayRef> = self.columns.into_iter().map(Column::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.count));
         RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| e.to_string())
@@ -131,21 +133,12 @@ impl Column {
             self.push_null();
             return Ok(());
         };
-        macro_rules! whole {
-            ($make:ident, $type:ty) => {{
-                let value = self.integer(raw)?;
-                let value = <$type>::try_from(value).map_err(|_| self.wrong(value))?;
-                if let Make::$make(b) = &mut self.make {
-                    b.append_value(value);
-                }
-            }};
-        }
         match &mut self.make {
             Make::Bool(b) => b.append_value(raw.first().is_some_and(|b| *b != 0)),
-            Make::Int8(_) => whole!(Int8, i8),
-            Make::Int16(_) => whole!(Int16, i16),
-            Make::Int32(_) => whole!(Int32, i32),
-            Make::Int64(_) => whole!(Int64, i64),
+            Make::Int8(_) | Make::Int16(_) | Make::Int32(_) | Make::Int64(_) => {
+                let value = self.integer(raw)?;
+                self.append_whole(value)?;
+            }
             Make::Float32(b) => b.append_value(f32::from_be_bytes(fixed(raw)?)),
             Make::Float64(b) => b.append_value(match self.wire {
                 Wire::Float4 => f32::from_be_bytes(fixed(raw)?).into(),
@@ -235,7 +228,7 @@ impl Column {
     }
 
     fn push_decimal(&mut self, raw: &[u8]) -> Result<(), String> {
-        let Make::Decimal(_, precision, scale) = self.make else { return Ok(()) };
+        let Make::Decimal(_, _, scale) = self.make else { return Ok(()) };
         let value = match self.wire {
             Wire::Numeric => numeric(raw, scale.into()).map_err(|what| self.wrong(what))?,
             _ => {
@@ -244,14 +237,37 @@ impl Column {
                 factor.and_then(|f| whole.checked_mul(f)).ok_or_else(|| self.wrong(whole))?
             }
         };
-        let fits = 10i128.checked_pow(precision.into()).is_none_or(|limit| value.abs() < limit);
-        if !fits {
-            return Err(self.wrong("a number with more digits"));
-        }
-        if let Make::Decimal(b, ..) = &mut self.make {
+        self.append_decimal(value)
+    }
+
+    /// A number that has the scale of the column.
+    fn append_decimal(&mut self, value: i128) -> Result<(), String> {
+        let Make::Decimal(b, precision, _) = &mut self.make else { return Ok(()) };
+        if 10i128.checked_pow((*precision).into()).is_none_or(|limit| value.abs() < limit) {
             b.append_value(value);
+            return Ok(());
         }
-        Ok(())
+        Err(self.wrong("a number with more digits"))
+    }
+
+    /// A whole number, if the column has such.
+    fn append_whole(&mut self, value: i64) -> Result<(), String> {
+        macro_rules! narrow {
+            ($b:expr) => {
+                value.try_into().map(|value| $b.append_value(value)).is_ok()
+            };
+        }
+        let fits = match &mut self.make {
+            Make::Int8(b) => narrow!(b),
+            Make::Int16(b) => narrow!(b),
+            Make::Int32(b) => narrow!(b),
+            Make::Int64(b) => {
+                b.append_value(value);
+                true
+            }
+            _ => false,
+        };
+        if fits { Ok(()) } else { Err(self.wrong(value)) }
     }
 
     fn push_stamp(&mut self, raw: &[u8]) -> Result<(), String> {

@@ -12,7 +12,7 @@ pub(super) const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
 
 /// How a value is written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Bool,
     Int2,
     Int4,
