@@ -19,7 +19,7 @@ pub(crate) mod coerce;
 mod collection;
 pub(crate) mod common;
 mod conditional;
-mod decimal;
+pub(crate) mod decimal;
 pub(crate) mod float_compare;
 mod interval;
 pub(crate) mod json;
@@ -31,6 +31,7 @@ pub(crate) mod pattern;
 mod printf;
 pub(crate) mod regexp;
 mod scalar;
+pub(crate) mod shift;
 pub mod syntax;
 mod temporal;
 #[cfg(test)]

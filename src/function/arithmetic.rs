@@ -133,7 +133,8 @@ fn types(op: Op, left: &DataType, right: &DataType) -> Option<(DataType, DataTyp
     let ((p1, s1), (p2, s2)) = (exact(&left)?, exact(&right)?);
     if op == Op::Remainder && s1 == 0 && s2 == 0 {
         // Of whole numbers it is of the divisor's type.
-        return Some((D::Decimal128(p1, 0), D::Decimal128(p2, 0), right));
+        let divisor = if integer_digits(&right).is_some() { right.clone() } else { D::Decimal128(p2, 0) };
+        return Some((D::Decimal128(p1, 0), divisor, right));
     }
     let (p, s) = decimal::result(op, (p1, s1), (p2, s2));
     Some((D::Decimal128(p1, s1), D::Decimal128(p2, s2), D::Decimal128(p, s)))
@@ -178,12 +179,21 @@ fn types_of(op: Op, left: &DataType, right: &DataType) -> Result<(DataType, Data
 }
 
 /// An operand in the text of an expression.
-fn operand(e: &Expr) -> String {
+pub(super) fn operand(e: &Expr) -> String {
     match e {
         Expr::ScalarFunction(f) if f.func.name().starts_with('$') => format!("({})", e.schema_name()),
         Expr::BinaryExpr(_) => format!("({})", e.schema_name()),
         Expr::Literal(v, _) => v.to_string(),
         e => e.schema_name().to_string(),
+    }
+}
+
+/// What an operand of an expression is called.
+pub(super) fn operand_name(args: &ReturnFieldArgs<'_>, i: usize) -> String {
+    match (args.scalar_arguments.get(i), args.arg_fields.get(i)) {
+        (Some(Some(value)), _) => value.to_string(),
+        (_, Some(field)) if field.name().contains(' ') => format!("({})", field.name()),
+        (_, field) => field.map_or("?".into(), |f| f.name().clone()),
     }
 }
 
@@ -207,7 +217,9 @@ impl ScalarUDFImpl for Arithmetic {
         };
         let (_, _, result) = types_of(self.op, left.data_type(), right.data_type())?;
         let nullable = left.is_nullable() || right.is_nullable();
-        Ok(Arc::new(Field::new(self.op.name(), result, nullable)))
+        // Its name is what messages call it.
+        let name = format!("{} {} {}", operand_name(&args, 0), self.op.symbol(), operand_name(&args, 1));
+        Ok(Arc::new(Field::new(name, result, nullable)))
     }
     fn schema_name(&self, args: &[Expr]) -> datafusion_common::Result<String> {
         let all: Vec<String> = args.iter().map(operand).collect();
@@ -229,9 +241,10 @@ impl ScalarUDFImpl for Arithmetic {
             })
         };
         let names = || {
-            let name = |i: usize| match args.args.get(i) {
-                Some(ColumnarValue::Scalar(s)) => s.to_string(),
-                _ => args.arg_fields.get(i).map_or("?".into(), |f| f.name().clone()),
+            let name = |i: usize| match (args.args.get(i), args.arg_fields.get(i)) {
+                (Some(ColumnarValue::Scalar(s)), _) => s.to_string(),
+                (_, Some(field)) if field.name().contains(' ') => format!("({})", field.name()),
+                (_, field) => field.map_or("?".into(), |f| f.name().clone()),
             };
             format!("{} {} {}", name(0), self.op.symbol(), name(1))
         };
@@ -267,6 +280,14 @@ fn evaluate(
         let wide = if l > r { left.0.data_type() } else { right.0.data_type() }.clone();
         let left = (arrow::compute::cast(&left.0, &wide)?, left.1);
         let right = (arrow::compute::cast(&right.0, &wide)?, right.1);
+        return evaluate(op, left, right, rows, returns, names);
+    }
+    // So is that of a DECIMAL by an integer.
+    if matches!(left.0.data_type(), DataType::Decimal128(..))
+        && integer_digits(right.0.data_type()).is_some()
+        && let Some((p, s)) = exact(right.0.data_type())
+    {
+        let right = (arrow::compute::cast(&right.0, &DataType::Decimal128(p, s))?, right.1);
         return evaluate(op, left, right, rows, returns, names);
     }
     macro_rules! integers {
@@ -549,14 +570,9 @@ fn intervals(op: Op, left: &Side, right: &Side, rows: usize, names: &dyn Fn() ->
         };
         let made = scaled.and_then(|(months, nanos)| {
             let months = i32::try_from(months).ok()?;
-            match i64::try_from(nanos) {
-                Ok(nanos) if v.days == 0 => Some(IntervalMonthDayNano::new(months, 0, nanos)),
-                _ => {
-                    let day = 86_400_000_000_000_i128;
-                    let days = i32::try_from(nanos / day).ok()?;
-                    Some(IntervalMonthDayNano::new(months, days, (nanos % day) as i64))
-                }
-            }
+            let day = 86_400_000_000_000_i128;
+            let days = i32::try_from(nanos / day).ok()?;
+            Some(IntervalMonthDayNano::new(months, days, (nanos % day) as i64))
         });
         match made {
             Some(v) => builder.append_value(v),
@@ -584,7 +600,8 @@ impl ScalarUDFImpl for Negate {
     }
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> datafusion_common::Result<FieldRef> {
         let field = args.arg_fields.first().ok_or_else(|| Error::internal("a sign needs a number"))?;
-        Ok(Arc::new(Field::new("$negate", field.data_type().clone(), field.is_nullable())))
+        let name = format!("-{}", operand_name(&args, 0));
+        Ok(Arc::new(Field::new(name, field.data_type().clone(), field.is_nullable())))
     }
     fn schema_name(&self, args: &[Expr]) -> datafusion_common::Result<String> {
         Ok(format!("-{}", args.first().map(operand).unwrap_or_default()))
@@ -609,6 +626,7 @@ impl ScalarUDFImpl for Negate {
                 _ => i64::MIN,
             };
             let name = match (constant, args.arg_fields.first()) {
+                (false, Some(field)) if field.name().contains(' ') => format!("({})", field.name()),
                 (false, Some(field)) => field.name().clone(),
                 _ => format!("({least})"),
             };
@@ -645,6 +663,11 @@ pub(crate) fn written(expr: Expr) -> Expr {
     let written = expr.transform_up(|e| {
         let Expr::ScalarFunction(f) = &e else { return Ok(Transformed::no(e)) };
         let inner = f.func.inner();
+        if let (Some(subtract), [left, right]) = (super::shift::direction(f.func.name()), f.args.as_slice()) {
+            let op = if subtract { Operator::Minus } else { Operator::Plus };
+            let moved = BinaryExpr::new(Box::new(left.clone()), op, Box::new(right.clone()));
+            return Ok(Transformed::yes(Expr::BinaryExpr(moved)));
+        }
         Ok(match (inner.downcast_ref::<Arithmetic>(), f.args.as_slice()) {
             (Some(arithmetic), [left, right]) => {
                 let op = match arithmetic.op {

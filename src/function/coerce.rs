@@ -17,6 +17,7 @@ use sqlparser::ast::BinaryOperator;
 use super::arithmetic;
 use super::cast::cast_expr;
 use super::common::{common, compared, exact, is_text};
+use super::shift;
 use crate::error::{Error, Result};
 use crate::sql::types::SqlType;
 
@@ -226,6 +227,10 @@ fn wide_months(expr: Expr, t: &DataType, other: &DataType) -> Expr {
 /// columns of different families are an error that the join words.
 pub(crate) fn coerce(expr: Expr, schema: &DFSchema, zone: &str, keys: bool) -> Result<Expr> {
     let coerced = expr.transform_up(|expr| {
+        let expr = match moves(&expr) {
+            true => expr,
+            false => expr.map_children(|e| Ok(Transformed::yes(shift::canonical_literal(e))))?.data,
+        };
         Ok(match expr {
             Expr::Negative(inner) => {
                 let t = inner.get_type(schema)?;
@@ -244,8 +249,13 @@ pub(crate) fn coerce(expr: Expr, schema: &DFSchema, zone: &str, keys: bool) -> R
                 if matches!(op, Operator::Plus | Operator::Minus) =>
             {
                 let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
+                let subtract = op == Operator::Minus;
                 let (left, right) = (wide_months(*left, &l, &r), wide_months(*right, &r, &l));
-                Transformed::yes(binary(op, left, right))
+                let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
+                Transformed::yes(match shift::shifts(&l, &r, subtract) {
+                    true => shift::shift(left, right, subtract),
+                    false => binary(op, left, right),
+                })
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if equality(op) || ordering(op) => {
                 let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
@@ -292,7 +302,16 @@ pub(crate) fn coerce(expr: Expr, schema: &DFSchema, zone: &str, keys: bool) -> R
             other => Transformed::no(other),
         })
     })?;
-    Ok(coerced.data)
+    Ok(shift::canonical_literal(coerced.data))
+}
+
+/// Whether an expression computes with the length of an interval alone, whatever its units are.
+fn moves(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => matches!(op, Operator::Plus | Operator::Minus),
+        Expr::ScalarFunction(f) => f.func.name().starts_with('$'),
+        _ => false,
+    }
 }
 
 /// `x IN (...)` in one type.
@@ -334,6 +353,10 @@ fn in_list(
         return Ok(Some(again.unwrap_or((*list.expr, list.list))));
     }
     let Some(to) = types.iter().try_fold(from.clone(), |all, t| compared(&all, t)) else { return Ok(None) };
+    // What is written beside a FLOAT is one, as with `=`.
+    let written = |e: &Expr, t: &DataType| matches!(e, Expr::Literal(..)) && exact(t).is_some();
+    let single = from == DataType::Float32 && list.list.iter().zip(&types).all(|(e, t)| written(e, t));
+    let to = if single { DataType::Float32 } else { to };
     let expr = cast((*list.expr).clone(), &from, &to, zone, false)?;
     let items = list.list.iter().zip(&types).map(|(e, t)| cast(e.clone(), t, &to, zone, false));
     Ok(Some((expr, items.collect::<Result<_>>()?)))

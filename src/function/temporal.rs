@@ -11,7 +11,7 @@ use arrow::datatypes::{
 };
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 
-use super::moment::{Moments, ticks_or_error, to_local, to_utc};
+use super::moment::{Moments, ticks_or_error, to_utc};
 use super::scalar::{Call, Definition, Kind, Returns, Typing, define, some};
 use crate::error::{Error, Result};
 
@@ -354,14 +354,8 @@ fn add(c: &Call<'_>) -> Result<ArrayRef> {
     let (n, moments) = (c.int(1)?, Moments::new(c, 2)?);
     store(c, |row| {
         let (n, t) = (some!(n.get(row)), some!(moments.stored(row)?));
-        let sum = match moments.zone() {
-            // Months are counted on the local calendar; days and less are lengths of time.
-            Some(zone) if unit.months().is_some() => {
-                add_local(to_local(zone, t), unit, n).map(|local| to_utc(zone, local))
-            }
-            _ => add_local(t, unit, n),
-        };
-        sum.map(Some).ok_or_else(|| out_of_range("TIMESTAMPADD"))
+        // Of an instant months are those of UTC, as everywhere (see `shift`).
+        add_local(t, unit, n).map(Some).ok_or_else(|| out_of_range("TIMESTAMPADD"))
     })
 }
 

@@ -34,6 +34,8 @@ use crate::operator::guard::{LATE, MAYBE, is_comparison};
 /// Functions that give a value for all arguments of their types.
 const SAFE: &[&str] = &[
     "$as_of",
+    "$earlier",
+    "$later",
     "$maybe",
     "array",
     "array_contains",

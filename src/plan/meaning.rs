@@ -30,6 +30,7 @@ use datafusion_expr::{BinaryExpr, Expr, Operator};
 
 use super::graph::Node;
 use crate::digest::digest;
+use crate::function::shift::direction;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::guard::LATE;
 use crate::operator::top_n::SortColumn;
@@ -113,6 +114,13 @@ impl Parts {
         self.with(name, text)
     }
 
+    /// The others but one.
+    #[must_use]
+    fn without(mut self, name: &str) -> Self {
+        self.parts.retain(|(part, _)| *part != name);
+        self
+    }
+
     /// Adds the parts of another one.
     #[must_use]
     pub fn and(mut self, others: &Parts) -> Self {
@@ -171,6 +179,8 @@ pub struct Meaning {
     pub columns: Vec<Text>,
     /// What the state of the node depends on; `None`: it keeps none.
     pub state: Option<Parts>,
+    /// What it was said to depend on before, by which older checkpoints know it.
+    pub earlier: Option<Parts>,
 }
 
 impl Meaning {
@@ -178,27 +188,39 @@ impl Meaning {
     pub fn table<'a>(name: &str, columns: impl IntoIterator<Item = &'a String>) -> Self {
         let rows: Text = name.into();
         let columns = columns.into_iter().map(|c| short(format!("{name}.{c}"))).collect();
-        Self { stream: rows.clone(), rows, filters: BTreeSet::new(), columns, state: None }
+        Self { stream: rows.clone(), rows, filters: BTreeSet::new(), columns, state: None, earlier: None }
     }
 
     /// Rows that stand in the query.
     pub fn values(text: &str, columns: usize) -> Self {
         let rows = Parts::new("Values", 1).with("rows", text).name();
         let columns = (0..columns).map(|i| short(format!("{rows}.{i}"))).collect();
-        Self { stream: rows.clone(), rows, filters: BTreeSet::new(), columns, state: None }
+        Self { stream: rows.clone(), rows, filters: BTreeSet::new(), columns, state: None, earlier: None }
     }
 
     /// The rows that an operator makes from its state.
     pub fn made(state: Parts, columns: Vec<Text>) -> Self {
         let rows = state.name();
-        Self { stream: rows.clone(), rows, filters: BTreeSet::new(), columns, state: Some(state) }
+        let state = Some(state);
+        Self { stream: rows.clone(), rows, filters: BTreeSet::new(), columns, state, earlier: None }
+    }
+
+    /// The same rows, from a state that does not depend on one of the parts.
+    #[must_use]
+    pub fn independent_of(self, part: &str) -> Self {
+        let Some(all) = self.state.clone() else { return self };
+        let state = all.clone().without(part);
+        if state == all {
+            return self;
+        }
+        Self { state: Some(state), earlier: Some(all), ..self }
     }
 
     /// Rows that pass an operator which adds columns to them or multiplies them. `what` is it without its input.
     pub fn passed(what: Parts, input: &Node, columns: Vec<Text>) -> Self {
         let rows = what.clone().rows("rows", input).name();
         let stream = what.stream("rows", input).name();
-        Self { rows, filters: BTreeSet::new(), stream, columns, state: None }
+        Self { rows, filters: BTreeSet::new(), stream, columns, state: None, earlier: None }
     }
 
     /// Rows that pass a join which may leave some out: `all` is it without its input, `stream` without its filters.
@@ -210,7 +232,7 @@ impl Meaning {
     /// The same rows, of which an operator keeps something.
     #[must_use]
     pub fn keeping(self, state: Parts) -> Self {
-        Self { state: Some(state), ..self }
+        Self { state: Some(state), earlier: None, ..self }
     }
 
     /// The columns of a projection over another input that has the same columns.
@@ -237,6 +259,7 @@ impl Meaning {
             stream: all(&|n| n.meaning.stream.to_string()),
             columns: (0..width).map(column).collect(),
             state: None,
+            earlier: None,
         }
     }
 
@@ -252,6 +275,7 @@ impl Meaning {
                 None => input.meaning.columns.clone(),
             },
             state: None,
+            earlier: None,
             ..input.meaning.clone()
         }
     }
@@ -263,6 +287,11 @@ impl Meaning {
             true => self.rows.to_string(),
             false => format!("{} where {}", self.rows, filters.join(" and ")),
         }
+    }
+
+    /// The text whose digest was the identity of the node's state before, if it was another one.
+    pub fn earlier_text(&self) -> Option<String> {
+        self.earlier.as_ref().map(Parts::text)
     }
 
     /// The text whose digest is the identity of the node's state.
@@ -571,13 +600,23 @@ fn binary(expr: &BinaryExpr, columns: &dyn Fn(&Column) -> Option<Text>) -> Strin
         let all: Vec<&str> = all.iter().map(|t| &**t).collect();
         return format!("({})", all.join(&format!(" {} ", operator(*op).0)));
     }
+    operation(left, *op, right, columns)
+}
+
+/// `left op right`
+fn operation(
+    left: &Expr,
+    written: Operator,
+    right: &Expr,
+    columns: &dyn Fn(&Column) -> Option<Text>,
+) -> String {
     let (mut l, mut r) = (expression(left, columns), expression(right, columns));
-    let op = match op {
+    let op = match written {
         Operator::Gt => Operator::Lt,
         Operator::GtEq => Operator::LtEq,
-        same => *same,
+        same => same,
     };
-    let turned = op != expr.op;
+    let turned = op != written;
     let (name, commutes) = operator(op);
     if turned || (commutes && r < l) {
         std::mem::swap(&mut l, &mut r);
@@ -672,9 +711,12 @@ pub fn expression(expr: &Expr, columns: &dyn Fn(&Column) -> Option<Text>) -> Tex
         Expr::ScalarFunction(call) if call.name() == LATE && !call.args.is_empty() => {
             return call.args.first().map_or_else(|| "?".into(), of);
         }
-        Expr::ScalarFunction(call) => {
-            format!("{}({})", call.name().to_ascii_lowercase(), list(&call.args))
-        }
+        // A moment moved by an interval is `+` or `-`, whatever computes it.
+        Expr::ScalarFunction(call) => match (direction(call.name()), call.args.as_slice()) {
+            (Some(true), [left, right]) => operation(left, Operator::Minus, right, columns),
+            (Some(false), [left, right]) => operation(left, Operator::Plus, right, columns),
+            _ => format!("{}({})", call.name().to_ascii_lowercase(), list(&call.args)),
+        },
         Expr::AggregateFunction(call) => aggregate(call, columns),
         Expr::WindowFunction(call) => {
             let params = &call.params;

@@ -226,6 +226,21 @@ fn product(expr: &ast::Expr) -> Option<(&ast::Expr, &ast::Interval, i64)> {
     }
 }
 
+/// Whether an expression is an interval by what is written.
+fn is_interval(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Interval(_) => true,
+        ast::Expr::Nested(inner) | ast::Expr::UnaryOp { expr: inner, .. } => is_interval(inner),
+        ast::Expr::BinaryOp { left, op, right } => match op {
+            ast::BinaryOperator::Multiply => is_interval(left) || is_interval(right),
+            ast::BinaryOperator::Divide => is_interval(left),
+            ast::BinaryOperator::Plus | ast::BinaryOperator::Minus => is_interval(left) && is_interval(right),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// Intervals times a number: a literal, or what TIMESTAMPADD adds.
 fn multiplied(expr: &mut ast::Expr) {
     if let Some((ast::Expr::Value(value), interval, amount)) = product(expr)
@@ -243,6 +258,10 @@ fn multiplied(expr: &mut ast::Expr) {
         (ast::BinaryOperator::Plus, Some(found), None) => (found, &*right),
         _ => return,
     };
+    if is_interval(moment) {
+        // A sum of intervals.
+        return;
+    }
     let Some(unit) = &interval.leading_field else { return };
     let sign = if *op == ast::BinaryOperator::Minus { -1 } else { 1 };
     let Some(amount) = amount.checked_mul(sign) else { return };

@@ -14,6 +14,7 @@ use datafusion_expr::{BinaryExpr, Expr, Operator};
 
 use super::graph::Properties;
 use super::table_function::milliseconds;
+use crate::function::shift::direction;
 
 /// Bounds of the right time, relative to the left time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,18 +62,28 @@ fn linear(expr: &Expr, sides: [Side<'_>; 2]) -> Option<Linear> {
             }
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => {
-            let ((input, column, shift), more) = match linear(left, sides) {
-                Some(time) => (time, constant(right)?),
-                None => (linear(right, sides)?, constant(left)?),
-            };
-            Some((input, column, shift.checked_add(more)?))
+            shifted(left, right, false, sides)
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
-            let (input, column, shift) = linear(left, sides)?;
-            Some((input, column, shift.checked_sub(constant(right)?)?))
+            shifted(left, right, true, sides)
         }
+        Expr::ScalarFunction(call) => match (direction(call.name()), call.args.as_slice()) {
+            (Some(subtract), [left, right]) => shifted(left, right, subtract, sides),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// A time and a constant interval.
+fn shifted(left: &Expr, right: &Expr, subtract: bool, sides: [Side<'_>; 2]) -> Option<Linear> {
+    let ((input, column, shift), more) = match (linear(left, sides), subtract) {
+        (Some(time), _) => (time, constant(right)?),
+        (None, false) => (linear(right, sides)?, constant(left)?),
+        (None, true) => return None,
+    };
+    let shift = if subtract { shift.checked_sub(more)? } else { shift.checked_add(more)? };
+    Some((input, column, shift))
 }
 
 /// A comparison of time attributes of both sides: the columns, whether they are event time, and the bounds.
