@@ -112,7 +112,7 @@ impl Planner {
             let read = Arc::new(DFSchema::try_from(scanned.schema.as_ref().clone())?);
             let detail = format!("{} (records that cannot be decoded)", table.name);
             let names = scanned.schema.fields().iter().map(|f| f.name());
-            let known = (properties.clone(), Meaning::table(&table.name, names));
+            let known = (properties.clone(), Meaning::table(self.known_name(&table.name), names));
             let of = (Some(table.name.clone()), place_of(table.connector()?, table)?);
             let columns = (read, scanned.schema.clone());
             let source = Node::source(scanned.source.clone(), of, detail, columns, known);

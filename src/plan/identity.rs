@@ -16,9 +16,11 @@
 //! | whether the input is updated, where a state looks different then | URL, method, headers and body of a lookup; the path of a file that is looked up in |
 //! | which columns of rows are kept, and in which order | comments, formatting, names of views, the order in which tables are declared |
 //! | the tables of a lookup join and its keys | the columns of the lookup table, on input that only grows |
+//! | the condition of an outer join beside its keys, and of one on changing input | that of an inner join and of a temporal join of streams that only grow: it decides what comes out, not what is kept |
 //!
 //! Where a source reads is not part of an identity, and is compared apart: rows of another place are not the
-//! continuation of those that were read (see [`crate::session`]).
+//! continuation of those that were read (see [`crate::session`]). A table that has another name now and is read from
+//! the same place is known by its old name.
 //!
 //! The first version of the checkpoints had digests of EXPLAIN's text: [`version1`] computes these to find their state.
 //! Where the words have changed since, operators of a plan that has the same ones in the same order are found by
@@ -45,6 +47,14 @@ pub fn identity(node: &Node) -> String {
     format!("{}-{}", node.name, digest(&node.meaning.identity_text()))
 }
 
+/// The identity that it had before, where that has changed.
+pub fn earlier(node: &Node) -> Option<String> {
+    if let ([input], Body::Shared { .. }) = (&node.inputs[..], &node.body) {
+        return earlier(&input.node);
+    }
+    Some(format!("{}-{}", node.name, digest(&node.meaning.earlier_text()?)))
+}
+
 /// What is known of an operator, source or sink by its identity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
@@ -54,10 +64,14 @@ pub struct Known {
     pub id: String,
     /// Its identity in checkpoints of the first version.
     pub version1: String,
+    /// Its identity in older checkpoints of this version, where that was another one.
+    pub earlier: Option<String>,
     /// What its state depends on, part by part: to say what has changed.
     pub parts: Vec<(String, String)>,
     /// The table that a source reads or a sink writes.
     pub table: Option<String>,
+    /// The name by which checkpoints know that table, where it has another one now.
+    pub known_as: Option<String>,
     /// Where a source reads, or a sink writes.
     pub place: Option<Place>,
 }
@@ -67,6 +81,7 @@ pub struct Known {
 pub struct Identities {
     seen: HashMap<String, usize>,
     seen_version1: HashMap<String, usize>,
+    seen_earlier: HashMap<String, usize>,
     known: Vec<Known>,
 }
 
@@ -78,19 +93,23 @@ impl Identities {
             _ => (None, None),
         };
         let parts = node.meaning.state.clone().map(Parts::into_list).unwrap_or_default();
-        let (id, version1) = (identity(node), version1::identity(node));
-        self.next(Known { name: node.name, id, version1, parts, table, place })
+        // The rows of a source are those of its table.
+        let known_as =
+            table.as_ref().map(|_| node.meaning.rows_text()).filter(|name| Some(name) != table.as_ref());
+        let (id, version1, earlier) = (identity(node), version1::identity(node), earlier(node));
+        self.next(Known { name: node.name, id, version1, earlier, parts, table, known_as, place })
     }
 
     /// The identity of one more sink.
     pub fn sink(&mut self, id: String, (table, place): (Option<String>, Option<Place>)) -> String {
-        self.next(Known { name: "Sink", version1: id.clone(), id, table, place, parts: Vec::new() })
+        self.next(Known { name: "Sink", version1: id.clone(), id, table, place, ..Known::default() })
     }
 
     fn next(&mut self, known: Known) -> String {
         let id = numbered(&mut self.seen, known.id);
         let version1 = numbered(&mut self.seen_version1, known.version1);
-        self.known.push(Known { id: id.clone(), version1, ..known });
+        let earlier = known.earlier.map(|earlier| numbered(&mut self.seen_earlier, earlier));
+        self.known.push(Known { id: id.clone(), version1, earlier, ..known });
         id
     }
 

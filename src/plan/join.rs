@@ -430,12 +430,17 @@ impl Planner {
             });
             (distribution(&left_keys), distribution(&right_keys), build)
         };
+        let [left_appends, right_appends] = [&left, &right].map(|side| side.properties.changes.is_append());
         let inputs = vec![
             Input { node: left, distribution: left_place, demand: Demand::Before },
             Input { node: right, distribution: right_place, demand: Demand::Before },
         ];
         let (name, shape) = if windowed { ("WindowJoin", Shape::Other) } else { ("Join", Shape::StreamJoin) };
-        let known = (properties, Meaning::made(state, texts));
+        let mut meaning = Meaning::made(state, texts);
+        if kind == JoinKind::Inner && left_appends && right_appends {
+            meaning = meaning.independent_of("condition");
+        }
+        let known = (properties, meaning);
         let node = Node::operator(name, detail, build, inputs, (join.schema.clone(), schema), known);
         Ok(node.originating(originates).warned(warnings).shaped(shape))
     }

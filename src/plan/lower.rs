@@ -74,7 +74,8 @@ pub(super) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physica
     if subquery {
         return Err(super::subquery::refuse(expr));
     }
-    let expr = crate::function::float_compare::exact_comparisons(expr, schema)?;
+    let expr = crate::function::decimal::exact_casts(expr.clone(), schema)?;
+    let expr = crate::function::float_compare::exact_comparisons(&expr, schema)?;
     let (properties, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
     let expr = create_physical_expr(&expr, schema, &properties, &context)?;
     Ok(crate::operator::guard::guarded(expr)?)
@@ -320,7 +321,8 @@ impl Planner {
             Ok((Arc::new(qualified), schema))
         };
         let names = read.fields().iter().map(|f| f.name());
-        let known = (properties.clone(), Meaning::table(&table.name, names));
+        let called = self.known_name(&table.name);
+        let known = (properties.clone(), Meaning::table(called, names));
         let place = place_of(connector, table)?;
         let of = (Some(table.name.clone()), place);
         let node = Node::source(source, of, detail, columns(read.clone())?, known);
@@ -329,7 +331,7 @@ impl Planner {
         }
         let decoded = schema.clone();
         let names = schema.fields().iter().map(|f| f.name());
-        let known = (properties, Meaning::table(&table.name, names));
+        let known = (properties, Meaning::table(called, names));
         let build: BuildOperator = Arc::new(move || Ok(Box::new(DecodedRows::new(decoded.clone()))));
         Ok(Node::forward("DecodedRows", String::new(), build, node, columns(schema)?, known))
     }

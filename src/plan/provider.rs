@@ -1,6 +1,7 @@
 //! What names mean: tables, views and functions for DataFusion's SQL planner.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -76,6 +77,8 @@ pub struct Planner {
     pub(super) state: Arc<PlannerState>,
     /// Where names without a database are looked for.
     home: Home,
+    /// Tables that checkpoints know by another name: that name.
+    pub(super) known_as: Arc<BTreeMap<String, String>>,
 }
 
 /// A reference to a table in a query.
@@ -155,7 +158,17 @@ impl Planner {
     /// A planner over a state of the session.
     pub fn new(state: PlannerState) -> Self {
         let home = state.catalog.current().clone();
-        Self { state: Arc::new(state), home }
+        Self { state: Arc::new(state), home, known_as: Arc::default() }
+    }
+
+    /// The same, for tables that checkpoints know by another name.
+    pub fn knowing(self, known_as: BTreeMap<String, String>) -> Self {
+        Self { known_as: Arc::new(known_as), ..self }
+    }
+
+    /// The name by which checkpoints know a table.
+    pub(super) fn known_name<'a>(&'a self, table: &'a str) -> &'a str {
+        self.known_as.get(table).map_or(table, String::as_str)
     }
 
     /// What is allowed in the queries that were planned and is hardly meant.
@@ -253,7 +266,7 @@ impl Planner {
 
     /// The same, where names without a database are those of this one.
     fn within(&self, home: &Home) -> Planner {
-        Self { state: self.state.clone(), home: home.clone() }
+        Self { state: self.state.clone(), home: home.clone(), known_as: self.known_as.clone() }
     }
 
     /// The plan of a view's query, with the view's column names.

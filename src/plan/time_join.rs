@@ -135,10 +135,18 @@ impl Sides {
         (properties, warnings): (Properties, Vec<String>),
     ) -> Node {
         let build: BuildNode = Arc::new(move |_| Ok(build.clone()));
+        let appends = |node: &Node| node.properties.changes.is_append();
+        // Which pairs come out is not kept where nothing is taken back.
+        let independent = match name {
+            "IntervalJoin" => join.join_type == JoinType::Inner && self.nodes.iter().all(appends),
+            "TemporalJoin" => appends(&self.nodes[0]),
+            _ => false,
+        };
         let inputs = self.nodes.into_iter().zip(&self.keys).zip(demands);
         let inputs = inputs.map(|((node, keys), demand)| Input { node, distribution: by_keys(keys), demand });
         let columns = (join.schema.clone(), self.schema);
-        let known = (properties, Meaning::made(state, self.texts));
+        let meaning = Meaning::made(state, self.texts);
+        let known = (properties, if independent { meaning.independent_of("condition") } else { meaning });
         Node::operator(name, detail, build, inputs.collect(), columns, known).warned(warnings)
     }
 }

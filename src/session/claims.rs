@@ -38,7 +38,9 @@ pub struct Claims<'a> {
 pub fn aliases(identities: &Identities) -> Aliases {
     let known = identities.known().iter();
     let stateful = known.clone().filter(|k| !k.parts.is_empty());
+    let earlier = known.clone().filter_map(|k| Some((k.earlier.clone()?, k.id.clone())));
     Aliases {
+        earlier: earlier.collect(),
         version: VERSION,
         stateful: stateful.map(|k| (k.name, k.id.clone())).collect(),
         renamed: known.map(|Known { id, version1, .. }| (version1.clone(), id.clone())).collect(),
@@ -230,6 +232,36 @@ fn reason(checkpoint: &Checkpoint, plan: &JobPlan, old: &OperatorPlan) -> String
         },
         Some(changes) => changes.join(", "),
     }
+}
+
+/// Tables of the plan that the checkpoint knows by another name, in the same place: their old names by the new ones.
+/// Only where that is certain: one table then, one table now.
+pub fn renamed_tables(checkpoint: &Checkpoint, plan: &JobPlan) -> BTreeMap<String, String> {
+    let of = |operators: &[OperatorPlan],
+              others: &[OperatorPlan],
+              name: &dyn Fn(&OperatorPlan) -> Option<String>| {
+        let theirs: HashSet<&str> = others.iter().map(|o| o.id.as_str()).collect();
+        let own = operators.iter().filter(|o| o.name == "Source" && !theirs.contains(o.id.as_str()));
+        own.filter_map(|o| Some((name(o)?, o.place.clone()?))).collect::<Vec<_>>()
+    };
+    let before = &checkpoint.plan().operators;
+    let (old, new) = (
+        of(before, &plan.operators, &|o| o.known_as.clone().or_else(|| o.table.clone())),
+        of(&plan.operators, before, &|o| o.table.clone()),
+    );
+    let mut found = BTreeMap::new();
+    for (now, place) in &new {
+        let names: BTreeSet<&String> =
+            old.iter().filter(|(_, p)| p.is(place)).map(|(name, _)| name).collect();
+        let rivals: BTreeSet<&String> =
+            new.iter().filter(|(_, p)| p.is(place)).map(|(name, _)| name).collect();
+        if let (Some(before), 1, 1) = (names.first(), names.len(), rivals.len())
+            && *before != now
+        {
+            found.insert(now.clone(), (*before).clone());
+        }
+    }
+    found
 }
 
 /// The name that the table of a source or sink has now, if another one is in its place.

@@ -301,6 +301,29 @@ impl Durability {
         }
     }
 
+    /// Tables that have another name than in the checkpoint that the job will go on from, and are read from the same
+    /// place: the old names by the new ones.
+    ///
+    /// Only folders of this machine are looked into: nobody can stop a job yet that would wait for a store.
+    pub fn renamed_tables(&self, plan: impl FnOnce() -> Result<JobPlan>) -> Result<BTreeMap<String, String>> {
+        let local = |path: &str| !path.contains("://");
+        let own =
+            (self.automatic && self.around.is_some()).then(|| Checkpoint::open(self.store.clone()).ok());
+        let own = own.flatten().filter(|c| self.savepoint.is_none() || c.plan().origin == self.origin());
+        let named = || {
+            let (_, store) = self.savepoint.as_ref().filter(|(path, _)| local(path))?;
+            Checkpoint::open(store.clone()).ok()
+        };
+        match own.or_else(named) {
+            // What cannot be read now is said when the job starts.
+            None => Ok(BTreeMap::new()),
+            Some(checkpoint) => {
+                let plan = plan()?;
+                Ok(claims::renamed_tables(&checkpoint.adopted(&plan.aliases), &plan))
+            }
+        }
+    }
+
     /// The job's name, by which it is distinguished from others of the script.
     pub fn job(&self) -> &str {
         &self.job
@@ -438,6 +461,7 @@ pub fn plan(
                 detail: redacted(wording::plain(&detail).into_owned()),
                 meaning: parts.into_iter().map(|(name, text)| (name, redacted(text))).collect(),
                 table: known.and_then(|k| k.table.clone()),
+                known_as: known.and_then(|k| k.known_as.clone()),
                 place: known.and_then(|k| k.place.as_ref()).map(Place::recorded),
             });
         }

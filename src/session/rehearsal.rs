@@ -77,8 +77,19 @@ impl Rehearsal {
         let named = config.get("pipeline.name");
         let name = if named.is_empty() { name } else { named.to_string() };
         let same = self.jobs.iter().filter(|job| job.plan.name == crate::secret::redact(&name)).count();
-        let plan = job_plan(&name, config.parallelism(), &outputs)?;
+        let mut plan = job_plan(&name, config.parallelism(), &outputs)?;
         let own = if same == 0 { name } else { format!("{name}-{}", same + 1) };
+        let runs = (origin.0.as_deref(), origin.1.as_deref());
+        let waits = (scratch.runtime.handle(), scratch.clock.clone());
+        if let Some(durability) = Durability::new(&config, &own, runs, Arc::default(), waits)? {
+            let renamed = durability.renamed_tables(|| Ok(plan.clone()))?;
+            if !renamed.is_empty() {
+                let planner = scratch.planner().knowing(renamed);
+                let (_, mut outputs) = scratch.insert_outputs(&planner, &inserts, true)?;
+                share_sources(&mut outputs.iter_mut().map(|o: &mut Output| &mut o.node).collect::<Vec<_>>());
+                plan = job_plan(&plan.name, config.parallelism(), &outputs)?;
+            }
+        }
         self.jobs.push(Ahead { name: own, plan, config, origin });
         Ok(())
     }

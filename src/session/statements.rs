@@ -1,5 +1,6 @@
 //! What each statement does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::collect::Collect;
@@ -63,6 +64,11 @@ impl Session {
                 done("")
             }
             StatementKind::Summarize(query) => self.summarize(query),
+            StatementKind::Copy { to, .. } => Err(Error::unsupported(
+                "COPY writes a file for people only: on the command line, in files and in the shell",
+            )
+            .with_hint("INSERT INTO a table with 'connector' = 'filesystem' writes files everywhere")
+            .at(to.span)),
             StatementKind::ShowSettings => self.show_settings(),
             StatementKind::Reset(key) => {
                 let mut state = self.state.lock();
@@ -454,8 +460,7 @@ impl Session {
     }
 
     fn insert(&self, inserts: &[Insert]) -> Result<Response> {
-        let planner = self.planner();
-        let (name, outputs) = self.insert_outputs(&planner, inserts, true)?;
+        let (name, outputs, planner) = self.continued_outputs(inserts)?;
         let mut doubts: Vec<String> = inserts.iter().flat_map(super::check::doubtful_insert).collect();
         doubts.extend(planner.doubts());
         let job = self.start_job(name, outputs, true, Some(doubts))?;
@@ -514,6 +519,10 @@ impl Session {
                 true => recovery::restart_strategy(&config, durability.is_some())?,
                 false => RestartStrategy::None,
             };
+            if told {
+                let delays = outputs.iter().filter_map(|o| o.sink.delay());
+                delays.for_each(|delay| log::info!(target: crate::NOTICE, "{delay}"));
+            }
             if durability.is_some() {
                 warnings.extend(outputs.iter().flat_map(|o| recovery::unreplayed(&o.node)));
             }
@@ -606,6 +615,45 @@ impl Session {
         let mut outputs = outputs.collect::<Result<Vec<_>>>()?;
         outputs.extend(dead_letters(planner, &of)?);
         Ok((format!("insert-into_{}", names.join("_")), outputs))
+    }
+
+    /// The same, where tables that the job's checkpoints know by another name are the same ones.
+    fn continued_outputs(&self, inserts: &[Insert]) -> Result<(String, Vec<Output>, Planner)> {
+        let planner = self.planner();
+        let (name, outputs) = self.insert_outputs(&planner, inserts, true)?;
+        let renamed = self.renamed_tables(&name, &outputs)?;
+        if renamed.is_empty() {
+            return Ok((name, outputs, planner));
+        }
+        for (now, before) in &renamed {
+            log::info!(
+                target: crate::NOTICE,
+                "table '{now}' is '{before}' of the checkpoints: it reads the same place"
+            );
+        }
+        drop(outputs);
+        let planner = self.planner().knowing(renamed);
+        let (name, outputs) = self.insert_outputs(&planner, inserts, true)?;
+        Ok((name, outputs, planner))
+    }
+
+    fn renamed_tables(&self, name: &str, outputs: &[Output]) -> Result<BTreeMap<String, String>> {
+        let (own, config, origin, scope, ahead) = {
+            let state = self.state.lock();
+            let named = state.config.get("pipeline.name");
+            let name = if named.is_empty() { name } else { named };
+            let same = state.jobs.iter().filter(|job| job.name == name).count();
+            let own = if same == 0 { name.to_string() } else { format!("{name}-{}", same + 1) };
+            (own, state.config.clone(), state.origin.clone(), state.scope.clone(), state.ahead.clone())
+        };
+        let waits = (self.runtime.handle(), self.clock.clone());
+        let origin = (origin.as_deref(), scope.as_deref());
+        match Durability::new(&config, &own, origin, ahead, waits)? {
+            Some(durability) => {
+                durability.renamed_tables(|| super::start::job_plan(&own, config.parallelism(), outputs))
+            }
+            None => Ok(BTreeMap::new()),
+        }
     }
 
     fn explain_inserts(&self, planner: &Planner, inserts: &[Insert], details: Details) -> Result<String> {

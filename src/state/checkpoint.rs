@@ -142,6 +142,9 @@ pub struct OperatorPlan {
     /// The table that a source reads or a sink writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
+    /// The name that this table had when the state was begun, if it was another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_as: Option<String>,
     /// Where that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -154,6 +157,8 @@ pub struct Aliases {
     pub version: u32,
     /// Old → new.
     pub renamed: BTreeMap<String, String>,
+    /// The same of identities of this version that were made of more than they are now.
+    pub earlier: BTreeMap<String, String>,
     /// The operators with state in the order of the plan: name, identity. Where an old identity is not known any
     /// more, because the words of EXPLAIN have changed that it was made of, a plan with the same operators in the
     /// same order is taken to be the same.

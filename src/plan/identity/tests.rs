@@ -95,7 +95,7 @@ const OF_U: &str = "WatermarkAssigner-0e80153703a510f81c45eba3";
 const GROUPED: &[&str] = &["GroupAggregate-98d1cb3ba94bb97d5bc0c1e6", OF_T];
 const TUMBLED: &[&str] = &["WindowAggregate-190c66f400b1f20374783217", OF_T];
 const SESSIONS: &[&str] = &["WindowAggregate-710a21a276ef2f745358e551", OF_T];
-const JOINED: &[&str] = &["Join-0ff0a3018fb18727812a99d0", OF_T, OF_U];
+const JOINED: &[&str] = &["Join-1ba1e7515aa1bd25a303b59c", OF_T, OF_U];
 const INTERVAL: &[&str] = &["IntervalJoin-4236707dc663b4e5ff467d51", OF_T, OF_U];
 const TEMPORAL: &[&str] = &["TemporalJoin-b652d56de273d75666b788d5", OF_T, OF_U];
 const LOOKED_UP: &[&str] = &["LookupJoin-273705808799307257a851a0", OF_T];
@@ -105,6 +105,51 @@ const DEDUPLICATED: &[&str] = &["Deduplicate-c70fd31bcf6cca7fd6c12dde", OF_T];
 const OVER: &[&str] = &["OverAggregate-ab755a3f56dd236a0a613a0e", OF_T];
 const INTERSECTED: &[&str] = &["SetOperation-1e17814350ffcb6c53fa7318", OF_T, OF_U];
 const LIMITED: &[&str] = &["SortLimit-1f004d7663629ffe52ff1cf5", OF_T];
+
+/// The identity of the last operator with state that checkpoints know by another one.
+fn earlier(query: &str) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let session = Session::planning(ManualClock::new(0), runtime);
+    let planned = session.plan_script(&format!("{TABLES}{query}")).unwrap_or_else(|e| panic!("{query}: {e}"));
+    let mut found = None;
+    for output in &planned {
+        output.node.walk(&mut |node| found = found.take().or_else(|| super::earlier(node)));
+    }
+    found
+}
+
+#[test]
+fn the_condition_of_an_inner_join_decides_what_comes_out_and_not_what_is_kept() {
+    let join = "SELECT t.k, t.v, u.v AS uv FROM t JOIN u ON t.k = u.k AND t.v > u.v";
+    assert_eq!(earlier(join).as_deref(), Some("Join-0ff0a3018fb18727812a99d0"));
+    let same = |a: &str, b: &str| of(a) == of(b);
+    assert!(same(join, &join.replace("t.v > u.v", "t.v > u.v + 7")));
+    assert!(same(join, &format!("{join} WHERE t.v < u.v * 2")));
+    // What comes out does not mean the same behind it.
+    let counted = format!("SELECT k, COUNT(*) AS n FROM ({join}) GROUP BY k");
+    assert!(!same(&counted, &counted.replace("t.v > u.v", "t.v > u.v + 7")));
+    // An outer join counts matches, and what a filter of one side lets through is what is kept.
+    let outer = join.replace("JOIN", "LEFT JOIN");
+    assert!(!same(&outer, &outer.replace("t.v > u.v", "t.v > u.v + 7")));
+    assert_eq!(earlier(&outer), None);
+    assert!(!same(join, &format!("{join} WHERE t.v < 7")));
+    // Pairs that were given out would be taken back by another condition.
+    let changing = "SELECT c.k, u.v FROM changes AS c JOIN u ON c.k = u.k AND c.v > u.v";
+    assert!(!same(changing, &changing.replace("c.v > u.v", "c.v >= u.v")));
+    let interval = "SELECT t.k, u.v FROM t JOIN u ON t.k = u.k AND u.ts BETWEEN t.ts - INTERVAL '1' HOUR AND t.ts AND t.v > u.v";
+    assert!(same(interval, &interval.replace("t.v > u.v", "t.v > u.v + 7")));
+    let temporal = "SELECT t.k, u.v FROM t LEFT JOIN u FOR SYSTEM_TIME AS OF t.ts ON t.k = u.k AND t.v > u.v";
+    assert!(same(temporal, &temporal.replace("t.v > u.v", "t.v > u.v + 7")));
+}
+
+#[test]
+fn the_unit_of_an_interval_is_no_part_of_what_is_kept() {
+    let moved = |by: &str| of(&format!("SELECT k, MAX(ts + INTERVAL {by}) AS m FROM t GROUP BY k"));
+    assert_eq!(moved("'90' MINUTE"), moved("'1:30' HOUR TO MINUTE"));
+    assert_ne!(moved("'1' HOUR"), moved("'2' HOUR"));
+    let added = of("SELECT k, MAX(INTERVAL '1' HOUR + ts) AS m FROM t GROUP BY k");
+    assert_eq!(moved("'1' HOUR"), added);
+}
 
 /// Whether two scripts have operators with the same identities.
 fn same(a: &str, b: &str) -> bool {

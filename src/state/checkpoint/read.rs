@@ -202,7 +202,16 @@ impl Checkpoint {
     /// The same with the identities of now.
     pub fn adopted(self, aliases: &Aliases) -> Self {
         if self.manifest.plan.identities >= aliases.version {
-            return self;
+            let taken: BTreeSet<&str> = self.manifest.plan.operators.iter().map(|o| o.id.as_str()).collect();
+            let of = |(old, new): &(&String, &String)| {
+                taken.contains(old.as_str()) && !taken.contains(new.as_str())
+            };
+            let earlier = aliases.earlier.iter().filter(of).map(|(old, new)| (old.clone(), new.clone()));
+            let earlier: BTreeMap<String, String> = earlier.collect();
+            return match earlier.is_empty() {
+                true => self,
+                false => self.called(|id| earlier.get(&id).cloned().unwrap_or(id)),
+            };
         }
         let by_place = self.by_place(aliases);
         let assumed = !by_place.is_empty();
@@ -210,12 +219,17 @@ impl Checkpoint {
             (Some(new), _) | (None, Some(new)) => new.clone(),
             (None, None) => id,
         };
+        Self { assumed, ..self.called(name) }
+    }
+
+    /// The same with other identities.
+    fn called(self, name: impl Fn(String) -> String) -> Self {
         let mut manifest = Arc::unwrap_or_clone(self.manifest);
         manifest.state = manifest.state.into_iter().map(|((id, task), s)| ((name(id), task), s)).collect();
         manifest.sources = manifest.sources.into_iter().map(|(id, p)| (name(id), p)).collect();
         manifest.sinks = manifest.sinks.into_iter().map(|(id, p)| (name(id), p)).collect();
         manifest.plan.operators.iter_mut().for_each(|o| o.id = name(std::mem::take(&mut o.id)));
-        Self { manifest: Arc::new(manifest), assumed, ..self }
+        Self { manifest: Arc::new(manifest), ..self }
     }
 
     /// New identities of operators whose old ones are not known, by their place in the plan.
