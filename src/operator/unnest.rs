@@ -6,6 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, UInt32Array,
     UInt32Builder, make_array, new_null_array,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, prep_null_mask_filter, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
@@ -43,8 +44,30 @@ impl Unnest {
     }
 }
 
+/// A collection as a list or map, where its elements of each row begin and end, and the elements.
+pub(crate) fn collected(collection: ArrayRef) -> Result<(ArrayRef, OffsetBuffer<i32>, ArrayRef)> {
+    let collection = match collection.data_type() {
+        DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
+            cast(&collection, &DataType::List(f.clone()))?
+        }
+        _ => collection,
+    };
+    let (offsets, values): (OffsetBuffer<i32>, ArrayRef) = match collection.data_type() {
+        DataType::List(_) => {
+            let list = collection.as_list::<i32>();
+            (list.offsets().clone(), list.values().clone())
+        }
+        DataType::Map(..) => {
+            let map = collection.as_map();
+            (map.offsets().clone(), Arc::new(map.entries().clone()))
+        }
+        other => return Err(Error::internal(format!("UNNEST of {other} reached the runtime"))),
+    };
+    Ok((collection, offsets, values))
+}
+
 /// Element columns of a collection's values: the fields of a ROW, else the value itself.
-fn element_columns(values: &ArrayRef, split: bool) -> Vec<ArrayRef> {
+pub(crate) fn element_columns(values: &ArrayRef, split: bool) -> Vec<ArrayRef> {
     match values.as_struct_opt() {
         Some(row) if split => row
             .columns()
@@ -118,26 +141,10 @@ impl Operator for Unnest {
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
         let collection = self.spec.collection.evaluate(&chunk.batch)?.into_array(chunk.len())?;
-        let collection = match collection.data_type() {
-            DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
-                cast(&collection, &DataType::List(f.clone()))?
-            }
-            _ => collection,
-        };
-        let (offsets, values): (&[i32], ArrayRef) = match collection.data_type() {
-            DataType::List(_) => {
-                let list = collection.as_list::<i32>();
-                (list.value_offsets(), list.values().clone())
-            }
-            DataType::Map(..) => {
-                let map = collection.as_map();
-                (map.value_offsets(), Arc::new(map.entries().clone()))
-            }
-            other => return Err(Error::internal(format!("UNNEST of {other} reached the runtime"))),
-        };
+        let (collection, offsets, values) = collected(collection)?;
         let columns = element_columns(&values, true);
         let chunk = self.without_unread(chunk)?;
-        let passes = self.passing(&chunk, &collection, offsets, &columns)?;
+        let passes = self.passing(&chunk, &collection, &offsets, &columns)?;
         let mut element_number = 0;
         let (mut left, mut right) =
             (UInt32Builder::with_capacity(values.len()), UInt32Builder::with_capacity(values.len()));

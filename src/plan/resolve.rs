@@ -206,12 +206,12 @@ fn all_of(mut conjuncts: Vec<Expr>) -> Option<Expr> {
     Some(conjuncts.into_iter().fold(first, Expr::and))
 }
 
-fn is_true(expr: &Expr) -> bool {
+pub(super) fn is_true(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
 }
 
 /// Outer columns become columns: the left side of the join is an input now.
-fn bring_in(expr: Expr) -> DfResult<Expr> {
+pub(super) fn bring_in(expr: Expr) -> DfResult<Expr> {
     let inner = expr.transform_up(|e| match e {
         Expr::OuterReferenceColumn(_, column) => Ok(Transformed::yes(Expr::Column(column))),
         other => Ok(Transformed::no(other)),
@@ -255,8 +255,8 @@ pub(super) fn table_below(plan: &LogicalPlan) -> Option<&TableRef> {
 impl Planner {
     /// Casts, sources, lookups, UNNEST.
     pub(super) fn resolve(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        let plan = self.resolve_node(plan)?;
         let zone = self.zone();
+        let plan = self.resolve_node(super::element_query::rewrite(plan, zone)?)?;
         let plan = plan.transform_up_with_subqueries(|node| {
             let mut schema = merge_schema(&node.inputs());
             if let LogicalPlan::TableScan(scan) = &node {
@@ -418,6 +418,9 @@ impl Planner {
         {
             return unnest_join(left, elements, &join);
         }
+        if let Some(plan) = super::element_query::lateral(&left, &join)? {
+            return Ok(plan);
+        }
         if version_below(right).is_some() {
             join.left = Arc::new(left);
             return self.join_versions(join);
@@ -524,6 +527,7 @@ impl Planner {
         let options = Arc::new(options);
         let plan = ResolveGroupingFunction::new().analyze(plan, &options)?;
         let plan = TypeCoercion::new().analyze(plan, &options)?;
+        let plan = super::lateral::prepare(plan)?;
         let plan = super::guard::prepare(plan)?;
         let plan = super::subquery::prepare(plan)?;
         let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
