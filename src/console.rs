@@ -8,6 +8,7 @@
 //! interrupt  progress
 //! ```
 
+pub mod copy;
 pub mod destination;
 pub mod diagnostic;
 pub mod fault;

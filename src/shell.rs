@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustyline::error::ReadlineError;
 
 use crate::config::RESULT_MODE;
+use crate::console::copy::Copying;
 use crate::console::destination::Destination;
 use crate::console::diagnostic;
 use crate::console::fault::Fault;
@@ -259,45 +260,13 @@ impl Shell {
 
     /// The rows of a query in a file.
     fn copy(&mut self, query: &str, to: &str) -> Result<Step, Fault> {
-        let before = self.output.take_destination();
-        // A file that is there keeps what it holds until the rows are complete: the query may fail, or read it.
-        let path = Path::new(to.trim_matches('\''));
-        let part = match (path.file_name(), to.starts_with('|')) {
-            (Some(name), false) => {
-                let name = format!(".{}.{}", std::process::id(), name.to_string_lossy());
-                Some(path.with_file_name(name))
-            }
-            _ => None,
-        };
-        let destination = match &part {
-            Some(part) => Destination::open(&part.display().to_string(), self.output.asked()),
-            None => Destination::open(to, self.output.asked()),
-        };
-        let ran = match destination {
-            Ok(destination) => {
-                self.output.send_results_to(Some(destination));
+        let ran = match Copying::begin(&mut self.output, to) {
+            Ok(copying) => {
                 let ran = self.statements(&typed(query));
-                self.output.send_results_to(None);
-                let moved = match (&part, &ran) {
-                    (Some(part), Ok(_)) => std::fs::rename(part, path),
-                    (Some(part), Err(_)) => std::fs::remove_file(part),
-                    (None, _) => Ok(()),
-                };
-                match (ran, moved) {
-                    (Ok(_), Err(e)) => {
-                        let error = Error::io(format!("cannot write '{to}'")).with_detail(e.to_string());
-                        Err(Fault::Error(error))
-                    }
-                    (Ok(step), Ok(())) => {
-                        self.output.note(format_args!("The rows are in '{to}'."));
-                        Ok(step)
-                    }
-                    (Err(fault), _) => Err(fault),
-                }
+                copying.finish(&mut self.output, ran, |_| true)
             }
             Err(e) => Err(Fault::Error(e)),
         };
-        self.output.send_results_to(before);
         match ran {
             Err(Fault::Error(e)) => {
                 diagnostic::show(&e, &typed(query), self.output.stderr_color);

@@ -285,3 +285,43 @@ fn a_wrong_statement_says_which_jobs_it_cancels() {
     let shown = text(&output.stderr);
     assert!(shown.contains("nope") && shown.contains("job 1 (insert-into_b) is cancelled"), "{shown}");
 }
+
+#[test]
+fn copy_writes_a_file_that_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let copy =
+        |what: &str, name: &str| run(&format!("COPY {what} TO '{}'; SELECT 1 AS one", at(name).display()));
+    let rows = "(SELECT x, y FROM (VALUES (1, 'a,b'), (2, NULL)) AS v(x, y))";
+    let output = copy(rows, "rows.csv");
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "{\"op\":\"+I\",\"one\":1}\n".into()));
+    assert_eq!(fs::read_to_string(at("rows.csv")).unwrap(), "x,y\n1,\"a,b\"\n2,\n");
+    assert_eq!(copy(rows, "rows.json").status.code(), Some(0));
+    assert_eq!(
+        fs::read_to_string(at("rows.json")).unwrap(),
+        "{\"x\":1,\"y\":\"a,b\"}\n{\"x\":2,\"y\":null}\n"
+    );
+    // A table, in a script; no rows are a header. What takes rows back says so.
+    let script = at("copy.sql");
+    let sql = format!(
+        "CREATE VIEW none AS SELECT 1 AS a WHERE FALSE; COPY none TO '{0}/none.csv';
+         COPY (SELECT x, COUNT(*) AS n FROM (VALUES (1), (1)) AS v(x) GROUP BY x) TO '{0}/counts.csv';",
+        folder.path().display()
+    );
+    fs::write(&script, sql).unwrap();
+    let output = affluent().arg("run").arg(&script).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(fs::read_to_string(at("none.csv")).unwrap(), "a\n");
+    assert!(fs::read_to_string(at("counts.csv")).unwrap().starts_with("op,x,n\n"));
+    // What fails leaves what was there.
+    let failed = copy("(SELECT 1 / x AS y FROM (VALUES (1), (0)) AS v(x))", "rows.csv");
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+    assert!(fs::read_to_string(at("rows.csv")).unwrap().starts_with("x,y\n"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5, "a part is left");
+    let wrong = run("COPY (SELECT 1)");
+    assert!(
+        wrong.status.code() == Some(2) && text(&wrong.stderr).contains("TO 'file'"),
+        "{}",
+        text(&wrong.stderr)
+    );
+}

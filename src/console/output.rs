@@ -59,6 +59,8 @@ pub struct Output {
     pub report_every: std::time::Duration,
     /// A line per column in place of a box.
     pub vertical: bool,
+    /// Rows go into a file by COPY: without `op` where none is taken back.
+    pub copying: bool,
     /// The format that the arguments ask for, and what it is without them.
     asked: (Option<OutputFormat>, OutputFormat),
     buffer: Vec<u8>,
@@ -87,6 +89,7 @@ impl Output {
         Self {
             asked: (look.format, default),
             vertical: false,
+            copying: false,
             target: Target {
                 format: look.format.unwrap_or(default),
                 terminal,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::copy::Copying;
 use super::diagnostic::{self, FAILED};
 use super::fault::Fault;
 use super::interrupt::{Interrupts, Scope};
@@ -286,6 +287,10 @@ impl Runner {
                     && matches!(o.value.value.to_ascii_lowercase().as_str(), "print" | "stdio" | "stdout")
             });
         }
+        if let StatementKind::Copy { query, to } = &statement.kind {
+            let select = Statement { kind: StatementKind::Query(query.clone()), ..statement.clone() };
+            return self.copy(&select, &to.value);
+        }
         let before = self.session.jobs().last().map_or(0, |job| job.id);
         let response = self.session.execute(statement).map_err(|e| self.started_and_failed(e, before))?;
         match response {
@@ -344,6 +349,29 @@ impl Runner {
             Shown::All => Ok(Step::Next),
             Shown::Cancelled if self.interrupts.requested() => Ok(Step::Stop),
             Shown::Cancelled => Ok(Step::Next),
+        }
+    }
+
+    /// The rows of a query into a file.
+    fn copy(&mut self, select: &Statement, to: &str) -> Result<Step, Fault> {
+        let mut query = self.session.execute(select)?.query()?;
+        let copying = Copying::begin(&mut self.output, to)?;
+        let mut progress = Progress::new(&self.output, false);
+        let mut shown = Shown::All;
+        let interrupts = &self.interrupts;
+        let ran = self.output.result(|output| {
+            shown = stream::show(&mut query, output, interrupts, &mut progress)?;
+            Ok(())
+        });
+        progress.clear();
+        let job = query.job().clone();
+        let ran = copying.finish(&mut self.output, ran.map(|()| shown), |shown| *shown == Shown::All);
+        if let Some(left_out) = progress::left_out(&job) {
+            self.output.note(left_out);
+        }
+        match ran? {
+            Shown::Cancelled if self.interrupts.requested() => Ok(Step::Stop),
+            Shown::All | Shown::Cancelled => Ok(Step::Next),
         }
     }
 

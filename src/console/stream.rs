@@ -27,7 +27,14 @@ pub fn show(
     interrupts: &Interrupts,
     progress: &mut Progress,
 ) -> Result<Shown, Fault> {
-    let renderer = output.target.renderer(query.schema().clone())?;
+    let plain = match output.copying && query.is_append() {
+        true => super::copy::rows(output.target.format, query.schema().clone()),
+        false => None,
+    };
+    let renderer = match plain {
+        Some(plain) => plain,
+        None => output.target.renderer(query.schema().clone())?,
+    };
     show_with(query, renderer, output, interrupts, progress)
 }
 

@@ -98,6 +98,11 @@ pub trait Sink: Send + Sync {
         Guarantee::AtLeastOnce
     }
 
+    /// When rows that were written are there to be read, where that is much later, and how to make it sooner.
+    fn delay(&self) -> Option<String> {
+        None
+    }
+
     /// Before the first writer of a job with checkpoints, new or restored: `pending` is what the writers returned
     /// ([`Writer::pre_commit`]) for the checkpoint that the job is restored from (empty for a new job). It may have
     /// been made visible already, all or some of it, which is finished now; what this sink wrote after it is

@@ -81,6 +81,9 @@ impl Session {
                 Ok(Vec::new())
             }
             StatementKind::Summarize(query) => self.check_summarize(query).map(|()| Vec::new()),
+            StatementKind::Copy { query, .. } => {
+                self.check(&Statement { kind: StatementKind::Query(query.clone()), ..statement.clone() })
+            }
             // It would ask the service.
             StatementKind::Cache(about) => self.check_cache_statement(about).map(|()| Vec::new()),
             StatementKind::ExplainAnalyze { statement: analyzed, .. } => {

@@ -100,6 +100,13 @@ pub enum StatementKind {
     DescribeJob(Name),
     /// `SUMMARIZE t`, `SUMMARIZE 'file.csv'`, `SUMMARIZE query`: figures of each column.
     Summarize(Box<ast::Query>),
+    /// `COPY (query) TO 'file'`, `COPY table TO 'file'`
+    Copy {
+        /// What is copied.
+        query: Box<ast::Query>,
+        /// The file.
+        to: Name,
+    },
     /// `SHOW CACHES`, `CLEAR CACHE t`, `EXPLAIN LOOKUP t FOR (...)` and the like.
     Cache(CacheStatement),
     /// `INSERT INTO`.

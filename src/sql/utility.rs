@@ -333,6 +333,40 @@ pub(crate) fn read_summarize(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     all_rows(&table.parts, '`').map(StatementKind::Summarize)
 }
 
+/// `COPY (query) TO 'file'`, `COPY table TO 'file'`
+pub(crate) fn read_copy(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    cursor.expect_word("COPY")?;
+    let is_to = |l: &Lexeme| l.word().is_some_and(|w| w.eq_ignore_ascii_case("TO"));
+    let Some(to) = cursor.rest().iter().rposition(is_to).filter(|to| *to > 0) else {
+        return Err(cursor
+            .expected("a query in parentheses or a table, and TO 'file'")
+            .with_hint("COPY (SELECT * FROM t) TO 'rows.csv' (.csv, .json, .txt)"));
+    };
+    let what = match cursor.take(to) {
+        [open, inner @ .., close] if open.is(&Token::LParen) && close.is(&Token::RParen) => inner,
+        all => all,
+    };
+    let mut inner = Cursor::new(cursor.text(), what);
+    let is_query = ["SELECT", "WITH", "VALUES"].iter().any(|w| inner.is_word(w))
+        || inner.peek().is_some_and(|l| l.is(&Token::LParen));
+    let query = if is_query {
+        read_query(&mut inner)?
+    } else if inner.peek().is_some_and(|l| l.class == Class::Text) {
+        let file = inner.string("a file")?;
+        all_rows(&[file], '\'')?
+    } else {
+        inner.eat_word("TABLE");
+        let table = inner.table_name("a query in parentheses or a table")?;
+        all_rows(&table.parts, '`')?
+    };
+    if !inner.rest().is_empty() {
+        return Err(inner.expected("TO"));
+    }
+    cursor.expect_word("TO")?;
+    let to = cursor.string("a file: TO 'rows.csv'")?;
+    Ok(StatementKind::Copy { query, to })
+}
+
 /// `STOP JOB 'id' [WITH SAVEPOINT [WITH DRAIN]]`
 pub(crate) fn read_stop(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     cursor.expect_words(&["STOP", "JOB"])?;

@@ -176,6 +176,18 @@ impl Sink for FilesystemSink {
         Guarantee::ExactlyOnce
     }
 
+    fn delay(&self) -> Option<String> {
+        let Shared { target, unbounded, roll_interval, .. } = self.shared.as_ref();
+        let long = *unbounded && *roll_interval > Duration::from_secs(60);
+        (long && matches!(target, Target::Directory(_))).then(|| {
+            format!(
+                "files of table '{}' show when they are closed, {} min after their first row at the latest:                  'sink.rolling-policy.rollover-interval' = '10 s' shows rows sooner, in more files",
+                self.shared.table,
+                roll_interval.as_secs() / 60
+            )
+        })
+    }
+
     fn recover(&self, pending: &[serde_json::Value]) -> Result<()> {
         let shared = &self.shared;
         let mut attempt = shared.attempt.lock();

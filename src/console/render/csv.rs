@@ -68,6 +68,11 @@ pub fn write_records(batch: &RecordBatch, terminal: bool, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
+/// Appends rows, without `op` and without a header.
+pub fn write_plain(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    write_rows(batch, None, out)
+}
+
 fn write_header(schema: &Schema, op: bool, out: &mut Vec<u8>) {
     if op {
         out.extend_from_slice(b"op");
