@@ -277,7 +277,8 @@ impl FailureKind {
         match self {
             Self::Connection | Self::Timeout | Self::Limit | Self::Other => true,
             Self::Status(status) => {
-                !(400..500).contains(&status) || matches!(status, 408 | 409 | 423 | 425 | 429)
+                // A place that has moved does not come back either.
+                !(300..500).contains(&status) || matches!(status, 408 | 409 | 423 | 425 | 429)
             }
             Self::Decode | Self::TooLarge | Self::Key => false,
         }

@@ -173,7 +173,16 @@ impl FullCache {
         let built = tokio::task::spawn_blocking(move || full.build(&rows)).await;
         let cache = built.map_err(|e| Error::internal(format!("indexing a table failed: {e}")))??;
         self.metrics.cached.store(cache.len() as u64, Ordering::Relaxed);
-        *self.current.write() = Some(Arc::new(cache));
+        let empty = cache.is_empty();
+        let before = self.current.write().replace(Arc::new(cache));
+        if let Some(before) = before.filter(|before| empty && !before.is_empty()) {
+            log::warn!(
+                "lookup table '{}' was loaded again without a row, and had {} before: nothing is found in it until \
+                 the next load",
+                self.name,
+                before.len()
+            );
+        }
         Ok(())
     }
 

@@ -465,7 +465,9 @@ impl LookupJoin {
         ))
         .with_detail(format!("{} error, asked: {}", failure.kind.as_str(), self.lookup.describe()))
         .with_hint("'lookup.on-error' = 'null', 'drop' or 'dead-letter' goes on without an answer");
-        if failure.kind.may_pass() { error } else { error.lasting() }
+        // A connection that another attempt would not make is one to a server that is not trusted.
+        let refused = failure.kind == FailureKind::Connection && !failure.retryable;
+        if failure.kind.may_pass() && !refused { error } else { error.lasting() }
     }
 
     fn call_error(&self, arguments: &[String], failure: &Failure) -> Error {

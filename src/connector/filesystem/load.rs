@@ -31,11 +31,23 @@ impl FileBackend {
 
 fn load(layout: &Arc<Layout>, location: &Location, schema: &SchemaRef) -> Result<RecordBatch> {
     let mut batches = Vec::new();
+    let mut skipped = 0;
     for file in location.list(false)? {
         let mut reader = SplitReader::open(layout, &Split::whole(Arc::new(file)))?;
         while let Some((batch, _)) = reader.next()? {
             batches.push(batch);
         }
+        skipped += reader.skipped();
+    }
+    if skipped > 0 {
+        log::warn!(
+            "lookup table in '{}': {skipped} {} could not be decoded and {} left out \
+             ('{}.ignore-parse-errors')",
+            location.text(),
+            if skipped == 1 { "record" } else { "records or fields" },
+            if skipped == 1 { "was" } else { "were" },
+            layout.format.name()
+        );
     }
     Ok(concat_batches(schema, &batches)?)
 }

@@ -143,13 +143,25 @@ impl Exchange {
         match class {
             StatusClass::Success => {
                 let encoding = response.headers().get(CONTENT_ENCODING);
-                // The old name of gzip, which the client does not undo.
-                let packed = encoding.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"x-gzip"));
+                let is = |names: &[&str]| {
+                    encoding.is_some_and(|e| {
+                        names.iter().any(|n| e.as_bytes().eq_ignore_ascii_case(n.as_bytes()))
+                    })
+                };
+                // Its old name and other cases of it: the client undoes, and takes away, `gzip` alone.
+                let packed = is(&["gzip", "x-gzip"]);
                 // Other encodings than gzip are not asked for, and sent by some nevertheless.
-                let deflated = encoding.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"deflate"));
+                let deflated = is(&["deflate"]);
+                if let Some(other) = encoding.filter(|_| !packed && !deflated && !is(&["identity", ""])) {
+                    let what = format!(
+                        "the answer has the Content-Encoding '{}', which was not asked for; gzip and deflate are read",
+                        String::from_utf8_lossy(other.as_bytes())
+                    );
+                    return Err(self.failure(FailureKind::Decode, false, url, &what));
+                }
                 let validators = self.fresh.is_some().then(|| response.headers().clone());
                 let mut body = self.body(url, response, deadline).await?;
-                if packed {
+                if packed && !body.is_empty() {
                     body = self.unpacked(url, GzDecoder::new(&body[..])).await?;
                 } else if deflated {
                     // Zlib by the standard, without its frame by some.
@@ -424,6 +436,11 @@ impl Exchange {
         } else if error.is_connect() && error.is_timeout() {
             let within = seconds(self.config.connection_timeout.min(self.config.request_timeout));
             (FailureKind::Connection, true, format!("no connection within {within}"))
+        } else if error.is_connect() && cause.to_string().contains("invalid peer certificate") {
+            let what = format!(
+                "no connection: {cause}; 'http.security.cert.server' names a certificate to trust, if it is not a public one"
+            );
+            (FailureKind::Connection, false, what)
         } else if error.is_connect() {
             (FailureKind::Connection, true, format!("no connection: {cause}"))
         } else if error.is_timeout() {

@@ -391,12 +391,20 @@ async fn gzip_is_unpacked_within_the_limit() {
         "/bomb" => packed(gzip(&vec![b' '; 64 << 20])),
         "/half" => packed(gzip(br#"{"n":1}"#)[..12].to_vec()),
         "/wrong" => packed(b"not gzip at all".to_vec()),
+        "/loud" => {
+            Reply { headers: vec![("content-encoding", "GZIP".into())], ..reply(200, gzip(br#"{"n":1}"#)) }
+        }
+        "/br" => Reply { headers: vec![("content-encoding", "br".into())], ..reply(200, vec![1, 2]) },
         _ => packed(gzip(br#"{"n":1}"#)),
     })
     .await;
     let lookup = lookup(&server.url("/{id}"), &[]).unwrap();
     assert_eq!(rows(&ask(&lookup, "ok").await.unwrap()), ["ok/-/1"]);
     assert_eq!(server.take()[0].headers["accept-encoding"], "gzip");
+    assert_eq!(rows(&ask(&lookup, "loud").await.unwrap()), ["loud/-/1"]);
+    let foreign = ask(&lookup, "br").await.unwrap_err();
+    assert_eq!(foreign.kind, FailureKind::Decode);
+    assert!(foreign.message.contains("Content-Encoding 'br'"), "{}", foreign.message);
     assert_eq!(ask(&lookup, "bomb").await.unwrap_err().kind, FailureKind::TooLarge);
     for key in ["half", "wrong"] {
         let failure = ask(&lookup, key).await.unwrap_err();
