@@ -130,6 +130,8 @@ impl Guess {
         let code = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
         let plain =
             digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
+        // So are whole numbers with a plus.
+        let code = code || digits.strip_prefix('+').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
         let number = !code && plain && text.parse::<f64>().is_ok();
         match text {
             "" => Guess::Nothing,

@@ -378,6 +378,7 @@ pub(crate) fn cast_array(array: &ArrayRef, to: &SqlType, session: &str, try_: bo
             let text = text.as_string_view();
             decimals(text.len(), *precision, *scale, try_, to, |i| (!text.is_null(i)).then(|| text.value(i)))
         }
+        (D::Decimal128(_, scale), SqlType::Float) => Ok(super::decimal::floats(array.as_primitive(), *scale)),
         (D::List(_), SqlType::Array(t)) => {
             let list = array.as_list::<i32>();
             let D::List(field) = &target else { return Err(Error::internal("ARRAY's type")) };

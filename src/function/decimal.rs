@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Decimal128Array, PrimitiveArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, i256};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float32Type, i256};
+use datafusion_common::DFSchema;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_expr::{Expr, ExprSchemable};
 
 use super::arithmetic::Op;
 use crate::error::{Error, Result};
+use crate::sql::SqlType;
 
 /// How many digits a DECIMAL has at most.
 const MOST: i16 = DECIMAL128_MAX_PRECISION as i16;
@@ -173,6 +177,30 @@ pub(super) fn compute(
     }
     let array = PrimitiveArray::<Decimal128Type>::new(values.into(), nulls);
     Ok(Arc::new(array.with_data_type(returns.clone())))
+}
+
+/// DECIMAL as FLOAT.
+pub(super) fn floats(values: &Decimal128Array, scale: i8) -> ArrayRef {
+    let single = |v: i128| format!("{v}e{}", -i32::from(scale)).parse().unwrap_or(f32::NAN);
+    Arc::new(values.unary::<_, Float32Type>(single))
+}
+
+/// The expression with casts of DECIMAL to FLOAT and DOUBLE that give the nearest number.
+pub(crate) fn exact_casts(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let exact = expr.transform_up(|e| {
+        let Expr::Cast(cast) = &e else { return Ok(Transformed::no(e)) };
+        let to = match cast.field.data_type() {
+            DataType::Float64 => SqlType::Double,
+            DataType::Float32 => SqlType::Float,
+            _ => return Ok(Transformed::no(e)),
+        };
+        let from = cast.expr.get_type(schema)?;
+        if !matches!(from, DataType::Decimal128(..)) {
+            return Ok(Transformed::no(e));
+        }
+        Ok(Transformed::yes(super::cast::cast_expr(cast.expr.as_ref().clone(), &from, &to, "UTC", false)?))
+    })?;
+    Ok(exact.data)
 }
 
 #[cfg(test)]

@@ -587,9 +587,12 @@ pub(crate) fn json(array: &ArrayRef) -> Result<Writer<'_>> {
         }
         D::Struct(fields) => {
             let columns = array.as_struct().columns().iter().map(json).collect::<Result<Vec<_>>>()?;
+            // By their names, as Flink writes them.
+            let mut sorted: Vec<_> = fields.iter().zip(columns).collect();
+            sorted.sort_by(|(a, _), (b, _)| a.name().cmp(b.name()));
             Box::new(move |i, out| {
                 out.push('{');
-                for (n, (field, column)) in fields.iter().zip(&columns).enumerate() {
+                for (n, (field, column)) in sorted.iter().enumerate() {
                     if n > 0 {
                         out.push(',');
                     }

@@ -18,6 +18,38 @@ use super::pattern::clamped;
 use super::scalar::Call;
 use crate::error::{Error, Result};
 
+/// Zones by the short names that Java has for them.
+const SHORT: &[(&str, &str)] = &[
+    ("ACT", "Australia/Darwin"),
+    ("AET", "Australia/Sydney"),
+    ("AGT", "America/Argentina/Buenos_Aires"),
+    ("ART", "Africa/Cairo"),
+    ("AST", "America/Anchorage"),
+    ("BET", "America/Sao_Paulo"),
+    ("BST", "Asia/Dhaka"),
+    ("CAT", "Africa/Harare"),
+    ("CNT", "America/St_Johns"),
+    ("CST", "America/Chicago"),
+    ("CTT", "Asia/Shanghai"),
+    ("EAT", "Africa/Addis_Ababa"),
+    ("ECT", "Europe/Paris"),
+    ("EST", "-05:00"),
+    ("HST", "-10:00"),
+    ("IET", "America/Indiana/Indianapolis"),
+    ("IST", "Asia/Kolkata"),
+    ("JST", "Asia/Tokyo"),
+    ("MIT", "Pacific/Apia"),
+    ("MST", "-07:00"),
+    ("NET", "Asia/Yerevan"),
+    ("NST", "Pacific/Auckland"),
+    ("PLT", "Asia/Karachi"),
+    ("PNT", "America/Phoenix"),
+    ("PRT", "America/Puerto_Rico"),
+    ("PST", "America/Los_Angeles"),
+    ("SST", "Pacific/Guadalcanal"),
+    ("VST", "Asia/Ho_Chi_Minh"),
+];
+
 /// The zone of a name or offset.
 pub(crate) fn zone(name: &str) -> Result<Tz> {
     let name = match name {
@@ -34,6 +66,7 @@ pub(crate) fn zone(name: &str) -> Result<Tz> {
         }
         _ => name,
     };
+    let name = SHORT.iter().find(|(short, _)| *short == name).map_or(name, |(_, name)| name);
     Tz::from_str(name).map_err(|_| {
         Error::execution(format!("time zone '{name}' is not known"))
             .with_hint("use an IANA name such as Europe/Berlin or an offset such as +08:00")

@@ -130,7 +130,12 @@ impl WindowUDFImpl for Definition {
     fn field(&self, args: WindowUDFFieldArgs<'_>) -> DfResult<FieldRef> {
         if self.function.looks_ahead() {
             return Err(Error::unsupported(format!("{} is not supported", self.function.label()))
-                .with_detail("it needs rows that come after the current one, and a stream has no last row")
+                .with_detail("it needs rows that come after the current one, and a stream has no last row; in batch mode it is not computed either")
+                .with_hint(match self.function {
+                    Lead => "in batch mode LAG(...) OVER (... ORDER BY ... DESC) looks at the row that comes next",
+                    NthValue => "ROW_NUMBER() OVER (... ORDER BY ...) = n in a subquery, joined by the partition's key, gives it",
+                    _ => "in batch mode it follows from ROW_NUMBER() OVER (PARTITION BY k ORDER BY x) and COUNT(*) OVER (PARTITION BY k)",
+                })
                 .into());
         }
         let data_type = match self.function {

@@ -246,7 +246,7 @@ impl WindowTableNode {
         let plain = DataType::Timestamp(TimeUnit::Millisecond, None);
         let window = [("window_start", plain.clone()), ("window_end", plain), ("window_time", time_type)];
         let fields = input.schema().iter().map(|(q, f)| (q.cloned(), f.clone()));
-        let window = window.into_iter().map(|(name, t)| (None, Arc::new(Field::new(name, t, true))));
+        let window = window.into_iter().map(|(name, t)| (None, Arc::new(Field::new(name, t, false))));
         let schema = DFSchema::new_with_metadata(fields.chain(window).collect(), Default::default())?;
         Ok(Self { input, time, spec, partition_by, schema: Arc::new(schema) })
     }

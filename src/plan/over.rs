@@ -120,7 +120,7 @@ fn frame_of(call: &Call) -> Result<Frame> {
     if frame.end_bound != WindowFrameBound::CurrentRow {
         return Err(Error::unsupported("the frame of OVER ends at CURRENT ROW")
             .with_detail(format!("found {}", frame.end_bound))
-            .with_hint("rows that follow are not known yet: write BETWEEN ... PRECEDING AND CURRENT ROW"));
+            .with_hint("rows that follow are not known yet, and in batch mode are not looked at either: write BETWEEN ... PRECEDING AND CURRENT ROW; the whole partition is OVER (PARTITION BY ...) without ORDER BY"));
     }
     match (frame.units, &frame.start_bound) {
         (WindowFrameUnits::Groups, _) => Err(Error::unsupported("GROUPS frames are not supported")

@@ -181,6 +181,18 @@ fn from_parser(error: ParserError, source: &str, lexemes: &[Lexeme]) -> Error {
     let (what, found) = text.split_once(", found: ").unwrap_or((text, ""));
     let what = what.strip_prefix("Expected: ").unwrap_or(what);
     let what = what.strip_prefix("Expected ").unwrap_or(what);
+    if found == "SYSTEM_TIME" {
+        let place = lexemes.windows(2).find(|pair| {
+            pair[0].word().is_some_and(|w| w.eq_ignore_ascii_case("FOR"))
+                && pair[1].word().is_some_and(|w| w.eq_ignore_ascii_case("SYSTEM_TIME"))
+                && place.is_none_or(|(line, column)| {
+                    (pair[1].span.start.line, pair[1].span.start.column) == (line, column)
+                })
+        });
+        return Error::syntax("FOR SYSTEM_TIME AS OF stands before the alias of a table")
+            .with_hint("write JOIN d FOR SYSTEM_TIME AS OF t.proc_time AS x ON ...")
+            .at(place.map_or(all, |pair| pair[1].span));
+    }
     let what = if what == "identifier" { "a name" } else { what };
     let what = match what.chars().any(char::is_alphanumeric) {
         true => what.to_string(),

@@ -423,7 +423,22 @@ impl Field {
         fault.end = Some(end);
         if let Values::Timestamp { unit, zoned, .. } = &self.values {
             let written = cx.text.part(at, end).trim_matches('"');
+            let digits =
+                written.split(['.', 'e', 'E']).next().unwrap_or_default().trim_start_matches('-').len();
             fault.hint = match cx.text.peek(at) {
+                // As Unix and Python count: ten digits are seconds of this age.
+                b'0'..=b'9' | b'-' if digits <= 11 && written.contains('.') => Some(
+                    "a number is no timestamp: declare the column as DOUBLE and compute \
+                     TO_TIMESTAMP_LTZ(CAST(column * 1000 AS BIGINT), 3), if it counts seconds",
+                ),
+                b'0'..=b'9' | b'-' if digits <= 11 => Some(
+                    "a number is no timestamp: declare the column as BIGINT and compute \
+                     TO_TIMESTAMP_LTZ(column, 0), if it counts seconds",
+                ),
+                b'0'..=b'9' | b'-' if digits >= 15 => Some(
+                    "a number is no timestamp: declare the column as BIGINT and compute \
+                     TO_TIMESTAMP_LTZ(column / 1000, 3), if it counts microseconds",
+                ),
                 b'0'..=b'9' | b'-' => Some(
                     "a number is no timestamp: declare the column as BIGINT and compute \
                      TO_TIMESTAMP_LTZ(column, 3)",

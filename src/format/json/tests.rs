@@ -376,6 +376,13 @@ fn error_texts() {
          found 1700000000000\n  detail: the record: {\"at\":1700000000000}\n  \
          hint: a number is no timestamp: declare the column as BIGINT and compute TO_TIMESTAMP_LTZ(column, 3)"
     );
+    for (number, way) in [
+        ("1700000000", "TO_TIMESTAMP_LTZ(column, 0), if it counts seconds"),
+        ("1700000000.123", "TO_TIMESTAMP_LTZ(CAST(column * 1000 AS BIGINT), 3), if it counts seconds"),
+        ("1700000000000000", "TO_TIMESTAMP_LTZ(column / 1000, 3), if it counts microseconds"),
+    ] {
+        assert!(text(&format!("{{\"at\":{number}}}")).ends_with(way), "{number}");
+    }
     assert!(
         text("{\"at\":\"2020-01-01T00:00:00+01:00\"}").ends_with("declare the column as TIMESTAMP_LTZ(3)")
     );

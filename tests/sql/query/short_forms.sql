@@ -10,8 +10,8 @@ CREATE TABLE s (id INT, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('c
 
 VALUES 1, 2;
 -- @expect ordered
---| {"op":"+I","column1":1}
---| {"op":"+I","column1":2}
+--| {"op":"+I","EXPR$0":1}
+--| {"op":"+I","EXPR$0":2}
 
 SELECT a + 1 AS b FROM (VALUES 1, 2 * 3) AS x(a);
 -- @expect ordered
