@@ -14,6 +14,8 @@
 //! ```text
 //!   4 ─> 8 ─> 16 ─> 32        median 20 ms, 20 ms, 21 ms, 42 ms: back to 16 for `HOLD`, then 32 is tried again
 //! ```
+//! What ends while the window grows has begun when it was smaller: where that took longer than before, the window
+//! stands until as many have begun in it as a median needs.
 //!
 //! `'lookup.concurrency' = 'adaptive'` looks at the latency as well. A round is as many answers as the window has
 //! places. Rounds that take not much longer than the fastest ones let the window grow by the root of its size; one that
@@ -108,22 +110,27 @@ struct Window {
     octave: Octave,
 }
 
-/// What requests took since the window began to double.
+/// What requests take while the window doubles.
 #[derive(Debug)]
 struct Octave {
-    /// The window's size when it began.
+    /// The size that is doubled.
     from: usize,
+    /// What the last requests took.
     took: Vec<Duration>,
-    /// The median of the octave before.
+    /// What they took at the size before.
     before: Option<Duration>,
-    /// Until when the window does not grow.
+    /// Since when the window has its size and does not grow: what has begun since then says how long it takes at it.
+    stands: Option<Instant>,
+    /// Until when it does not grow because it was too large.
     held: Option<Instant>,
     hold: Duration,
 }
 
 impl Octave {
-    fn new(from: usize) -> Self {
-        Self { from, took: Vec::new(), before: None, held: None, hold: HOLD }
+    /// At a size whose latency is to be found out first.
+    fn new(size: usize) -> Self {
+        let stands = Some(Instant::now());
+        Self { from: size.div_ceil(2), took: Vec::new(), before: None, stands, held: None, hold: HOLD }
     }
 
     fn median(&mut self) -> Option<Duration> {
@@ -132,33 +139,60 @@ impl Octave {
         enough.then(|| *self.took.select_nth_unstable(middle).1)
     }
 
-    /// How large the window may be after a request has taken so long.
-    fn next(&mut self, size: usize, took: Duration, now: Instant) -> usize {
-        // While it grows, those of its last part count.
-        let counts = self.held.is_some() || 2 * size >= 3 * self.from;
-        if counts && self.took.len() < MEDIAN_MOST {
-            self.took.push(took);
+    /// The window's size after a request that began at `started` has succeeded.
+    fn next(&mut self, size: usize, started: Instant, now: Instant) -> usize {
+        if self.stands.is_none_or(|since| started >= since) && self.took.len() < MEDIAN_MOST {
+            self.took.push(now.duration_since(started));
         }
         if let Some(held) = self.held {
             if now < held {
                 return size;
             }
-            // What it takes by now, before more are let in.
-            (self.held, self.before) = (None, self.median().or(self.before));
-            (self.from, self.took) = (size, Vec::new());
+            self.held = None;
+            self.before = self.median().or(self.before);
+            return self.grow(size);
         }
-        if size + 1 < 2 * self.from {
+        if size < 2 * self.from {
             return size + 1;
         }
-        let Some(median) = self.median() else { return size };
-        let queued = |before: Duration| median * QUEUED_OF >= before * QUEUED && median > QUICK;
-        self.took.clear();
-        if self.before.is_some_and(queued) {
+        let Some(median) = self.median() else {
+            // Few have ended: those that begin from now on will say it.
+            self.stand(now);
+            return size;
+        };
+        let Some(before) = self.before else {
+            self.before = Some(median);
+            return self.grow(size);
+        };
+        if self.stands.is_none() && median * 4 > before * 5 {
+            // Most of them have begun in a smaller window.
+            self.stand(now);
+            return size;
+        }
+        if median * QUEUED_OF >= before * QUEUED && median > QUICK {
             self.held = Some(now + self.hold);
             self.hold = (self.hold * 2).min(HOLD_MOST);
+            self.took.clear();
+            self.stands = Some(now);
             return self.from;
         }
-        (self.before, self.from, self.hold) = (Some(median), size + 1, HOLD);
+        if self.stands.is_some() {
+            (self.before, self.hold) = (Some(median), HOLD);
+        }
+        self.grow(size)
+    }
+
+    fn stand(&mut self, now: Instant) {
+        if self.stands.is_none() {
+            self.took.clear();
+            self.stands = Some(now);
+        }
+    }
+
+    fn grow(&mut self, size: usize) -> usize {
+        self.from = size;
+        self.stands = None;
+        self.took.clear();
         size + 1
     }
 }
@@ -463,7 +497,7 @@ impl Endpoint {
             }
         } else if !failed && window.size < window.most && self.permits.available_permits() == 0 {
             let size = window.size;
-            let next = window.octave.next(size, now.duration_since(permit.started), now);
+            let next = window.octave.next(size, permit.started, now);
             self.set_size(&mut window, next);
         }
     }
@@ -567,7 +601,11 @@ mod tests {
             entered.push(permit.unwrap());
         }
         assert_eq!(entered.len(), SLOW_START);
-        entered.drain(..2).for_each(|permit| permit.ended(None));
+        for _ in 0..MEDIAN_OF {
+            assert_eq!(endpoint.size(), SLOW_START);
+            entered.remove(0).ended(None);
+            entered.push(endpoint.enter().now_or_never().unwrap().unwrap());
+        }
         assert_eq!(endpoint.size(), SLOW_START + 1);
         while let Some(permit) = endpoint.enter().now_or_never() {
             entered.push(permit.unwrap());
@@ -599,10 +637,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_window_does_not_grow_where_requests_only_queue() {
         let one = window_before(1, 1_000).await;
-        assert!(one <= 4 * SLOW_START, "{one}");
+        assert!(one <= 2 * SLOW_START, "{one}");
         let eight = window_before(8, 2_000).await;
-        assert!((8..=64).contains(&eight), "{eight}");
-        assert!(window_before(MOST, 3_000).await > 1_000);
+        assert!((8..=32).contains(&eight), "{eight}");
+        let all = window_before(MOST, 6_000).await;
+        assert!(all > 1_000, "{all}");
     }
 
     #[tokio::test(start_paused = true)]
