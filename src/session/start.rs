@@ -647,7 +647,13 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
         let plan = recovery::plan(durability.job(), wanted, &fragments, &identities, used);
         let (control, requests) = crossbeam_channel::unbounded();
         job.set_control(control);
-        Door { plan, requests, contender: durability.contender(), durability: Arc::new(durability) }
+        Door {
+            plan,
+            requests,
+            contender: durability.contender(),
+            met: false,
+            durability: Arc::new(durability),
+        }
     });
     let waits = door.is_some();
     let mut blueprint = Blueprint {
@@ -677,7 +683,10 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
             Err(state) => state,
         };
         if let Some(durable) = &blueprint.durable {
-            durable.lease.release();
+            match state {
+                JobState::Finished => durable.lease.release_ended(),
+                _ => durable.lease.release(),
+            }
         }
         // The state first: a reader that sees the channel closed asks for it.
         job.close();

@@ -22,6 +22,8 @@ pub(super) struct Door {
     pub(super) plan: JobPlan,
     pub(super) requests: Receiver<Request>,
     pub(super) contender: Contender,
+    /// Another process had it when this one came.
+    pub(super) met: bool,
 }
 
 /// What is found there, or who has it.
@@ -32,7 +34,10 @@ impl Door {
     fn open(&mut self, job: &Arc<Job>) -> Result<Opened> {
         let (lock, lease) = match self.durability.enter(&mut self.contender)? {
             Ok((lock, lease)) => (lock, Arc::new(lease)),
-            Err(holder) => return Ok(Err(holder)),
+            Err(holder) => {
+                self.met = true;
+                return Ok(Err(holder));
+            }
         };
         let fenced = Arc::downgrade(job);
         lease.keep(move || fenced.upgrade().iter().for_each(|job| job.halt()))?;
@@ -48,6 +53,15 @@ impl Door {
             lease,
         };
         Ok(Ok((durable, found)))
+    }
+
+    /// Whether another process has ended the job while this one waited for it: from the beginning, all rows would come
+    /// twice.
+    fn is_done(&self, job: &Arc<Job>, (durable, found): &(Durable, Option<Found>)) -> bool {
+        let Some(by) = durable.lease.ended_by().filter(|_| self.met && found.is_none()) else { return false };
+        log::warn!("job {} ({}): {by} has ended it, nothing is left to do", job.id, job.name);
+        durable.lease.release_ended();
+        true
     }
 
     /// The same with a moment's patience.
@@ -78,7 +92,9 @@ impl Door {
                 }
                 Ok(holder) => {
                     if !std::mem::replace(&mut told, true) {
-                        log::warn!("job {id} ({name}) waits: {holder} runs it; it starts when that ends");
+                        log::warn!(
+                            "job {id} ({name}) waits: {holder} runs it; it goes on from there if that stops"
+                        );
                     }
                     recovery::LOCKED
                 }
@@ -94,6 +110,7 @@ impl Door {
                 return Err(JobState::Cancelled);
             }
             seen = match self.open(job) {
+                Ok(Ok(opened)) if self.is_done(job, &opened) => return Err(JobState::Finished),
                 Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(holder)) => Ok(holder),
                 Err(e) => Err(e),
@@ -133,8 +150,9 @@ pub(super) fn opened(
     };
     let seen = match door.open_soon(job) {
         Ok(Ok(opened)) => {
+            let is_done = door.is_done(job, &opened);
             let _ = tell.send(Ok(()));
-            return Ok(Some(opened));
+            return if is_done { Err(JobState::Finished) } else { Ok(Some(opened)) };
         }
         Ok(Err(holder)) if door.durability.lease_wait.is_zero() => {
             return Err(refuse(door.durability.in_use(&holder)));

@@ -34,6 +34,9 @@ struct Record {
     beat: u64,
     millis: u64,
     released: bool,
+    /// It was released because the job has ended.
+    #[serde(default)]
+    ended: bool,
     host: String,
     process: u32,
     /// Of this start of the machine; empty where that is not known.
@@ -54,6 +57,7 @@ impl Record {
             beat: 0,
             millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             released: false,
+            ended: false,
             host: read("/proc/sys/kernel/hostname"),
             process: std::process::id(),
             boot: read("/proc/sys/kernel/random/boot_id"),
@@ -131,6 +135,7 @@ impl Contender {
     pub fn attempt(&mut self, alone: bool, now: Instant) -> Result<Contest> {
         let all = numbers(&*self.store)?;
         let newest = all.last().copied().unwrap_or(0);
+        let mut ended = None;
         if newest > 0 {
             // Gone: another one has won a later number just now.
             let Some(bytes) = self.store.get(&path(newest))? else {
@@ -142,13 +147,14 @@ impl Contender {
                 let holder = record.map_or_else(|| "another process".to_string(), |r| r.describe());
                 return Ok(Contest::Held(holder));
             }
+            ended = record.filter(|record| record.ended).map(|record| record.describe());
         }
         let number = newest.checked_add(1).ok_or_else(|| Error::io("the lease has an impossible number"))?;
         let record = Record::of_this_process(uuid::Uuid::new_v4().simple().to_string(), self.time);
         if !self.store.create(&path(number), record.encode()?)? {
             return Ok(Contest::Held("another process, which was faster".into()));
         }
-        let lease = Lease::new(self.store.clone(), self.time, number, record, now);
+        let lease = Lease::new(self.store.clone(), self.time, number, record, now, ended);
         // All that this one had to look at may be older than another's win.
         if numbers(&*self.store)?.last() != Some(&number) {
             return Ok(Contest::Held("another process, which was faster".into()));
@@ -210,17 +216,31 @@ pub struct Lease {
     held: Arc<Held>,
     /// Ends the thread that writes the beats, by being dropped.
     beats: Mutex<Option<Sender<()>>>,
+    /// Who held it before and has ended the job, for people.
+    ended_by: Option<String>,
 }
 
 impl Lease {
-    fn new(store: Arc<dyn Store>, time: Duration, number: u64, record: Record, now: Instant) -> Self {
+    fn new(
+        store: Arc<dyn Store>,
+        time: Duration,
+        number: u64,
+        record: Record,
+        now: Instant,
+        ended_by: Option<String>,
+    ) -> Self {
         let held = Held {
             store,
             time,
             turn: Mutex::new(Turn { number, record, fenced: None }),
             until: Mutex::new(now + time / 5 * 4),
         };
-        Self { held: Arc::new(held), beats: Mutex::default() }
+        Self { held: Arc::new(held), beats: Mutex::default(), ended_by }
+    }
+
+    /// Who held it before and has ended the job, for people.
+    pub fn ended_by(&self) -> Option<&str> {
+        self.ended_by.as_deref()
     }
 
     /// Writes the beats from now on, on a thread of its own; calls `fenced` once if another process takes over.
@@ -257,10 +277,19 @@ impl Lease {
 
     /// Lets the next one have it at once.
     pub fn release(&self) {
+        self.leave(false);
+    }
+
+    /// The same, and says to those who wait for it that the job has ended.
+    pub fn release_ended(&self) {
+        self.leave(true);
+    }
+
+    fn leave(&self, ended: bool) {
         if self.beats.lock().take().is_none() && self.held.turn.lock().record.released {
             return;
         }
-        if let Err(e) = self.held.release(Instant::now()) {
+        if let Err(e) = self.held.release(ended, Instant::now()) {
             log::debug!("the lease could not be released: {e}");
         }
     }
@@ -323,12 +352,12 @@ impl Held {
         e
     }
 
-    fn release(&self, now: Instant) -> Result<()> {
+    fn release(&self, ended: bool, now: Instant) -> Result<()> {
         let mut turn = self.turn.lock();
         if turn.record.released || turn.fenced.is_some() || now >= *self.until.lock() {
             return Ok(());
         }
-        turn.record.released = true;
+        (turn.record.released, turn.record.ended) = (true, ended);
         *self.until.lock() = now;
         self.store.put(&path(turn.number), turn.record.encode()?)
     }
