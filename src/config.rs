@@ -49,6 +49,12 @@ pub const SETTINGS: &[OptionDef] = &[
         "",
         "tasks per source stage; default: the machine's cores",
     ),
+    OptionDef::new(
+        "execution.buffer-timeout",
+        Time,
+        "1 ms",
+        "how long rows of an endless source that is not at its limit may gather; a row after a pause goes at once; 0: all do",
+    ),
     OptionDef::new("pipeline.name", Text, "", "name of the jobs that follow"),
     OptionDef::new(
         "execution.runtime-mode",
@@ -341,6 +347,7 @@ pub const SETTINGS: &[OptionDef] = &[
 
 /// Older names of Flink that are still written.
 const OLD_NAMES: &[(&str, &str)] = &[
+    ("execution.buffer-timeout.interval", "execution.buffer-timeout"),
     ("execution.savepoint.path", "execution.state-recovery.path"),
     ("execution.savepoint.ignore-unclaimed-state", "execution.state-recovery.ignore-unclaimed-state"),
     ("state.checkpoints.dir", "execution.checkpointing.dir"),
@@ -476,6 +483,11 @@ impl Config {
             Ok(n) => n as usize,
             Err(_) => std::thread::available_parallelism().map_or(1, |n| n.get()),
         }
+    }
+
+    /// `execution.buffer-timeout`.
+    pub fn buffer_timeout(&self) -> Duration {
+        parse_duration(self.get("execution.buffer-timeout")).unwrap_or(Duration::from_millis(1))
     }
 
     /// `table.local-time-zone` as an IANA name or offset that Arrow understands.

@@ -6,7 +6,8 @@
 //! current time).
 //!
 //! Row *k* is due *k* / `rows-per-second` seconds after the start. A task makes all rows that are due, at most a
-//! batch, and is woken by the runtime when the next is. `'rows-per-second' = '0'` means as fast as possible.
+//! batch, and asks again when the next is, or when `execution.buffer-timeout` has passed since the last.
+//! `'rows-per-second' = '0'` means as fast as possible.
 //!
 //! The source ends after `number-of-rows`, or with its shortest sequence.
 //!
@@ -29,6 +30,7 @@ use super::common_cut::CommonCut;
 use super::position;
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Table};
+use crate::clock::instant;
 use crate::error::{Error, Result};
 
 /// `'connector' = 'datagen'`.
@@ -104,6 +106,8 @@ struct Pace {
     taken: u64,
     /// Row `origin.1` was due at `origin.0`.
     origin: Option<(Instant, u64)>,
+    /// When rows were made last.
+    last: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -115,8 +119,8 @@ enum Due {
 }
 
 impl Pace {
-    /// Takes the rows that are due, at most so many.
-    fn take(&mut self, now: Instant, most: u64) -> Due {
+    /// Takes the rows that are due, at most so many; those that come soon after others gather for a while.
+    fn take(&mut self, now: Instant, most: u64, gather: Duration) -> Due {
         let left = self.rows.map_or(u64::MAX, |rows| rows.saturating_sub(self.taken));
         if left == 0 {
             return Due::End;
@@ -127,15 +131,21 @@ impl Pace {
             let elapsed = now.saturating_duration_since(start).as_nanos();
             let due = (elapsed * u128::from(rate) / 1_000_000_000) as u64 + 1 + first;
             let ready = due.saturating_sub(self.taken);
+            let gathered = self.last.map(|last| last + gather).filter(|gathered| *gathered > now);
             if ready == 0 {
                 let nanos = u128::from(self.taken - first) * 1_000_000_000;
-                return Due::At(start + Duration::from_nanos(nanos.div_ceil(u128::from(rate)) as u64));
+                let next = start + Duration::from_nanos(nanos.div_ceil(u128::from(rate)) as u64);
+                return Due::At(gathered.map_or(next, |gathered| gathered.max(next)));
+            }
+            if let Some(gathered) = gathered.filter(|_| ready < n) {
+                return Due::At(gathered);
             }
             // A reader that was held up for long does not catch up with more than a second's rows.
             if ready > rate.max(1) {
                 self.origin = Some((now, self.taken + rate.max(1) - 1));
             }
             n = n.min(ready);
+            self.last = Some(now);
         }
         let start = self.taken;
         self.taken += n;
@@ -187,7 +197,7 @@ fn run(request: &ScanRequest, seed: u64, taken: u64) -> Result<Run> {
     });
     let generators = wanted.collect::<Result<Vec<_>>>()?;
     let rate = table.options.integer("rows-per-second")?.unwrap_or(10_000);
-    let pace = Pace { rate: (rate > 0).then_some(rate), rows, taken, origin: None };
+    let pace = Pace { rate: (rate > 0).then_some(rate), rows, taken, origin: None, last: None };
     Ok(Run { seed, generators, counter: Mutex::new(Counter { pace, cut: CommonCut::default() }) })
 }
 
@@ -209,7 +219,7 @@ impl Source for DatagenSource {
             most: self.most,
             cells: Vec::new(),
             context,
-            alarm: None,
+            due: None,
         }))
     }
 
@@ -246,49 +256,36 @@ struct DatagenReader {
     most: u64,
     cells: Vec<u64>,
     context: ReaderContext,
-    alarm: Option<tokio::task::JoinHandle<()>>,
+    /// When the next rows are made.
+    due: Option<Instant>,
 }
 
 impl DatagenReader {
     fn position(&self, next: u64) -> Positions {
         [(ROWS.to_string(), json!({ "next": next, "seed": self.run.seed }))].into()
     }
-
-    fn wake_at(&mut self, at: Instant) {
-        // An alarm that has rung may not have ended yet: it cannot stand in for the next one.
-        if let Some(rung) = self.alarm.take() {
-            rung.abort();
-        }
-        let waker = self.context.waker.clone();
-        self.alarm = Some(self.context.runtime.spawn(async move {
-            tokio::time::sleep_until(at.into()).await;
-            waker.wake();
-        }));
-    }
 }
 
 impl Drop for DatagenReader {
     fn drop(&mut self) {
-        if let Some(alarm) = self.alarm.take() {
-            alarm.abort();
-        }
         self.run.counter.lock().cut.leave(self.context.task);
     }
 }
 
 impl Reader for DatagenReader {
     fn read(&mut self) -> Result<Read> {
+        self.due = None;
         let due = {
             let mut counter = self.run.counter.lock();
             if !counter.cut.may_take(self.context.task, &self.context.waker) {
                 return Ok(Read::Pending);
             }
-            counter.pace.take(Instant::now(), self.most)
+            counter.pace.take(instant(), self.most, self.context.gather)
         };
         let rows = match due {
             Due::End => return Ok(Read::End),
             Due::At(at) => {
-                self.wake_at(at);
+                self.due = Some(at);
                 return Ok(Read::Pending);
             }
             Due::Rows(rows) => rows,
@@ -304,6 +301,10 @@ impl Reader for DatagenReader {
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.cells.len()));
         Ok(Read::Batch(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.due
     }
 
     fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {

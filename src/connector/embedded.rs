@@ -124,6 +124,9 @@ impl Feeder {
             return Err(Error::option("a batch has other columns than the table that it is fed to"));
         }
         let mut state = channel.state.lock();
+        if state.waiting.len() >= WAITING {
+            state.wakers.iter().for_each(Waker::hurry);
+        }
         channel.room.wait_while(&mut state, |state| state.waiting.len() >= WAITING);
         state.waiting.push_back(batch);
         state.wakers.iter().for_each(Waker::wake);

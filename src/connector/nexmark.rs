@@ -40,6 +40,7 @@ use super::common_cut::CommonCut;
 use super::position;
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Options, Table};
+use crate::clock::instant;
 use crate::error::{Error, Result};
 use crate::format::json::convert::timestamp;
 use crate::nearest::nearest;
@@ -333,7 +334,7 @@ impl Source for NexmarkSource {
             most: self.most,
             counter,
             context,
-            alarm: None,
+            due: None,
         }))
     }
 
@@ -362,20 +363,12 @@ struct NexmarkReader {
     most: u64,
     counter: Arc<Mutex<Counter>>,
     context: ReaderContext,
-    alarm: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl NexmarkReader {
-    fn silence(&mut self) {
-        if let Some(alarm) = self.alarm.take() {
-            alarm.abort();
-        }
-    }
+    /// When the next events happen.
+    due: Option<Instant>,
 }
 
 impl Drop for NexmarkReader {
     fn drop(&mut self) {
-        self.silence();
         self.counter.lock().cut.leave(self.context.task);
     }
 }
@@ -386,30 +379,30 @@ fn line_position(next: u64) -> Positions {
 
 impl Reader for NexmarkReader {
     fn read(&mut self) -> Result<Read> {
+        self.due = None;
         let due = {
             let mut counter = self.counter.lock();
             if !counter.cut.may_take(self.context.task, &self.context.waker) {
                 return Ok(Read::Pending);
             }
-            counter.take(&self.plan, &self.generator.model, self.most, Instant::now())
+            counter.take(&self.plan, &self.generator.model, self.most, instant())
         };
         let events = match due {
             Due::Events(events) => events,
             Due::End if self.plan.keep_alive => return Ok(Read::Pending),
             Due::End => return Ok(Read::End),
             Due::At(at) => {
-                self.silence();
-                let waker = self.context.waker.clone();
-                self.alarm = Some(self.context.runtime.spawn(async move {
-                    tokio::time::sleep_until(at.into()).await;
-                    waker.wake();
-                }));
+                self.due = Some(at);
                 return Ok(Read::Pending);
             }
         };
         let options = RecordBatchOptions::new().with_row_count(Some((events.end - events.start) as usize));
         let columns = self.generator.columns(events)?;
         Ok(Read::Batch(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.due
     }
 
     fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {

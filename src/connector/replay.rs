@@ -20,8 +20,16 @@ pub(super) fn context(
     runtime: tokio::runtime::Handle,
 ) -> ReaderContext {
     let metrics = Arc::new(StageMetrics::new(0, "Source", String::new(), parallelism));
-    let clock = Arc::new(SystemClock);
-    ReaderContext { task, parallelism, waker, runtime, clock, metrics, checkpoints: true }
+    ReaderContext {
+        task,
+        parallelism,
+        waker,
+        runtime,
+        clock: Arc::new(SystemClock),
+        metrics,
+        checkpoints: true,
+        gather: Duration::ZERO,
+    }
 }
 
 /// The context of a writer without a job: nothing that it starts runs.
@@ -204,9 +212,15 @@ impl Replay {
             }
             live.iter().for_each(|&i| self.read(i));
             if live.iter().all(|&i| self.heads[i].pending) {
-                let woken = self.mailbox.wait(Some(deadline)).woken;
-                assert!(!woken.is_empty(), "not woken");
+                let due = |i: &usize| self.heads[*i].reader.as_ref()?.deadline();
+                let next = live.iter().filter_map(due).min();
+                let woken = self.mailbox.wait(Some(next.map_or(deadline, |next| next.min(deadline)))).woken;
+                assert!(!woken.is_empty() || next.is_some(), "not woken");
                 woken.into_iter().for_each(|token| self.heads[token].pending = false);
+                for head in self.heads.iter_mut() {
+                    let due = head.reader.as_ref().and_then(|reader| reader.deadline());
+                    head.pending &= due.is_none_or(|due| due > Instant::now());
+                }
             }
         }
     }

@@ -21,6 +21,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -141,6 +142,8 @@ struct SharedReader {
     waker: Waker,
     index: usize,
     splits: Splits,
+    /// The source has nothing before.
+    due: Option<Instant>,
     /// This one read, so this one reports.
     progress: (u64, Option<u64>),
     skipped: u64,
@@ -226,6 +229,7 @@ impl Source for SharedSource {
             waker,
             index: self.index,
             splits: Splits::default(),
+            due: None,
             progress: (0, None),
             skipped: 0,
         }))
@@ -308,6 +312,7 @@ fn note(known: &mut Splits, splits: Splits) {
 
 impl Reader for SharedReader {
     fn read(&mut self) -> Result<Read> {
+        self.due = None;
         let mut group = self.group.lock();
         let group = &mut *group;
         let member = &mut group.members[self.index];
@@ -360,6 +365,7 @@ impl Reader for SharedReader {
             Ok(Read::Batch(batch)) => (batch, Kinds::Append),
             Ok(Read::Changes(batch, kinds)) => (batch, kinds),
             Ok(Read::Pending) => {
+                self.due = group.reader.deadline();
                 match group.reader.splits() {
                     Splits::Many(changes) => {
                         if !changes.is_empty() {
@@ -390,6 +396,10 @@ impl Reader for SharedReader {
         group.hand_out(self.index, || Waiting::Rows(batch.clone(), kinds.clone(), splits.clone()));
         note(&mut self.splits, splits);
         Ok(Read::rows(batch, kinds))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.due
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

@@ -160,10 +160,15 @@ fn pump(mut stream: Box<dyn std::io::Read + Send>, blocks: &Sender<Result<Bytes>
             Err(e) => Err(Error::io(format!("standard input could not be read: {e}"))),
         };
         let failed = block.is_err();
-        if blocks.send(block).is_err() || failed {
-            return waker.wake();
-        }
+        let sent = blocks.try_send(block).or_else(|e| {
+            // It is full: whatever gathers is to be read now.
+            waker.hurry();
+            blocks.send(e.into_inner())
+        });
         waker.wake();
+        if sent.is_err() || failed {
+            return;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::message::Barrier;
 
@@ -18,11 +18,29 @@ pub struct Mail {
     pub barrier: Option<Barrier>,
     /// The sources of this task are to end here.
     pub drain: bool,
+    /// Those of the woken tokens that are not to wait for more ([`Waker::hurry`]).
+    pub hurried: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mail: Mail,
+    /// Tokens that do not wake the thread that is parked.
+    quiet: Vec<usize>,
+}
+
+impl State {
+    /// Something is there that the parked thread is to see now.
+    fn rings(&self) -> bool {
+        let Mail { woken, cancelled, barrier, drain, hurried } = &self.mail;
+        let loud = |token: &usize| !self.quiet.contains(token);
+        *cancelled || *drain || barrier.is_some() || !hurried.is_empty() || woken.iter().any(loud)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<Mail>,
+    state: Mutex<State>,
     arrived: Condvar,
     /// Of a task that no thread parks for.
     bell: Option<Arc<Bell>>,
@@ -76,23 +94,38 @@ impl Mailbox {
 
     /// What has arrived, without waiting.
     pub fn take(&self) -> Mail {
-        let mut state = self.0.state.lock();
+        let mail = &mut self.0.state.lock().mail;
         Mail {
-            woken: std::mem::take(&mut state.woken),
-            cancelled: std::mem::take(&mut state.cancelled),
-            barrier: state.barrier.take(),
-            drain: std::mem::take(&mut state.drain),
+            woken: std::mem::take(&mut mail.woken),
+            cancelled: std::mem::take(&mut mail.cancelled),
+            barrier: mail.barrier.take(),
+            drain: std::mem::take(&mut mail.drain),
+            hurried: std::mem::take(&mut mail.hurried),
         }
     }
 
     /// Waits until something is there to take, or `deadline` passes.
     pub fn park(&self, deadline: Option<Instant>) {
+        self.park_until(&mut self.0.state.lock(), deadline);
+    }
+
+    /// The same; before `until`, what wakes one of the tokens in `quiet` is left to gather, unless it hurries.
+    pub fn park_quietly(&self, deadline: Option<Instant>, quiet: Vec<usize>, until: Instant) {
         let mut state = self.0.state.lock();
-        while *state == Mail::default() {
+        state.quiet = quiet;
+        self.park_until(&mut state, Some(deadline.map_or(until, |deadline| deadline.min(until))));
+        state.quiet.clear();
+        if deadline.is_none_or(|deadline| deadline > until) {
+            self.park_until(&mut state, deadline);
+        }
+    }
+
+    fn park_until(&self, state: &mut MutexGuard<'_, State>, deadline: Option<Instant>) {
+        while !state.rings() {
             match deadline {
-                None => self.0.arrived.wait(&mut state),
+                None => self.0.arrived.wait(state),
                 Some(at) => {
-                    if self.0.arrived.wait_until(&mut state, at).timed_out() {
+                    if self.0.arrived.wait_until(state, at).timed_out() {
                         break;
                     }
                 }
@@ -108,19 +141,19 @@ impl Mailbox {
 
     /// Begins a checkpoint at the sources of the task.
     pub fn checkpoint(&self, barrier: Barrier) {
-        self.0.state.lock().barrier = Some(barrier);
+        self.0.state.lock().mail.barrier = Some(barrier);
         self.0.arrived.notify_all();
     }
 
     /// Ends the sources of the task here.
     pub fn drain(&self) {
-        self.0.state.lock().drain = true;
+        self.0.state.lock().mail.drain = true;
         self.0.arrived.notify_all();
     }
 
     /// Tells the task to stop as soon as it can.
     pub fn cancel(&self) {
-        self.0.state.lock().cancelled = true;
+        self.0.state.lock().mail.cancelled = true;
         self.0.arrived.notify_all();
     }
 }
@@ -142,20 +175,38 @@ impl crate::state::memory::Wake for Waker {
 }
 
 impl Waker {
-    /// Wakes the task; its operator or reader is asked again.
+    /// Wakes the task; its operator or reader is asked again. A reader may be asked a moment later
+    /// (`execution.buffer-timeout`), when more has come.
     pub fn wake(&self) {
+        self.ring(false);
+    }
+
+    /// Wakes the task, and its reader is asked at once: for one whose source has no room for more.
+    pub fn hurry(&self) {
+        self.ring(true);
+    }
+
+    fn ring(&self, hurries: bool) {
         match &self.0 {
             Whom::One { mailbox, token } => {
                 let mut state = mailbox.0.state.lock();
-                if !state.woken.contains(token) {
-                    state.woken.push(*token);
+                let State { mail, quiet } = &mut *state;
+                let is_new = !mail.woken.contains(token);
+                if is_new {
+                    mail.woken.push(*token);
+                }
+                let urgent = hurries && !mail.hurried.contains(token);
+                if urgent {
+                    mail.hurried.push(*token);
+                }
+                if urgent || (is_new && !quiet.contains(token)) {
                     mailbox.0.arrived.notify_one();
-                    if let Some(bell) = &mailbox.0.bell {
-                        bell.ring();
-                    }
+                }
+                if let Some(bell) = mailbox.0.bell.as_ref().filter(|_| is_new) {
+                    bell.ring();
                 }
             }
-            Whom::All(wakers) => wakers.lock().iter().for_each(Waker::wake),
+            Whom::All(wakers) => wakers.lock().iter().for_each(|waker| waker.ring(hurries)),
         }
     }
 
@@ -178,6 +229,33 @@ mod tests {
         a.wake();
         assert_eq!(mailbox.wait(None).woken, vec![7, 3]);
         assert_eq!(mailbox.take().woken, Vec::<usize>::new());
+    }
+
+    #[test]
+    fn what_gathers_does_not_end_the_wait_and_what_hurries_does() {
+        let mailbox = Mailbox::new();
+        let (head, operator) = (mailbox.waker(1), mailbox.waker(2));
+        let soon = || Instant::now() + std::time::Duration::from_millis(20);
+        let day = Instant::now() + std::time::Duration::from_secs(86_400);
+        head.wake();
+        let until = soon();
+        mailbox.park_quietly(None, vec![1], until);
+        assert!(Instant::now() >= until, "it did not wait for more");
+        assert_eq!(mailbox.take().woken, vec![1]);
+        // None of these waits for the end of the day.
+        head.wake();
+        operator.wake();
+        mailbox.park_quietly(None, vec![1], day);
+        assert_eq!(mailbox.take().woken, vec![1, 2]);
+        head.wake();
+        head.hurry();
+        mailbox.park_quietly(None, vec![1], day);
+        let mail = mailbox.take();
+        assert_eq!((mail.woken, mail.hurried), (vec![1], vec![1]));
+        mailbox.park_quietly(Some(soon()), vec![1], day);
+        assert_eq!(mailbox.take(), Mail::default());
+        mailbox.park_quietly(Some(soon()), vec![1], Instant::now());
+        assert_eq!(mailbox.take(), Mail::default());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
@@ -177,6 +178,9 @@ pub struct ReaderContext {
     pub metrics: Arc<StageMetrics>,
     /// The job makes checkpoints: what is read may be acknowledged when [`Source::committed`] says so, and not before.
     pub checkpoints: bool,
+    /// How long rows of a source that is not at its limit may gather (`execution.buffer-timeout`). The task sees to it
+    /// that a woken reader is asked no earlier; one that knows when its next rows come can plan by it.
+    pub gather: Duration,
 }
 
 /// What a reader has.
@@ -186,7 +190,7 @@ pub enum Read {
     Batch(RecordBatch),
     /// Rows of any kind, as for [`Read::Batch`].
     Changes(RecordBatch, Kinds),
-    /// Nothing now: the waker will be called.
+    /// Nothing now: the waker will be called, or [`Reader::deadline`] comes.
     Pending,
     /// Nothing any more.
     End,
@@ -206,6 +210,12 @@ impl Read {
 pub trait Reader: Send {
     /// The next piece.
     fn read(&mut self) -> Result<Read>;
+
+    /// After [`Read::Pending`]: when to read again, whether the waker is called or not. By
+    /// [`instant`](crate::clock::instant).
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
 
     /// Bytes of input consumed so far and, where known, in total: for progress. Both are added up over
     /// the readers of a source.

@@ -185,6 +185,7 @@ impl Incarnation {
                         metrics: metrics.clone(),
                         reporter: checkpointed.then_some(Reporter { index, reports }),
                         memory: memory.clone(),
+                        gather: std::time::Duration::ZERO,
                     };
                     let plan = TaskPlan {
                         fragment: fragment.clone(),

@@ -11,8 +11,9 @@
 //!                     woken by what waits elsewhere (sockets, timers, other tasks)
 //! ```
 //! The loop takes what has arrived, gives what is woken its turn, reads when every operator on the way has
-//! room, from each head by turns, and parks otherwise. Batches are greedy: whatever has arrived travels at once, and
-//! what the writer buffers is flushed before the thread parks. Nothing ticks.
+//! room, from each head by turns, and parks otherwise. Batches are greedy: whatever has arrived travels at once, but for
+//! what [gathers](gather) behind rows that have just gone, and what the writer buffers is flushed before the thread
+//! parks. Nothing ticks.
 //!
 //! Where several streams come together, the task merges their watermarks, status and ends ([`Merge`]);
 //! an operator sees each once.
@@ -32,6 +33,7 @@
 //! A task that has ended reports what is left of it, once, and is not asked again.
 
 mod barrier;
+mod gather;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::gather::Gather;
 use super::exchange::{Exchange, Received, Receiver, Sender};
 use super::fragment::Fragment;
 use super::job::JobMetrics;
@@ -137,6 +140,8 @@ pub struct TaskContext {
     pub reporter: Option<Reporter>,
     /// What state may take in memory.
     pub memory: Arc<Memory>,
+    /// How long rows of sources that never end may gather.
+    pub gather: Duration,
 }
 
 /// What a reader has reported so far.
@@ -175,6 +180,8 @@ struct HeadState {
     path: Vec<usize>,
     /// It may have something.
     readable: bool,
+    /// How its rows gather.
+    gather: Gather,
     /// A barrier that its reader is to be cut for.
     cutting: Option<Barrier>,
     /// A barrier has come; nothing is read before the other heads have it.
@@ -309,7 +316,10 @@ impl Task {
         // Heads that could be read if there were room behind them.
         let blocked: Vec<usize> = (0..self.heads.len()).filter(|&h| self.is_blocked(h)).collect();
         let began = Instant::now();
-        self.mailbox.park(deadline);
+        match self.quiet(began) {
+            Some((quiet, until)) => self.mailbox.park_quietly(deadline, quiet, until),
+            None => self.mailbox.park(deadline),
+        }
         blocked.iter().for_each(|&h| self.heads[h].metrics.add_blocked(began.elapsed()));
     }
 
@@ -322,7 +332,7 @@ impl Task {
         for token in mail.woken {
             match token {
                 TAIL => self.wake_tail()?,
-                head if head >= HEADS => self.heads[head - HEADS].readable = true,
+                head if head >= HEADS => self.heads[head - HEADS].woken(mail.hurried.contains(&head)),
                 operator => self.steps[operator].woken = true,
             }
         }
@@ -334,6 +344,7 @@ impl Task {
             self.drain()?;
         }
         self.wake_operators()?;
+        let next = self.gathered();
         let deadline = self.fire_timers()?;
         if self.ended {
             if self.held.is_some() || !self.finish_writer()? {
@@ -358,7 +369,7 @@ impl Task {
         if self.weighed.is_none_or(|at| at.elapsed() >= WEIGHED) {
             self.weigh();
         }
-        Ok(Stepped::Parked(deadline))
+        Ok(Stepped::Parked(deadline.into_iter().chain(next).min()))
     }
 
     /// What the writer waited for has happened: room, or the end of requests that a checkpoint waits for.
@@ -498,6 +509,7 @@ impl Task {
                     Read::Changes(batch, kinds) => Chunk { batch, kinds, ingest: now },
                     Read::Pending => {
                         head.readable = false;
+                        head.gather.pending(reader.deadline());
                         return self.tell_splits(index);
                     }
                     Read::End => {
@@ -505,6 +517,7 @@ impl Task {
                         return self.head_ended(index);
                     }
                 };
+                head.gather.handed(now);
                 head.metrics.add(0, chunk.len(), now - started);
                 JobMetrics::add(&self.metrics.rows_in, chunk.len() as u64);
                 self.report_progress(index);

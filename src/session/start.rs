@@ -19,6 +19,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
@@ -77,6 +78,8 @@ pub struct Start {
     pub runtime: tokio::runtime::Handle,
     /// What state may take in memory.
     pub memory: Arc<Memory>,
+    /// How long rows of sources that never end may gather.
+    pub gather: Duration,
 }
 
 /// A sink of a job.
@@ -97,6 +100,7 @@ struct Blueprint {
     clock: Arc<dyn Clock>,
     runtime: tokio::runtime::Handle,
     memory: Arc<Memory>,
+    gather: Duration,
     /// With checkpoints.
     durable: Option<Durable>,
 }
@@ -267,6 +271,7 @@ impl Blueprint {
                         metrics: self.job.metrics.clone(),
                         reporter,
                         memory: self.memory.clone(),
+                        gather: self.gather,
                     };
                     let plan = TaskPlan {
                         fragment: fragment.clone(),
@@ -631,7 +636,7 @@ fn functions(outputs: &[Output]) -> BTreeMap<String, String> {
 /// Starts a job; returns at once. With checkpoints it continues where the last one has it: returns when that is found, or
 /// when the user stops the job meanwhile.
 pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
-    let Start { job, wanted, durability, restart, clock, runtime, memory } = of;
+    let Start { job, wanted, durability, restart, clock, runtime, memory, gather } = of;
     let used = functions(&outputs);
     let (mut fragments, mut targets) = (Vec::new(), Vec::new());
     let (wired, identities) = wired(wanted, &outputs)?;
@@ -664,6 +669,7 @@ pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
         clock,
         runtime,
         memory,
+        gather,
         durable: None,
     };
     let (tell, told) = crossbeam_channel::bounded(1);

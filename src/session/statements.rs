@@ -534,6 +534,7 @@ impl Session {
                 clock: self.clock.clone(),
                 runtime: self.runtime.handle().clone(),
                 memory,
+                gather: config.buffer_timeout(),
             };
             start(how, outputs)
         })();

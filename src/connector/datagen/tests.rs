@@ -82,7 +82,8 @@ fn run(source: &DatagenSource, tasks: usize) -> Vec<RecordBatch> {
             Read::End => false,
         });
         if pending > 0 && pending == readers.len() {
-            mailbox.wait(None);
+            let due = readers.iter().filter_map(|reader| reader.deadline()).min();
+            mailbox.wait(due);
         }
     }
     batches
@@ -208,16 +209,16 @@ fn wrong_options_name_the_option() {
 fn rows_are_due_at_their_rate() {
     let start = Instant::now();
     let at = |millis| start + Duration::from_millis(millis);
-    let mut pace = Pace { rate: Some(1000), rows: Some(5000), taken: 0, origin: None };
-    assert_eq!(pace.take(at(0), 100), Due::Rows(0..1));
-    assert_eq!(pace.take(at(0), 100), Due::At(at(1)));
-    assert_eq!(pace.take(at(10), 100), Due::Rows(1..11));
-    assert_eq!(pace.take(at(10), 100), Due::At(at(11)));
-    assert_eq!(pace.take(at(500), 100), Due::Rows(11..111));
+    let mut pace = Pace { rate: Some(1000), rows: Some(5000), taken: 0, origin: None, last: None };
+    assert_eq!(pace.take(at(0), 100, Duration::ZERO), Due::Rows(0..1));
+    assert_eq!(pace.take(at(0), 100, Duration::ZERO), Due::At(at(1)));
+    assert_eq!(pace.take(at(10), 100, Duration::ZERO), Due::Rows(1..11));
+    assert_eq!(pace.take(at(10), 100, Duration::ZERO), Due::At(at(11)));
+    assert_eq!(pace.take(at(500), 100, Duration::ZERO), Due::Rows(11..111));
     // Held up for a minute: a second's rows at once, and then the rate again.
     let mut caught_up = 0;
     let next = loop {
-        match pace.take(at(60_000), 400) {
+        match pace.take(at(60_000), 400, Duration::ZERO) {
             Due::Rows(rows) => caught_up += rows.end - rows.start,
             Due::At(next) => break next,
             Due::End => panic!("there are more"),
@@ -225,10 +226,31 @@ fn rows_are_due_at_their_rate() {
     };
     assert!((1000..=1400).contains(&caught_up), "{caught_up}");
     assert!(next > at(60_000));
-    let mut fast = Pace { rate: None, rows: Some(10), taken: 0, origin: None };
-    assert_eq!(fast.take(at(0), 8), Due::Rows(0..8));
-    assert_eq!(fast.take(at(0), 8), Due::Rows(8..10));
-    assert_eq!(fast.take(at(0), 8), Due::End);
+    let mut fast = Pace { rate: None, rows: Some(10), taken: 0, origin: None, last: None };
+    assert_eq!(fast.take(at(0), 8, Duration::ZERO), Due::Rows(0..8));
+    assert_eq!(fast.take(at(0), 8, Duration::ZERO), Due::Rows(8..10));
+    assert_eq!(fast.take(at(0), 8, Duration::ZERO), Due::End);
+}
+
+#[test]
+fn rows_gather_but_for_the_first() {
+    let start = Instant::now();
+    let at = |micros| start + Duration::from_micros(micros);
+    let gather = Duration::from_millis(1);
+    let mut pace = Pace { rate: Some(100_000), rows: Some(300), taken: 0, origin: None, last: None };
+    assert_eq!(pace.take(at(0), 100, gather), Due::Rows(0..1));
+    assert_eq!(pace.take(at(50), 100, gather), Due::At(at(1000)));
+    // A full batch does not wait.
+    assert_eq!(pace.take(at(990), 50, gather), Due::Rows(1..51));
+    assert_eq!(pace.take(at(1000), 100, gather), Due::At(at(1990)));
+    assert_eq!(pace.take(at(1990), 150, gather), Due::Rows(51..200));
+    assert_eq!(pace.take(at(2990), 150, gather), Due::Rows(200..300));
+    assert_eq!(pace.take(at(2990), 150, gather), Due::End);
+    // A row after a pause goes when it is due.
+    let mut slow = Pace { rate: Some(100), rows: None, taken: 0, origin: None, last: None };
+    assert_eq!(slow.take(at(0), 100, gather), Due::Rows(0..1));
+    assert_eq!(slow.take(at(0), 100, gather), Due::At(at(10_000)));
+    assert_eq!(slow.take(at(10_000), 100, gather), Due::Rows(1..2));
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A task is made: readers, operators with their state, and what they write to.
 
+use std::time::Duration;
+
 use super::{
-    HEADS, HeadState, Input, Place, Progress, Step, TAIL, TailState, Task, TaskContext, TaskPlan, TaskTail,
+    Gather, HEADS, HeadState, Input, Place, Progress, Step, TAIL, TailState, Task, TaskContext, TaskPlan,
+    TaskTail,
 };
 use crate::error::{Error, Result};
 use crate::flow::exchange::Sender;
@@ -96,6 +99,7 @@ impl Task {
                         clock: context.clock.clone(),
                         metrics: stages[i].clone(),
                         checkpoints: context.reporter.is_some(),
+                        gather: context.gather,
                     })?,
                     progress: Progress::default(),
                     splits: Splits::default(),
@@ -107,6 +111,10 @@ impl Task {
                 to: from_heads[i],
                 path: path(from_heads[i].operator, &from_steps),
                 readable: true,
+                gather: Gather::new(match head {
+                    Head::Source(source, _) if !source.bounded() => context.gather,
+                    _ => Duration::ZERO,
+                }),
                 cutting: None,
                 barrier: None,
                 positions: Positions::new(),

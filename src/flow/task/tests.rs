@@ -253,6 +253,7 @@ impl Rig {
             metrics: Arc::default(),
             reporter: None,
             memory: Memory::unlimited(),
+            gather: Duration::ZERO,
         }
     }
 
@@ -412,6 +413,40 @@ fn two_fragments(rig: &mut Rig, acts: &[Act], receivers: usize) -> (TaskPlan, Ve
     });
     let second = second.collect();
     (first, second)
+}
+
+#[test]
+fn rows_gather_behind_others_of_an_endless_source() {
+    let rig = Rig::new();
+    let acts = [Act::Rows(vec![1]), Act::Rows(vec![2]), Act::Wait, Act::Rows(vec![3]), Act::Wait];
+    let acts = [&acts[..], &[Act::Rows(vec![4]), Act::Wait, Act::Rows(vec![5])]].concat();
+    let script = Script { acts: Mutex::new(acts.into()), bounded: false, waker: Arc::default() };
+    let waker = script.waker.clone();
+    let plan = rig.plan(vec![(Head::Source(Arc::new(script), "source".into()), (0, 0))], vec![], true);
+    let day = Duration::from_secs(86_400);
+    let mut task = Task::open(plan, TaskContext { gather: day, ..rig.context() }).unwrap();
+    let waker = waker.lock().clone().unwrap();
+    let mut park = || loop {
+        match task.step().unwrap() {
+            Stepped::Worked => {}
+            Stepped::Parked(due) => break due,
+            Stepped::Ended => panic!("it ended"),
+        }
+    };
+    // What is at hand goes at once.
+    assert_eq!(park(), None);
+    assert_eq!(*rig.sink.0.lock(), [1, 2]);
+    // What comes after it waits for its time, or until it hurries.
+    waker.wake();
+    assert!(park().is_some_and(|due| due > Instant::now()));
+    assert_eq!(*rig.sink.0.lock(), [1, 2]);
+    waker.hurry();
+    assert_eq!(park(), None);
+    assert_eq!(*rig.sink.0.lock(), [1, 2, 3]);
+    // Up to a barrier nothing waits.
+    waker.wake();
+    assert!(park().is_some());
+    assert_eq!(*rig.sink.0.lock(), [1, 2, 3]);
 }
 
 #[test]
