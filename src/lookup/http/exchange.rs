@@ -1,5 +1,6 @@
 //! One request and its answer: sending, limits, and what a failure is called.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::io::Read;
 use std::sync::Once;
@@ -239,32 +240,35 @@ impl Exchange {
         }
         let mut target = Url::parse(url)
             .map_err(|e| self.failure(FailureKind::Key, false, url, &format!("the key makes no URL: {e}")))?;
-        let origin = target.origin();
+        // Behind a redirect: where the first request went.
+        let mut home: Option<Origin> = None;
         let (mut refused, mut hops) = (None, 0);
         loop {
-            let at_home = target.origin() == origin;
-            let mut headers = HeaderMap::new();
+            let at_home = home.as_ref().is_none_or(|home| target.origin() == *home);
+            let mut headers = Cow::Borrowed(&self.headers);
             let mut token = None;
             if at_home {
-                headers = self.headers.clone();
-                headers.extend(own.clone());
+                if !own.is_empty() {
+                    headers.to_mut().extend(own.clone());
+                }
                 if let Some(kept) = kept {
-                    kept.ask(&mut headers);
+                    kept.ask(headers.to_mut());
                 }
                 if let Some(oauth) = &self.oauth {
                     let (header, number) = oauth.header(&self.client, &self.config.secrets, refused).await?;
-                    headers.insert(AUTHORIZATION, header);
+                    headers.to_mut().insert(AUTHORIZATION, header);
                     token = Some(number);
                 }
                 if let Some(signer) = &self.config.signer {
                     let bytes = body.map_or(&[][..], |body| body);
                     signer
-                        .sign(self.config.method.as_str(), &target, &mut headers, bytes, Utc::now())
+                        .sign(self.config.method.as_str(), &target, headers.to_mut(), bytes, Utc::now())
                         .map_err(|e| self.failure(FailureKind::Key, false, url, e.message()))?;
                 }
-            } else if let Some(accept) = self.headers.get(ACCEPT) {
+            } else {
                 // Another host gets nothing that was meant for this one.
-                headers.insert(ACCEPT, accept.clone());
+                let accept = self.headers.get(ACCEPT).map(|accept| (ACCEPT, accept.clone()));
+                headers = Cow::Owned(accept.into_iter().collect());
             }
             let (response, deadline) = self.respond(url, &target, &headers, body).await?;
             let status = response.status();
@@ -275,10 +279,11 @@ impl Exchange {
                 drain(response).await;
                 continue;
             }
-            match self.onward(&target, &origin, &response) {
+            match self.onward(&target, home.as_ref(), &response) {
                 Some(next) if hops < HOPS => {
                     trace::note("redirect", || self.config.secrets.redact(next.as_str()).into_owned());
                     hops += 1;
+                    home.get_or_insert_with(|| target.origin());
                     target = next;
                     drain(response).await;
                 }
@@ -292,7 +297,7 @@ impl Exchange {
     }
 
     /// Where a redirect leads, if it is followed.
-    fn onward(&self, from: &Url, origin: &Origin, response: &Response) -> Option<Url> {
+    fn onward(&self, from: &Url, home: Option<&Origin>, response: &Response) -> Option<Url> {
         let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         if !moved || self.config.redirects == Redirects::None || self.config.method != Method::GET {
             return None;
@@ -301,7 +306,8 @@ impl Exchange {
         let to = from.join(to).ok()?;
         // From TLS to none: never.
         let safe = to.scheme() == "https" || (to.scheme() == "http" && from.scheme() == "http");
-        let allowed = self.config.redirects == Redirects::Follow || to.origin() == *origin;
+        let is_home = |to: &Url| to.origin() == *home.unwrap_or(&from.origin());
+        let allowed = self.config.redirects == Redirects::Follow || is_home(&to);
         (safe && allowed).then_some(to)
     }
 
