@@ -5,6 +5,7 @@ pub mod avro;
 pub mod changelog;
 pub mod csv;
 pub mod debezium;
+mod double;
 pub mod infer;
 pub mod json;
 pub mod message;

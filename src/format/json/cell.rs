@@ -20,6 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::convert;
 use super::options::JsonOptions;
 use crate::error::{Error, Result};
+use crate::format::double;
 use crate::sql::SqlType;
 
 /// A column of a chunk, or of something nested in it.
@@ -433,7 +434,7 @@ fn write_special(is_nan: bool, negative: bool, out: &mut Vec<u8>) {
 
 fn write_double(value: f64, out: &mut Vec<u8>) {
     if value.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+        double::write(value, out);
     } else {
         write_special(value.is_nan(), value < 0.0, out);
     }
@@ -497,11 +498,17 @@ const ESCAPES: [u8; 256] = {
 /// Whether a byte of these eight needs an escape; may be true for some that do not.
 #[inline(always)]
 fn may_need_escape(word: u64) -> bool {
+    escape_marks(word) != 0
+}
+
+/// A bit in each byte that may need an escape.
+#[inline(always)]
+fn escape_marks(word: u64) -> u64 {
     const LOW: u64 = 0x0101_0101_0101_0101;
     let zero = |x: u64| x.wrapping_sub(LOW) & !x;
     let below_space = word.wrapping_sub(LOW * 0x20) & !word;
     let special = zero(word ^ (LOW * b'"' as u64)) | zero(word ^ (LOW * b'\\' as u64)) | below_space;
-    special & 0x8080_8080_8080_8080 != 0
+    special & 0x8080_8080_8080_8080
 }
 
 /// Appends a string in quotes, escaped.
@@ -510,13 +517,16 @@ pub(super) fn write_string(value: &str, out: &mut Vec<u8>) {
     let bytes = value.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'"');
-    let mut chunks = bytes.chunks_exact(8);
-    let words = chunks.by_ref().any(|chunk| {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        may_need_escape(u64::from_le_bytes(word))
-    });
-    if words || chunks.remainder().iter().any(|b| ESCAPES[usize::from(*b)] != 0) {
+    let special = match bytes.last_chunk::<8>() {
+        // All words, and the last eight bytes: without branches, so that several are looked at at once.
+        Some(last) => {
+            let (words, _) = bytes.as_chunks::<8>();
+            let marks = words.iter().fold(0, |marks, word| marks | escape_marks(u64::from_le_bytes(*word)));
+            marks | escape_marks(u64::from_le_bytes(*last)) != 0
+        }
+        None => bytes.iter().any(|b| ESCAPES[usize::from(*b)] != 0),
+    };
+    if special {
         write_escaped(bytes, out);
     } else {
         out.extend_from_slice(bytes);
