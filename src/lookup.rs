@@ -59,7 +59,7 @@ pub(crate) fn settle_disks() {
 pub use crate::flow::metrics::lookup as metrics;
 pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};
-pub use client::{Asking, Completion, Completions, Lookup};
+pub use client::{Asking, Completion, Completions, Computed, Lookup};
 pub use config::{CacheConfig, LookupConfig, OutputMode, PartialConfig};
 pub use metrics::LookupMetrics;
 pub use policy::{ErrorPolicy, OnError};

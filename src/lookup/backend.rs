@@ -111,6 +111,17 @@ pub trait Backend: Send + Sync + 'static {
         1
     }
 
+    /// The same at this moment: fewer where each takes long, so that the first answers do not wait for the last.
+    fn keys_now(&self) -> usize {
+        self.max_keys()
+    }
+
+    /// Whether what belongs to a key is computed rather than asked for: rows then go together as they lie, many at a
+    /// time.
+    fn computes(&self) -> bool {
+        false
+    }
+
     /// How many requests may be in flight at a time, such as the size of a pool; `None`: as many as rows wait.
     fn max_requests(&self) -> Option<usize> {
         None

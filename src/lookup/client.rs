@@ -18,11 +18,14 @@
 //!   enforces it, so that a backend that hangs cannot keep a row's place for ever.
 //! - When a [`Lookup`] is dropped, what only it waits for is cancelled; with the [`Engine`], everything is.
 
+mod compute;
 #[cfg(feature = "persist")]
 mod disk;
 mod flight;
 mod request;
 pub(crate) mod view;
+
+pub use compute::Computed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -33,7 +36,7 @@ use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -79,6 +82,8 @@ pub enum Completion {
     Done(u32, Answer),
     /// Nothing was found, and it is asked for again after a while: it needs no place until then. Its answer follows.
     Held(u32),
+    /// What was computed for the rows of a ticket, or why it was not.
+    Computed(u32, std::result::Result<Computed, Arc<Failure>>),
 }
 
 impl Completions {
@@ -97,7 +102,7 @@ impl Completions {
         let answers = self.events().into_iter();
         let answer = |event| match event {
             Completion::Done(ticket, answer) => Some((ticket, answer)),
-            Completion::Held(_) => None,
+            Completion::Held(_) | Completion::Computed(..) => None,
         };
         answers.filter_map(answer).collect()
     }
@@ -157,6 +162,8 @@ struct Shared {
     config: LookupConfig,
     max_keys: usize,
     max_requests: usize,
+    /// For calls that are computed.
+    places: Semaphore,
     endpoint: Arc<Endpoint>,
     runtime: Handle,
     clock: Arc<dyn Clock>,
@@ -309,6 +316,7 @@ impl Engine {
             backend,
             max_keys,
             max_requests,
+            places: Semaphore::new(max_requests.min(Semaphore::MAX_PERMITS)),
             endpoint,
             runtime,
             clock,
@@ -475,7 +483,9 @@ impl Lookup {
             _ if !config.is_async => 1,
             keys if keys > 1 && !config.capacity_given => {
                 let allowed = config.limits.max_in_flight.unwrap_or(usize::MAX);
-                let requests = shared.max_requests.min(allowed).clamp(1, BATCHES);
+                // One that waits for each that is computed.
+                let waits = usize::from(shared.backend.computes());
+                let requests = shared.max_requests.min(allowed).saturating_add(waits).clamp(1, BATCHES);
                 config.capacity.max(keys.saturating_mul(requests)).min(1 << 16)
             }
             _ => config.capacity.max(1),

@@ -20,6 +20,7 @@
 
 mod assemble;
 mod checkpoint;
+mod compute;
 mod letters;
 mod memory;
 mod queue;
@@ -107,6 +108,8 @@ struct Pending {
     asked: Option<Instant>,
     /// It takes no place: nothing was found, and it is asked for again later.
     held: bool,
+    /// So many rows from the first on are computed together; 0: one key, which is asked for.
+    together: u32,
 }
 
 /// The operator of one task.
@@ -128,6 +131,10 @@ pub struct LookupJoin {
     hasher: foldhash::fast::RandomState,
     /// Tickets without a place yet.
     to_ask: VecDeque<u32>,
+    /// Rows that are computed together, and not yet.
+    to_compute: VecDeque<(u64, std::ops::Range<u32>)>,
+    /// Tickets of such rows.
+    computing: usize,
     in_flight: usize,
     /// What came before the lookup was ready.
     early: VecDeque<Message>,
@@ -183,6 +190,8 @@ impl LookupJoin {
             by_key: HashTable::new(),
             hasher: foldhash::fast::RandomState::default(),
             to_ask: VecDeque::new(),
+            to_compute: VecDeque::new(),
+            computing: 0,
             in_flight: 0,
             early: VecDeque::new(),
             backlog: false,
@@ -279,7 +288,9 @@ impl LookupJoin {
         let snapshot = probe.map(|p| p.snapshot);
         let held = Held::new(chunk, keys, cells, snapshot, self.lookup.now(), place);
         let seq = self.queue.push(held);
-        if let Some(held) = self.queue.rows(seq) {
+        if self.lookup.computes() {
+            self.wait_together(seq);
+        } else if let Some(held) = self.queue.rows(seq) {
             let waiting: Vec<u32> = held.waiting().collect();
             for row in waiting {
                 self.wait_for(RowRef { seq, row });
@@ -305,7 +316,14 @@ impl LookupJoin {
 
     /// Puts a row behind the request for its key, or queues a new one.
     fn wait_for(&mut self, at: RowRef) {
-        let Some(held) = self.queue.rows(at.seq) else { return };
+        if let Some(ticket) = self.place(at) {
+            self.to_ask.push_back(ticket);
+        }
+    }
+
+    /// Puts a row behind the request for its key; the ticket of a new one.
+    fn place(&mut self, at: RowRef) -> Option<u32> {
+        let held = self.queue.rows(at.seq)?;
         let key = self.lookup.is_cached().then(|| held.keys.bytes.value(at.row as usize));
         let hash = |key: &[u8]| {
             let mut hasher = self.hasher.build_hasher();
@@ -321,31 +339,44 @@ impl LookupJoin {
                 if let Some(pending) = &mut pending[*ticket as usize] {
                     pending.more.push(at);
                 }
-                return;
+                return None;
             }
         }
-        let entry =
-            Pending { first: at, more: Vec::new(), key: key.map(Box::from), asked: None, held: false };
-        let ticket = match self.free.pop() {
-            Some(ticket) => ticket,
-            None => {
-                self.pending.push(None);
-                self.pending.len() as u32 - 1
-            }
-        };
-        if let Some(key) = &entry.key {
-            let pending = &self.pending;
+        let (key, hash_of_key) = (key.map(Box::from), key.map(hash));
+        let (more, asked) = (Vec::new(), None);
+        let ticket = self.ticket(Pending { first: at, more, key, asked, held: false, together: 0 });
+        if let Some(hash_of_key) = hash_of_key {
+            let (pending, hasher) = (&self.pending, &self.hasher);
+            let hash = |key: &[u8]| {
+                let mut hasher = hasher.build_hasher();
+                hasher.write(key);
+                hasher.finish()
+            };
             let rehash = |t: &u32| {
                 hash(pending[*t as usize].as_ref().and_then(|p| p.key.as_deref()).unwrap_or_default())
             };
-            self.by_key.insert_unique(hash(key), ticket, rehash);
+            self.by_key.insert_unique(hash_of_key, ticket, rehash);
         }
-        self.pending[ticket as usize] = Some(entry);
-        self.to_ask.push_back(ticket);
+        Some(ticket)
+    }
+
+    /// A ticket for what waits.
+    fn ticket(&mut self, pending: Pending) -> u32 {
+        match self.free.pop() {
+            Some(ticket) => {
+                self.pending[ticket as usize] = Some(pending);
+                ticket
+            }
+            None => {
+                self.pending.push(Some(pending));
+                self.pending.len() as u32 - 1
+            }
+        }
     }
 
     /// Hands over to the client what has a place.
     fn ask(&mut self) -> Result<()> {
+        self.compute()?;
         let mut batch: Vec<(u32, u32)> = Vec::new();
         while self.in_flight < self.capacity && !self.to_ask.is_empty() {
             // Rows of one chunk are asked for together.
@@ -641,6 +672,7 @@ impl Operator for LookupJoin {
         for event in completed {
             match event {
                 Completion::Done(ticket, answer) => self.resolve(ticket, answer)?,
+                Completion::Computed(ticket, result) => self.computed(ticket, result)?,
                 Completion::Held(ticket) => {
                     let pending = self.pending.get_mut(ticket as usize).and_then(Option::as_mut);
                     // One row at a time means that the next one waits, too.
@@ -665,7 +697,7 @@ impl Operator for LookupJoin {
     }
 
     fn room(&self) -> usize {
-        if self.backlog || !self.early.is_empty() || !self.to_ask.is_empty() {
+        if self.backlog || !self.early.is_empty() || !self.to_ask.is_empty() || !self.to_compute.is_empty() {
             return 0;
         }
         HELD_ROWS.saturating_sub(self.queue.held_rows())

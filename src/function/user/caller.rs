@@ -41,6 +41,16 @@ pub trait Caller: Send + Sync + 'static {
         1
     }
 
+    /// The same at this moment: fewer where each takes long, so that the first results do not wait for the last.
+    fn rows_now(&self) -> usize {
+        self.max_rows()
+    }
+
+    /// Whether it keeps a processor busy with each row, rather than waiting for others.
+    fn computes(&self) -> bool {
+        false
+    }
+
     /// Calls that may be under way at a time; `None`: as many as rows wait.
     fn max_calls(&self) -> Option<usize> {
         None
@@ -136,6 +146,14 @@ impl Backend for CallBackend {
 
     fn max_keys(&self) -> usize {
         self.caller.max_rows()
+    }
+
+    fn keys_now(&self) -> usize {
+        self.caller.rows_now()
+    }
+
+    fn computes(&self) -> bool {
+        self.caller.computes()
     }
 
     fn max_requests(&self) -> Option<usize> {

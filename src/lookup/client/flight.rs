@@ -183,8 +183,22 @@ impl Flights {
         hash: Option<u64>,
         waiter: Option<Waiter>,
         (now, until): (Instant, Instant),
-        (asker, sequence): (&Arc<Asker>, u64),
+        asker: (&Arc<Asker>, u64),
     ) {
+        let id = self.begin(keys, row, hash, waiter, (now, until), asker);
+        self.queue(id, now);
+    }
+
+    /// The same, without waiting for a request.
+    pub(super) fn begin(
+        &mut self,
+        keys: &Arc<KeyColumns>,
+        row: u32,
+        hash: Option<u64>,
+        waiter: Option<Waiter>,
+        (now, until): (Instant, Instant),
+        (asker, sequence): (&Arc<Asker>, u64),
+    ) -> FlightId {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -225,7 +239,7 @@ impl Flights {
                 flight.and_then(|f| f.hash).unwrap_or_else(|| hasher.hash_one(0))
             });
         }
-        self.queue(id, now);
+        id
     }
 
     fn queue(&mut self, id: FlightId, now: Instant) {

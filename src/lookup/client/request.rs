@@ -41,7 +41,7 @@ impl Shared {
             return;
         }
         let mut flights = self.flights.lock();
-        let start = flights.wanted_workers(self.max_keys, self.max_requests);
+        let start = flights.wanted_workers(self.keys_now(), self.max_requests);
         flights.workers += start;
         flights.idle += start;
         let alarmed = flights.is_alarmed();
@@ -215,7 +215,7 @@ impl Shared {
 
     /// One request; a second one with the same keys where the first takes long. The first answer counts; a failure
     /// only if the other one fails as well.
-    async fn hedged(
+    pub(super) async fn hedged(
         &self,
         asker: &Asker,
         keys: RecordBatch,
@@ -485,7 +485,7 @@ impl Shared {
     }
 
     /// `companions`: how many keys share the blame for the failure.
-    fn land_failures(
+    pub(super) fn land_failures(
         self: &Arc<Self>,
         failures: Vec<(Member, Arc<Failure>)>,
         companions: usize,
@@ -615,10 +615,11 @@ impl Worker {
             let now = Instant::now();
             let until = {
                 let mut flights = shared.flights.lock();
-                match flights.gathers_until(shared.max_keys, shared.config.batch_wait, now) {
+                let most = shared.keys_now();
+                match flights.gathers_until(most, shared.config.batch_wait, now) {
                     Some(until) => until,
                     None => {
-                        let boarded = flights.board(shared.max_keys, now);
+                        let boarded = flights.board(most, now);
                         flights.idle -= 1;
                         self.idle = false;
                         let (members, trip, age) = boarded?;

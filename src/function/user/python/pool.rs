@@ -1,13 +1,15 @@
 //! The workers of one call in a job: a batch goes to one that is free, and those that ended are replaced.
 //!
+//! A batch has as many rows as are computed in a moment, so that results of slow functions do not wait for each other.
+//!
 //! A worker holds one batch at a time, so that it is known which one ended it. A batch whose worker died is split by
 //! the lookup engine until the row that does it is alone; that row is tried once more. Of `async` functions a worker
 //! holds many calls; when it dies they are made again one after the other, so that the one to blame is found.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
@@ -26,8 +28,12 @@ use super::frames::{self, Reader};
 use super::process::{CALL, CANCEL, Life, LoadError, Process, RESULT, header, parse_header};
 use crate::lookup::{BoxFuture, Failure, FailureKind};
 
-/// Rows of a batch: so many are decoded and encoded at a time.
-const ROWS: usize = 4096;
+/// Rows of a batch: so many are decoded and encoded at a time, at most, and at first.
+const ROWS: usize = 8192;
+const FIRST: usize = 4;
+/// What a batch is to take, and how much more rows the next may have.
+const MOMENT: Duration = Duration::from_millis(20);
+const GROWTH: usize = 4;
 /// Calls of an `async` function that one worker holds.
 const CONCURRENT: usize = 256;
 
@@ -107,6 +113,8 @@ struct Pool {
     runtime: Handle,
     most: usize,
     waits: bool,
+    /// Rows of the next batch.
+    rows: AtomicUsize,
     /// Those that have nothing to do; of `async` functions all.
     free: Mutex<Vec<Arc<Worker>>>,
     turn: AtomicU32,
@@ -134,6 +142,7 @@ impl PythonCaller {
             runtime: context.runtime.clone(),
             most,
             waits,
+            rows: AtomicUsize::new(FIRST),
             free: Mutex::default(),
             turn: AtomicU32::new(0),
             alone: tokio::sync::Mutex::new(()),
@@ -237,6 +246,7 @@ impl Pool {
             runtime: self.runtime.clone(),
             done: false,
         };
+        let begun = Instant::now();
         let sent = {
             let mut writer = worker.writer.lock().await;
             match writer.write_all(&header(payload.len(), CALL, call)).await {
@@ -262,6 +272,9 @@ impl Pool {
             Ok(Ok((kind, payload))) => {
                 if !self.waits {
                     self.free.lock().push(worker);
+                    let known = self.rows.load(Ordering::Relaxed);
+                    let next = rows_after(known, arguments.num_rows(), begun.elapsed());
+                    self.rows.store(next, Ordering::Relaxed);
                 }
                 self.results(arguments, kind, &payload).map_err(Ended::Failed)
             }
@@ -319,6 +332,15 @@ impl Pool {
     }
 }
 
+/// How many rows the next batch may have, behind one of `rows` that took so long.
+fn rows_after(known: usize, rows: usize, took: Duration) -> usize {
+    let nanos = took.as_nanos().max(1);
+    let fit = usize::try_from(rows as u128 * MOMENT.as_nanos() / nanos).unwrap_or(usize::MAX);
+    // Of a small batch most of the time is not for its rows.
+    let most = if rows >= known / 2 { known.saturating_mul(GROWTH) } else { known };
+    fit.min(most).clamp(1, ROWS)
+}
+
 /// `[message, passes, seconds]` from a position on.
 fn failure(said: &Value, from: usize) -> Failure {
     let message = said.get(from).and_then(Value::as_str).unwrap_or("it failed").to_string();
@@ -341,6 +363,17 @@ impl Caller for PythonCaller {
         }
     }
 
+    fn rows_now(&self) -> usize {
+        match self.max_rows() {
+            ROWS if self.0.function.rows_of_call() == 1 => self.0.rows.load(Ordering::Relaxed),
+            rows => rows,
+        }
+    }
+
+    fn computes(&self) -> bool {
+        !self.0.waits && self.0.function.rows_of_call() == 1
+    }
+
     fn max_calls(&self) -> Option<usize> {
         Some(if self.0.waits { self.0.most.saturating_mul(CONCURRENT) } else { self.0.most })
     }
@@ -352,5 +385,25 @@ impl Caller for PythonCaller {
             }
             None => String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_what_is_computed_in_a_moment() {
+        let ms = Duration::from_millis;
+        // Fast rows: more each time, up to a bound.
+        assert_eq!(rows_after(64, 64, ms(1)), 256);
+        assert_eq!(rows_after(4096, 4096, ms(5)), ROWS);
+        // 100 ms a row: one at a time.
+        assert_eq!(rows_after(64, 64, ms(6400)), 1);
+        assert_eq!(rows_after(1, 1, ms(100)), 1);
+        // A row alone says little about many, unless it is slow.
+        assert_eq!(rows_after(1024, 1, ms(1)), 20);
+        assert_eq!(rows_after(1024, 100, Duration::from_micros(100)), 1024);
+        assert_eq!(rows_after(1, 1, ms(5)), 4);
     }
 }
