@@ -295,7 +295,12 @@ impl Deadline {
     /// Nothing runs any more; whether it was told to stop.
     fn end(&self) -> bool {
         self.0.at.store(NONE, Ordering::Relaxed);
-        self.0.hit.swap(false, Ordering::Relaxed)
+        // Only the thread that ends it writes it: an exchange would cost more than a short function.
+        let hit = self.0.hit.load(Ordering::Relaxed);
+        if hit {
+            self.0.hit.store(false, Ordering::Relaxed);
+        }
+        hit
     }
 }
 

@@ -21,7 +21,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use parking_lot::Mutex;
 use rquickjs::function::Args;
-use rquickjs::{Array as JsArray, CatchResultExt, Ctx, IntoJs, TypedArray, Value};
+use rquickjs::promise::PromiseState;
+use rquickjs::{Array as JsArray, CatchResultExt, Ctx, IntoJs, Persistent, TypedArray, Value};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -311,7 +312,7 @@ impl Driver {
         instance.deadline.set(Some(deadline));
         let broken = instance.context.with(|ctx| {
             let result = run(&ctx, instance, host);
-            while Instant::now() < deadline && ctx.execute_pending_job() {}
+            run_jobs(&ctx, deadline);
             result
         });
         instance.deadline.set(None);
@@ -401,6 +402,7 @@ impl Driver {
         let Some(arguments) = self.calls.get(&call).map(|c| c.arguments.clone()) else { return };
         let library = self.library.clone();
         let batch = self.function.rows_of_call() > 1;
+        let until = Instant::now() + self.limit;
         self.turn(call, move |ctx, instance, host| {
             let js = instance.function(ctx, &library.source.export).map_err(|e| e.message().to_string())?;
             let big = library.limits.big_integers;
@@ -422,6 +424,17 @@ impl Driver {
                 }
             };
             let promise = args.apply::<Value<'_>>(&js).catch(ctx).map_err(|e| instance.told(&library, e))?;
+            // What has nothing to wait for needs nobody who watches it.
+            if let Some(promise) = promise.as_promise() {
+                run_jobs(ctx, until);
+                if promise.state() == PromiseState::Resolved
+                    && let Some(Ok(value)) = promise.result::<Value<'_>>()
+                {
+                    let value = Persistent::save(ctx, value);
+                    host.notes.settled.borrow_mut().push(Settled { call, failed: false, value });
+                    return Ok(());
+                }
+            }
             let watch = host.watch.clone().restore(ctx).map_err(|e| e.to_string())?;
             watch.call::<_, ()>((call, promise)).catch(ctx).map_err(|e| thrown(e).0)
         });
@@ -497,6 +510,9 @@ impl Driver {
 
     /// Timers that are due.
     fn fire(&mut self) {
+        if self.timers.is_empty() {
+            return;
+        }
         let now = Instant::now();
         let mut due = Vec::new();
         while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
@@ -588,6 +604,11 @@ impl Driver {
         let values = builder.finish().map_err(|e| e.message().to_string())?;
         Ok(Results { values, failures })
     }
+}
+
+/// Runs what is ready.
+fn run_jobs(ctx: &Ctx<'_>, until: Instant) {
+    while ctx.execute_pending_job() && Instant::now() < until {}
 }
 
 /// What was thrown: message with its place, whether it may pass, and after which time.
