@@ -386,8 +386,8 @@ mod tests {
     #[test]
     fn shipped_pipelines_parse() {
         let session = Session::new().unwrap();
-        let given = [("STRATEGY", "ASYNC"), ("KAFKA", "localhost:9092")];
-        let variables = Variables::new(given.map(|(name, value)| (name.to_string(), value.to_string())));
+        // Addresses and accounts are given when they run.
+        let variables = Variables::new([("STRATEGY".to_string(), "ASYNC".to_string())]);
         let mut count = 0;
         for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).unwrap() {
             let path = entry.unwrap().path();
@@ -397,7 +397,7 @@ mod tests {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let name = path.display().to_string();
                 let written = crate::sql::SourceText::new(&name, &text);
-                let script = variables.expand(written).unwrap_or_else(|e| panic!("{name}: {e}"));
+                let script = variables.expand_known(written).unwrap_or_else(|e| panic!("{name}: {e}"));
                 let statements = session.parse(&script.expanded);
                 assert!(statements.unwrap_or_else(|e| panic!("{name}: {e}")).len() >= 3);
                 count += 1;
