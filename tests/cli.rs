@@ -325,3 +325,25 @@ fn copy_writes_a_file_that_is_complete() {
         text(&wrong.stderr)
     );
 }
+
+#[test]
+fn a_misspelt_field_of_an_object_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cs.jsonl");
+    fs::write(&path, "{\"id\":1,\"user\":{\"Login\":\"x\",\"age\":3}}\n{\"id\":2,\"user\":{\"Login\":\"y\"}}\n").unwrap();
+    let read = |fields: &str| {
+        let sql = format!(
+            "CREATE TABLE c (id INT, `user` ROW<{fields}>) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'json');
+             SELECT * FROM c",
+            path.display()
+        );
+        text(&run(&sql).stderr)
+    };
+    let said = read("login STRING, age INT");
+    assert!(
+        said.contains("field 'user.login' is in none of the first 2 records; did you mean 'user.Login'?"),
+        "{said}"
+    );
+    // A field that only some have, or none so far, is no mistake.
+    assert!(!read("`Login` STRING, age INT, zip STRING").contains("in none of"), "optional");
+}

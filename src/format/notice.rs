@@ -42,6 +42,17 @@ pub(super) fn absent(origin: &str, never: &[&str], others: &[&str], records: u64
     }
 }
 
+/// The same of fields of objects in the records, by their path.
+pub(super) fn absent_inside(origin: &str, never: &[String], others: &[String], records: u64) {
+    let records = format!("first {records} record{}", if records == 1 { "" } else { "s" });
+    let (never, others): (Vec<&str>, Vec<&str>) =
+        (never.iter().map(String::as_str).collect(), others.iter().map(String::as_str).collect());
+    if let Some(text) = about_absent(&never, &others, &records) {
+        let text = text.replacen("columns '", "fields '", 1).replacen("column '", "field '", 1);
+        once(origin, format!("{text}: NULL in all of them"));
+    }
+}
+
 /// Warns, unless it was said before of another file.
 pub(super) fn once(origin: &str, text: String) {
     let mut given = GIVEN.lock();

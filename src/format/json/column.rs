@@ -125,6 +125,16 @@ fn bounds(data_type: &DataType) -> Option<(i64, i64)> {
 }
 
 impl Field {
+    /// What reads the objects in it: of a ROW, of the elements of an ARRAY, of the values of a MAP.
+    pub(super) fn object(&self) -> Option<&ObjectReader> {
+        match &self.values {
+            Values::Row(reader) => Some(reader),
+            Values::Array { item, .. } => item.object(),
+            Values::Map { value, .. } => value.object(),
+            _ => None,
+        }
+    }
+
     /// A column for values of a field.
     pub(super) fn new(field: &FieldRef) -> Result<Self> {
         let boxed = |f: &FieldRef| Field::new(f).map(Box::new);

@@ -408,6 +408,11 @@ impl JsonDecoder {
             let none = never.len() == self.schema.fields().len() && !others.is_empty();
             if *unchecked >= CHECKED || ((all || none) && *unchecked > 0) {
                 super::super::notice::absent(&self.origin, &never, &others, *unchecked);
+                let mut inside = Vec::new();
+                self.reader.never_seen_inside("", &mut inside);
+                for (never, others) in inside {
+                    super::super::notice::absent_inside(&self.origin, &never, &others, *unchecked);
+                }
                 self.unchecked = None;
             }
         }

@@ -80,6 +80,9 @@ struct Shape {
     missing: Vec<usize>,
 }
 
+/// Paths of fields that no object had, and of some that have no column.
+pub(super) type Inside = (Vec<String>, Vec<String>);
+
 /// Reads objects into columns.
 #[derive(Debug)]
 pub(super) struct ObjectReader {
@@ -251,6 +254,23 @@ impl ObjectReader {
     pub(super) fn never_seen(&self) -> (Vec<&str>, Vec<&str>) {
         let never = self.fields.iter().zip(&self.ever).filter(|(_, ever)| !**ever);
         (never.map(|(f, _)| f.name.as_ref()).collect(), self.others.iter().map(AsRef::as_ref).collect())
+    }
+
+    /// The same of the objects in it that were seen, by their path, where the names look wrong: a field that is not
+    /// there has a neighbour with almost its name, or none of them is there.
+    pub(super) fn never_seen_inside(&self, path: &str, found: &mut Vec<Inside>) {
+        for (field, _) in self.fields.iter().zip(&self.ever).filter(|(_, ever)| **ever) {
+            let Some(inner) = field.object() else { continue };
+            let path = format!("{path}{}.", field.name);
+            let (never, others) = inner.never_seen();
+            let near = |name: &&str| crate::nearest::nearest(name, others.iter().copied()).is_some();
+            if inner.looked > 0 && !others.is_empty() && (never.len() == inner.fields.len() || never.iter().any(near))
+            {
+                let own = |names: &[&str]| names.iter().map(|n| format!("{path}{n}")).collect();
+                found.push((own(&never), own(&others)));
+            }
+            inner.never_seen_inside(&path, found);
+        }
     }
 
     /// Makes all columns of a row NULL.
