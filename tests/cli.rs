@@ -330,7 +330,11 @@ fn copy_writes_a_file_that_is_complete() {
 fn a_misspelt_field_of_an_object_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cs.jsonl");
-    fs::write(&path, "{\"id\":1,\"user\":{\"Login\":\"x\",\"age\":3}}\n{\"id\":2,\"user\":{\"Login\":\"y\"}}\n").unwrap();
+    fs::write(
+        &path,
+        "{\"id\":1,\"user\":{\"Login\":\"x\",\"age\":3}}\n{\"id\":2,\"user\":{\"Login\":\"y\"}}\n",
+    )
+    .unwrap();
     let read = |fields: &str| {
         let sql = format!(
             "CREATE TABLE c (id INT, `user` ROW<{fields}>) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'json');

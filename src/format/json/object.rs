@@ -264,7 +264,9 @@ impl ObjectReader {
             let path = format!("{path}{}.", field.name);
             let (never, others) = inner.never_seen();
             let near = |name: &&str| crate::nearest::nearest(name, others.iter().copied()).is_some();
-            if inner.looked > 0 && !others.is_empty() && (never.len() == inner.fields.len() || never.iter().any(near))
+            if inner.looked > 0
+                && !others.is_empty()
+                && (never.len() == inner.fields.len() || never.iter().any(near))
             {
                 let own = |names: &[&str]| names.iter().map(|n| format!("{path}{n}")).collect();
                 found.push((own(&never), own(&others)));

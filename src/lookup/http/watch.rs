@@ -113,15 +113,14 @@ impl Watch {
             n => format!("the first {n} answers"),
         };
         let table = &self.table;
-        if missing.len() == self.columns.len() && !missing.is_empty() {
+        // Without anything around the rows the names are what is wrong; only those that the query reads are known here.
+        let framed = !seen.wrappers.is_empty() || self.has_pointer;
+        if missing.len() == self.columns.len() && !missing.is_empty() && framed {
             let what = match seen.wrappers.iter().next() {
                 Some(wrapper) if !self.has_pointer => {
                     format!("set 'http.source.lookup.result-pointer' = '/{wrapper}'")
                 }
-                _ if self.has_pointer => {
-                    "check 'http.source.lookup.result-pointer' and the names".to_string()
-                }
-                _ => "check the names of the columns, or set 'http.source.lookup.result-pointer'".to_string(),
+                _ => "check 'http.source.lookup.result-pointer' and the names".to_string(),
             };
             return Some(format!(
                 "table '{table}': none of its columns is in {count}; the body has {names}: {what}"
@@ -209,6 +208,10 @@ mod tests {
                  'cur', 'rate' ('raet' may be 'rate')"
             )
         );
+        // A query that reads one column says nothing of the others.
+        let found = warning(&["nmae"], &[r#"{"id":1,"name":"n1"}"#]);
+        assert!(found.is_some_and(|w| w.contains("column 'nmae' is in none of the first answer")
+            && w.ends_with("('nmae' may be 'name')")));
         assert_eq!(warning(&["cur", "rate"], &[r#"{"cur":"EUR"}"#, r#"{"rate":1}"#]), None);
         assert_eq!(warning(&["cur"], &["not json", "7"]), None);
     }
