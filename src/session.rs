@@ -13,7 +13,7 @@ pub(crate) mod functions;
 mod jdbc_catalog;
 mod materialized;
 mod planned;
-mod portable;
+pub(crate) mod portable;
 mod query_result;
 mod recovery;
 #[cfg(test)]

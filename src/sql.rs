@@ -36,6 +36,7 @@ pub use function_ddl::{MODEL_PREFIX, model_key};
 pub use highlight::{KEYWORDS, TokenClass, highlight, is_complete};
 pub(crate) use hints::span_from;
 pub use hints::{TableHints, take_hints};
+pub(crate) use lexer::{Class, Lexeme, lex};
 pub use parse::{Reading, parse_expression, parse_script, parse_script_lossy, read_script};
 pub use statement::*;
 pub use type_parser::{cast_type, parse_type};

@@ -14,16 +14,44 @@ use super::Session;
 use crate::error::{Error, Result, Span};
 use crate::plan::Node;
 use crate::sql::reserved::RESERVED;
-use crate::sql::{CreateTable, Insert, SourceText, Statement, StatementKind, span_from};
+use crate::sql::{ColumnKind, CreateTable, Insert, SourceText, Statement, StatementKind, span_from};
 
 /// Whether a word is no name in Flink without backticks.
-fn is_reserved(word: &str) -> bool {
+pub(crate) fn is_reserved(word: &str) -> bool {
     let upper = word.to_ascii_uppercase();
     RESERVED.binary_search(&upper.as_str()).is_ok()
 }
 
+/// What the message about a reserved word ends with.
+const RESERVED_WORD: &str = "is a reserved word in Flink";
+const LOOKUP: &str = "Flink joins with a lookup table by FOR SYSTEM_TIME AS OF alone";
+const FUNCTION: &str = "Flink has functions in Java, Scala and Python alone";
+
+/// What an export can do about a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// The word at its place takes backticks.
+    ReservedWord,
+    /// Joins with lookup tables are written in another way.
+    Lookup,
+    /// The function goes in another way, or not at all.
+    Function,
+    /// Nothing.
+    Refused,
+}
+
+/// What can be done about an error of [`Session::portability`].
+pub(crate) fn difference(error: &Error) -> Difference {
+    match error.message() {
+        message if message.ends_with(RESERVED_WORD) => Difference::ReservedWord,
+        LOOKUP => Difference::Lookup,
+        FUNCTION => Difference::Function,
+        _ => Difference::Refused,
+    }
+}
+
 fn reserved(word: &str, span: Span) -> Error {
-    Error::plan(format!("'{word}' is a reserved word in Flink")).with_hint(format!("write `{word}`")).at(span)
+    Error::plan(format!("'{word}' {RESERVED_WORD}")).with_hint(format!("write `{word}`")).at(span)
 }
 
 impl Session {
@@ -46,10 +74,7 @@ impl Session {
                 }
             }
             StatementKind::CreateFunction(function) => {
-                found.push(
-                    Error::plan("Flink has functions in Java, Scala and Python alone")
-                        .at(function.name.span()),
-                );
+                found.push(Error::plan(FUNCTION).at(function.name.span()));
             }
             _ => {}
         }
@@ -87,8 +112,17 @@ impl Session {
     }
 }
 
-/// Names of columns.
+/// Names of columns, and those in their expressions.
 fn columns(table: &CreateTable, source: &SourceText, found: &mut Vec<Error>) {
+    let mut words = Words { found, skipped: Vec::new(), batch: false, versions: 0 };
+    for column in &table.columns {
+        if let ColumnKind::Computed { expression } = &column.kind {
+            let _ = expression.expr.visit(&mut words);
+        }
+    }
+    if let Some(watermark) = &table.watermark {
+        let _ = watermark.expression.expr.visit(&mut words);
+    }
     for column in &table.columns {
         let written = source.text.get(source.range(column.name.span)).unwrap_or_default();
         if !written.starts_with('`') && is_reserved(&column.name.value) {
@@ -113,7 +147,7 @@ fn operators(node: &Node, versions: usize, found: &mut Vec<Error>) {
         _ => {}
     });
     if lookups > versions {
-        found.push(Error::plan("Flink joins with a lookup table by FOR SYSTEM_TIME AS OF alone").with_hint(
+        found.push(Error::plan(LOOKUP).with_hint(
             "write JOIN t FOR SYSTEM_TIME AS OF a.proc_time, proc_time AS PROCTIME() in the table of a",
         ));
     }

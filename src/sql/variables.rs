@@ -10,6 +10,7 @@
 //! environment, and escapes it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use super::scan::{PieceKind, Placeholder, pieces, placeholder};
 use crate::error::SourceText;
@@ -61,7 +62,13 @@ impl Variables {
         self.given.insert(name.to_string(), value.to_string());
     }
 
-    fn value(&self, name: &str) -> Option<String> {
+    /// What `--var` says.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(String::as_str)
+    }
+
+    /// What a name stands for.
+    pub(crate) fn value(&self, name: &str) -> Option<String> {
         self.given.get(name).cloned().or_else(|| std::env::var(name).ok())
     }
 
@@ -296,6 +303,20 @@ impl Script {
             moved = moved.with_hint(hint);
         }
         moved.at(Span { start: place(start), end: place(end) })
+    }
+
+    /// The bytes of the written text that bytes of the expanded one stand for: of a part of a value, all of its `${NAME}`.
+    pub(crate) fn written_bytes(&self, expanded: Range<usize>) -> Range<usize> {
+        if self.replaced.is_empty() {
+            return expanded;
+        }
+        let index = |at: usize| self.expanded.text.get(..at).map_or(0, |before| before.chars().count());
+        let byte = |index: usize| {
+            let text = &self.written.text;
+            text.char_indices().nth(index).map_or(text.len(), |(byte, _)| byte)
+        };
+        let start = byte(self.written_index(index(expanded.start), false));
+        start..byte(self.written_index(index(expanded.end), true)).max(start)
     }
 
     /// Character index in the written text; inside of a value the start, or end, of its `${NAME}`.
