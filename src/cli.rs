@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub mod check;
+pub mod flink;
 pub mod functions;
 pub mod options;
 pub mod test;
@@ -85,6 +86,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
                 (connect, portable),
             )
         }
+        (None, Some(Command::Flink(command))) => flink::flink(&cli.common, output, command),
         (None, Some(Command::Test(arguments))) => test::test(&cli.common, output, &arguments),
         (None, Some(Command::Demo(options))) => {
             let color = output.stdout_color;

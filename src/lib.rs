@@ -167,6 +167,8 @@ mod digest;
 pub mod error;
 mod features;
 #[doc(hidden)]
+pub mod flink;
+#[doc(hidden)]
 pub mod flow;
 #[doc(hidden)]
 pub mod format;

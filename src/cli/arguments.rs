@@ -335,6 +335,10 @@ pub enum Command {
     #[command(after_help = TEST_EXAMPLES)]
     Test(super::test::TestArguments),
 
+    /// From one machine to many: the same file on a Flink cluster
+    #[command(subcommand)]
+    Flink(super::flink::FlinkCommand),
+
     /// The sensor network, complete: a stream, the sensor API, three strategies compared
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(crate::demo::DemoOptions),

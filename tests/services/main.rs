@@ -9,12 +9,14 @@
 //! | DynamoDB | `moto_server` |
 //! | Mosquitto | `mosquitto`, `mosquitto_passwd` |
 //! | Redis | `redis-server`, `redis-cli` |
+//! | Apache Flink | Java, `FLINK_HOME` (its `lib/`, and `flink-sql-gateway` in its `opt/`); `AFFLUENT_FLINK_JARS`: folders with more jars, with colons between, such as the gateway's and `com.getindata:flink-http-connector` for lookups |
 //! | Apache Kafka | Java 17 and Maven, which fetches the broker once into the user's cache folder; or `AFFLUENT_KAFKA_JARS`, a folder with its jars |
 #![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod database;
 #[cfg(feature = "s3")]
 mod dynamodb;
+mod flink;
 mod harness;
 mod http;
 #[cfg(feature = "kafka")]
