@@ -145,6 +145,19 @@ impl<'a> Cells<'a> {
         )
     }
 
+    /// How many elements a value has that are separated by the style's separator, and are no such values themselves.
+    pub(crate) fn elements_of(&self, row: usize) -> Option<usize> {
+        let is_nested =
+            |cells: &Self| matches!(cells.values, Values::List { .. } | Values::Map { .. } | Values::Row(_));
+        match &self.values {
+            Values::List { offsets, items } if !is_nested(items) => {
+                Some((offsets[row + 1] - offsets[row]) as usize)
+            }
+            Values::Row(fields) if !fields.iter().any(is_nested) => Some(fields.len()),
+            _ => None,
+        }
+    }
+
     /// The text of a string column, without a copy.
     pub(crate) fn as_text(&self, row: usize) -> Option<&'a str> {
         match self.values {

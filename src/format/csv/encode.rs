@@ -63,6 +63,24 @@ impl CsvEncoder {
         })
     }
 
+    /// Refuses an element that holds what separates elements: it would be read as two.
+    fn check_elements(&self, field: &[u8], elements: usize, column: usize) -> Result<()> {
+        let Style::Csv { element_separator, .. } = &self.style else { return Ok(()) };
+        if element_separator.is_empty() {
+            return Ok(());
+        }
+        let separators = memchr::memmem::find_iter(field, element_separator).count();
+        if separators < elements.max(1) {
+            return Ok(());
+        }
+        let shown = String::from_utf8_lossy(&field[..field.len().min(60)]).into_owned();
+        Err(Error::decode(format!(
+            "column '{}': an element of '{shown}' holds '{element_separator}', which separates elements",
+            self.schema.field(column).name()
+        ))
+        .with_hint("choose another 'csv.array-element-delimiter', or write json"))
+    }
+
     /// Appends a field, in quotes where it needs them.
     fn append(&self, field: &[u8], column: usize, worded: bool, out: &mut Vec<u8>) -> Result<()> {
         // A line of nothing is no record, and a line that starts with # is a comment.
@@ -137,6 +155,9 @@ impl Encoder for CsvEncoder {
                 } else {
                     field.clear();
                     cells.write(row, &self.style, &mut field);
+                    if let Some(elements) = cells.elements_of(row) {
+                        self.check_elements(&field, elements, i)?;
+                    }
                     self.append(&field, i, cells.is_worded(), out)?;
                 }
             }

@@ -354,3 +354,23 @@ fn a_list_of_texts_round_trips() {
     encoder.encode(&Chunk::append(batch.clone(), Instant::now()), &mut out).unwrap();
     assert_eq!(decode_cut(&options(&[]), &schema, &schema, &out, 100, 10).unwrap(), batch);
 }
+
+#[test]
+fn an_element_that_holds_the_delimiter_is_refused() {
+    let mut texts = arrow::array::ListBuilder::new(arrow::array::StringViewBuilder::new());
+    for elements in [vec!["a", "b"], vec![], vec!["c;d"]] {
+        elements.iter().for_each(|e| texts.values().append_value(e));
+        texts.append(true);
+    }
+    let list = texts.finish();
+    let schema = schema(&[("l", list.data_type().clone())]);
+    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(list)]).unwrap();
+    let encode = |rows: RecordBatch| {
+        let mut encoder = CsvEncoder::new(options(&[]), &schema).unwrap();
+        encoder.encode(&Chunk::append(rows, Instant::now()), &mut Vec::new())
+    };
+    encode(batch.slice(0, 2)).unwrap();
+    let e = encode(batch).unwrap_err();
+    assert_eq!(e.message(), "column 'l': an element of 'c;d' holds ';', which separates elements");
+    assert!(e.hint().is_some());
+}
