@@ -1,6 +1,7 @@
 //! Files as a lookup table: everything is loaded into a FULL cache.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -9,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use super::files::Location;
 use super::input::Split;
 use super::layout::Layout;
-use super::reader::SplitReader;
+use super::reader::{Next, SplitReader};
 use crate::error::{Error, Result};
 use crate::lookup::{Answers, Backend, BoxFuture, Failure};
 
@@ -18,6 +19,8 @@ pub(super) struct FileBackend {
     layout: Arc<Layout>,
     location: Location,
     schema: SchemaRef,
+    /// The last copy had rows.
+    had_rows: Arc<AtomicBool>,
 }
 
 impl FileBackend {
@@ -25,16 +28,27 @@ impl FileBackend {
     pub(super) fn new(layout: Layout, location: Location, schema: SchemaRef) -> Result<Self> {
         layout.check()?;
         location.list(false)?;
-        Ok(Self { layout: Arc::new(layout), location, schema })
+        Ok(Self { layout: Arc::new(layout), location, schema, had_rows: Arc::default() })
     }
 }
 
-fn load(layout: &Arc<Layout>, location: &Location, schema: &SchemaRef) -> Result<RecordBatch> {
+fn load(
+    layout: &Arc<Layout>,
+    location: &Location,
+    schema: &SchemaRef,
+    had_rows: &AtomicBool,
+) -> Result<RecordBatch> {
     let mut batches = Vec::new();
     let mut skipped = 0;
-    for file in location.list(false)? {
+    let files = location.list(false)?;
+    if had_rows.load(Ordering::Relaxed) && files.iter().all(|file| file.size == 0) {
+        return Err(Error::io(format!("'{}' is empty now, and was not before", location.text())).with_hint(
+            "a file that is written in its place is empty for a moment: write it beside and rename it",
+        ));
+    }
+    for file in files {
         let mut reader = SplitReader::open(layout, &Split::whole(Arc::new(file)))?;
-        while let Some((batch, _)) = reader.next()? {
+        while let Next::Rows(batch, _) = reader.next()? {
             batches.push(batch);
         }
         skipped += reader.skipped();
@@ -49,7 +63,9 @@ fn load(layout: &Arc<Layout>, location: &Location, schema: &SchemaRef) -> Result
             layout.format.name()
         );
     }
-    Ok(concat_batches(schema, &batches)?)
+    let rows = concat_batches(schema, &batches)?;
+    had_rows.store(rows.num_rows() > 0, Ordering::Relaxed);
+    Ok(rows)
 }
 
 impl Backend for FileBackend {
@@ -68,8 +84,9 @@ impl Backend for FileBackend {
 
     fn load(&self) -> BoxFuture<Result<RecordBatch>> {
         let (layout, location, schema) = (self.layout.clone(), self.location.clone(), self.schema.clone());
+        let had_rows = self.had_rows.clone();
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || load(&layout, &location, &schema))
+            tokio::task::spawn_blocking(move || load(&layout, &location, &schema, &had_rows))
                 .await
                 .unwrap_or_else(|e| Err(Error::internal(format!("loading files: {e}"))))
         })
