@@ -142,6 +142,8 @@ pub mod contract;
 
 // The rooms. What the binary, tests and benchmarks need of them is open, hidden, and may change with every version.
 #[doc(hidden)]
+#[cfg(feature = "s3")]
+mod bucket;
 pub mod catalog;
 #[doc(hidden)]
 pub mod cli;

@@ -21,6 +21,11 @@
 //! checkpoint (and one file for all with every one), a bounded job shows everything when it is through.
 //! Hidden files of a job that is never resumed stay.
 //!
+//! # Object stores
+//! `s3://bucket/path`, `gs://`, `az://`, and to read one file `http://` and `https://`. An object is complete when it is
+//! there; one that is written anew is another one. Files are written as uploads in parts, which are completed
+//! when a checkpoint is durable; they end with every checkpoint.
+//!
 //! # Metadata
 //! `file.path`, `file.name` (STRING), `file.size` (BIGINT), `file.modification-time` (TIMESTAMP_LTZ(3)), all
 //! read only.
@@ -28,14 +33,23 @@
 #[cfg(feature = "parquet")]
 mod columns;
 mod commit;
+mod directories;
 mod files;
 mod followed;
 mod input;
 mod join;
 mod layout;
 mod load;
+mod object;
+#[cfg(feature = "s3")]
+mod object_sink;
+#[cfg(feature = "s3")]
+mod objects;
+mod packed;
 mod part;
+mod partition;
 mod position;
+mod pump;
 mod reader;
 mod sample;
 mod shared;
@@ -43,6 +57,8 @@ mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "s3")]
+mod upload;
 mod walk;
 mod writer;
 
@@ -50,6 +66,7 @@ use std::sync::Arc;
 
 use self::files::Location;
 use self::layout::{Layout, METADATA};
+pub(super) use self::packed::stem as unpacked_name;
 pub(super) use self::sample::{by_name, recognise};
 use super::Connector;
 use super::{Place, ScanRequest, Sink, SinkRequest, Source, SourceChangelog};
@@ -64,7 +81,44 @@ use crate::lookup::{Backend, LookupRequest};
 pub struct Filesystem;
 
 const OPTIONS: &[OptionDef] = &[
-    OptionDef::new("path", OptionKind::Text, "", "a file, a directory or a pattern"),
+    OptionDef::new(
+        "path",
+        OptionKind::Text,
+        "",
+        "a file, a directory or a pattern; also s3://, gs://, az://, and to read http:// and https://",
+    ),
+    #[cfg(feature = "s3")]
+    OptionDef::new(
+        "s3.endpoint",
+        OptionKind::Text,
+        "",
+        "another address than that of AWS; default: AWS_ENDPOINT_URL",
+    ),
+    #[cfg(feature = "s3")]
+    OptionDef::new("s3.region", OptionKind::Text, "", "default: AWS_REGION"),
+    #[cfg(feature = "s3")]
+    OptionDef::new(
+        "s3.access-key",
+        OptionKind::Text,
+        "",
+        "default: AWS_ACCESS_KEY_ID and what else a machine of AWS has",
+    ),
+    #[cfg(feature = "s3")]
+    OptionDef::new(
+        "s3.secret-key",
+        OptionKind::Text,
+        "",
+        "with the key's id; ${NAME} is taken from the environment",
+    ),
+    #[cfg(feature = "s3")]
+    OptionDef::new("s3.session-token", OptionKind::Text, "", "of temporary credentials"),
+    #[cfg(feature = "s3")]
+    OptionDef::new(
+        "s3.path.style.access",
+        OptionKind::Bool,
+        "true",
+        "the bucket is in the path of requests; 'false': in the name of the host",
+    ),
     OptionDef::new(
         "source.monitor-interval",
         OptionKind::Duration,
@@ -105,9 +159,38 @@ const OPTIONS: &[OptionDef] = &[
         "sink.partition-commit.trigger",
         OptionKind::Choice(&["process-time", "partition-time"]),
         "process-time",
-        "when a partition is complete; process-time only",
+        "when a partition is complete: by the clock, or when the watermark passes the time in its name",
     ),
-    OptionDef::new("sink.partition-commit.delay", OptionKind::Duration, "0 s", "delay of the commit; 0 only"),
+    OptionDef::new(
+        "sink.partition-commit.delay",
+        OptionKind::Duration,
+        "0 s",
+        "a partition is complete so much later",
+    ),
+    OptionDef::new(
+        "sink.partition-commit.watermark-time-zone",
+        OptionKind::Text,
+        "UTC",
+        "partition-time: the zone of the times in the names, where the watermark is that of a TIMESTAMP_LTZ",
+    ),
+    OptionDef::new(
+        "partition.time-extractor.kind",
+        OptionKind::Text,
+        "default",
+        "how a time is made of partition columns; default only",
+    ),
+    OptionDef::new(
+        "partition.time-extractor.timestamp-pattern",
+        OptionKind::Text,
+        "",
+        "partition-time: a time of partition columns, such as '$dt $hour:00:00'; the first column without it",
+    ),
+    OptionDef::new(
+        "partition.time-extractor.timestamp-formatter",
+        OptionKind::Text,
+        "yyyy-MM-dd HH:mm:ss",
+        "partition-time: the form of that time",
+    ),
     OptionDef::new(
         "sink.partition-commit.policy.kind",
         OptionKind::Text,
@@ -153,7 +236,14 @@ impl Connector for Filesystem {
 
     fn check(&self, table: &Table) -> Result<()> {
         let options = &table.options;
-        files::local_path(options)?;
+        let is_local = files::is_local(options)?;
+        if is_local {
+            files::local_path(options)?;
+            if let Some((key, _)) = options.iter().find(|(key, _)| key.starts_with("s3.")) {
+                return Err(Error::option(format!("option '{key}' is for paths that begin with s3://"))
+                    .at(options.span(key)));
+            }
+        }
         if options.duration("source.monitor-interval")?.is_some_and(|d| d.is_zero()) {
             return Err(Error::option("option 'source.monitor-interval' must be longer than 0")
                 .at(options.span("source.monitor-interval")));
@@ -178,13 +268,16 @@ impl Connector for Filesystem {
                 layout::check_metadata_type(&column.name, key, &data_type.to_arrow("UTC"))?;
             }
         }
-        sink::check_partition_commit(table)
+        partition::check(table)
     }
 
     fn place(&self, table: &Table) -> Result<Option<Place>> {
         let location = Location::new(table)?;
-        let at = std::path::absolute(location.text())?;
-        Ok(Some(Place::new(self.name(), at.display().to_string(), location.text())))
+        let at = match files::is_local(&table.options)? {
+            true => std::path::absolute(location.text())?.display().to_string(),
+            false => location.text().to_string(),
+        };
+        Ok(Some(Place::new(self.name(), at, location.text())))
     }
 
     fn infer(&self, options: &Options) -> Result<Option<crate::format::infer::Inferred>> {
@@ -192,6 +285,10 @@ impl Connector for Filesystem {
     }
 
     fn examine(&self, table: &Table) -> Result<Vec<String>> {
+        if !files::is_local(&table.options)? {
+            // Requests are for `check --connect`.
+            return Ok(Vec::new());
+        }
         sample::examine(table)
     }
 
@@ -223,6 +320,10 @@ impl Connector for Filesystem {
     }
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
+        #[cfg(feature = "s3")]
+        if let Some(sink) = sink::object_sink(request)? {
+            return Ok(sink);
+        }
         Ok(Arc::new(sink::FilesystemSink::new(request)?))
     }
 

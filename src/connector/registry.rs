@@ -20,6 +20,11 @@ pub fn format_of_file(path: &str) -> Result<Option<&'static str>> {
     }
 }
 
+/// The name of a file without the end that says how it is packed.
+pub fn unpacked_name(path: &str) -> &str {
+    super::filesystem::unpacked_name(path)
+}
+
 /// The connectors there are.
 const CONNECTORS: &[&dyn Connector] = &[
     &super::filesystem::Filesystem,

@@ -200,6 +200,14 @@ pub trait Writer: Send {
         Ok(())
     }
 
+    /// The watermark has moved: no row behind has an earlier time. `i64::MAX`: the input has ended.
+    fn watermark(&mut self, _millis: i64) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether its input is idle: the watermark of this task says nothing then.
+    fn idle(&mut self, _idle: bool) {}
+
     /// Called when the task has nothing else to do: send what is buffered.
     fn flush(&mut self) -> Result<()>;
 

@@ -742,12 +742,17 @@ impl Task {
         }
         match &mut self.tail {
             TailState::Sender(sender) => sender.send(signal),
-            TailState::Writer(..) => {
-                if let Message::Watermark(watermark) = signal {
+            TailState::Writer(writer, _) => match signal {
+                Message::Watermark(watermark) => {
                     self.metrics.note_watermark(watermark);
+                    writer.watermark(watermark.millis())
                 }
-                Ok(())
-            }
+                Message::Status(status) => {
+                    writer.idle(matches!(status, Status::Idle));
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Inferred {
     pub doubt: Option<&'static str>,
     /// The primary key, where it is known.
     pub primary_key: Vec<String>,
+    /// Columns whose values are in names of folders.
+    pub partitioned_by: Vec<String>,
 }
 
 /// What the values of one field have in common.
@@ -102,6 +104,11 @@ impl Guess {
             (Err(_), ..=38) => Guess::Decimal,
             _ => Guess::Double,
         }
+    }
+
+    /// Of values that have nothing else in common than their column.
+    fn of_fields<'a>(fields: impl Iterator<Item = &'a str>) -> Guess {
+        fields.map(Guess::of_field).fold(Guess::Nothing, Guess::widen)
     }
 
     fn of_moment(text: &str) -> Option<Guess> {
@@ -206,6 +213,11 @@ fn without_zone(text: &str) -> &str {
         _ => false,
     };
     if valid { &text[..11 + at] } else { text }
+}
+
+/// The type of a column of which these are the values, as texts.
+pub fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> SqlType {
+    Guess::of_fields(texts).data_type()
 }
 
 /// Columns of a sample of JSON objects, one a line, in arrays, or over several lines; the last one may be cut off when

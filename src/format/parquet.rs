@@ -3,7 +3,7 @@
 //! A file is read from its footer on, group by group, and only the columns that a query wants are decoded. It is
 //! complete with its last bytes, so that what is written has to be closed before it counts: at every checkpoint.
 //!
-//! Types are in [`types`]. TIMESTAMP is written as INT64 that is not adjusted to UTC, TIMESTAMP_LTZ as one that is;
+//! TIMESTAMP is written as INT64 that is not adjusted to UTC, TIMESTAMP_LTZ as one that is;
 //! INT96, which Flink writes unless it is told otherwise, is read.
 
 mod read;

@@ -46,6 +46,9 @@ pub fn declared(statement: &CreateTable, found: &Inferred) -> CreateTable {
             comment: None,
         });
     }
+    if statement.partitioned_by.is_empty() {
+        statement.partitioned_by = found.partitioned_by.iter().map(|column| name(column)).collect();
+    }
     if statement.primary_key.is_none() && !found.primary_key.is_empty() {
         statement.primary_key = Some(found.primary_key.iter().map(|column| name(column)).collect());
     }
@@ -67,12 +70,12 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
             path.split('?').next().unwrap_or(path).trim_end_matches('/').rsplit('/').next().unwrap_or(path);
         return table_of(stem, options.entries(), span);
     }
-    let plain = Path::new(path.strip_suffix(".gz").unwrap_or(path));
+    let plain = Path::new(registry::unpacked_name(path));
     let Some(format) = registry::format_of_file(path).map_err(|e| e.at(span))? else {
         return Err(Error::plan(format!(
             "the format of '{path}' follows neither from its name nor from its content"
         ))
-        .with_detail("known endings: .json .jsonl .ndjson .csv .tsv, each also with .gz, and .parquet")
+        .with_detail("known endings: .json .jsonl .ndjson .csv .tsv, each also with .gz, .zst, .lz4, .sz; and .parquet")
         .with_hint("CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = '...', 'format' = '...')")
         .at(span));
     };

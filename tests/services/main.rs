@@ -6,7 +6,7 @@
 //! |---|---|
 //! | PostgreSQL | `initdb` and `postgres` in the PATH or in `/usr/lib/postgresql`, `psql`; as root also `runuser`, `setpriv` and a user `postgres` |
 //! | MariaDB | `mariadbd`, `mariadb-install-db`, `mariadb`; as root also a user `mysql` |
-//! | DynamoDB | `moto_server` |
+//! | DynamoDB, S3 | `moto_server` |
 //! | Mosquitto | `mosquitto`, `mosquitto_passwd` |
 //! | Redis | `redis-server`, `redis-cli` |
 //! | Apache Flink | Java, `FLINK_HOME` (its `lib/`, and `flink-sql-gateway` in its `opt/`); `AFFLUENT_FLINK_JARS`: folders with more jars, with colons between, such as the gateway's and `com.getindata:flink-http-connector` for lookups |
@@ -27,6 +27,8 @@ mod kafka_server;
 mod mqtt;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(all(feature = "s3", feature = "parquet"))]
+mod objects;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 
-use super::files::{Compression, FileInfo, identity, unreadable};
+use super::files::{Compression, FileInfo, unreadable};
 use super::input::{Split, changed, checksum};
 use super::layout::{Assembly, Layout, Place, Reached};
 use crate::error::{Error, Result};
@@ -64,6 +64,11 @@ pub(super) fn random_access(file: &FileInfo) -> Result<Arc<dyn RandomAccess>> {
         ))
         .with_hint("unpack it: its columns are packed inside of it"));
     }
+    #[cfg(feature = "s3")]
+    if let Some(object) = &file.object {
+        let parts = super::object::Parts::of(object).map_err(|e| unreadable(&file.path, &e))?;
+        return Ok(Arc::new(parts));
+    }
     Ok(Arc::new(LocalFile::at(&file.path)?))
 }
 
@@ -113,9 +118,13 @@ impl ColumnReader {
         let info = &split.file;
         let assembly = Assembly::new(layout, info)?;
         let bytes = random_access(info)?;
-        let mut opened = File::open(&info.path).map_err(|e| unreadable(&info.path, &e))?;
-        let is_listed = opened.metadata().is_ok_and(|metadata| identity(&metadata) == info.identity);
-        let checksum = checksum(&mut opened, info.size.min(bytes.size()));
+        let mut opened = info.open().map_err(|e| unreadable(&info.path, &e))?;
+        let is_listed = opened.is(info);
+        let checksum = match info.object {
+            // Its identity says which version it is.
+            Some(_) => Ok(0),
+            None => checksum(&mut opened, info.size.min(bytes.size())),
+        };
         let checksum = checksum.map_err(|e| unreadable(&info.path, &e))?;
         let file =
             ParquetFile::open(bytes, &layout.wanted, options, &layout.zone, layout.batch_rows, &name(info))?;

@@ -37,6 +37,7 @@ use serde_json::Value;
 
 use super::files::{data_files, unreadable};
 use super::part::{APPENDING, Target, Unsynced, directory_of, failed, sync_directory};
+use super::partition::{self, Completed, Pending, Policy};
 use crate::error::{Error, Result};
 
 /// A part that is not visible.
@@ -66,13 +67,20 @@ pub(super) struct WriterState {
     pub(super) shown: bool,
     pub(super) open: Vec<PartState>,
     pub(super) closed: Vec<PartState>,
+    /// Partitions that are not complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) partitions: Vec<Pending>,
+    /// The writer's time, where partitions are completed by it; none while it is idle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) now: Option<i64>,
 }
 
 impl WriterState {
     /// That of a sink which has written nothing that counts.
     pub(super) fn begun(sink: String) -> Self {
-        let (open, closed) = (Vec::new(), Vec::new());
-        Self { sink, task: 0, writers: 1, finished: false, endless: false, shown: false, open, closed }
+        let (open, closed, partitions) = (Vec::new(), Vec::new(), Vec::new());
+        let (finished, endless, shown) = (false, false, false);
+        Self { sink, task: 0, writers: 1, finished, endless, shown, open, closed, partitions, now: None }
     }
 
     /// The sinks whose parts a checkpoint holds: one, or none.
@@ -170,6 +178,10 @@ pub(super) struct Attempt {
     shown: Mutex<HashSet<String>>,
     /// The result of a bounded job is visible.
     pub(super) all_shown: AtomicBool,
+    /// Partitions of a former attempt that are not complete, for the first writer.
+    adopted_partitions: Mutex<Vec<Pending>>,
+    /// Partitions that were completed.
+    pub(super) completed: Completed,
     /// What is written becomes visible with checkpoints.
     pub(super) checkpoints: bool,
     /// Without checkpoints: what writers that have ended have not shown, and what of it has to be synced.
@@ -200,7 +212,7 @@ pub(super) struct Committer<'a> {
     pub(super) target: &'a Target,
     pub(super) partitioned: bool,
     pub(super) overwrite: bool,
-    pub(super) success_file: Option<&'a str>,
+    pub(super) policy: Option<&'a Policy>,
     /// What a file without rows holds.
     pub(super) empty_file: Vec<u8>,
     /// The format is of files that nothing can be added to.
@@ -216,6 +228,8 @@ impl Attempt {
             adopted: Mutex::default(),
             shown: Mutex::default(),
             all_shown: AtomicBool::new(false),
+            adopted_partitions: Mutex::default(),
+            completed: Completed::default(),
             checkpoints,
             finished: Mutex::default(),
         }
@@ -229,6 +243,11 @@ impl Attempt {
     /// Parts for a writer to return again.
     pub(super) fn adopt(&self) -> Vec<PartState> {
         std::mem::take(&mut self.adopted.lock())
+    }
+
+    /// Partitions for a writer to go on watching.
+    pub(super) fn adopt_partitions(&self) -> Vec<Pending> {
+        std::mem::take(&mut self.adopted_partitions.lock())
     }
 
     /// Leaves out what is visible by now.
@@ -253,7 +272,9 @@ impl Committer<'_> {
             for part in &parts {
                 self.check(&attempt, part)?;
             }
-            self.show(&attempt.sink, parts.into_iter().cloned().collect())?;
+            self.show(&attempt.sink, parts.into_iter().cloned().collect(), false)?;
+            *attempt.adopted_partitions.lock() =
+                states.iter().flat_map(|s| s.partitions.iter().cloned()).collect();
         } else if states.iter().any(|s| s.shown) {
             attempt.all_shown.store(true, Ordering::Relaxed);
         } else if complete(&states) {
@@ -273,13 +294,13 @@ impl Committer<'_> {
     pub(super) fn commit(&self, attempt: &Attempt, pending: &[Value]) -> Result<()> {
         let states = WriterState::all(pending)?;
         if states.iter().any(|s| s.endless) {
-            let mut parts: Vec<PartState> = states.into_iter().flat_map(|s| s.closed).collect();
+            let mut parts: Vec<PartState> = states.iter().flat_map(|s| s.closed.clone()).collect();
             let shown = attempt.shown.lock().clone();
             parts.retain(|part| !shown.contains(&part.name));
             let names: Vec<String> = parts.iter().map(|p| p.name.clone()).collect();
-            self.show(&attempt.sink, parts)?;
+            self.show(&attempt.sink, parts, false)?;
             attempt.shown.lock().extend(names);
-            return Ok(());
+            return self.complete_partitions(attempt, &states);
         }
         let shown = attempt.all_shown.load(Ordering::Relaxed) || states.iter().any(|s| s.shown);
         if shown || !complete(&states) { Ok(()) } else { self.commit_all(attempt, &states) }
@@ -319,7 +340,7 @@ impl Committer<'_> {
             write_whole(path, &self.empty_file)?;
         }
         let old = if self.overwrite { self.replaced(&parts)? } else { Vec::new() };
-        self.show(&attempt.sink, parts)?;
+        self.show(&attempt.sink, parts, true)?;
         // Last, so that whatever happens no row is in neither.
         for path in old {
             self.fuse.step()?;
@@ -403,8 +424,38 @@ impl Committer<'_> {
         Ok(hidden)
     }
 
-    /// Makes parts visible that are not yet, in this order.
-    pub(super) fn show(&self, sink: &str, parts: Vec<PartState>) -> Result<()> {
+    /// Tells which partitions of an endless job are complete.
+    fn complete_partitions(&self, attempt: &Attempt, states: &[WriterState]) -> Result<()> {
+        let (Some(policy), Target::Directory(root)) = (self.policy, self.target) else { return Ok(()) };
+        let tasks: BTreeSet<usize> = states.iter().map(|s| s.task).collect();
+        if policy.at_once() || states.first().is_some_and(|s| tasks.len() < s.writers) {
+            return Ok(());
+        }
+        // Those that are idle or have finished hold nothing back.
+        let now = states.iter().filter(|s| !s.finished).filter_map(|s| s.now).min();
+        let now = now.unwrap_or(if states.iter().all(|s| s.finished) { i64::MAX } else { i64::MIN });
+        let open = |partition: &str| {
+            let within = |part: &PartState| Path::new(&part.name).parent() == Some(Path::new(partition));
+            states.iter().flat_map(|s| &s.open).any(within)
+        };
+        for partition in partition::complete(states.iter().flat_map(|s| &s.partitions), now, open) {
+            self.fuse.step()?;
+            self.success(&root.join(&partition), policy)?;
+            attempt.completed.note(&partition);
+        }
+        Ok(())
+    }
+
+    /// Says that a partition is complete.
+    fn success(&self, directory: &Path, policy: &Policy) -> Result<()> {
+        let path = directory.join(policy.success_file());
+        let file = File::create(&path).and_then(|f| f.sync_all());
+        file.map_err(|e| failed("written", &path, &e))?;
+        sync_directory(directory)
+    }
+
+    /// Makes parts visible that are not yet, in this order. `all`: they are all there will be.
+    pub(super) fn show(&self, sink: &str, parts: Vec<PartState>, all: bool) -> Result<()> {
         if let Target::File(path) = self.target {
             return self.show_in_file(sink, path, parts);
         }
@@ -418,18 +469,18 @@ impl Committer<'_> {
                 self.fuse.step()?;
                 fs::rename(&hidden, &path).map_err(|e| failed("created", &path, &e))?;
                 directories.insert(directory);
-            } else if self.success_file.is_some() && path.exists() {
+            } else if self.policy.is_some() && path.exists() {
                 directories.insert(directory);
             }
         }
         for directory in directories {
-            if let Some(name) = self.success_file {
-                self.fuse.step()?;
-                let path = directory.join(name);
-                let file = File::create(&path).and_then(|f| f.sync_all());
-                file.map_err(|e| failed("written", &path, &e))?;
+            match self.policy.filter(|policy| all || policy.at_once()) {
+                Some(policy) => {
+                    self.fuse.step()?;
+                    self.success(&directory, policy)?;
+                }
+                None => sync_directory(&directory)?,
             }
-            sync_directory(&directory)?;
         }
         Ok(())
     }

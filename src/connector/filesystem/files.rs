@@ -1,11 +1,15 @@
 //! Which files a path matches.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::object::{Object, ObjectHandle};
+#[cfg(feature = "s3")]
+use super::objects::Objects;
+pub(super) use super::packed::{Compression, compression};
 use super::walk::{Found, Walk};
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
@@ -16,13 +20,6 @@ const QUIET_TRIES: usize = 10;
 /// The text for NULL in the name of a partition's directory.
 pub(super) const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";
 
-/// How a file's bytes are packed, by its suffix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
-    None,
-    Gzip,
-}
-
 /// How a file comes to be, which says when it can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Growth {
@@ -32,6 +29,9 @@ pub(super) enum Growth {
     Packed,
     /// It is complete when its last bytes say so.
     Footer,
+    /// An object of a store: complete when it is there, and another one when it is written anew.
+    #[cfg_attr(not(feature = "s3"), allow(dead_code))]
+    Whole,
 }
 
 /// A file as it was found.
@@ -46,9 +46,69 @@ pub(super) struct FileInfo {
     pub(super) partition: Vec<Option<String>>,
     /// Tells a file from another that later has the same path.
     pub(super) identity: u64,
+    /// Where it is, if not on this machine.
+    pub(super) object: Option<Object>,
+}
+
+/// An open file, wherever it is.
+pub(super) enum Handle {
+    Local(File),
+    Object(ObjectHandle),
+}
+
+impl Read for Handle {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Local(file) => file.read(buffer),
+            Self::Object(object) => object.read(buffer),
+        }
+    }
+}
+
+impl Seek for Handle {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        match self {
+            Self::Local(file) => file.seek(to),
+            Self::Object(object) => object.seek(to),
+        }
+    }
+}
+
+impl Handle {
+    /// It is the file that was listed: another one may have taken its name.
+    pub(super) fn is(&self, file: &FileInfo) -> bool {
+        match self {
+            Self::Local(opened) => opened.metadata().is_ok_and(|m| identity(&m) == file.identity),
+            // A request is for the version that was listed.
+            Self::Object(_) => true,
+        }
+    }
 }
 
 impl FileInfo {
+    /// Opens it.
+    pub(super) fn open(&self) -> std::io::Result<Handle> {
+        match &self.object {
+            Some(object) => Ok(Handle::Object(object.open())),
+            None => File::open(&self.path).map(Handle::Local),
+        }
+    }
+
+    /// An object.
+    #[cfg(feature = "s3")]
+    fn of(object: Object, compression: Compression, partition: Vec<Option<String>>) -> Self {
+        Self {
+            path: object.path(),
+            size: object.found.size,
+            modified_millis: object.found.modified_millis,
+            compression,
+            growth: Growth::Whole,
+            partition,
+            identity: object.identity(),
+            object: Some(object),
+        }
+    }
+
     /// What a file is followed by, whatever its name is.
     pub(super) fn key(&self) -> u64 {
         use std::hash::BuildHasher;
@@ -66,6 +126,9 @@ enum Place {
     Path(PathBuf),
     /// A pattern, and the longest directory without one.
     Glob { pattern: String, base: PathBuf },
+    /// Objects in the network.
+    #[cfg(feature = "s3")]
+    Objects(Objects),
 }
 
 /// `path` with what else decides which files are read.
@@ -100,20 +163,43 @@ pub(super) fn local_path(options: &Options) -> Result<PathBuf> {
         };
     }
     if let Some((scheme, _)) = text.split_once("://") {
-        return Err(at(Error::unsupported(format!("paths of scheme '{scheme}' are not supported"))
-            .with_hint("connector 'filesystem' takes local paths")));
+        let error = Error::unsupported(format!("paths of scheme '{scheme}' are not supported"));
+        return Err(at(match cfg!(feature = "s3") {
+            true => {
+                error.with_hint("there are local paths, file://, s3://, gs://, az://, http:// and https://")
+            }
+            false => error.with_hint(
+                "this build has no object stores: build it with `cargo build --release --features s3`",
+            ),
+        }));
     }
     Ok(PathBuf::from(text))
+}
+
+/// Whether a path is on this machine.
+pub(super) fn is_local(options: &Options) -> Result<bool> {
+    #[cfg(feature = "s3")]
+    return Ok(crate::bucket::parts_of(options.required("path")?).is_none());
+    #[cfg(not(feature = "s3"))]
+    options.required("path").map(|_| true)
 }
 
 impl Location {
     /// From the table's options.
     pub(super) fn new(table: &Table) -> Result<Self> {
         let options = &table.options;
-        let path = local_path(options)?;
+        #[cfg(feature = "s3")]
+        let objects = Objects::of(options)?;
+        #[cfg(feature = "s3")]
+        let is_local = objects.is_none();
+        #[cfg(not(feature = "s3"))]
+        let is_local = true;
+        let path = if is_local { local_path(options)? } else { PathBuf::new() };
         let text = path.to_string_lossy().into_owned();
+        #[cfg(feature = "s3")]
+        let text = objects.as_ref().map_or(text, Objects::shown);
         // A file may have brackets in its name: what exists is no pattern.
-        let place = if text.contains(['*', '?', '[']) && !path.exists() {
+        let place = if is_local && text.contains(['*', '?', '[']) && !path.exists() {
             glob::Pattern::new(&text).map_err(|e| {
                 Error::option(format!("'{text}' is not a pattern: {e}")).at(options.span("path"))
             })?;
@@ -125,6 +211,8 @@ impl Location {
         } else {
             Place::Path(path)
         };
+        #[cfg(feature = "s3")]
+        let place = objects.map_or(place, Place::Objects);
         let regex = options
             .text("source.path.regex-pattern")
             .map(|pattern| {
@@ -148,6 +236,10 @@ impl Location {
     /// The path as it was written.
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(&self.place, Place::Path(_) | Place::Glob { .. })
     }
 
     /// How a file of this path grows.
@@ -194,7 +286,7 @@ impl Location {
     pub(super) fn look_again(&self) -> Result<Vec<FileInfo>> {
         match self.look(true) {
             Ok(found) => Ok(found.files),
-            Err(_) if !self.root().exists() => Ok(Vec::new()),
+            Err(_) if self.is_local() && !self.root().exists() => Ok(Vec::new()),
             Err(e) => Err(e),
         }
     }
@@ -204,10 +296,16 @@ impl Location {
             Place::Path(path) => path,
             Place::Glob { base, .. } if base.as_os_str().is_empty() => Path::new("."),
             Place::Glob { base, .. } => base,
+            #[cfg(feature = "s3")]
+            Place::Objects(_) => Path::new(&self.text),
         }
     }
 
     fn look(&self, may_be_none: bool) -> Result<Found> {
+        #[cfg(feature = "s3")]
+        if let Place::Objects(objects) = &self.place {
+            return self.look_for_objects(objects, may_be_none);
+        }
         let mut walk = Walk::new(self);
         match &self.place {
             Place::Path(path) => {
@@ -244,13 +342,39 @@ impl Location {
                     return Err(Error::io(format!("no file matches '{}'", self.text)));
                 }
             }
+            #[cfg(feature = "s3")]
+            Place::Objects(_) => {}
         }
         walk.finish()
     }
 
+    #[cfg(feature = "s3")]
+    fn look_for_objects(&self, objects: &Objects, may_be_none: bool) -> Result<Found> {
+        let (base, all) = objects.list()?;
+        let mut files = Vec::with_capacity(all.len());
+        for found in all {
+            let object = Object { bucket: objects.bucket.clone(), found };
+            let path = object.path();
+            if self.regex.as_ref().is_some_and(|r| !r.is_match(&path.to_string_lossy())) {
+                continue;
+            }
+            let compression = compression(&path)?;
+            let partition = self.partition_of(&path, &base)?;
+            files.push(FileInfo::of(object, compression, partition));
+        }
+        if files.is_empty() && !may_be_none {
+            return Err(Error::io(format!("there is no object '{}', and none below", self.text))
+                .with_hint("check option 'path'"));
+        }
+        Ok(Found { files, unrest: false })
+    }
+
     /// Files that are looked for by their identity, in the folders where they were last: a followed file may get
-    /// a name that the path does not cover.
+    /// a name that the path does not cover. Objects have one name.
     pub(super) fn relatives(&self, lost: &HashMap<u64, PathBuf>) -> Vec<FileInfo> {
+        if !self.is_local() {
+            return Vec::new();
+        }
         let folder = |path: &PathBuf| path.parent().map(Path::to_path_buf);
         let folders: HashSet<PathBuf> = lost.values().filter_map(folder).collect();
         let mut found = Vec::new();
@@ -267,6 +391,7 @@ impl Location {
                     size: metadata.len(),
                     modified_millis: metadata.modified().map_or(0, millis),
                     partition: Vec::new(),
+                    object: None,
                     identity,
                     path: entry.path(),
                 });
@@ -285,6 +410,26 @@ impl Location {
                 .with_hint(format!("the path is relative to the working directory, {}", directory.display())),
             _ => error.with_hint("check option 'path'"),
         }
+    }
+
+    /// Names and values of the directories `name=value` between the path and the file; none for NULL.
+    pub(super) fn folders_of(&self, file: &Path) -> Vec<(String, Option<String>)> {
+        let base = match &self.place {
+            Place::Path(path) => path.clone(),
+            Place::Glob { base, .. } => base.clone(),
+            #[cfg(feature = "s3")]
+            Place::Objects(objects) => objects.base(),
+        };
+        let below = file.strip_prefix(&base).unwrap_or(Path::new(""));
+        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let folders = below.parent().into_iter().flat_map(Path::components);
+        let pairs = folders.filter_map(|folder| {
+            let folder = folder.as_os_str().to_string_lossy();
+            let (name, value) = folder.split_once('=')?;
+            let value = decode(value);
+            Some((decode(name), (value != self.partition_default).then_some(value)))
+        });
+        pairs.collect()
     }
 
     /// Values of the partition columns in the directories between `root` and the file.
@@ -358,18 +503,6 @@ pub(super) fn data_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// Hidden files and those that start with `_` are not data: in-progress files, `_SUCCESS`.
 pub(super) fn hidden(path: &Path) -> bool {
     path.file_name().is_none_or(|n| matches!(n.as_encoded_bytes().first(), Some(b'.' | b'_')))
-}
-
-pub(super) fn compression(path: &Path) -> Result<Compression> {
-    let suffix = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    match suffix.as_str() {
-        "gz" | "gzip" => Ok(Compression::Gzip),
-        "zst" | "zstd" | "bz2" | "xz" | "lz4" | "snappy" | "deflate" | "zip" | "7z" | "br" => {
-            Err(Error::unsupported(format!("file {}: compression '{suffix}' is not supported", path.display()))
-                .with_hint("gzip is (.gz); unpack the file, or pipe it in: zstdcat FILE | affluent run ... with 'connector' = 'stdin'"))
-        }
-        _ => Ok(Compression::None),
-    }
 }
 
 pub(super) fn millis(time: SystemTime) -> i64 {

@@ -204,7 +204,7 @@ impl Following {
             // One that was rewritten may have the same size.
             Growth::Records => file.size > followed.seen || file.modified_millis != followed.read_at,
             Growth::Packed => followed.seen == 0 && file.size > 0 && file.size == before.size,
-            Growth::Footer => followed.seen == 0 && file.size > 0,
+            Growth::Footer | Growth::Whole => followed.seen == 0 && file.size > 0,
         };
         if ready && !followed.busy {
             followed.busy = true;

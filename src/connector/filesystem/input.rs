@@ -1,6 +1,5 @@
 //! Bytes of a file, or of a range of its lines, in large blocks.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
@@ -8,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
 
-use super::files::{Compression, FileInfo, identity, unreadable};
+use super::files::{Compression, FileInfo, Handle, unreadable};
 use crate::error::{Error, Result};
 
 /// Bytes taken from a file at once. Each block is its own allocation, because batches may keep it
@@ -76,7 +74,7 @@ pub(super) const MARKED: u64 = 1 << 10;
 
 /// Tells whether a file still holds what was read of it: a checksum of the first and last of these bytes. Leaves the
 /// file at another place.
-pub(super) fn checksum(file: &mut File, read: u64) -> std::io::Result<u32> {
+pub(super) fn checksum(file: &mut (impl Read + Seek), read: u64) -> std::io::Result<u32> {
     let mut hasher = crc32fast::Hasher::new();
     let mut buffer = [0; MARKED as usize];
     for start in [0, read.saturating_sub(MARKED)] {
@@ -89,12 +87,12 @@ pub(super) fn checksum(file: &mut File, read: u64) -> std::io::Result<u32> {
 }
 
 enum Bits {
-    Plain(File),
-    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
+    Plain(Handle),
+    Packed(Box<dyn Read + Send>),
 }
 
 /// Counts the packed bytes, for progress.
-struct Counted(File, Arc<AtomicU64>);
+struct Counted(Handle, Arc<AtomicU64>);
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -113,7 +111,7 @@ struct Mark {
 
 impl Mark {
     /// Of the bytes before an offset.
-    fn before(file: &mut File, offset: u64) -> std::io::Result<Self> {
+    fn before(file: &mut Handle, offset: u64) -> std::io::Result<Self> {
         let size = offset.min(MARKED) as usize;
         let mut mark = Self { head: vec![0; size], tail: vec![0; size] };
         file.seek(SeekFrom::Start(0))?;
@@ -132,7 +130,7 @@ impl Mark {
     }
 
     /// Whether the file holds it still, before an offset. Leaves the file at that offset.
-    fn holds(&self, file: &mut File, offset: u64) -> std::io::Result<bool> {
+    fn holds(&self, file: &mut Handle, offset: u64) -> std::io::Result<bool> {
         if offset == 0 {
             return Ok(true);
         }
@@ -161,28 +159,34 @@ pub(super) struct Input {
     /// Of a file that is followed.
     mark: Option<Mark>,
     torn: bool,
+    /// The file that was opened is the one that was listed.
+    is_listed: bool,
 }
 
 impl Input {
     /// Opens the file.
     pub(super) fn open(split: &Split) -> Result<Self> {
         let path = &split.file.path;
-        let mut file = File::open(path).map_err(|e| unreadable(path, &e))?;
+        let mut file = split.file.open().map_err(|e| unreadable(path, &e))?;
+        if let (Handle::Object(object), Some(end)) = (&mut file, split.end) {
+            object.ends_at(end);
+        }
         let packed = Arc::new(AtomicU64::new(0));
         let mut checked = 0;
         if split.file.compression == Compression::None {
             file.seek(SeekFrom::Start(split.start)).map_err(|e| unreadable(path, &e))?;
-        } else {
+        } else if split.file.object.is_none() {
             let read = split.file.size.min(MARKED);
             checked = checksum(&mut file, read).map_err(|e| unreadable(path, &e))?;
             file.seek(SeekFrom::Start(0)).map_err(|e| unreadable(path, &e))?;
         }
+        let is_listed = file.is(&split.file);
         let bits = match split.file.compression {
             Compression::None => Bits::Plain(file),
-            Compression::Gzip => Bits::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(
-                256 << 10,
-                Counted(file, packed.clone()),
-            )))),
+            packed_by => {
+                let bytes = BufReader::with_capacity(256 << 10, Counted(file, packed.clone()));
+                Bits::Packed(packed_by.unpacked(bytes).map_err(|e| broken(&split.file, &e))?)
+            }
         };
         let mut input = Self {
             bits,
@@ -194,6 +198,7 @@ impl Input {
             packed,
             mark: None,
             torn: false,
+            is_listed,
             split: split.clone(),
         };
         input.unpack_start()?;
@@ -202,19 +207,15 @@ impl Input {
 
     /// The file that was opened is the one that was listed: another one may have taken its name.
     pub(super) fn is_listed(&self) -> bool {
-        let file = match &self.bits {
-            Bits::Plain(file) => file,
-            Bits::Gzip(gzip) => &gzip.get_ref().get_ref().0,
-        };
-        file.metadata().is_ok_and(|metadata| identity(&metadata) == self.split.file.identity)
+        self.is_listed
     }
 
     /// Packed: leaves out what lies before the split.
     fn unpack_start(&mut self) -> Result<()> {
-        let Bits::Gzip(gzip) = &mut self.bits else { return Ok(()) };
+        let Bits::Packed(bytes) = &mut self.bits else { return Ok(()) };
         let path = &self.split.file.path;
-        let left_out = std::io::copy(&mut gzip.take(self.split.start), &mut std::io::sink());
-        match left_out.map_err(|e| broken_gzip(path, &e))? {
+        let left_out = std::io::copy(&mut bytes.take(self.split.start), &mut std::io::sink());
+        match left_out.map_err(|e| broken(&self.split.file, &e))? {
             n if n < self.split.start => Err(changed(path, self.split.start)),
             _ => Ok(()),
         }
@@ -304,16 +305,16 @@ impl Input {
                 block.reserve_exact(left.unwrap_or(most).clamp(4096, most));
                 file.take(most as u64).read_to_end(&mut block)
             }
-            Bits::Gzip(gzip) => {
+            Bits::Packed(bytes) => {
                 block.reserve_exact(most);
-                gzip.take(most as u64).read_to_end(&mut block)
+                bytes.take(most as u64).read_to_end(&mut block)
             }
         };
         let path = &self.split.file.path;
         match (read, &self.bits) {
             (Ok(_), _) => Ok(block.into()),
             (Err(e), Bits::Plain(_)) => Err(unreadable(path, &e)),
-            (Err(e), Bits::Gzip(_)) => Err(broken_gzip(path, &e)),
+            (Err(e), Bits::Packed(_)) => Err(broken(&self.split.file, &e)),
         }
     }
 
@@ -330,6 +331,10 @@ impl Input {
     }
 
     fn checksum_now(&mut self, read: u64) -> Result<Option<u32>> {
+        if self.split.file.object.is_some() {
+            // Its identity says which version it is.
+            return Ok(Some(0));
+        }
         let Bits::Plain(file) = &mut self.bits else { return Ok(Some(self.checksum)) };
         let sum = file.stream_position().and_then(|here| {
             let sum = checksum(file, read);
@@ -352,13 +357,13 @@ impl Input {
     pub(super) fn consumed(&self) -> u64 {
         match self.bits {
             Bits::Plain(_) => self.position - self.split.start,
-            Bits::Gzip(_) => self.packed.load(Ordering::Relaxed),
+            Bits::Packed(_) => self.packed.load(Ordering::Relaxed),
         }
     }
 }
 
-fn broken_gzip(path: &Path, e: &std::io::Error) -> Error {
-    Error::io(format!("file {}: broken gzip data: {e}", path.display()))
+fn broken(file: &FileInfo, e: &std::io::Error) -> Error {
+    Error::io(format!("file {}: broken {} data: {e}", file.path.display(), file.compression.name()))
 }
 
 /// A file does not hold what was read of it any more.
@@ -373,8 +378,9 @@ pub(super) fn changed(path: &Path, read: u64) -> Error {
 }
 
 /// Newlines before an offset of a file that is not packed.
-pub(super) fn newlines_before(path: &Path, offset: u64) -> Result<u64> {
-    let mut file = File::open(path).map_err(|e| unreadable(path, &e))?.take(offset);
+pub(super) fn newlines_before(file: &FileInfo, offset: u64) -> Result<u64> {
+    let path = &file.path;
+    let mut file = file.open().map_err(|e| unreadable(path, &e))?.take(offset);
     let mut buffer = vec![0; BLOCK];
     let mut newlines = 0;
     loop {

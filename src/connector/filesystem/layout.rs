@@ -105,9 +105,13 @@ impl Layout {
 
     /// Whether a file must be read as a whole, although its format's records are lines.
     pub(super) fn is_document(&self, file: &FileInfo) -> bool {
+        const HEAD: u64 = 64 << 10;
+        if let Some(object) = &file.object {
+            let head = object.range(0, file.size.min(HEAD));
+            return head.is_ok_and(|head| self.format.begins_document(&head));
+        }
         let mut head = Vec::new();
-        let opened = std::fs::File::open(&file.path);
-        let read = opened.and_then(|opened| opened.take(64 << 10).read_to_end(&mut head));
+        let read = file.open().and_then(|opened| opened.take(HEAD).read_to_end(&mut head));
         read.is_ok() && self.format.begins_document(&head)
     }
 
@@ -160,7 +164,10 @@ impl Layout {
                     });
                 }
                 Slot::Metadata("file.path") => {
-                    let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+                    let path = match file.object {
+                        Some(_) => file.path.clone(),
+                        None => std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
+                    };
                     text(&path.to_string_lossy())
                 }
                 Slot::Metadata("file.name") => {
@@ -188,8 +195,8 @@ fn place_of_line(split: &Split) -> PlaceOfLine {
         if start > 0 && file.compression != Compression::None {
             return format!("{path}@{start}:{line}");
         }
-        let before = before
-            .get_or_insert_with(|| newlines_before(&file.path, start).unwrap_or(0) + u64::from(!aligned));
+        let before =
+            before.get_or_insert_with(|| newlines_before(&file, start).unwrap_or(0) + u64::from(!aligned));
         format!("{path}:{}", *before + line)
     })
 }
@@ -457,7 +464,7 @@ impl RecordReader {
     #[cold]
     fn document_in_followed(&mut self) -> Result<Option<RecordBatch>> {
         self.ended = true;
-        if self.fed <= self.split.start || newlines_before(&self.split.file.path, self.fed)? < 2 {
+        if self.fed <= self.split.start || newlines_before(&self.split.file, self.fed)? < 2 {
             // The first line has not shown yet what it is.
             return Ok(None);
         }
@@ -524,8 +531,7 @@ impl RecordReader {
     }
 
     fn replay(&self) -> Result<Option<Error>> {
-        let path = &self.split.file.path;
-        let mut empty_lines = newlines_before(path, self.split.start)?;
+        let mut empty_lines = newlines_before(&self.split.file, self.split.start)?;
         if !self.split.aligned {
             empty_lines += 1;
         }

@@ -161,6 +161,10 @@ impl Position {
 
     /// Whether the file still begins with what was read.
     pub(super) fn holds(&self, file: &FileInfo) -> bool {
+        if file.object.is_some() {
+            // An object does not change: it is replaced.
+            return self.identity() == file.identity;
+        }
         let packed = file.compression != Compression::None;
         if file.size < if packed { self.size } else { self.read } {
             return false;
@@ -181,6 +185,7 @@ impl Position {
             compression,
             partition: Vec::new(),
             identity: self.identity(),
+            object: None,
         })
     }
 

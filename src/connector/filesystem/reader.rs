@@ -9,8 +9,18 @@ use super::columns::ColumnReader;
 use super::files::FileInfo;
 use super::input::Split;
 use super::layout::{Kept, Layout, Place, Reached, RecordReader};
+use super::pump::Pump;
 use crate::error::Result;
-use crate::flow::Kinds;
+use crate::flow::{Kinds, Waker};
+
+/// What a reader has.
+pub(super) enum Next {
+    Rows(RecordBatch, Kinds),
+    /// Nothing, until the task is woken.
+    Wait,
+    /// It is at the end (of a followed file: for now).
+    End,
+}
 
 /// Decodes a split.
 pub(super) enum SplitReader {
@@ -19,6 +29,8 @@ pub(super) enum SplitReader {
     /// Of a file of columns.
     #[cfg(feature = "parquet")]
     Columns(Box<ColumnReader>),
+    /// On another thread.
+    Pumped(Box<Pump>),
 }
 
 /// Does the same with a reader of each kind.
@@ -28,6 +40,7 @@ macro_rules! either {
             Self::Records($reader) => $do,
             #[cfg(feature = "parquet")]
             Self::Columns($reader) => $do,
+            Self::Pumped($reader) => $do,
         }
     };
 }
@@ -53,6 +66,18 @@ impl SplitReader {
         Ok(Self::Records(Box::new(RecordReader::open(layout, split)?)))
     }
 
+    /// Opens the file for a task, which must not wait: what comes over the network is read on another thread.
+    pub(super) fn open_for(
+        layout: &Arc<Layout>,
+        split: &Split,
+        (runtime, waker): (&tokio::runtime::Handle, &Waker),
+    ) -> Result<Self> {
+        match split.file.object {
+            Some(_) => Ok(Self::Pumped(Box::new(Pump::new(layout, split.clone(), runtime, waker.clone())))),
+            None => Self::open(layout, split),
+        }
+    }
+
     /// Opens a file of records that is followed; continues with the decoder that was kept, if one was.
     pub(super) fn follow(layout: &Arc<Layout>, split: &Split, kept: Option<Kept>) -> Result<Self> {
         Ok(Self::Records(Box::new(RecordReader::follow(layout, split, kept)?)))
@@ -64,7 +89,12 @@ impl SplitReader {
 
     /// It reads the file that was listed, and not another one of its name.
     pub(super) fn is_listed(&self) -> bool {
-        either!(self, reader => reader.is_listed())
+        match self {
+            Self::Records(reader) => reader.is_listed(),
+            #[cfg(feature = "parquet")]
+            Self::Columns(reader) => reader.is_listed(),
+            Self::Pumped(_) => true,
+        }
     }
 
     /// The file was rewritten while it was read.
@@ -73,6 +103,7 @@ impl SplitReader {
             Self::Records(reader) => reader.torn(),
             #[cfg(feature = "parquet")]
             Self::Columns(_) => false,
+            Self::Pumped(_) => false,
         }
     }
 
@@ -82,21 +113,29 @@ impl SplitReader {
             Self::Records(reader) => reader.holds(read),
             #[cfg(feature = "parquet")]
             Self::Columns(_) => Ok(true),
+            Self::Pumped(_) => Ok(true),
         }
     }
 
     /// How far it is, for a checkpoint.
     pub(super) fn reached(&mut self, done: bool) -> Result<Reached> {
-        either!(self, reader => reader.reached(done))
+        match self {
+            Self::Records(reader) => reader.reached(done),
+            #[cfg(feature = "parquet")]
+            Self::Columns(reader) => reader.reached(done),
+            Self::Pumped(reader) => Ok(reader.reached(done)),
+        }
     }
 
-    /// The next batch with the kinds of its rows; `None` at the end (of a followed file: for now).
-    pub(super) fn next(&mut self) -> Result<Option<(RecordBatch, Kinds)>> {
-        match self {
-            Self::Records(reader) => reader.next(),
+    /// The next batch with the kinds of its rows.
+    pub(super) fn next(&mut self) -> Result<Next> {
+        let next = match self {
+            Self::Records(reader) => reader.next()?,
             #[cfg(feature = "parquet")]
-            Self::Columns(reader) => Ok(reader.next()?.map(|batch| (batch, Kinds::Append))),
-        }
+            Self::Columns(reader) => reader.next()?.map(|batch| (batch, Kinds::Append)),
+            Self::Pumped(reader) => return reader.next(),
+        };
+        Ok(next.map_or(Next::End, |(batch, kinds)| Next::Rows(batch, kinds)))
     }
 
     /// Followed: where to go on, how much of the file was seen, and the decoder if it must be kept.
@@ -105,6 +144,7 @@ impl SplitReader {
             Self::Records(reader) => reader.park(),
             #[cfg(feature = "parquet")]
             Self::Columns(reader) => (reader.place(), reader.split().file.size, None),
+            Self::Pumped(reader) => (reader.reached(false).place, reader.split().file.size, None),
         }
     }
 
@@ -119,6 +159,7 @@ impl SplitReader {
             Self::Records(reader) => reader.skipped(),
             #[cfg(feature = "parquet")]
             Self::Columns(_) => 0,
+            Self::Pumped(reader) => reader.skipped(),
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::Location;
+use super::files::{FileInfo, Location};
 use super::input::{Input, Split};
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
 use crate::format::infer::{self, Inferred};
 use crate::format::notice;
+use crate::sql::SqlType;
 
 /// Bytes that are looked at.
 const SAMPLE: usize = 1 << 20;
@@ -74,7 +75,7 @@ pub(super) fn examine(table: &Table) -> Result<Vec<String>> {
 
 /// The format of a file name's suffix.
 pub(in crate::connector) fn by_name(path: &str) -> Option<&'static str> {
-    let plain = Path::new(path.strip_suffix(".gz").unwrap_or(path));
+    let plain = Path::new(super::packed::stem(path));
     match plain.extension()?.to_string_lossy().to_ascii_lowercase().as_str() {
         "json" | "jsonl" | "ndjson" => Some("json"),
         "csv" | "tsv" => Some("csv"),
@@ -99,42 +100,87 @@ fn probe(options: &Options) -> Table {
     }
 }
 
-/// Columns of the first file that has records; `None` for formats whose records have no names.
+/// The longest sample of JSON, for documents that are one record.
+const LONGEST: usize = 64 << 20;
+
+/// Columns of the first file that has records, and those that names of folders have; `None` for formats whose records
+/// have no names.
 pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
+    let location = Location::new(&probe(options))?;
+    let files = location.list(false)?;
+    let found = columns(options, &files)?;
+    Ok(found.map(|mut found| {
+        for (name, data_type) in partitions(&location, &files) {
+            if found.columns.iter().all(|(column, _)| *column != name) {
+                found.columns.push((name.clone(), data_type));
+                found.partitioned_by.push(name);
+            }
+        }
+        found
+    }))
+}
+
+/// Columns that all files have in the names of their folders, as `day=2024-05-01`.
+fn partitions(location: &Location, files: &[FileInfo]) -> Vec<(String, SqlType)> {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
+    for (n, file) in files.iter().enumerate() {
+        let pairs = location.folders_of(&file.path);
+        if n == 0 {
+            all = pairs.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
+        }
+        if pairs.len() != all.len() || pairs.iter().zip(&all).any(|(pair, known)| pair.0 != known.0) {
+            return Vec::new();
+        }
+        for ((_, value), (_, values)) in pairs.into_iter().zip(&mut all) {
+            values.extend(value);
+        }
+    }
+    let typed = all.into_iter().map(|(name, values)| {
+        let data_type = infer::of_texts(values.iter().map(String::as_str));
+        (name, data_type)
+    });
+    typed.collect()
+}
+
+fn columns(options: &Options, files: &[FileInfo]) -> Result<Option<Inferred>> {
     let format = options.text("format").unwrap_or_default();
     #[cfg(feature = "parquet")]
     if format == crate::format::parquet::NAME {
-        return infer_columns(options).map(Some);
+        return infer_columns(options, files).map(Some);
     }
     if !matches!(format, "json" | "csv") {
         return Ok(None);
     }
-    let files = Location::new(&probe(options))?.list(false)?;
     let mut failure = Error::decode(format!("'{}' holds no records", options.required("path")?))
         .with_hint("declare the columns: CREATE TABLE t (name TYPE, ...) WITH (...)");
     for file in files {
         let path = file.path.display().to_string();
-        let mut input = Input::open(&Split::whole(Arc::new(file)))?;
+        let mut input = Input::open(&Split::whole(Arc::new(file.clone())))?;
         let mut sample = Vec::new();
-        let mut cut = false;
-        while let Some(block) = input.block()? {
-            sample.extend_from_slice(&block);
-            if sample.len() >= SAMPLE {
-                sample.truncate(SAMPLE);
-                cut = true;
-                break;
+        let mut longest = SAMPLE;
+        let inferred = loop {
+            let mut cut = false;
+            while !cut && let Some(block) = input.block()? {
+                sample.extend_from_slice(&block);
+                cut = sample.len() >= longest;
             }
-        }
-        if sample.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let inferred = match format {
-            "json" => infer::json(&sample, cut),
-            _ => infer::csv(&sample, cut, options),
+            if sample.iter().all(u8::is_ascii_whitespace) {
+                break None;
+            }
+            let inferred = match format {
+                "json" => infer::json(&sample, cut),
+                _ => infer::csv(&sample[..sample.len().min(SAMPLE)], cut, options),
+            };
+            // A document that is one record may be longer.
+            if inferred.is_ok() || !cut || format != "json" || longest >= LONGEST {
+                break Some(inferred);
+            }
+            longest *= 4;
         };
         match inferred {
-            Ok(inferred) => return Ok(Some(inferred)),
-            Err(e) => failure = e.context(format!("file {path}")),
+            None => continue,
+            Some(Ok(inferred)) => return Ok(Some(inferred)),
+            Some(Err(e)) => failure = e.context(format!("file {path}")),
         }
         break;
     }
@@ -143,12 +189,10 @@ pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
 
 /// Columns of the first Parquet file.
 #[cfg(feature = "parquet")]
-fn infer_columns(options: &Options) -> Result<Inferred> {
-    for file in Location::new(&probe(options))?.list(false)? {
-        if file.size > 0 {
-            let bytes = super::columns::random_access(&file)?;
-            return crate::format::parquet::infer(bytes, &super::columns::name(&file));
-        }
+fn infer_columns(options: &Options, files: &[FileInfo]) -> Result<Inferred> {
+    if let Some(file) = files.iter().find(|file| file.size > 0) {
+        let bytes = super::columns::random_access(file)?;
+        return crate::format::parquet::infer(bytes, &super::columns::name(file));
     }
     Err(Error::decode(format!("'{}' holds no Parquet file", options.required("path")?))
         .with_hint("declare the columns: CREATE TABLE t (name TYPE, ...) WITH (...)"))

@@ -7,7 +7,9 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
 use super::commit::{Attempt, Committer, Fuse};
+use super::directories::Directories;
 use super::part::Target;
+use super::partition::Policy;
 use crate::error::{Error, Result};
 use crate::format::{FileEncoder, Format};
 
@@ -20,10 +22,8 @@ pub(super) struct Shared {
     pub(super) schema: SchemaRef,
     pub(super) zone: String,
     pub(super) columns: Vec<usize>,
-    /// Partition columns: names, and their positions in the rows.
-    pub(super) partitions: Vec<(String, usize)>,
-    pub(super) partition_default: String,
-    pub(super) success_file: Option<String>,
+    pub(super) directories: Directories,
+    pub(super) policy: Option<Policy>,
     pub(super) roll_size: u64,
     pub(super) roll_interval: Duration,
     pub(super) check_interval: Duration,
@@ -75,9 +75,9 @@ impl Shared {
     pub(super) fn committer(&self) -> Result<Committer<'_>> {
         Ok(Committer {
             target: &self.target,
-            partitioned: !self.partitions.is_empty(),
+            partitioned: !self.directories.is_empty(),
             overwrite: self.overwrite,
-            success_file: self.success_file.as_deref(),
+            policy: self.policy.as_ref(),
             empty_file: self.empty_file()?,
             of_files: self.format.is_of_files(),
             fuse: &self.fuse,

@@ -12,66 +12,47 @@
 //! What may take long (syncing files, showing those of an endless job) runs on threads that may wait.
 
 use std::collections::HashMap;
+#[cfg(feature = "s3")]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
 use super::commit::{Fuse, WriterState};
+use super::directories::Directories;
 use super::files::{Compression, DEFAULT_PARTITION, compression, local_path};
 use super::part::Target;
+use super::partition::Policy;
 use super::shared::Shared;
 use super::writer::FilesystemWriter;
-use crate::catalog::{ColumnSource, Table};
+use crate::catalog::ColumnSource;
 use crate::connector::{Guarantee, Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
 use crate::error::{Error, Result};
 use crate::format::Format;
-
-/// Checks the options about complete partitions.
-pub(super) fn check_partition_commit(table: &Table) -> Result<()> {
-    let options = &table.options;
-    let refuse = |key: &str, why: &str| {
-        Err(Error::unsupported(format!(
-            "option '{key}' = '{}': {why}",
-            options.text(key).unwrap_or_default()
-        ))
-        .at(options.span(key)))
-    };
-    let given = |key: &str| options.contains(key);
-    if options.choice("sink.partition-commit.trigger", &["process-time", "partition-time"])?
-        == Some("partition-time")
-    {
-        return refuse("sink.partition-commit.trigger", "only 'process-time' is supported");
-    }
-    if options.duration("sink.partition-commit.delay")?.is_some_and(|d| !d.is_zero()) {
-        return refuse("sink.partition-commit.delay", "only '0 s' is supported");
-    }
-    const KIND: &str = "sink.partition-commit.policy.kind";
-    if options.text(KIND).is_some_and(|kind| kind.trim() != "success-file") {
-        return refuse(KIND, "only 'success-file' is supported");
-    }
-    const NAME: &str = "sink.partition-commit.success-file.name";
-    if options.text(NAME).is_some_and(|name| name.is_empty() || name.contains(['/', '\\'])) {
-        return Err(Error::option(format!("option '{NAME}' must be a file name")).at(options.span(NAME)));
-    }
-    if given(KIND) && table.partitioned_by.is_empty() {
-        return Err(Error::option(format!("option '{KIND}' needs a table that is PARTITIONED BY a column"))
-            .at(options.span(KIND)));
-    }
-    Ok(())
-}
 
 /// A planned sink.
 pub(super) struct FilesystemSink {
     shared: Arc<Shared>,
 }
 
-impl FilesystemSink {
+/// What all sinks of files have in common.
+struct Rows {
+    /// Columns of a record, by their positions in the rows.
+    columns: Vec<usize>,
+    directories: Directories,
+    format: Format,
+    schema: SchemaRef,
+    policy: Option<Policy>,
+    roll_size: u64,
+}
+
+impl Rows {
     /// Checks that the table can be written.
-    pub(super) fn new(request: &SinkRequest) -> Result<Self> {
+    fn of(request: &SinkRequest, separator: char) -> Result<Self> {
         let SinkRequest { table, zone, .. } = request;
         let options = &table.options;
-        let path = local_path(options)?;
         let text = options.required("path")?;
         if text.contains(['*', '?']) {
             return Err(Error::option(format!(
@@ -100,7 +81,81 @@ impl FilesystemSink {
             .iter()
             .filter_map(|name| Some((name.clone(), *places.get(name.as_str())?)))
             .collect::<Vec<_>>();
-        let is_file = partitions.is_empty()
+        let format = Format::from_options(options)?;
+        let schema = table.record_schema(zone);
+        // What the format cannot hold is refused now, not by the first row.
+        let in_table = |e: Error| e.context(format!("table '{}'", table.name));
+        if format.file_encoder(&schema, zone).map_err(in_table)?.is_none() {
+            format.encoder(&schema)?;
+        }
+        let default = options.text("partition.default-name").unwrap_or(DEFAULT_PARTITION).into();
+        Ok(Self {
+            columns,
+            directories: Directories { columns: partitions, default, separator },
+            format,
+            schema,
+            policy: Policy::of(table)?,
+            roll_size: options.size("sink.rolling-policy.file-size")?.unwrap_or(128 << 20).max(1),
+        })
+    }
+}
+
+/// The sink of a table in an object store; `None` when its path is on this machine.
+#[cfg(feature = "s3")]
+pub(super) fn object_sink(request: &SinkRequest) -> Result<Option<Arc<dyn Sink>>> {
+    use super::object_sink::{ObjectSink, Plan};
+    use super::objects::Objects;
+    let SinkRequest { table, zone, .. } = request;
+    let options = &table.options;
+    let Some(objects) = Objects::of(options)? else { return Ok(None) };
+    let rows = Rows::of(request, '/')?;
+    let refuse = |what: &str, hint: &str| {
+        Err(Error::unsupported(format!("table '{}': {what}", table.name))
+            .at(options.span("path"))
+            .with_hint(hint))
+    };
+    if objects.bucket.is_web() {
+        return refuse("a web server is read only", "write to a local path, s3://, gs:// or az://");
+    }
+    let text = options.required("path")?;
+    if !text.ends_with('/') && Path::new(&objects.key).extension().is_some() {
+        let hint = format!("name a folder, which gets files: 'path' = '{text}/'");
+        return refuse("nothing can be added to an object", &hint);
+    }
+    if !request.bounded && rows.policy.as_ref().is_some_and(|policy| !policy.at_once()) {
+        let hint = "leave 'sink.partition-commit.trigger' and 'sink.partition-commit.delay' out";
+        return refuse("partitions in an object store are complete whenever they get files", hint);
+    }
+    if !request.bounded && !request.checkpoints {
+        let hint = "SET 'execution.checkpointing.interval' = '1 min'";
+        return refuse("an endless query writes to an object store with checkpoints only", hint);
+    }
+    let folder = if objects.key.is_empty() { String::new() } else { format!("{}/", objects.key) };
+    Ok(Some(Arc::new(ObjectSink::new(Plan {
+        table: table.name.clone(),
+        bucket: objects.bucket,
+        folder,
+        format: rows.format,
+        schema: rows.schema,
+        zone: zone.clone(),
+        columns: rows.columns,
+        directories: rows.directories,
+        success_file: rows.policy.map(|policy| policy.success_file().to_string()),
+        roll_size: rows.roll_size,
+        unbounded: !request.bounded,
+        overwrite: request.overwrite,
+        checkpoints: request.checkpoints,
+    }))))
+}
+
+impl FilesystemSink {
+    /// Checks that the table can be written.
+    pub(super) fn new(request: &SinkRequest) -> Result<Self> {
+        let SinkRequest { table, zone, .. } = request;
+        let options = &table.options;
+        let rows = Rows::of(request, std::path::MAIN_SEPARATOR)?;
+        let (path, text) = (local_path(options)?, options.required("path")?);
+        let is_file = rows.directories.is_empty()
             && path.extension().is_some()
             && !path.is_dir()
             && !text.ends_with(std::path::MAIN_SEPARATOR);
@@ -115,24 +170,24 @@ impl FilesystemSink {
             return Err(Error::io(format!("table '{}': '{text}' is a file, not a directory", table.name))
                 .at(options.span("path")));
         }
-        let format = Format::from_options(options)?;
-        let schema = table.record_schema(zone);
-        // What the format cannot hold is refused now, not by the first row.
-        let in_table = |e: Error| e.context(format!("table '{}'", table.name));
-        if format.file_encoder(&schema, zone).map_err(in_table)?.is_none() {
-            format.encoder(&schema)?;
-        } else if is_file && !request.bounded {
+        if rows.format.is_of_files() && is_file && !request.bounded {
             return Err(Error::unsupported(format!(
                 "table '{}': a file of format '{}' cannot grow, and the query never ends",
                 table.name,
-                format.name()
+                rows.format.name()
             ))
             .at(options.span("path"))
             .with_hint(format!("write to a folder: 'path' = '{}/'", text.trim_end_matches('/'))));
         }
-        let success_file = options.contains("sink.partition-commit.policy.kind").then(|| {
-            options.text("sink.partition-commit.success-file.name").unwrap_or("_SUCCESS").to_string()
-        });
+        let waits = !request.bounded && rows.policy.as_ref().is_some_and(|policy| !policy.at_once());
+        if waits && !request.checkpoints {
+            return Err(Error::unsupported(format!(
+                "table '{}': an endless query completes partitions later with checkpoints only",
+                table.name
+            ))
+            .at(options.span("sink.partition-commit.trigger"))
+            .with_hint("SET 'execution.checkpointing.interval' = '1 min'"));
+        }
         let duration = |key: &str, default: u64| -> Result<Duration> {
             Ok(options.duration(key)?.unwrap_or(Duration::from_secs(default)).max(Duration::from_millis(1)))
         };
@@ -140,14 +195,13 @@ impl FilesystemSink {
             shared: Arc::new(Shared {
                 table: table.name.clone(),
                 target: if is_file { Target::File(path) } else { Target::Directory(path) },
-                format,
-                schema,
+                format: rows.format,
+                schema: rows.schema,
                 zone: zone.clone(),
-                columns,
-                partitions,
-                partition_default: options.text("partition.default-name").unwrap_or(DEFAULT_PARTITION).into(),
-                success_file,
-                roll_size: options.size("sink.rolling-policy.file-size")?.unwrap_or(128 << 20).max(1),
+                columns: rows.columns,
+                directories: rows.directories,
+                policy: rows.policy,
+                roll_size: rows.roll_size,
                 roll_interval: duration("sink.rolling-policy.rollover-interval", 30 * 60)?,
                 check_interval: duration("sink.rolling-policy.check-interval", 60)?,
                 unbounded: !request.bounded,

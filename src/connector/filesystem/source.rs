@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::files::{FileInfo, Growth, Location};
+use super::files::{Compression, FileInfo, Growth, Location};
 use super::followed::Following;
 use super::input::Split;
 use super::layout::{Layout, Reached};
 use super::position::{self, Position};
-use super::reader::{self, SplitReader};
+use super::reader::{self, Next, SplitReader};
 use crate::connector::{Positions, Read, Reader, ReaderContext, Source, SourceChangelog};
 use crate::error::{Error, Result};
 use crate::flow::{self, Waker};
@@ -80,7 +80,9 @@ fn cuts(layout: &Layout, file: &FileInfo) -> bool {
     match file.growth {
         Growth::Packed => false,
         Growth::Footer => true,
-        Growth::Records => {
+        Growth::Whole if layout.format.is_of_files() => true,
+        Growth::Whole if file.compression != Compression::None => false,
+        Growth::Records | Growth::Whole => {
             layout.format.splittable() && (file.size <= SPLIT_SIZE || !layout.is_document(file))
         }
     }
@@ -153,6 +155,7 @@ impl Source for FilesystemSource {
             task: context.task,
             tasks: context.parallelism,
             waker: context.waker,
+            runtime: context.runtime,
             current: None,
             consumed: 0,
             total,
@@ -247,7 +250,12 @@ impl Scan {
     }
 
     /// The next split, opened, for a reader that has passed this barrier.
-    fn take(&self, passed: u64, task: (usize, usize)) -> Result<Taken> {
+    fn take(
+        &self,
+        passed: u64,
+        task: (usize, usize),
+        waiting: (&tokio::runtime::Handle, &Waker),
+    ) -> Result<Taken> {
         let is_own = |split: &Split| split.owner == Some(task);
         let is_others =
             |split: &Split| split.owner.is_some_and(|(_, tasks)| tasks == task.1) && !is_own(split);
@@ -268,7 +276,7 @@ impl Scan {
             let Some(split) = queue.remove(at) else { return Ok(Taken::Nothing) };
             if self.monitor.is_none() {
                 drop(state);
-                match self.open(split)? {
+                match self.open(split, waiting)? {
                     Some(reader) => return Ok(Taken::Split(reader)),
                     None => continue,
                 }
@@ -286,7 +294,7 @@ impl Scan {
             }
             let reader = match records {
                 true => SplitReader::follow(&self.layout, &split, kept),
-                false => SplitReader::open(&self.layout, &split),
+                false => SplitReader::open_for(&self.layout, &split, waiting),
             };
             match reader {
                 Ok(mut reader) if reader.is_listed() => {
@@ -306,9 +314,13 @@ impl Scan {
 
     /// Opens a file that is read once, also when it was renamed since it was listed. One that was removed before
     /// anything was read of it is not there: `None`.
-    fn open(&self, mut split: Split) -> Result<Option<Box<SplitReader>>> {
+    fn open(
+        &self,
+        mut split: Split,
+        waiting: (&tokio::runtime::Handle, &Waker),
+    ) -> Result<Option<Box<SplitReader>>> {
         for _ in 0..RENAMED_TRIES {
-            match SplitReader::open(&self.layout, &split) {
+            match SplitReader::open_for(&self.layout, &split, waiting) {
                 Ok(reader) if reader.is_listed() => return Ok(Some(Box::new(reader))),
                 Err(e) if split.file.path.exists() => return Err(e),
                 _ => {}
@@ -346,6 +358,7 @@ struct FilesystemReader {
     task: usize,
     tasks: usize,
     waker: Waker,
+    runtime: tokio::runtime::Handle,
     current: Option<Box<SplitReader>>,
     consumed: u64,
     total: Option<u64>,
@@ -405,16 +418,23 @@ impl Reader for FilesystemReader {
     fn read(&mut self) -> Result<Read> {
         loop {
             if let Some(mut reader) = self.current.take() {
-                if let Some((batch, kinds)) = reader.next()? {
-                    let file = &reader.split().file;
-                    let others_pending = self.scan.has_others(file);
-                    self.split = Some(flow::Split { id: file.key(), others_pending });
-                    self.current = Some(reader);
-                    return Ok(Read::rows(batch, kinds));
+                match reader.next()? {
+                    Next::Rows(batch, kinds) => {
+                        let file = &reader.split().file;
+                        let others_pending = self.scan.has_others(file);
+                        self.split = Some(flow::Split { id: file.key(), others_pending });
+                        self.current = Some(reader);
+                        return Ok(Read::rows(batch, kinds));
+                    }
+                    Next::Wait => {
+                        self.current = Some(reader);
+                        return Ok(Read::Pending);
+                    }
+                    Next::End => self.put_back(reader, true)?,
                 }
-                self.put_back(reader, true)?;
             }
-            match self.scan.take(self.passed, (self.task, self.tasks))? {
+            let waiting = (&self.runtime, &self.waker);
+            match self.scan.take(self.passed, (self.task, self.tasks), waiting)? {
                 Taken::Split(reader) => self.current = Some(reader),
                 Taken::Held => {
                     self.held = true;

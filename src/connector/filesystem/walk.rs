@@ -101,6 +101,7 @@ impl<'a> Walk<'a> {
             modified_millis: metadata.modified().map_or(0, millis),
             partition: self.location.partition_of(path, root)?,
             identity: identity(metadata),
+            object: None,
             path: path.to_path_buf(),
         };
         let known = self.known.get(&file.key()).copied().and_then(|at| self.found.get_mut(at));

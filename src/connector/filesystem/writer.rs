@@ -1,6 +1,6 @@
 //! Writers of one table: rows to bytes, bytes to parts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, UInt32Array};
+use arrow::array::UInt32Array;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::commit::{Attempt, PartState, Syncing, WriterState};
 use super::part::{Part, Target, directory_of};
+use super::partition::Watched;
 use super::shared::Shared;
 use crate::connector::{Writer, WriterContext};
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
-use crate::format::text::{Cells, Style, plain};
 use crate::format::{Encoder, FileEncoder};
 
 /// A writer hands bytes to its part when it has this many.
@@ -123,6 +123,11 @@ pub(super) struct FilesystemWriter {
     cut: Option<Cut>,
     /// Without checkpoints: parts are being shown.
     showing: Option<Work>,
+    /// Partitions that are not complete.
+    watched: Watched,
+    /// The last watermark, and whether the input is idle.
+    watermark: i64,
+    idle: bool,
 }
 
 impl FilesystemWriter {
@@ -131,7 +136,12 @@ impl FilesystemWriter {
             true => Encoding::Files,
             false => Encoding::Stream(shared.format.encoder(&shared.schema)?),
         };
+        let mut watched = Watched::default();
+        watched.adopt(attempt.adopt_partitions());
         Ok(Self {
+            watched,
+            watermark: i64::MIN,
+            idle: false,
             encoding,
             open: HashMap::new(),
             held: 0,
@@ -147,6 +157,35 @@ impl FilesystemWriter {
             context,
             attempt,
         })
+    }
+
+    /// The policy of an endless job that waits with the completion of partitions.
+    fn waits(&self) -> bool {
+        let policy = self.shared.policy.as_ref();
+        self.shared.unbounded && policy.is_some_and(|policy| !policy.at_once())
+    }
+
+    /// The watermark says nothing: the input is idle.
+    fn is_silent(&self) -> bool {
+        self.idle && self.shared.policy.as_ref().is_some_and(|policy| policy.by_watermark())
+    }
+
+    /// The time by which partitions are complete.
+    fn now(&self) -> i64 {
+        match &self.shared.policy {
+            Some(policy) if policy.by_watermark() => self.watermark,
+            _ => self.context.clock.now_millis(),
+        }
+    }
+
+    /// Rows of a partition came.
+    fn note(&mut self, partition: &str) -> Result<()> {
+        if !self.waits() {
+            return Ok(());
+        }
+        let (now, shared) = (self.now(), self.shared.clone());
+        let Some(policy) = &shared.policy else { return Ok(()) };
+        self.watched.note(policy, partition, now).map_err(|e| shared.failed(e))
     }
 
     fn create(&mut self, partition: &str) -> Result<OwnPart> {
@@ -206,6 +245,7 @@ impl FilesystemWriter {
     }
 
     fn encode(&mut self, partition: &str, chunk: &Chunk) -> Result<()> {
+        self.note(partition)?;
         let release = self.open.len() > OPEN_FILES;
         let rows = chunk.with_batch(chunk.batch.project(&self.shared.columns)?);
         if matches!(self.encoding, Encoding::Files) {
@@ -297,7 +337,7 @@ impl FilesystemWriter {
             self.append(&partition, release)?;
         }
         // Partitions whose part was rolled are forgotten until a row comes.
-        let only_one = self.shared.partitions.is_empty();
+        let only_one = self.shared.directories.is_empty();
         self.open.retain(|_, open| only_one || open.part.is_some());
         Ok(())
     }
@@ -329,7 +369,11 @@ impl FilesystemWriter {
             part.told = true;
             open.push(part.state());
         }
+        let waits = self.waits();
+        let partitions = if waits { self.watched.at_barrier(&self.attempt.completed) } else { Vec::new() };
         WriterState {
+            partitions,
+            now: (waits && !self.is_silent()).then(|| self.now()),
             sink: self.attempt.sink.clone(),
             task: self.context.task,
             writers: self.context.tasks,
@@ -359,7 +403,7 @@ impl FilesystemWriter {
         let parts: Vec<PartState> = self.closing.drain(..).map(|part| part.state()).collect();
         let (shared, attempt) = (self.shared.clone(), self.attempt.clone());
         let work = move || {
-            let shown = syncing.sync().and_then(|()| shared.committer()?.show(&attempt.sink, parts));
+            let shown = syncing.sync().and_then(|()| shared.committer()?.show(&attempt.sink, parts, false));
             shown.map_err(|e| shared.failed(e))
         };
         self.showing = Some(Work::begin(&self.context, true, work));
@@ -378,79 +422,14 @@ impl FilesystemWriter {
         self.attempt.finished.lock().push((state, syncing));
         Ok(())
     }
-
-    /// The rows of each partition.
-    fn group(&self, chunk: &Chunk) -> Result<Vec<(String, Vec<u32>)>> {
-        let style = Style::Csv { element_separator: ";".into(), null: String::new(), strip_decimals: false };
-        let arrays: Vec<ArrayRef> = self
-            .shared
-            .partitions
-            .iter()
-            .map(|(_, place)| plain(chunk.batch.column(*place)))
-            .collect::<Result<_>>()?;
-        let cells = arrays.iter().map(|a| Cells::new(a.as_ref())).collect::<Result<Vec<_>>>()?;
-        let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
-        let mut index: HashMap<Vec<u8>, usize> = HashMap::new();
-        let mut key = Vec::new();
-        for row in 0..chunk.len() {
-            key.clear();
-            for cells in &cells {
-                // NULL and the empty text share a directory, as in Flink.
-                cells.write_or_null(row, &style, &mut key);
-                key.push(0);
-            }
-            let group = match index.get(key.as_slice()) {
-                Some(&group) => group,
-                None => {
-                    index.insert(key.clone(), groups.len());
-                    groups.push((self.directory(&cells, row, &style), Vec::new()));
-                    groups.len() - 1
-                }
-            };
-            groups[group].1.push(row as u32);
-        }
-        Ok(groups)
-    }
-
-    fn directory(&self, cells: &[Cells<'_>], row: usize, style: &Style) -> String {
-        let mut directory = String::new();
-        for ((name, _), cells) in self.shared.partitions.iter().zip(cells) {
-            if !directory.is_empty() {
-                directory.push(std::path::MAIN_SEPARATOR);
-            }
-            let mut value = Vec::new();
-            cells.write_or_null(row, style, &mut value);
-            escape(name.as_bytes(), &mut directory);
-            directory.push('=');
-            match value.as_slice() {
-                [] => directory.push_str(&self.shared.partition_default),
-                value => escape(value, &mut directory),
-            }
-        }
-        directory
-    }
-}
-
-/// Hive's escaping of names and values in directories.
-fn escape(text: &[u8], out: &mut String) {
-    for character in String::from_utf8_lossy(text).chars() {
-        if character.is_control() || "\"#%'*/:=?\\{[]^".contains(character) {
-            let mut bytes = [0; 4];
-            for byte in character.encode_utf8(&mut bytes).bytes() {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        } else {
-            out.push(character);
-        }
-    }
 }
 
 impl Writer for FilesystemWriter {
     fn write(&mut self, chunk: &Chunk) -> Result<()> {
-        if self.shared.partitions.is_empty() {
+        if self.shared.directories.is_empty() {
             return self.encode("", chunk);
         }
-        let mut groups = self.group(chunk)?;
+        let mut groups = self.shared.directories.group(chunk)?;
         if let [(partition, _)] = groups.as_slice() {
             return self.encode(partition, chunk);
         }
@@ -485,6 +464,15 @@ impl Writer for FilesystemWriter {
         self.show_closed()
     }
 
+    fn watermark(&mut self, millis: i64) -> Result<()> {
+        self.watermark = millis;
+        Ok(())
+    }
+
+    fn idle(&mut self, idle: bool) {
+        self.idle = idle;
+    }
+
     fn pre_commit(&mut self, epoch: u64, last: bool) -> Result<Poll<Vec<Value>>> {
         if !self.attempt.checkpoints {
             self.flush()?;
@@ -498,7 +486,13 @@ impl Writer for FilesystemWriter {
             // Adding to one file makes no small ones, so it shows all there is.
             let all = last || matches!(self.shared.target, Target::File(_));
             let rolls = |part: &OwnPart| endless && (all || part.part.opened().elapsed() >= age);
-            self.close(|_, part| of_files || rolls(part));
+            // A complete partition has no hidden files: whoever is idle may hold none that others wait for.
+            let complete = match self.waits() {
+                true if self.is_silent() => self.watched.complete(i64::MAX),
+                true => self.watched.complete(self.now()),
+                false => HashSet::new(),
+            };
+            self.close(|name, part| of_files || rolls(part) || complete.contains(name));
             let syncing = self.syncing()?;
             let value = serde_json::to_value(self.state());
             let value = value.map_err(|e| Error::internal(format!("the parts of a table: {e}")))?;

@@ -7,12 +7,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{
     GetOptions, GetRange, ObjectStore as Backend, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -21,6 +20,7 @@ use object_store::{
 use tokio::runtime::Handle;
 
 use super::{Lock, Store, check_path};
+use crate::bucket::{amazon, first_line, is_refused, one_line};
 use crate::error::{Error, Result};
 
 /// Bytes of one request for a part of an object.
@@ -53,9 +53,6 @@ impl ObjectStore {
     }
 
     pub(super) fn with(builder: AmazonS3Builder, url: &str, runtime: &Handle) -> Result<Self> {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-
         let wrong = |why: &str| Error::option(format!("the URL of the S3 store {why}"));
         let parsed = url::Url::parse(url)
             .map_err(|e| wrong(&format!("is not one: {e}")).with_hint("s3://bucket/path"))?;
@@ -70,16 +67,7 @@ impl ObjectStore {
         }
         let bucket = parsed.host_str().filter(|b| !b.is_empty());
         let bucket = bucket.ok_or_else(|| wrong("has no bucket").with_hint("s3://bucket/path"))?;
-        let retry =
-            RetryConfig { max_retries: 8, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() };
-        // One object at a time: not all stores can delete several.
-        let mut builder = builder.with_bucket_name(bucket).with_retry(retry).with_disable_bulk_delete(true);
-        let endpoints = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
-        let endpoint = endpoints.iter().find_map(|key| builder.get_config_value(key));
-        // Requests are signed, not secret: a store in the same network is often without TLS.
-        if endpoint.is_some_and(|e| e.starts_with("http://")) {
-            builder = builder.with_allow_http(true);
-        }
+        let builder = amazon(builder, bucket);
         // Built within the runtime, as its HTTP client may look for it.
         let _entered = runtime.enter();
         let curious = RetryConfig { max_retries: 2, ..RetryConfig::default() };
@@ -137,17 +125,7 @@ impl ObjectStore {
 
     fn failed(&self, what: &str, e: &object_store::Error) -> Error {
         let error = Error::io(format!("could not {what} '{}': {}", self.describe(), first_line(e)));
-        let refused = match e {
-            object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
-                true
-            }
-            // Of a listing there is only the text.
-            object_store::Error::Generic { .. } => {
-                let text = e.to_string();
-                text.contains("401 Unauthorized") || text.contains("403 Forbidden")
-            }
-            _ => false,
-        };
+        let refused = is_refused(e);
         if !refused {
             return error;
         }
@@ -157,37 +135,9 @@ impl ObjectStore {
     }
 }
 
-/// The error without what a server sent along, which may be long and repeat the request: of an answer in XML only its
-/// code is kept.
-fn first_line(e: &object_store::Error) -> String {
-    one_line(&e.to_string())
-}
-
 /// A server that does not know what it is asked for.
 fn says_no(text: &str) -> bool {
     text.contains("NotImplemented") || text.contains("501 Not Implemented")
-}
-
-fn one_line(text: &str) -> String {
-    let between = |text: &str, tag: &str| {
-        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
-        Some(rest.split_once('<')?.0.to_string())
-    };
-    let code = between(text, "Code");
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.split_once("<?xml").or_else(|| line.split_once("<Error>")).map_or(line, |(said, _)| said);
-    let line = line.trim_end_matches([' ', ':']);
-    // Signed URLs end with their signature.
-    let mut words = line.split(' ').map(|word| match word.split_once('?') {
-        Some((before, _)) if before.contains("://") => before,
-        _ => word,
-    });
-    let first = words.next().unwrap_or_default().to_string();
-    let line = words.fold(first, |text, word| text + " " + word);
-    match code {
-        Some(code) if !line.contains(&code) => format!("{line} ({code})"),
-        _ => line,
-    }
 }
 
 impl Store for ObjectStore {

@@ -14,6 +14,10 @@
 -- @file own/part-1
 --| {"a":1}
 --| {"a":2}
+-- @file days/day=2024-05-01/kind=a/x.jsonl
+--| {"id": 1}
+-- @file days/day=2024-05-02/kind=__DEFAULT_PARTITION__/y.jsonl
+--| {"id": 2}
 -- @file sales.csv
 --| "";"price";"sold"
 --| "a";1.5;TRUE
@@ -117,3 +121,18 @@ SELECT * FROM short;
 CREATE TABLE d WITH ('connector' = 'datagen');
 -- @error
 --| table 'd' has no columns
+
+-- Folders name=value are columns.
+SELECT id, `day`, kind FROM '${DIR}/days';
+-- @expect
+--| {"op":"+I","id":1,"day":"2024-05-01","kind":"a"}
+--| {"op":"+I","id":2,"day":"2024-05-02","kind":null}
+
+DESCRIBE '${DIR}/days/*/*/*.jsonl';
+-- @text
+--| "name":"day","type":"DATE"
+--| "name":"kind","type":"STRING"
+
+CREATE TABLE days WITH ('connector' = 'filesystem', 'path' = '${DIR}/days', 'format' = 'json');
+-- @text
+--| PARTITIONED BY (`day`, `kind`)
