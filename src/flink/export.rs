@@ -92,8 +92,8 @@ impl Export {
 
     /// Why it cannot go, each with its place.
     pub fn refusals(&self) -> impl Iterator<Item = (&Part, &Note)> {
-        let notes = |part| (&part as &Part).notes.iter().map(move |note| (part, note));
-        self.parts.iter().flat_map(notes).filter(|(_, note)| note.kind == NoteKind::Refused)
+        let all = self.parts.iter().flat_map(|part| part.notes.iter().map(move |note| (part, note)));
+        all.filter(|(_, note)| note.kind == NoteKind::Refused)
     }
 }
 

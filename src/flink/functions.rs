@@ -126,7 +126,7 @@ impl Work<'_> {
         let planner = self.session.planner();
         let upper = name.to_ascii_uppercase();
         let Ok(Some(function)) = planner.user_functions().find(name) else {
-            let is_aggregate = crate::function::aggregate::aggregate_names().iter().any(|n| *n == upper);
+            let is_aggregate = crate::function::aggregate::aggregate_names().contains(&upper);
             if !in_from && is_aggregate && !AGGREGATES.contains(&upper.as_str()) {
                 self.refuse(
                     format!("Flink has no aggregate {upper}"),
@@ -347,8 +347,8 @@ fn closing_of(lexemes: &[Lexeme], open: usize) -> Option<usize> {
 fn split(lexemes: &[Lexeme], open: usize, close: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let (mut depth, mut from) = (0usize, open + 1);
-    for at in open + 1..close {
-        match &lexemes[at].token {
+    for (at, lexeme) in lexemes.iter().enumerate().take(close).skip(open + 1) {
+        match &lexeme.token {
             Token::LParen | Token::LBracket => depth += 1,
             Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
             Token::Comma if depth == 0 => {
