@@ -234,7 +234,8 @@ pub(crate) fn parts_of(url: &str) -> Option<(&str, &str, &str)> {
 impl Bucket {
     /// The bucket of a URL.
     pub(crate) fn of(url: &str, access: &Access) -> Result<Arc<Self>> {
-        static KNOWN: Mutex<Option<HashMap<(String, Access), Arc<Bucket>>>> = Mutex::new(None);
+        type Known = HashMap<(String, Access), Arc<Bucket>>;
+        static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
         let Some((scheme, bucket, _)) = parts_of(url) else {
             return Err(Error::option("this is not the URL of an object store"));
         };

@@ -377,7 +377,7 @@ struct FilesystemReader {
 
 impl FilesystemReader {
     /// A split is read no more, for now.
-    fn put_back(&mut self, mut reader: Box<SplitReader>, ended: bool) -> Result<()> {
+    fn put_back(&mut self, mut reader: SplitReader, ended: bool) -> Result<()> {
         self.consumed += reader.consumed();
         self.skipped += reader.skipped();
         self.told = None;
@@ -385,7 +385,7 @@ impl FilesystemReader {
         if self.scan.monitor.is_some() {
             let mut state = self.scan.state.lock();
             let State { queue, following, .. } = &mut *state;
-            following.done(*reader, reached, self.passed, queue);
+            following.done(reader, reached, self.passed, queue);
         } else {
             self.finished.push((reader.split().file.clone(), reached));
         }
@@ -430,7 +430,7 @@ impl Reader for FilesystemReader {
                         self.current = Some(reader);
                         return Ok(Read::Pending);
                     }
-                    Next::End => self.put_back(reader, true)?,
+                    Next::End => self.put_back(*reader, true)?,
                 }
             }
             let waiting = (&self.runtime, &self.waker);
@@ -476,7 +476,7 @@ impl Reader for FilesystemReader {
     fn leave(&mut self) -> Result<Positions> {
         if let Some(reader) = self.current.take() {
             // A file that is followed is left to the others.
-            self.put_back(reader, false)?;
+            self.put_back(*reader, false)?;
         }
         let mut positions = self.own_positions()?;
         let mut state = self.scan.state.lock();

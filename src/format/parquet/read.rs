@@ -147,10 +147,10 @@ fn notes(metadata: &ParquetMetaData) -> Vec<Notes> {
 }
 
 /// Names and types of the columns, and names of those for which SQL has no type.
-pub(super) fn columns(
-    file: Arc<dyn RandomAccess>,
-    name: &str,
-) -> Result<(Vec<(String, SqlType)>, Vec<String>)> {
+pub(super) type Columns = (Vec<(String, SqlType)>, Vec<String>);
+
+/// The columns of a file.
+pub(super) fn columns(file: Arc<dyn RandomAccess>, name: &str) -> Result<Columns> {
     let metadata = footer(&file, name)?;
     let (mut columns, mut without) = (Vec::new(), Vec::new());
     for (field, notes) in metadata.schema().fields().iter().zip(notes(metadata.metadata())) {
