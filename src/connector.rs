@@ -27,12 +27,16 @@ mod inbox;
 pub mod jdbc;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "s3")]
+pub mod kinesis;
 mod lookup_table;
 mod messages;
 #[cfg(feature = "mmdb")]
 pub mod mmdb;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod nexmark;
 mod outbox;
 mod position;
@@ -41,12 +45,14 @@ pub mod postgres_cdc;
 pub mod print;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "redis")]
+pub mod redis_stream;
 pub mod registry;
 #[cfg(test)]
 pub(crate) mod replay;
 pub mod shared;
 pub mod stdio;
-#[cfg(feature = "mqtt")]
+#[cfg(any(feature = "mqtt", feature = "nats"))]
 mod tls;
 pub mod values;
 pub mod webhook;

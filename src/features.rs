@@ -12,8 +12,10 @@ const FEATURES: &[Feature] = &[
     ("mqtt", cfg!(feature = "mqtt"), &["mqtt"]),
     ("mysql", cfg!(feature = "mysql"), &["mysql", "mysql-cdc"]),
     ("parquet", cfg!(feature = "parquet"), &["parquet"]),
+    ("nats", cfg!(feature = "nats"), &["nats"]),
     ("postgres", cfg!(feature = "postgres"), &["postgres", "postgres-cdc"]),
     ("protobuf", cfg!(feature = "protobuf"), &["protobuf"]),
+    ("s3", cfg!(feature = "s3"), &["dynamodb", "kinesis"]),
     ("redis", cfg!(feature = "redis"), &["redis", "redis-stream"]),
 ];
 

@@ -13,6 +13,8 @@
 
 pub mod answer;
 pub(crate) mod aws;
+#[cfg(feature = "s3")]
+pub(crate) mod aws_json;
 pub mod backend;
 pub(crate) mod budget;
 pub mod cache;

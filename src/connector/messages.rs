@@ -55,6 +55,11 @@ pub(super) trait Message {
     /// Its value; `None`: it has none.
     fn value(&self) -> Option<&[u8]>;
 
+    /// Why it holds no record that could be decoded.
+    fn lacks(&self) -> Option<String> {
+        None
+    }
+
     /// What it has under the metadata key with this number.
     fn metadata(&self, key: usize) -> Value<'_>;
 
@@ -102,6 +107,23 @@ pub(super) fn check(table: &Table, known: &[Known]) -> Result<()> {
     }
     // Formats that cannot have these columns say so now.
     MessageDecoder::new(&Format::from_options(&table.options)?, &fields, &fields).map(drop)
+}
+
+/// Asks a service where nothing else runs, on a thread and a runtime of its own: the one that asks may be part of another
+/// runtime.
+#[allow(dead_code, reason = "which connectors ask depends on the build")]
+pub(super) fn ask<T: Send + 'static>(
+    question: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
+    let work = move || -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Error::io(format!("a runtime could not be made: {e}")))?;
+        let late = || Err(Error::io(format!("no answer within {} s", PATIENCE.as_secs())));
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, question).await.unwrap_or_else(|_| late()) })
+    };
+    let thread = std::thread::Builder::new().name("affluent-probe".into()).spawn(work)?;
+    thread.join().unwrap_or_else(|_| Err(Error::internal("the thread that asked a service has ended")))
 }
 
 /// Refuses metadata columns that a sink would have to write and cannot.
@@ -311,10 +333,16 @@ impl RowDecoder {
     /// The rows from a message on, up to the first one that is wrong.
     fn piece<M: Message>(&mut self, messages: &[M], from: usize) -> Result<Piece> {
         let part = messages.get(from..).unwrap_or_default();
+        let lacks = part.iter().enumerate().find_map(|(i, m)| Some((i, m.lacks()?)));
+        let part = lacks.as_ref().map_or(part, |(at, _)| &part[..*at]);
+        let lacking = lacks.map(|(at, what)| {
+            let place = messages.get(from + at).map_or_else(String::new, Message::place);
+            (at, Error::decode(format!("{place}: {what}")))
+        });
         let values: Vec<Option<&[u8]>> = part.iter().map(Message::value).collect();
         let place = |i: usize| part.get(i).map_or_else(String::new, Message::place);
         let decoded = self.value.decode(&values, true, &place)?;
-        let wrong = decoded.error.map(|e| (decoded.taken, e));
+        let wrong = decoded.error.map(|e| (decoded.taken, e)).or(lacking);
         let owners: Vec<u32> = match decoded.messages {
             Some(messages) => messages,
             None => (0..decoded.batch.num_rows() as u32).collect(),
@@ -463,6 +491,19 @@ impl RowText {
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_string()));
+        }
+        Ok(Self(parts))
+    }
+
+    /// The values of columns, with something between them.
+    pub(super) fn of_columns(columns: &[&str], between: &str, schema: &Schema) -> Result<Self> {
+        let named: Vec<String> = columns.iter().map(|name| format!("{{{name}}}")).collect();
+        let mut parts = Vec::new();
+        for name in &named {
+            if !parts.is_empty() && !between.is_empty() {
+                parts.push(Part::Text(between.to_string()));
+            }
+            parts.extend(Self::parse(name, schema)?.0);
         }
         Ok(Self(parts))
     }

@@ -266,6 +266,34 @@ impl Connector for Mqtt {
         messages::check(table, METADATA)
     }
 
+    fn probe(&self, table: &Table) -> Result<Vec<String>> {
+        let Settings { table, address, .. } = Settings::of(table)?;
+        messages::ask(async move {
+            // Not the session of the job.
+            let name = format!("{}-check-{:08x}", address.client_id, rand::random::<u32>());
+            let (client, mut connection) = address.connection(&name, None);
+            loop {
+                match connection.next().await {
+                    Ok(client::Event::Connected(_)) => {
+                        client.leave();
+                        return Ok(vec![format!("table '{table}': {address} takes the connection")]);
+                    }
+                    Ok(_) => {}
+                    Err(broken) => {
+                        let error = Error::io(format!(
+                            "table '{table}': no connection to {address}: {}",
+                            broken.what
+                        ));
+                        return Err(match broken.hint {
+                            Some(hint) => error.with_hint(hint),
+                            None => error,
+                        });
+                    }
+                }
+            }
+        })
+    }
+
     fn place(&self, table: &Table) -> Result<Option<Place>> {
         let settings = Settings::of(table)?;
         let topics = settings.topics.join(";");

@@ -14,6 +14,9 @@
 //! A barrier waits until all that lies before it has arrived; rows go on meanwhile. So it is at-least-once: what came
 //! after the last checkpoint is sent again by a job that comes back.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -409,12 +412,14 @@ async fn deliver<P: Post>(
     let mut parts = vec![records];
     let mut failed = 0;
     while let Some(records) = parts.pop() {
+        let count = records.len();
         let Err((mut left, failure)) = post.clone().send(records).await else {
             failed = 0;
             continue;
         };
         if failure.retryable {
-            failed += 1;
+            // Where some have arrived the service is there: it is asked again soon.
+            failed = if left.len() < count { 1 } else { failed + 1 };
             if failed > bounds.retries {
                 let error = Error::io(format!("table '{}': {}", post.table(), failure.message));
                 return Err(error.with_detail(format!("tried {failed} times ('{RETRIES}')")));

@@ -41,14 +41,20 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::webhook::Webhook,
     #[cfg(feature = "s3")]
     &super::dynamodb::DynamoDb,
+    #[cfg(feature = "s3")]
+    &super::kinesis::Kinesis,
     #[cfg(feature = "mmdb")]
     &super::mmdb::Mmdb,
     #[cfg(feature = "mqtt")]
     &super::mqtt::Mqtt,
     #[cfg(feature = "postgres")]
     &super::postgres_cdc::PostgresCdc,
+    #[cfg(feature = "nats")]
+    &super::nats::Nats,
     #[cfg(feature = "redis")]
     &super::redis::Redis,
+    #[cfg(feature = "redis")]
+    &super::redis_stream::RedisStream,
     #[cfg(feature = "kafka")]
     &super::kafka::Kafka,
     #[cfg(feature = "kafka")]
@@ -68,6 +74,10 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("rest-lookup", "http"),
     ("https", "http"),
     ("http-lookup", "http"),
+    ("http-sink", "http"),
+    ("http-async-sink", "http"),
+    ("jetstream", "nats"),
+    ("kinesis-legacy", "kinesis"),
     ("faker", "datagen"),
     ("console", "print"),
     ("log", "print"),

@@ -230,7 +230,7 @@ impl Connection {
         Ok(self.manager.lock().get_or_insert(made).clone())
     }
 
-    async fn one(&self, command: &Cmd) -> Result<Reply, RedisError> {
+    pub(crate) async fn one(&self, command: &Cmd) -> Result<Reply, RedisError> {
         self.manager().await?.send_packed_command(command).await
     }
 

@@ -105,6 +105,14 @@ pub fn run_badly(folder: &Path, script: &str) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// What `affluent check --connect` says of a script, and whether all is well.
+pub fn check(folder: &Path, script: &str) -> (bool, String) {
+    let path = write(folder, script);
+    let output = affluent(folder, &["check", "--connect", path.to_str().unwrap()]).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
 /// A script as a file whose name is a matter of its text.
 pub fn write(folder: &Path, script: &str) -> PathBuf {
     let name = script.bytes().fold(0_u64, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into()));

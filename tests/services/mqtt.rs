@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::database::folder;
 use crate::harness::{
-    Running, Server, affluent, installed, left_out, port, run_badly, until, wait_for_port, write,
+    Running, Server, affluent, check, installed, left_out, port, run_badly, until, wait_for_port, write,
 };
 
 struct Broker {
@@ -283,6 +283,11 @@ fn what_is_wrong_is_told() {
         assert!(error.contains("refuses the connection") && error.contains("reading topic 'a'"), "{error}");
         assert!(error.contains("'username'") && !error.contains("not-the-one-7"), "{error}");
     }
+    let there = |more: &str| check(folder.path(), &format!("CREATE TABLE i (id INT) {};", broker.with(more)));
+    let (fine, said) = there(", 'topic' = 'a', 'username' = 'sensor', 'password' = 'paper-clip-55'");
+    assert!(fine && said.contains("takes the connection") && !said.contains("paper-clip"), "{said}");
+    let (fine, said) = there(", 'topic' = 'a'");
+    assert!(!fine && said.contains("refuses the connection"), "{said}");
     for (options, word) in [
         (", 'topic' = 'a/#/b'", "'a/#/b' is not a topic filter"),
         (", 'topic' = 'a', 'qos' = '2'", "'2' is not one of"),
