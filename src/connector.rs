@@ -9,7 +9,7 @@ mod acknowledging;
 #[cfg(any(feature = "redis", feature = "s3"))]
 mod batching;
 pub mod blackhole;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod cdc;
 pub mod checkpoint;
 mod common_cut;
@@ -19,7 +19,7 @@ mod definition;
 pub mod dynamodb;
 pub mod embedded;
 pub mod filesystem;
-#[cfg(any(feature = "kafka", feature = "postgres"))]
+#[cfg(any(feature = "kafka", feature = "postgres", feature = "mysql"))]
 mod filled;
 pub mod function;
 pub mod http;
@@ -35,6 +35,8 @@ mod messages;
 pub mod mmdb;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "mysql")]
+pub mod mysql_cdc;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod nexmark;

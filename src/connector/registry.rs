@@ -47,6 +47,8 @@ const CONNECTORS: &[&dyn Connector] = &[
     &super::mmdb::Mmdb,
     #[cfg(feature = "mqtt")]
     &super::mqtt::Mqtt,
+    #[cfg(feature = "mysql")]
+    &super::mysql_cdc::MySqlCdc,
     #[cfg(feature = "postgres")]
     &super::postgres_cdc::PostgresCdc,
     #[cfg(feature = "nats")]

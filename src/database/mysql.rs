@@ -3,6 +3,7 @@
 //! A connection answers one statement at a time; up to four are open. Sessions run in UTC, in strict mode: a value that
 //! does not fit is refused by the server and not cut.
 
+pub(crate) mod binlog;
 mod lookup;
 mod session;
 mod value;
@@ -10,9 +11,10 @@ mod value;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use mysql_async::consts::ColumnFlags;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder, SslOpts};
+use mysql_async::{Conn, OptsBuilder, Row, SslOpts};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -152,6 +154,20 @@ impl MySql {
         rows: usize,
         take: &mut Taker,
     ) -> Result<(), Fault> {
+        let mut each = |batch, _: &Row| take(batch);
+        self.read_rows(connection, sql, parameters, reading, rows, &mut each).await
+    }
+
+    /// The same; each batch comes with its last row.
+    async fn read_rows(
+        &self,
+        connection: &mut Conn,
+        sql: &str,
+        parameters: Vec<mysql_async::Value>,
+        reading: &Reading,
+        rows: usize,
+        take: &mut (dyn FnMut(RecordBatch, &Row) -> BoxFuture<bool> + Send),
+    ) -> Result<(), Fault> {
         let said = |e: mysql_async::Error| fault(&e);
         let wrong = |what| Fault::new(FaultKind::Value, what);
         let mut result = connection.exec_iter(sql, parameters).await.map_err(said)?;
@@ -164,6 +180,7 @@ impl MySql {
         }
         let kinds = value::kinds(columns);
         let mut found = Rows::new(&reading.schema);
+        let mut last = None;
         while let Some(row) = result.next().await.map_err(said)? {
             for (i, field) in reading.schema.fields().iter().enumerate() {
                 let Some(cell) = row.as_ref(i) else { return Err(wrong("a row lacks a column".to_string())) };
@@ -173,13 +190,14 @@ impl MySql {
             found.end_row();
             if found.len() >= rows {
                 let full = std::mem::replace(&mut found, Rows::new(&reading.schema));
-                if !take(full.finish(&reading.schema).map_err(wrong)?).await {
+                if !take(full.finish(&reading.schema).map_err(wrong)?, &row).await {
                     return Ok(());
                 }
             }
+            last = Some(row);
         }
-        if found.len() > 0 {
-            take(found.finish(&reading.schema).map_err(wrong)?).await;
+        if let Some(last) = last.filter(|_| found.len() > 0) {
+            take(found.finish(&reading.schema).map_err(wrong)?, &last).await;
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ mod kinesis;
 mod mqtt;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "mysql")]
+mod mysql_cdc;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(all(feature = "s3", feature = "parquet"))]

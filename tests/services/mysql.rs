@@ -10,17 +10,23 @@ use crate::harness::{
     Running, Server, affluent, installed, left_out, port, run_badly, run_well, until, wait_for_port, write,
 };
 
-const PASSWORD: &str = "staple-battery-7";
+pub const PASSWORD: &str = "staple-battery-7";
 const QUIET: &[&str] = &["-o", "json", "-q"];
 
-struct MariaDb {
+pub struct MariaDb {
     folder: tempfile::TempDir,
-    port: u16,
+    pub port: u16,
     server: Option<Server>,
+    more: Vec<String>,
 }
 
 impl MariaDb {
     fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With more arguments for the server.
+    pub fn start_with(more: &[&str]) -> Option<Self> {
         if !["mariadbd", "mariadb-install-db", "mariadb"].into_iter().all(installed) {
             left_out("MariaDB", "mariadbd, mariadb-install-db or mariadb is not installed");
             return None;
@@ -50,7 +56,8 @@ impl MariaDb {
         }
         let made = install.output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut server = Self { folder, port: port(), server: None };
+        let more = more.iter().map(|s| s.to_string()).collect();
+        let mut server = Self { folder, port: port(), server: None, more };
         server.begin();
         server.as_root(&format!("CREATE DATABASE db; CREATE USER someone@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON db.* TO someone@'%'"));
         Some(server)
@@ -75,14 +82,27 @@ impl MariaDb {
             // Each commit goes to the operating system: with 0 a server that is killed forgets what it has confirmed.
             "--innodb-flush-log-at-trx-commit=2".to_string(),
         ];
-        let arguments: Vec<&str> =
-            arguments.iter().map(String::as_str).filter(|a| is_root() || *a != "--user=mysql").collect();
+        let arguments: Vec<&str> = arguments
+            .iter()
+            .chain(&self.more)
+            .map(String::as_str)
+            .filter(|a| is_root() || *a != "--user=mysql")
+            .collect();
         self.server = Some(Server::start("mariadbd", &arguments, path));
         wait_for_port(self.port);
         until("MariaDB", || self.try_sql("root", "", "SELECT 1").is_ok());
     }
 
-    fn try_sql(&self, user: &str, password: &str, sql: &str) -> Result<String, String> {
+    /// Ends it as a crash would, and begins again.
+    pub fn restart(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill();
+        }
+        until("the end of MariaDB", || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err());
+        self.begin();
+    }
+
+    pub fn try_sql(&self, user: &str, password: &str, sql: &str) -> Result<String, String> {
         let mut command = Command::new("mariadb");
         command.args([
             "--no-defaults",
@@ -103,15 +123,15 @@ impl MariaDb {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
-    fn as_root(&self, sql: &str) -> String {
+    pub fn as_root(&self, sql: &str) -> String {
         self.try_sql("root", "", sql).unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
-    fn sql(&self, sql: &str) -> String {
+    pub fn sql(&self, sql: &str) -> String {
         self.try_sql("someone", PASSWORD, sql).unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
-    fn with(&self, table: &str, more: &str) -> String {
+    pub fn with(&self, table: &str, more: &str) -> String {
         format!(
             "WITH ('connector' = 'jdbc', 'url' = 'jdbc:mariadb://127.0.0.1:{}/db', 'table-name' = '{table}', 'username' = 'someone', 'password' = '{PASSWORD}'{more})",
             self.port
