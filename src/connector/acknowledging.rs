@@ -1,4 +1,4 @@
-//! Sources that have no positions: who sent what is told when it is safe.
+//! Sources that have no positions: the sender gets an answer when its record is safe.
 
 use std::collections::BTreeMap;
 

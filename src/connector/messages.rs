@@ -508,7 +508,7 @@ impl RowText {
         Ok(Self(parts))
     }
 
-    /// The text of each row. A NULL is told apart from an empty text nowhere, so it is an error.
+    /// The text of each row. Nothing distinguishes a NULL from an empty text, so a NULL is an error.
     pub(super) fn of(&self, rows: &RecordBatch) -> Result<Vec<String>> {
         let mut texts = vec![String::new(); rows.num_rows()];
         for part in &self.0 {

@@ -293,7 +293,7 @@ fn forward(stream: TcpStream, to: u16, count: &AtomicUsize) {
         let (status, text) = match operation.as_str() {
             _ if n % 7 == 3 => refused("ProvisionedThroughputExceededException"),
             "GetRecords" if n % 11 == 5 => refused("ExpiredIteratorException"),
-            "PutRecords" if n % 2 == 0 => partly(to, &body),
+            "PutRecords" if n.is_multiple_of(2) => partly(to, &body),
             _ => post(to, &operation, &body).unwrap(),
         };
         let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n{text}", text.len());

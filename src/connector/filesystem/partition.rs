@@ -1,4 +1,4 @@
-//! When a partition is complete: a file such as `_SUCCESS` tells whoever reads it.
+//! When a partition is complete: a file such as `_SUCCESS` says so to its readers.
 //!
 //! | trigger | complete when |
 //! |---|---|

@@ -486,7 +486,7 @@ impl Writer for FilesystemWriter {
             // Adding to one file makes no small ones, so it shows all there is.
             let all = last || matches!(self.shared.target, Target::File(_));
             let rolls = |part: &OwnPart| endless && (all || part.part.opened().elapsed() >= age);
-            // A complete partition has no hidden files: whoever is idle may hold none that others wait for.
+            // A complete partition has no hidden files: an idle writer may hold none that others wait for.
             let complete = match self.waits() {
                 true if self.is_silent() => self.watched.complete(i64::MAX),
                 true => self.watched.complete(self.now()),

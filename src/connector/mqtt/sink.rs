@@ -292,7 +292,7 @@ async fn publish(settings: Settings, mut orders: mpsc::Receiver<Order>) {
     }
 }
 
-/// One connection, until it breaks; `None`: nobody orders any more.
+/// One connection, until it breaks; `None`: no more orders come.
 async fn connection(
     address: &Address,
     qos: u8,

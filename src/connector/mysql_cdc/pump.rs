@@ -58,7 +58,7 @@ pub(super) enum Event {
     Failed(Error),
 }
 
-/// Runs until nobody wants more.
+/// Runs until the reader is gone.
 pub(super) async fn run(plan: Arc<Plan>, restored: Option<Position>, sender: Sender<Event>, waker: Waker) {
     let server =
         plan.options.server.unwrap_or_else(|| rand::rng().random_range(1_000_000_000..2_000_000_000));

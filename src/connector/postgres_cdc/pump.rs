@@ -85,7 +85,7 @@ pub(super) enum Event {
     Failed(Error),
 }
 
-/// Runs until nobody wants more.
+/// Runs until the reader is gone.
 pub(super) async fn run(
     plan: Arc<Plan>,
     restored: Option<Position>,

@@ -35,6 +35,9 @@ pub(crate) struct Images<'a> {
     rest: &'a [u8],
 }
 
+/// A row as it was and as it is.
+pub(crate) type RowChange = (Option<Values>, Option<Values>);
+
 /// A row that is read.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Values {
@@ -103,7 +106,7 @@ impl<'a> Images<'a> {
     }
 
     /// The next row, as it was and as it is.
-    pub(crate) fn next(&mut self) -> Result<Option<(Option<Values>, Option<Values>)>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<RowChange>, String> {
         if self.rest.is_empty() {
             return Ok(None);
         }
