@@ -12,7 +12,7 @@
 //! ```
 //! The loop takes what has arrived, gives what is woken its turn, reads when every operator on the way has
 //! room, from each head by turns, and parks otherwise. Batches are greedy: whatever has arrived travels at once, but for
-//! what [gathers](gather) behind rows that have just gone, and what the writer buffers is flushed before the thread
+//! what gathers (`gather`) behind rows that have just gone, and what the writer buffers is flushed before the thread
 //! parks. Nothing ticks.
 //!
 //! Where several streams come together, the task merges their watermarks, status and ends ([`Merge`]);
