@@ -29,7 +29,7 @@ const DISTINCT: usize = 8;
 /// Numbers with fewer digits are not searched for: counts in log lines would be taken for them.
 const DIGITS: usize = 7;
 
-/// Words that options have as values.
+/// Words that options have as values, and names of what tables stand for.
 const WORDS: &[&str] = &[
     "append",
     "async",
@@ -39,21 +39,29 @@ const WORDS: &[&str] = &[
     "changelog",
     "datagen",
     "debezium-json",
+    "dynamodb",
     "error",
     "exactly-once",
     "fail",
     "false",
+    "file",
     "filesystem",
     "full",
     "http",
     "json",
+    "kafka",
+    "kinesis",
     "localhost",
+    "mysql",
     "none",
     "null",
     "ordered",
     "partial",
     "post",
+    "postgres",
     "print",
+    "redis",
+    "sqlite",
     "stdio",
     "streaming",
     "sync",
@@ -205,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_could_be_any_word_stays() {
-        for value in ["abc", "JSON", "123456", " true "] {
+        for value in ["abc", "JSON", "123456", " true ", "file"] {
             note("WORD", value);
             assert_eq!(redact(value), value);
         }

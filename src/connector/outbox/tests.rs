@@ -99,7 +99,7 @@ impl Rig {
 
     /// Lets time pass.
     fn pass(&mut self, millis: u64) -> Result<()> {
-        self.runtime.block_on(tokio::time::sleep(Duration::from_millis(millis)));
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(millis)).await });
         self.outbox.wake()
     }
 
@@ -108,7 +108,7 @@ impl Rig {
             if self.outbox.finish()?.is_ready() {
                 return Ok(());
             }
-            self.runtime.block_on(tokio::time::sleep(Duration::from_millis(100)));
+            self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(100)).await });
         }
         panic!("it does not end");
     }
