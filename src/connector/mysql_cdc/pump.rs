@@ -83,7 +83,7 @@ struct Pending {
     rows: Rows,
     kinds: Vec<Kind>,
     times: Vec<i64>,
-    /// The position that was told last.
+    /// The position that was reported last.
     told: Place,
 }
 
@@ -294,7 +294,7 @@ impl Pump {
         }
     }
 
-    /// The stream of one connection, until it breaks or nobody wants more.
+    /// The stream of one connection, until it breaks or the reader is gone.
     async fn connected(
         &self,
         position: &mut Position,
@@ -496,7 +496,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Hands on what has come; false when nobody wants it.
+    /// Passes on what has come; false when the reader is gone.
     async fn flush(&self, pending: &mut Pending, position: &Position) -> Result<bool, Error> {
         if pending.kinds.is_empty() {
             if pending.told == position.place {

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::flow::Waker;
 use crate::lookup::BoxFuture;
 
-/// How long a slot that somebody else has is waited for: a connection of ours that broke may still hold it.
+/// How long to wait for a slot in use: a connection of ours that broke may still hold it.
 const IN_USE: Duration = Duration::from_secs(30);
 /// Silence after which a line is taken for dead.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -282,7 +282,7 @@ impl Pump {
         let Some(slot) = slot else { return Err(self.lost("it does not exist any more")) };
         if slot.confirmed > position.lsn {
             return Err(self.lost(&format!(
-                "somebody has read on with it, from {} to {}",
+                "another client has read on with it, from {} to {}",
                 position.lsn, slot.confirmed
             )));
         }
@@ -326,7 +326,7 @@ impl Pump {
         }
         if says("all replication slots are in use") || says("number of requested standby connections") {
             return self.error(fault).lasting().with_hint(
-                "raise the server's max_replication_slots and max_wal_senders, or drop slots that nobody needs: SELECT * FROM pg_replication_slots WHERE NOT active",
+                "raise the server's max_replication_slots and max_wal_senders, or drop unused slots: SELECT * FROM pg_replication_slots WHERE NOT active",
             );
         }
         self.error(fault)
@@ -353,7 +353,7 @@ impl Pump {
         }
     }
 
-    /// The stream of one connection, until it breaks or nobody wants more.
+    /// The stream of one connection, until it breaks or the reader is gone.
     async fn connected(&self, failed: &mut u32) -> Result<(), Fault> {
         let options = &self.plan.options;
         let mut connection = self.plan.database.replication().await?;
