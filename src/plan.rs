@@ -13,6 +13,7 @@
 
 pub mod advice;
 pub mod aggregate;
+mod ask_once;
 pub mod bind;
 mod call;
 mod call_operator;

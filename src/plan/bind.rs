@@ -177,9 +177,12 @@ impl Planner {
 
     /// Binds and resolves a query and applies the logical rewrites.
     pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
-        let plan = self.bind_query(query)?;
-        let plan = self.resolve(plan)?;
-        self.rewrite(plan)
+        self.rewrite(self.written(query)?)
+    }
+
+    /// Binds and resolves a query.
+    pub(super) fn written(&self, query: &ast::Query) -> Result<LogicalPlan> {
+        self.resolve(self.bind_query(query)?)
     }
 }
 

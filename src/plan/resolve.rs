@@ -521,6 +521,11 @@ impl Planner {
 
     /// DataFusion's coercion and those of its logical rewrites that hold for unbounded input.
     pub(super) fn rewrite(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        self.rewrite_as(plan, false)
+    }
+
+    /// The same; `timed`: something that is not in this plan asks for its time attributes.
+    pub(super) fn rewrite_as(&self, plan: LogicalPlan, timed: bool) -> Result<LogicalPlan> {
         let mut options = ConfigOptions::default();
         // A subquery is a stream like others: it is joined, never run first.
         options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
@@ -532,15 +537,7 @@ impl Planner {
         let plan = super::subquery::prepare(plan)?;
         let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
         // A query without rows ends at once, unless what is above asks for a time attribute, which nothing but its source has.
-        let timed = plan.exists(|node| {
-            Ok(match node {
-                LogicalPlan::Window(_) => true,
-                LogicalPlan::Extension(e) => {
-                    e.node.as_any().is::<WindowTableNode>() || e.node.as_any().is::<MatchRecognizeNode>()
-                }
-                _ => false,
-            })
-        })?;
+        let timed = timed || is_timed(&plan)?;
         let filters: Arc<dyn OptimizerRule + Send + Sync> = match timed {
             true => Arc::new(TrueFilters),
             false => Arc::new(EliminateFilter::new()),
@@ -563,6 +560,19 @@ impl Planner {
             super::call::take_out(super::nested::prune(optimizer.optimize(plan, &context, |_, _| {})?)?)?;
         Ok(super::unread::mark(plan)?)
     }
+}
+
+/// Whether something in a plan asks for a time attribute.
+pub(super) fn is_timed(plan: &LogicalPlan) -> Result<bool> {
+    Ok(plan.exists(|node| {
+        Ok(match node {
+            LogicalPlan::Window(_) => true,
+            LogicalPlan::Extension(e) => {
+                e.node.as_any().is::<WindowTableNode>() || e.node.as_any().is::<MatchRecognizeNode>()
+            }
+            _ => false,
+        })
+    })?)
 }
 
 /// Whether an expression of a plan has a subquery.

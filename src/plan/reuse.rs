@@ -218,7 +218,7 @@ fn differs(expr: &Expr) -> bool {
 }
 
 /// Whether two plans are equal and read the same tables with the same options.
-fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
+pub(super) fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     if std::mem::discriminant(a) != std::mem::discriminant(b) || a != b {
         return false;
     }

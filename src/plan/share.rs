@@ -132,12 +132,13 @@ fn merge(whole: &DataType, a: &DataType, b: &DataType) -> DataType {
 impl Planner {
     /// Plans a query of which every table is read once.
     pub fn shared_query(&self, query: &sqlparser::ast::Query) -> Result<LogicalPlan> {
-        let mut plans = self.share(vec![self.query(query)?])?;
+        let plans = self.ask_once(&[self.written(query)?], &|_, plan| Ok(plan))?;
+        let mut plans = self.share(plans)?;
         plans.pop().ok_or_else(|| crate::error::Error::internal("a query without a plan"))
     }
 
     /// Makes the scans of each table in these plans equal.
-    pub fn share(&self, plans: Vec<LogicalPlan>) -> Result<Vec<LogicalPlan>> {
+    pub(super) fn share(&self, plans: Vec<LogicalPlan>) -> Result<Vec<LogicalPlan>> {
         let mut tables: BTreeMap<usize, Shared> = BTreeMap::new();
         for plan in &plans {
             plan.apply(|node| {

@@ -37,9 +37,19 @@ fn implicit(from: &DataType, to: &DataType) -> bool {
 }
 
 impl Planner {
-    /// The query of an INSERT with exactly the columns that the target's sink takes.
-    pub fn insert(&self, insert: &Insert, table: &Arc<Table>) -> Result<LogicalPlan> {
-        let plan = self.query(&insert.query)?;
+    /// The queries of INSERTs that run together: what they read and ask is read and asked once.
+    pub fn inserts(&self, inserts: &[(&Insert, &Arc<Table>)]) -> Result<Vec<LogicalPlan>> {
+        let written = inserts.iter().map(|(insert, _)| self.written(&insert.query));
+        let written = written.collect::<Result<Vec<_>>>()?;
+        let finish = |i: usize, plan| {
+            let (insert, table) = inserts[i];
+            self.insert(plan, insert, table)
+        };
+        self.share(self.ask_once(&written, &finish)?)
+    }
+
+    /// A query with exactly the columns that the target's sink takes.
+    fn insert(&self, plan: LogicalPlan, insert: &Insert, table: &Arc<Table>) -> Result<LogicalPlan> {
         let persisted: Vec<&Column> = table.columns.iter().filter(|c| c.is_persisted()).collect();
         let listed: Vec<&str> = match insert.columns.is_empty() {
             true => {

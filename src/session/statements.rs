@@ -405,8 +405,7 @@ impl Session {
         inserts: &[Insert],
     ) -> Result<Vec<(Node, Arc<Table>, datafusion_expr::LogicalPlan)>> {
         let tables = inserts.iter().map(|i| self.target(planner, i)).collect::<Result<Vec<_>>>()?;
-        let plans = inserts.iter().zip(&tables).map(|(insert, table)| planner.insert(insert, table));
-        let plans = planner.share(plans.collect::<Result<Vec<_>>>()?)?;
+        let plans = planner.inserts(&inserts.iter().zip(&tables).collect::<Vec<_>>())?;
         let nodes = planner.results(&plans)?;
         Ok(nodes
             .into_iter()
