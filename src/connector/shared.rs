@@ -146,6 +146,8 @@ struct SharedReader {
     due: Option<Instant>,
     /// This one read, so this one reports.
     progress: (u64, Option<u64>),
+    /// Another one has read the last rows.
+    given: bool,
     skipped: u64,
 }
 
@@ -231,6 +233,7 @@ impl Source for SharedSource {
             splits: Splits::default(),
             due: None,
             progress: (0, None),
+            given: false,
             skipped: 0,
         }))
     }
@@ -336,6 +339,7 @@ impl Reader for SharedReader {
             member.owed += if urgent { cost(batch) } else { 0 };
         }
         let held = member.held;
+        self.given = matches!(next, Some(Waiting::Rows(..)));
         // Woken when the slowest has caught up.
         if member.is_behind() != was_behind {
             group.wake_all();
@@ -420,6 +424,10 @@ impl Reader for SharedReader {
 
     fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    fn is_given(&self) -> bool {
+        self.given
     }
 
     fn cut(&mut self, epoch: u64) -> Result<Option<Positions>> {

@@ -234,6 +234,11 @@ pub trait Reader: Send {
         0
     }
 
+    /// Another reader has read the rows of the last [`Reader::read`], and they count as its.
+    fn is_given(&self) -> bool {
+        false
+    }
+
     /// The barrier of a checkpoint comes after the last row that was returned: the positions of the splits
     /// that have changed since the last call. `None` when other rows have to come before it (readers
     /// that share what they read stop at the same row): it is asked again after the next

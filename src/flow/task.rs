@@ -519,7 +519,9 @@ impl Task {
                 };
                 head.gather.handed(now);
                 head.metrics.add(0, chunk.len(), now - started);
-                JobMetrics::add(&self.metrics.rows_in, chunk.len() as u64);
+                if !reader.is_given() {
+                    JobMetrics::add(&self.metrics.rows_in, chunk.len() as u64);
+                }
                 self.report_progress(index);
                 self.tell_splits(index)?;
                 Message::Data(chunk)
