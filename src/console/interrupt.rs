@@ -48,6 +48,22 @@ fn leave_stalled_output(status: u8) {
     std::process::exit(status.into());
 }
 
+/// Ends the process if no job runs any more and it does not end by itself: a statement is being planned, which takes no
+/// notice of signals.
+fn leave_idle(interrupts: &Interrupts) {
+    let mut idle = Duration::ZERO;
+    let look = STALLED / 10;
+    while idle < STALLED {
+        std::thread::sleep(look);
+        let runs = interrupts.session.jobs().iter().any(|job| job.state() == crate::flow::JobState::Running);
+        idle = if runs { Duration::ZERO } else { idle + look };
+    }
+    super::output::complain("a statement that was not started yet is given up");
+    super::keys::restore();
+    crate::lookup::settle_disks();
+    std::process::exit(interrupts.status().into());
+}
+
 /// What a signal stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -180,7 +196,7 @@ impl Interrupts {
             let mut terminations = 0;
             loop {
                 tokio::select! {
-                    Some(()) = interrupt.recv() => self.interrupted(),
+                    Some(()) = interrupt.recv() => self.clone().interrupted(),
                     Some(()) = terminate.recv() => {
                         terminations += 1;
                         self.clone().terminated(terminations);
@@ -194,7 +210,7 @@ impl Interrupts {
     }
 
     /// Does what SIGINT does.
-    pub fn interrupted(&self) {
+    pub fn interrupted(self: Arc<Self>) {
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         // Under the lock, so that no thread is between looking and waiting.
         drop(self.arrived.0.lock());
@@ -207,6 +223,12 @@ impl Interrupts {
         let leave = move || leave_stalled_output(status);
         if self.scope == Scope::Script && std::thread::Builder::new().spawn(leave).is_err() {
             log::debug!("standard output is not watched");
+        }
+        let this = self.clone();
+        if self.scope == Scope::Script
+            && std::thread::Builder::new().spawn(move || leave_idle(&this)).is_err()
+        {
+            log::debug!("the end of the process is not watched");
         }
         self.cancel();
     }

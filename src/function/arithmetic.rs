@@ -180,11 +180,32 @@ fn types_of(op: Op, left: &DataType, right: &DataType) -> Result<(DataType, Data
 
 /// An operand in the text of an expression.
 pub(super) fn operand(e: &Expr) -> String {
+    let mut text = String::new();
+    write_operand(e, &mut text);
+    text
+}
+
+/// The same into one text: long chains of operators are deep, and are asked for their names at each level.
+fn write_operand(e: &Expr, text: &mut String) {
     match e {
-        Expr::ScalarFunction(f) if f.func.name().starts_with('$') => format!("({})", e.schema_name()),
-        Expr::BinaryExpr(_) => format!("({})", e.schema_name()),
-        Expr::Literal(v, _) => v.to_string(),
-        e => e.schema_name().to_string(),
+        Expr::ScalarFunction(f) if f.func.name().starts_with('$') => {
+            text.push('(');
+            match f.func.inner().downcast_ref::<Arithmetic>() {
+                Some(arithmetic) => arithmetic.write_name(&f.args, text),
+                None => text.push_str(&e.schema_name().to_string()),
+            }
+            text.push(')');
+        }
+        Expr::BinaryExpr(_) => text.push_str(&format!("({})", e.schema_name())),
+        Expr::Literal(v, _) => text.push_str(&v.to_string()),
+        Expr::Column(column) => {
+            for part in column.relation.iter().map(ToString::to_string) {
+                text.push_str(&part);
+                text.push('.');
+            }
+            text.push_str(&column.name);
+        }
+        e => text.push_str(&e.schema_name().to_string()),
     }
 }
 
@@ -194,6 +215,19 @@ pub(super) fn operand_name(args: &ReturnFieldArgs<'_>, i: usize) -> String {
         (Some(Some(value)), _) => value.to_string(),
         (_, Some(field)) if field.name().contains(' ') => format!("({})", field.name()),
         (_, field) => field.map_or("?".into(), |f| f.name().clone()),
+    }
+}
+
+impl Arithmetic {
+    fn write_name(&self, args: &[Expr], text: &mut String) {
+        for (i, e) in args.iter().enumerate() {
+            if i > 0 {
+                text.push(' ');
+                text.push(self.op.symbol());
+                text.push(' ');
+            }
+            write_operand(e, text);
+        }
     }
 }
 
@@ -222,8 +256,9 @@ impl ScalarUDFImpl for Arithmetic {
         Ok(Arc::new(Field::new(name, result, nullable)))
     }
     fn schema_name(&self, args: &[Expr]) -> datafusion_common::Result<String> {
-        let all: Vec<String> = args.iter().map(operand).collect();
-        Ok(all.join(&format!(" {} ", self.op.symbol())))
+        let mut text = String::new();
+        self.write_name(args, &mut text);
+        Ok(text)
     }
     fn display_name(&self, args: &[Expr]) -> datafusion_common::Result<String> {
         self.schema_name(args)

@@ -280,7 +280,7 @@ impl Kernel {
         Some(match &message.content {
             Content::KernelInfoRequest(_) => Content::KernelInfoReply(Box::new(kernel_info())),
             Content::InterruptRequest(_) => {
-                self.interrupts.interrupted();
+                self.interrupts.clone().interrupted();
                 InterruptReply::default().into()
             }
             Content::CompleteRequest(request) => {
@@ -331,7 +331,7 @@ impl Kernel {
     async fn stop_jobs(self: &Arc<Self>) {
         let kernel = self.clone();
         let stopped = tokio::task::spawn_blocking(move || {
-            kernel.interrupts.interrupted();
+            kernel.interrupts.clone().interrupted();
             let jobs = kernel.session.jobs();
             jobs.iter().for_each(|job| job.cancel());
             let deadline = Instant::now() + PATIENCE;

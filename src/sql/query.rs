@@ -51,7 +51,10 @@ const MAX_NESTING: usize = 128;
 /// Open parentheses of FROM that stand right behind another: `sqlparser` tries each as a query and as a join.
 const MAX_DOUBLED: usize = 8;
 
-/// Expressions in expressions: nested CASE does not show in parentheses.
+/// CASE in CASE.
+const MAX_CASES: usize = 120;
+
+/// Expressions in expressions.
 const MAX_DEPTH: usize = 150;
 
 /// Parses a query from all that is left.
@@ -163,9 +166,7 @@ fn from_parser(error: ParserError, source: &str, lexemes: &[Lexeme]) -> Error {
     let all = span_of(lexemes).unwrap_or_default();
     let message = match error {
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
-        ParserError::RecursionLimitExceeded => {
-            return Error::syntax("the statement is nested too deeply").at(all);
-        }
+        ParserError::RecursionLimitExceeded => return too_deep(all),
     };
     let (text, place) = match message.rfind(" at Line: ") {
         Some(at) => {
@@ -591,13 +592,13 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
     let mut open: Vec<usize> = Vec::new();
     // Per depth: operators since the last boundary, set operations, joins.
     let mut chains: Vec<[u32; 2]> = vec![[0; 2]];
+    let mut cases = 0usize;
     for (i, lexeme) in lexemes.iter().enumerate() {
         if let Class::Bad(error, _) = &lexeme.class {
             return Err(error.clone());
         }
         let bracket =
             matches!(lexeme.token, Token::LParen | Token::LBracket) && lexeme.class == Class::Symbol;
-        let too_deep = || Error::syntax("the statement is nested too deeply").at(lexeme.span);
         if bracket {
             // Those that stand right behind each other, behind FROM, JOIN or a comma.
             let mut first = i;
@@ -609,7 +610,15 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
                 .is_some_and(|b| ["FROM", "JOIN", "LATERAL"].iter().any(|w| lexemes[b].is_word(w)));
             let doubled = if from { i - first } else { 0 };
             if open.len() >= MAX_NESTING || doubled > MAX_DOUBLED {
-                return Err(too_deep());
+                return Err(match doubled > MAX_DOUBLED {
+                    false => too_deep(lexeme.span),
+                    true => Error::syntax("the statement is nested too deeply").at(lexeme.span).with_detail(
+                        format!(
+                            "behind FROM and JOIN at most {} '(' stand behind each other",
+                            MAX_DOUBLED + 1
+                        ),
+                    ),
+                });
             }
             open.push(i);
             if let (Some(chain), true) = (chains.last_mut(), lexeme.is(&Token::LBracket)) {
@@ -635,6 +644,14 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
             chains.pop();
             continue;
         }
+        match lexeme.word() {
+            Some(word) if word.eq_ignore_ascii_case("CASE") => cases += 1,
+            Some(word) if word.eq_ignore_ascii_case("END") => cases = cases.saturating_sub(1),
+            _ => {}
+        }
+        if cases > MAX_CASES {
+            return Err(too_deep(lexeme.span));
+        }
         let Some(chain) = chains.last_mut() else { continue };
         match (&lexeme.class, lexeme.word()) {
             (Class::Symbol, _) if lexeme.is(&Token::Comma) => chain[0] = 0,
@@ -655,6 +672,15 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
         Some(start) => Err(not_closed(&lexemes[start])),
         None => Ok(close),
     }
+}
+
+fn too_deep(span: Span) -> Error {
+    Error::syntax("the statement is nested too deeply")
+        .at(span)
+        .with_detail(format!(
+            "parentheses may stand in each other up to {MAX_NESTING} deep, CASE in CASE up to {MAX_CASES}"
+        ))
+        .with_hint("put inner parts into a WITH query or a view; one CASE takes any number of WHEN")
 }
 
 fn too_long(lexeme: &Lexeme) -> Error {

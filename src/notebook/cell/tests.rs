@@ -168,7 +168,7 @@ fn an_interrupt_ends_the_query_and_what_follows() {
             }) {
                 std::thread::yield_now();
             }
-            interrupts.interrupted();
+            interrupts.clone().interrupted();
             running.join().unwrap()
         })
     };
