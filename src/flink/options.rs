@@ -378,6 +378,14 @@ fn format_option(entry: &Entry, out: &mut Mapped) {
                 out.lost("option 'json.fail-on-fraction': 7.9 for an INT is 7", entry.span);
             }
         }
+        ("json" | "csv", "strict") => {
+            if entry.value.eq_ignore_ascii_case("true") {
+                out.lost(
+                    &format!("option '{key}': leading zeros and digits that a type has not are cut off"),
+                    entry.span,
+                );
+            }
+        }
         ("json", "changelog-field" | "changelog-mode") => out.refuse(
             format!("Flink's JSON has no option '{key}'"),
             "'format' = 'debezium-json' carries changes there and here",

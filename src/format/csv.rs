@@ -22,6 +22,9 @@ use encoding_rs::Encoding;
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::error::{Error, Result};
 
+/// Set where columns are found out: all of them are a guess then.
+pub const STRICT: &str = "csv.strict";
+
 /// The options of the format.
 pub const OPTIONS: &[OptionDef] = &[
     OptionDef::new("csv.field-delimiter", OptionKind::Text, ",", "between fields; one character, or \\t"),
@@ -44,6 +47,12 @@ pub const OPTIONS: &[OptionDef] = &[
         OptionKind::Bool,
         "false",
         "a field that does not fit its type is NULL, a line with too few fields is filled up with NULL, one with too many is left out",
+    ),
+    OptionDef::new(
+        STRICT,
+        OptionKind::Bool,
+        "false",
+        "a number with leading zeros or a plus, and a time with more digits than its column, are errors; true where columns were found out",
     ),
     OptionDef::new(
         "csv.array-element-delimiter",
@@ -80,6 +89,7 @@ pub struct CsvOptions {
     pub(crate) escape: Option<u8>,
     pub(crate) comments: bool,
     pub(crate) lenient: bool,
+    pub(crate) strict: bool,
     pub(crate) element_delimiter: String,
     pub(crate) null_literal: Option<String>,
     pub(crate) charset: &'static Encoding,
@@ -124,6 +134,7 @@ impl CsvOptions {
             escape,
             comments: flag("csv.allow-comments")?,
             lenient: flag("csv.ignore-parse-errors")?,
+            strict: flag(STRICT)?,
             element_delimiter,
             null_literal: options.text("csv.null-literal").map(str::to_string),
             charset: match options.text("csv.charset") {

@@ -79,6 +79,7 @@ impl DebeziumOptions {
             json: JsonOptions {
                 fail_on_missing_field: false,
                 fail_on_fraction: false,
+                strict: false,
                 ignore_parse_errors: flag(IGNORE_ERRORS)?,
                 timestamp_format: match options.choice(TIMESTAMP, TIMESTAMP_WORDS)? {
                     Some("ISO-8601") => TimestampFormat::Iso8601,

@@ -133,13 +133,10 @@ impl Guess {
     fn of_field(text: &str) -> Guess {
         let text = text.trim_ascii();
         let digits = text.strip_prefix('-').unwrap_or(text);
-        // Leading zeros are of codes and phone numbers.
-        let code = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
         let plain =
             digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
-        // So are whole numbers with a plus.
-        let code = code || digits.strip_prefix('+').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-        let number = !code && plain && text.parse::<f64>().is_ok();
+        // Leading zeros and whole numbers with a plus are of codes and phone numbers.
+        let number = !super::csv::value::is_code(text) && plain && text.parse::<f64>().is_ok();
         match text {
             "" => Guess::Nothing,
             "NaN" | "nan" => Guess::Double,

@@ -29,7 +29,7 @@ pub use decoder::JsonDecoder;
 pub(super) use decoder::{batch as batch_of, begins_document};
 pub use document::{JsonDocuments, decode_rows};
 pub use encoder::JsonEncoder;
-pub use options::{ChangelogField, FAIL_ON_FRACTION, JsonOptions, OPTIONS, TimestampFormat};
+pub use options::{ChangelogField, FAIL_ON_FRACTION, JsonOptions, OPTIONS, STRICT, TimestampFormat};
 pub(super) use sample::sample_values;
 
 #[cfg(test)]

@@ -53,6 +53,21 @@ pub(super) fn absent_inside(origin: &str, never: &[String], others: &[String], r
     }
 }
 
+/// Warns of a field that nobody declared, where columns were found out.
+pub(super) fn strange(place: &str, field: &str) {
+    once(
+        place,
+        format!(
+            "field '{field}' is in none of the records that the columns were found out from, and is not read: CREATE TABLE with all columns reads it"
+        ),
+    );
+}
+
+/// The same at the end of a file, with the number of objects that had it.
+pub(super) fn strange_in_all(origin: &str, field: &str, objects: u64) {
+    log::warn!("{origin}: field '{field}' was in {objects} records, and was not read");
+}
+
 /// Warns, unless it was said before of another file.
 pub(super) fn once(origin: &str, text: String) {
     let mut given = GIVEN.lock();

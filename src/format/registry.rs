@@ -279,7 +279,8 @@ impl Format {
     ) -> Result<Box<dyn Decoder>> {
         Ok(match self {
             Self::Json(options) => {
-                Box::new(json::JsonDecoder::new(*options, schema.clone(), batch_rows, origin)?)
+                let decoder = json::JsonDecoder::new(*options, schema.clone(), batch_rows, origin)?;
+                Box::new(decoder.expecting(declared))
             }
             Self::JsonChangelog(options, field) => {
                 field.check(declared)?;

@@ -52,7 +52,15 @@ pub fn declared(statement: &CreateTable, found: &Inferred) -> CreateTable {
     if statement.primary_key.is_none() && !found.primary_key.is_empty() {
         statement.primary_key = Some(found.primary_key.iter().map(|column| name(column)).collect());
     }
-    for (key, value) in &found.options {
+    // What is found out is a guess: a value that would be changed by it is an error.
+    let format = found.options.iter().find(|(key, _)| *key == "format").map(|(_, format)| *format);
+    let given = statement.options.iter().find(|option| option.key.value == "format");
+    let strict = match given.map(|option| option.value.value.as_str()).or(format) {
+        Some("json") => Some((crate::format::json::STRICT, "true")),
+        Some("csv") => Some((crate::format::csv::STRICT, "true")),
+        _ => None,
+    };
+    for (key, value) in found.options.iter().chain(&strict) {
         if !statement.options.iter().any(|option| option.key.value == *key) {
             statement.options.push(OptionEntry { key: name(key), value: name(value), written: None });
         }

@@ -88,6 +88,8 @@ impl From<arrow::error::ArrowError> for Fault {
 
 const MISFIT_HINT: &str = "'csv.null-literal' names a text that means NULL; 'csv.skip-header' = 'true' leaves the first line out; a column of type STRING takes any text; 'scan.dead-letter' names a table that keeps such records";
 
+const STRICT_HINT: &str = "the records before had no such value: declare the columns, this one as STRING or with the digits that it needs (CREATE TABLE t (..., code STRING, ts TIMESTAMP(6)) WITH (...)); 'csv.null-literal' names a text that means NULL; 'csv.strict' = 'false' cuts leading zeros and digits off";
+
 /// Records that are built at once where others did not fit.
 const CAREFUL: usize = 256;
 
@@ -126,6 +128,7 @@ impl CsvDecoder {
             nesting: Nesting {
                 separator: options.element_delimiter.clone(),
                 null: options.null_literal.clone(),
+                strict: options.strict,
             },
             reader: builder.build(),
             origin,
@@ -459,7 +462,8 @@ impl CsvDecoder {
                 let row = base + m.index;
                 let (line, column) = self.place(row, place);
                 let message = format!("{}, line {line}, column '{column}': {}", self.origin, m.reason);
-                Fault::Record(row, Error::decode(message).with_hint(MISFIT_HINT))
+                let hint = if self.options.strict { STRICT_HINT } else { MISFIT_HINT };
+                Fault::Record(row, Error::decode(message).with_hint(hint))
             })?;
             if !field.is_nullable()
                 && let Some(nulls) = array.logical_nulls().filter(|n| n.null_count() > 0)

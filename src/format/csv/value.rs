@@ -28,6 +28,8 @@ pub(crate) struct Misfit {
 pub(crate) struct Nesting {
     pub(crate) separator: String,
     pub(crate) null: Option<String>,
+    /// What a number or a time would lose is a misfit.
+    pub(crate) strict: bool,
 }
 
 impl Nesting {
@@ -84,6 +86,7 @@ pub(crate) fn parse_column(
     misfits: Option<&Cell<u64>>,
 ) -> Result<ArrayRef, Misfit> {
     let column = Column { texts, misfits };
+    let number = |t: &str| !(nesting.strict && is_code(t));
     let lenient = || misfits.map(|n| n.set(n.get() + 1)).is_some();
     match data_type {
         DataType::Utf8View => {
@@ -120,19 +123,27 @@ pub(crate) fn parse_column(
             }
             Ok(Arc::new(builder.finish()))
         }
-        DataType::Int8 => column.primitive::<Int8Type>(data_type, "a TINYINT", |t| t.parse().ok()),
-        DataType::Int16 => column.primitive::<Int16Type>(data_type, "a SMALLINT", |t| t.parse().ok()),
-        DataType::Int32 => column.primitive::<Int32Type>(data_type, "an INT", |t| t.parse().ok()),
-        DataType::Int64 => column.primitive::<Int64Type>(data_type, "a BIGINT", |t| t.parse().ok()),
-        DataType::Float32 => {
-            column.primitive::<Float32Type>(data_type, "a FLOAT", |t| fast_float2::parse(t).ok())
+        DataType::Int8 => {
+            column.primitive::<Int8Type>(data_type, "a TINYINT", |t| t.parse().ok().filter(|_| number(t)))
         }
-        DataType::Float64 => {
-            column.primitive::<Float64Type>(data_type, "a DOUBLE", |t| fast_float2::parse(t).ok())
+        DataType::Int16 => {
+            column.primitive::<Int16Type>(data_type, "a SMALLINT", |t| t.parse().ok().filter(|_| number(t)))
         }
+        DataType::Int32 => {
+            column.primitive::<Int32Type>(data_type, "an INT", |t| t.parse().ok().filter(|_| number(t)))
+        }
+        DataType::Int64 => {
+            column.primitive::<Int64Type>(data_type, "a BIGINT", |t| t.parse().ok().filter(|_| number(t)))
+        }
+        DataType::Float32 => column.primitive::<Float32Type>(data_type, "a FLOAT", |t| {
+            fast_float2::parse(t).ok().filter(|_| number(t))
+        }),
+        DataType::Float64 => column.primitive::<Float64Type>(data_type, "a DOUBLE", |t| {
+            fast_float2::parse(t).ok().filter(|_| number(t))
+        }),
         DataType::Decimal128(p, s) => {
             column.primitive::<Decimal128Type>(data_type, &format!("a DECIMAL({p}, {s})"), |t| {
-                decimal(t, *p, *s)
+                decimal(t, *p, *s).filter(|_| number(t))
             })
         }
         DataType::Date32 => column.primitive::<Date32Type>(data_type, "a DATE (2020-01-31)", |t| {
@@ -141,7 +152,8 @@ pub(crate) fn parse_column(
         DataType::Time32(_) => {
             column.primitive::<Time32MillisecondType>(data_type, "a TIME (12:30:00)", |t| {
                 let (nanos, rest) = time(t.as_bytes())?;
-                rest.is_empty().then_some((nanos / 1_000_000) as i32)
+                let cut = nesting.strict && nanos % 1_000_000 != 0;
+                (rest.is_empty() && !cut).then_some((nanos / 1_000_000) as i32)
             })
         }
         DataType::Interval(_) => {
@@ -153,6 +165,10 @@ pub(crate) fn parse_column(
                 "a TIMESTAMP_LTZ (2020-01-31 12:30:00Z: with Z or an offset)"
             } else {
                 "a TIMESTAMP (2020-01-31 12:30:00, without a zone)"
+            };
+            let instant = |t: &[u8], per_second: i64, zoned: bool| {
+                let cut = || nesting.strict && fraction_of(t) % (1_000_000_000 / per_second) != 0;
+                instant(t, per_second, zoned).filter(|_| !cut())
             };
             match unit {
                 TimeUnit::Second => column
@@ -258,6 +274,20 @@ fn misfit(index: usize, text: &str, what: &str) -> Misfit {
     let shown: String = text.chars().take(SHOWN).collect();
     let dots = if shown.len() < text.len() { "..." } else { "" };
     Misfit { index, reason: format!("'{shown}{dots}' is not {what}") }
+}
+
+/// Whether a text is digits that a number would lose something of: leading zeros, a plus before a whole number.
+pub(crate) fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let zeros = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    zeros || digits.strip_prefix('+').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Nanoseconds of the second that are written in a date and time of day.
+fn fraction_of(bytes: &[u8]) -> i64 {
+    let Some(point) = memchr::memchr(b'.', bytes) else { return 0 };
+    let (value, n, _) = digits(&bytes[point + 1..], 9);
+    value * 10i64.pow(9 - n as u32)
 }
 
 fn boolean(text: &str) -> Option<bool> {

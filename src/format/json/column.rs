@@ -46,6 +46,10 @@ pub(super) struct Context<'a> {
     pub fail_on_missing: bool,
     /// `fail-on-fraction`
     pub fail_on_fraction: bool,
+    /// `strict`
+    pub strict: bool,
+    /// A field without a column came for the first time.
+    pub news: bool,
     /// Form of timestamps.
     pub format: TimestampFormat,
     /// Values that became NULL because they did not fit.
@@ -135,6 +139,16 @@ impl Field {
         }
     }
 
+    /// The same, to be changed.
+    pub(super) fn object_mut(&mut self) -> Option<&mut ObjectReader> {
+        match &mut self.values {
+            Values::Row(reader) => Some(reader),
+            Values::Array { item, .. } => item.object_mut(),
+            Values::Map { value, .. } => value.object_mut(),
+            _ => None,
+        }
+    }
+
     /// A column for values of a field.
     pub(super) fn new(field: &FieldRef) -> Result<Self> {
         let boxed = |f: &FieldRef| Field::new(f).map(Box::new);
@@ -203,6 +217,7 @@ impl Field {
                 if cx.text.peek(at) == b'"'
                     && let Some(rest) = cx.text.bytes().get(at + 1..)
                     && let Some((n, length)) = convert::leading_timestamp(rest, *unit)
+                    && !(cx.strict && cuts(rest.get(..length).unwrap_or_default(), *unit))
                 {
                     let end = at + 1 + length;
                     let quote = if *zoned { end + 1 } else { end };
@@ -292,6 +307,18 @@ impl Field {
             return Put::Done;
         }
         let value = string(cx.text, start, quote, escapes);
+        if cx.strict {
+            match &self.values {
+                // Codes have leading zeros, which a number has not.
+                Values::Integer { .. } | Values::Float(_) | Values::Double(_) | Values::Decimal { .. } => {
+                    return Put::Misfit;
+                }
+                Values::Timestamp { unit, .. } | Values::Time(_, unit) if cuts(value.as_bytes(), *unit) => {
+                    return Put::Misfit;
+                }
+                _ => {}
+            }
+        }
         self.put_text(row, &value)
     }
 
@@ -431,6 +458,26 @@ impl Field {
         };
         let mut fault = Fault::syntax(at, expected);
         fault.end = Some(end);
+        if cx.strict && cx.text.peek(at) == b'"' {
+            let written = cx.text.part(at, end);
+            match &self.values {
+                Values::Timestamp { unit, .. } | Values::Time(_, unit) if cuts(written.as_bytes(), *unit) => {
+                    fault.hint = Some(
+                        "digits of the fraction would be lost: declare the columns, this one with precision 6 or 9 \
+                         (CREATE TABLE t (..., ts TIMESTAMP(6)) WITH (...)); 'json.strict' = 'false' cuts them off",
+                    );
+                    return fault;
+                }
+                Values::Integer { .. } | Values::Float(_) | Values::Double(_) | Values::Decimal { .. } => {
+                    fault.hint = Some(
+                        "the records before had numbers here, this one has a text: declare the columns, this one as STRING \
+                         (CREATE TABLE t (..., c STRING) WITH (...)); 'json.strict' = 'false' reads it as a number",
+                    );
+                    return fault;
+                }
+                _ => {}
+            }
+        }
         if let Values::Timestamp { unit, zoned, .. } = &self.values {
             let written = cx.text.part(at, end).trim_matches('"');
             let digits =
@@ -555,6 +602,19 @@ impl Field {
             }
         })
     }
+}
+
+/// Whether a written time has digits of a second beyond a unit, other than zeros.
+pub(super) fn cuts(written: &[u8], unit: TimeUnit) -> bool {
+    let kept = match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    };
+    let Some(point) = memchr::memchr(b'.', written) else { return false };
+    let digits = written[point + 1..].iter().take_while(|byte| byte.is_ascii_digit());
+    digits.skip(kept).any(|digit| *digit != b'0')
 }
 
 fn unsupported(field: &FieldRef) -> Error {

@@ -71,6 +71,8 @@ pub struct JsonDecoder {
     shape: Shape,
     /// In an array of records, whose syntax was looked at.
     in_array: bool,
+    /// It was said how many records had fields that nobody declared.
+    told_all: bool,
 }
 
 /// How the records of a stream are arranged.
@@ -111,6 +113,7 @@ impl JsonDecoder {
             rejected: None,
             shape: if options.documents { Shape::Unknown } else { Shape::Lines },
             in_array: false,
+            told_all: false,
         })
     }
 
@@ -118,6 +121,30 @@ impl JsonDecoder {
     /// [`JsonDecoder::lines`] says where each row is.
     pub(in crate::format) fn envelopes(self, format: &'static str) -> Self {
         Self { places: Some(Vec::new()), format, ..self }
+    }
+
+    /// Warns of fields that are not among the declared ones, if the options say so.
+    pub(in crate::format) fn expecting(mut self, declared: &SchemaRef) -> Self {
+        if self.options.strict {
+            self.reader.expect(declared.fields());
+        }
+        self
+    }
+
+    /// Says which fields came that nobody declared.
+    #[cold]
+    fn tell_strange(&mut self, end: bool) {
+        let mut found = Vec::new();
+        self.reader.strange("", end, &mut found);
+        for (field, objects) in found {
+            match end {
+                false => {
+                    let place = format!("{}, line {}", self.origin, self.line + 1);
+                    super::super::notice::strange(&place, &field);
+                }
+                true => super::super::notice::strange_in_all(&self.origin, &field, objects),
+            }
+        }
     }
 
     /// The line numbers of the rows of the last batch.
@@ -301,6 +328,8 @@ impl JsonDecoder {
             ignore_errors: self.options.ignore_parse_errors,
             fail_on_missing: self.options.fail_on_missing_field,
             fail_on_fraction: self.options.fail_on_fraction,
+            strict: self.options.strict,
+            news: false,
             format: self.options.timestamp_format,
             skipped: 0,
         };
@@ -375,6 +404,9 @@ impl JsonDecoder {
         let skipped = cx.skipped;
         match read_record(&mut self.reader, cx, start, self.rows, alone) {
             Ok(end) => {
+                if std::mem::take(&mut cx.news) {
+                    self.tell_strange(false);
+                }
                 self.rows += 1;
                 if let Some(places) = &mut self.places {
                     places.push(self.line + 1);
@@ -400,6 +432,14 @@ impl JsonDecoder {
 
     fn take_batch(&mut self) -> Result<Option<RecordBatch>> {
         let rows = std::mem::take(&mut self.rows);
+        if self.options.strict
+            && self.finished
+            && self.blocks.is_empty()
+            && self.lines.is_empty()
+            && !std::mem::replace(&mut self.told_all, true)
+        {
+            self.tell_strange(true);
+        }
         if let Some(unchecked) = &mut self.unchecked {
             *unchecked += rows as u64;
             let all = self.finished && self.blocks.is_empty() && self.lines.is_empty();

@@ -63,6 +63,8 @@ impl JsonDocuments {
             ignore_errors: self.options.ignore_parse_errors,
             fail_on_missing: self.options.fail_on_missing_field,
             fail_on_fraction: self.options.fail_on_fraction,
+            strict: self.options.strict,
+            news: false,
             format: self.options.timestamp_format,
             skipped: 0,
         };

@@ -13,8 +13,8 @@
 //! learns the new shape. Columns are written by row number, so an attempt that failed leaves no trace.
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::Fields;
-use hashbrown::HashMap;
+use arrow::datatypes::{DataType, Fields};
+use hashbrown::{HashMap, HashSet};
 
 use super::column::{Context, Field, string};
 use super::scan::{Fault, Scanned};
@@ -30,6 +30,9 @@ const PATIENCE: u32 = 64;
 /// Fields without a column are remembered, so many of so many records.
 const OTHERS: usize = 20;
 const LOOKED: u32 = 200;
+
+/// Fields that nobody declared, and that are remembered.
+const STRANGE: usize = 100;
 
 /// Text that a shape expects.
 #[derive(Debug)]
@@ -78,10 +81,37 @@ struct Shape {
     tail: Literal,
     /// Columns that it has no value for.
     missing: Vec<usize>,
+    /// Fields that nobody declared.
+    strange: Vec<usize>,
+}
+
+/// A field that nobody declared.
+#[derive(Debug)]
+struct Strange {
+    name: Box<str>,
+    /// Objects that had it.
+    objects: u64,
+    /// The row of the last one.
+    row: usize,
+    /// It was reported.
+    told: bool,
 }
 
 /// Paths of fields that no object had, and of some that have no column.
 pub(super) type Inside = (Vec<String>, Vec<String>);
+
+/// The fields of the objects in a type: of a ROW, of the elements of an ARRAY, of the values of a MAP.
+fn objects_in(data_type: &DataType) -> Option<&Fields> {
+    match data_type {
+        DataType::Struct(fields) => Some(fields),
+        DataType::List(item) => objects_in(item.data_type()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => objects_in(pair.get(1)?.data_type()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
 
 /// Reads objects into columns.
 #[derive(Debug)]
@@ -99,6 +129,9 @@ pub(super) struct ObjectReader {
     others: Vec<Box<str>>,
     /// Records that were looked at for these.
     looked: u32,
+    /// All fields that are declared, if others are to be reported.
+    declared: Option<HashSet<Box<str>>>,
+    strange: Vec<Strange>,
 }
 
 impl ObjectReader {
@@ -111,11 +144,66 @@ impl ObjectReader {
             ever: vec![false; fields.len()],
             others: Vec::new(),
             looked: 0,
+            declared: None,
+            strange: Vec::new(),
             fields,
             shapes: Vec::new(),
             current: 0,
             misses: 0,
         })
+    }
+
+    /// Reports fields that are not among these, also of the objects inside.
+    pub(super) fn expect(&mut self, declared: &Fields) {
+        self.declared = Some(declared.iter().map(|f| f.name().as_str().into()).collect());
+        for field in &mut self.fields {
+            let whole =
+                declared.iter().find(|f| *f.name() == *field.name).and_then(|f| objects_in(f.data_type()));
+            if let (Some(inner), Some(fields)) = (field.object_mut(), whole) {
+                inner.expect(fields);
+            }
+        }
+    }
+
+    /// Paths of fields that were not declared and not reported before; or, at the end, of all that several objects had,
+    /// with their number.
+    pub(super) fn strange(&mut self, path: &str, end: bool, found: &mut Vec<(String, u64)>) {
+        for strange in &mut self.strange {
+            if if end { strange.objects > 1 } else { !strange.told } {
+                found.push((format!("{path}{}", strange.name), strange.objects));
+            }
+            strange.told = true;
+        }
+        for field in &mut self.fields {
+            let path = format!("{path}{}.", field.name);
+            if let Some(inner) = field.object_mut() {
+                inner.strange(&path, end, found);
+            }
+        }
+    }
+
+    /// The place of a field that nobody declared.
+    fn stranger(&mut self, name: &str, cx: &mut Context<'_>) -> Option<usize> {
+        if self.declared.as_ref()?.contains(name) {
+            return None;
+        }
+        let known = self.strange.iter().position(|s| s.name.as_ref() == name);
+        if known.is_none() && self.strange.len() < STRANGE {
+            self.strange.push(Strange { name: name.into(), objects: 0, row: usize::MAX, told: false });
+            cx.news = true;
+            return Some(self.strange.len() - 1);
+        }
+        known
+    }
+
+    fn count_strange(strange: &mut [Strange], places: &[usize], row: usize) {
+        for place in places {
+            if let Some(strange) = strange.get_mut(*place)
+                && std::mem::replace(&mut strange.row, row) != row
+            {
+                strange.objects += 1;
+            }
+        }
     }
 
     /// Reads the object at `at` into `row`; returns the position after it.
@@ -162,6 +250,9 @@ impl ObjectReader {
         for column in &shape.missing {
             self.fields.get_mut(*column)?.put_missing(cx, row, at).ok()?;
         }
+        if !shape.strange.is_empty() {
+            Self::count_strange(&mut self.strange, &shape.strange, row);
+        }
         Some(at)
     }
 
@@ -170,7 +261,7 @@ impl ObjectReader {
         let learns = self.misses < PATIENCE || self.misses.is_multiple_of(PATIENCE);
         self.misses = self.misses.wrapping_add(1);
         self.seen.fill(false);
-        let mut steps = Vec::new();
+        let (mut steps, mut strange) = (Vec::new(), Vec::new());
         let mut twice = false;
         // A value that does not fit does no harm if the same key comes again.
         let mut wrong: Option<(usize, Box<Fault>)> = None;
@@ -185,6 +276,9 @@ impl ObjectReader {
                 if !self.others.iter().any(|o| o.as_ref() == name) {
                     self.others.push(name.into());
                 }
+            }
+            if column.is_none() && self.declared.is_some() {
+                strange.extend(self.stranger(name.as_ref(), cx));
             }
             if learns && steps.len() < MAX_LITERALS / 4 {
                 steps.push(Step { literal: Literal::new(&text.bytes()[literal..value]), column });
@@ -225,6 +319,7 @@ impl ObjectReader {
         if let Some((_, fault)) = wrong {
             return Err(fault);
         }
+        Self::count_strange(&mut self.strange, &strange, row);
         self.looked = self.looked.saturating_add(1);
         self.ever.iter_mut().zip(&self.seen).for_each(|(ever, seen)| *ever |= seen);
         let missing: Vec<usize> = (0..self.fields.len()).filter(|c| !self.seen[*c]).collect();
@@ -234,7 +329,7 @@ impl ObjectReader {
         }
         let literals: usize = steps.iter().map(|s: &Step| s.literal.text.len()).sum();
         if learns && !twice && literals < MAX_LITERALS {
-            self.learn(Shape { steps, tail: Literal::new(&text.bytes()[literal..at]), missing });
+            self.learn(Shape { steps, tail: Literal::new(&text.bytes()[literal..at]), missing, strange });
         }
         Ok(at)
     }
@@ -287,6 +382,66 @@ impl ObjectReader {
 
     /// See [`Field::finish`].
     pub(super) fn finish(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+        self.strange.iter_mut().for_each(|strange| strange.row = usize::MAX);
         self.fields.iter_mut().map(|f| f.finish(rows)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::options::TimestampFormat;
+    use super::super::scan::Text;
+    use super::*;
+    use arrow::datatypes::Field as Column;
+
+    /// What is strange in lines, and how many objects had it, for a reader of `wanted` of the columns `a` and `o`.
+    fn strange(wanted: &[&str], lines: &[&str]) -> (Vec<String>, Vec<(String, u64)>) {
+        let inner = DataType::Struct(vec![Column::new("x", DataType::Int64, true)].into());
+        let declared: Fields =
+            vec![Column::new("a", DataType::Int64, true), Column::new("o", inner, true)].into();
+        let fields: Fields =
+            declared.iter().filter(|f| wanted.contains(&f.name().as_str())).cloned().collect();
+        let mut reader = ObjectReader::new(&fields).unwrap();
+        reader.expect(&declared);
+        let mut first = Vec::new();
+        for (row, line) in lines.iter().enumerate() {
+            let mut cx = Context {
+                text: Text::lines(line),
+                ignore_errors: false,
+                fail_on_missing: false,
+                fail_on_fraction: true,
+                strict: true,
+                news: false,
+                format: TimestampFormat::Sql,
+                skipped: 0,
+            };
+            reader.read(&mut cx, 0, row).ok().unwrap();
+            if cx.news {
+                let mut found = Vec::new();
+                reader.strange("", false, &mut found);
+                first.extend(found.into_iter().map(|(name, _)| format!("{}: {name}", row + 1)));
+            }
+        }
+        let mut all = Vec::new();
+        reader.strange("", true, &mut all);
+        (first, all)
+    }
+
+    #[test]
+    fn fields_that_nobody_declared_are_told_once_and_counted() {
+        let lines = [
+            r#"{"a":1,"o":{"x":1}}"#,
+            r#"{"a":2,"o":{"x":1},"b":1}"#,
+            r#"{"a":3,"o":{"x":1,"y":2},"b":2}"#,
+            r#"{"a":4,"o":{"x":1},"b":3}"#,
+            r#"{"a":5,"o":{"x":1},"b":4}"#,
+        ];
+        let (first, all) = strange(&["a", "o"], &lines);
+        assert_eq!(first, ["2: b", "3: o.y"]);
+        assert_eq!(all, [("b".to_string(), 4)]);
+        // Columns that the query does not want are no strangers.
+        assert_eq!(strange(&["a"], &lines).0, ["2: b"]);
+        assert_eq!(strange(&[], &lines[..1]), (Vec::new(), Vec::new()));
     }
 }

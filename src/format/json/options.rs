@@ -25,6 +25,8 @@ pub struct JsonOptions {
     pub ignore_parse_errors: bool,
     /// A number with a fraction does not fit a whole number, instead of losing the fraction, as in Flink.
     pub fail_on_fraction: bool,
+    /// A value that its type would change is an error, and fields that the table lacks are warned of.
+    pub strict: bool,
     /// The written form of timestamps.
     pub timestamp_format: TimestampFormat,
     /// Tiny decimals as `0.0000001` instead of `1E-7`.
@@ -41,6 +43,8 @@ const FAIL_ON_MISSING: &str = "json.fail-on-missing-field";
 const IGNORE_ERRORS: &str = "json.ignore-parse-errors";
 /// Set where columns are found out: whole numbers are a guess then.
 pub const FAIL_ON_FRACTION: &str = "json.fail-on-fraction";
+/// Set where columns are found out: all of them are a guess then.
+pub const STRICT: &str = "json.strict";
 const TIMESTAMP: &str = "json.timestamp-format.standard";
 const PLAIN_DECIMAL: &str = "json.encode.decimal-as-plain-number";
 const IGNORE_NULLS: &str = "json.encode.ignore-null-fields";
@@ -68,6 +72,12 @@ pub const OPTIONS: &[OptionDef] = &[
         OptionKind::Bool,
         "false",
         "7.9 for an INT or BIGINT is an error instead of 7; true where columns were found out",
+    ),
+    OptionDef::new(
+        STRICT,
+        OptionKind::Bool,
+        "false",
+        "a text where a number is due, and a time with more digits than its column, are errors, and fields without a column are warned of; true where columns were found out",
     ),
     OptionDef::new(
         TIMESTAMP,
@@ -104,6 +114,7 @@ impl JsonOptions {
             fail_on_missing_field: flag(FAIL_ON_MISSING)?,
             ignore_parse_errors: flag(IGNORE_ERRORS)?,
             fail_on_fraction: flag(FAIL_ON_FRACTION)?,
+            strict: flag(STRICT)?,
             timestamp_format: match options.choice(TIMESTAMP, TIMESTAMP_WORDS)? {
                 Some("ISO-8601") => TimestampFormat::Iso8601,
                 _ => TimestampFormat::Sql,
@@ -195,6 +206,7 @@ mod tests {
         let expected = JsonOptions {
             fail_on_missing_field: true,
             fail_on_fraction: false,
+            strict: false,
             ignore_parse_errors: false,
             timestamp_format: TimestampFormat::Iso8601,
             decimal_as_plain_number: true,

@@ -86,7 +86,7 @@ SELECT COUNT(*) AS n FROM '${DIR}/own';
 DESCRIBE '${DIR}/sales.csv';
 -- @text
 --| "name":"f0","type":"STRING"
---| file WITH ('csv.field-delimiter' = ';', 'csv.null-literal' = 'NA', 'csv.skip-header' = 'true')
+--| file WITH ('csv.field-delimiter' = ';', 'csv.null-literal' = 'NA', 'csv.skip-header' = 'true', 'csv.strict' = 'true')
 --| "name":"price","type":"DOUBLE"
 --| "name":"sold","type":"BOOLEAN"
 SELECT * FROM '${DIR}/sales.csv' WHERE price IS NULL;
