@@ -6,6 +6,7 @@
 //! | `TORTURE_WORKERS` | pipelines that are tortured side by side, instead of 3 |
 //! | `TORTURE_SEED` | other rows and moments |
 //! | `TORTURE_ONLY` | pipelines whose names contain this |
+//! | `TORTURE_PATIENCE` | seconds after which a run hangs, instead of 120 |
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 /// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+static PATIENCE: LazyLock<Duration> =
+    LazyLock::new(|| Duration::from_secs(variable("TORTURE_PATIENCE", 120) as u64));
 
 /// Kills of one pipeline before it is let run to its end.
 const KILLS: usize = 30;
@@ -281,7 +284,7 @@ fn signal(child: &Child, name: &str) {
 fn truth(place: &Place, script: &str, format: &str) -> Vec<String> {
     let mut command = place.command(script, "truth", 1, "0 s");
     let mut child = command.spawn().unwrap();
-    let status = wait(&mut child, PATIENCE).expect("the run without kills hangs");
+    let status = wait(&mut child, *PATIENCE).expect("the run without kills hangs");
     assert!(status.success(), "the run without kills failed:\n{}", place.said());
     let rows = essence(format, place.rows("truth"));
     assert!(!rows.is_empty(), "there is something to lose");
@@ -323,7 +326,7 @@ fn torture(
             false => false,
         };
         let moment = match spared || ended {
-            true => PATIENCE,
+            true => *PATIENCE,
             false => Duration::from_millis(random.random_range(0..longest)),
         };
         let status = match wait(&mut child, moment) {
@@ -432,7 +435,7 @@ fn killed_at_any_moment_no_row_is_lost_or_doubled() {
 fn until_another_checkpoint(place: &Place, child: &mut Child) -> bool {
     let newest = || manifests(&place.path("checkpoints-out")).pop();
     let (before, start) = (newest(), Instant::now());
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < *PATIENCE {
         let now = newest();
         if now.is_some() && now > before {
             return true;
@@ -442,14 +445,14 @@ fn until_another_checkpoint(place: &Place, child: &mut Child) -> bool {
         }
         std::thread::park_timeout(Duration::from_millis(2));
     }
-    panic!("no checkpoint in {PATIENCE:?}:\n{}", place.said());
+    panic!("no checkpoint in {:?}:\n{}", *PATIENCE, place.said());
 }
 
 /// Lets it run until it has so many checkpoints, or ends.
 fn until_checkpoints(place: &Place, child: &mut Child, count: usize) -> bool {
     let start = Instant::now();
     let mut seen = std::collections::BTreeSet::new();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < *PATIENCE {
         seen.extend(manifests(&place.path("checkpoints-out")));
         if seen.len() >= count {
             return true;
@@ -459,13 +462,13 @@ fn until_checkpoints(place: &Place, child: &mut Child, count: usize) -> bool {
         }
         std::thread::park_timeout(Duration::from_millis(2));
     }
-    panic!("no checkpoint in {PATIENCE:?}:\n{}", place.said());
+    panic!("no checkpoint in {:?}:\n{}", *PATIENCE, place.said());
 }
 
 /// Runs to the end; the rows must be right.
 fn finish(place: &Place, pipeline: &Pipeline, script: &str, tasks: usize, expected: &[String]) {
     let mut child = place.command(script, "out", tasks, "30 ms").spawn().unwrap();
-    let status = wait(&mut child, PATIENCE).expect("it hangs");
+    let status = wait(&mut child, *PATIENCE).expect("it hangs");
     assert!(status.success(), "{status}:\n{}", place.said());
     let found = essence(pipeline.format, place.rows("out"));
     assert!(found == expected, "{}", differences(expected, &found));
@@ -514,7 +517,7 @@ fn an_endless_pipeline_shows_each_row_once() {
         // Everything is written: what it has shown when it is stopped is all, sooner or later.
         assert!(wait(&mut child, Duration::from_secs(3)).is_none(), "{}", place.said());
         signal(&child, "TERM");
-        wait(&mut child, PATIENCE).expect("it hangs");
+        wait(&mut child, *PATIENCE).expect("it hangs");
         let found = essence(pipeline.format, place.rows("out"));
         if found == expected {
             return;
@@ -540,7 +543,7 @@ fn a_signal_stops_behind_a_checkpoint_and_the_next_run_goes_on_with_other_tasks(
             let moment = Duration::from_millis(random.random_range(150..450));
             let status = wait(&mut child, moment).unwrap_or_else(|| {
                 signal(&child, name);
-                wait(&mut child, PATIENCE).expect("it hangs")
+                wait(&mut child, *PATIENCE).expect("it hangs")
             });
             stops += usize::from(place.has_checkpoint("out"));
             // It was faster than the signal.
@@ -589,7 +592,7 @@ fn a_damaged_checkpoint_is_passed_over_loudly() {
     fs::write(newest, bytes).unwrap();
     fs::write(place.path("stderr.txt"), "").unwrap();
     let mut child = place.command("p.sql", "out", 2, "30 ms").spawn().unwrap();
-    let status = wait(&mut child, PATIENCE).expect("it hangs");
+    let status = wait(&mut child, *PATIENCE).expect("it hangs");
     assert!(status.success(), "{status}:\n{}", place.said());
     let said = fs::read_to_string(place.path("stderr.txt")).unwrap();
     let name = newest.file_name().unwrap().to_string_lossy().trim_start_matches('0').to_string();
@@ -624,7 +627,7 @@ fn an_edited_pipeline_keeps_what_still_means_the_same() {
     fs::write(place.path("p.sql"), &regrouped).unwrap();
     fs::write(place.path("stderr.txt"), "").unwrap();
     let mut child = place.command("p.sql", "out", 2, "30 ms").spawn().unwrap();
-    let status = wait(&mut child, PATIENCE).expect("it hangs");
+    let status = wait(&mut child, *PATIENCE).expect("it hangs");
     let said = fs::read_to_string(place.path("stderr.txt")).unwrap();
     assert!(!status.success() && said.contains("the query has changed"), "{status}: {said}");
     assert!(said.contains("ignore-unclaimed-state"), "{said}");
@@ -710,7 +713,7 @@ fn a_last_commit_that_fails_loses_nothing() {
             if let Some(part) = written(folder, true).pop() {
                 break part;
             }
-            assert!(begun.elapsed() < PATIENCE, "nothing is written");
+            assert!(begun.elapsed() < *PATIENCE, "nothing is written");
             std::thread::sleep(Duration::from_millis(5));
         };
         // A folder that is not empty has the name that the part is to get.
@@ -729,7 +732,7 @@ fn a_last_commit_that_fails_loses_nothing() {
         fs::remove_dir_all(&obstacle).unwrap();
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
-        assert!(wait(&mut child, PATIENCE).is_some_and(|status| status.success()), "{rest}");
+        assert!(wait(&mut child, *PATIENCE).is_some_and(|status| status.success()), "{rest}");
         assert_eq!(seen(folder), (0..2000).collect::<Vec<_>>());
         assert_eq!(written(folder, true), Vec::<PathBuf>::new());
         assert!(manifests(&folder.join("checkpoints")).is_empty(), "what has ended does not come back");
@@ -745,7 +748,7 @@ fn of_two_processes_one_runs_the_job() {
         let (mut first, _first) = listen(&script);
         let begun = Instant::now();
         while manifests(&folder.join("checkpoints")).is_empty() {
-            assert!(begun.elapsed() < PATIENCE, "no checkpoint is written");
+            assert!(begun.elapsed() < *PATIENCE, "no checkpoint is written");
             std::thread::sleep(Duration::from_millis(5));
         }
         let (mut second, mut stderr) = listen(&script);
@@ -754,8 +757,8 @@ fn of_two_processes_one_runs_the_job() {
         } else {
             hear(&mut stderr, "waits: process ");
         }
-        assert_eq!(wait(&mut first, PATIENCE).is_some_and(|status| status.success()), !killed);
-        assert!(wait(&mut second, PATIENCE).is_some_and(|status| status.success()));
+        assert_eq!(wait(&mut first, *PATIENCE).is_some_and(|status| status.success()), !killed);
+        assert!(wait(&mut second, *PATIENCE).is_some_and(|status| status.success()));
         // The second one goes on where the first one was killed, and has nothing to do when that has ended.
         if !killed {
             hear(&mut stderr, "has ended it, nothing is left to do");
@@ -778,7 +781,7 @@ fn what_was_written_before_the_first_checkpoint_is_found_again() {
     let (mut child, _stderr) = listen(&script);
     let begun = Instant::now();
     while written(folder, true).is_empty() {
-        assert!(begun.elapsed() < PATIENCE, "nothing is written");
+        assert!(begun.elapsed() < *PATIENCE, "nothing is written");
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
@@ -786,7 +789,7 @@ fn what_was_written_before_the_first_checkpoint_is_found_again() {
     let (mut child, mut stderr) = listen(&script);
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
-    assert!(wait(&mut child, PATIENCE).is_some_and(|status| status.success()), "{rest}");
+    assert!(wait(&mut child, *PATIENCE).is_some_and(|status| status.success()), "{rest}");
     assert_eq!(seen(folder), (0..2000).collect::<Vec<_>>());
     assert_eq!(written(folder, true), Vec::<PathBuf>::new());
 }
@@ -884,7 +887,7 @@ fn what_cannot_be_deleted_does_no_harm() {
             child.wait().unwrap();
             child = start();
         }
-        let status = wait(&mut child, PATIENCE).expect("it hangs");
+        let status = wait(&mut child, *PATIENCE).expect("it hangs");
         assert!(status.success(), "{status}:\n{}", place.said());
         let found = essence(pipeline.format, place.rows("out"));
         assert!(found == expected, "{}\n{}", differences(&expected, &found), place.said());
@@ -911,7 +914,7 @@ fn a_fresh_run_leaves_nothing_of_the_one_before() {
         return;
     }
     let mut child = place.command("p.sql", "out", 2, "20 ms").arg("--fresh").spawn().unwrap();
-    let status = wait(&mut child, PATIENCE).expect("it hangs");
+    let status = wait(&mut child, *PATIENCE).expect("it hangs");
     assert!(status.success(), "{status}:\n{}", place.said());
     let found = essence(pipeline.format, place.rows("out"));
     assert!(found == expected, "{}", differences(&expected, &found));

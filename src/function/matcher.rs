@@ -6,11 +6,12 @@
 //! | with look-around, back references, atomic groups or possessive quantifiers | `fancy-regex` | bounded: after [`STEPS`] steps back it is an error |
 //!
 //! Both are given the same translated text, so that a class means the same in both: `\w`, `\d`, `\s` and
-//! `\p{Alpha}` are of ASCII, `\Q...\E` is literal.
+//! `\p{Alpha}` are of ASCII, and so is `(?i)` without `u`; `.` is no character that ends a line, `\Q...\E` is literal.
+//! `$` and `\Z` also stand before the line end at the end of a text: a text that has one is left to the second engine.
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 
@@ -35,6 +36,8 @@ pub(crate) struct Matcher {
     /// As it was written.
     pattern: String,
     engine: Engine,
+    /// For texts that end with a line end, where the pattern asks for the end.
+    line_end: Option<OnceLock<Result<Engine>>>,
 }
 
 /// A whole match, and a group of it where that has a part in the match.
@@ -44,6 +47,24 @@ pub(crate) type Found = (Range<usize>, Option<Range<usize>>);
 enum Engine {
     Linear(regex::Regex),
     Backtracking(Box<fancy_regex::Regex>),
+}
+
+/// What ends a line, in Java.
+const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+
+fn invalid(pattern: &str, detail: &str) -> Error {
+    Error::execution("the regular expression is not valid")
+        .with_detail(format!("'{}': {detail}", shown(pattern)))
+        .with_hint("patterns are Java's; a backslash takes a character's meaning away: \\( \\. \\\\")
+}
+
+impl Engine {
+    fn backtracking(pattern: &str) -> Result<Self> {
+        let text = translate(pattern, true).text;
+        let built = fancy_regex::RegexBuilder::new(&text).backtrack_limit(STEPS).build();
+        let built = built.map_err(|e| invalid(pattern, &last_line(&e.to_string())))?;
+        Ok(Self::Backtracking(Box::new(built)))
+    }
 }
 
 /// The compiled pattern, from the thread's cache.
@@ -63,19 +84,25 @@ pub(crate) fn compiled(pattern: &str) -> Result<Arc<Matcher>> {
 
 impl Matcher {
     fn new(pattern: &str) -> Result<Self> {
-        let Translated { text, backtracks } = translate(pattern);
-        let invalid = |detail: String| {
-            Error::execution("the regular expression is not valid")
-                .with_detail(format!("'{}': {detail}", shown(pattern)))
-                .with_hint("patterns are Java's; a backslash takes a character's meaning away: \\( \\. \\\\")
+        let Translated { text, backtracks, ends } = translate(pattern, false);
+        let engine = match backtracks {
+            true => Engine::backtracking(pattern)?,
+            false => Engine::Linear(
+                regex::Regex::new(&text).map_err(|e| invalid(pattern, &last_line(&e.to_string())))?,
+            ),
         };
-        let engine = if backtracks {
-            let built = fancy_regex::RegexBuilder::new(&text).backtrack_limit(STEPS).build();
-            Engine::Backtracking(Box::new(built.map_err(|e| invalid(last_line(&e.to_string())))?))
-        } else {
-            Engine::Linear(regex::Regex::new(&text).map_err(|e| invalid(last_line(&e.to_string())))?)
-        };
-        Ok(Self { pattern: pattern.to_string(), engine })
+        let line_end = (ends && !backtracks).then(OnceLock::new);
+        Ok(Self { pattern: pattern.to_string(), engine, line_end })
+    }
+
+    /// The engine for a text.
+    fn engine(&self, text: &str) -> Result<&Engine> {
+        match &self.line_end {
+            Some(engine) if text.ends_with(LINE_ENDS) => {
+                engine.get_or_init(|| Engine::backtracking(&self.pattern)).as_ref().map_err(Clone::clone)
+            }
+            _ => Ok(&self.engine),
+        }
     }
 
     /// Whether nothing is written: the empty pattern.
@@ -93,7 +120,7 @@ impl Matcher {
 
     /// Whether it matches somewhere.
     pub fn is_match(&self, text: &str) -> Result<bool> {
-        match &self.engine {
+        match self.engine(text)? {
             Engine::Linear(regex) => Ok(regex.is_match(text)),
             Engine::Backtracking(regex) => regex.is_match(text).map_err(|e| self.gave_up(&e)),
         }
@@ -101,7 +128,7 @@ impl Matcher {
 
     /// The first match from a byte on, which begins a character.
     pub fn find_at(&self, text: &str, at: usize) -> Result<Option<Range<usize>>> {
-        match &self.engine {
+        match self.engine(text)? {
             Engine::Linear(regex) => Ok(regex.find_at(text, at).map(|m| m.range())),
             Engine::Backtracking(regex) => {
                 let found = regex.find_from_pos(text, at).map_err(|e| self.gave_up(&e))?;
@@ -112,7 +139,7 @@ impl Matcher {
 
     /// The first match from a byte on, and a group of it.
     pub fn group_at(&self, text: &str, at: usize, group: usize) -> Result<Option<Found>> {
-        match &self.engine {
+        match self.engine(text)? {
             Engine::Linear(regex) => Ok(regex.captures_at(text, at).and_then(|found| {
                 let range = |i| found.get(i).map(|m: regex::Match<'_>| m.range());
                 Some((range(0)?, range(group)))
@@ -197,6 +224,106 @@ struct Translated {
     text: String,
     /// It needs the engine that goes back.
     backtracks: bool,
+    /// It asks for the end of the text, before which a line end may stand.
+    ends: bool,
+}
+
+/// The end of a text, or the line end before it.
+const END: &str = r"(?=(?:\r\n|(?<!\r)\n|[\r\x85\u{2028}\u{2029}])?\z)";
+
+/// A character that ends no line.
+const IN_LINE: &str = r"[^\n\r\x85\u{2028}\u{2029}]";
+
+/// What `(?...)` has set.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flags {
+    insensitive: bool,
+    /// `u`: in all scripts.
+    unicode_case: bool,
+    /// `U`: classes of all scripts.
+    unicode: bool,
+    dot_all: bool,
+    /// `d`: `\n` alone ends lines.
+    unix: bool,
+    multi_line: bool,
+    comments: bool,
+}
+
+impl Flags {
+    /// Letters of ASCII stand for both cases.
+    fn folds(self) -> bool {
+        self.insensitive && !self.unicode_case && !self.unicode
+    }
+
+    /// Reads `?i-s)` or `?i:`; also the length of that, and whether a group is opened.
+    fn read(mut self, text: &str) -> Option<(Self, usize, bool)> {
+        let mut on = true;
+        for (at, ch) in text.strip_prefix('?')?.char_indices() {
+            let flag = match ch {
+                '-' if on => {
+                    on = false;
+                    continue;
+                }
+                ')' | ':' => return Some((self, at + 2, ch == ':')),
+                'i' => &mut self.insensitive,
+                'u' => &mut self.unicode_case,
+                'U' => &mut self.unicode,
+                's' => &mut self.dot_all,
+                'd' => &mut self.unix,
+                'm' => &mut self.multi_line,
+                'x' => &mut self.comments,
+                _ => return None,
+            };
+            *flag = on;
+        }
+        None
+    }
+
+    /// As the engines have them.
+    fn write(self, opens: bool, out: &mut String) {
+        let all = [('i', self.insensitive && !self.folds()), ('m', self.multi_line), ('x', self.comments)];
+        out.push_str("(?");
+        out.extend(all.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag));
+        if all.iter().any(|(_, on)| !on) {
+            out.push('-');
+            out.extend(all.iter().filter(|(_, on)| !on).map(|(flag, _)| *flag));
+        }
+        out.push(if opens { ':' } else { ')' });
+    }
+}
+
+/// A letter of ASCII in its other case.
+fn other_case(ch: char) -> Option<char> {
+    match ch {
+        'a'..='z' => Some(ch.to_ascii_uppercase()),
+        'A'..='Z' => Some(ch.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+/// A literal character outside of a set.
+fn literal(ch: char, flags: Flags, out: &mut String) {
+    match other_case(ch).filter(|_| flags.folds()) {
+        Some(other) => out.extend(['[', ch, other, ']']),
+        None => out.push(ch),
+    }
+}
+
+/// The members of a range in both cases; its length, if one begins here.
+fn folded_range(text: &str, out: &mut String) -> Option<usize> {
+    let mut chars = text.chars();
+    let (from, dash, to) = (chars.next()?, chars.next()?, chars.next()?);
+    if dash != '-' || matches!(to, ']' | '[' | '\\') || from > to {
+        return None;
+    }
+    out.extend([from, '-', to]);
+    for (low, high) in [('a', 'z'), ('A', 'Z')] {
+        let (first, last) = (from.max(low), to.min(high));
+        if let (true, Some(first), Some(last)) = (first <= last, other_case(first), other_case(last)) {
+            out.extend([first, '-', last]);
+        }
+    }
+    Some(from.len_utf8() + 1 + to.len_utf8())
 }
 
 /// Java's POSIX classes, which are of ASCII.
@@ -216,10 +343,12 @@ const CLASSES: &[(&str, &str)] = &[
     ("ASCII", r"\x00-\x7F"),
 ];
 
-/// Reads a pattern of Java.
-fn translate(pattern: &str) -> Translated {
+/// Reads a pattern of Java. With `goes_back` the text is for the second engine: the end of a text has a line end.
+fn translate(pattern: &str, goes_back: bool) -> Translated {
     let mut out = String::with_capacity(pattern.len() + 16);
-    let mut backtracks = false;
+    let (mut backtracks, mut ends) = (false, false);
+    // Those of the groups around, and of this one.
+    let (mut around, mut flags): (Vec<Flags>, Flags) = (Vec::new(), Flags::default());
     let mut set = 0_usize;
     let mut rest = pattern;
     // Whether a quantifier stands right before.
@@ -235,7 +364,46 @@ fn translate(pattern: &str) -> Translated {
         match ch {
             '[' => set += 1,
             ']' => set = set.saturating_sub(1),
+            _ if set > 0 && flags.folds() && ch != '\\' => {
+                if let Some(length) = folded_range(rest, &mut out) {
+                    rest = &rest[length..];
+                    continue;
+                }
+                out.extend(other_case(ch));
+            }
+            '(' if set == 0
+                && let Some((now, length, opens)) = flags.read(tail) =>
+            {
+                if opens {
+                    around.push(flags);
+                }
+                flags = now;
+                flags.write(opens, &mut out);
+                rest = &tail[length..];
+                continue;
+            }
+            ')' if set == 0 => flags = around.pop().unwrap_or(flags),
+            '.' if set == 0 => {
+                out.push_str(match (flags.dot_all, flags.unix) {
+                    (true, _) => "(?s:.)",
+                    (false, true) => r"[^\n]",
+                    (false, false) => IN_LINE,
+                });
+                rest = tail;
+                continue;
+            }
+            '$' if set == 0 && !flags.multi_line => {
+                ends = true;
+                out.push_str(match (goes_back, flags.unix) {
+                    (false, _) => r"\z",
+                    (true, false) => END,
+                    (true, true) => r"(?=\n?\z)",
+                });
+                rest = tail;
+                continue;
+            }
             '(' if set == 0 => {
+                around.push(flags);
                 let special = ["?=", "?!", "?<=", "?<!", "?>"];
                 backtracks |= special.iter().any(|s| tail.starts_with(s));
             }
@@ -257,6 +425,7 @@ fn translate(pattern: &str) -> Translated {
                 rest = &tail[next.len_utf8()..];
                 let negated = next.is_ascii_uppercase();
                 match next {
+                    'w' | 'W' | 'd' | 'D' | 's' | 'S' if flags.unicode => out.extend([ch, next]),
                     'w' | 'W' => class("0-9A-Za-z_", negated, set, &mut out),
                     'd' | 'D' => class("0-9", negated, set, &mut out),
                     's' | 'S' => class(r" \t\n\x0B\f\r", negated, set, &mut out),
@@ -272,12 +441,17 @@ fn translate(pattern: &str) -> Translated {
                     'R' if set == 0 => out.push_str(r"(?:\r\n|[\n\x0B\f\r\x85\u{2028}\u{2029}])"),
                     'e' => out.push_str(r"\x1B"),
                     'Z' if set == 0 => {
-                        out.push_str(r"(?=\n?\z)");
-                        backtracks = true;
+                        ends = true;
+                        out.push_str(if goes_back { END } else { r"\z" });
                     }
                     'Q' => {
                         let end = rest.find("\\E").unwrap_or(rest.len());
-                        out.push_str(&regex::escape(&rest[..end]));
+                        for ch in rest[..end].chars() {
+                            match flags.folds() && set == 0 && ch.is_ascii_alphabetic() {
+                                true => literal(ch, flags, &mut out),
+                                false => out.push_str(&regex::escape(ch.encode_utf8(&mut [0; 4]))),
+                            }
+                        }
                         rest = rest[end..].strip_prefix("\\E").unwrap_or("");
                     }
                     'p' | 'P' => match posix(rest) {
@@ -300,7 +474,10 @@ fn translate(pattern: &str) -> Translated {
                     }
                     '1'..='9' | 'k' | 'G' if set == 0 => {
                         backtracks = true;
-                        out.extend([ch, next]);
+                        match flags.folds() && next.is_ascii_digit() {
+                            true => out.extend(["(?i:\\", next.encode_utf8(&mut [0; 4]), ")"]),
+                            false => out.extend([ch, next]),
+                        }
                     }
                     _ => out.extend([ch, next]),
                 }
@@ -308,10 +485,13 @@ fn translate(pattern: &str) -> Translated {
             }
             _ => {}
         }
-        out.push(ch);
+        match set {
+            0 => literal(ch, flags, &mut out),
+            _ => out.push(ch),
+        }
         rest = tail;
     }
-    Translated { text: out, backtracks }
+    Translated { text: out, backtracks, ends }
 }
 
 /// The length of `2}`, `2,}` or `2,5}`.
@@ -344,7 +524,7 @@ mod tests {
 
     #[test]
     fn the_second_engine_is_for_patterns_that_need_it() {
-        let backtracks = |pattern| translate(pattern).backtracks;
+        let backtracks = |pattern| translate(pattern, false).backtracks;
         for pattern in [
             "a(?=b)",
             "(?!a)b",
@@ -357,7 +537,6 @@ mod tests {
             "a*+",
             "a?+",
             "a{2,}+b",
-            r"a\Z",
             r"\p{L}++",
         ] {
             assert!(backtracks(pattern), "{pattern}");
@@ -378,6 +557,38 @@ mod tests {
         assert!(hits(r"^[\p{Punct}x]+$", r"!/:@[`{~x\") && !hits(r"\p{Punct}", "a0 "));
         assert!(hits(r"^\Qa.b\E+$", "a.bbb") && hits(r"^\h\R$", "\t\r\n") && hits(r"^a\Z", "a\n"));
         assert!(!hits("^a++a$", "aaa") && hits(r"^\p{L}+$", "éa"));
+    }
+
+    #[test]
+    fn letters_dots_and_ends_are_those_of_java() {
+        let hits = |pattern: &str, text: &str| compiled(pattern).unwrap().is_match(text).unwrap();
+        // (?i) is of ASCII, unless u stands with it.
+        assert!(hits("(?i)abc", "ABC") && hits("(?i)[a-c]+Z", "aBCz") && hits("x(?i:y)z", "xYz"));
+        assert!(!hits("(?i)é", "É") && hits("(?iu)é", "É") && !hits("(?i)s", "ſ") && hits("(?iu)s", "ſ"));
+        assert!(!hits("x(?i:y)z", "xYZ") && !hits("(?i)a(?-i)b", "AB") && hits("(?i)a(?-i)b", "Ab"));
+        assert!(hits("(?i)[^a]", "b") && !hits("(?i)^[^a]$", "A") && hits(r"(?i)\Qa.B\E", "A.b"));
+        assert!(
+            hits(r"(?i)(a)\1", "aA")
+                && !hits(r"(a)\1", "aA")
+                && hits("((?i)a)b", "Ab")
+                && !hits("((?i)a)b", "AB")
+        );
+        // What ends a line is no dot, and may stand behind the end.
+        for end in ["\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"] {
+            let text = format!("a{end}b");
+            assert!(!hits("a.b", &text) && hits("(?s)a.b", &text) && hits("a[^x]b", &text), "{end:?}");
+            assert!(hits("c$", &format!("abc{end}")) && !hits("c$", &format!("abc{end}{end}")), "{end:?}");
+            assert!(!hits(r"c\z", &format!("abc{end}")) && hits(r"c\Z", &format!("abc{end}")), "{end:?}");
+        }
+        assert!(
+            hits("c$", "abc\r\n")
+                && !hits("\r$", "abc\r\n")
+                && hits("(?d)a.b", "a\rb")
+                && hits("(?m)a$", "a\nb")
+        );
+        let found = compiled("c$").unwrap().find_at("abc\n", 0).unwrap();
+        assert_eq!(found, Some(2..3));
+        assert!(hits("^a+$", "aa") && !hits("^a+$", "aab") && hits("[$.]", "$"));
     }
 
     #[test]

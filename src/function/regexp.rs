@@ -209,6 +209,6 @@ fn similar_to_regex(pattern: &str, escape: Option<char>) -> Result<String> {
             _ => regex.push_str(&regex::escape(ch.encode_utf8(&mut [0; 4]))),
         }
     }
-    regex.push_str(")$");
+    regex.push_str(r")\z");
     Ok(regex)
 }
