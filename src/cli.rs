@@ -7,6 +7,7 @@ pub mod check;
 pub mod flink;
 pub mod functions;
 pub mod options;
+pub mod replay;
 pub mod test;
 
 use std::io::IsTerminal;
@@ -60,12 +61,15 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             .with_hint("put the statements into a file and give it to `affluent run`"));
     }
     match (cli.statements, cli.command) {
-        (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)], None),
+        (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)], Beside::default()),
         (None, Some(Command::Options { name })) => options::print(name.as_deref(), output),
         (None, Some(Command::Functions { name })) => {
             functions::print(&Session::new()?, name.as_deref(), output)
         }
-        (None, Some(Command::Run { files, from_savepoint, fresh, metrics })) => {
+        (None, Some(Command::Run { files, replay: Some(folder), replay_missing, .. })) => {
+            replay::replay(&cli.common, output, &files, &folder, replay_missing.into())
+        }
+        (None, Some(Command::Run { files, from_savepoint, fresh, metrics, record, record_limit, .. })) => {
             let mut common = cli.common;
             let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
             if let Some(path) = from_savepoint {
@@ -74,8 +78,10 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             if fresh {
                 set("affluent.state-recovery.automatic", "false".to_string());
             }
-            run_files(&common, output, &files, metrics.as_deref())
+            let record = record.map(|folder| (folder, record_limit));
+            run_files(&common, output, &files, Beside { metrics, record })
         }
+        (None, Some(Command::Diff(arguments))) => replay::diff(&cli.common, output, &arguments),
         (None, Some(Command::Check { files, connect, portable })) => {
             let sources = read_all(cli.common.init.iter().chain(&files))?;
             check::check(
@@ -112,19 +118,40 @@ fn read_all<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<Sour
     files.into_iter().map(|file| script::read(file)).collect()
 }
 
-fn run_files(common: &Common, output: Output, files: &[PathBuf], metrics: Option<&str>) -> Result<u8> {
-    run(common, output, read_all(files)?, metrics)
+/// What happens beside a run.
+#[derive(Default)]
+struct Beside {
+    /// Where figures are asked for.
+    metrics: Option<String>,
+    /// Where it is recorded, and in how many bytes.
+    record: Option<(PathBuf, u64)>,
 }
 
-/// Runs the files of `--init` and then these; `metrics`: where figures are asked for.
-fn run(common: &Common, output: Output, sources: Vec<SourceText>, metrics: Option<&str>) -> Result<u8> {
+fn run_files(common: &Common, output: Output, files: &[PathBuf], beside: Beside) -> Result<u8> {
+    run(common, output, read_all(files)?, beside)
+}
+
+/// Runs the files of `--init` and then these.
+fn run(common: &Common, output: Output, sources: Vec<SourceText>, beside: Beside) -> Result<u8> {
     let sources = read_all(&common.init)?.into_iter().chain(sources).collect();
-    let metrics = metrics.map(crate::metrics::server::address).transpose()?;
-    let runner = Runner::new(session(common)?, output, variables(common));
+    let metrics = beside.metrics.as_deref().map(crate::metrics::server::address).transpose()?;
+    let session = session(common)?;
+    let record = beside.record.map(|(folder, limit)| session.record(&folder, limit)).transpose()?;
+    let (quiet, color) = (output.quiet, output.stderr_color);
+    let runner = Runner::new(session, output, variables(common));
     if let Some(address) = metrics {
         runner.serve_metrics(address)?;
     }
-    Ok(runner.run(sources))
+    let status = runner.run(sources);
+    match record.map(|recorder| recorder.finish()).transpose() {
+        Ok(Some(summary)) if !quiet => replay::tell(&summary),
+        Ok(_) => {}
+        Err(e) => {
+            diagnostic::show_plain(&e.context("the recording is not whole"), color);
+            return Ok(if status == 0 { diagnostic::FAILED } else { status });
+        }
+    }
+    Ok(status)
 }
 
 #[cfg(feature = "kernel")]

@@ -189,6 +189,7 @@ pub mod operator;
 #[doc(hidden)]
 pub mod plan;
 mod quantity;
+mod recording;
 #[doc(hidden)]
 pub mod secret;
 #[doc(hidden)]

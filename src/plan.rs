@@ -46,6 +46,7 @@ mod patterns;
 pub mod provider;
 mod push_filter;
 pub mod rank;
+mod recorded;
 pub mod resolve;
 pub mod reuse;
 pub mod select;

@@ -77,6 +77,10 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 struct Form {
     text: String,
     name: String,
+    /// The name is one of a secret.
+    secret: bool,
+    /// The text is the value as it is.
+    plain: bool,
 }
 
 /// Longest first, so that a value inside of another leaves no rest of it.
@@ -85,6 +89,9 @@ static FORMS: RwLock<Vec<Form>> = RwLock::new(Vec::new());
 /// Whether there is any, without the lock.
 static ANY: AtomicBool = AtomicBool::new(false);
 
+/// The same of values whose name is one of a secret.
+static SECRETS: AtomicBool = AtomicBool::new(false);
+
 /// Notes the value of a variable: texts show `${NAME}` in its place from now on.
 pub fn note(name: &str, value: &str) {
     let value = value.trim();
@@ -92,10 +99,15 @@ pub fn note(name: &str, value: &str) {
         return;
     }
     let mut forms = FORMS.write();
+    let secret = option::is_sensitive_name(name);
     for text in forms_of(value) {
         if !forms.iter().any(|f| f.text == text) {
-            forms.push(Form { text, name: name.to_string() });
+            let plain = text == value;
+            forms.push(Form { text, name: name.to_string(), secret, plain });
         }
+    }
+    if secret {
+        SECRETS.store(true, Ordering::Release);
     }
     forms.sort_by_key(|f| std::cmp::Reverse(f.text.len()));
     ANY.store(true, Ordering::Release);
@@ -140,6 +152,42 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         }
     }
     text
+}
+
+/// Whether there are values that [`without_secrets`] looks for.
+pub(crate) fn has_secrets() -> bool {
+    SECRETS.load(Ordering::Acquire)
+}
+
+/// A value of a row as it may be written to a recording: as [`redact`], of variables whose name is one of a secret
+/// alone, because other values belong to the data. `None` where nothing changes.
+pub(crate) fn without_secrets(text: &str) -> Option<String> {
+    if !has_secrets() {
+        return None;
+    }
+    let mut changed: Option<String> = None;
+    for form in FORMS.read().iter().filter(|form| form.secret) {
+        if let Some(replaced) = replace(changed.as_deref().unwrap_or(text), form) {
+            changed = Some(replaced);
+        }
+    }
+    changed
+}
+
+/// The other way round: `${NAME}` gives way to what the variable is now. `None` where nothing changes.
+pub(crate) fn with_values(text: &str) -> Option<String> {
+    if !has_secrets() || !text.contains("${") {
+        return None;
+    }
+    let mut changed: Option<String> = None;
+    for form in FORMS.read().iter().filter(|form| form.secret && form.plain) {
+        let reference = format!("${{{}}}", form.name);
+        let now = changed.as_deref().unwrap_or(text);
+        if now.contains(&reference) {
+            changed = Some(now.replace(&reference, &form.text));
+        }
+    }
+    changed
 }
 
 /// As [`redact`], of a text that is owned.
@@ -203,6 +251,16 @@ mod tests {
         assert_eq!(at(r#"{"a":"tk-91 ä'\"q7!"}"#), r#"{"a":"${TOKEN}"}"#);
         assert_eq!(at("s = 'tk-91 ä''\"q7!'"), "s = '${TOKEN}'");
         assert!(matches!(redact("tk-91"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn rows_lose_secrets_alone_and_get_them_back() {
+        note("WIDGET_TOKEN", "wdg-4411-xyz");
+        note("PLACE", "Trondheimq");
+        let written = without_secrets("wdg-4411-xyz in Trondheimq");
+        assert_eq!(written.as_deref(), Some("${WIDGET_TOKEN} in Trondheimq"));
+        assert_eq!(with_values("a ${WIDGET_TOKEN}").as_deref(), Some("a wdg-4411-xyz"));
+        assert_eq!((without_secrets("nothing here"), with_values("${OTHER}")), (None, None));
     }
 
     #[test]

@@ -186,6 +186,8 @@ struct State {
     memory: std::sync::Weak<crate::state::Memory>,
     /// Of a session of `affluent test`.
     stage: Option<Arc<crate::trial::stage::Stage>>,
+    /// What takes down what its jobs read and are answered.
+    recorder: Option<Arc<crate::recording::Recorder>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -451,7 +453,7 @@ impl Session {
 
     /// A planner over the state as it is now.
     pub(crate) fn planner(&self) -> Planner {
-        let (catalog, config, own, aggregates, mut user, stage) = {
+        let (catalog, config, own, aggregates, mut user, stage, recorder) = {
             let state = self.state.lock();
             (
                 state.catalog.clone(),
@@ -460,6 +462,7 @@ impl Session {
                 state.aggregates.clone(),
                 state.user_functions.clone(),
                 state.stage.clone(),
+                state.recorder.clone(),
             )
         };
         user.search(config.functions_path());
@@ -488,6 +491,7 @@ impl Session {
             common: Default::default(),
             doubts: Default::default(),
             stage,
+            recorder,
             types_asked: Default::default(),
         })
     }

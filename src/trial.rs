@@ -19,16 +19,19 @@
 //! - **What a test says in SQL is computed before** it runs, by a session of its own (the scratch session), which knows
 //!   the pipeline's definitions: rows to come are the rows of INSERT, expected ones are cast to the columns of what they
 //!   are compared with.
+//! - **A recording** stands in the place of mocks, in a test or without any (`affluent run --replay`, `affluent diff`).
 
 mod answer;
 mod coverage;
 pub(crate) mod files;
 mod fixture;
 mod http;
+pub(crate) mod replay;
 pub(crate) mod report;
 mod rows;
 mod run;
 pub(crate) mod stage;
 mod table;
 
-pub(crate) use run::OPTIONS;
+pub(crate) use rows::json as rows_as_json;
+pub(crate) use run::{OPTIONS, Problem, Replayed, replay as replayed};

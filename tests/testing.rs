@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+#[path = "testing/replay.rs"]
+mod replay;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn affluent(folder: &Path, arguments: &[&str]) -> Output {

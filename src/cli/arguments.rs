@@ -32,7 +32,9 @@ Examples:
   affluent run pipeline.sql --set execution.checkpointing.interval=10s   goes on where it was when run again
   affluent run pipeline.sql --metrics              figures at http://127.0.0.1:9464/metrics
   affluent run pipeline.sql --metrics=0.0.0.0:9464 --log-format json
-  affluent run pipeline.sql --from-savepoint savepoints/savepoint-1";
+  affluent run pipeline.sql --from-savepoint savepoints/savepoint-1
+  affluent run pipeline.sql --record monday --record-limit '500 mb'
+  affluent run edited.sql --replay monday          what it would give, without any service";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -41,6 +43,15 @@ Examples:
   affluent check --portable query.sql        what Flink would refuse, too
 
 Exit status: 0 nothing wrong (there may be warnings), 2 errors.";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  affluent run pipeline.sql --record monday            keep what sources and lookups say
+  affluent diff pipeline.sql edited.sql --replay monday
+  affluent diff pipeline.sql edited.sql --replay monday -o json | jq .change
+  affluent diff old.sql new.sql --replay monday --limit 0
+
+Exit status: 0 no row differs, 1 some do, 2 a file or the recording is wrong.";
 
 const TEST_EXAMPLES: &str = "\
 Examples:
@@ -116,9 +127,10 @@ pub fn gathered(arguments: Vec<OsString>) -> Vec<OsString> {
 const WITHOUT_SESSION: [&str; 5] = ["demo", "sensor-api", "options", "functions", "completions"];
 
 /// Flags of all commands that mean nothing to one: its help does not have them.
-const MEANINGLESS: [(&str, &[&str]); 3] = [
+const MEANINGLESS: [(&str, &[&str]); 4] = [
     ("check", &["verbose", "report_every"]),
     ("test", &["init", "report_every"]),
+    ("diff", &["report_every"]),
     ("kernel", &["init", "output", "quiet", "verbose", "report_every", "color", "log_format"]),
 ];
 
@@ -315,7 +327,27 @@ pub enum Command {
         /// Answer for figures at http://ADDRESS/metrics (Prometheus), and at /health and /ready; default: 127.0.0.1:9464
         #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = crate::metrics::server::DEFAULT)]
         metrics: Option<String>,
+
+        /// Keep in this folder what sources, lookups and functions answer, without secrets, for --replay, `diff` and tests
+        #[arg(long, value_name = "FOLDER", conflicts_with = "replay")]
+        record: Option<PathBuf>,
+
+        /// About how large a recording may become; rows that come behind are left out, and that is said
+        #[arg(long, value_name = "SIZE", default_value = "1 gb", value_parser = size, requires = "record")]
+        record_limit: u64,
+
+        /// Run on a recording and its clock instead of services; what would be written is shown
+        #[arg(long, value_name = "FOLDER", conflicts_with_all = ["from_savepoint", "fresh", "metrics"])]
+        replay: Option<PathBuf>,
+
+        /// What is done with a key that the recording has no answer for: fail, or count it as a miss
+        #[arg(long, value_name = "HOW", default_value = "fail", requires = "replay")]
+        replay_missing: super::replay::HowMissing,
     },
+
+    /// Which rows differ between two versions of a pipeline, on one recording
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(super::replay::DiffArguments),
 
     /// Plan pipeline files without running them: all errors and warnings at once, with their places
     #[command(after_help = CHECK_EXAMPLES)]
@@ -388,6 +420,10 @@ pub enum CompletionShell {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::catalog::options::parse_duration(text).map_err(|e| e.to_string())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    crate::catalog::options::parse_size(text).map_err(|e| e.to_string())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

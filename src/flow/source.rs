@@ -258,13 +258,23 @@ pub trait Reader: Send {
 /// The fields of a stored position: which checkpoint it was reported for, and the source's own position.
 pub(crate) const CUT: &str = "@cut";
 pub(crate) const AT: &str = "@at";
+
+/// How splits begin that say how far a recording of the rows was: no source's own.
+pub(crate) const RECORDED: &str = "@recorded-";
+
 /// A source's own positions, of those that are stored.
 pub(crate) fn unmarked(stored: &Positions) -> Cow<'_, Positions> {
-    if !stored.values().any(|position| inner(position).is_some()) {
+    let is_own = |split: &String| !split.starts_with(RECORDED);
+    if !stored.iter().any(|(split, position)| inner(position).is_some() || !is_own(split)) {
         return Cow::Borrowed(stored);
     }
-    let own = |position: &Value| inner(position).unwrap_or(position).clone();
-    Cow::Owned(stored.iter().map(|(split, position)| (split.clone(), own(position))).collect())
+    let all = stored.iter().filter(|(split, _)| is_own(split));
+    Cow::Owned(all.map(|(split, position)| (split.clone(), at_of(position).clone())).collect())
+}
+
+/// A position as the source gave it.
+pub(crate) fn at_of(position: &Value) -> &Value {
+    inner(position).unwrap_or(position)
 }
 
 /// What is inside of a position that was marked.

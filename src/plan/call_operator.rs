@@ -21,6 +21,7 @@ use crate::function::user::scalar::waiting_function;
 use crate::lookup::retry::Backoff;
 use crate::lookup::{Backend, CacheConfig, Lookup, LookupConfig, LookupRequest};
 use crate::operator::lookup_join::{LookupJoin, LookupJoinSpec, MemorySpec};
+use crate::recording::RecordedBackend;
 
 impl Planner {
     /// The operator of a call.
@@ -129,6 +130,12 @@ impl Planner {
         let backend = match &self.state.stage {
             Some(stage) => stage.call(function, &request, real)?,
             None => real()?,
+        };
+        let backend = match &self.state.recorder {
+            Some(recorder) => {
+                Arc::new(RecordedBackend::new(recorder, &function.name, backend, &request, &request)?)
+            }
+            None => backend,
         };
         let backoff = match function.retry_delay(&self.state.config) {
             Some(delay) => Backoff::new(delay, delay, Arc::new(|| 1.0)),

@@ -545,16 +545,21 @@ impl Planner {
         }
         let (runtime, clock) = (self.state.runtime.clone(), self.state.clock.clone());
         if let Some(function) = self.function_table(&request)? {
+            let function = self.recorded(&request, &request, function)?;
             // A function may become another one, and its table stays the same.
             return Lookup::new(name, request, function, config, runtime, clock);
         }
         let in_memory = matches!(config.cache, CacheConfig::Full(_));
         let backend = |request: &LookupRequest| {
-            let connector = request.table.connector()?;
+            let table = self.answering(&request.table)?;
+            let connector = table.connector()?;
             if request.nested.is_empty() || !in_memory {
-                return connector.lookup(request);
+                let asked = self.asked(request)?;
+                return self.recorded(&asked, request, connector.lookup(&asked)?);
             }
-            let inner = connector.lookup(&request.without_nested())?;
+            let narrow = request.without_nested();
+            let asked = self.asked(&narrow)?;
+            let inner = self.recorded(&asked, &narrow, connector.lookup(&asked)?)?;
             Ok(Arc::new(NestedLoad { inner, request: request.clone() }) as Arc<dyn Backend>)
         };
         self.state.lookups.lookup(name, request, backend, config, runtime, clock)

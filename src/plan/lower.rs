@@ -289,7 +289,7 @@ impl Planner {
             batch_rows: BATCH_ROWS,
             zone: self.zone().to_string(),
         };
-        let make = || connector.source(&request).map_err(|e| e.at(raw.reference.hints.span));
+        let make = || self.scanned(raw, &request).map_err(|e| e.at(raw.reference.hints.span));
         let source = self.source_of(&request, make)?;
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let mut about = source.describe();

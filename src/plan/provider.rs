@@ -60,6 +60,8 @@ pub struct PlannerState {
     pub doubts: parking_lot::Mutex<std::collections::BTreeSet<String>>,
     /// In `affluent test`: what answers in the place of what is outside.
     pub(crate) stage: Option<Arc<crate::trial::stage::Stage>>,
+    /// What is read and answered is recorded.
+    pub(crate) recorder: Option<Arc<crate::recording::Recorder>>,
 }
 
 /// Views in one statement, counted as often as they are read: views that read views twice double with each level.

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::connector::Sink;
 use crate::error::{Error, Result};
 use crate::plan::share::share_sources;
+use crate::recording::Recorder;
 use crate::sql::{Insert, StatementKind};
 use crate::trial::stage::Stage;
 
@@ -28,6 +29,14 @@ impl Session {
     /// Calls of functions are answered by what a test says, where it says anything.
     pub(crate) fn set_stage(&self, stage: Arc<Stage>) {
         self.state.lock().stage = Some(stage);
+    }
+
+    /// From now on, what jobs read and are answered is recorded, in `bytes` at most.
+    pub(crate) fn record(&self, folder: &std::path::Path, bytes: u64) -> Result<Arc<Recorder>> {
+        let zone = self.state.lock().config.zone();
+        let recorder = Recorder::begin(folder, bytes, &zone, self.clock.clone())?;
+        self.state.lock().recorder = Some(recorder.clone());
+        Ok(recorder)
     }
 
     /// Puts other tables in the place of those for which `other` gives one.

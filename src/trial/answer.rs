@@ -75,7 +75,7 @@ fn in_mock(e: Error, rule: &Rule) -> Error {
 }
 
 /// A key for people: `id = '7'`.
-fn describe(keys: &RecordBatch, row: usize) -> String {
+pub(super) fn describe(keys: &RecordBatch, row: usize) -> String {
     let options = FormatOptions::default().with_null("NULL");
     let text = |(field, column): (&arrow::datatypes::FieldRef, &ArrayRef)| {
         let value = ArrayFormatter::try_new(column.as_ref(), &options)

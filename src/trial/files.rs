@@ -195,6 +195,8 @@ fn run_all(
             var: &request.var,
             update: request.update,
             coverage: request.coverage,
+            replay: None,
+            files: &[],
         };
         if sender.send((index, run::run(&setup))).is_err() {
             return;

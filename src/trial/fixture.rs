@@ -81,7 +81,11 @@ impl Reader for FixtureReader {
                 Ok((batch, kinds)) => {
                     self.next += 1;
                     if batch.num_rows() > 0 {
-                        return Ok(Read::rows(conform(&batch, &self.schema)?, kinds));
+                        let rows = match self.feed.recorded_as() {
+                            Some(of) => crate::recording::conform(of, &batch, &self.schema)?,
+                            None => conform(&batch, &self.schema)?,
+                        };
+                        return Ok(Read::rows(rows, kinds));
                     }
                 }
                 Err(true) => return Ok(Read::End),

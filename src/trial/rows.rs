@@ -214,7 +214,7 @@ pub(super) fn table(captured: &Captured) -> Result<RecordBatch> {
 }
 
 /// Rows as JSON, a line each.
-pub(super) fn json(batch: &RecordBatch) -> Result<Vec<String>> {
+pub(crate) fn json(batch: &RecordBatch) -> Result<Vec<String>> {
     let mut encoder = JsonEncoder::new(JsonOptions::default(), batch.schema())?;
     let mut bytes = Vec::new();
     encoder.encode(&Chunk::append(batch.clone(), std::time::Instant::now()), &mut bytes)?;

@@ -2,8 +2,11 @@
 
 mod expect;
 mod given;
+mod played;
 mod time;
 mod verdict;
+
+pub(crate) use played::{Replayed, replay};
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -55,7 +58,7 @@ pub(crate) const OPTIONS: &[OptionDef] = &[
         "clock",
         OptionKind::Text,
         "2026-01-01 00:00:00",
-        "processing time when the test begins, in UTC",
+        "processing time when the test begins, in UTC; of a recording, when it began",
     ),
     OptionDef::new(
         "end",
@@ -68,6 +71,19 @@ pub(crate) const OPTIONS: &[OptionDef] = &[
         OptionKind::Duration,
         "30 s",
         "how long the test may take, by the machine's clock",
+    ),
+    OptionDef::new(
+        "recording",
+        OptionKind::Text,
+        "",
+        "a folder of `affluent run --record`, beside the test file: its rows come first, and its lookups answer where the test \
+         has no mock; the clock begins when it did",
+    ),
+    OptionDef::new(
+        "recording-missing",
+        OptionKind::Choice(&["fail", "miss"]),
+        "fail",
+        "what is done with a key that the recording has no answer for",
     ),
     OptionDef::new("var.*", OptionKind::Text, "", "a value for ${...} in the pipeline, as --var gives"),
 ];
@@ -91,6 +107,9 @@ pub(crate) struct Setup<'a> {
     pub(crate) update: bool,
     /// Statements and branches that rows went through are noted.
     pub(crate) coverage: bool,
+    /// Without a test: what is replayed, and the pipeline.
+    pub(crate) replay: Option<&'a super::replay::Replay>,
+    pub(crate) files: &'a [PathBuf],
 }
 
 /// What is wrong.
@@ -116,6 +135,8 @@ pub(crate) struct Outcome {
     pub(crate) updates: Vec<(Range<usize>, String)>,
     /// Places of the pipeline, and whether rows went through them.
     pub(crate) covered: Vec<Covered>,
+    /// Of a replay: what came out.
+    pub(crate) results: Vec<Replayed>,
 }
 
 /// A statement or branch of a pipeline.
@@ -167,7 +188,7 @@ struct Memoir {
 pub(crate) struct Run<'a> {
     setup: &'a Setup<'a>,
     stage: Arc<Stage>,
-    pipeline: Option<(PathBuf, Script, Vec<Statement>)>,
+    pipeline: Vec<(PathBuf, Script, Vec<Statement>)>,
     /// What the test defines.
     defined: HashSet<(&'static str, String)>,
     process: Option<Process>,
@@ -184,6 +205,8 @@ pub(crate) struct Run<'a> {
     outcome: Outcome,
     /// It is run to find out which branches rows go through.
     branches: Option<Arc<Branches>>,
+    /// What came out is wanted.
+    keep: bool,
 }
 
 fn parse_time(text: &str) -> Option<i64> {
@@ -255,17 +278,22 @@ impl<'a> Run<'a> {
         let definitions: Vec<&OptionDef> = OPTIONS.iter().collect();
         options.validate("TEST", &definitions).map_err(wrong)?;
         let clock = options.text("clock").unwrap_or("2026-01-01 00:00:00");
-        let start = parse_time(clock).ok_or_else(|| {
+        let mut start = parse_time(clock).ok_or_else(|| {
             let error = Error::option(format!("option 'clock': '{clock}' is no time"));
             wrong(error.at(options.span("clock")).with_hint("write '2026-01-01 00:00:00'"))
         })?;
-        let timeout = options.duration("timeout").map_err(wrong)?.unwrap_or(Duration::from_secs(30));
+        let replay = Self::replay(setup, &options).map_err(wrong)?;
+        if let Some(replay) = replay.as_ref().filter(|_| !options.contains("clock")) {
+            start = replay.recording.manifest.started;
+        }
+        let patience = if setup.replay.is_some() { Duration::MAX } else { Duration::from_secs(30) };
+        let timeout = options.duration("timeout").map_err(wrong)?.unwrap_or(patience);
         options.bool("end").map_err(wrong)?;
         let scratch = Session::with_clock(ManualClock::new(start)).map_err(wrong)?;
         let mut run = Self {
             setup,
             stage: Stage::new(scratch),
-            pipeline: None,
+            pipeline: Vec::new(),
             defined: HashSet::new(),
             process: None,
             store: MemoryStore::default(),
@@ -278,7 +306,11 @@ impl<'a> Run<'a> {
             expected_errors: Vec::new(),
             outcome: Outcome::default(),
             branches: None,
+            keep: false,
         };
+        if let Some(replay) = replay {
+            run.stage.set_replay(replay);
+        }
         run.read_pipeline(&options)?;
         run.prepare()?;
         Ok(run)
@@ -286,6 +318,9 @@ impl<'a> Run<'a> {
 
     fn read_pipeline(&mut self, options: &Options) -> Result<(), Problem> {
         let wrong = |e: Error| Self::wrong(self.setup, &e, self.setup.test.name.span);
+        if self.setup.replay.is_some() {
+            return self.setup.files.iter().try_for_each(|path| self.read_file(path, options));
+        }
         let path = match options.text("pipeline") {
             Some("none") => return Ok(()),
             Some(name) => self.setup.path.with_file_name("").join(name),
@@ -300,14 +335,19 @@ impl<'a> Run<'a> {
                 None => Ok(()),
             };
         }
-        let source = crate::console::script::read(&path).map_err(wrong)?;
+        self.read_file(&path, options)
+    }
+
+    fn read_file(&mut self, path: &Path, options: &Options) -> Result<(), Problem> {
+        let wrong = |e: Error| Self::wrong(self.setup, &e, self.setup.test.name.span);
+        let source = crate::console::script::read(path).map_err(wrong)?;
         let own = options.with_prefix("var.").map(|(name, value)| (name.to_string(), value.to_string()));
         let variables = Variables::new(self.setup.var.iter().cloned().chain(own));
         let script =
             variables.expand(source.clone()).map_err(|e| self.in_pipeline(&e, &Script::plain(source)))?;
         let statements =
             crate::sql::parse_script(&script.expanded).map_err(|e| self.in_pipeline(&e, &script))?;
-        self.pipeline = Some((path, script, statements));
+        self.pipeline.push((path.to_path_buf(), script, statements));
         Ok(())
     }
 
@@ -343,6 +383,7 @@ impl<'a> Run<'a> {
         self.stage.set_gate(gate.clone());
         let wrong = |e: Error| Self::wrong(self.setup, &e, self.setup.test.name.span);
         self.settings(&session).map_err(wrong)?;
+        self.stage.set_clock(clock.clone());
         session.set_stage(self.stage.clone());
         self.define(&session, false)?;
         let bell = Arc::new(Bell::default());
@@ -355,13 +396,27 @@ impl<'a> Run<'a> {
 
     /// Executes the statements of the pipeline; those that start jobs are planned and opened.
     fn plan(&mut self, process: &mut Process) -> Result<(), Problem> {
-        let Some((path, script, statements)) = self.pipeline.take() else { return Ok(()) };
-        let mut done = Ok(());
+        let parts = std::mem::take(&mut self.pipeline);
         let mut queries = 0;
+        let planned = parts.iter().try_for_each(|part| self.plan_part(process, part, &mut queries));
+        self.pipeline = parts;
+        planned
+    }
+
+    fn plan_part(
+        &mut self,
+        process: &mut Process,
+        (_, script, statements): &(PathBuf, Script, Vec<Statement>),
+        queries: &mut usize,
+    ) -> Result<(), Problem> {
+        let mut done = Ok(());
+        if self.broken.is_some() {
+            return done;
+        }
         if let Some(branches) = &self.branches {
             process.session.register_function(branches.function());
         }
-        for statement in &statements {
+        for statement in statements {
             let noted = match &self.branches {
                 Some(branches) => branches.noted(&statement.kind),
                 None => Ok(statement.kind.clone()),
@@ -379,11 +434,11 @@ impl<'a> Run<'a> {
             }
             let executed = match kind {
                 StatementKind::Insert(_) | StatementKind::StatementSet(_) | StatementKind::Query(_) => {
-                    queries += usize::from(matches!(kind, StatementKind::Query(_)));
-                    self.open(process, kind, queries)
+                    *queries += usize::from(matches!(kind, StatementKind::Query(_)));
+                    self.open(process, kind, *queries)
                 }
                 StatementKind::CreateTable(table) if table.query.is_some() => {
-                    process.session.create_target(kind).and_then(|()| self.open(process, kind, queries))
+                    process.session.create_target(kind).and_then(|()| self.open(process, kind, *queries))
                 }
                 kind if is_definition(kind) => process.session.execute(statement).map(drop),
                 _ => Err(Error::unsupported("this statement cannot be run in a test")
@@ -393,12 +448,11 @@ impl<'a> Run<'a> {
                 let e = if e.span().is_some() { e } else { e.at(statement.span) };
                 self.broken = Some(e.clone());
                 if !self.expects_error(&e) {
-                    done = Err(self.in_pipeline(&e, &script));
+                    done = Err(self.in_pipeline(&e, script));
                 }
                 break;
             }
         }
-        self.pipeline = Some((path, script, statements));
         done
     }
 
@@ -463,6 +517,15 @@ impl<'a> Run<'a> {
             self.outcome.problems.push(problem);
         }
         self.judge();
+        if self.keep {
+            match self.results() {
+                Ok(results) => self.outcome.results = results,
+                Err(e) => {
+                    let problem = Self::wrong(self.setup, &e, self.setup.test.name.span);
+                    self.outcome.problems.push(problem);
+                }
+            }
+        }
         self.cover();
         let passed = u64::try_from(self.now_millis - begin).unwrap_or(0);
         self.outcome.mocked = Duration::from_millis(passed);
@@ -496,12 +559,17 @@ impl<'a> Run<'a> {
                 self.stage.feed_or(&table.name, *changes);
             }
         }
+        self.feeds_of_recording();
         self.start()?;
         for feed in waiting {
             feed.push();
             self.settle()?;
         }
         self.settle()?;
+        self.play_recording()?;
+        if setup.replay.is_some() {
+            return Ok(());
+        }
         let acts = |s: &&&TestStatement| !matches!(s.kind, TestKind::Expect(_));
         let last = steps.iter().rposition(|s| acts(&s)).map_or(0, |at| at + 1);
         let options = Options::from_entries(&setup.test.options).unwrap_or_default();

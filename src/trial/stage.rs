@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -11,6 +11,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::answer::{Guarded, MockBackend};
+use super::replay::{Replay, ReplayBackend};
+use crate::catalog::Table;
+use crate::clock::Clock;
 use crate::connector::SinkChangelog;
 use crate::error::{Error, Result};
 use crate::flow::{Kinds, Waker};
@@ -93,11 +96,36 @@ pub(crate) struct Feed {
     pub(crate) changes: bool,
     /// Somebody has read it, or looked up in it.
     read: std::sync::atomic::AtomicBool,
+    /// The table of a recording that the rows are of, and their columns.
+    recorded: Option<(String, Option<SchemaRef>)>,
 }
 
 impl Feed {
     pub(crate) fn new(changes: bool) -> Self {
         Self { changes, ..Self::default() }
+    }
+
+    /// Rows of a recording, which need not be read.
+    pub(crate) fn recorded(changes: bool, table: &str, schema: Option<SchemaRef>) -> Self {
+        let recorded = Some((format!("table '{table}'"), schema));
+        Self { changes, recorded, read: true.into(), ..Self::default() }
+    }
+
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recorded.is_some()
+    }
+
+    /// What the rows are of, for messages, if they are of a recording.
+    pub(crate) fn recorded_as(&self) -> Option<&str> {
+        self.recorded.as_ref().map(|(of, _)| of.as_str())
+    }
+
+    /// Whether a recording has the columns that are wanted.
+    pub(crate) fn check(&self, wanted: &SchemaRef) -> Result<()> {
+        match &self.recorded {
+            Some((of, Some(schema))) => crate::recording::check(of, schema, wanted),
+            _ => Ok(()),
+        }
     }
 
     /// Adds rows, which lookups see at once and sources when they are pushed.
@@ -301,6 +329,12 @@ pub(crate) struct Stage {
     gate: Mutex<Option<Arc<Gate>>>,
     /// A query of the test is planned: it may read what was written.
     asking: std::sync::atomic::AtomicBool,
+    replay: Mutex<Option<Replay>>,
+    clock: Mutex<Option<Arc<dyn Clock>>>,
+    /// Answers of a recording that are still to come.
+    pub(super) on_their_way: AtomicUsize,
+    /// Keys that the recording has no answer for, and that were taken for misses.
+    pub(super) missed: AtomicU64,
 }
 
 impl std::fmt::Debug for Stage {
@@ -324,6 +358,10 @@ impl Stage {
             complaints: Mutex::default(),
             gate: Mutex::default(),
             asking: Default::default(),
+            replay: Mutex::default(),
+            clock: Mutex::default(),
+            on_their_way: AtomicUsize::new(0),
+            missed: AtomicU64::new(0),
         })
     }
 
@@ -348,6 +386,37 @@ impl Stage {
 
     pub(crate) fn feeds(&self) -> Vec<(String, Arc<Feed>)> {
         self.feeds.lock().iter().map(|(table, feed)| (table.clone(), feed.clone())).collect()
+    }
+
+    pub(crate) fn put_feed(&self, table: &str, feed: Arc<Feed>) {
+        self.feeds.lock().insert(table.to_string(), feed);
+    }
+
+    pub(crate) fn set_replay(&self, replay: Replay) {
+        *self.replay.lock() = Some(replay);
+    }
+
+    /// The recording that answers.
+    pub(crate) fn replay(&self) -> Option<Replay> {
+        self.replay.lock().clone()
+    }
+
+    pub(crate) fn set_clock(&self, clock: Arc<dyn Clock>) {
+        *self.clock.lock() = Some(clock);
+    }
+
+    /// The test's clock.
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.lock().as_ref().map_or(0, |clock| clock.now_millis())
+    }
+
+    /// The table that stands in the place of one that a query names without declaring it; only where a recording is all
+    /// that there is.
+    pub(crate) fn in_place_of(self: &Arc<Self>, table: &Arc<Table>) -> Result<Arc<Table>> {
+        if !self.replay().is_some_and(|replay| replay.alone) {
+            return Ok(table.clone());
+        }
+        Ok(super::table::staged(table, self)?.map_or_else(|| table.clone(), Arc::new))
     }
 
     /// The rules for a table or function, in order.
@@ -416,6 +485,10 @@ impl Stage {
         real: impl FnOnce() -> Result<Arc<dyn Backend>>,
     ) -> Result<Arc<dyn Backend>> {
         let rules = self.rules_of(&function.name);
+        if let Some(replay) = self.replay().filter(|r| rules.is_empty() && r.has_lookup(&function.name)) {
+            let batch = function.rows_of_call();
+            return Ok(Arc::new(ReplayBackend::new(self, &replay, &function.name, request, batch)?));
+        }
         if rules.is_empty() {
             return Ok(Arc::new(Guarded::new(self, &function.name, real()?)));
         }

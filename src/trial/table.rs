@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use super::answer::{Guarded, MockBackend};
 use super::fixture::{CaptureSink, FixtureSource};
+use super::replay::ReplayBackend;
 use super::stage::{Captured, Feed, Stage};
 use crate::catalog::table::Own;
 use crate::catalog::{OptionDef, Options, Table};
@@ -72,6 +73,16 @@ fn is_bounded(table: &Table) -> bool {
 }
 
 impl Staged {
+    /// Keys that a request takes.
+    fn batch(&self, table: &Table) -> Result<usize> {
+        let batch = match self.real.name() {
+            "http" => table.options.integer("http.request.batch-size")?.unwrap_or(1),
+            // Bounded by 'lookup.batch.max-size'.
+            _ => 1000,
+        };
+        Ok(usize::try_from(batch).unwrap_or(usize::MAX))
+    }
+
     fn format_of_table(&self, table: &Table) -> Option<Format> {
         let options = &table.options;
         let name = options.text("format").or_else(|| options.text("value.format"))?;
@@ -178,13 +189,23 @@ impl Connector for Staged {
                 feed.end();
                 feed
             }
-            Some(feed) => feed,
+            Some(feed) => {
+                feed.check(&request.schema)?;
+                feed
+            }
             None if is_local_scan(table) => {
                 let rows = self.stage.scratch.query(&format!("SELECT * FROM {}", quoted(name)))?.collect()?;
                 let feed = self.stage.feed_or(name, false);
                 feed.stage(rows, Kinds::Append);
                 feed.push();
                 feed
+            }
+            None if self.stage.replay().is_some_and(|replay| replay.alone) => {
+                return Err(Error::plan(format!(
+                    "table '{name}' ({}) is read, and the recording has no rows of it",
+                    self.real.name()
+                ))
+                .with_hint("record again with this pipeline"));
             }
             // Its requests are those of the HTTP client, which mocks answer.
             None if self.real.name() == "http" => return self.real.source(request),
@@ -215,17 +236,24 @@ impl Connector for Staged {
         let table = &request.table;
         let name = table.name.as_str();
         let rules = self.stage.rules_of(name);
-        let feed = self.stage.feed(name);
+        let feed = self.stage.feed(name).filter(|feed| !feed.is_recorded());
         if let Some(feed) = &feed {
             feed.note_read();
         }
+        let replay = self.stage.replay().filter(|_| rules.is_empty() && feed.is_none());
+        if let Some(replay) = replay.as_ref().filter(|replay| replay.has_lookup(name)) {
+            let batch = self.batch(table)?;
+            return Ok(Arc::new(ReplayBackend::new(&self.stage, replay, name, request, batch)?));
+        }
+        if replay.is_some_and(|replay| replay.alone) {
+            return Err(Error::plan(format!(
+                "table '{name}' ({}) is looked up in, and the recording has no answers of it",
+                self.real.name()
+            ))
+            .with_hint("record again with this pipeline"));
+        }
         if !rules.is_empty() || feed.is_some() {
-            let batch = match self.real.name() {
-                "http" => table.options.integer("http.request.batch-size")?.unwrap_or(1),
-                // Bounded by 'lookup.batch.max-size'.
-                _ => 1000,
-            };
-            let batch = usize::try_from(batch).unwrap_or(usize::MAX);
+            let batch = self.batch(table)?;
             return Ok(Arc::new(MockBackend::new(&self.stage, name, request, rules, batch)?));
         }
         match self.real.name() {

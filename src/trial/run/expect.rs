@@ -166,7 +166,7 @@ impl Run<'_> {
             return Ok((what, captured));
         }
         if let Some(broken) = &self.broken
-            && let Some((_, script, _)) = &self.pipeline
+            && let Some((_, script, _)) = self.pipeline.first()
         {
             return Err(self.in_pipeline(broken, script));
         }
@@ -177,8 +177,8 @@ impl Run<'_> {
             None => name.clone(),
         };
         let names: Vec<String> = names.iter().filter(|n| !n.starts_with("query ")).map(shown).collect();
-        let error = match (&self.pipeline, names.is_empty()) {
-            (None, _) => Error::plan("the test has no pipeline").with_hint(format!(
+        let error = match (self.pipeline.is_empty(), names.is_empty()) {
+            (true, _) => Error::plan("the test has no pipeline").with_hint(format!(
                 "there is no {}; name one: TEST '...' WITH ('pipeline' = 'pipeline.sql')",
                 beside(setup.path).display()
             )),

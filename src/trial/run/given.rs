@@ -40,7 +40,9 @@ impl Run<'_> {
     }
 
     pub(super) fn settings(&self, session: &Session) -> Result<()> {
-        session.set("table.local-time-zone", "UTC")?;
+        let replay = self.stage.replay().filter(|replay| replay.alone);
+        let zone = replay.as_ref().map_or("UTC", |replay| replay.recording.manifest.zone.as_str());
+        session.set("table.local-time-zone", zone)?;
         session.set("parallelism.default", "1")?;
         let own = self.setup.set.iter().filter(|(key, _)| !is_of_jobs(key));
         own.into_iter().try_for_each(|(key, value)| session.set(key, value).map_err(|e| e.context("--set")))
@@ -57,9 +59,11 @@ impl Run<'_> {
             }
             session.execute(plain).map_err(|e| Self::wrong(self.setup, &e, statement.span))?;
         }
-        let Some((path, _, statements)) = &self.pipeline else { return Ok(()) };
-        session.set_origin(origin(path));
-        if scratch {
+        for (path, _, statements) in &self.pipeline {
+            session.set_origin(origin(path));
+            if !scratch {
+                continue;
+            }
             for statement in statements {
                 let executed = match &statement.kind {
                     kind if is_elsewhere(kind) || self.is_replaced(kind) => continue,

@@ -55,9 +55,11 @@ impl Run<'_> {
 
     /// Which statements of the pipeline gave rows.
     pub(super) fn cover(&mut self) {
-        let Some((path, script, statements)) = &self.pipeline else { return };
         let mut queries = 0;
-        for statement in statements {
+        let parts = std::mem::take(&mut self.pipeline);
+        for (path, script, statement) in
+            parts.iter().flat_map(|(p, s, all)| all.iter().map(move |one| (p, s, one)))
+        {
             let tables: Vec<String> = match &statement.kind {
                 StatementKind::Insert(insert) => vec![last(&insert.table).to_string()],
                 StatementKind::StatementSet(inserts) => {
@@ -82,6 +84,7 @@ impl Run<'_> {
             let (path, taken) = (path.clone(), tables.iter().all(gave));
             self.outcome.covered.push(Covered { path, line, column: 0, branch: None, taken });
         }
+        let Some((path, script, _)) = parts.first() else { return };
         for branch in self.branches.iter().flat_map(|branches| branches.all()) {
             let place = Span { start: branch.at, end: branch.at };
             let error = script.relocate(Error::plan("").at(place));
@@ -90,5 +93,6 @@ impl Run<'_> {
             let (line, column, taken) = (at.line, at.column, branch.taken);
             self.outcome.covered.push(Covered { path, line, column, branch: text, taken });
         }
+        self.pipeline = parts;
     }
 }
