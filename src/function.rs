@@ -21,6 +21,7 @@ pub(crate) mod common;
 mod conditional;
 pub(crate) mod decimal;
 pub(crate) mod float_compare;
+pub(crate) mod fraction;
 mod interval;
 pub(crate) mod json;
 pub(crate) mod matcher;
@@ -40,6 +41,7 @@ mod text;
 mod text_form;
 mod timestamp;
 pub(crate) mod type_of;
+pub(crate) mod typed;
 pub mod user;
 pub mod window;
 
@@ -109,6 +111,11 @@ fn definitions() -> impl Iterator<Item = &'static Definition> {
         .chain(timestamp::FUNCTIONS)
         .chain(collection::FUNCTIONS)
         .chain(json::FUNCTIONS)
+}
+
+/// Whether a function is one of those that are built in, by its first name in lower case.
+pub(crate) fn is_own(name: &str) -> bool {
+    definitions().any(|d| d.names[0].eq_ignore_ascii_case(name))
 }
 
 /// What a function takes and gives, such as `LEFT(STRING, an integer) -> STRING`. `name` is upper case.

@@ -5,9 +5,12 @@
 //! What differs is listed in `differences.tsv`, one line each: a reason and the expression. The test fails where something
 //! else differs, and where something listed is equal by now. Reasons that are not `open` are explained in `reasons.tsv`.
 //!
+//! `tests/oracle/templates` is another set, of other expressions over columns that may be NULL and columns that may not, in a zone with
+//! daylight saving; of its types lengths, precisions and NOT NULL count as well (`../templates/generate.py`).
+//!
 //! | variable | meaning |
 //! |---|---|
-//! | `GRID=FOLDER` | another folder than the stored one |
+//! | `GRID=FOLDER`, `TEMPLATES=FOLDER` | another folder than the stored one |
 //! | `GRID_WRITE=1` | rewrites `differences.tsv`; what is new in it is `open` |
 //! | `GRID_SHOW=FILE` | writes each difference with both answers to FILE |
 //! | `CASE=TEXT` | only expressions that contain TEXT |
@@ -31,13 +34,37 @@ mod queries;
 
 const ROWS: usize = 4;
 
-fn folder() -> PathBuf {
-    let stored = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/grid");
-    std::env::var("GRID").map_or_else(|_| stored(), PathBuf::from)
+/// A set of expressions.
+#[derive(Clone, Copy)]
+struct Set {
+    name: &'static str,
+    /// Whether lengths, precisions and NOT NULL of types count.
+    exact: bool,
 }
 
-fn lines(name: &str) -> Vec<String> {
-    fs::read_to_string(folder().join(name)).unwrap().lines().map(str::to_string).collect()
+const GRID: Set = Set { name: "grid", exact: false };
+const TEMPLATES: Set = Set { name: "templates", exact: true };
+
+impl Set {
+    fn folder(self) -> PathBuf {
+        let stored = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle").join(self.name);
+        std::env::var(self.name.to_ascii_uppercase()).map_or_else(|_| stored(), PathBuf::from)
+    }
+
+    fn lines(self, name: &str) -> Vec<String> {
+        fs::read_to_string(self.folder().join(name)).unwrap().lines().map(str::to_string).collect()
+    }
+
+    /// A type as far as it counts.
+    fn seen(self, data_type: &str) -> String {
+        if self.exact { data_type.to_string() } else { plain(data_type) }
+    }
+}
+
+fn reasons() -> BTreeSet<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/grid/reasons.tsv");
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().map(|l| l.split('\t').next().unwrap().to_string()).collect()
 }
 
 /// An expression and Flink's answer.
@@ -67,12 +94,12 @@ fn unescaped(text: &str) -> String {
     out
 }
 
-fn cases() -> Vec<Case> {
+fn cases(set: Set) -> Vec<Case> {
     let mut cases = Vec::new();
-    for entry in fs::read_dir(folder()).unwrap() {
+    for entry in fs::read_dir(set.folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let Some(kind) = name.strip_prefix("answers-").and_then(|n| n.strip_suffix(".tsv")) else { continue };
-        for line in lines(&name) {
+        for line in set.lines(&name) {
             let mut parts = line.split('\t');
             let sql = unescaped(parts.next().unwrap());
             let data_type = parts.next().unwrap().to_string();
@@ -207,11 +234,13 @@ fn answer(session: &Session, case: &Case) -> (String, Vec<String>) {
     }
 }
 
-fn session() -> Session {
+fn session(set: Set) -> Session {
     let session = Session::new().unwrap();
     session.set("parallelism.default", "1").unwrap();
-    session.set("table.local-time-zone", "UTC").unwrap();
-    let columns: Vec<String> = lines("columns.tsv")
+    let zone = fs::read_to_string(set.folder().join("zone"));
+    session.set("table.local-time-zone", zone.as_deref().unwrap_or("UTC").trim()).unwrap();
+    let columns: Vec<String> = set
+        .lines("columns.tsv")
         .iter()
         .map(|l| l.split('\t').collect::<Vec<_>>())
         .map(|p| format!("`{}` {}", p[0], p[1]))
@@ -219,10 +248,10 @@ fn session() -> Session {
     let sql = format!(
         "CREATE TABLE g (id INT, {}) WITH ('connector' = 'filesystem', 'format' = 'json', 'path' = '{}')",
         columns.join(", "),
-        folder().join("rows.jsonl").display()
+        set.folder().join("rows.jsonl").display()
     );
     session.sql(&sql).unwrap();
-    for line in lines("sinks.tsv") {
+    for line in set.lines("sinks.tsv") {
         let (name, data_type) = line.split_once('\t').unwrap();
         session
             .sql(&format!("CREATE TABLE {name} (x {data_type}) WITH ('connector' = 'blackhole')"))
@@ -232,11 +261,11 @@ fn session() -> Session {
 }
 
 /// What differs, if something does.
-fn difference(session: &Session, case: &Case) -> Option<String> {
+fn difference(set: Set, session: &Session, case: &Case) -> Option<String> {
     let (data_type, values) = answer(session, case);
     let same_type = match case.kind.as_str() {
         "insert" => data_type == case.data_type,
-        _ => plain(&data_type) == plain(&case.data_type),
+        _ => set.seen(&data_type) == set.seen(&case.data_type),
     };
     let failed = |v: &String| v.starts_with("! ") || v == "!";
     let same = |(a, b): (&String, &String)| a == b || failed(a) && failed(b);
@@ -268,32 +297,41 @@ fn guessed(what: &str) -> &'static str {
 
 #[test]
 fn values_and_types_are_those_of_flink() {
+    compare(GRID);
+}
+
+#[test]
+fn templates_are_those_of_flink() {
+    compare(TEMPLATES);
+}
+
+fn compare(set: Set) {
     let only = std::env::var("CASE").unwrap_or_default();
-    let mut cases = cases();
+    let mut cases = cases(set);
     cases.retain(|c| c.sql.contains(&only));
     assert!(!cases.is_empty(), "no expression contains '{only}'");
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let found: BTreeMap<usize, String> = std::thread::scope(|scope| {
         let work = || {
-            let session = session();
+            let session = session(set);
             let mut found = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(case) = cases.get(index) else { return found };
-                found.extend(difference(&session, case).map(|d| (index, d)));
+                found.extend(difference(set, &session, case).map(|d| (index, d)));
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
     });
-    let listed: BTreeMap<String, String> = lines("differences.tsv")
+    let listed: BTreeMap<String, String> = set
+        .lines("differences.tsv")
         .iter()
         .map(|l| l.split_once('\t').unwrap())
         .map(|(reason, sql)| (unescaped(sql), reason.to_string()))
         .collect();
-    let known: BTreeSet<String> =
-        lines("reasons.tsv").iter().map(|l| l.split('\t').next().unwrap().to_string()).collect();
+    let known = reasons();
     let mut shown = String::new();
     let mut wrong = String::new();
     for (index, what) in &found {
@@ -309,7 +347,7 @@ fn values_and_types_are_those_of_flink() {
             let _ = writeln!(wrong, "[{}] {} is equal now: take it off the list", case.kind, case.sql);
         }
     }
-    println!("{} of {} equal", cases.len() - found.len(), cases.len());
+    println!("{}: {} of {} equal", set.name, cases.len() - found.len(), cases.len());
     if let Ok(file) = std::env::var("GRID_SHOW") {
         fs::write(file, &shown).unwrap();
     }
@@ -322,7 +360,7 @@ fn values_and_types_are_those_of_flink() {
         }
         list.sort();
         let text: String = list.iter().map(|(reason, sql)| format!("{reason}\t{sql}\n")).collect();
-        fs::write(folder().join("differences.tsv"), text).unwrap();
+        fs::write(set.folder().join("differences.tsv"), text).unwrap();
         return;
     }
     assert!(wrong.is_empty(), "\n{wrong}");

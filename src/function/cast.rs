@@ -53,7 +53,8 @@ pub fn cast_expr(expr: Expr, from: &DataType, to: &SqlType, zone: &str, try_: bo
     let sized =
         matches!(to, SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Binary(_) | SqlType::Varbinary(_))
             && *to != SqlType::Varchar(i32::MAX as u32);
-    if *from == target && !sized {
+    let cut = matches!(to, SqlType::Timestamp(p) | SqlType::TimestampLtz(p) if p % 3 != 0);
+    if *from == target && !sized && !cut {
         return Ok(expr);
     }
     if *from == DataType::Null {

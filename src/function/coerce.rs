@@ -62,6 +62,14 @@ fn cast(expr: Expr, from: &DataType, to: &DataType, zone: &str, lenient: bool) -
     let zoned = |t: &DataType| matches!(t, DataType::Timestamp(_, Some(_)));
     // Digits that a DOUBLE does not hold are rounded once.
     let rounds = matches!(from, DataType::Decimal128(16.., _)) && *to == DataType::Float64;
+    // Parts of collections and ROWs meet by position; the library knows fields by name.
+    let nested = from.is_nested() && to.is_nested();
+    if nested
+        && let Some(target) = SqlType::from_arrow(to)
+        && target.to_arrow(zone) == *to
+    {
+        return cast_expr(expr, from, &target, zone, lenient);
+    }
     if text || rounds || zoned(from) != zoned(to) {
         let target = SqlType::from_arrow(to).ok_or_else(|| Error::internal(format!("a cast to {to}")))?;
         return cast_expr(expr, from, &target, zone, lenient);
@@ -264,9 +272,13 @@ pub(crate) fn coerce(expr: Expr, schema: &DFSchema, zone: &str, keys: bool) -> R
                     true => None,
                     false => sides(op, &left, &l, &right, &r, zone)?,
                 };
-                match both {
-                    Some((left, right)) => Transformed::yes(binary(op, left, right)),
-                    None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+                let (compared, rewritten) = match both {
+                    Some((left, right)) => (BinaryExpr::new(Box::new(left), op, Box::new(right)), true),
+                    None => (BinaryExpr { left, op, right }, false),
+                };
+                match compared.left.get_type(schema)?.is_nested() {
+                    true => Transformed::yes(super::float_compare::with_nulls(compared)),
+                    false => Transformed::new_transformed(Expr::BinaryExpr(compared), rewritten),
                 }
             }
             Expr::Between(Between { expr, negated, low, high }) => {
@@ -293,10 +305,22 @@ pub(crate) fn coerce(expr: Expr, schema: &DFSchema, zone: &str, keys: bool) -> R
                 }
                 None => Transformed::no(Expr::InList(list)),
             },
-            // Known before any row is: not evaluated.
-            Expr::ScalarFunction(f) if f.func.name() == "typeof" && !f.args.is_empty() => {
-                let text = super::type_of::type_of(&f.args[0], schema)?;
-                Transformed::yes(Expr::Literal(ScalarValue::Utf8View(Some(text)), None))
+            // Fields of ROWs meet by position; the library knows them by name.
+            Expr::ScalarFunction(mut f) if f.func.name() == "coalesce" => {
+                let types = f.args.iter().map(|a| a.get_type(schema));
+                let types = types.collect::<datafusion_common::Result<Vec<_>>>()?;
+                let nested = types.iter().any(DataType::is_nested) && types.iter().any(|t| *t != types[0]);
+                match types.iter().try_fold(DataType::Null, |all, t| common(&all, t)).filter(|_| nested) {
+                    None => Transformed::no(Expr::ScalarFunction(f)),
+                    Some(to) => {
+                        for (arg, from) in f.args.iter_mut().zip(&types) {
+                            if *from != to && *from != DataType::Null {
+                                *arg = cast(arg.clone(), from, &to, zone, false)?;
+                            }
+                        }
+                        Transformed::yes(Expr::ScalarFunction(f))
+                    }
+                }
             }
             Expr::Case(case) => Transformed::yes(Expr::Case(chosen(case, schema, zone)?)),
             other => Transformed::no(other),

@@ -40,12 +40,49 @@ fn take(expr: &mut Ast) -> Ast {
 
 /// Whether both are `(a, b)` of the same length.
 fn is_row_pair(left: &Ast, right: &Ast) -> bool {
-    matches!((left, right), (Ast::Tuple(a), Ast::Tuple(b)) if a.len() == b.len() && !a.is_empty())
+    matches!((fields(left), fields(right)), (Some(a), Some(b)) if a == b && a > 0)
+}
+
+/// How many fields `(a, b)` or `ROW(a, b)` has.
+fn fields(row: &Ast) -> Option<usize> {
+    use sqlparser::ast::{FunctionArg, FunctionArgExpr, FunctionArguments};
+    match row {
+        Ast::Tuple(fields) => Some(fields.len()),
+        Ast::Nested(inner) => fields(inner),
+        Ast::Function(f) if f.name.to_string().eq_ignore_ascii_case("row") => match &f.args {
+            FunctionArguments::List(list) => {
+                let plain = |a: &FunctionArg| matches!(a, FunctionArg::Unnamed(FunctionArgExpr::Expr(_)));
+                list.args.iter().all(plain).then_some(list.args.len())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The fields of such a row.
+fn into_fields(row: Ast) -> Vec<Ast> {
+    use sqlparser::ast::{FunctionArg, FunctionArgExpr, FunctionArguments};
+    match row {
+        Ast::Tuple(fields) => fields,
+        Ast::Nested(inner) => into_fields(*inner),
+        Ast::Function(f) => match f.args {
+            FunctionArguments::List(list) => {
+                let field = |a| match a {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e),
+                    _ => None,
+                };
+                list.args.into_iter().filter_map(field).collect()
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
 }
 
 /// `(a, b) = (c, d)` is `a = c AND b = d`, also where one of them is NULL; `<>` is its negation.
 fn same_rows(left: Ast, right: Ast, negated: bool) -> Ast {
-    let (Ast::Tuple(left), Ast::Tuple(right)) = (left, right) else { return null() };
+    let (left, right) = (into_fields(left), into_fields(right));
     let (each, all) = match negated {
         true => (BinaryOperator::NotEq, BinaryOperator::Or),
         false => (BinaryOperator::Eq, BinaryOperator::And),
@@ -59,7 +96,30 @@ fn combined(left: Ast, op: BinaryOperator, right: Ast) -> Ast {
     Ast::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
+/// The argument of `JSON_STRING(x)` where it is JSON already.
+fn json_of_json(function: &mut sqlparser::ast::Function) -> Option<Ast> {
+    use sqlparser::ast::{FunctionArg, FunctionArgExpr, FunctionArguments};
+    if !function.name.to_string().eq_ignore_ascii_case("json_string") {
+        return None;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    match list.args.as_mut_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))]
+            if crate::sql::function_syntax::form(inner) == 'r' =>
+        {
+            Some(take(inner))
+        }
+        _ => None,
+    }
+}
+
 fn rewrite(expr: &mut Ast) {
+    if let Ast::Function(function) = expr
+        && let Some(document) = json_of_json(function)
+    {
+        *expr = document;
+        return;
+    }
     let new = match expr {
         Ast::Extract { field, expr, .. } => call("extract", vec![text(field.to_string()), take(expr)]),
         Ast::Floor { expr, field: CeilFloorKind::DateTimeField(unit) } => rounded("$floor", unit, take(expr)),
@@ -145,7 +205,7 @@ fn rewrite(expr: &mut Ast) {
                 && let Value::SingleQuotedString(s) = &typed.value.value
             {
                 let digits = s.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-                *precision = Some(digits.div_ceil(3).min(3) as u64 * 3);
+                *precision = Some(digits.min(9) as u64);
             }
             if let AstType::Time(precision @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) =
                 &mut typed.data_type

@@ -56,6 +56,8 @@ pub struct PlannerState {
     pub common: parking_lot::Mutex<super::reuse::Common>,
     /// Whether this statement has TYPEOF: columns then know their declared types.
     pub types_asked: std::sync::atomic::AtomicBool,
+    /// Whether this statement has CURRENT_WATERMARK: watermarks are told behind each row.
+    pub watermarks_asked: std::sync::atomic::AtomicBool,
     /// What is allowed in the queries of this statement and is hardly meant, each once.
     pub doubts: parking_lot::Mutex<std::collections::BTreeSet<String>>,
     /// In `affluent test`: what answers in the place of what is outside.
@@ -195,7 +197,12 @@ impl Planner {
     pub fn raw_field(&self, column: &Column) -> Option<Field> {
         let (data_type, nullable) = column.declared()?;
         let field = Field::new(&column.name, data_type.to_arrow(&self.state.zone), nullable);
-        let asked = self.state.types_asked.load(std::sync::atomic::Ordering::Relaxed);
+        let odd = |t: &crate::sql::SqlType| {
+            use crate::sql::SqlType::{Timestamp, TimestampLtz};
+            matches!(t, Timestamp(p) | TimestampLtz(p) if p % 3 != 0)
+        };
+        // The text of a moment has as many digits as its type.
+        let asked = self.state.types_asked.load(std::sync::atomic::Ordering::Relaxed) || odd(data_type);
         Some(match asked && crate::sql::SqlType::from_arrow(field.data_type()).as_ref() != Some(data_type) {
             true => field.with_metadata([(DECLARED_KEY.to_string(), data_type.to_string())].into()),
             false => field,
@@ -361,11 +368,42 @@ impl Planner {
         Ok(self.resolve(self.view(view)?)?.schema().clone())
     }
 
+    /// The columns of a view as Flink shows them.
+    pub fn view_columns(&self, view: &crate::catalog::View) -> Result<Vec<ShownColumn>> {
+        let plan = self.resolve(self.view(view)?)?;
+        let types = super::typed::columns(&plan)?;
+        // Which columns are event times is known behind all rewrites; a view over tables that cannot be read has none.
+        let lowered = self.rewrite(plan.clone()).and_then(|plan| self.lower_one(&plan));
+        let times = lowered.map(|node| node.properties.rowtimes.clone()).unwrap_or_default();
+        let fields = plan.schema().fields().iter().zip(types).enumerate();
+        Ok(fields
+            .map(|(i, (field, typed))| ShownColumn {
+                name: field.name().clone(),
+                data_type: typed.kind.to_string(),
+                is_nullable: typed.nullable,
+                is_rowtime: times.contains(&i),
+            })
+            .collect())
+    }
+
     /// What a name in FROM means.
     pub(super) fn entry(&self, parts: &[&str], span: Span) -> Result<&Entry> {
         let (home, name) = self.state.catalog.resolve_from(&self.home, parts, span)?;
         self.state.catalog.find(&home.key(name), span)
     }
+}
+
+/// A column as DESCRIBE shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type, with lengths and precisions.
+    pub data_type: String,
+    /// Whether there may be NULL.
+    pub is_nullable: bool,
+    /// Whether it is an event time.
+    pub is_rowtime: bool,
 }
 
 /// [`ContextProvider`] over a planner's state.

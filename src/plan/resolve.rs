@@ -139,7 +139,34 @@ fn rewrite_casts(expr: Expr, schema: &DFSchema, zone: &str) -> DfResult<Transfor
         let Some(target) = cast_target(&field) else {
             return Err(Error::unsupported(format!("CAST to {} is not supported", field.data_type())).into());
         };
-        Ok(Transformed::yes(cast_expr(*inner, &from, &target, zone, is_try)?))
+        let digits = match is_text_type(&target) {
+            true => odd_precision(&inner, &from, schema)?,
+            false => None,
+        };
+        let Some(digits) = digits else {
+            return Ok(Transformed::yes(cast_expr(*inner, &from, &target, zone, is_try)?));
+        };
+        let text = cast_expr(*inner, &from, &SqlType::String, zone, is_try)?;
+        let text = crate::function::fraction::cut_fraction(text, digits);
+        let from = text.get_type(schema)?;
+        Ok(Transformed::yes(cast_expr(text, &from, &target, zone, is_try)?))
+    })
+}
+
+fn is_text_type(t: &SqlType) -> bool {
+    matches!(t, SqlType::String | SqlType::Char(_) | SqlType::Varchar(_))
+}
+
+/// The precision of a moment that Arrow has no unit for, such as that of TIMESTAMP(1).
+fn odd_precision(expr: &Expr, from: &DataType, schema: &DFSchema) -> Result<Option<u8>> {
+    use crate::function::type_of::{Scope, derive};
+    use crate::function::typed::Kind;
+    if !matches!(from, DataType::Timestamp(..)) {
+        return Ok(None);
+    }
+    Ok(match derive(expr, &Scope::of(schema))?.kind {
+        Kind::Plain(SqlType::Timestamp(p) | SqlType::TimestampLtz(p)) if p % 3 != 0 => Some(p),
+        _ => None,
     })
 }
 
@@ -196,6 +223,8 @@ pub(super) fn coerce_expression(expr: Expr, schema: &DFSchema, zone: &str) -> Re
     let expr = narrow_literals(expr)?.data;
     let expr = rewrite_casts(expr, schema, zone)?.data;
     let expr = coerce::coerce(expr, schema, zone, false)?;
+    let scope = crate::function::type_of::Scope::of(schema);
+    let expr = expr.transform_down(|e| super::typed::folded(e, &scope))?.data;
     let mut coercion = TypeCoercionRewriter::new(schema);
     Ok(expr.rewrite(&mut coercion)?.data)
 }
@@ -281,7 +310,11 @@ impl Planner {
                 other => other.recompute_schema(),
             })
         })?;
-        Ok(plan.data)
+        let plan = plan.data;
+        match self.state.types_asked.load(std::sync::atomic::Ordering::Relaxed) {
+            true => super::typed::fold_type_of(plan),
+            false => Ok(plan),
+        }
     }
 
     fn resolve_node(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -376,7 +409,8 @@ impl Planner {
             Some(timeout) => Some(timeout).filter(|t| !t.is_zero()),
             None => self.state.config.source_idle_timeout(),
         };
-        let node = WatermarkNode { input: plan, column, expression, idle_timeout };
+        let each_row = self.state.watermarks_asked.load(std::sync::atomic::Ordering::Relaxed);
+        let node = WatermarkNode { input: plan, column, expression, idle_timeout, each_row };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 

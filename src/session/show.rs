@@ -66,6 +66,8 @@ impl Session {
             Show::Databases(of, like) => self.show_databases(of.as_ref(), like.as_ref()),
             Show::CreateCatalog(name) => self.show_create_catalog(name),
             Show::Functions(like) => {
+                // Flink's names are lower case, ours are upper case: neither minds.
+                let like = like.clone().map(|like| LikePattern { ignore_case: true, ..like });
                 text_table(&[("function name", matching(self.function_names().into_iter(), like.as_ref())?)])
             }
             Show::Models(like) => {
@@ -199,11 +201,12 @@ impl Session {
                 }
             }
             Entry::View(view) => {
-                for field in planner.view_schema(view)?.fields() {
+                for column in planner.view_columns(view)? {
+                    let time = if column.is_rowtime { " *ROWTIME*" } else { "" };
                     let row = [
-                        Some(field.name().clone()),
-                        Some(show_type(field.data_type())),
-                        yes_no(field.is_nullable()),
+                        Some(column.name),
+                        Some(format!("{}{time}", column.data_type)),
+                        yes_no(column.is_nullable),
                         None,
                         None,
                         None,

@@ -164,8 +164,7 @@ fn random_queries_are_those_of_flink() {
         .filter_map(|l| l.split_once('\t'))
         .map(|(reason, sql)| (unescaped(sql), reason))
         .collect();
-    let reasons = super::lines("reasons.tsv");
-    let known: BTreeSet<&str> = reasons.iter().filter_map(|l| l.split('\t').next()).collect();
+    let known = super::reasons();
     let (mut shown, mut wrong, mut lines) = (String::new(), String::new(), Vec::new());
     for (index, what) in &found {
         let sql = &cases[*index].sql;

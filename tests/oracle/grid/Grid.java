@@ -27,6 +27,7 @@ import scala.collection.JavaConverters;
  *
  *   java -cp ... Grid FOLDER
  *
+ * A file `zone` in FOLDER names the session's zone, which is UTC without it.
  * The class path is Flink's `lib/*.jar` with the planner (the jar inside `flink-table-planner-loader-*.jar`) in the place of its loader.
  * An expression is planned as Flink plans it, and its generated code is run on each row, without a job. FOLDER gets `answers-KIND.tsv`:
  * the expressions that Flink accepts, their types, and the value of each row as CAST(... AS STRING) shows it (`!` where it fails,
@@ -36,6 +37,7 @@ public final class Grid {
     static TableEnvironmentImpl env;
     static PlannerBase planner;
     static RowType input;
+    static String ZONE = "UTC";
 
     record Function(MapFunction<RowData, RowData> map, LogicalType type) {}
 
@@ -73,7 +75,7 @@ public final class Grid {
     static String shown(Object value, LogicalType type) {
         if (value == null) return "\\N";
         if (type.is(LogicalTypeRoot.RAW) || type.is(LogicalTypeRoot.SYMBOL)) return value.toString();
-        CastRule.Context context = CastRule.Context.create(false, false, java.time.ZoneId.of("UTC"), Grid.class.getClassLoader(), new CodeGeneratorContext(planner.getFlinkContext().getTableConfig(), Grid.class.getClassLoader()));
+        CastRule.Context context = CastRule.Context.create(false, false, java.time.ZoneId.of(ZONE), Grid.class.getClassLoader(), new CodeGeneratorContext(planner.getFlinkContext().getTableConfig(), Grid.class.getClassLoader()));
         CastExecutor<Object, Object> cast;
         if (type.is(LogicalTypeFamily.CHARACTER_STRING)) return escaped(value.toString());
         cast = (CastExecutor<Object, Object>) CastRuleProvider.create(context, type.copy(true), VarCharType.STRING_TYPE);
@@ -104,7 +106,9 @@ public final class Grid {
     public static void main(String[] a) throws Exception {
         Path folder = Path.of(a[0]);
         Configuration conf = new Configuration();
-        conf.setString("table.local-time-zone", "UTC");
+        Path zone = folder.resolve("zone");
+        if (Files.exists(zone)) ZONE = Files.readString(zone).trim();
+        conf.setString("table.local-time-zone", ZONE);
         conf.setString("parallelism.default", "1");
         env = (TableEnvironmentImpl) TableEnvironment.create(EnvironmentSettings.newInstance().inBatchMode().withConfiguration(conf).build());
         planner = (PlannerBase) env.getPlanner();
@@ -120,7 +124,7 @@ public final class Grid {
         for (int row = 0; row < 4; row++) {
             GenericRowData data = new GenericRowData(columns.size());
             for (int i = 0; i < columns.size(); i++) {
-                String sql = "CAST(" + columns.get(i)[2 + row] + " AS " + columns.get(i)[1] + ")";
+                String sql = "CAST(" + columns.get(i)[2 + row] + " AS " + columns.get(i)[1].replaceAll(" NOT NULL$", "") + ")";
                 // Flink cannot read these two as literals.
                 String special = columns.get(i)[2 + row];
                 if (special.equals("'NaN'")) { data.setField(i, Float.NaN); continue; }
@@ -128,7 +132,7 @@ public final class Grid {
                 RexNode node = plan(sql, false, planner.createFlinkPlanner());
                 LogicalType t = FlinkTypeFactory.toLogicalType(node.getType());
                 data.setField(i, ((GenericRowData) compile(node, t, false).map.map(new GenericRowData(0))).getField(0));
-                if (row == 0) types.add(t.copy(true));
+                if (row == 0) types.add(t.copy(!columns.get(i)[1].endsWith(" NOT NULL")));
             }
             rows.add(data);
         }
