@@ -493,6 +493,7 @@ impl Session {
             stage,
             recorder,
             types_asked: Default::default(),
+            watermarks_asked: Default::default(),
         })
     }
 }

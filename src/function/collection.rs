@@ -699,9 +699,11 @@ fn map_union(c: &Call<'_>) -> Result<ArrayRef> {
         for (map, base) in maps.iter().zip(&bases) {
             let at = map.at(row)?;
             let offsets = map.array.value_offsets();
-            all.extend((offsets[at] as u32..offsets[at + 1] as u32).map(|i| (base + i, base + i)));
+            all.push((offsets[at] as u32..offsets[at + 1] as u32).map(move |i| (base + i, base + i)));
         }
-        Some(all)
+        // The entries of the last MAP come first, as in Flink, and its values are those that count.
+        let keys = all.clone().into_iter().rev().flatten();
+        Some(keys.chain(all.into_iter().flatten()).collect())
     });
     build_map(c.returns, &side(0)?, &side(1)?, rows)
 }

@@ -1,5 +1,7 @@
 //! Comparisons of FLOAT and DOUBLE as IEEE 754 and Java have them: `-0.0 = 0.0`, and nothing is true of NaN but `<>`.
 //!
+//! NULL is equal to nothing, inside of an ARRAY, MAP or ROW as well: `ARRAY[NULL] = ARRAY[NULL]` is FALSE.
+//!
 //! Arrow compares by the total order, which is right for sorting and wrong for a condition. The logical plan keeps its
 //! comparisons, by which joins and filters are recognized; only what is evaluated is replaced.
 
@@ -118,6 +120,78 @@ fn evaluate(op: Operator, left: &Side, right: &Side, rows: usize) -> Result<Arra
     };
     let values = values.ok_or_else(|| Error::internal("a comparison of DOUBLE got another type"))?;
     Ok(Arc::new(BooleanArray::new(values, NullBuffer::union(nulls(left), nulls(right)))))
+}
+
+/// Whether there is a NULL inside of the first of two collections or ROWs; NULL where one of them is NULL itself.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NullInside {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for NullInside {
+    fn name(&self) -> &str {
+        "$null_inside"
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, _: &[DataType]) -> datafusion_common::Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion_common::Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let [left, right] = arrays.as_slice() else {
+            return Err(Error::internal("a search for NULL takes two operands").into());
+        };
+        let nulls = NullBuffer::union(left.logical_nulls().as_ref(), right.logical_nulls().as_ref());
+        let found: ArrayRef = Arc::new(BooleanArray::new(inside(left.as_ref()), nulls));
+        Ok(match args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&found, 0)?),
+            false => ColumnarValue::Array(found),
+        })
+    }
+}
+
+/// A bit a row: whether something in it is NULL, the row itself apart.
+fn inside(array: &dyn Array) -> BooleanBuffer {
+    fn some(child: &dyn Array) -> BooleanBuffer {
+        let deeper = inside(child);
+        match child.logical_nulls() {
+            Some(nulls) => &deeper | &!nulls.inner(),
+            None => deeper,
+        }
+    }
+    fn any(offsets: &[i32], child: &BooleanBuffer) -> BooleanBuffer {
+        BooleanBuffer::collect_bool(offsets.len() - 1, |row| {
+            (offsets[row]..offsets[row + 1]).any(|i| child.value(i as usize))
+        })
+    }
+    let none = || BooleanBuffer::new_unset(array.len());
+    match array.data_type() {
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            any(list.value_offsets(), &some(list.values().as_ref()))
+        }
+        DataType::Map(_, _) => {
+            let map = array.as_map();
+            any(map.value_offsets(), &some(map.entries()))
+        }
+        DataType::Struct(_) => {
+            array.as_struct().columns().iter().fold(none(), |all, column| &all | &some(column.as_ref()))
+        }
+        _ => none(),
+    }
+}
+
+/// `=` or `<>` of collections or ROWs in which NULL is equal to nothing.
+pub(crate) fn with_nulls(compared: BinaryExpr) -> Expr {
+    let nulls = ScalarUDF::from(NullInside { signature: Signature::any(2, Volatility::Immutable) });
+    let nulls = nulls.call(vec![(*compared.left).clone(), (*compared.right).clone()]);
+    match compared.op {
+        Operator::Eq => Expr::BinaryExpr(compared).and(!nulls),
+        Operator::NotEq => Expr::BinaryExpr(compared).or(nulls),
+        _ => Expr::BinaryExpr(compared),
+    }
 }
 
 /// Replaces the comparisons of FLOAT and DOUBLE in an expression that is about to be evaluated.

@@ -4,12 +4,13 @@
 //! an error, and errors are NULL unless `... ON ERROR` says otherwise; *lax* makes it empty. Paths of names and
 //! indices are walked directly; others are RFC 9535 queries whose result is an array.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewArray, StringViewBuilder};
-use arrow::datatypes::{DataType, Float32Type, TimeUnit};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit};
 use base64::Engine as _;
 use chrono::Timelike;
 use hashbrown::HashMap;
@@ -307,6 +308,7 @@ fn value(c: &Call<'_>) -> Result<ArrayRef> {
         };
         let shown = match scalar {
             Value::String(s) => s,
+            Value::Number(n) => big_decimal(&n.to_string()).into_owned(),
             other => other.to_string(),
         };
         let fits = match to {
@@ -461,6 +463,45 @@ pub(crate) fn push_quoted(s: &str, out: &mut String) {
     out.push('"');
 }
 
+/// A DOUBLE as a number of JSON: the text of Java's `BigDecimal`; NaN and infinities are no numbers of JSON.
+fn push_double(v: f64, out: &mut String) {
+    let text = java_double(v);
+    match v.is_finite() {
+        true => out.push_str(&big_decimal(if v == 0.0 { "0.0" } else { &text })),
+        false => push_quoted(&text, out),
+    }
+}
+
+/// A number as Java's `BigDecimal.toString` writes it: `1.0E10` is `1.0E+10`, `-3.0E-5` is `-0.000030`.
+fn big_decimal(number: &str) -> Cow<'_, str> {
+    let Some((mantissa, exponent)) = number.split_once(['e', 'E']) else { return number.into() };
+    let Ok(exponent) = exponent.parse::<i64>() else { return number.into() };
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = match digits.trim_start_matches('0') {
+        "" => "0",
+        some => some,
+    };
+    let scale = fraction.len() as i64 - exponent;
+    let adjusted = digits.len() as i64 - 1 - scale;
+    if scale >= 0 && adjusted >= -6 {
+        let scale = scale as usize;
+        if scale == 0 {
+            return format!("{sign}{digits}").into();
+        }
+        let digits = format!("{}{digits}", "0".repeat((scale + 1).saturating_sub(digits.len())));
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        return format!("{sign}{whole}.{fraction}").into();
+    }
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    match adjusted {
+        0 => format!("{sign}{first}{point}{rest}").into(),
+        _ => format!("{sign}{first}{point}{rest}E{adjusted:+}").into(),
+    }
+}
+
 /// Values as JSON. NULL is `null`.
 pub(crate) fn json(array: &ArrayRef) -> Result<Writer<'_>> {
     use DataType as D;
@@ -477,25 +518,14 @@ pub(crate) fn json(array: &ArrayRef) -> Result<Writer<'_>> {
         D::Float32 => {
             let values = array.as_primitive::<Float32Type>();
             Box::new(move |i, out| {
-                let v = f64::from(values.value(i));
-                let text = java_double(v);
-                match v.is_finite() {
-                    true => out.push_str(&text),
-                    false => push_quoted(&text, out),
-                }
+                push_double(f64::from(values.value(i)), out);
                 Ok(())
             })
         }
         D::Float64 => {
-            let write = writer(array)?;
+            let values = array.as_primitive::<Float64Type>();
             Box::new(move |i, out| {
-                let start = out.len();
-                write(i, out)?;
-                // NaN and infinities are no JSON numbers.
-                if out[start..].ends_with(['N', 'y']) {
-                    out.insert(start, '"');
-                    out.push('"');
-                }
+                push_double(values.value(i), out);
                 Ok(())
             })
         }

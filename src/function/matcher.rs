@@ -362,7 +362,16 @@ fn translate(pattern: &str, goes_back: bool) -> Translated {
         let tail = &rest[ch.len_utf8()..];
         let after_quantifier = std::mem::take(&mut quantified);
         match ch {
-            '[' => set += 1,
+            '[' => {
+                // `[[:alpha:]]` is a set in a set to Java, no class of POSIX.
+                if set > 0 && tail.starts_with(':') {
+                    out.push_str("[\\:");
+                    rest = &tail[1..];
+                    set += 1;
+                    continue;
+                }
+                set += 1;
+            }
             ']' => set = set.saturating_sub(1),
             _ if set > 0 && flags.folds() && ch != '\\' => {
                 if let Some(length) = folded_range(rest, &mut out) {

@@ -196,6 +196,11 @@ fn part_of_interval(c: &Call<'_>, argument: usize, unit: Unit) -> Result<ArrayRe
     })
 }
 
+/// A moment without what is finer than a millisecond, as Flink takes differences.
+fn millis(t: NaiveDateTime) -> NaiveDateTime {
+    t.with_nanosecond(t.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(t)
+}
+
 /// The time from the second moment to the first.
 fn between(c: &Call<'_>) -> Result<ArrayRef> {
     let (to, from) = (Moments::new(c, 0)?, Moments::new(c, 1)?);
@@ -204,7 +209,7 @@ fn between(c: &Call<'_>) -> Result<ArrayRef> {
             true => (some!(from.stored(row)?), some!(to.stored(row)?)),
             false => (some!(from.local(row)?), some!(to.local(row)?)),
         };
-        let difference = b - a;
+        let difference = millis(b) - millis(a);
         let nanos =
             i128::from(difference.num_seconds()) * 1_000_000_000 + i128::from(difference.subsec_nanos());
         let days = i32::try_from(nanos / DAY).map_err(|_| out_of_range("the difference"))?;
@@ -377,7 +382,7 @@ fn difference(c: &Call<'_>) -> Result<ArrayRef> {
                 let Some(length) = unit.nanos() else {
                     return Err(Error::plan("TIMESTAMPDIFF does not count this part of a date"));
                 };
-                let difference = b - a;
+                let difference = millis(b) - millis(a);
                 let nanos = i128::from(difference.num_seconds()) * 1_000_000_000
                     + i128::from(difference.subsec_nanos());
                 i64::try_from(nanos / i128::from(length)).map_err(|_| out_of_range("TIMESTAMPDIFF"))?

@@ -101,6 +101,8 @@ pub enum OverCall {
         offset: usize,
         /// Over the input; NULL without.
         default: Option<Arc<dyn PhysicalExpr>>,
+        /// Rows whose value is NULL do not count.
+        ignore_nulls: bool,
     },
 }
 

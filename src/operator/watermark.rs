@@ -11,7 +11,8 @@
 //!                              9 is told here, because 6 <= 9; 10 is told behind the chunk
 //! ```
 //! Rows and results are the same as if it had been told behind each row, as Flink does with
-//! `pipeline.auto-watermark-interval` = 0; `scan.watermark.emit.strategy` makes no difference for that reason.
+//! `pipeline.auto-watermark-interval` = 0; `scan.watermark.emit.strategy` makes no difference for that reason. A query
+//! with CURRENT_WATERMARK sees each watermark, so there it is told behind each row that moves it.
 //!
 //! # Splits
 //! A file that is read after another one may hold older rows, which are not late for that: event time runs
@@ -68,6 +69,8 @@ pub struct WatermarkSpec {
     pub idle_timeout: Option<Duration>,
     /// Event time stands still until the input has ended: no row is late (batch mode).
     pub at_end: bool,
+    /// Every watermark is told behind its row: somebody reads CURRENT_WATERMARK.
+    pub each_row: bool,
 }
 
 /// A split in a checkpoint.
@@ -89,7 +92,7 @@ struct Open {
 }
 
 /// Emits the largest value of the watermark expression: before a row that it makes late, else behind the
-/// chunk.
+/// chunk; behind every row where that is asked for.
 #[derive(Debug)]
 pub struct WatermarkAssigner {
     spec: WatermarkSpec,
@@ -190,7 +193,13 @@ impl WatermarkAssigner {
             };
             let mark = combined(largest);
             let late = mark.is_some_and(|mark| time <= mark);
-            if late && !self.held && !self.spec.at_end && mark > self.clock.current().map(Watermark::millis) {
+            let asked =
+                self.spec.each_row && !matches!(update(&chunk.kinds, row, times.len()), Update::After);
+            if (late || asked && mark.is_some())
+                && !self.held
+                && !self.spec.at_end
+                && mark > self.clock.current().map(Watermark::millis)
+            {
                 out.chunk(chunk.slice(*start, row - *start));
                 self.tell(mark, out);
                 *start = row;
@@ -454,7 +463,13 @@ mod tests {
 
     fn assigner(idle_timeout: Option<Duration>) -> WatermarkAssigner {
         let expression = Arc::new(Column::new("mark", 1));
-        WatermarkAssigner::new(WatermarkSpec { rowtime: 0, expression, idle_timeout, at_end: false })
+        WatermarkAssigner::new(WatermarkSpec {
+            rowtime: 0,
+            expression,
+            idle_timeout,
+            at_end: false,
+            each_row: false,
+        })
     }
 
     /// Rows of time and watermark.

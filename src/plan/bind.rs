@@ -130,6 +130,11 @@ impl Planner {
                 self.state.types_asked.store(true, std::sync::atomic::Ordering::Relaxed);
             }
             if let ast::Expr::Function(function) = expr
+                && named(function, "CURRENT_WATERMARK")
+            {
+                self.state.watermarks_asked.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            if let ast::Expr::Function(function) = expr
                 && let [part] = function.name.0.as_slice()
                 && part.as_ident().is_some_and(|i| i.value.eq_ignore_ascii_case("CURRENT_DATABASE"))
                 && let ast::FunctionArguments::List(list) = &function.args

@@ -479,7 +479,13 @@ fn watermark(input: Node, node: &WatermarkNode, at_end: bool) -> Result<Node> {
     let compiled = physical(&node.expression, &input.schema)?;
     let rowtime = forwarded(std::slice::from_ref(&node.column), &input.schema)[0];
     let rowtime = rowtime.ok_or_else(|| Error::internal("a rowtime that is not a column"))?;
-    let spec = WatermarkSpec { rowtime, expression: compiled, idle_timeout: node.idle_timeout, at_end };
+    let spec = WatermarkSpec {
+        rowtime,
+        expression: compiled,
+        idle_timeout: node.idle_timeout,
+        at_end,
+        each_row: node.each_row,
+    };
     let build: BuildOperator = Arc::new(move || Ok(Box::new(WatermarkAssigner::new(spec.clone()))));
     let columns = (input.schema.clone(), input.arrow.clone());
     let mut properties = input.properties.clone();

@@ -20,6 +20,8 @@ pub struct WatermarkNode {
     pub expression: Expr,
     /// After how long without rows a task of the source holds the watermark of the others back no more.
     pub idle_timeout: Option<std::time::Duration>,
+    /// The watermark is told behind each row.
+    pub each_row: bool,
 }
 
 impl PartialOrd for WatermarkNode {
@@ -57,7 +59,7 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
             return internal_err!("a watermark has a column and an expression");
         }
         let column = exprs.remove(0);
-        Ok(Self { input: only(inputs)?, column, expression: only(exprs)?, idle_timeout: self.idle_timeout })
+        Ok(Self { input: only(inputs)?, column, expression: only(exprs)?, ..self.clone() })
     }
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         Some(vec![output_columns.to_vec()])

@@ -223,9 +223,7 @@ fn aggregate_of(
 
 fn lag_of(call: &Call, schema: &DFSchema) -> Result<OverCall> {
     let args = &call.params.args;
-    if call.params.null_treatment == Some(NullTreatment::IgnoreNulls) {
-        return Err(Error::unsupported("LAG does not take IGNORE NULLS"));
-    }
+    let ignore_nulls = call.params.null_treatment == Some(NullTreatment::IgnoreNulls);
     let Some(value) = args.first() else { return Err(Error::plan("LAG takes a value")) };
     let offset = match args.get(1) {
         None => Some(1),
@@ -251,7 +249,7 @@ fn lag_of(call: &Call, schema: &DFSchema) -> Result<OverCall> {
         }
     };
     let default = default.map(|d| physical(&d, schema)).transpose()?;
-    Ok(OverCall::Lag { value: physical(value, schema)?, offset, default })
+    Ok(OverCall::Lag { value: physical(value, schema)?, offset, default, ignore_nulls })
 }
 
 /// Calls that are computed together.

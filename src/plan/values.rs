@@ -87,7 +87,9 @@ impl AlignValues<'_> {
             let Some(common) = common else { continue };
             let Some(target) = written(&common) else { continue };
             for (row, t) in values.rows.iter_mut().zip(&types) {
-                if (*t != common || !alike) && *t != DataType::Null {
+                // A number that is written has no type of its own to DataFusion.
+                let bare = matches!(&row.content[column], ast::Expr::Value(v) if matches!(v.value, ast::Value::Number(..)));
+                if (*t != common || !alike || bare) && *t != DataType::Null {
                     let expr = row.content[column].clone();
                     let brought = ast::Expr::Cast {
                         kind: CastKind::Cast,

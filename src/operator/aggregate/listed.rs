@@ -257,10 +257,11 @@ fn percentile(values: &[(f64, i64)], total: i64, percentage: f64) -> Result<f64>
         return Err(Error::execution(format!("the percentage of PERCENTILE is {percentage}"))
             .with_hint("it is a number from 0 to 1"));
     }
-    let position = (total - 1) as f64 * percentage;
+    // Positions count from 1, which decides about the last digit.
+    let position = (total - 1) as f64 * percentage + 1.0;
     let (low, high) = (position.floor(), position.ceil());
     let at = |index: f64| {
-        let mut left = index as i64;
+        let mut left = index as i64 - 1;
         let found = values.iter().find(|(_, n)| {
             left -= n;
             left < 0

@@ -49,8 +49,9 @@ impl Calls {
         });
         let frames = Frames::new(aggregates.collect(), spec.frame)?;
         let lags = spec.calls.iter().filter_map(|call| match call {
-            OverCall::Lag { value, offset, default } => {
-                Some(Lag::new(value.clone(), *offset, default.clone(), &spec.input))
+            OverCall::Lag { value, offset, default, ignore_nulls } => {
+                let lag = Lag::new(value.clone(), *offset, default.clone(), &spec.input);
+                Some(lag.map(|lag| lag.ignoring_nulls(*ignore_nulls)))
             }
             _ => None,
         });

@@ -1,4 +1,4 @@
-//! LAG: the value some rows before.
+//! LAG: the value some rows before; with IGNORE NULLS, of the rows that have one.
 //!
 //! One pass over the runs of a batch; nothing is computed row by row. In a RANGE frame, which Flink gives to
 //! LAG by event time, peers see each other: all rows of one instant get the value that the last of them gets.
@@ -21,6 +21,7 @@ pub(super) struct Lag {
     value: Arc<dyn PhysicalExpr>,
     offset: usize,
     default: Option<Arc<dyn PhysicalExpr>>,
+    ignore_nulls: bool,
     pub(super) schema: SchemaRef,
     /// The last values of each partition, at most `offset`.
     pub(super) trail: Trail,
@@ -36,7 +37,13 @@ impl Lag {
     ) -> Result<Self> {
         let schema = Arc::new(Schema::new(vec![Field::new("value", value.data_type(input)?, true)]));
         let trail = Trail::new(schema.clone());
-        Ok(Self { value, offset, default, schema, trail, history: Vec::new() })
+        Ok(Self { value, offset, default, ignore_nulls: false, schema, trail, history: Vec::new() })
+    }
+
+    /// Whether rows whose value is NULL do not count.
+    pub(super) fn ignoring_nulls(mut self, ignore_nulls: bool) -> Self {
+        self.ignore_nulls = ignore_nulls;
+        self
     }
 
     pub(super) fn resize(&mut self, slots: usize) {
@@ -64,6 +71,10 @@ impl Lag {
         for run in layout.runs() {
             let history = &mut self.history[run.slot as usize];
             let known = history.len();
+            // Rows that count, and how many of them stand before a row.
+            let counted: Option<Vec<usize>> = (self.ignore_nulls && self.offset > 0)
+                .then(|| (0..run.rows.len()).filter(|&at| values.is_valid(run.rows[at] as usize)).collect());
+            let mut before = 0;
             let mut last = 0;
             for (at, &row) in run.rows.iter().enumerate() {
                 last = last.max(at);
@@ -73,14 +84,33 @@ impl Lag {
                         last += 1;
                     }
                 }
-                found[row as usize] = match (known + last).checked_sub(self.offset) {
+                let reached = match &counted {
+                    None => last,
+                    Some(counted) => {
+                        while counted.get(before).is_some_and(|&at| at < last) {
+                            before += 1;
+                        }
+                        before
+                    }
+                };
+                let row_at = |place: usize| counted.as_ref().map_or(place, |counted| counted[place]);
+                found[row as usize] = match (known + reached).checked_sub(self.offset) {
                     None => (2, row as usize),
                     Some(place) if place < known => {
                         kept.push(history[place]);
                         (0, kept.len() - 1)
                     }
-                    Some(place) => (1, run.rows[place - known] as usize),
+                    Some(place) => (1, run.rows[row_at(place - known)] as usize),
                 };
+            }
+            if let Some(counted) = &counted {
+                let fresh = counted.len().min(self.offset);
+                for _ in 0..(known + fresh).saturating_sub(self.offset) {
+                    dropped.extend(history.pop_front());
+                }
+                remembered.extend(counted[counted.len() - fresh..].iter().map(|&at| run.rows[at]));
+                owners.extend(std::iter::repeat_n(run.slot, fresh));
+                continue;
             }
             let fresh = run.rows.len().min(self.offset);
             for _ in 0..(known + fresh).saturating_sub(self.offset) {

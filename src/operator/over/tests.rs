@@ -26,7 +26,12 @@ fn call(name: &str) -> OverCall {
 }
 
 fn lag(offset: usize, default: Option<i64>) -> OverCall {
-    OverCall::Lag { value: Arc::new(Column::new("v", 2)), offset, default: default.map(lit) }
+    OverCall::Lag {
+        value: Arc::new(Column::new("v", 2)),
+        offset,
+        default: default.map(lit),
+        ignore_nulls: false,
+    }
 }
 
 fn spec(order: OverOrder, frame: Frame, calls: Vec<OverCall>) -> OverSpec {

@@ -74,3 +74,16 @@ FROM transactions WHERE user_id = 'ann';
 --| {"op":"+I","transaction_id":"t3","p":"t2","s":40}
 --| {"op":"+I","transaction_id":"t5","p":"t5","s":41}
 --| {"op":"+I","transaction_id":"t6","p":"t5","s":41}
+
+-- Rows without a value do not count; what is remembered crosses batches.
+SELECT transaction_id, LAG(amount) IGNORE NULLS OVER (PARTITION BY user_id ORDER BY proc) AS one, LAG(amount, 2, -1) IGNORE NULLS OVER (PARTITION BY user_id ORDER BY proc) AS two
+FROM transactions WHERE user_id IN ('ann', 'bob');
+-- @expect
+--| {"op":"+I","transaction_id":"t0","one":null,"two":-1}
+--| {"op":"+I","transaction_id":"t1","one":null,"two":-1}
+--| {"op":"+I","transaction_id":"t2","one":10,"two":-1}
+--| {"op":"+I","transaction_id":"t3","one":30,"two":10}
+--| {"op":"+I","transaction_id":"t4","one":7,"two":-1}
+--| {"op":"+I","transaction_id":"t7","one":8,"two":7}
+--| {"op":"+I","transaction_id":"t5","one":30,"two":10}
+--| {"op":"+I","transaction_id":"t6","one":5,"two":30}

@@ -42,9 +42,6 @@ SELECT LAG(id, -1) OVER (ORDER BY ts) FROM t;
 SELECT LAG(id, n) OVER (ORDER BY ts) FROM t;
 -- @error
 --| the second argument of LAG is a whole number
-SELECT LAG(id, 1, 'x') IGNORE NULLS OVER (ORDER BY ts) FROM t;
--- @error
---| LAG does not take IGNORE NULLS
 SELECT c, SUM(c) OVER (ORDER BY pt) FROM (SELECT COUNT(n) AS c, PROCTIME() AS pt FROM t GROUP BY id);
 -- @error
 --| takes rows that do not change
