@@ -331,7 +331,7 @@ pub(super) fn group_window(
         "HOP" => (length("slide")?, Some(length("size")?)),
         _ => (length("gap")?, None),
     };
-    let kind = window_kind(&function, first, second)?;
+    let kind = window_kind(&function, first, second, true)?;
     let keys = args.map(|key| Ok(context.sql_to_expr(key, &schema)?)).collect::<Result<Vec<_>>>()?;
     let (plan, keys) = as_columns(plan, keys)?;
     let spec = WindowSpec { kind, offset: 0, zone: None };

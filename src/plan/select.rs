@@ -9,6 +9,7 @@
 //! | `GROUP BY 3` where no third item can be meant | `GROUP BY 3 + 0`: a constant |
 //! | `GROUP BY CAST(x AS DATE), CAST(x AS TIME)` | `GROUP BY CAST(x AS DATE), COALESCE(CAST(x AS TIME))`: casts have the name of what they cast |
 //! | `GROUP BY ()` | nothing: an aggregate says so itself |
+//! | `SELECT (a, b)` | `SELECT ROW(a, b)` |
 //! | `(a, b) IN (SELECT x, y ...)` in WHERE | `EXISTS (SELECT 1 FROM (SELECT x, y ...) WHERE a = x AND b = y)` |
 
 use std::ops::ControlFlow;
@@ -33,6 +34,18 @@ impl VisitorMut for Selects {
     type Break = Error;
 
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Error> {
+        if let ast::Expr::Cast { expr: value, .. } = expr {
+            as_row(value);
+        }
+        if let ast::Expr::Function(function) = expr
+            && let ast::FunctionArguments::List(list) = &mut function.args
+        {
+            for argument in &mut list.args {
+                if let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) = argument {
+                    as_row(value);
+                }
+            }
+        }
         let subquery = match expr {
             ast::Expr::InSubquery { subquery, .. } | ast::Expr::Subquery(subquery) => subquery,
             ast::Expr::AnyOp { right, .. } | ast::Expr::AllOp { right, .. } => match right.as_mut() {
@@ -71,6 +84,13 @@ impl VisitorMut for Selects {
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<Error> {
+        for item in &mut select.projection {
+            if let ast::SelectItem::UnnamedExpr(value) | ast::SelectItem::ExprWithAlias { expr: value, .. } =
+                item
+            {
+                as_row(value);
+            }
+        }
         constant_groups(select);
         distinct_casts(select);
         let rewritten = name_windows(select).and_then(|()| no_groups(select)).and_then(|()| {
@@ -81,6 +101,18 @@ impl VisitorMut for Selects {
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => ControlFlow::Break(e),
         }
+    }
+}
+
+/// `(a, b)` as a value is `ROW(a, b)`.
+fn as_row(value: &mut ast::Expr) {
+    match value {
+        ast::Expr::Nested(inner) => as_row(inner),
+        ast::Expr::Tuple(fields) => {
+            let fields = std::mem::take(fields);
+            *value = crate::sql::function_syntax::call("row", fields);
+        }
+        _ => {}
     }
 }
 

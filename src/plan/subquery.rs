@@ -10,7 +10,8 @@
 //!   uncorrelated conjunct, for which there is a join of its own.
 //! * Where it matters whether the answer is NULL (the SELECT list, CASE, the ON of an outer join) it is computed:
 //!   see `subquery_value`.
-//! * A scalar subquery must be known to give one row at most: an aggregate without GROUP BY, `LIMIT 1`.
+//! * A scalar subquery must be known to give one row at most: an aggregate without GROUP BY, `LIMIT 1`, or the
+//!   row of a primary key.
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ fn has_in(expr: &Expr) -> bool {
 /// Prepares the conditions of a plan and of its subqueries.
 pub(super) fn prepare(plan: LogicalPlan) -> Result<LogicalPlan> {
     let prepared = plan.transform_up_with_subqueries(|node| {
+        let node = super::keyed_subquery::aggregated(node, is_single)?.data;
         check_scalars(&node)?;
         match node {
             LogicalPlan::Filter(filter) if asks(&filter.predicate) => {

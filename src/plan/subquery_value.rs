@@ -52,7 +52,7 @@ pub(super) fn values(expr: Expr, schema: &DFSchema) -> Result<Expr> {
 }
 
 /// The scalar subquery of one aggregate over a plan.
-fn scalar(plan: LogicalPlan, of: &Subquery, function: &str, argument: Expr) -> DfResult<Expr> {
+pub(super) fn scalar(plan: LogicalPlan, of: &Subquery, function: &str, argument: Expr) -> DfResult<Expr> {
     let function = crate::function::aggregate::aggregate(function)
         .ok_or_else(|| Error::internal(format!("the aggregate {function} is gone")))?;
     let call = AggregateFunction::new_udf(function, vec![argument], false, None, Vec::new(), None);

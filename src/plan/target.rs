@@ -136,8 +136,8 @@ impl Planner {
                 crate::function::cast::cast_expr(source, from, &to, self.zone(), false)
                     .map_err(|e| e.at(insert.span))?
             };
-            changed |=
-                plan.schema().field(position).name() != &column.name || listed[exprs.len()] != column.name;
+            changed |= plan.schema().field(position).name() != &column.name
+                || listed.get(exprs.len()) != Some(&column.name.as_str());
             exprs.push(source.alias(&column.name));
         }
         if !changed {

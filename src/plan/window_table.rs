@@ -105,7 +105,7 @@ fn window_spec(function: &str, arguments: &mut Arguments, zone: &str) -> Result<
         _ => interval("OFFSET")?,
     };
     let Some(first) = first else { return Err(Error::internal(format!("{function} without a length"))) };
-    let kind = window_kind(function, first, second)?;
+    let kind = window_kind(function, first, second, false)?;
     Ok(WindowSpec { kind, offset: offset.map_or(0, |(_, ms, _)| ms), zone: None })
 }
 
@@ -114,6 +114,7 @@ pub(super) fn window_kind(
     function: &str,
     first: (&str, i64, Span),
     second: Option<(&str, i64, Span)>,
+    in_group_by: bool,
 ) -> Result<WindowKind> {
     for (name, ms, span) in [Some(first), second].into_iter().flatten() {
         if ms <= 0 {
@@ -124,10 +125,11 @@ pub(super) fn window_kind(
     Ok(match (function, second) {
         ("TUMBLE", _) => WindowKind::Tumble { size: length },
         ("HOP" | "CUMULATE", Some((_, size, span))) => {
-            // The windows of HOP may overlap in part or leave gaps.
-            if function == "CUMULATE" && size % length != 0 {
+            // As Flink has it; HOP in GROUP BY may have other lengths there.
+            let step = if function == "HOP" { "slide" } else { "step" };
+            if size % length != 0 && !(function == "HOP" && in_group_by) {
                 return Err(Error::plan(format!(
-                    "the size of CUMULATE must be a multiple of its step: {size} ms is no multiple of {length} ms"
+                    "the size of {function} must be a multiple of its {step}: {size} ms is no multiple of {length} ms"
                 ))
                 .at(span));
             }

@@ -243,7 +243,9 @@ impl Session {
         };
         let plan = self.planner().query(&query)?;
         let mut columns = Vec::new();
-        if statement.columns.is_empty() {
+        if !statement.columns.is_empty() {
+            columns = self.merge_columns(&mut statement, plan.schema())?;
+        } else {
             let fields: Vec<_> = plan.schema().fields().iter().collect();
             let listed = std::mem::take(&mut statement.listed);
             let mut ordered = fields.clone();
@@ -292,6 +294,35 @@ impl Session {
             span: statement.name.span(),
         };
         Ok((statement, insert))
+    }
+
+    /// Puts the query's columns behind those that CREATE TABLE ... AS declares; one of the same name is what is declared.
+    /// The names of the query's columns.
+    fn merge_columns(
+        &self,
+        statement: &mut CreateTable,
+        query: &datafusion_common::DFSchema,
+    ) -> Result<Vec<crate::sql::Name>> {
+        use crate::sql::{ColumnDef, ColumnKind, Name};
+        let mut names = Vec::new();
+        for field in query.fields() {
+            let name = Name { value: field.name().clone(), span: statement.name.span() };
+            let declared = statement.columns.iter().find(|c| c.name.value == name.value);
+            if let Some(ColumnDef { name, kind: ColumnKind::Computed { .. }, .. }) = declared {
+                return Err(Error::plan(format!("column '{}' is computed, the query gives it", name.value))
+                    .with_hint("leave the column out of the query, or the expression out of the table")
+                    .at(name.span));
+            }
+            if declared.is_none() {
+                let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {
+                    Error::unsupported(format!("column '{}' has no SQL type", field.name()))
+                })?;
+                let kind = ColumnKind::Physical { data_type, nullable: true };
+                statement.columns.push(ColumnDef { name: name.clone(), kind, comment: None });
+            }
+            names.push(name);
+        }
+        Ok(names)
     }
 
     fn create_table_as(&self, statement: &CreateTable) -> Result<Response> {

@@ -7,7 +7,7 @@ use super::ddl::Elements;
 use super::parse::unsupported_statement;
 use super::query::read_query;
 use super::{Added, Alter, Change, Name, Placement, StatementKind, TableName};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// `ALTER TABLE | VIEW [IF EXISTS] name change`
 pub(crate) fn read_alter(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
@@ -33,7 +33,37 @@ pub(crate) fn read_alter(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     Ok(StatementKind::Alter(Alter { view, if_exists, name, change }))
 }
 
+/// What Flink's ALTER TABLE knows besides.
+fn refuse_storage(cursor: &Cursor<'_>) -> Result<()> {
+    let word = |n: usize, word: &str| cursor.peek_at(n).is_some_and(|l| l.is_word(word));
+    for verb in ["ADD", "MODIFY", "DROP"] {
+        let what = word(0, verb) && word(1, "DISTRIBUTION");
+        // A column may have that name.
+        let column = cursor
+            .peek_at(2)
+            .and_then(|l| l.word())
+            .is_some_and(|w| !["BY", "INTO"].iter().any(|other| w.eq_ignore_ascii_case(other)));
+        if what && (verb == "DROP" || !column) {
+            return Err(Error::unsupported(format!("ALTER TABLE ... {verb} DISTRIBUTION is not supported"))
+                .with_hint("no connector here has buckets: leave it out")
+                .at(cursor.here()));
+        }
+        let open = |n: usize| cursor.peek_at(n).is_some_and(|l| l.is(&Token::LParen));
+        let exists = word(1, "IF");
+        if word(0, verb)
+            && (word(1, "PARTITION") && open(2)
+                || exists && (3..6).any(|n| word(n, "PARTITION") && open(n + 1)))
+        {
+            return Err(Error::unsupported(format!("ALTER TABLE ... {verb} PARTITION is not supported"))
+                .with_hint("partitions are folders of the table's path: they are there when rows are")
+                .at(cursor.here()));
+        }
+    }
+    Ok(())
+}
+
 fn table_change(cursor: &mut Cursor<'_>) -> Result<Change> {
+    refuse_storage(cursor)?;
     if cursor.eat_word("SET") {
         return cursor.options().map(Change::Set);
     }

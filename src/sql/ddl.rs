@@ -264,7 +264,10 @@ impl Elements {
     fn read_column(&mut self, cursor: &mut Cursor<'_>) -> Result<ColumnDef> {
         let name = cursor.name("a column's name, WATERMARK or PRIMARY KEY")?;
         if cursor.eat_word("AS") {
-            let expression = expression(cursor)?;
+            let expression = match self.placed {
+                true => placed_expression(cursor)?,
+                false => expression(cursor)?,
+            };
             let comment = comment(cursor)?;
             return Ok(ColumnDef { name, kind: ColumnKind::Computed { expression }, comment });
         }
@@ -354,6 +357,22 @@ fn not_enforced(cursor: &mut Cursor<'_>, from: usize) -> Result<()> {
 
 pub(super) fn expression(cursor: &mut Cursor<'_>) -> Result<SqlExpression> {
     let length = expression_length(cursor.rest());
+    if length == 0 {
+        return Err(cursor.expected("an expression"));
+    }
+    let behind = cursor.here();
+    read_expression(cursor.text(), cursor.take(length), behind)
+}
+
+/// The same of a column that may say where it goes: `c AS price * 3 FIRST`.
+fn placed_expression(cursor: &mut Cursor<'_>) -> Result<SqlExpression> {
+    let mut length = expression_length(cursor.rest());
+    let word = |n: usize, word: &str| cursor.peek_at(n).is_some_and(|l| l.is_word(word));
+    if length > 1 && word(length - 1, "FIRST") {
+        length -= 1;
+    } else if length > 2 && word(length - 2, "AFTER") {
+        length -= 2;
+    }
     if length == 0 {
         return Err(cursor.expected("an expression"));
     }

@@ -121,6 +121,25 @@ impl Dialect for AffluentDialect {
         {
             return Some(read);
         }
+        if let Some(op) = compared_with_values(parser) {
+            let all =
+                matches!(&parser.peek_nth_token_ref(1).token, Token::Word(w) if w.keyword == Keyword::ALL);
+            for _ in 0..3 {
+                parser.advance_token();
+            }
+            let query = match parser.parse_query() {
+                Ok(query) => query,
+                Err(e) => return Some(Err(e)),
+            };
+            if let Err(e) = parser.expect_token(&Token::RParen) {
+                return Some(Err(e));
+            }
+            let (left, right) = (Box::new(expr.clone()), Box::new(Expr::Subquery(query)));
+            return Some(Ok(match all {
+                true => Expr::AllOp { left, compare_op: op, right },
+                false => Expr::AnyOp { left, compare_op: op, right, is_some: false },
+            }));
+        }
         let words = |parser: &Parser<'_>, at: usize, word: &str| {
             matches!(parser.peek_nth_token_ref(at).token, Token::Word(ref w)
                 if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
@@ -155,6 +174,24 @@ impl Dialect for AffluentDialect {
         }
         None
     }
+}
+
+/// The operator of `x op ALL (VALUES ...)`, which `sqlparser` reads with SELECT alone.
+fn compared_with_values(parser: &Parser<'_>) -> Option<BinaryOperator> {
+    let op = match parser.peek_token_ref().token {
+        Token::Eq => BinaryOperator::Eq,
+        Token::Neq => BinaryOperator::NotEq,
+        Token::Lt => BinaryOperator::Lt,
+        Token::LtEq => BinaryOperator::LtEq,
+        Token::Gt => BinaryOperator::Gt,
+        Token::GtEq => BinaryOperator::GtEq,
+        _ => return None,
+    };
+    let is = |at: usize, words: &[Keyword]| matches!(&parser.peek_nth_token_ref(at).token, Token::Word(w) if words.contains(&w.keyword));
+    (is(1, &[Keyword::ALL, Keyword::ANY, Keyword::SOME])
+        && parser.peek_nth_token_ref(2).token == Token::LParen
+        && is(3, &[Keyword::VALUES, Keyword::TABLE]))
+    .then_some(op)
 }
 
 /// `x BETWEEN SYMMETRIC a AND b` is `x BETWEEN a AND b OR x BETWEEN b AND a`.

@@ -242,6 +242,12 @@ pub(crate) fn form(value: &Ast) -> char {
     }
 }
 
+/// The key of a member: what stands behind a colon is its value.
+fn json_key(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
+    use sqlparser::dialect::{Dialect, GenericDialect, Precedence};
+    parser.parse_subexpr(GenericDialect {}.prec_value(Precedence::Colon))
+}
+
 fn json_object(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     let mut forms = String::new();
     let mut args = vec![null(), null()];
@@ -249,7 +255,7 @@ fn json_object(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     if nulls.is_empty() && !parser.consume_token(&Token::RParen) {
         loop {
             let keyword = word(parser, "KEY");
-            args.push(parser.parse_expr()?);
+            args.push(json_key(parser)?);
             if !(word(parser, "VALUE") || (!keyword && parser.consume_token(&Token::Colon))) {
                 return parser.expected_ref("VALUE", parser.peek_token_ref());
             }
@@ -308,7 +314,7 @@ fn filtered(parser: &mut Parser<'_>, name: &str, args: Vec<Ast>) -> Result<Ast, 
 
 fn json_objectagg(parser: &mut Parser<'_>) -> Result<Ast, ParserError> {
     let keyword = word(parser, "KEY");
-    let key = parser.parse_expr()?;
+    let key = json_key(parser)?;
     if !(word(parser, "VALUE") || (!keyword && parser.consume_token(&Token::Colon))) {
         return parser.expected_ref("VALUE", parser.peek_token_ref());
     }

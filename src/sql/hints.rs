@@ -37,7 +37,8 @@ pub const LOOKUP_KEYS: &[&str] = &[
     "shuffle",
 ];
 
-const UNSUPPORTED: &[&str] = &["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
+/// Hints that choose how a join of batches is computed; as in Flink, a stream takes them without effect.
+const BATCH_JOINS: &[&str] = &["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
 
 /// Hints that hold for one table reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub(crate) enum Hint {
     Options(Vec<OptionEntry>),
     Lookup(LookupHint),
     StateTtl(Vec<OptionEntry>),
+    /// What only tunes a join of batches.
+    Tunes,
 }
 
 /// `LOOKUP('table'='t', ...)`.
@@ -119,8 +122,9 @@ fn parse_hint(cursor: &mut Cursor<'_>) -> Result<Hint> {
             }
             Ok(Hint::StateTtl(entries))
         }
-        upper if UNSUPPORTED.contains(&upper) => {
-            Err(Error::unsupported(format!("hint {upper} is not supported")).at(name.span))
+        upper if BATCH_JOINS.contains(&upper) => {
+            cursor.names("a table's name")?;
+            Ok(Hint::Tunes)
         }
         upper => {
             let error = Error::syntax(format!("hint '{}' is not known", name.value)).at(name.span);
@@ -149,6 +153,7 @@ pub(crate) fn parse_target_options(text: &str, hint: &Lexeme) -> Result<Vec<Opti
             Hint::Options(entries) => options.extend(entries),
             Hint::Lookup(lookup) => return Err(misplaced_lookup(lookup.table.span)),
             Hint::StateTtl(_) => return Err(misplaced_state_ttl(hint.span)),
+            Hint::Tunes => return Err(misplaced_batch_join(hint.span)),
         }
     }
     Ok(last_wins(options))
@@ -158,6 +163,12 @@ pub(crate) fn misplaced_lookup(span: Span) -> Error {
     Error::syntax("hint LOOKUP does not stand behind SELECT")
         .at(span)
         .with_hint("write SELECT /*+ LOOKUP('table'='t', ...) */ ...")
+}
+
+pub(crate) fn misplaced_batch_join(span: Span) -> Error {
+    Error::syntax("a hint for joins stands behind SELECT")
+        .at(span)
+        .with_hint("write SELECT /*+ BROADCAST(t) */ ... FROM ... JOIN t; it has no effect on a stream")
 }
 
 pub(crate) fn misplaced_state_ttl(span: Span) -> Error {

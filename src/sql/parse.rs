@@ -301,6 +301,7 @@ pub(crate) fn unsupported_statement(cursor: &Cursor<'_>) -> Error {
         "AND",
         "CATALOG",
         "CONNECTION",
+        "CONNECTIONS",
         "DATABASE",
         "FROM",
         "FUNCTION",
@@ -361,13 +362,14 @@ fn way_out(words: &[String]) -> Option<&'static str> {
         }
         _ if has("JAR") || has("JARS") => "there is no JVM; leave it out",
         _ if has("PLAN") => "a plan is made from the statement: state is found by what an operator computes",
-        _ if has("PARTITIONS") => "partitions are folders of the table's path",
+        _ if has("PARTITIONS") => "partitions are folders of the table's path: SELECT DISTINCT their columns",
         "ANALYZE" => "plans need no statistics; leave it out",
-        "DELETE" | "UPDATE" | "MERGE" | "TRUNCATE" | "UPSERT" | "REPLACE" => {
+        "REPLACE" => "write CREATE OR REPLACE TABLE",
+        "DELETE" | "UPDATE" | "MERGE" | "TRUNCATE" | "UPSERT" => {
             "rows are written by INSERT INTO; INSERT OVERWRITE replaces the files of a table"
         }
         "CALL" => "there are no procedures",
-        _ if has("CONNECTION") => {
+        _ if has("CONNECTION") || has("CONNECTIONS") => {
             "name the address and the login in the options of each table, secrets as ${NAME}"
         }
         _ => return None,

@@ -31,8 +31,8 @@ use self::rewrite::Rewrite;
 use super::cursor::{Cursor, range_of, shown, span_of, with_likely_cause};
 use super::dialect::AffluentDialect;
 use super::hints::{
-    HINT_PREFIX, Hint, LookupHint, STATE_TTL_CALL, TableHints, misplaced_lookup, misplaced_state_ttl,
-    parse_hints, put_hints, span_from, take_hints,
+    HINT_PREFIX, Hint, LookupHint, STATE_TTL_CALL, TableHints, misplaced_batch_join, misplaced_lookup,
+    misplaced_state_ttl, parse_hints, put_hints, span_from, take_hints,
 };
 use super::lexer::{Class, Lexeme, token_span};
 use super::match_pattern::{self, read_pattern};
@@ -327,6 +327,7 @@ impl Prepared {
                     Hint::Lookup(lookup) => self.lookups.entry(place).or_default().push(lookup),
                     Hint::StateTtl(entries) => self.state_ttls.entry(place).or_default().extend(entries),
                     Hint::Options(_) => return Err(misplaced_options(hint.span)),
+                    Hint::Tunes => {}
                 }
             }
             return Ok(());
@@ -337,6 +338,7 @@ impl Prepared {
                 Hint::Options(options) => entries.extend(options),
                 Hint::Lookup(_) => return Err(misplaced_lookup(hint.span)),
                 Hint::StateTtl(_) => return Err(misplaced_state_ttl(hint.span)),
+                Hint::Tunes => return Err(misplaced_batch_join(hint.span)),
             }
         }
         if !before.is_some_and(|l| matches!(l.class, Class::Word | Class::Quoted)) {

@@ -244,7 +244,9 @@ impl Rewrite<'_> {
                 l.is(&Token::RParen) || l.is(&Token::SemiColon) || ENDS.iter().any(|w| l.is_word(w))
             });
             if ends || self.is(at, &Token::Comma) {
-                if at == start {
+                // `ROW (1, 2)` is a row, and no value of one column.
+                let row = self.is_word(start, "ROW") && self.is(start + 1, &Token::LParen);
+                if at == start || row && self.close.get(&(start + 1)).is_some_and(|end| end + 1 == at) {
                     return;
                 }
                 items.push((start, at - 1));
