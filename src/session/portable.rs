@@ -10,6 +10,8 @@ use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 use sqlparser::ast::{self, Expr as Ast, SelectItem, Spanned, TableFactor, Visit, Visitor, WindowType};
 
+mod forms;
+
 use super::Session;
 use crate::error::{Error, Result, Span};
 use crate::plan::Node;
@@ -94,6 +96,9 @@ impl Session {
                     .at(insert.span),
             );
         }
+        if let Ok(crate::catalog::Entry::Table(table)) = self.catalog().find_name(&insert.table) {
+            found.extend(self.planner().narrowed_columns(insert, table)?);
+        }
         self.query_portability(&insert.query, batch, found)
     }
 
@@ -102,6 +107,7 @@ impl Session {
         let _ = query.visit(&mut words);
         let versions = words.versions;
         let planner = self.planner();
+        found.extend(planner.implicit_conversions(query)?);
         let plan = planner.query(query)?;
         texts(&plan, found)?;
         if batch {
@@ -219,6 +225,7 @@ impl Visitor for Words<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        self.found.extend(forms::body(&query.body));
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.alias(Some(&table.alias));
         }
@@ -226,6 +233,7 @@ impl Visitor for Words<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+        self.found.extend(forms::select(select));
         let mut overs: Vec<String> = Vec::new();
         for item in &select.projection {
             if let SelectItem::ExprWithAlias { alias, .. } = item {
@@ -286,6 +294,7 @@ impl Visitor for Words<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Ast) -> ControlFlow<()> {
+        self.found.extend(forms::expression(expr));
         match expr {
             Ast::Identifier(ident) => self.name(ident),
             Ast::CompoundIdentifier(parts) => parts.iter().for_each(|part| self.name(part)),
