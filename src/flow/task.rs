@@ -362,6 +362,9 @@ impl Task {
             self.read(head)?;
             return Ok(Stepped::Worked);
         }
+        if self.has_due() {
+            return Ok(Stepped::Worked);
+        }
         if let TailState::Writer(writer, _) = &mut self.tail {
             writer.flush()?;
         }
@@ -425,6 +428,12 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// Whether an operator that was woken, and had no room behind it then, has it now: what is behind it may have been
+    /// woken, or had its timer, in the same round.
+    fn has_due(&self) -> bool {
+        self.steps.iter().any(|step| step.woken && self.has_room(&step.path))
     }
 
     /// Gives operators whose deadline has passed their turn; the next deadline.

@@ -398,6 +398,45 @@ fn an_operator_without_room_holds_back_its_own_heads_only() {
     assert_eq!(*rig.sink.0.lock(), [7, 8, 1]);
 }
 
+/// Has no room until it is woken.
+struct Door(&'static str, Log, Arc<Mutex<usize>>);
+
+impl Operator for Door {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+    fn chunk(&mut self, chunk: Chunk, out: &mut Output) -> Result<()> {
+        out.chunk(chunk);
+        Ok(())
+    }
+    fn wake(&mut self, _out: &mut Output) -> Result<()> {
+        self.1.lock().push(self.0.to_string());
+        *self.2.lock() = 9;
+        Ok(())
+    }
+    fn room(&self) -> usize {
+        *self.2.lock()
+    }
+}
+
+#[test]
+fn what_is_woken_together_with_the_one_behind_it_has_its_turn() {
+    let rig = Rig::new();
+    let door = |name: &'static str, to: usize| {
+        let (log, room) = (rig.log.clone(), Arc::new(Mutex::new(0)));
+        let build: BuildOperator = Arc::new(move || Ok(Box::new(Door(name, log.clone(), room.clone()))));
+        Stage { build, ..stage(name, &rig.log, false, (to, 0)) }
+    };
+    let plan = rig.plan(vec![(read(&[Act::Wait]), (0, 0))], vec![door("front", 1), door("back", 2)], false);
+    let mut task = Task::open(plan, rig.context()).unwrap();
+    assert!(settle(&mut task));
+    // In one round: the front one cannot go on before the back one has room, and nobody wakes it again.
+    rig.mailbox.waker(0).wake();
+    rig.mailbox.waker(1).wake();
+    assert!(settle(&mut task));
+    assert_eq!(*rig.log.lock(), ["back", "front"]);
+}
+
 /// Two fragments: sources with their watermarks, and one that receives them.
 fn two_fragments(rig: &mut Rig, acts: &[Act], receivers: usize) -> (TaskPlan, Vec<TaskPlan>) {
     rig.exchanges = Arc::new(HashMap::from([(0, Exchange::new(1, receivers))]));
