@@ -22,6 +22,9 @@ use encoding_rs::Encoding;
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::error::{Error, Result};
 
+/// Lines in front of the header.
+pub const SKIP_LINES: &str = "csv.skip-lines";
+
 /// Set where columns are found out: all of them are a guess then.
 pub const STRICT: &str = "csv.strict";
 
@@ -74,6 +77,12 @@ pub const OPTIONS: &[OptionDef] = &[
         "reading: the first line of a file is left out",
     ),
     OptionDef::new(
+        SKIP_LINES,
+        OptionKind::Integer,
+        "0",
+        "reading: so many lines at the start of a file, such as titles, are left out before all others",
+    ),
+    OptionDef::new(
         "csv.write-header",
         OptionKind::Bool,
         "false",
@@ -94,6 +103,7 @@ pub struct CsvOptions {
     pub(crate) null_literal: Option<String>,
     pub(crate) charset: &'static Encoding,
     pub(crate) skip_header: bool,
+    pub(crate) skip_lines: u64,
     pub(crate) write_header: bool,
     /// Quotes and decimals as Flink writes them.
     pub(crate) as_flink: bool,
@@ -146,6 +156,7 @@ impl CsvOptions {
                 })?,
             },
             skip_header: flag("csv.skip-header")?,
+            skip_lines: options.integer(SKIP_LINES)?.unwrap_or(0),
             write_header: flag("csv.write-header")?,
             as_flink: true,
         })

@@ -81,7 +81,9 @@ pub(super) fn once(origin: &str, text: String) {
 pub(crate) fn about_header(header: &[&str], declared: &[&str]) -> Option<String> {
     let same = |a: &str, b: &str| a.trim().eq_ignore_ascii_case(b);
     let moved = header.iter().enumerate().find(|(i, name)| {
-        declared.get(*i).is_some_and(|d| !same(name, d)) && declared.iter().any(|d| same(name, d))
+        // A name that comes twice is two columns, one of which has another name.
+        let once = header.iter().filter(|other| same(other, name.trim())).count() == 1;
+        once && declared.get(*i).is_some_and(|d| !same(name, d)) && declared.iter().any(|d| same(name, d))
     });
     moved.map(|(i, name)| {
         format!(
@@ -118,5 +120,6 @@ mod tests {
         assert!(about_header(&["b", "a"], &["a", "b"]).unwrap().contains("has 'b' in place 1"));
         assert_eq!(about_header(&["ID", "x"], &["id", "name"]), None);
         assert_eq!(about_header(&["id"], &["id", "name"]), None);
+        assert_eq!(about_header(&["a", "a", "b"], &["a", "a_2", "b"]), None);
     }
 }

@@ -226,6 +226,7 @@ impl Format {
         let mut format = self.clone();
         if let Self::Csv(options) = &mut format {
             options.skip_header = false;
+            options.skip_lines = 0;
             options.write_header = false;
         }
         format

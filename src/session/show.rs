@@ -232,6 +232,7 @@ pub(super) fn found_out(table: &Table) -> Option<String> {
     let format = table.options.text("format")?;
     let own = |key: &str| key.split_once('.').is_some_and(|(name, _)| name == format);
     let options = table.options.iter().filter(|(key, _)| own(key));
-    let options: Vec<String> = options.map(|(key, value)| format!("'{key}' = '{value}'")).collect();
+    let options: Vec<String> =
+        options.map(|(key, value)| format!("'{key}' = '{}'", value.replace('\'', "''"))).collect();
     (!options.is_empty()).then(|| format!("file WITH ({})", options.join(", ")))
 }

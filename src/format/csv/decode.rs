@@ -33,6 +33,8 @@ pub struct CsvDecoder {
     input: VecDeque<Bytes>,
     ended: bool,
     header_due: bool,
+    /// Lines at the start that are still to be left out.
+    lines_due: u64,
     /// The first record has not been read.
     first_due: bool,
     /// Quotes in the record that is being read, as far as it came before the last bytes.
@@ -139,6 +141,7 @@ impl CsvDecoder {
             input: VecDeque::new(),
             ended: false,
             header_due: options.skip_header,
+            lines_due: options.skip_lines,
             first_due: !options.skip_header,
             quotes: 0,
             text: vec![0; 64 << 10],
@@ -528,7 +531,15 @@ impl CsvDecoder {
 
 impl Decoder for CsvDecoder {
     fn feed(&mut self, bytes: Bytes) -> Result<()> {
-        let bytes = self.utf8(bytes, false);
+        let mut bytes = self.utf8(bytes, false);
+        while self.lines_due > 0 && !bytes.is_empty() {
+            let feed = memchr::memchr(b'\n', &bytes);
+            bytes.advance(feed.map_or(bytes.len(), |feed| feed + 1));
+            if feed.is_some() {
+                self.lines_due -= 1;
+                self.reader.set_line(self.reader.line() + 1);
+            }
+        }
         if !bytes.is_empty() {
             self.input.push_back(bytes);
         }

@@ -9,11 +9,68 @@ use super::dialect::{self, Dialect};
 use super::{Guess, Inferred, empty};
 use crate::catalog::Options;
 use crate::error::{Error, Result};
+use crate::format::csv::SKIP_LINES;
 use crate::sql::SqlType;
 
 /// Texts that stand for a missing value in files of the world.
 const MISSING: &[&str] =
     &["NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "None", "none", "\\N", "-", "?", "."];
+
+const DELIMITER: &str = "csv.field-delimiter";
+
+/// Numbers of lines in front of the header that are looked for.
+const SKIPPED: [&str; 10] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"];
+
+/// What stands in front of the header.
+struct Head {
+    lines: usize,
+    separator: Option<&'static str>,
+}
+
+impl Head {
+    /// `sep=;`, which Excel writes and reads.
+    fn separator(text: &str) -> Self {
+        let line = text.lines().next().unwrap_or_default().trim_end();
+        let named = line.get(..4).filter(|word| word.eq_ignore_ascii_case("sep=")).and(line.get(4..));
+        let separator = match named {
+            Some(";") => Some(";"),
+            Some(",") => Some(","),
+            Some("|") => Some("|"),
+            Some("\t" | "") => Some("\\t"),
+            _ => None,
+        };
+        Self { lines: usize::from(separator.is_some()), separator }
+    }
+}
+
+/// A text without its first lines.
+fn below(text: &str, lines: usize) -> &str {
+    let mut rest = text;
+    for _ in 0..lines {
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+    }
+    rest
+}
+
+/// Lines of titles: of one field, in front of records that all have several.
+fn titles(dialect: &Dialect, text: &str, cut: bool) -> Result<usize> {
+    let mut records = dialect.records(text, usize::MAX)?;
+    if cut && records.len() > 1 {
+        records.pop();
+    }
+    let count = records.iter().take_while(|r| r.len() == 1).count();
+    let Some((header, rest)) = records.get(count..).and_then(<[_]>::split_first) else { return Ok(0) };
+    let width = header.len();
+    let line = header.position().map_or(1, csv::Position::line) as usize;
+    if count == 0 || line > SKIPPED.len() || rest.is_empty() || rest.iter().any(|r| r.len() != width) {
+        return Ok(0);
+    }
+    // Of two columns one may have no name.
+    if width == 2 && count == 1 && !is_header(header, rest, &columns(rest, width, None), width, None) {
+        return Ok(0);
+    }
+    Ok(line - 1)
+}
 
 /// Columns of a sample of CSV, and the options that read it: separator, quotes, characters, header, and the text
 /// that means NULL, as far as `options` leave them open. Without a header, columns are `f0`, `f1`, ...
@@ -26,12 +83,32 @@ pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
         None => dialect::charset(sample),
     };
     let text = encoding.decode(sample).0;
-    let dialect = Dialect::of(&text, cut, options)?;
-    let mut records = dialect.records(&text, usize::MAX)?;
+    let given = options.integer(SKIP_LINES)?;
+    let mut options = std::borrow::Cow::Borrowed(options);
+    let mut head = Head { lines: given.unwrap_or(0) as usize, separator: None };
+    if given.is_none() {
+        head = Head::separator(&text);
+    }
+    if let (Some(separator), false) = (head.separator, options.contains(DELIMITER)) {
+        options.to_mut().set(DELIMITER, separator, crate::error::Span::default());
+    }
+    let options = options.as_ref();
+    let mut text = below(&text, head.lines);
+    let dialect = Dialect::of(text, cut, options)?;
+    if given.is_none() {
+        let titles = titles(&dialect, text, cut)?;
+        text = below(text, titles);
+        head.lines += titles;
+    }
+    let mut records = dialect.records(text, usize::MAX)?;
     if cut && records.len() > 1 {
         records.pop();
     }
     let mut added = dialect.options(options)?;
+    if let (None, Some(lines)) = (given, head.lines.checked_sub(1).and_then(|n| SKIPPED.get(n))) {
+        added.extend(head.separator.filter(|s| *s != ",").map(|separator| (DELIMITER, separator)));
+        added.push((SKIP_LINES, *lines));
+    }
     if encoding != UTF_8 && !options.contains("csv.charset") {
         added.push(("csv.charset", encoding.name()));
     }
@@ -64,7 +141,7 @@ pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
     let ragged = rest.iter().position(|r| r.len() != width);
     if let (Some(at), false) = (ragged, options.bool("csv.ignore-parse-errors")?.unwrap_or(false)) {
         let record = &rest[at];
-        let line = record.position().map_or(at as u64 + 2, csv::Position::line);
+        let line = record.position().map_or(at as u64 + 2, csv::Position::line) + head.lines as u64;
         return Err(Error::decode(format!(
             "line {line} has {} field(s), most others have {width}",
             record.len()
@@ -260,6 +337,36 @@ mod tests {
         assert_eq!(sniffed(b"1.5e0 2.5e0\n1.6e0 2.6e0\n").0, ["f0 STRING"]);
         // One column has no separator.
         assert_eq!(sniffed(b"n\n1\n2\n").0, ["n BIGINT"]);
+    }
+
+    #[test]
+    fn lines_in_front_of_the_header() {
+        let (columns, options) = sniffed(b"sep=;\r\nid;v\r\n1;2\r\n3;4\r\n");
+        assert_eq!(columns, ["id BIGINT", "v BIGINT"]);
+        assert_eq!(options, [("csv.field-delimiter", ";"), ("csv.skip-lines", "1"), HEADER]);
+        assert_eq!(sniffed(b"SEP=,\nid,v\n1,2\n").1, [("csv.skip-lines", "1"), HEADER]);
+        let (columns, options) = sniffed(b"Report of 2024\n\nid,v\n1,2\n3,4\n");
+        assert_eq!(
+            (columns, options),
+            (vec!["id BIGINT".into(), "v BIGINT".into()], vec![("csv.skip-lines", "1"), HEADER])
+        );
+        let (columns, options) = sniffed(b"Sales\nAll shops\n1,2,3\n4,5,6\n");
+        assert_eq!((columns.len(), options), (3, vec![("csv.skip-lines", "2")]));
+        // What has other lines of one field is no table with a title.
+        assert!(csv(b"Report\nid,v,w\n1,2,3\nend\n", false, &Options::default()).is_err());
+    }
+
+    #[test]
+    fn quotes_behind_a_backslash_count_wherever_they_are() {
+        let mut text = String::from("id,t\n");
+        for i in 0..1500 {
+            text.push_str(&format!("{i},\"plain, text\"\n"));
+        }
+        text.push_str("1500,\"a \\\"b\\\", c\"\n");
+        assert!(sniffed(text.as_bytes()).1.contains(&("csv.escape-character", "\\")));
+        // A path that ends with a backslash is no such thing.
+        let paths = b"id,p\n1,\"C:\\dir\\\"\n2,\"C:\\x, y\"\n";
+        assert!(!sniffed(paths).1.iter().any(|(key, _)| *key == "csv.escape-character"));
     }
 
     #[test]

@@ -64,8 +64,9 @@ impl Dialect {
         let mut best = (0.0, given);
         for way in ways {
             let score = way.score(sample, cut)?;
-            // What is less usual must be clearly better.
-            if score > best.0 + 0.01 {
+            // What is less usual must be clearly better; a quote behind a backslash is rare, and one is enough.
+            let margin = if way.escape == best.1.escape { 0.01 } else { 1e-9 };
+            if score > best.0 + margin {
                 best = (score, way);
             }
         }
@@ -74,8 +75,9 @@ impl Dialect {
 
     /// The share of records that have as many fields as most; 0 if that is one.
     fn score(&self, sample: &str, cut: bool) -> Result<f64> {
-        let mut records = self.records(sample, RECORDS + 1)?;
-        if (cut || records.len() > RECORDS) && records.len() > 1 {
+        let most = if sample.contains("\\\"") { usize::MAX - 1 } else { RECORDS };
+        let mut records = self.records(sample, most + 1)?;
+        if (cut || records.len() > most) && records.len() > 1 {
             records.pop();
         }
         let quoted = |field: &str| {
