@@ -42,6 +42,9 @@ pub fn main() -> ExitCode {
         crate::console::output::log_as_json();
     }
     logger::install();
+    if cli.common.quiet {
+        logger::be_quiet();
+    }
     let output = Output::new(cli.common.look());
     let color = output.stderr_color;
     let done = crate::lookup::descriptors::raise().and_then(|()| dispatch(cli, output));
@@ -72,6 +75,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
         (None, Some(Command::Run { files, from_savepoint, fresh, metrics, record, record_limit, .. })) => {
             let mut common = cli.common;
             let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
+            // With a savepoint all is looked at before the first statement runs.
+            let as_they_come = from_savepoint.is_none() && files.iter().all(|file| file.as_os_str() == "-");
             if let Some(path) = from_savepoint {
                 set("execution.state-recovery.path", path);
             }
@@ -79,7 +84,10 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
                 set("affluent.state-recovery.automatic", "false".to_string());
             }
             let record = record.map(|folder| (folder, record_limit));
-            run_files(&common, output, &files, Beside { metrics, record })
+            match as_they_come && record.is_none() {
+                true => run_stdin(&common, output, metrics.as_deref()),
+                false => run_files(&common, output, &files, Beside { metrics, record }),
+            }
         }
         (None, Some(Command::Diff(arguments))) => replay::diff(&cli.common, output, &arguments),
         (None, Some(Command::Check { files, connect, portable })) => {
@@ -107,10 +115,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             let init = read_all(&cli.common.init)?;
             Shell::new(session, output, variables(&cli.common), init).run()
         }
-        (None, None) => {
-            let runner = Runner::new(session(&cli.common)?, output, variables(&cli.common));
-            Ok(runner.run_as_they_come(read_all(&cli.common.init)?))
-        }
+        (None, None) => run_stdin(&cli.common, output, None),
     }
 }
 
@@ -129,6 +134,16 @@ struct Beside {
 
 fn run_files(common: &Common, output: Output, files: &[PathBuf], beside: Beside) -> Result<u8> {
     run(common, output, read_all(files)?, beside)
+}
+
+/// Runs the files of `--init`, and then the statements of standard input as they come.
+fn run_stdin(common: &Common, output: Output, metrics: Option<&str>) -> Result<u8> {
+    let metrics = metrics.map(crate::metrics::server::address).transpose()?;
+    let runner = Runner::new(session(common)?, output, variables(common));
+    if let Some(address) = metrics {
+        runner.serve_metrics(address)?;
+    }
+    Ok(runner.run_as_they_come(read_all(&common.init)?))
 }
 
 /// Runs the files of `--init` and then these.

@@ -327,6 +327,38 @@ fn running_jobs_tell_their_figures() {
 }
 
 #[test]
+fn check_does_not_repeat_what_follows_from_one_error() {
+    let script = "CREATE FUNCTION f AS 'x.y.Z';\nSELECT f(1);\nUSE nowhere;\nSELECT * FROM t;\nUSE default_database;\nSELECT * FROM u;\n";
+    let (_, said, _) = with_input(&["check", "-o", "json", "-"], script);
+    let told = said.lines().map(|line| {
+        let told: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        format!("{} {}", told["line"], told["severity"].as_str().unwrap_or_default())
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["1 error", "2 note", "3 error", "4 note", "6 error"], "{said}");
+}
+
+#[test]
+fn statements_of_a_pipe_run_as_they_come() {
+    let mut child = affluent(&["run", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let mut input = child.stdin.take().expect("a pipe");
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+    for n in 1..3 {
+        // The pipe stays open: the answer comes nevertheless.
+        writeln!(input, "SELECT {n} AS n;").expect("it reads");
+        let mut line = String::new();
+        output.read_line(&mut line).expect("it answers");
+        assert_eq!(line.trim(), format!("{{\"op\":\"+I\",\"n\":{n}}}"));
+    }
+    drop(input);
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
 fn check_advises() {
     let script = "CREATE TABLE ticks (id STRING) WITH ('connector' = 'datagen');\n\
                   CREATE TABLE info (id STRING, name STRING) WITH ('connector' = 'http',\n\

@@ -17,7 +17,7 @@ Examples:
   affluent run ddl.sql query.sql -o csv      several files, one session
   affluent -i tables.sql                     a shell that knows the tables of a file
   affluent run p.sql --set enrichment.strategy=CACHED --var INPUT=data.jsonl
-  cat p.sql | affluent run -                 statements from standard input
+  cat p.sql | affluent run -                 statements from standard input, as they come
 
 Exit status: 0 done, 1 the pipeline failed, 2 wrong SQL or arguments, 130 interrupted (SIGINT), 143 stopped by SIGTERM.";
 
@@ -185,7 +185,7 @@ pub struct Common {
     #[arg(short, long, value_name = "FORMAT", global = true)]
     pub output: Option<OutputFormat>,
 
-    /// No progress and no notes on standard error, only errors
+    /// No progress and no notes on standard error, only warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 

@@ -30,6 +30,7 @@ pub fn check(
         errors: 0,
         warnings: 0,
         broken: BTreeMap::new(),
+        astray: None,
         written: Vec::new(),
         filled: BTreeMap::new(),
     };
@@ -51,8 +52,10 @@ struct Report {
     ours: usize,
     errors: usize,
     warnings: usize,
-    /// Tables and views whose definition could not be checked, and why.
+    /// Tables, views, functions and the like whose definition could not be checked, and why.
     broken: BTreeMap<String, String>,
+    /// The last USE had an error: names are looked for in the wrong place since.
+    astray: Option<String>,
     /// Paths that earlier statements write.
     written: Vec<String>,
     /// The same by the tables that they fill.
@@ -95,6 +98,9 @@ impl Report {
                 if let Some(name) = &reading.defines {
                     self.broken.remove(name);
                 }
+                if is_use(reading) {
+                    self.astray = None;
+                }
                 for warning in warnings {
                     self.warnings += 1;
                     self.tell("warning", &Error::plan(warning).at(reading.span), script)?;
@@ -108,6 +114,9 @@ impl Report {
         if let Some(name) = &reading.defines {
             let why = cause.clone().unwrap_or_else(|| format!("the definition of '{name}' has an error"));
             self.broken.insert(name.clone(), why);
+        }
+        if is_use(reading) {
+            self.astray = Some("the USE before it has an error".to_string());
         }
         match cause {
             Some(cause) if reading.parsed.is_ok() => {
@@ -155,6 +164,9 @@ impl Report {
     /// What is not there yet, and so no error of the statement itself.
     fn cause(&self, reading: &Reading, script: &Script, error: &Error) -> Option<String> {
         if let Some(why) = reading.words.iter().find_map(|word| self.broken.get(word)) {
+            return Some(why.clone());
+        }
+        if let Some(why) = self.astray.as_ref().filter(|_| error.message().ends_with("is not known")) {
             return Some(why.clone());
         }
         let is_absent = error.message().contains("does not exist");
@@ -270,6 +282,10 @@ impl Report {
         let text = format!("{}: no errors, {}", plural(files, "file"), plural(self.warnings, "warning"));
         self.output.line(&text)
     }
+}
+
+fn is_use(reading: &Reading) -> bool {
+    reading.words.first().is_some_and(|word| word.eq_ignore_ascii_case("USE"))
 }
 
 /// Whether a folder, or a file, is there and holds something.

@@ -15,6 +15,14 @@ use super::render::visible;
 /// Where warnings are shown beside standard error.
 pub type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
+/// Notes are left out.
+static QUIET: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// From now on there are no notes, only warnings and errors.
+pub fn be_quiet() {
+    QUIET.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
 static LISTENER: RwLock<Option<Listener>> = RwLock::new(None);
 
 /// Sends warnings to a listener, too. A notebook needs it, because its user does not see standard error.
@@ -33,7 +41,11 @@ impl Log for StderrLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // What other libraries tell is for those who ask.
         let own = metadata.target().starts_with("affluent");
-        if metadata.target() == crate::NOTICE && self.level >= LevelFilter::Warn {
+        if metadata.target() == crate::NOTICE && self.level == LevelFilter::Warn {
+            return !QUIET.load(std::sync::atomic::Ordering::Relaxed)
+                || metadata.level() <= LevelFilter::Warn;
+        }
+        if metadata.target() == crate::NOTICE && self.level > LevelFilter::Warn {
             return true;
         }
         metadata.level() <= if own { self.level } else { self.level.min(LevelFilter::Warn) }

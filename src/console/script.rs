@@ -406,9 +406,9 @@ impl Runner {
         let signal = self.interrupts.signal();
         for running in self.jobs.iter().filter(|r| !r.told) {
             let job = &running.job;
-            let how = if job.is_durable() { "last-checkpoint" } else { "at-once" };
+            let how = if job.makes_checkpoints() { "last-checkpoint" } else { "at-once" };
             if self.output.stderr_terminal {
-                let last = if job.is_durable() { " after a last checkpoint" } else { "" };
+                let last = if job.makes_checkpoints() { " after a last checkpoint" } else { "" };
                 self.output.note(format_args!("{signal}: job {} stops{last}", job.id));
             } else {
                 let more = [("signal", signal.to_string()), ("how", how.to_string())];

@@ -239,6 +239,8 @@ pub struct Job {
     mailboxes: Mutex<Vec<Mailbox>>,
     /// Of a job with checkpoints, while it can make some.
     control: Mutex<Option<crossbeam_channel::Sender<Request>>>,
+    /// It has made checkpoints, or could.
+    makes_checkpoints: AtomicBool,
     stopping: AtomicBool,
     /// Its tasks are to stop at once, also those that start later.
     cancelled: AtomicBool,
@@ -268,6 +270,7 @@ impl Job {
             stops: crossbeam_channel::bounded(1),
             mailboxes: Mutex::default(),
             control: Mutex::default(),
+            makes_checkpoints: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
         })
@@ -306,12 +309,18 @@ impl Job {
 
     /// Where requests go, for a job with checkpoints.
     pub(crate) fn set_control(&self, control: crossbeam_channel::Sender<Request>) {
+        self.makes_checkpoints.store(true, Ordering::Relaxed);
         *self.control.lock() = Some(control);
     }
 
     /// Its state is written to checkpoints.
     pub fn is_durable(&self) -> bool {
         self.control.lock().is_some()
+    }
+
+    /// Whether it is one with checkpoints, also when it has ended.
+    pub fn makes_checkpoints(&self) -> bool {
+        self.makes_checkpoints.load(Ordering::Relaxed)
     }
 
     /// The user has asked it to stop.

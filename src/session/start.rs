@@ -399,9 +399,6 @@ impl Blueprint {
 
     /// All tasks have ended: makes visible what they wrote.
     fn commit(&self, commits: &Commits, again: bool) -> Result<()> {
-        if self.durable.is_none() {
-            return self.targets.iter().try_for_each(|t| t.sink.commit());
-        }
         self.hold()?;
         let commit = |Target { id, sink, .. }: &Target| {
             let pending = commits.sinks.get(id).map_or(&[][..], Vec::as_slice);
@@ -413,6 +410,15 @@ impl Blueprint {
         // Each for itself: one that fails keeps no other from its commit.
         let others = self.targets.iter().filter(|target| !target.sink.decides());
         others.map(commit).fold(Ok(()), Result::and)
+    }
+
+    /// The same without checkpoints, for the sinks that were not committed yet: each is once.
+    fn commit_next(&self, committed: &mut usize) -> Result<()> {
+        for target in self.targets.iter().skip(*committed) {
+            target.sink.commit()?;
+            *committed += 1;
+        }
+        Ok(())
     }
 
     /// Whether no other process has taken over the job.
@@ -451,10 +457,15 @@ impl Blueprint {
     fn supervise(&self, from: Option<Found>, restart: RestartStrategy) -> JobState {
         let mut restarts = Restarts::new(restart);
         let mut next = self.step(from, false);
+        // Without checkpoints: sinks that are committed, and how often one was tried again.
+        let (mut committed, mut tries) = (0, 0);
         loop {
             let (end, over) = match next {
                 Ok(Step::Run(attempt)) => (self.run(*attempt), None),
-                Ok(Step::Commit { commits, again }) => match self.commit(&commits, again) {
+                Ok(Step::Commit { commits, again }) => match match self.durable {
+                    Some(_) => self.commit(&commits, again),
+                    None => self.commit_next(&mut committed),
+                } {
                     Ok(()) => {
                         self.clean();
                         return JobState::Finished;
@@ -484,8 +495,19 @@ impl Blueprint {
                 again = e.kind() != ErrorKind::Internal;
                 e = self.uncommitted(e);
             }
-            let pause = if again { restarts.next(Instant::now(), &e) } else { None };
-            let Some(pause) = pause.filter(|_| !self.job.is_stopping()) else { return self.failed(e) };
+            let mut pause = if again { restarts.next(Instant::now(), &e) } else { None };
+            if over.is_some() && self.durable.is_none() {
+                // The rows are written, and nobody could find them again: somebody may see to what is in their way.
+                pause = (tries < COMMIT_TRIES && e.kind() != ErrorKind::Internal)
+                    .then(|| Duration::from_millis(500 << tries));
+                tries += 1;
+            }
+            let Some(pause) = pause.filter(|_| !self.job.is_stopping()) else {
+                return match over.is_some() && self.durable.is_none() {
+                    true => JobState::Failed(left_hidden(e)),
+                    false => self.failed(e),
+                };
+            };
             let Job { id, name, .. } = self.job.as_ref();
             match over.is_some() {
                 true => log::warn!("job {id} ({name}) tries to commit its result again in {pause:.1?}: {e}"),
@@ -551,6 +573,19 @@ impl Blueprint {
         };
         self.step(found, true)
     }
+}
+
+/// How often a job without checkpoints tries to commit its result again: half a minute together.
+const COMMIT_TRIES: u32 = 6;
+
+/// The result of a job without checkpoints could not be made visible, and stays where it is.
+fn left_hidden(e: Error) -> Error {
+    let why = e.detail().map(|detail| format!("{detail}; ")).unwrap_or_default();
+    e.context("all rows are written, but the result could not be made visible")
+        .with_detail(format!(
+            "{why}files of the result that are not visible yet stay beside it as '.part-...inprogress'"
+        ))
+        .with_hint("rename them, or delete them and run the job again; with 'execution.checkpointing.interval' the same command commits them")
 }
 
 /// The exchanges between fragments by number.

@@ -36,7 +36,7 @@ pub fn parse_script_lossy(source: &SourceText) -> Vec<Result<Statement>> {
 pub struct Reading {
     /// The statement, or its error.
     pub parsed: Result<Statement>,
-    /// The table or view that it defines.
+    /// The table, view, function, database or catalog that it defines.
     pub defines: Option<String>,
     /// Names and keywords in it.
     pub words: Vec<String>,
@@ -72,7 +72,7 @@ pub fn read_script(source: &SourceText) -> Vec<Reading> {
     pieces.map(reading).collect()
 }
 
-/// The last part of the name behind CREATE [OR REPLACE] [TEMPORARY] TABLE | VIEW [IF NOT EXISTS].
+/// The last part of the name behind CREATE [OR REPLACE] [TEMPORARY] TABLE | VIEW | FUNCTION | ... [IF NOT EXISTS].
 fn defined(lexemes: &[Lexeme]) -> Option<String> {
     let mut cursor = Cursor::new("", lexemes);
     if !cursor.eat_word("CREATE") {
@@ -80,7 +80,10 @@ fn defined(lexemes: &[Lexeme]) -> Option<String> {
     }
     cursor.eat_words(&["OR", "REPLACE"]);
     cursor.eat_word("TEMPORARY");
-    if !cursor.eat_word("TABLE") && !cursor.eat_word("VIEW") {
+    cursor.eat_word("SYSTEM");
+    cursor.eat_word("MATERIALIZED");
+    if !["TABLE", "VIEW", "FUNCTION", "DATABASE", "CATALOG", "MODEL"].iter().any(|kind| cursor.eat_word(kind))
+    {
         return None;
     }
     cursor.eat_words(&["IF", "NOT", "EXISTS"]);
