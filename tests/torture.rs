@@ -19,6 +19,9 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+#[path = "torture/edges.rs"]
+mod edges;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -792,133 +795,4 @@ fn what_was_written_before_the_first_checkpoint_is_found_again() {
     assert!(wait(&mut child, *PATIENCE).is_some_and(|status| status.success()), "{rest}");
     assert_eq!(seen(folder), (0..2000).collect::<Vec<_>>());
     assert_eq!(written(folder, true), Vec::<PathBuf>::new());
-}
-
-/// The library that lets calls fail; `None` where there is no C compiler.
-fn faults(folder: &Path) -> Option<PathBuf> {
-    let (source, library) = (folder.join("faults.c"), folder.join("faults.so"));
-    fs::write(&source, include_str!("torture/faults.c")).unwrap();
-    let compiled =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").output();
-    match compiled {
-        Ok(output) if output.status.success() => Some(library),
-        Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
-        Err(_) => {
-            println!("left out: there is no C compiler for the library that lets calls fail");
-            None
-        }
-    }
-}
-
-/// A run in which calls of the system fail for files below `under`.
-fn faulty(place: &Place, library: &Path, calls: &str, one_in: u32, under: &Path, tasks: usize) -> Command {
-    let mut command = place.command("p.sql", "out", tasks, "20 ms");
-    command.arg("--set").arg("restart-strategy.exponential-delay.initial-backoff=10ms");
-    command.arg("--set").arg("restart-strategy.exponential-delay.max-backoff=50ms");
-    command.env("LD_PRELOAD", library).env("FAULTS_UNDER", under).env("FAULTS_CALLS", calls);
-    command.env("FAULTS_ONE_IN", one_in.to_string());
-    command
-}
-
-/// Renames, syncs, deletions, listings and writes fail now and then, of checkpoints and of results, and the program is
-/// killed as well.
-#[test]
-fn failing_calls_at_the_edges_lose_and_double_nothing() {
-    let mut random = StdRng::seed_from_u64(seed());
-    let mut rounds = variable("TORTURE_KILLS", 500) / 30;
-    for (number, pipeline) in PIPELINES.iter().cycle().enumerate() {
-        let scene = Scene::new(None, &mut random, 600);
-        let place = &scene.place;
-        let Some(library) = faults(&place.folder) else { return };
-        fs::write(place.path("p.sql"), pipeline.script()).unwrap();
-        let expected = truth(place, "p.sql", pipeline.format);
-        let calls = ["unlink-rename", "fsync-opendir", "write-unlink", "unlink-rename-fsync-opendir-write"]
-            [number % 4];
-        let mut finished = false;
-        for round in 0..6 {
-            rounds = rounds.saturating_sub(1);
-            let one_in = [10, 40, 200][random.random_range(0..3)];
-            let mut command =
-                faulty(place, &library, calls, one_in, &place.folder, random.random_range(2..3));
-            let mut child = command.env("FAULTS_SEED", round.to_string()).spawn().unwrap();
-            let moment = Duration::from_millis(random.random_range(200..2_000));
-            let status = wait(&mut child, moment).unwrap_or_else(|| {
-                child.kill().unwrap();
-                child.wait().unwrap()
-            });
-            let shown = !place.has_checkpoint("out") && !place.rows("out").is_empty();
-            finished = status.success() || status.code().is_none() && shown;
-            if finished {
-                break;
-            }
-        }
-        if !finished {
-            finish(place, pipeline, "p.sql", 2, &expected);
-        }
-        let found = essence(pipeline.format, place.rows("out"));
-        assert!(
-            found == expected,
-            "{}, {calls}: {}\n{}",
-            pipeline.name,
-            differences(&expected, &found),
-            place.said()
-        );
-        if rounds == 0 {
-            return;
-        }
-    }
-}
-
-/// Nothing can be deleted: the job ends well, once, and its result is right.
-#[test]
-fn what_cannot_be_deleted_does_no_harm() {
-    let mut random = StdRng::seed_from_u64(seed());
-    for pipeline in &PIPELINES[..2] {
-        let scene = Scene::new(None, &mut random, 600);
-        let place = &scene.place;
-        let Some(library) = faults(&place.folder) else { return };
-        fs::write(place.path("p.sql"), pipeline.script()).unwrap();
-        let expected = truth(place, "p.sql", pipeline.format);
-        let checkpoints = place.path("checkpoints-out");
-        let start = || faulty(place, &library, "unlink", 1, &checkpoints, 2).spawn().unwrap();
-        let mut child = start();
-        if until_another_checkpoint(place, &mut child) {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            child = start();
-        }
-        let status = wait(&mut child, *PATIENCE).expect("it hangs");
-        assert!(status.success(), "{status}:\n{}", place.said());
-        let found = essence(pipeline.format, place.rows("out"));
-        assert!(found == expected, "{}\n{}", differences(&expected, &found), place.said());
-        let said = fs::read_to_string(place.path("stderr.txt")).unwrap_or_default();
-        assert!(said.matches("could not be deleted").count() <= 4, "{said}");
-    }
-}
-
-/// A run that begins anew shows what it finds itself, and leaves nothing of the one before.
-#[test]
-fn a_fresh_run_leaves_nothing_of_the_one_before() {
-    let mut random = StdRng::seed_from_u64(seed());
-    let pipeline = &PIPELINES[0];
-    let scene = Scene::new(None, &mut random, 1200);
-    let place = &scene.place;
-    fs::write(place.path("p.sql"), pipeline.script()).unwrap();
-    let expected = truth(place, "p.sql", pipeline.format);
-    let mut child = place.command("p.sql", "out", 2, "20 ms").spawn().unwrap();
-    if until_another_checkpoint(place, &mut child) {
-        child.kill().unwrap();
-    }
-    if child.wait().unwrap().success() {
-        // It was faster: there is nothing to give up.
-        return;
-    }
-    let mut child = place.command("p.sql", "out", 2, "20 ms").arg("--fresh").spawn().unwrap();
-    let status = wait(&mut child, *PATIENCE).expect("it hangs");
-    assert!(status.success(), "{status}:\n{}", place.said());
-    let found = essence(pipeline.format, place.rows("out"));
-    assert!(found == expected, "{}", differences(&expected, &found));
-    let names =
-        fs::read_dir(place.path("out")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    assert_eq!(names.filter(|name| name.starts_with('.')).collect::<Vec<_>>(), Vec::<String>::new());
 }

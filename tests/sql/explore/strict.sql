@@ -10,7 +10,7 @@ SELECT id FROM n;
 
 SELECT o.t FROM n;
 -- @result
---| {"t":"2024-01-01 00:00:00.120"}
+--| {"t":"2024-01-01 00:00:00.12"}
 --| {"t":"2024-01-01 00:00:00"}
 
 -- @file m.jsonl
@@ -30,7 +30,7 @@ SELECT * FROM m /*+ OPTIONS('json.strict' = 'false') */;
 CREATE TABLE c (id INT, v DOUBLE, t TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = '${DIR}/c.csv', 'format' = 'csv', 'csv.strict' = 'true');
 SELECT id, t FROM c;
 -- @result
---| {"id":1,"t":"2024-01-01 00:00:00.100"}
+--| {"id":1,"t":"2024-01-01 00:00:00.1"}
 --| {"id":2,"t":"2024-01-01 00:00:00"}
 
 SELECT v FROM c;
