@@ -399,6 +399,14 @@ impl From<datafusion_common::DataFusionError> for Error {
                         (Some(unknown), Some(possible)) => {
                             let possible = possible.trim_end_matches('\'');
                             let unknown = unknown.trim_end_matches('\'');
+                            if crate::function::window::window_function(unknown).is_some() {
+                                let name = unknown.to_ascii_uppercase();
+                                error.0.message =
+                                    format!("{name} is a function of windows and needs OVER (...)");
+                                return error.with_hint(format!(
+                                    "write {name}(...) OVER (PARTITION BY ... ORDER BY ...)"
+                                ));
+                            }
                             if let Some((why, hint)) = crate::function::refused(unknown) {
                                 error.0.message =
                                     format!("{} is not supported: {why}", unknown.to_ascii_uppercase());

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::TableReference;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_expr::logical_plan::{Projection, TableScan};
+use datafusion_expr::logical_plan::{Projection, SubqueryAlias, TableScan};
 use datafusion_expr::utils::{conjunction, disjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, TableSource};
 
@@ -49,9 +49,13 @@ impl TableSource for StandIn {
     }
 }
 
-/// A part that stands in several places, as it was written; parts in it have been replaced.
+/// A part that stands in several places.
 struct Part {
+    /// As it was written in the first of them.
     written: LogicalPlan,
+    /// The same with names of tables that do not matter.
+    nameless: LogicalPlan,
+    /// The same with stand-ins for the parts in it.
     plan: LogicalPlan,
 }
 
@@ -73,8 +77,8 @@ struct Made {
     filtered: bool,
 }
 
-/// Each node and how many others read it. What is equal is looked into once.
-type Counts<'a> = HashMap<&'a LogicalPlan, Vec<(&'a LogicalPlan, usize)>>;
+/// Each part that can be cut, nameless, and how many nodes read it. What is equal is looked into once.
+type Counts = Vec<(LogicalPlan, usize)>;
 
 impl Planner {
     /// Rewrites the plans of a job, and `finish`es each; `written` is what they were resolved to.
@@ -196,56 +200,99 @@ fn questions(plans: &[LogicalPlan]) -> Result<usize> {
 }
 
 /// Whether a part can be taken out of its query: it asks, and nothing in it depends on what stands around it.
-fn can_be_cut(plan: &LogicalPlan) -> Result<bool> {
-    let (mut asks, mut fits) = (false, true);
-    plan.apply(|node| {
-        let expressions = node.expressions();
-        fits &= match node {
-            LogicalPlan::Projection(_)
-            | LogicalPlan::Filter(_)
-            | LogicalPlan::SubqueryAlias(_)
-            | LogicalPlan::TableScan(_)
-            | LogicalPlan::Join(_)
-            | LogicalPlan::Values(_)
-            | LogicalPlan::EmptyRelation(_) => true,
-            LogicalPlan::Extension(Extension { node }) => {
-                node.as_any().is::<WatermarkNode>() || node.as_any().is::<UnnestNode>()
-            }
-            _ => false,
-        } && !expressions.iter().any(|e| super::subquery::has_any(e) || e.contains_outer());
-        asks |= is_lookup(node) || expressions.iter().any(has_call);
-        Ok(if fits { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
-    })?;
-    Ok(fits && asks)
+fn can_be_cut(plan: &LogicalPlan) -> bool {
+    asks(plan, false) == Some(true)
+}
+
+/// Whether a plan asks something outside; `None`: it cannot be taken out. What a filter or a window above might belong to
+/// stays with it, but `below` what asks nothing does.
+fn asks(plan: &LogicalPlan, below: bool) -> Option<bool> {
+    let expressions = plan.expressions();
+    let is_plain = match plan {
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::TableScan(_)
+        | LogicalPlan::Join(_)
+        | LogicalPlan::Values(_)
+        | LogicalPlan::EmptyRelation(_) => true,
+        LogicalPlan::Extension(Extension { node }) => {
+            node.as_any().is::<WatermarkNode>() || node.as_any().is::<UnnestNode>()
+        }
+        _ => below,
+    };
+    if !is_plain || expressions.iter().any(|e| super::subquery::has_any(e) || e.contains_outer()) {
+        return None;
+    }
+    let own = is_lookup(plan) || expressions.iter().any(has_call);
+    plan.inputs().into_iter().try_fold(own, |any, input| Some(asks(input, below || own)? || any))
+}
+
+/// A plan in which the names that a query has given to tables are numbers: `d.x` and `e.x` may be the same.
+fn nameless(plan: &LogicalPlan) -> LogicalPlan {
+    let (mut given, mut own, mut fits) = (Vec::new(), Vec::new(), true);
+    let looked = plan.apply(|node| {
+        match node {
+            LogicalPlan::SubqueryAlias(named) => given.push(named.alias.clone()),
+            LogicalPlan::TableScan(scan) => own.push(scan.table_name.clone()),
+            LogicalPlan::Extension(Extension { node }) => fits &= node.as_any().is::<WatermarkNode>(),
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    let clear = |(i, name): (usize, &TableReference)| !own.contains(name) && !given[..i].contains(name);
+    if looked.is_err() || !fits || given.is_empty() || !given.iter().enumerate().all(clear) {
+        return plan.clone();
+    }
+    let number = |name: &TableReference| {
+        given.iter().position(|other| other == name).map(|i| TableReference::bare(format!("${i}")))
+    };
+    let renamed = plan.clone().transform_up(|node| {
+        if let LogicalPlan::SubqueryAlias(named) = node {
+            let name = number(&named.alias).unwrap_or(named.alias);
+            return Ok(Transformed::yes(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(
+                named.input,
+                name,
+            )?)));
+        }
+        let node = node.map_expressions(|e| {
+            e.transform_up(|e| match e {
+                Expr::Column(mut column) => {
+                    let name = column.relation.as_ref().and_then(number);
+                    let changed = name.is_some();
+                    column.relation = name.or(column.relation);
+                    Ok(Transformed::new(Expr::Column(column), changed, TreeNodeRecursion::Continue))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+        })?;
+        Ok(Transformed::yes(node.data.recompute_schema()?))
+    });
+    renamed.map_or_else(|_| plan.clone(), |renamed| renamed.data)
 }
 
 /// Counts how many nodes read each part that can be cut.
-fn count<'a>(plan: &'a LogicalPlan, counts: &mut Counts<'a>, left: &mut usize) -> Result<()> {
+fn count(plan: &LogicalPlan, counts: &mut Counts, left: &mut usize) {
     *left = left.saturating_sub(1);
     if *left == 0 {
-        return Ok(());
+        return;
     }
-    if can_be_cut(plan)? {
-        let equal = counts.entry(plan).or_default();
-        if let Some((_, count)) = equal.iter_mut().find(|(other, _)| same(other, plan)) {
+    if can_be_cut(plan) {
+        let nameless = nameless(plan);
+        if let Some((_, count)) = counts.iter_mut().find(|(other, _)| same(other, &nameless)) {
             *count += 1;
-            return Ok(());
+            return;
         }
-        equal.push((plan, 1));
+        counts.push((nameless, 1));
     }
-    plan.inputs().into_iter().try_for_each(|input| count(input, counts, left))
+    plan.inputs().into_iter().for_each(|input| count(input, counts, left));
 }
 
 /// Cuts out what is read several times: the plans with stand-ins, and the parts.
 fn cut(plans: &[LogicalPlan]) -> Result<(Vec<LogicalPlan>, Vec<Part>)> {
     let (mut counts, mut left) = (Counts::new(), MOST_NODES);
-    for plan in plans {
-        count(plan, &mut counts, &mut left)?;
-    }
-    counts.retain(|_, equal| {
-        equal.retain(|(_, count)| *count > 1);
-        !equal.is_empty()
-    });
+    plans.iter().for_each(|plan| count(plan, &mut counts, &mut left));
+    counts.retain(|(_, count)| *count > 1);
     let mut parts = Vec::new();
     if left == 0 || counts.is_empty() {
         return Ok((Vec::new(), parts));
@@ -263,23 +310,22 @@ fn cut(plans: &[LogicalPlan]) -> Result<(Vec<LogicalPlan>, Vec<Part>)> {
 /// A plan with stand-ins; `of`: it is this part itself.
 fn without_parts(
     plan: LogicalPlan,
-    counts: &Counts<'_>,
+    counts: &Counts,
     parts: &mut Vec<Part>,
     of: Option<usize>,
 ) -> Result<LogicalPlan> {
     let mut top = of.is_some();
     let cut = plan.transform_down(|node| {
-        if std::mem::take(&mut top) {
+        if std::mem::take(&mut top) || !can_be_cut(&node) {
             return Ok(Transformed::no(node));
         }
-        let is_part =
-            counts.get(&node).is_some_and(|equal| equal.iter().any(|(other, _)| same(other, &node)));
-        if !is_part {
+        let nameless = nameless(&node);
+        if !counts.iter().any(|(other, _)| same(other, &nameless)) {
             return Ok(Transformed::no(node));
         }
-        let known = parts.iter().position(|part| same(&part.written, &node));
+        let known = parts.iter().position(|part| same(&part.nameless, &nameless));
         let part = known.unwrap_or_else(|| {
-            parts.push(Part { written: node.clone(), plan: LogicalPlan::default() });
+            parts.push(Part { written: node.clone(), nameless, plan: LogicalPlan::default() });
             parts.len() - 1
         });
         Ok(Transformed::new(stand_in(part, &node)?, true, TreeNodeRecursion::Jump))

@@ -80,3 +80,8 @@ CREATE TABLE d (id INT, kind STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ('conne
 SELECT * FROM t, LATERAL TABLE(d(kind => 'a', t.id)) AS x;
 -- @error
 --| all named, each once, or none is
+
+SELECT ROW_NUMBER(1) AS n;
+-- @error
+--| ROW_NUMBER is a function of windows and needs OVER (...)
+--| write ROW_NUMBER(...) OVER (PARTITION BY ... ORDER BY ...)

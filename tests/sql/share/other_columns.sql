@@ -57,6 +57,15 @@ END;
 --| {"k":1,"x":"one"}
 -- @calls 6
 
+-- Names of tables do not matter.
+EXPLAIN STATEMENT SET BEGIN
+INSERT INTO one SELECT a.v, e.x FROM t AS a JOIN d AS e ON a.k = e.k;
+INSERT INTO other SELECT b.k, f.x FROM t AS b JOIN d AS f ON b.k = f.k WHERE f.x <> 'one';
+END;
+-- @text
+--| Shared(reuse_id=[1])
+--| Reused(reference_id=[1])
+
 -- In one query.
 SELECT v, x FROM enriched WHERE v = 10 UNION ALL SELECT v + 1, y FROM enriched WHERE v <= 20;
 -- @result
@@ -86,3 +95,15 @@ END;
 --| {"x":"two"}
 --| {"x":"one"}
 -- @calls 11
+
+-- What is looked up may be an aggregate.
+CREATE VIEW counted AS SELECT g.k, g.n, d.x, d.y FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k) AS g LEFT JOIN d ON g.k = d.k;
+CREATE TABLE c1 (k INT, n BIGINT, x STRING) WITH ('connector' = 'filesystem', 'path' = '${DIR}/c1.jsonl', 'format' = 'debezium-json');
+CREATE TABLE c2 (k INT, y STRING) WITH ('connector' = 'filesystem', 'path' = '${DIR}/c2.jsonl', 'format' = 'debezium-json');
+EXPLAIN STATEMENT SET BEGIN
+INSERT INTO c1 SELECT k, n, x FROM counted;
+INSERT INTO c2 SELECT k, y FROM counted WHERE n > 1;
+END;
+-- @text
+--| Shared(reuse_id=[1])
+--| Reused(reference_id=[1])
