@@ -338,6 +338,22 @@ fn check_does_not_repeat_what_follows_from_one_error() {
 }
 
 #[test]
+fn text_beside_a_boolean_is_warned_of() {
+    let table = "CREATE TABLE b (s STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '1');";
+    for (condition, warned) in [
+        ("s = TRUE", true),
+        ("FALSE <> s", true),
+        ("s = (1 = 1)", true),
+        ("s = CAST(TRUE AS STRING)", false),
+        ("CAST(s AS BOOLEAN) = TRUE", false),
+    ] {
+        let script = format!("{table} SELECT s FROM b WHERE {condition};");
+        let (_, said, _) = with_input(&["check", "-o", "json", "-"], &script);
+        assert_eq!(said.contains("is compared with a BOOLEAN"), warned, "{condition}: {said}");
+    }
+}
+
+#[test]
 fn statements_of_a_pipe_run_as_they_come() {
     let mut child = affluent(&["run", "-"])
         .stdin(Stdio::piped())

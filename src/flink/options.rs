@@ -381,7 +381,7 @@ fn format_option(entry: &Entry, out: &mut Mapped) {
         ("json" | "csv", "strict") => {
             if entry.value.eq_ignore_ascii_case("true") {
                 out.lost(
-                    &format!("option '{key}': leading zeros and digits that a type has not are cut off"),
+                    format!("option '{key}': leading zeros and digits that a type has not are cut off"),
                     entry.span,
                 );
             }

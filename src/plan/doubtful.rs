@@ -63,15 +63,23 @@ fn look(expr: &Expr, schema: &DFSchema, found: &mut Vec<String>) {
     }
 }
 
+/// Whether a comparison has made a text of a BOOLEAN: what the query itself casts is not a function yet.
+fn is_cast_boolean(expr: &Expr, schema: &DFSchema) -> bool {
+    let Expr::ScalarFunction(call) = expr else { return false };
+    let argument = call.args.first().map(|argument| argument.get_type(schema));
+    call.func.name() == "cast" && matches!(argument, Some(Ok(DataType::Boolean)))
+}
+
 fn is_moment(t: &DataType) -> bool {
     matches!(t, DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..))
 }
 
 fn compare(a: &Expr, b: &Expr, equal: bool, schema: &DFSchema, found: &mut Vec<String>) {
     let (Ok(left), Ok(right)) = (a.get_type(schema), b.get_type(schema)) else { return };
-    if let Some(text) = match (&left, &right) {
-        (t, DataType::Boolean) if equal && is_text(t) => Some(a),
-        (DataType::Boolean, t) if equal && is_text(t) => Some(b),
+    let boolean = |e: &Expr, t: &DataType| *t == DataType::Boolean || is_cast_boolean(e, schema);
+    if let Some(text) = match (is_text(&left), is_text(&right)) {
+        (true, _) if equal && boolean(b, &right) && !is_cast_boolean(a, schema) => Some(a),
+        (_, true) if equal && boolean(a, &left) && !is_cast_boolean(b, schema) => Some(b),
         _ => None,
     } {
         let text = shown_expr(text);

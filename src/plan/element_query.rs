@@ -320,6 +320,12 @@ impl OverElements {
         for column in outer {
             columns.push(take(column, &groups, None)?);
         }
+        // Literals of VALUES are narrower than they were when this was bound.
+        for (column, field) in columns.iter_mut().zip(schema.fields()) {
+            if column.data_type() != field.data_type() {
+                *column = arrow::compute::cast(column, field.data_type())?;
+            }
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let mut batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
         if let Some(condition) = condition {

@@ -169,7 +169,8 @@ impl ObjectReader {
     /// with their number.
     pub(super) fn strange(&mut self, path: &str, end: bool, found: &mut Vec<(String, u64)>) {
         for strange in &mut self.strange {
-            if if end { strange.objects > 1 } else { !strange.told } {
+            let wanted = if end { strange.objects > 1 } else { !strange.told };
+            if wanted {
                 found.push((format!("{path}{}", strange.name), strange.objects));
             }
             strange.told = true;

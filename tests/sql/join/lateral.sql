@@ -87,3 +87,8 @@ SELECT oid, (SELECT sku FROM UNNEST(items) AS i(sku, qty)) AS s FROM orders;
 -- @error
 --| may give more than one row
 --| CROSS JOIN UNNEST
+
+-- Over rows that stand in the query.
+SELECT id FROM (VALUES (1, ARRAY[1, 2]), (2, ARRAY[3])) AS g(id, a) WHERE EXISTS (SELECT 1 FROM UNNEST(a) AS t(x) WHERE x = 2);
+-- @result
+--| {"id":1}
