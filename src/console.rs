@@ -21,4 +21,5 @@ pub mod progress;
 pub mod render;
 pub mod script;
 pub mod stream;
+mod systemd;
 pub mod terminal;

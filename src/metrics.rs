@@ -1,4 +1,4 @@
-//! Figures of jobs for what collects them: `affluent run --metrics`.
+//! Figures of jobs for what collects them: `affluent run --metrics`, and what is sent to collectors: `--otlp`.
 //!
 //! ```text
 //!  jobs, their steps and lookups ── read when somebody asks ──> Samples ──> Prometheus' text ──> GET /metrics
@@ -11,5 +11,6 @@
 
 pub mod catalogue;
 mod collect;
+pub(crate) mod otlp;
 pub(crate) mod prometheus;
 pub mod server;

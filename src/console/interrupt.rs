@@ -215,6 +215,9 @@ impl Interrupts {
         // Under the lock, so that no thread is between looking and waiting.
         drop(self.arrived.0.lock());
         self.arrived.1.notify_all();
+        if self.scope == Scope::Script && count == 1 {
+            super::systemd::stopping();
+        }
         if self.scope == Scope::Script && count > 1 {
             super::keys::restore();
             std::process::exit(self.status().into());

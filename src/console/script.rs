@@ -70,6 +70,8 @@ pub struct Runner {
     stop_told: bool,
     /// QUIT, or a stop that was asked for: no statement follows.
     stopped: bool,
+    /// A service manager knows that the jobs have started.
+    ready: bool,
 }
 
 /// A job of the script.
@@ -103,6 +105,7 @@ impl Runner {
             status: 0,
             stop_told: false,
             stopped: false,
+            ready: false,
         }
     }
 
@@ -115,6 +118,21 @@ impl Runner {
                 .note("everybody who can connect to this machine can read the metrics: there is no login");
         }
         Ok(())
+    }
+
+    /// Sends figures and traces of the jobs while the scripts run, until what is returned is dropped.
+    pub(crate) fn export(
+        &self,
+        config: crate::metrics::otlp::Config,
+    ) -> Result<crate::metrics::otlp::Exporter> {
+        crate::metrics::otlp::export(Arc::new(Arc::downgrade(&self.session)), config)
+    }
+
+    /// Says once to a service manager that the jobs have started.
+    fn ready(&mut self) {
+        if !std::mem::replace(&mut self.ready, true) {
+            super::systemd::ready(&self.session);
+        }
     }
 
     /// Runs scripts one after the other and returns the exit status. All are parsed before the first
@@ -243,6 +261,7 @@ impl Runner {
 
     /// Waits for all jobs; the exit status.
     fn ended(&mut self) -> u8 {
+        self.ready();
         self.wait();
         match (self.interrupts.requested(), self.status) {
             // A stop that lost something is no clean stop.
@@ -335,6 +354,7 @@ impl Runner {
         self.output.set_result_mode(&self.session.setting(RESULT_MODE));
         let mut progress = Progress::new(&self.output, self.output.target.terminal || self.prints);
         let job = query.job().clone();
+        self.ready();
         let shown = stream::show(query, &mut self.output, &self.interrupts, &mut progress);
         let drawn = progress.is_drawn();
         progress.clear();

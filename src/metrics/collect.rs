@@ -4,10 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::catalogue::{self as c, Metric};
-use super::prometheus::Page;
 use crate::flow::{Job, JobState, StageMetrics};
 use crate::lookup::LookupMetrics;
 use crate::secret::redact;
+
+/// What takes samples.
+pub(crate) trait Sheet {
+    /// A value of a metric.
+    fn value(&mut self, metric: &Metric, of: &[(&str, &str)], value: f64);
+
+    /// A histogram of microseconds.
+    fn histogram(&mut self, metric: &Metric, of: &[(&str, &str)], of_micros: &hdrhistogram::Histogram<u64>);
+}
 
 fn get(counter: &AtomicU64) -> f64 {
     counter.load(Ordering::Relaxed) as f64
@@ -19,7 +27,7 @@ fn lag(watermark: Option<i64>, now_millis: i64) -> Option<f64> {
 }
 
 /// All figures of these jobs.
-pub(crate) fn collect(jobs: &[Arc<Job>], now_millis: i64, page: &mut Page) {
+pub(crate) fn collect(jobs: &[Arc<Job>], now_millis: i64, page: &mut dyn Sheet) {
     page.value(&c::BUILD, &[("service.version", env!("CARGO_PKG_VERSION"))], 1.0);
     if let Some(bytes) = crate::config::machine::resident() {
         page.value(&c::MEMORY, &[], bytes as f64);
@@ -31,7 +39,7 @@ pub(crate) fn collect(jobs: &[Arc<Job>], now_millis: i64, page: &mut Page) {
     }
 }
 
-fn of(job: &Job, of_job: &[(&str, &str)], now_millis: i64, page: &mut Page) {
+fn of(job: &Job, of_job: &[(&str, &str)], now_millis: i64, page: &mut dyn Sheet) {
     let state = match job.state() {
         JobState::Running => "running",
         JobState::Finished => "finished",
@@ -90,7 +98,13 @@ fn of(job: &Job, of_job: &[(&str, &str)], now_millis: i64, page: &mut Page) {
     }
 }
 
-fn of_stage(index: usize, stage: &StageMetrics, of_job: &[(&str, &str)], now_millis: i64, page: &mut Page) {
+fn of_stage(
+    index: usize,
+    stage: &StageMetrics,
+    of_job: &[(&str, &str)],
+    now_millis: i64,
+    page: &mut dyn Sheet,
+) {
     let id = index.to_string();
     let name = match stage.detail.split([',', ' ']).next().filter(|first| !first.is_empty()) {
         Some(of) if matches!(stage.name, "Source" | "Sink") => {
@@ -117,7 +131,7 @@ fn of_stage(index: usize, stage: &StageMetrics, of_job: &[(&str, &str)], now_mil
     }
 }
 
-fn of_lookup(lookup: &LookupMetrics, labels: &[(&str, &str)], page: &mut Page) {
+fn of_lookup(lookup: &LookupMetrics, labels: &[(&str, &str)], page: &mut dyn Sheet) {
     let figures: [(&Metric, &AtomicU64); 17] = [
         (&c::LOOKUP_CALLS, &lookup.calls),
         (&c::LOOKUP_KEYS, &lookup.keys),

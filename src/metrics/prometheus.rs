@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 
 use super::catalogue::{Kind, METRICS, Metric, plain};
+use super::collect::Sheet;
 
 /// Upper bounds of a histogram's buckets, in microseconds: those that OpenTelemetry advises for durations, and a few
 /// below, where caches answer.
-const BOUNDS: [u64; 18] = [
+pub(super) const BOUNDS: [u64; 18] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000, 60_000_000,
 ];
@@ -36,39 +37,45 @@ fn braced(labels: &str) -> String {
     if labels.is_empty() { String::new() } else { format!("{{{labels}}}") }
 }
 
-impl Page {
-    /// A value of a metric.
-    pub(crate) fn value(&mut self, metric: &Metric, of: &[(&str, &str)], value: f64) {
+/// How many values are in each bucket, without those beyond the last, and the sum of all in seconds.
+pub(super) fn buckets(of_micros: &Histogram<u64>) -> ([u64; BOUNDS.len()], f64) {
+    let (mut counts, mut sum) = ([0u64; BOUNDS.len()], 0f64);
+    for value in of_micros.iter_recorded() {
+        let micros = value.value_iterated_to();
+        sum += micros as f64 * value.count_since_last_iteration() as f64;
+        if let Some(at) = BOUNDS.iter().position(|bound| micros <= *bound) {
+            counts[at] += value.count_since_last_iteration();
+        }
+    }
+    (counts, sum / 1e6)
+}
+
+impl Sheet for Page {
+    fn value(&mut self, metric: &Metric, of: &[(&str, &str)], value: f64) {
         let text = self.samples.entry(metric.name).or_default();
         // Writing into a string does not fail.
         let _ = writeln!(text, "{}{} {value}", metric.prometheus(), braced(&labels(of)));
     }
 
-    /// A histogram of microseconds.
-    pub(crate) fn histogram(&mut self, metric: &Metric, of: &[(&str, &str)], of_micros: &Histogram<u64>) {
+    fn histogram(&mut self, metric: &Metric, of: &[(&str, &str)], of_micros: &Histogram<u64>) {
         let (name, labels) = (metric.prometheus(), labels(of));
         let text = self.samples.entry(metric.name).or_default();
         let comma = if labels.is_empty() { "" } else { "," };
-        let (mut counts, mut sum) = ([0u64; BOUNDS.len()], 0f64);
-        for value in of_micros.iter_recorded() {
-            let micros = value.value_iterated_to();
-            sum += micros as f64 * value.count_since_last_iteration() as f64;
-            if let Some(at) = BOUNDS.iter().position(|bound| micros <= *bound) {
-                counts[at] += value.count_since_last_iteration();
-            }
-        }
+        let (counts, sum) = buckets(of_micros);
         let mut below = 0;
         for (bound, count) in BOUNDS.iter().zip(counts) {
             below += count;
             let bound = *bound as f64 / 1e6;
             let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {below}");
         }
-        let (all, sum) = (of_micros.len(), sum / 1e6);
+        let all = of_micros.len();
         let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {all}");
         let _ = writeln!(text, "{name}_sum{} {sum}", braced(&labels));
         let _ = writeln!(text, "{name}_count{} {all}", braced(&labels));
     }
+}
 
+impl Page {
     /// The page: the samples of a metric stand together, behind what it is.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();

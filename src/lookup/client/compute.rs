@@ -128,7 +128,7 @@ impl Lookup {
             if let Some(flight) = flights.flight_mut(id) {
                 flight.attempts = 1;
             }
-            failures.push((Member { id, keys: keys.clone(), row, asker }, failure));
+            failures.push((Member { id, keys: keys.clone(), row, asker, traced: None }, failure));
         }
         drop(flights);
         shared.land_failures(failures, companions, Cause::Failure);

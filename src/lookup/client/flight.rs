@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::super::answer::Failure;
 use super::super::keys::KeyColumns;
+use super::super::trace::{self, Traced};
 use super::{Asker, Completions};
 
 /// One ticket that waits for a key.
@@ -64,6 +65,8 @@ pub(super) struct Flight {
     timer: Option<(Instant, u64)>,
     /// It waits for the budget of retries.
     held: bool,
+    /// It is one of those whose requests are traced.
+    traced: Option<Arc<Traced>>,
 }
 
 /// Keys that share a request, while it is in flight.
@@ -82,6 +85,7 @@ pub(super) struct Member {
     pub(super) keys: Arc<KeyColumns>,
     pub(super) row: u32,
     pub(super) asker: Arc<Asker>,
+    pub(super) traced: Option<Arc<Traced>>,
 }
 
 /// A flight that has ended.
@@ -228,6 +232,7 @@ impl Flights {
             trip: None,
             timer: Some(timer),
             held: false,
+            traced: trace::begin(),
         };
         if let Some(slot) = self.slots.get_mut(index as usize) {
             *slot = Some(flight);
@@ -418,7 +423,8 @@ impl Flights {
 
     fn member(&self, id: FlightId) -> Option<Member> {
         let flight = self.flight(id)?;
-        Some(Member { id, keys: flight.keys.clone(), row: flight.row, asker: flight.asker.clone() })
+        let (asker, traced) = (flight.asker.clone(), flight.traced.clone());
+        Some(Member { id, keys: flight.keys.clone(), row: flight.row, asker, traced })
     }
 
     /// Notes that the request of a flight has ended.

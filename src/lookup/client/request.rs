@@ -15,6 +15,7 @@ use super::super::cache::{Known, Life};
 use super::super::metadata::Facts;
 use super::super::policy::OnError;
 use super::super::retry::shown;
+use super::super::trace;
 use super::flight::{Cause, Due, Ended, FlightId, Flights, Member, Trip};
 use super::{Asker, Completion, Front, Shared};
 use crate::error::Result;
@@ -642,7 +643,10 @@ impl Worker {
             Err(e) => return Some(Err(Failure::new(FailureKind::Key, e.message()))),
         };
         let asker = &self.boarded.first()?.asker;
-        let call = self.shared.hedged(asker, keys, reservation);
+        let traced = self.boarded.iter().find_map(|member| member.traced.clone());
+        let about = (self.shared.name.as_str(), keys.num_rows(), || self.shared.backend.describe());
+        let failed = |result: &Result<Answers, Failure>| result.as_ref().err().map(|e| e.message.clone());
+        let call = trace::request(traced, about, self.shared.hedged(asker, keys, reservation), failed);
         let call = std::pin::pin!(call);
         let abandoned = std::pin::pin!(trip.abandoned.notified());
         match select(call, abandoned).await {

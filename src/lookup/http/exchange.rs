@@ -324,6 +324,9 @@ impl Exchange {
         loop {
             let mut request = Request::new(self.config.method.clone(), parsed.clone());
             *request.headers_mut() = headers.clone();
+            if let Some(parent) = trace::parent().and_then(|parent| parent.parse().ok()) {
+                request.headers_mut().entry("traceparent").or_insert(parent);
+            }
             *request.body_mut() = body.map(|body| body.clone().into());
             self.note(parsed.as_str(), headers, body);
             let now = Instant::now();
