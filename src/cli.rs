@@ -9,6 +9,7 @@ pub mod functions;
 pub mod options;
 pub mod replay;
 pub mod test;
+pub mod tune;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -64,7 +65,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             .with_hint("put the statements into a file and give it to `affluent run`"));
     }
     match (cli.statements, cli.command) {
-        (Some(text), _) => run(&cli.common, output, vec![SourceText::new("-c", &text)], Beside::default()),
+        (Some(text), _) => {
+            run(&cli.common, output, Some(vec![SourceText::new("-c", &text)]), Beside::default())
+        }
         (None, Some(Command::Options { name })) => options::print(name.as_deref(), output),
         (None, Some(Command::Functions { name })) => {
             functions::print(&Session::new()?, name.as_deref(), output)
@@ -72,7 +75,10 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
         (None, Some(Command::Run { files, replay: Some(folder), replay_missing, .. })) => {
             replay::replay(&cli.common, output, &files, &folder, replay_missing.into())
         }
-        (None, Some(Command::Run { files, from_savepoint, fresh, metrics, record, record_limit, .. })) => {
+        (
+            None,
+            Some(Command::Run { files, from_savepoint, fresh, metrics, otlp, record, record_limit, .. }),
+        ) => {
             let mut common = cli.common;
             let mut set = |key: &str, value: String| common.set.push((key.to_string(), value));
             // With a savepoint all is looked at before the first statement runs.
@@ -84,11 +90,13 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
                 set("affluent.state-recovery.automatic", "false".to_string());
             }
             let record = record.map(|folder| (folder, record_limit));
-            match as_they_come && record.is_none() {
-                true => run_stdin(&common, output, metrics.as_deref()),
-                false => run_files(&common, output, &files, Beside { metrics, record }),
+            let beside = Beside { metrics, otlp, record };
+            match as_they_come {
+                true => run(&common, output, None, beside),
+                false => run_files(&common, output, &files, beside),
             }
         }
+        (None, Some(Command::Tune(arguments))) => tune::tune(&cli.common, output, &arguments),
         (None, Some(Command::Diff(arguments))) => replay::diff(&cli.common, output, &arguments),
         (None, Some(Command::Check { files, connect, portable })) => {
             let sources = read_all(cli.common.init.iter().chain(&files))?;
@@ -115,7 +123,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8> {
             let init = read_all(&cli.common.init)?;
             Shell::new(session, output, variables(&cli.common), init).run()
         }
-        (None, None) => run_stdin(&cli.common, output, None),
+        (None, None) => run(&cli.common, output, None, Beside::default()),
     }
 }
 
@@ -128,28 +136,21 @@ fn read_all<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<Sour
 struct Beside {
     /// Where figures are asked for.
     metrics: Option<String>,
+    /// Where figures and traces are sent.
+    otlp: Option<String>,
     /// Where it is recorded, and in how many bytes.
     record: Option<(PathBuf, u64)>,
 }
 
 fn run_files(common: &Common, output: Output, files: &[PathBuf], beside: Beside) -> Result<u8> {
-    run(common, output, read_all(files)?, beside)
+    run(common, output, Some(read_all(files)?), beside)
 }
 
-/// Runs the files of `--init`, and then the statements of standard input as they come.
-fn run_stdin(common: &Common, output: Output, metrics: Option<&str>) -> Result<u8> {
-    let metrics = metrics.map(crate::metrics::server::address).transpose()?;
-    let runner = Runner::new(session(common)?, output, variables(common));
-    if let Some(address) = metrics {
-        runner.serve_metrics(address)?;
-    }
-    Ok(runner.run_as_they_come(read_all(&common.init)?))
-}
-
-/// Runs the files of `--init` and then these.
-fn run(common: &Common, output: Output, sources: Vec<SourceText>, beside: Beside) -> Result<u8> {
-    let sources = read_all(&common.init)?.into_iter().chain(sources).collect();
+/// Runs the files of `--init` and then these; without any, what comes from standard input, statement by statement.
+fn run(common: &Common, output: Output, sources: Option<Vec<SourceText>>, beside: Beside) -> Result<u8> {
+    let before = read_all(&common.init)?;
     let metrics = beside.metrics.as_deref().map(crate::metrics::server::address).transpose()?;
+    let otlp = crate::metrics::otlp::Config::read(beside.otlp.as_deref(), &|name| std::env::var(name).ok())?;
     let session = session(common)?;
     let record = beside.record.map(|(folder, limit)| session.record(&folder, limit)).transpose()?;
     let (quiet, color) = (output.quiet, output.stderr_color);
@@ -157,7 +158,13 @@ fn run(common: &Common, output: Output, sources: Vec<SourceText>, beside: Beside
     if let Some(address) = metrics {
         runner.serve_metrics(address)?;
     }
-    let status = runner.run(sources);
+    let exporter = otlp.map(|config| runner.export(config)).transpose()?;
+    let status = match sources {
+        Some(sources) => runner.run(before.into_iter().chain(sources).collect()),
+        None => runner.run_as_they_come(before),
+    };
+    // What has not been sent yet is sent now.
+    drop(exporter);
     match record.map(|recorder| recorder.finish()).transpose() {
         Ok(Some(summary)) if !quiet => replay::tell(&summary),
         Ok(_) => {}

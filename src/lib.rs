@@ -201,3 +201,4 @@ pub mod sql;
 #[doc(hidden)]
 pub mod state;
 mod trial;
+mod tune;

@@ -32,6 +32,8 @@ mod rows;
 mod run;
 pub(crate) mod stage;
 mod table;
+pub(crate) use table::staged;
+pub(crate) mod tuning;
 
 pub(crate) use rows::json as rows_as_json;
 pub(crate) use run::{OPTIONS, Problem, Replayed, replay as replayed};

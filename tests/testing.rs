@@ -7,6 +7,10 @@ use std::process::{Command, Output, Stdio};
 
 #[path = "testing/replay.rs"]
 mod replay;
+#[path = "testing/tune.rs"]
+mod tune;
+#[path = "testing/watched.rs"]
+mod watched;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -123,6 +127,45 @@ fn an_hour_of_mocked_time() {
     let (status, text) = tested(&tests);
     assert_eq!(status, 0, "{text}");
     assert!(text.contains("20 passed") && text.contains("20 h 0 min of the tests' time"), "{text}");
+}
+
+#[test]
+fn functions_answer_as_scripted() {
+    let pipeline = "CREATE FUNCTION score(x STRING) RETURNS BIGINT LANGUAGE JAVASCRIPT AS $$
+          export async function score(x) { return (await (await fetch('http://s.test/' + x)).json()).v }
+        $$ WITH ('allow-hosts' = 's.test');
+        CREATE TABLE events (id STRING) WITH ('connector' = 'filesystem', 'path' = 'nowhere', 'format' = 'json',
+          'source.monitor-interval' = '1 s');
+        CREATE TABLE scored (id STRING, s BIGINT) WITH ('connector' = 'blackhole');
+        INSERT INTO scored SELECT id, score(id) FROM events;";
+    let tests = "TEST 'scripted outcomes';
+        MOCK FUNCTION score WHEN x = 'a' TIMES 1 FAILS 503 'busy' RETRY AFTER '2 s';
+        MOCK FUNCTION score WHEN x = 'a' AFTER '50 ms' RETURNS VALUES (CAST(7 AS BIGINT));
+        MOCK FUNCTION score WHEN x = 'b' RETURNS VALUES (CAST(9 AS BIGINT));
+        INSERT INTO events VALUES ('a'), ('b');
+        ADVANCE '1 s';
+        EXPECT CALLS score 2;
+        ADVANCE '9 s';
+        EXPECT scored VALUES ('a', 7), ('b', 9);
+        EXPECT CALLS score 3;
+        TEST 'an error is an error';
+        MOCK FUNCTION score FAILS 'timeout';
+        INSERT INTO events VALUES ('a');
+        EXPECT ERROR 'no answer in time';
+        TEST 'no answer';
+        MOCK FUNCTION score HANGS;
+        INSERT INTO events VALUES ('a');
+        ADVANCE '5 min';
+        EXPECT ERROR 'no answer within';";
+    let (status, text) = run(folder(pipeline, tests).path(), &["test"]);
+    assert!(status == 0 && text.contains("3 passed"), "{text}");
+    // A function that cannot be made is what is wrong, and not that nobody knows it.
+    let broken = pipeline.replace("LANGUAGE JAVASCRIPT AS", "LANGUAGE JAVASCRIPT ASS");
+    let (status, text) = run(folder(&broken, tests).path(), &["test"]);
+    assert!(status != 0 && !text.contains("has no function"), "{text}");
+    let broken = pipeline.replace("export async function score(x)", "export async function other(x)");
+    let (status, text) = run(folder(&broken, tests).path(), &["test"]);
+    assert!(status == 1 && text.contains("the pipeline: ") && !text.contains("has no function"), "{text}");
 }
 
 #[test]

@@ -33,6 +33,7 @@ Examples:
   affluent run pipeline.sql --metrics              figures at http://127.0.0.1:9464/metrics
   affluent run pipeline.sql --metrics=0.0.0.0:9464 --log-format json
   affluent run pipeline.sql --from-savepoint savepoints/savepoint-1
+  affluent run pipeline.sql --otlp=http://collector:4318   metrics and traces; OTEL_EXPORTER_OTLP_ENDPOINT does the same
   affluent run pipeline.sql --record monday --record-limit '500 mb'
   affluent run edited.sql --replay monday          what it would give, without any service";
 
@@ -43,6 +44,18 @@ Examples:
   affluent check --portable query.sql        what Flink would refuse, too
 
 Exit status: 0 nothing wrong (there may be warnings), 2 errors.";
+
+const TUNE_EXAMPLES: &str = "\
+Examples:
+  affluent tune pipeline.sql                       at most 50,000 calls in 60 s
+  affluent tune pipeline.sql --calls 2000 --time '20 s' --html findings.html
+  affluent tune pipeline.sql --rate 500            what a cache finds at 500 rows a second
+  affluent tune pipeline.sql --replay monday       on recorded rows and latencies, without the service
+  affluent tune pipeline.sql -o json | jq -r '.recommended[].sql'
+
+Nothing is written: sinks keep nothing. The input is read once, for a sample.
+
+Exit status: 0 done, 1 the service broke (what was measured before is shown), 2 wrong SQL or arguments.";
 
 const DIFF_EXAMPLES: &str = "\
 Examples:
@@ -127,10 +140,11 @@ pub fn gathered(arguments: Vec<OsString>) -> Vec<OsString> {
 const WITHOUT_SESSION: [&str; 5] = ["demo", "sensor-api", "options", "functions", "completions"];
 
 /// Flags of all commands that mean nothing to one: its help does not have them.
-const MEANINGLESS: [(&str, &[&str]); 4] = [
+const MEANINGLESS: [(&str, &[&str]); 5] = [
     ("check", &["verbose", "report_every"]),
     ("test", &["init", "report_every"]),
     ("diff", &["report_every"]),
+    ("tune", &["report_every"]),
     ("kernel", &["init", "output", "quiet", "verbose", "report_every", "color", "log_format"]),
 ];
 
@@ -328,6 +342,10 @@ pub enum Command {
         #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = crate::metrics::server::DEFAULT)]
         metrics: Option<String>,
 
+        /// Send metrics and traces to an OpenTelemetry collector, OTLP over HTTP as JSON; OTEL_* say the rest
+        #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "http://127.0.0.1:4318")]
+        otlp: Option<String>,
+
         /// Keep in this folder what sources, lookups and functions answer, without secrets, for --replay, `diff` and tests
         #[arg(long, value_name = "FOLDER", conflicts_with = "replay")]
         record: Option<PathBuf>,
@@ -337,13 +355,17 @@ pub enum Command {
         record_limit: u64,
 
         /// Run on a recording and its clock instead of services; what would be written is shown
-        #[arg(long, value_name = "FOLDER", conflicts_with_all = ["from_savepoint", "fresh", "metrics"])]
+        #[arg(long, value_name = "FOLDER", conflicts_with_all = ["from_savepoint", "fresh", "metrics", "otlp"])]
         replay: Option<PathBuf>,
 
         /// What is done with a key that the recording has no answer for: fail, or count it as a miss
         #[arg(long, value_name = "HOW", default_value = "fail", requires = "replay")]
         replay_missing: super::replay::HowMissing,
     },
+
+    /// Measure which strategy, capacity, tasks, batch and cache suit a pipeline and its service
+    #[command(after_help = TUNE_EXAMPLES)]
+    Tune(super::tune::TuneArguments),
 
     /// Which rows differ between two versions of a pipeline, on one recording
     #[command(after_help = DIFF_EXAMPLES)]
@@ -418,7 +440,7 @@ pub enum CompletionShell {
     Fish,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     crate::catalog::options::parse_duration(text).map_err(|e| e.to_string())
 }
 

@@ -545,6 +545,10 @@ impl Planner {
         }
         let (runtime, clock) = (self.state.runtime.clone(), self.state.clock.clone());
         if let Some(function) = self.function_table(&request)? {
+            let function = match &self.state.stage {
+                Some(stage) => stage.metered(&request.table.name, &request, || Ok(function))?,
+                None => function,
+            };
             let function = self.recorded(&request, &request, function)?;
             // A function may become another one, and its table stays the same.
             return Lookup::new(name, request, function, config, runtime, clock);

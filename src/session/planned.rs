@@ -35,8 +35,13 @@ impl Session {
     pub(crate) fn record(&self, folder: &std::path::Path, bytes: u64) -> Result<Arc<Recorder>> {
         let zone = self.state.lock().config.zone();
         let recorder = Recorder::begin(folder, bytes, &zone, self.clock.clone())?;
-        self.state.lock().recorder = Some(recorder.clone());
+        self.set_recorder(recorder.clone());
         Ok(recorder)
+    }
+
+    /// From now on, what jobs read and are answered is recorded there.
+    pub(crate) fn set_recorder(&self, recorder: Arc<Recorder>) {
+        self.state.lock().recorder = Some(recorder);
     }
 
     /// Puts other tables in the place of those for which `other` gives one.

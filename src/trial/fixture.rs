@@ -47,6 +47,11 @@ impl Source for FixtureSource {
         self.bounded
     }
 
+    fn max_parallelism(&self) -> usize {
+        // Rows that come again and again may come from anywhere.
+        if self.feed.is_cycled() { usize::MAX } else { 1 }
+    }
+
     fn changelog(&self) -> SourceChangelog {
         self.changelog
     }
@@ -57,7 +62,10 @@ impl Source for FixtureSource {
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
         self.feed.listen(context.waker);
-        let next = *self.from.lock();
+        let next = match self.feed.is_cycled() {
+            true => self.feed.batches() * context.task / context.parallelism.max(1),
+            false => *self.from.lock(),
+        };
         Ok(Box::new(FixtureReader { feed: self.feed.clone(), schema: self.schema.clone(), next }))
     }
 

@@ -207,6 +207,8 @@ pub(crate) struct Run<'a> {
     branches: Option<Arc<Branches>>,
     /// What came out is wanted.
     keep: bool,
+    /// Why some of the pipeline's definitions are not known to what the test says in SQL.
+    incomplete: parking_lot::Mutex<Option<Problem>>,
 }
 
 fn parse_time(text: &str) -> Option<i64> {
@@ -307,6 +309,7 @@ impl<'a> Run<'a> {
             outcome: Outcome::default(),
             branches: None,
             keep: false,
+            incomplete: parking_lot::Mutex::default(),
         };
         if let Some(replay) = replay {
             run.stage.set_replay(replay);

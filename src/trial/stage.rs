@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::answer::{Guarded, MockBackend};
 use super::replay::{Replay, ReplayBackend};
+use super::tuning::Tuning;
 use crate::catalog::Table;
 use crate::clock::Clock;
 use crate::connector::SinkChangelog;
@@ -85,6 +86,8 @@ struct Fed {
     /// Batches that sources have been given.
     pushed: usize,
     ended: bool,
+    /// Behind the last batch the first one follows.
+    cycled: bool,
     wakers: Vec<Waker>,
 }
 
@@ -148,6 +151,22 @@ impl Feed {
         fed.wakers.iter().for_each(Waker::wake);
     }
 
+    /// All rows come, again and again.
+    pub(crate) fn cycle(&self) {
+        let mut fed = self.fed.lock();
+        fed.pushed = fed.batches.len();
+        fed.cycled = !fed.batches.is_empty();
+        fed.ended = !fed.cycled;
+    }
+
+    pub(super) fn is_cycled(&self) -> bool {
+        self.fed.lock().cycled
+    }
+
+    pub(super) fn batches(&self) -> usize {
+        self.fed.lock().batches.len()
+    }
+
     /// The readers of a process that was killed are gone.
     pub(crate) fn forget_readers(&self) {
         self.fed.lock().wakers.clear();
@@ -170,6 +189,7 @@ impl Feed {
     /// The batch at a position; `Err(true)` where nothing follows.
     pub(crate) fn at(&self, position: usize) -> std::result::Result<(RecordBatch, Kinds), bool> {
         let fed = self.fed.lock();
+        let position = if fed.cycled { position % fed.batches.len() } else { position };
         match fed.batches.get(position).filter(|_| position < fed.pushed) {
             Some(found) => Ok(found.clone()),
             None => Err(fed.ended && position >= fed.pushed),
@@ -190,6 +210,8 @@ pub(crate) struct Captured {
     pub(crate) key: Vec<usize>,
     pub(crate) changelog: SinkChangelog,
     rows: Mutex<Written>,
+    /// What is written goes nowhere.
+    blind: bool,
 }
 
 #[derive(Debug, Default)]
@@ -203,10 +225,18 @@ struct Written {
 
 impl Captured {
     pub(crate) fn new(schema: SchemaRef, key: Vec<usize>, changelog: SinkChangelog) -> Arc<Self> {
-        Arc::new(Self { schema, key, changelog, rows: Mutex::default() })
+        Arc::new(Self { schema, key, changelog, rows: Mutex::default(), blind: false })
+    }
+
+    /// One that keeps nothing.
+    pub(crate) fn blind(schema: SchemaRef, key: Vec<usize>, changelog: SinkChangelog) -> Arc<Self> {
+        Arc::new(Self { schema, key, changelog, rows: Mutex::default(), blind: true })
     }
 
     pub(crate) fn take(&self, batch: RecordBatch, kinds: Kinds) {
+        if self.blind {
+            return;
+        }
         self.rows.lock().all.push((batch, kinds));
     }
 
@@ -330,6 +360,7 @@ pub(crate) struct Stage {
     /// A query of the test is planned: it may read what was written.
     asking: std::sync::atomic::AtomicBool,
     replay: Mutex<Option<Replay>>,
+    tuning: Mutex<Option<Arc<Tuning>>>,
     clock: Mutex<Option<Arc<dyn Clock>>>,
     /// Answers of a recording that are still to come.
     pub(super) on_their_way: AtomicUsize,
@@ -359,6 +390,7 @@ impl Stage {
             gate: Mutex::default(),
             asking: Default::default(),
             replay: Mutex::default(),
+            tuning: Mutex::default(),
             clock: Mutex::default(),
             on_their_way: AtomicUsize::new(0),
             missed: AtomicU64::new(0),
@@ -399,6 +431,15 @@ impl Stage {
     /// The recording that answers.
     pub(crate) fn replay(&self) -> Option<Replay> {
         self.replay.lock().clone()
+    }
+
+    pub(super) fn set_tuning(&self, tuning: Arc<Tuning>) {
+        *self.tuning.lock() = Some(tuning);
+    }
+
+    /// How the pipeline is tuned, if it is.
+    pub(crate) fn tuning(&self) -> Option<Arc<Tuning>> {
+        self.tuning.lock().clone()
     }
 
     pub(crate) fn set_clock(&self, clock: Arc<dyn Clock>) {
@@ -484,6 +525,9 @@ impl Stage {
         request: &LookupRequest,
         real: impl FnOnce() -> Result<Arc<dyn Backend>>,
     ) -> Result<Arc<dyn Backend>> {
+        if self.tuning().is_some() {
+            return self.metered(&function.name, request, real);
+        }
         let rules = self.rules_of(&function.name);
         if let Some(replay) = self.replay().filter(|r| rules.is_empty() && r.has_lookup(&function.name)) {
             let batch = function.rows_of_call();

@@ -25,7 +25,7 @@ struct Staged {
 }
 
 /// The same table, for which a stage answers.
-pub(super) fn staged(table: &Table, stage: &Arc<Stage>) -> Result<Option<Table>> {
+pub(crate) fn staged(table: &Table, stage: &Arc<Stage>) -> Result<Option<Table>> {
     if table.own.is_some() {
         return Ok(None);
     }
@@ -193,6 +193,7 @@ impl Connector for Staged {
                 feed.check(&request.schema)?;
                 feed
             }
+            None if self.stage.tuning().is_some() => return self.real.source(request),
             None if is_local_scan(table) => {
                 let rows = self.stage.scratch.query(&format!("SELECT * FROM {}", quoted(name)))?.collect()?;
                 let feed = self.stage.feed_or(name, false);
@@ -228,13 +229,19 @@ impl Connector for Staged {
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
         let changelog = self.sink_changelog(request);
-        let make = || Captured::new(request.schema.clone(), request.key.clone(), changelog);
+        let make = || match self.stage.tuning() {
+            Some(_) => Captured::blind(request.schema.clone(), request.key.clone(), changelog),
+            None => Captured::new(request.schema.clone(), request.key.clone(), changelog),
+        };
         Ok(Arc::new(CaptureSink(self.stage.sink(&request.table.name, make))))
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
         let table = &request.table;
         let name = table.name.as_str();
+        if self.stage.tuning().is_some() {
+            return self.stage.metered(name, request, || self.real.lookup(request));
+        }
         let rules = self.stage.rules_of(name);
         let feed = self.stage.feed(name).filter(|feed| !feed.is_recorded());
         if let Some(feed) = &feed {

@@ -30,7 +30,11 @@ impl Run<'_> {
                         );
                         return Err(Self::wrong(setup, &error, statement.span));
                     }
-                    self.mock(mock, statement.span).map_err(|e| Self::wrong(setup, &e, statement.span))?;
+                    let wrong = |e: Error| {
+                        let cause = self.incomplete.lock().take();
+                        cause.unwrap_or_else(|| Self::wrong(setup, &e, statement.span))
+                    };
+                    self.mock(mock, statement.span).map_err(wrong)?;
                 }
                 TestKind::Plain(_) | TestKind::Rows { .. } => {}
                 _ => begun = true,
@@ -59,7 +63,7 @@ impl Run<'_> {
             }
             session.execute(plain).map_err(|e| Self::wrong(self.setup, &e, statement.span))?;
         }
-        for (path, _, statements) in &self.pipeline {
+        for (path, script, statements) in &self.pipeline {
             session.set_origin(origin(path));
             if !scratch {
                 continue;
@@ -73,8 +77,10 @@ impl Run<'_> {
                     kind if is_definition(kind) => session.execute(statement).map(drop),
                     _ => continue,
                 };
-                // It is told where the pipeline itself is run.
-                if executed.is_err() {
+                // It is told where the pipeline itself is run, or where something is missing for it.
+                if let Err(e) = executed {
+                    let e = if e.span().is_some() { e } else { e.at(statement.span) };
+                    self.incomplete.lock().get_or_insert_with(|| self.in_pipeline(&e, script));
                     break;
                 }
             }
