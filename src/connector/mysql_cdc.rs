@@ -14,12 +14,23 @@
 //! A checkpoint holds the place behind the last whole transaction, and how many changes of the next one were read. The
 //! server keeps its log by its own rules: a place that it has removed is an error.
 //!
-//! Tested with MariaDB; MySQL's compressed transactions and GTIDs are not.
+//! Rows of a transaction are passed on when it is committed. A large one is looked through first, by a second stream.
+//!
+//! # What the table looked like
+//! An event has no names of columns: it is read by what the table looked like when it was written. A checkpoint has that.
+//! Behind an ALTER TABLE the server is asked; what it answers is of now, so the log in between is looked through for
+//! another one. Statements that change rows without logging them (TRUNCATE, DROP PARTITION, RENAME, ...) are errors.
+//!
+//! Tested with MariaDB; MySQL's GTIDs are not. Its compressed transactions, and XA transactions that change the table, are
+//! refused.
 
+mod event;
 mod options;
+mod pending;
 mod position;
 mod pump;
 mod source;
+mod statement;
 
 use std::sync::Arc;
 

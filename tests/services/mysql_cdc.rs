@@ -215,3 +215,131 @@ fn what_cannot_be_followed_is_refused_with_the_way_out() {
     );
     assert!(rows.contains(r#""id":1,"v":"a","d":"db""#), "{rows}");
 }
+
+/// A table, its copy, and the job that keeps it.
+fn copied(server: &MariaDb, table: &str, columns: &str, script: &str) -> Job {
+    server.sql(&format!("{script}; CREATE TABLE {table}_copy LIKE {table}"));
+    let mut job = Job::start(&format!(
+        "CREATE TABLE t ({columns}, PRIMARY KEY (id) NOT ENFORCED) {}; CREATE TABLE copy ({columns}, PRIMARY KEY (id) NOT ENFORCED) {}; INSERT INTO copy SELECT * FROM t;",
+        changes(server, table, ""),
+        server.with(&format!("{table}_copy"), "")
+    ));
+    job.until("the first copy", || same(server, table, &format!("{table}_copy")));
+    job
+}
+
+#[test]
+fn what_is_rolled_back_is_not_passed_on() {
+    // Not the shared one: a prepared transaction is everybody's.
+    let Some(server) = started() else { return };
+    let mut job = copied(
+        &server,
+        "rolled",
+        "id INT, v STRING",
+        "CREATE TABLE rolled (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO rolled VALUES (1, 'a');
+         CREATE TABLE notes (v INT) ENGINE = MyISAM",
+    );
+    // The server logs these with their rows, and ROLLBACK.
+    server.sql("BEGIN; INSERT INTO rolled VALUES (77, 'no'); INSERT INTO notes VALUES (1); ROLLBACK");
+    server.sql(
+        "BEGIN; INSERT INTO rolled VALUES (2, 'b'); SAVEPOINT s; INSERT INTO notes VALUES (2); INSERT INTO rolled VALUES (79, 'no'); ROLLBACK TO s; INSERT INTO rolled VALUES (3, 'c'); COMMIT",
+    );
+    job.until("the row behind it", || server.sql("SELECT COUNT(*) FROM rolled_copy WHERE id = 3") == "1");
+    assert_eq!(server.sql("SELECT GROUP_CONCAT(id ORDER BY id) FROM rolled_copy"), "1,2,3");
+    // An XA transaction of another table passes, and one of this table is refused by name.
+    server.sql("XA START 'a'; INSERT INTO notes VALUES (3); XA END 'a'; XA PREPARE 'a'; XA ROLLBACK 'a'");
+    server.sql(
+        "CREATE TABLE aside (id INT PRIMARY KEY); XA START 'b'; INSERT INTO aside VALUES (3); XA END 'b'; XA PREPARE 'b'; XA ROLLBACK 'b'; INSERT INTO rolled VALUES (4, 'd')",
+    );
+    job.until("the row behind it", || server.sql("SELECT COUNT(*) FROM rolled_copy WHERE id = 4") == "1");
+    server.sql("XA START 'c'; INSERT INTO rolled VALUES (80, 'no'); XA END 'c'; XA PREPARE 'c'");
+    let errors = job.fails();
+    server.sql("XA ROLLBACK 'c'");
+    assert!(errors.contains("was changed by an XA transaction"), "{errors}");
+}
+
+#[test]
+fn compressed_events_are_read() {
+    let Some(server) =
+        MariaDb::start_with(&[LOGGED, &["--log-bin-compress=ON", "--log-bin-compress-min-len=10"]].concat())
+    else {
+        return;
+    };
+    server.as_root("GRANT REPLICATION SLAVE, BINLOG MONITOR, REPLICATION SLAVE ADMIN ON *.* TO someone@'%'");
+    let mut job = copied(
+        &server,
+        "packed",
+        "id INT, v STRING",
+        "CREATE TABLE packed (id INT PRIMARY KEY, v VARCHAR(2000)); INSERT INTO packed VALUES (1, 'a')",
+    );
+    server.sql(
+        "INSERT INTO packed VALUES (2, REPEAT('long ', 100)); UPDATE packed SET v = REPEAT('b', 900) WHERE id = 1; INSERT INTO packed SELECT seq, REPEAT('x', 500) FROM seq_10_to_500; DELETE FROM packed WHERE id = 2",
+    );
+    job.until("the copy", || same(&server, "packed", "packed_copy"));
+    server.sql(
+        "TRUNCATE TABLE packed /* a comment that is long enough to be compressed with it, xxxxxxxxxxxx */",
+    );
+    let errors = job.fails();
+    assert!(errors.contains("db.packed was truncated"), "{errors}");
+}
+
+#[test]
+fn rows_of_the_past_are_read_with_the_columns_of_the_past() {
+    let Some(server) = shared() else { return };
+    let columns = "id INT, a STRING, b STRING, e STRING";
+    let mut job = copied(
+        server,
+        "past",
+        columns,
+        "CREATE TABLE past (id INT PRIMARY KEY, a VARCHAR(20), b VARCHAR(20), e ENUM('x', 'z')); INSERT INTO past VALUES (1, 'A1', 'B1', 'x')",
+    );
+    server.sql("INSERT INTO past VALUES (5, 'A5', 'B5', 'z')");
+    job.until("the change", || same(server, "past", "past_copy"));
+    std::thread::sleep(Duration::from_millis(600));
+    job.kill();
+    server.sql("INSERT INTO past VALUES (2, 'A2', 'B2', 'z')");
+    server.sql("ALTER TABLE past MODIFY b VARCHAR(20) AFTER id, MODIFY e ENUM('x', 'y', 'z')");
+    server.sql("INSERT INTO past (id, a, b, e) VALUES (3, 'A3', 'B3', 'z')");
+    job.again();
+    job.until("the rows", || server.sql("SELECT COUNT(*) FROM past_copy WHERE id IN (2, 3)") == "2");
+    let rows = server.sql("SELECT GROUP_CONCAT(id, a, b, e ORDER BY id) FROM past_copy");
+    assert_eq!(rows, "1A1B1x,2A2B2z,3A3B3z,5A5B5z");
+    // Altered twice: what is between cannot be told, and is refused.
+    job.kill();
+    server.sql("ALTER TABLE past MODIFY b VARCHAR(20) AFTER a");
+    server.sql("INSERT INTO past (id, a, b, e) VALUES (6, 'A6', 'B6', 'z')");
+    server.sql("ALTER TABLE past MODIFY b VARCHAR(20) AFTER id");
+    job.again();
+    let errors = job.fails();
+    assert!(errors.contains("was altered again before the changes at"), "{errors}");
+    assert_eq!(server.sql("SELECT COUNT(*) FROM past_copy WHERE id = 6"), "0");
+}
+
+#[test]
+fn statements_that_lose_rows_are_not_passed_over() {
+    let Some(server) = shared() else { return };
+    for (table, statement, says) in [
+        ("lost-1", "/* ApplicationName=x */ TRUNCATE TABLE `lost-1`", "was truncated"),
+        ("lost-2", "ALTER TABLE `lost-2` TRUNCATE PARTITION p1", "by a statement that does not log them"),
+        (
+            "lost-3",
+            "CREATE OR REPLACE TABLE `lost-3` (id INT PRIMARY KEY)",
+            "by a statement that does not log",
+        ),
+    ] {
+        server.sql(&format!(
+            "CREATE TABLE `{table}` (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p1 VALUES LESS THAN (10), PARTITION p2 VALUES LESS THAN MAXVALUE); INSERT INTO `{table}` VALUES (1), (20)"
+        ));
+        let mut job = Job::start(&format!(
+            "CREATE TABLE t (id INT, PRIMARY KEY (id) NOT ENFORCED) {}; CREATE TABLE b (id INT) WITH ('connector' = 'blackhole'); INSERT INTO b SELECT * FROM t;",
+            changes(server, table, ", 'scan.startup.mode' = 'latest-offset'"),
+        ));
+        // Nothing shows that it reads: it is told again until it does.
+        until("the error", || {
+            drop(server.try_sql("someone", PASSWORD, &format!("USE db; {statement}")));
+            std::thread::sleep(Duration::from_millis(300));
+            job.errors().contains(says)
+        });
+        assert!(job.fails().contains(says), "{}", job.errors());
+    }
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::connector::position::not_understood;
-use crate::database::mysql::binlog::Place;
+use crate::database::mysql::binlog::{Place, Shape};
 use crate::error::Result;
 
 /// A part of the snapshot.
@@ -15,6 +15,16 @@ pub(super) struct Part {
     pub(super) until: Place,
     /// The last key that is in it; `None`: all the rest.
     pub(super) to: Option<Vec<String>>,
+}
+
+/// What the table looks like was asked later than where the log is read: as long as no other statement that alters it
+/// stands in between, the answer holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Doubt {
+    /// Behind the statement because of which it was asked.
+    pub(super) from: Place,
+    /// The end of the log when it was answered.
+    pub(super) until: Place,
 }
 
 /// Where a table was read to.
@@ -33,6 +43,15 @@ pub(super) struct Position {
     /// The snapshot is not complete.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) reading: bool,
+    /// What the table looks like at this place. Positions of older versions do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) columns: Option<Shape>,
+    /// Up to where that is not sure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) doubt: Option<Doubt>,
+    /// No row of the table was read yet, because the log is read from a place in the past.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) untouched: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]

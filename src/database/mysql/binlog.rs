@@ -13,7 +13,7 @@ use mysql_async::binlog::events::TableMapEvent;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Row, Value as Cell};
 
-pub(crate) use self::image::{Images, Values};
+pub(crate) use self::image::{Images, Parts, Values, inflated};
 use super::value::{self, Kind};
 use super::{MySql, fault, select};
 use crate::database::{Fault, FaultKind, Reading, System, quoted, spelled};
@@ -63,17 +63,28 @@ pub(crate) struct Watched {
 }
 
 /// A column of the database.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Declared {
     name: String,
     /// `varchar`, `enum`, ...
     kind: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unsigned: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     charset: Option<String>,
     /// Of ENUM and SET.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
     /// Bytes of BINARY.
+    #[serde(default)]
     width: usize,
+}
+
+/// What a table looks like at a place of the log, for a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Shape {
+    columns: Vec<Declared>,
+    order: Vec<String>,
 }
 
 /// A table as it is.
@@ -196,7 +207,87 @@ impl Watched {
                 "SET GLOBAL binlog_row_image = 'FULL'",
             );
         }
+        // What only MySQL has.
+        let more: Vec<(String, String)> = connection
+            .query("SHOW GLOBAL VARIABLES WHERE variable_name IN ('binlog_transaction_compression', 'binlog_row_value_options')")
+            .await
+            .map_err(|e| fault(&e))?;
+        for (name, value) in more {
+            if name.eq_ignore_ascii_case("binlog_transaction_compression") && value.eq_ignore_ascii_case("ON")
+            {
+                return wrong(
+                    "compresses transactions in its log (binlog_transaction_compression is ON)",
+                    "SET GLOBAL binlog_transaction_compression = OFF",
+                );
+            }
+            if name.eq_ignore_ascii_case("binlog_row_value_options") && !value.is_empty() {
+                return wrong(
+                    &format!("logs parts of JSON values (binlog_row_value_options is {value})"),
+                    "SET GLOBAL binlog_row_value_options = ''",
+                );
+            }
+        }
         Ok(())
+    }
+
+    /// Whether the server can show the table as it is at one place of the log.
+    pub(crate) async fn check_engine(&self, connection: &mut Conn) -> Result<(), Fault> {
+        let engine: Option<Option<String>> = connection
+            .exec_first(
+                "SELECT CAST(engine AS CHAR) FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
+                (self.database.as_str(), self.table.as_str()),
+            )
+            .await
+            .map_err(|e| fault(&e))?;
+        match engine.flatten() {
+            Some(engine)
+                if ["myisam", "aria", "memory", "csv", "archive", "mrg_myisam"]
+                    .contains(&engine.to_ascii_lowercase().as_str()) =>
+            {
+                let what = format!(
+                    "table {} is of engine {engine}, whose rows cannot be read as they are at one place of the log",
+                    self.name()
+                );
+                Err(table_fault(what).with_hint(format!(
+                    "ALTER TABLE {} ENGINE = InnoDB; or 'scan.startup.mode' = 'latest-offset'",
+                    self.name()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to begin between the two parts of an XA transaction: whether its rows come would not be known.
+    pub(crate) async fn check_prepared(&self, connection: &mut Conn) -> Result<(), Fault> {
+        let mut asked = 0;
+        loop {
+            let prepared: Result<Vec<Row>, _> = connection.query("XA RECOVER").await;
+            match prepared {
+                Ok(rows) if rows.is_empty() => return Ok(()),
+                // Most are there for a moment only.
+                Ok(_) if asked < 50 => {
+                    asked += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+                Ok(rows) => {
+                    return Err(table_fault(format!(
+                        "the server has {} prepared XA transactions, and what they change is not known",
+                        rows.len()
+                    ))
+                    .with_hint("XA RECOVER shows them: begin when they are committed or rolled back"));
+                }
+                Err(e) => {
+                    log::warn!("whether the server has prepared XA transactions could not be asked: {e}");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Keeps the table as it is until the end of the open transaction.
+    pub(crate) async fn hold(&self, connection: &mut Conn) -> Result<(), Fault> {
+        let name = [&self.database, &self.table].map(|part| quoted(System::MySql, part)).join(".");
+        connection.query_drop(format!("SELECT 1 FROM {name} LIMIT 1")).await.map_err(|e| fault(&e))
     }
 
     /// The end of the log.
@@ -230,6 +321,8 @@ impl Watched {
             .query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             .await
             .map_err(said)?;
+        // A reader may be slow.
+        connection.query_drop("SET SESSION net_write_timeout = 3600").await.map_err(said)?;
         let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
         connection.query_drop(begin).await.map_err(said)?;
         // MariaDB says at which place it is.
@@ -295,6 +388,17 @@ impl Watched {
 }
 
 impl Declared {
+    /// What its bytes are in the answer to a query.
+    fn bytes(&self) -> Kind {
+        match self.kind.as_str() {
+            "bit" => Kind::Bits,
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" | "geometry"
+            | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+            | "geometrycollection" => Kind::Bytes,
+            _ => Kind::Text,
+        }
+    }
+
     /// Whether its values can be read from the log.
     fn check(&self, table: &str) -> Result<(), Fault> {
         let refused = |what: String| {
@@ -358,9 +462,32 @@ impl Facts {
         map.database_name() == self.name.0.as_str() && map.table_name() == self.name.1.as_str()
     }
 
-    /// Its name as the server writes it.
-    pub(crate) fn table(&self) -> &str {
-        &self.name.1
+    /// Its database and its own name, as the server writes them.
+    pub(crate) fn names(&self) -> (&str, &str) {
+        (&self.name.0, &self.name.1)
+    }
+
+    /// For a checkpoint.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape { columns: self.columns.clone(), order: self.order.clone() }
+    }
+
+    /// The table as it was when a checkpoint was made.
+    pub(crate) fn past(&self, shape: &Shape, fields: &SchemaRef) -> Result<Self, String> {
+        let place = |name: &str| shape.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name));
+        let wanted = fields.fields().iter().map(|field| {
+            let at = place(field.name()).ok_or_else(|| {
+                format!("column '{}' was added later than the changes that come next", field.name())
+            })?;
+            shape.columns[at].check(&self.name.1).map_err(|fault| fault.message)?;
+            Ok((at, shape.columns[at].bytes()))
+        });
+        Ok(Self {
+            name: self.name.clone(),
+            columns: shape.columns.clone(),
+            wanted: wanted.collect::<Result<_, String>>()?,
+            order: shape.order.clone(),
+        })
     }
 }
 
@@ -380,7 +507,8 @@ impl MySql {
         let mut connection = self.connect().await?;
         // While nothing happens the server says so; and it waits for a reader that is slow.
         let set = format!(
-            "SET @master_heartbeat_period = {}, SESSION net_write_timeout = 3600",
+            // MariaDB is told that its own events are understood: there are transactions that it cannot describe without.
+            "SET @master_heartbeat_period = {}, @mariadb_slave_capability = 4, SESSION net_write_timeout = 3600",
             heartbeat.as_nanos()
         );
         connection.query_drop(set).await.map_err(|e| fault(&e).at(&self.shown))?;

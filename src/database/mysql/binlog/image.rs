@@ -22,6 +22,112 @@ struct Written {
     meta: [u8; 2],
 }
 
+/// What an event has of rows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// The columns that are there, in rows as they were and as they are.
+    before: Option<Vec<bool>>,
+    after: Option<Vec<bool>>,
+    rows: Vec<u8>,
+}
+
+impl Parts {
+    pub(crate) fn new(event: &RowsEventData<'_>) -> Self {
+        Self {
+            before: event.columns_before_image().map(|b| b.iter().map(|bit| *bit).collect()),
+            after: event.columns_after_image().map(|b| b.iter().map(|bit| *bit).collect()),
+            rows: event.rows_data().to_vec(),
+        }
+    }
+
+    /// Of MariaDB's compressed events, which have types from 166 on: those of inserts, updates and deletes, then the same
+    /// in the second version.
+    pub(crate) fn compressed(event_type: u8, mut data: &[u8]) -> Result<Self, String> {
+        let rest = &mut data;
+        let (second, what) = (event_type >= 169, (event_type.wrapping_sub(166)) % 3);
+        take(rest, 8)?;
+        if second {
+            let more = little(take(rest, 2)?);
+            take(rest, usize::try_from(more).map_err(|e| e.to_string())?.saturating_sub(2))?;
+        }
+        let first = take(rest, 1)?[0];
+        let count = match first {
+            0..=250 => u64::from(first),
+            252 => little(take(rest, 2)?),
+            253 => little(take(rest, 3)?),
+            _ => return Err("a row of too many columns".into()),
+        };
+        let count = usize::try_from(count).map_err(|e| e.to_string())?;
+        let mut bits = || -> Result<Vec<bool>, String> {
+            let bytes = take(rest, count.div_ceil(8))?;
+            Ok((0..count).map(|bit| bytes[bit / 8] >> (bit % 8) & 1 == 1).collect())
+        };
+        let columns = bits()?;
+        let (before, after) = match what {
+            0 => (None, Some(columns)),
+            1 => (Some(columns), Some(bits()?)),
+            _ => (Some(columns), None),
+        };
+        Ok(Self { before, after, rows: inflated(rest)? })
+    }
+}
+
+/// What MariaDB has compressed: a byte that says how long its length is, its length, and the bytes.
+pub(crate) fn inflated(raw: &[u8]) -> Result<Vec<u8>, String> {
+    use std::io::Read;
+    let (head, rest) = raw.split_first().ok_or("nothing where something compressed should be")?;
+    if head & 0xf0 != 0x80 {
+        return Err("bytes that are compressed in an unknown way".into());
+    }
+    let (length, rest) = rest.split_at_checked(usize::from(head & 7)).ok_or("a length that is cut short")?;
+    let length = big(length);
+    if length > 1 << 30 {
+        return Err(format!("{length} compressed bytes, which is too many"));
+    }
+    let mut found = Vec::new();
+    let mut reader = flate2::read::ZlibDecoder::new(rest).take(length + 1);
+    reader.read_to_end(&mut found).map_err(|e| e.to_string())?;
+    if found.len() as u64 != length {
+        return Err("compressed bytes whose length is wrong".into());
+    }
+    Ok(found)
+}
+
+/// Whether values of a column are written as a type. Of what is not known it is not said.
+fn fits(kind: &str, t: ColumnType) -> bool {
+    use ColumnType as T;
+    match kind {
+        "tinyint" => t == T::MYSQL_TYPE_TINY,
+        "smallint" => t == T::MYSQL_TYPE_SHORT,
+        "mediumint" => t == T::MYSQL_TYPE_INT24,
+        "int" => t == T::MYSQL_TYPE_LONG,
+        "bigint" => t == T::MYSQL_TYPE_LONGLONG,
+        "float" => t == T::MYSQL_TYPE_FLOAT,
+        "double" => t == T::MYSQL_TYPE_DOUBLE,
+        "decimal" => t == T::MYSQL_TYPE_NEWDECIMAL,
+        "year" => t == T::MYSQL_TYPE_YEAR,
+        "date" => matches!(t, T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_NEWDATE),
+        "time" => matches!(t, T::MYSQL_TYPE_TIME | T::MYSQL_TYPE_TIME2),
+        "datetime" => matches!(t, T::MYSQL_TYPE_DATETIME | T::MYSQL_TYPE_DATETIME2),
+        "timestamp" => matches!(t, T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIMESTAMP2),
+        "bit" => t == T::MYSQL_TYPE_BIT,
+        "enum" => t == T::MYSQL_TYPE_ENUM,
+        "set" => t == T::MYSQL_TYPE_SET,
+        "char" | "binary" => t == T::MYSQL_TYPE_STRING,
+        "varchar" | "varbinary" => matches!(t, T::MYSQL_TYPE_VARCHAR | T::MYSQL_TYPE_VAR_STRING),
+        "tinytext" | "text" | "mediumtext" | "longtext" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
+            matches!(
+                t,
+                T::MYSQL_TYPE_TINY_BLOB
+                    | T::MYSQL_TYPE_BLOB
+                    | T::MYSQL_TYPE_MEDIUM_BLOB
+                    | T::MYSQL_TYPE_LONG_BLOB
+            )
+        }
+        _ => true,
+    }
+}
+
 /// The rows of one event, one by one.
 pub(crate) struct Images<'a> {
     written: Vec<Written>,
@@ -48,11 +154,7 @@ pub(crate) struct Values {
 
 impl<'a> Images<'a> {
     /// The rows of an event of the table. Names that the server has logged count; otherwise the order.
-    pub(crate) fn new(
-        facts: &'a Facts,
-        map: &TableMapEvent<'_>,
-        event: &'a RowsEventData<'a>,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(facts: &'a Facts, map: &TableMapEvent<'_>, parts: &'a Parts) -> Result<Self, String> {
         let count = usize::try_from(map.columns_count()).map_err(|e| e.to_string())?;
         let mut written = Vec::with_capacity(count);
         for i in 0..count {
@@ -84,12 +186,25 @@ impl<'a> Images<'a> {
                 )),
             }
         };
-        let places = facts.wanted.iter().map(|(at, _)| place(*at)).collect::<Result<_, _>>()?;
+        let places = facts.wanted.iter().map(|(at, _)| place(*at)).collect::<Result<Vec<usize>, _>>()?;
+        for (place, (at, _)) in places.iter().zip(&facts.wanted) {
+            let column = &facts.columns[*at];
+            if let Some(written) = written.get(*place)
+                && !fits(&column.kind, written.t)
+            {
+                return Err(format!(
+                    "column '{}' is of type {}, and the changes have {:?} in its place: the table was altered in between",
+                    column.name,
+                    column.kind.to_ascii_uppercase(),
+                    written.t
+                ));
+            }
+        }
         let column = |name: &String| facts.columns.iter().position(|c| c.name == *name);
         let key = facts.order.iter().filter_map(column);
         let key = key.map(|at| Ok((place(at)?, at))).collect::<Result<_, String>>()?;
-        let bits = |bits: Option<Vec<bool>>| {
-            bits.map(|mut bits| {
+        let bits = |bits: &Option<Vec<bool>>| {
+            bits.clone().map(|mut bits| {
                 bits.truncate(count);
                 bits
             })
@@ -99,9 +214,9 @@ impl<'a> Images<'a> {
             places,
             key,
             facts,
-            before: bits(event.columns_before_image().map(|b| b.iter().map(|bit| *bit).collect())),
-            after: bits(event.columns_after_image().map(|b| b.iter().map(|bit| *bit).collect())),
-            rest: event.rows_data(),
+            before: bits(&parts.before),
+            after: bits(&parts.after),
+            rest: &parts.rows,
         })
     }
 
@@ -453,6 +568,28 @@ mod tests {
         assert_eq!(time(&[0x7f, 0xff, 0xff, 0xce], 1), Some(Cell::Time(true, 0, 0, 0, 0, 500_000)));
         assert_eq!(time(&[0x81, 0x90, 0x00], 0), Some(Cell::Time(false, 1, 1, 0, 0, 0)));
         assert_eq!(latin1(b"\xc4\x80"), "Ä€");
+    }
+
+    #[test]
+    fn compressed_rows_are_unpacked() {
+        use std::io::Write;
+        let mut packed = vec![0x81, 6];
+        let mut encoder = flate2::write::ZlibEncoder::new(&mut packed, flate2::Compression::default());
+        encoder.write_all(b"abcdef").unwrap();
+        encoder.finish().unwrap();
+        assert_eq!(inflated(&packed).unwrap(), b"abcdef");
+        let head = [&[7, 0, 0, 0, 0, 0, 1, 0][..], &[2, 0], &[3, 0b111, 0b101]].concat();
+        let event = [head, packed.clone()].concat();
+        let parts = Parts::compressed(170, &event).unwrap();
+        assert_eq!(parts.before, Some(vec![true, true, true]));
+        assert_eq!((parts.after, parts.rows.as_slice()), (Some(vec![true, false, true]), &b"abcdef"[..]));
+        for cut in 0..event.len() {
+            assert!(Parts::compressed(170, &event[..cut]).is_err(), "{cut}");
+        }
+        packed[1] = 5;
+        assert!(inflated(&packed).is_err());
+        packed[0] = 0x91;
+        assert!(inflated(&packed).is_err());
     }
 
     #[test]
