@@ -421,3 +421,82 @@ fn changes_are_versions_by_their_time() {
     };
     job.until("the sales", || sold() == "1:1 2:10 3:2 4:10 5:- 6:2");
 }
+
+#[test]
+fn tables_that_are_not_what_they_were_are_told_of() {
+    let Some(postgres) = shared() else { return };
+    let job = |table: &str| {
+        let mut job = Job::start(&format!(
+            "CREATE TABLE t (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED) {}; CREATE TABLE copy (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED) {};
+             INSERT INTO copy SELECT * FROM t;",
+            changes(postgres, table, ""),
+            postgres.with(&format!("{table}_copy"), "")
+        ));
+        job.until("the first copy", || differ(postgres, table, &format!("{table}_copy")) == "0");
+        job
+    };
+    for (table, statement, says) in [
+        (
+            "gone",
+            "DROP TABLE gone; CREATE TABLE gone (id int PRIMARY KEY, v text); ALTER TABLE gone REPLICA IDENTITY FULL; INSERT INTO gone VALUES (2, 'two')",
+            "was dropped",
+        ),
+        ("moved", "ALTER TABLE moved RENAME TO moved_away", "was renamed to public.moved_away"),
+        (
+            "unpublished",
+            "ALTER PUBLICATION slot_unpublished DROP TABLE unpublished",
+            "does not have table public.unpublished any more",
+        ),
+    ] {
+        postgres.sql(&format!(
+            "CREATE TABLE {table} (id int PRIMARY KEY, v text); ALTER TABLE {table} REPLICA IDENTITY FULL; INSERT INTO {table} VALUES (1, 'one'); CREATE TABLE {table}_copy (LIKE {table} INCLUDING ALL)"
+        ));
+        let mut job = job(table);
+        postgres.sql(&format!("UPDATE {table} SET v = 'changed'"));
+        job.until("the change", || differ(postgres, table, &format!("{table}_copy")) == "0");
+        std::thread::sleep(Duration::from_millis(500));
+        postgres.sql(statement);
+        let errors = job.fails();
+        assert!(errors.contains(says) && errors.contains("--fresh"), "{table}: {errors}");
+        if table == "gone" {
+            // The checkpoint knows which table it was.
+            postgres.sql("ALTER PUBLICATION slot_gone ADD TABLE gone");
+            job.again();
+            let errors = job.fails();
+            assert!(errors.contains("was dropped and created anew since the checkpoint"), "{errors}");
+        }
+    }
+    // A domain is of the type that it is made of.
+    postgres.sql(
+        "CREATE DOMAIN word AS text CHECK (VALUE <> ''); CREATE TABLE domains (id int PRIMARY KEY, v word); ALTER TABLE domains REPLICA IDENTITY FULL; INSERT INTO domains VALUES (1, 'one'); CREATE TABLE domains_copy (id int PRIMARY KEY, v text)",
+    );
+    let mut domains = job("domains");
+    postgres.sql("UPDATE domains SET v = 'two'; INSERT INTO domains VALUES (2, 'more')");
+    domains.until("the changes", || differ(postgres, "domains", "domains_copy") == "0");
+    domains.kill();
+    // What a snapshot has and the stream does not, or the other way round.
+    postgres.sql(
+        "CREATE TABLE parent (id int PRIMARY KEY, v text); CREATE TABLE child () INHERITS (parent); ALTER TABLE parent REPLICA IDENTITY FULL;
+         CREATE TABLE made (id int PRIMARY KEY, v text GENERATED ALWAYS AS ('x') STORED); ALTER TABLE made REPLICA IDENTITY FULL;
+         CREATE TABLE part_rows (id int PRIMARY KEY, v text); ALTER TABLE part_rows REPLICA IDENTITY FULL",
+    );
+    let folder = folder();
+    let script = |table: &str| {
+        format!(
+            "SET 'restart-strategy.type' = 'none'; CREATE TABLE t (id INT, v STRING) {}; SELECT * FROM t;",
+            changes(postgres, table, "")
+        )
+    };
+    let mut refused = vec![
+        ("parent", "other tables inherit from table public.parent"),
+        ("made", "column 'v' of public.made is generated"),
+    ];
+    if postgres.sql("SELECT current_setting('server_version_num')::int >= 150000") == "t" {
+        postgres.sql("CREATE PUBLICATION slot_part_rows FOR TABLE part_rows WHERE (id > 5)");
+        refused.push(("part_rows", "publishes some rows of public.part_rows only"));
+    }
+    for (table, says) in refused {
+        let error = run_badly(folder.path(), &script(table));
+        assert!(error.contains(says), "{table}: {says}\n{error}");
+    }
+}

@@ -8,6 +8,7 @@
 //! ```
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,6 +45,11 @@ pub(super) struct Position {
     /// The snapshot is not complete.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) reading: bool,
+    /// The number of the table, and those of its partitions. Positions of older versions do not have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) table: Option<u32>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) partitions: BTreeSet<u32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]

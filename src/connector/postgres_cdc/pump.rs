@@ -3,6 +3,7 @@
 //! A connection that breaks is made again, and the stream goes on behind the last whole transaction that the reader has;
 //! what comes twice the reader leaves out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::lookup::BoxFuture;
 const IN_USE: Duration = Duration::from_secs(30);
 /// Silence after which a line is taken for dead.
 const SILENCE: Duration = Duration::from_secs(120);
-const FRESH: &str = "run with --fresh to begin anew with the rows that the table has now";
+pub(super) const FRESH: &str = "run with --fresh to begin anew with the rows that the table has now";
 
 /// What was planned.
 pub(super) struct Plan {
@@ -121,14 +122,14 @@ impl Pump {
     }
 
     async fn work(&self) -> Result<()> {
-        tokio::select! {
+        let facts = tokio::select! {
             biased;
             begun = self.begin() => begun?,
             () = self.sender.closed() => return Ok(()),
-        }
+        };
         match self.plan.options.startup {
             Startup::Snapshot => Ok(()),
-            _ => self.stream().await,
+            _ => self.stream(&facts).await,
         }
     }
 
@@ -151,7 +152,7 @@ impl Pump {
     }
 
     /// Everything before the stream.
-    async fn begin(&self) -> Result<()> {
+    async fn begin(&self) -> Result<Facts> {
         let (plan, watched) = (&self.plan, &self.plan.watched);
         let fault = |fault| self.error(fault);
         let client = self.patiently(|| Box::pin(plan.database.client())).await?;
@@ -164,6 +165,8 @@ impl Pump {
                 changes: 0,
                 parts: Vec::new(),
                 reading: true,
+                table: None,
+                partitions: BTreeSet::new(),
             };
             (self.restored.clone().unwrap_or(anew), None, None)
         } else {
@@ -173,6 +176,20 @@ impl Pump {
             let (position, made) = self.place(&client, &mut replication).await?;
             (position, Some(replication), made)
         };
+        let mut position = position;
+        if position.table.is_some_and(|then| then != facts.oid()) {
+            return Err(
+                self.gone(format!("{} was dropped and created anew since the checkpoint", watched.name()))
+            );
+        }
+        if !position.partitions.is_subset(&facts.partitions) {
+            return Err(self.gone(format!(
+                "a partition of {} was dropped or detached since the checkpoint; which rows it had is not in the server's log",
+                watched.name()
+            )));
+        }
+        position.table = Some(facts.oid());
+        position.partitions.clone_from(&facts.partitions);
         let behind = position.last_key().map(<[String]>::to_vec);
         if behind.as_ref().is_some_and(|key| key.len() != facts.order.len()) {
             return Err(Error::plan(format!(
@@ -205,7 +222,11 @@ impl Pump {
             watched.read(&client, &facts, behind.as_deref(), plan.batch_rows, take).await.map_err(fault)?;
             self.send(Event::Complete).await;
         }
-        Ok(())
+        Ok(facts)
+    }
+
+    fn gone(&self, what: String) -> Error {
+        Error::io(format!("table '{}': {what}", self.plan.name)).with_hint(FRESH).lasting()
     }
 
     /// Where to begin, and the slot if it had to be made.
@@ -222,7 +243,8 @@ impl Pump {
             return Err(self.lost(&format!("the server has given it up ({why})")));
         }
         if let Some(position) = &self.restored {
-            return self.resumed(position, &system, slot).map(|position| (position, None));
+            let end = watched.end(client).await.map_err(fault)?;
+            return self.resumed(position, &system, slot, end).map(|position| (position, None));
         }
         let (lsn, made) = match (options.startup, slot) {
             (Startup::Committed, None) => {
@@ -244,8 +266,16 @@ impl Pump {
             }
         };
         let reading = options.startup == Startup::Initial;
-        let position =
-            Position { system, lsn, commit: Lsn::default(), changes: 0, parts: Vec::new(), reading };
+        let position = Position {
+            system,
+            lsn,
+            commit: Lsn::default(),
+            changes: 0,
+            parts: Vec::new(),
+            reading,
+            table: None,
+            partitions: BTreeSet::new(),
+        };
         Ok((position, made))
     }
 
@@ -269,7 +299,7 @@ impl Pump {
     }
 
     /// Whether the slot still has what follows a checkpoint.
-    fn resumed(&self, position: &Position, system: &str, slot: Option<Slot>) -> Result<Position> {
+    fn resumed(&self, position: &Position, system: &str, slot: Option<Slot>, end: Lsn) -> Result<Position> {
         if position.system != system {
             return Err(Error::io(format!(
                 "table '{}': the server is another one than that of the checkpoint",
@@ -280,6 +310,14 @@ impl Pump {
             .lasting());
         }
         let Some(slot) = slot else { return Err(self.lost("it does not exist any more")) };
+        if end < position.lsn {
+            return Err(Error::io(format!(
+                "table '{}': the server's log ends at {end}, before the {} of the checkpoint: the server was set back",
+                self.plan.name, position.lsn
+            ))
+            .with_hint(FRESH)
+            .lasting());
+        }
         if slot.confirmed > position.lsn {
             return Err(self.lost(&format!(
                 "another client has read on with it, from {} to {}",
@@ -333,10 +371,10 @@ impl Pump {
     }
 
     /// The stream, over as many connections as it takes.
-    async fn stream(&self) -> Result<()> {
+    async fn stream(&self, facts: &Facts) -> Result<()> {
         let mut failed = 0;
         loop {
-            match self.connected(&mut failed).await {
+            match self.connected(facts, &mut failed).await {
                 Ok(()) => return Ok(()),
                 Err(fault)
                     if matches!(fault.kind, FaultKind::Connect | FaultKind::Limit)
@@ -348,13 +386,48 @@ impl Pump {
                         () = self.sender.closed() => return Ok(()),
                     }
                 }
+                Err(fault) if fault.kind == FaultKind::Table => {
+                    return Err(self.error(fault).with_hint(FRESH).lasting());
+                }
                 Err(fault) => return Err(self.explained(fault)),
             }
         }
     }
 
+    /// Asks again and again whether the table is still the one whose changes come; ends when it is not.
+    async fn watch(&self, facts: &Facts) -> Fault {
+        let (mut client, mut facts): (Option<Client>, _) = (None, facts.clone());
+        loop {
+            sleep(self.plan.options.heartbeat).await;
+            let connected = match client.take() {
+                Some(client) => client,
+                None => match self.plan.database.client().await {
+                    Ok(client) => client,
+                    // The stream tells of a server that is gone.
+                    Err(_) => continue,
+                },
+            };
+            let publication = &self.plan.options.publication.name;
+            match self.plan.watched.still(&connected, &facts, publication).await {
+                Ok(partitions) => {
+                    if !partitions.is_subset(&facts.partitions) {
+                        log::warn!(
+                            "table '{}': {} has a new partition; rows that it had before it was attached are not read",
+                            self.plan.name,
+                            self.plan.watched.name()
+                        );
+                    }
+                    facts.partitions = partitions;
+                    client = Some(connected);
+                }
+                Err(fault) if fault.kind == FaultKind::Table => return fault,
+                Err(_) => {}
+            }
+        }
+    }
+
     /// The stream of one connection, until it breaks or the reader is gone.
-    async fn connected(&self, failed: &mut u32) -> Result<(), Fault> {
+    async fn connected(&self, facts: &Facts, failed: &mut u32) -> Result<(), Fault> {
         let options = &self.plan.options;
         let mut connection = self.plan.database.replication().await?;
         let since = Instant::now();
@@ -376,6 +449,8 @@ impl Pump {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let silence = SILENCE.max(options.heartbeat * 3);
         let (mut waiting, mut heard): (Option<Bytes>, _) = (None, Instant::now());
+        let watch = self.watch(facts);
+        tokio::pin!(watch);
         loop {
             tokio::select! {
                 biased;
@@ -393,6 +468,7 @@ impl Pump {
                     connection.confirm(self.link.durable(), true).await?;
                 }
                 () = self.link.changed.notified() => connection.confirm(self.link.durable(), false).await?,
+                gone = &mut watch => return Err(gone),
                 permit = self.sender.reserve(), if waiting.is_some() => {
                     if let (Ok(permit), Some(bytes)) = (permit, waiting.take()) {
                         permit.send(Event::Stream(bytes));

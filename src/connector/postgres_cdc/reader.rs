@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::options::Startup;
 use super::position::{Overlap, Part, Position};
-use super::pump::{Event, Link, Plan};
+use super::pump::{Event, FRESH, Link, Plan};
 use super::source::SPLIT;
 use crate::connector::cdc::Columns;
 use crate::connector::{Positions, Read, Reader};
@@ -254,8 +254,22 @@ impl CdcReader {
                 return Ok(());
             }
             Logical::Relation(relation) => {
-                if relation.schema == self.plan.watched.schema && relation.name == self.plan.watched.table {
+                let watched = &self.plan.watched;
+                let named = relation.schema == watched.schema && relation.name == watched.table;
+                let same = relation.id == opened.facts.oid();
+                // What was read before, or is in the snapshot, may be of a table that was there before.
+                let past = opened.transaction.is_some_and(|transaction| transaction.known)
+                    || opened.overlap.whole() == Some(true);
+                if named && same {
                     opened.layout = Some(self.layout(&relation, opened)?);
+                } else if (named || same) && !past {
+                    let what = match named {
+                        true => format!("{} was dropped and created anew", watched.name()),
+                        false => {
+                            format!("{} was renamed to {}.{}", watched.name(), relation.schema, relation.name)
+                        }
+                    };
+                    return Err(self.named(Error::execution(what)).with_hint(FRESH).lasting());
                 }
                 return Ok(());
             }
@@ -318,8 +332,8 @@ impl CdcReader {
                     .with_hint("change the declaration of the table, or add the column again"));
             };
             let oid = relation.columns[at].1;
-            let printed = match (opened.facts.types.get(i), opened.facts.printed.get(i)) {
-                (Some(t), Some(printed)) if t.oid() == oid => printed.clone(),
+            let printed = match opened.facts.printed.get(i) {
+                Some(printed) if opened.facts.has_type(i, oid) => printed.clone(),
                 _ => Watched::printed(oid, field.data_type()).ok_or_else(|| {
                     self.named(Error::plan(format!(
                         "column '{}' of {} was changed to a type that is not read into the declared one",

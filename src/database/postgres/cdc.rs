@@ -17,6 +17,9 @@ use super::{Postgres, fault};
 use crate::database::{Fault, FaultKind, Reading, System, quoted, spelled};
 use crate::lookup::BoxFuture;
 
+/// The partitions of a table that have rows.
+const LEAVES: &str =
+    "SELECT relid::oid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf AND parentrelid IS NOT NULL";
 /// The plugin that all servers have.
 const PLUGIN: &str = "pgoutput";
 
@@ -55,6 +58,14 @@ pub(crate) enum Create {
 pub(crate) struct Facts {
     oid: u32,
     partitioned: bool,
+    /// The partitions, by their numbers.
+    pub(crate) partitions: BTreeSet<u32>,
+    /// Other tables inherit from it, and their rows are among its own in queries.
+    has_children: bool,
+    /// Wanted columns that the server computes.
+    generated: Vec<String>,
+    /// The type of each wanted column as it was declared, which may be a domain.
+    declared: Vec<u32>,
     /// What `pg_class` calls it, of the table or of each of its partitions.
     identity: BTreeSet<String>,
     identity_columns: Vec<String>,
@@ -206,7 +217,8 @@ impl Watched {
         let said = |e: tokio_postgres::Error| fault(&e);
         let found = client
             .query_opt(
-                "SELECT c.oid, c.relkind::text, c.relreplident::text FROM pg_class c \
+                "SELECT c.oid, c.relkind::text, c.relreplident::text, \
+                   c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) FROM pg_class c \
                  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname = $2::text",
                 &[&self.schema, &self.table],
             )
@@ -219,6 +231,7 @@ impl Watched {
         let oid: u32 = found.try_get(0).map_err(said)?;
         let kind: String = found.try_get(1).map_err(said)?;
         let own: String = found.try_get(2).map_err(said)?;
+        let has_children: bool = found.try_get(3).map_err(said)?;
         if !["r", "p"].contains(&kind.as_str()) {
             let what =
                 format!("{} is no table: changes of views and foreign tables cannot be read", self.name());
@@ -226,7 +239,10 @@ impl Watched {
         }
         let partitioned = kind == "p";
         let mut identity = BTreeSet::from([own.clone()]);
+        let mut partitions = BTreeSet::new();
         if partitioned {
+            let leaves = client.query(LEAVES, &[&oid]).await.map_err(said)?;
+            partitions = leaves.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(said)?;
             let leaves = client
                 .query(
                     "SELECT DISTINCT c.relreplident::text FROM pg_partition_tree($1::oid::regclass) t \
@@ -251,15 +267,28 @@ impl Watched {
                 .await
                 .map_err(said)?,
         )?;
-        let columns = names(
-            client
-                .query(
-                    "SELECT attname::text FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped",
-                    &[&oid],
-                )
-                .await
-                .map_err(said)?,
-        )?;
+        let attributes = client
+            .query(
+                "SELECT a.attname::text, a.atttypid, COALESCE(to_jsonb(a)->>'attgenerated', '') <> '' FROM pg_attribute a \
+                 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped",
+                &[&oid],
+            )
+            .await
+            .map_err(said)?;
+        let attributes: Vec<(String, u32, bool)> = attributes
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect::<Result<_, tokio_postgres::Error>>()
+            .map_err(said)?;
+        let columns: Vec<String> = attributes.iter().map(|(name, ..)| name.clone()).collect();
+        let wanted: Vec<&(String, u32, bool)> = self
+            .columns
+            .fields()
+            .iter()
+            .filter_map(|field| attributes.iter().find(|(name, ..)| name == field.name()))
+            .collect();
+        let declared = wanted.iter().map(|(_, t, _)| *t).collect();
+        let generated = wanted.iter().filter(|(.., g)| *g).map(|(name, ..)| name.clone()).collect();
         for field in self.columns.fields() {
             if !columns.contains(field.name()) {
                 let what = format!("table {} has no column '{}'", self.name(), field.name());
@@ -283,6 +312,10 @@ impl Watched {
         Ok(Facts {
             oid,
             partitioned,
+            partitions,
+            has_children,
+            generated,
+            declared,
             identity,
             identity_columns,
             columns,
@@ -332,6 +365,23 @@ impl Watched {
             return Err(wrong(FaultKind::Table, what)
                 .with_hint("ALTER SYSTEM SET wal_level = logical; then restart the server"));
         }
+        if facts.has_children {
+            let what = format!(
+                "other tables inherit from table {}: their rows are among its own, and their changes are not among its changes",
+                self.name()
+            );
+            return Err(wrong(FaultKind::Table, what).with_hint(
+                "declare a table for each of them and read their UNION ALL, or make it a partitioned table; pg_inherits shows them",
+            ));
+        }
+        if let Some(column) = facts.generated.first() {
+            let what = format!(
+                "column '{column}' of {} is generated: the server does not send it with changes",
+                self.name()
+            );
+            return Err(wrong(FaultKind::Table, what)
+                .with_hint("leave it out of the declaration, and compute it here: c AS ..."));
+        }
         let full = format!("ALTER TABLE {} REPLICA IDENTITY FULL", self.quoted());
         let is_full = facts.identity.iter().all(|identity| identity == "f");
         if self.whole_before && !is_full {
@@ -370,8 +420,10 @@ impl Watched {
             .query_opt(
                 "SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate, \
                    COALESCE((to_jsonb(p)->>'pubviaroot')::bool, false), \
-                   EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = p.pubname AND t.schemaname = $2::text AND t.tablename = $3::text) \
-                 FROM pg_publication p WHERE p.pubname = $1::text",
+                   t.pubname IS NOT NULL, to_jsonb(t)->>'rowfilter', \
+                   ARRAY(SELECT jsonb_array_elements_text(COALESCE(to_jsonb(t)->'attnames', '[]'::jsonb))) \
+                 FROM pg_publication p LEFT JOIN pg_publication_tables t \
+                   ON t.pubname = p.pubname AND t.schemaname = $2::text AND t.tablename = $3::text WHERE p.pubname = $1::text",
                 &[&publication.name, &self.schema, &self.table],
             )
             .await
@@ -418,7 +470,76 @@ impl Watched {
         if !of(2)? {
             return lacks(&format!("has no table {}", self.name()), format!("ADD TABLE {}", self.quoted()));
         }
+        let filter: Option<String> = found.try_get(3).map_err(said)?;
+        if let Some(filter) = filter {
+            let what =
+                format!("publication {name} publishes some rows of {} only: WHERE {filter}", self.name());
+            return Err(wrong(FaultKind::Table, what).with_hint(
+                "use a publication without a row filter ('debezium.publication.name'), and WHERE in the query",
+            ));
+        }
+        // Older servers publish all columns, and do not say which.
+        let published: Vec<String> = found.try_get(4).map_err(said)?;
+        let lacking = self.columns.fields().iter().find(|field| !published.contains(field.name()));
+        if let Some(field) = lacking.filter(|_| !published.is_empty()) {
+            let what = format!("publication {name} leaves out column '{}' of {}", field.name(), self.name());
+            return Err(wrong(FaultKind::Table, what).with_hint(
+                "leave the column out of the query, or use a publication without a list of columns",
+            ));
+        }
         Ok(())
+    }
+
+    /// Whether the table is still the one whose changes come: what a publication does not have any more passes unseen.
+    /// New partitions are returned.
+    pub(crate) async fn still(
+        &self,
+        client: &Client,
+        facts: &Facts,
+        publication: &str,
+    ) -> Result<BTreeSet<u32>, Fault> {
+        let said = |e: tokio_postgres::Error| fault(&e);
+        let found = client
+            .query_opt(
+                "SELECT n.nspname::text, c.relname::text, \
+                   EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $2::text AND t.schemaname = n.nspname AND t.tablename = c.relname) \
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
+                &[&facts.oid, &publication],
+            )
+            .await
+            .map_err(said)?;
+        let gone = |what: String| Err(wrong(FaultKind::Table, what));
+        let Some(found) = found else {
+            return gone(format!(
+                "table {} was dropped; which rows it had is not in the server's log",
+                self.name()
+            ));
+        };
+        let (schema, table): (String, String) =
+            (found.try_get(0).map_err(said)?, found.try_get(1).map_err(said)?);
+        if (&schema, &table) != (&self.schema, &self.table) {
+            return gone(format!("table {} was renamed to {}", self.name(), spelled(&[schema, table])));
+        }
+        if !found.try_get::<_, bool>(2).map_err(said)? {
+            return gone(format!(
+                "publication {} does not have table {} any more: its changes do not come",
+                identifier(publication),
+                self.name()
+            ));
+        }
+        if !facts.partitioned {
+            return Ok(BTreeSet::new());
+        }
+        let leaves = client.query(LEAVES, &[&facts.oid]).await.map_err(said)?;
+        let leaves: BTreeSet<u32> =
+            leaves.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(said)?;
+        if !facts.partitions.is_subset(&leaves) {
+            return gone(format!(
+                "a partition of table {} was dropped or detached; which rows it had is not in the server's log",
+                self.name()
+            ));
+        }
+        Ok(leaves)
     }
 
     /// The slot, if there is one of that name.
@@ -525,6 +646,11 @@ impl Facts {
     /// The number of the table.
     pub(crate) fn oid(&self) -> u32 {
         self.oid
+    }
+
+    /// Whether a column that is wanted is still of the type that it had.
+    pub(crate) fn has_type(&self, column: usize, oid: u32) -> bool {
+        self.declared.get(column) == Some(&oid) || self.types.get(column).is_some_and(|t| t.oid() == oid)
     }
 }
 
