@@ -19,12 +19,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{
+    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig, StaticCredentialProvider,
+};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -293,9 +295,16 @@ impl Bucket {
                     builder = builder.with_region(region);
                 }
                 if let (Some(key), Some(secret)) = (&access.access_key, &access.secret_key) {
-                    builder = builder.with_access_key_id(key).with_secret_access_key(secret);
-                    // That of the environment belongs to other keys.
-                    builder = builder.with_token(access.session_token.as_deref().unwrap_or_default());
+                    let token = access.session_token.clone().filter(|token| !token.is_empty());
+                    if token.as_ref().is_some_and(|token| !token.bytes().all(|b| b.is_ascii_graphic())) {
+                        return Err(Error::option(
+                            "option 's3.session-token' has characters that no token has",
+                        ));
+                    }
+                    // Not by the builder's own keys: beside them stands the token of the environment, which belongs to
+                    // others, and an empty one would be sent.
+                    let credential = AwsCredential { key_id: key.clone(), secret_key: secret.clone(), token };
+                    builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)));
                 }
                 if let Some(path_style) = access.path_style {
                     builder = builder.with_virtual_hosted_style_request(!path_style);

@@ -180,7 +180,11 @@ pub(super) fn complete(bucket: &Arc<Bucket>, file: &Uploaded) -> Result<()> {
             let gone =
                 matches!(e, object_store::Error::NotFound { .. }) || e.to_string().contains("NoSuchUpload");
             if !gone {
-                return Err(bucket.failed("write", &file.key, &e));
+                // Azure refuses it in another way. The name belongs to this upload: what is there is its file.
+                return match bucket.head(&file.key) {
+                    Ok(Some(_)) => Ok(()),
+                    _ => Err(bucket.failed("write", &file.key, &e)),
+                };
             }
             if bucket.head(&file.key)?.is_some() {
                 return Ok(());
