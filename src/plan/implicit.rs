@@ -3,7 +3,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_common::{DFSchema, Result as DfResult};
+use datafusion_common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 use sqlparser::ast;
@@ -61,8 +61,16 @@ fn moments(a: Class, b: Class) -> bool {
     matches!((a, b), (Class::Date | Class::Time, Class::Timestamp))
 }
 
+/// The type of an expression; a whole number that fits is INT.
+fn type_of(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(n)), _) if i32::try_from(*n).is_ok() => Some(DataType::Int32),
+        e => e.get_type(schema).ok(),
+    }
+}
+
 fn types<'e>(exprs: impl IntoIterator<Item = &'e Expr>, schema: &DFSchema) -> Vec<DataType> {
-    exprs.into_iter().filter_map(|e| e.get_type(schema).ok()).collect()
+    exprs.into_iter().filter_map(|e| type_of(e, schema)).collect()
 }
 
 /// What an expression does without a CAST that Flink does not.
@@ -73,7 +81,7 @@ fn look(expr: &Expr, schema: &DFSchema) -> Option<(String, String)> {
     };
     match expr {
         Expr::BinaryExpr(b) => {
-            let (l, r) = (b.left.get_type(schema).ok()?, b.right.get_type(schema).ok()?);
+            let (l, r) = (type_of(&b.left, schema)?, type_of(&b.right, schema)?);
             let (left, right) = (class(&l)?, class(&r)?);
             let pair = |a, b| (left, right) == (a, b) || (left, right) == (b, a);
             match b.op {
@@ -104,15 +112,6 @@ fn look(expr: &Expr, schema: &DFSchema) -> Option<(String, String)> {
                 _ => None,
             }
         }
-        Expr::InList(list) => {
-            let own = list.expr.get_type(schema).ok()?;
-            let others = types(&list.list, schema);
-            let pair = |a: Class, b: Class| {
-                matches!((a, b), (Class::Text, Class::Number) | (Class::Number, Class::Text))
-            };
-            let other = others.iter().find(|t| class(&own).zip(class(t)).is_some_and(|(a, b)| pair(a, b)))?;
-            said("does not compare", (&own, other))
-        }
         Expr::Case(case) => {
             let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
             let types = types(results.chain(case.else_expr.iter().map(|e| e.as_ref())), schema);
@@ -120,6 +119,21 @@ fn look(expr: &Expr, schema: &DFSchema) -> Option<(String, String)> {
         }
         Expr::ScalarFunction(f) => match f.name().to_ascii_lowercase().as_str() {
             "coalesce" | "ifnull" => said("has no common type of", apart(&types(&f.args, schema), moments)?),
+            "$add" | "$subtract" | "$multiply" | "$divide" | "$mod" => {
+                let types = types(&f.args, schema);
+                let [left, right] = types.as_slice() else { return None };
+                if class(left)? == Class::Text || class(right)? == Class::Text {
+                    return said("does not compute with", (left, right));
+                }
+                let inexact = |t: &DataType| matches!(t, DataType::Float32 | DataType::Float64);
+                (f.name() == "$mod" && (inexact(left) || inexact(right))).then(|| {
+                    let shown = shown_expr(expr);
+                    (
+                        format!("Flink has no remainder of FLOAT or DOUBLE: {shown}"),
+                        "CAST them to DECIMAL".into(),
+                    )
+                })
+            }
             "greatest" | "least" => said("does not compare", apart(&types(&f.args, schema), never)?),
             "date_format" => {
                 let t = f.args.first()?.get_type(schema).ok()?;

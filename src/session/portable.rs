@@ -108,6 +108,16 @@ impl Session {
         let versions = words.versions;
         let planner = self.planner();
         found.extend(planner.implicit_conversions(query)?);
+        for (clause, alias) in forms::named_groups(query) {
+            // Without the alias there is no such name.
+            if planner.query(&forms::without_alias(query, &alias)).is_err() {
+                found.push(
+                    Error::plan(format!("Flink knows no alias of SELECT in {clause}: '{}'", alias.value))
+                        .with_hint("write the expression again")
+                        .at(span_from(alias.span)),
+                );
+            }
+        }
         let plan = planner.query(query)?;
         texts(&plan, found)?;
         if batch {
@@ -375,6 +385,40 @@ WITH ('connector' = 'datagen');
             told(&format!("{T}SELECT TIMESTAMPADD(DAY, 1, ts), COUNT(*) OVER (ORDER BY ts) FROM t"))
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn conversions_and_forms_that_flink_refuses() {
+        let one = |sql: &str| {
+            let found = told(&format!("{T}{sql}"));
+            assert_eq!(found.len(), 1, "{sql}: {found:?}");
+            found[0].clone()
+        };
+        assert!(one("SELECT id FROM t WHERE s = 12").contains("does not compare STRING and INT"));
+        assert!(one("SELECT id FROM t WHERE ts = DATE '2024-01-01'").contains("does not compare"));
+        assert!(one("SELECT CASE WHEN id > 1 THEN s ELSE 1 END AS x FROM t").contains("no common type"));
+        assert!(one("SELECT s || id AS x FROM t").contains("does not join"));
+        assert!(one("SELECT s AS x FROM t UNION ALL SELECT id FROM t").contains("in UNION"));
+        assert!(one("SELECT id FROM t WHERE s ILIKE 'a%'").contains("no ILIKE"));
+        assert!(one("SELECT ts + INTERVAL '100' HOUR AS x FROM t").contains("has 2 digits"));
+        assert!(one("SELECT MEDIAN(id) AS x FROM t").contains("no aggregate MEDIAN"));
+        assert!(
+            one("SELECT s AS k, COUNT(*) AS n FROM t GROUP BY s HAVING n > 1").contains("in HAVING: 'n'")
+        );
+        assert!(one("SELECT UPPER(s) AS k, COUNT(*) AS n FROM t GROUP BY k").contains("in GROUP BY: 'k'"));
+        let sink = "CREATE TABLE o (x INT) WITH ('connector' = 'blackhole');
+INSERT INTO o SELECT CAST(id AS BIGINT) FROM t";
+        assert!(one(sink).contains("writes no BIGINT into column 'x', which is INT"));
+        for sql in [
+            "SELECT id FROM t WHERE id < '12' AND ts = '2024-01-01 00:00:00' AND id IN (1, 2)",
+            "SELECT COALESCE(s, 'x') AS a, CASE WHEN id = 1 THEN 1 ELSE 2.5 END AS b, GREATEST(id, 1.5) AS c FROM t",
+            "SELECT s AS id2, COUNT(*) AS n FROM t GROUP BY s HAVING COUNT(*) > 1",
+            "SELECT id AS s, COUNT(*) AS n FROM t GROUP BY id, s",
+            "SELECT ts + INTERVAL '99' HOUR AS x, INTERVAL '100' DAY(3) AS y, (ts - ts) DAY TO SECOND AS z FROM t",
+        ] {
+            let found = told(&format!("{T}{sql}"));
+            assert!(found.is_empty(), "{sql}: {found:?}");
+        }
     }
 
     #[test]

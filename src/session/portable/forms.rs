@@ -32,6 +32,105 @@ const AGGREGATES: &[&str] = &[
     "VAR_SAMP",
 ];
 
+/// Functions that take no bare NULL.
+const NO_NULL: &[&str] = &[
+    "ABS",
+    "ACOS",
+    "ASCII",
+    "ASIN",
+    "ATAN",
+    "ATAN2",
+    "BIN",
+    "CHARACTER_LENGTH",
+    "CHAR_LENGTH",
+    "CHR",
+    "CONCAT",
+    "CONCAT_WS",
+    "CONVERT_TZ",
+    "COS",
+    "COSH",
+    "COT",
+    "DATE_FORMAT",
+    "DAYOFMONTH",
+    "DAYOFWEEK",
+    "DAYOFYEAR",
+    "DECODE",
+    "DEGREES",
+    "ENCODE",
+    "EXP",
+    "FROM_BASE64",
+    "FROM_UNIXTIME",
+    "GREATEST",
+    "HEX",
+    "HOUR",
+    "IF",
+    "INITCAP",
+    "INSTR",
+    "IS_ALPHA",
+    "IS_DECIMAL",
+    "IS_DIGIT",
+    "LEAST",
+    "LEFT",
+    "LN",
+    "LOCATE",
+    "LOG",
+    "LOG10",
+    "LOG2",
+    "LOWER",
+    "LPAD",
+    "LTRIM",
+    "MAP_ENTRIES",
+    "MAP_KEYS",
+    "MAP_UNION",
+    "MAP_VALUES",
+    "MD5",
+    "MINUTE",
+    "MOD",
+    "MONTH",
+    "PARSE_URL",
+    "POWER",
+    "QUARTER",
+    "RADIANS",
+    "REGEXP",
+    "REGEXP_EXTRACT",
+    "REGEXP_REPLACE",
+    "REPEAT",
+    "REPLACE",
+    "REVERSE",
+    "RIGHT",
+    "ROUND",
+    "RPAD",
+    "RTRIM",
+    "SECOND",
+    "SHA1",
+    "SHA2",
+    "SHA224",
+    "SHA256",
+    "SHA384",
+    "SHA512",
+    "SIGN",
+    "SIN",
+    "SINH",
+    "SPLIT_INDEX",
+    "SQRT",
+    "STR_TO_MAP",
+    "SUBSTR",
+    "TAN",
+    "TANH",
+    "TIMESTAMPADD",
+    "TIMESTAMPDIFF",
+    "TO_BASE64",
+    "TO_DATE",
+    "TO_TIMESTAMP",
+    "TO_TIMESTAMP_LTZ",
+    "TRANSLATE",
+    "TRUNCATE",
+    "UNIX_TIMESTAMP",
+    "UPPER",
+    "WEEK",
+    "YEAR",
+];
+
 /// Parts of a moment.
 const PARTS: &[&str] =
     &["YEAR", "QUARTER", "MONTH", "WEEK", "DAYOFYEAR", "DAYOFMONTH", "DAYOFWEEK", "HOUR", "MINUTE", "SECOND"];
@@ -74,6 +173,10 @@ fn call(function: &ast::Function) -> Option<Error> {
             "Flink counts DISTINCT values of one expression",
             "COUNT(DISTINCT (a, b)) counts pairs",
         );
+    }
+    let null = |a: &&Ast| matches!(a, Ast::Value(v) if v.value == Value::Null);
+    if NO_NULL.contains(&name.as_str()) && arguments(function).iter().any(null) {
+        return plain(format!("{name} of Flink takes no NULL without a type"), "write CAST(NULL AS STRING)");
     }
     if PARTS.contains(&name.as_str()) && arguments(function).first().is_some_and(|a| is_text(a)) {
         return plain("Flink takes no parts of a text", format!("write {name}(DATE '...')"));
@@ -184,4 +287,50 @@ pub(super) fn body(body: &SetExpr) -> Option<Error> {
         SetExpr::SetOperation { left, right, .. } => self::body(left).or_else(|| self::body(right)),
         _ => None,
     }
+}
+
+/// Aliases of a SELECT that GROUP BY or HAVING name, with the clause.
+pub(super) fn named_groups(query: &ast::Query) -> Vec<(&'static str, ast::Ident)> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return Vec::new() };
+    let mut found = Vec::new();
+    for item in &select.projection {
+        let ast::SelectItem::ExprWithAlias { expr, alias } = item else { continue };
+        if matches!(expr, Ast::Identifier(name) if name.value == alias.value) {
+            continue;
+        }
+        let names = |expr: &Ast| matches!(expr, Ast::Identifier(name) if name.value == alias.value);
+        if let ast::GroupByExpr::Expressions(keys, _) = &select.group_by
+            && keys.iter().any(names)
+        {
+            found.push(("GROUP BY", alias.clone()));
+        }
+        let having = select.having.as_ref().is_some_and(|having| {
+            ast::visit_expressions(having, |e| match names(e) {
+                true => std::ops::ControlFlow::Break(()),
+                false => std::ops::ControlFlow::Continue(()),
+            })
+            .is_break()
+        });
+        if having {
+            found.push(("HAVING", alias.clone()));
+        }
+    }
+    found
+}
+
+/// The same query, in which an item of SELECT has another alias.
+pub(super) fn without_alias(query: &ast::Query, alias: &ast::Ident) -> ast::Query {
+    let mut query = query.clone();
+    query.order_by = None;
+    query.limit_clause = None;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        for item in &mut select.projection {
+            if let ast::SelectItem::ExprWithAlias { alias: own, .. } = item
+                && own.value == alias.value
+            {
+                own.value = "$another".into();
+            }
+        }
+    }
+    query
 }
