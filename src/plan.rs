@@ -51,6 +51,7 @@ pub mod rank;
 mod recorded;
 pub mod resolve;
 pub mod reuse;
+mod row_wildcards;
 pub mod select;
 pub mod set;
 pub mod share;

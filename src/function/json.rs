@@ -474,7 +474,11 @@ fn push_double(v: f64, out: &mut String) {
 
 /// A number as Java's `BigDecimal.toString` writes it: `1.0E10` is `1.0E+10`, `-3.0E-5` is `-0.000030`.
 fn big_decimal(number: &str) -> Cow<'_, str> {
-    let Some((mantissa, exponent)) = number.split_once(['e', 'E']) else { return number.into() };
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some(parts) => parts,
+        None if number.contains("0.00000") => (number, "0"),
+        None => return number.into(),
+    };
     let Ok(exponent) = exponent.parse::<i64>() else { return number.into() };
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -526,6 +530,17 @@ pub(crate) fn json(array: &ArrayRef) -> Result<Writer<'_>> {
             let values = array.as_primitive::<Float64Type>();
             Box::new(move |i, out| {
                 push_double(values.value(i), out);
+                Ok(())
+            })
+        }
+        D::Decimal128(..) => {
+            let write = writer(array)?;
+            let buffer = RefCell::new(String::new());
+            Box::new(move |i, out| {
+                let mut buffer = buffer.borrow_mut();
+                buffer.clear();
+                write(i, &mut buffer)?;
+                out.push_str(&big_decimal(&buffer));
                 Ok(())
             })
         }

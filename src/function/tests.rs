@@ -154,6 +154,8 @@ fn evaluate_on(sql: &str, zone: &str, batch: &RecordBatch) -> Result<(FieldRef, 
     let expr = planner.sql_to_expr(ast, &schema, &mut PlannerContext::new())?;
     let expr = own_casts(expr, &schema, zone)?;
     let expr = super::coerce::coerce(expr, &schema, zone, false)?;
+    let scope = super::type_of::Scope::of(&schema);
+    let expr = expr.transform_down(|e| super::type_of::folded(e, &scope))?.data;
     let expr = expr.rewrite(&mut TypeCoercionRewriter::new(&schema)).data()?;
     let field = expr.to_field(&schema)?.1;
     let physical = create_physical_expr(&expr, &schema, &ExecutionProps::new(), &Default::default())?;

@@ -5,6 +5,7 @@
 //! NULL where an argument may be. Each entry was asked of Flink 2.3.
 
 use arrow::datatypes::DataType;
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, ExprSchema, ScalarValue};
 use datafusion_expr::{Case, Expr, ExprSchemable, Operator, WindowFunctionDefinition};
 
@@ -449,11 +450,30 @@ pub(crate) fn derive(expr: &Expr, scope: &Scope<'_>) -> Result<Typed> {
 }
 
 /// TYPEOF(x) and TYPEOF(x, TRUE) as text. `args` are those of the call.
-pub(crate) fn type_of(args: &[Expr], scope: &Scope<'_>) -> Result<String> {
+fn type_of(args: &[Expr], scope: &Scope<'_>) -> Result<String> {
     let Some(expr) = args.first() else { return Err(Error::plan("TYPEOF takes a value")) };
     let typed = derive(expr, scope)?;
     let full = matches!(args.get(1), Some(Expr::Literal(ScalarValue::Boolean(Some(true)), _)));
     Ok(if full { typed.in_full() } else { typed.to_string() })
+}
+
+fn is_type_of(expr: &Expr) -> Option<&[Expr]> {
+    match expr {
+        Expr::ScalarFunction(f) if f.func.name() == "typeof" && !f.args.is_empty() => Some(&f.args),
+        _ => None,
+    }
+}
+
+/// Whether an expression is a call of TYPEOF.
+pub(crate) fn asks_type(expr: &Expr) -> bool {
+    is_type_of(expr).is_some()
+}
+
+/// A call of TYPEOF as the text that it gives: known before any row is.
+pub(crate) fn folded(expr: Expr, scope: &Scope<'_>) -> datafusion_common::Result<Transformed<Expr>> {
+    let Some(args) = is_type_of(&expr) else { return Ok(Transformed::no(expr)) };
+    let text = type_of(args, scope)?;
+    Ok(Transformed::yes(Expr::Literal(ScalarValue::Utf8View(Some(text)), None)))
 }
 
 /// Whether a type is one that a column of an Arrow type may be shown with.

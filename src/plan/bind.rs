@@ -95,7 +95,12 @@ fn plain_sets(plan: LogicalPlan) -> Result<LogicalPlan> {
         for e in lists.into_iter().flatten().filter(|e| computed.contains(e)) {
             *e = Expr::Column(column(e));
         }
-        for call in &mut aggregate.aggr_expr {
+        // Only GROUPING asks for a key; what others compute with is there as it was.
+        let grouping = |e: &Expr| match e {
+            Expr::AggregateFunction(f) => f.func.name().to_ascii_lowercase().starts_with("grouping"),
+            _ => false,
+        };
+        for call in aggregate.aggr_expr.iter_mut().filter(|e| e.exists(|e| Ok(grouping(e))).unwrap_or(true)) {
             let plain = call.clone().transform_down(|e| match computed.contains(&e) {
                 true => Ok(Transformed::new(Expr::Column(column(&e)), true, TreeNodeRecursion::Jump)),
                 false => Ok(Transformed::no(e)),
@@ -165,6 +170,7 @@ impl Planner {
     pub(super) fn prepared(&self, mut query: ast::Query) -> Result<ast::Query> {
         super::ignored::refuse(&mut query, &self.provider())?;
         super::patterns::check_literals(&query)?;
+        super::row_wildcards::expand(&mut query, self);
         super::naming::name_columns(&mut query);
         super::using::merge_columns(&mut query)?;
         super::group_window::rewrite_group_windows(&mut query)?;

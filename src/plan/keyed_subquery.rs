@@ -43,6 +43,11 @@ fn fixed(predicate: &Expr, found: &mut Vec<String>) {
     for condition in split_conjunction(predicate) {
         let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { continue };
         for (column, other) in [(left, right), (right, left)] {
+            // A key that is widened for the comparison is the same key.
+            let column = match column.as_ref() {
+                Expr::Cast(cast) if cast.field.data_type().is_integer() => &cast.expr,
+                _ => column,
+            };
             if let Expr::Column(column) = column.as_ref()
                 && other.column_refs().is_empty()
             {

@@ -52,7 +52,7 @@ fn own_name(expr: &ast::Expr) -> Option<&str> {
 }
 
 /// The names that qualify columns in a SELECT.
-fn relations(from: &[ast::TableWithJoins]) -> Vec<String> {
+pub(super) fn relations(from: &[ast::TableWithJoins]) -> Vec<String> {
     let factors =
         from.iter().flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
     let mut names = Vec::new();

@@ -224,7 +224,7 @@ pub(super) fn coerce_expression(expr: Expr, schema: &DFSchema, zone: &str) -> Re
     let expr = rewrite_casts(expr, schema, zone)?.data;
     let expr = coerce::coerce(expr, schema, zone, false)?;
     let scope = crate::function::type_of::Scope::of(schema);
-    let expr = expr.transform_down(|e| super::typed::folded(e, &scope))?.data;
+    let expr = expr.transform_down(|e| crate::function::type_of::folded(e, &scope))?.data;
     let mut coercion = TypeCoercionRewriter::new(schema);
     Ok(expr.rewrite(&mut coercion)?.data)
 }

@@ -266,7 +266,15 @@ fn is_interval(expr: &ast::Expr) -> bool {
         ast::Expr::BinaryOp { left, op, right } => match op {
             ast::BinaryOperator::Multiply => is_interval(left) || is_interval(right),
             ast::BinaryOperator::Divide => is_interval(left),
-            ast::BinaryOperator::Plus | ast::BinaryOperator::Minus => is_interval(left) && is_interval(right),
+            ast::BinaryOperator::Plus => is_interval(left) && is_interval(right),
+            // Nothing else is taken from an interval.
+            ast::BinaryOperator::Minus => is_interval(left),
+            _ => false,
+        },
+        ast::Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("coalesce") => match &f.args {
+            ast::FunctionArguments::List(list) => list.args.iter().any(
+                |a| matches!(a, ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(e)) if is_interval(e)),
+            ),
             _ => false,
         },
         _ => false,

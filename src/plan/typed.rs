@@ -1,8 +1,8 @@
 //! The columns of a plan with the types that Flink shows: lengths, precisions, NOT NULL at every depth. What DESCRIBE and TYPEOF
 //! say; Arrow's fields, which decide what is computed and kept, stay as they are.
 
+use datafusion_common::JoinType;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{JoinType, ScalarValue};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Distinct, TableScan};
 use datafusion_expr::utils::merge_schema;
@@ -12,7 +12,7 @@ use super::node::{UnnestNode, WindowTableNode};
 use super::provider::RawTable;
 use super::set::SetNode;
 use crate::error::Result;
-use crate::function::type_of::{Scope, derive, of_field, or_plain, type_of};
+use crate::function::type_of::{Scope, asks_type, derive, folded, of_field, or_plain};
 use crate::function::typed::{Kind, Typed};
 
 /// The columns of a plan, in order.
@@ -181,7 +181,7 @@ fn unnested(unnest: &UnnestNode) -> Result<Vec<Typed>> {
 /// Puts the texts that TYPEOF gives into the place of its calls.
 pub(super) fn fold_type_of(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|node| {
-        let asks = |e: &Expr| e.exists(|e| Ok(is_type_of(e).is_some()));
+        let asks = |e: &Expr| e.exists(|e| Ok(asks_type(e)));
         let mut asked = false;
         for e in node.expressions() {
             asked |= asks(&e)?;
@@ -204,18 +204,4 @@ pub(super) fn fold_type_of(plan: LogicalPlan) -> Result<LogicalPlan> {
         rewritten.map_data(|node| node.recompute_schema())
     })?;
     Ok(plan.data)
-}
-
-fn is_type_of(expr: &Expr) -> Option<&[Expr]> {
-    match expr {
-        Expr::ScalarFunction(f) if f.func.name() == "typeof" && !f.args.is_empty() => Some(&f.args),
-        _ => None,
-    }
-}
-
-/// A call of TYPEOF as the text that it gives: known before any row is.
-pub(super) fn folded(expr: Expr, scope: &Scope<'_>) -> datafusion_common::Result<Transformed<Expr>> {
-    let Some(args) = is_type_of(&expr) else { return Ok(Transformed::no(expr)) };
-    let text = type_of(args, scope)?;
-    Ok(Transformed::yes(Expr::Literal(ScalarValue::Utf8View(Some(text)), None)))
 }

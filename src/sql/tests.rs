@@ -548,7 +548,6 @@ fn what_flink_has_and_we_do_not_is_named() {
             "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A B) SUBSET S = (A, B) DEFINE A AS x > 1)",
             "SUBSET is not supported",
         ),
-        ("SELECT /*+ MULTI_JOIN(a, b) */ 1 FROM a", "hint MULTI_JOIN is not supported"),
         ("SELECT CAST(a AS VARIANT)", "type VARIANT is not supported"),
     ] {
         let e = error(text);

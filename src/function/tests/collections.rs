@@ -82,7 +82,7 @@ fn more() {
         ARRAY_SORT(ARRAY['b', NULL, 'a']) => [null,"a","b"]
         ARRAY_DISTINCT(ARRAY[ROW(1, 'a'), ROW(1, 'a')]) => [{"EXPR$0":1,"EXPR$1":"a"}]
         MAP_ENTRIES(MAP['a', 1]) => [{"key":"a","value":1}]
-        MAP_KEYS(MAP_UNION(MAP['a', 1], MAP['b', 2])) => ["a","b"]
+        MAP_KEYS(MAP_UNION(MAP['a', 1], MAP['b', 2])) => ["b","a"]
         "###,
     );
 }

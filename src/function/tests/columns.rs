@@ -46,7 +46,7 @@ fn columns() {
     check("COALESCE(s, 'none')", ["\"añb,c\"", "\"none\"", "\"\"", "\"{\\\"k\\\":[1]}\"", "\"12.7\""]);
     check("TRY_CAST(s AS INT)", ["null", "null", "null", "null", "12"]);
     check("CAST(d AS STRING)", ["\"1.25\"", "null", "\"-0.5\"", "\"1.0E10\"", "\"NaN\""]);
-    check("ROUND(d, 1)", ["1.3", "null", "-0.5", "1.0E10", "\"NaN\""]);
+    check("ROUND(d, 1)", ["1.3", "null", "-0.5", "1.0E+10", "\"NaN\""]);
     check("SQRT(n)", ["1.7320508075688772", "\"NaN\"", "null", "0.0", "1.0"]);
     check("GREATEST(n, 1)", ["3", "1", "null", "1", "1"]);
     check("ARRAY[n, 1]", ["[3,1]", "[-2,1]", "[null,1]", "[0,1]", "[1,1]"]);

@@ -112,7 +112,7 @@ fn more() {
         JSON_QUERY('{"a":1}', 'lax $.b' EMPTY ARRAY ON EMPTY) => "[]"
         JSON_OBJECT(KEY 'q"' VALUE TRUE ABSENT ON NULL) => "{\"q\\\"\":true}"
         JSON_ARRAY('a', ARRAY[1, 2], JSON_QUERY('{"a":[1]}', '$.a')) => "[\"a\",[1,2],[1]]"
-        JSON_STRING(1e20) => "1.0E20"
+        JSON_STRING(1e20) => "1.0E+20"
         JSON_STRING(DATE '2020-01-01') => "\"2020-01-01\""
         JSON_STRING(X'41') => "\"QQ==\""
         '{"a":1' IS JSON => false

@@ -58,3 +58,26 @@ SELECT * FROM (VALUES ROW(1, 'a'), ROW(2, 'b')) AS t(x, y);
 SELECT /*+ BROADCAST(b), NEST_LOOP(a) */ a.x FROM (VALUES (1)) AS a(x) JOIN (VALUES (1)) AS b(y) ON a.x = b.y;
 -- @expect
 --| {"op":"+I","x":1}
+
+-- The fields of a ROW.
+SELECT t.r.*, r.*, t.* FROM (SELECT CAST(ROW(1, 'x') AS ROW<a INT, b STRING>) AS r, 2 AS n) AS t;
+-- @expect
+--| {"op":"+I","a":1,"b":"x","a0":1,"b0":"x","r":{"a":1,"b":"x"},"n":2}
+
+WITH q AS (SELECT CAST(ROW(1, 'x') AS ROW<a INT, b STRING>) AS r) SELECT q.r.* FROM q;
+-- @expect
+--| {"op":"+I","a":1,"b":"x"}
+
+SELECT t.n.* FROM (SELECT 2 AS n) AS t;
+-- @error
+--| n
+
+-- Rows of expressions, and intervals that are sums of others.
+SELECT (1 + 1, UPPER('x')) AS r, CAST((x * INTERVAL '1' HOUR) + (INTERVAL '90' MINUTE - COALESCE(INTERVAL '30' MINUTE, INTERVAL '1' DAY)) AS STRING) AS i, COALESCE(CAST(NULL AS ROW<a INT, b STRING>), ROW(1, 'x')) AS c FROM (VALUES (2)) AS t(x);
+-- @expect
+--| {"op":"+I","r":{"EXPR$0":2,"EXPR$1":"X"},"i":"+0 03:00:00.000","c":{"a":1,"b":"x"}}
+
+-- The last MAP comes first.
+SELECT MAP_UNION(MAP['a', 1, 'b', 2], MAP['b', 3, 'c', 4]) AS m, JSON_ARRAY(CAST(1E-10 AS DECIMAL(38, 10)), CAST(0 AS DECIMAL(20, 6))) AS j;
+-- @expect
+--| {"op":"+I","m":{"b":3,"c":4,"a":1},"j":"[1E-10,0.000000]"}
