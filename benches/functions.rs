@@ -70,6 +70,22 @@ fn main() {
         Case { name: "rust integer", rows: 5_000_000, setup: String::new(), call: "rust_n(n)", column: "n" },
         Case { name: "rust text", rows: 2_000_000, setup: String::new(), call: "rust_s(s)", column: "s" },
         Case {
+            name: "wasm integer",
+            rows: 5_000_000,
+            setup: "CREATE FUNCTION f(x BIGINT) RETURNS BIGINT LANGUAGE WASM AS $$ (module (func (export \"f\") (param i64) (result i64)
+                      (i64.add (i64.mul (local.get 0) (i64.const 2)) (i64.const 1)))) $$;"
+                .into(),
+            call: "f(n)",
+            column: "n",
+        },
+        Case {
+            name: "wasm text",
+            rows: 2_000_000,
+            setup: "CREATE FUNCTION f(x STRING) RETURNS STRING LANGUAGE WASM AS 'mask' USING FILE 'udfs/wasm/mask.wasm';".into(),
+            call: "f(s)",
+            column: "s",
+        },
+        Case {
             name: "javascript integer",
             rows: 1_000_000,
             setup: js("f", "return x * 2 + 1", "BIGINT"),

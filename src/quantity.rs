@@ -77,6 +77,15 @@ pub fn parse_size(text: &str) -> Result<u64> {
     n.checked_mul(each).ok_or_else(wrong)
 }
 
+/// A size in the largest unit that it is a whole number of: `64 mb`, `1500 bytes`.
+pub fn shown_size(bytes: u64) -> String {
+    let units = [("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1 << 10)];
+    match units.iter().find(|(_, unit)| bytes >= *unit && bytes % unit == 0) {
+        Some((name, unit)) => format!("{} {name}", bytes / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +99,6 @@ mod tests {
         assert!(parse_duration("-1 s").is_err());
         assert!(parse_duration("999999999999 d").is_err());
         assert_eq!(parse_size("16 mb").ok(), Some(16 << 20));
+        assert_eq!([shown_size(16 << 20), shown_size(1500)], ["16 mb", "1500 bytes"]);
     }
 }

@@ -24,6 +24,10 @@ TEST 'weighted_average leaves out what has no value';
 EXPECT (SELECT k, weighted_average(v, w) FROM (VALUES ('a', 1e0, 1e0), ('a', 4e0, 2e0), ('a', CAST(NULL AS DOUBLE), 9e0), ('b', 1e0, 0e0)) AS t(k, v, w) GROUP BY k)
   VALUES ('a', 3.0), ('b', NULL);
 
+TEST 'in_polygon: the even-odd rule, with a hole';
+EXPECT (SELECT in_polygon(4, 1, w), in_polygon(1.5, 1.5, w), in_polygon(9, 9, w) FROM (VALUES ('POLYGON ((0 0, 10 0, 0 10, 0 0), (1 1, 3 1, 1 3, 1 1))')) AS t(w))
+  VALUES (TRUE, FALSE, FALSE);
+
 TEST 'zone_of';
 EXPECT (SELECT zone_of(40.6413, -73.7781), zone_of(40.7580, -73.9855)) VALUES ('JFK', NULL);
 

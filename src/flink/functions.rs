@@ -148,6 +148,11 @@ impl Work<'_> {
                 "write it in SQL (RETURN expression) or in Python (LANGUAGE PYTHON): both go",
                 span,
             ),
+            Implementation::Inline(code) if code.language() == "WASM" => self.refuse(
+                format!("function '{name}' is in WASM, which Flink does not run"),
+                "write it in SQL (RETURN expression) or in Python (LANGUAGE PYTHON): both go",
+                span,
+            ),
             Implementation::Model => {}
             Implementation::Call(callable) if callable.language() == "PYTHON" => {
                 if let Some((text, hint)) = python::refused(&function) {

@@ -4,6 +4,7 @@
 //! CREATE FUNCTION ──> UserFunction { signature, implementation }
 //!                        │ SQL          an expression, planned anew in each statement
 //!                        │ JavaScript   a library of functions, loaded once per thread
+//!                        │ WebAssembly  a module, compiled once, an instance per thread
 //!                        v
 //!                     UserScalar (a DataFusion function): columns in, a column out
 //! ```
@@ -22,6 +23,7 @@ pub mod caller;
 pub mod calls;
 mod coercion;
 mod definition;
+mod frames;
 pub mod javascript;
 pub mod model;
 pub mod native;
@@ -29,6 +31,8 @@ pub mod python;
 mod registry;
 mod reload;
 pub mod scalar;
+#[cfg(feature = "wasm")]
+mod wasm;
 pub mod web;
 
 pub use coercion::taken;

@@ -89,8 +89,8 @@ pub enum Implementation {
     Call(Arc<dyn Callable>),
     /// A model that a function of the session stands behind.
     Model,
-    /// A closure of the program.
-    Rust(Arc<dyn native::Inline>),
+    /// What computes columns: a closure of the program, a WebAssembly module.
+    Inline(Arc<dyn native::Inline>),
     /// An aggregate of the program.
     RustAggregate(Arc<dyn native::Aggregate>),
 }
@@ -219,7 +219,7 @@ impl UserFunction {
         let aggregate = statement.aggregate || python.as_ref().is_some_and(|p| p.about().kind == "aggregate");
         let implementation = match python {
             _ if own.is_some() => match own.map(|own| own.code) {
-                Some(native::Code::Inline(code)) => Implementation::Rust(code),
+                Some(native::Code::Inline(code)) => Implementation::Inline(code),
                 Some(native::Code::Aggregate(code)) => Implementation::RustAggregate(code),
                 Some(native::Code::Call(code)) => Implementation::Call(code),
                 None => return Err(Error::internal("a function of the program without code")),
@@ -250,6 +250,10 @@ impl UserFunction {
                 .with_hint("Python code finds its environment: 'env' names the variables")
                 .at(options.span(key)));
         }
+        let strict = statement.strict.unwrap_or(match &implementation {
+            Implementation::Inline(code) => code.is_strict(),
+            _ => false,
+        });
         let waits = match &implementation {
             Implementation::JavaScript(library) => library.is_async(),
             Implementation::Call(_) => !aggregate,
@@ -266,6 +270,12 @@ impl UserFunction {
                 || [web::HEADER, SECRET].iter().any(|p| key.starts_with(p))
                 || key == "bigint"
         };
+        let is_wasm = matches!(&implementation, Implementation::Inline(c) if c.language() == "WASM");
+        if let (true, Some((key, _))) = (is_wasm, options.iter().find(|(key, _)| *key == "bigint")) {
+            return Err(Error::option(format!("option '{key}' is of functions in JavaScript"))
+                .with_hint("WebAssembly has BIGINT as i64")
+                .at(options.span(key)));
+        }
         if let (true, Some((key, _))) = (is_python, options.iter().find(|(key, _)| foreign(key))) {
             return Err(Error::option(format!("option '{key}' is of functions in JavaScript"))
                 .with_hint("Python code is no sandbox: it asks whom it likes, with what 'env' passes to it")
@@ -316,7 +326,7 @@ impl UserFunction {
             returns,
             aggregate,
             deterministic: statement.deterministic,
-            strict: statement.strict.unwrap_or(false),
+            strict,
             on_error,
             system: statement.system,
             implementation,
@@ -378,6 +388,7 @@ impl UserFunction {
         match &self.implementation {
             Implementation::JavaScript(library) => library.files(),
             Implementation::Call(callable) => callable.files(),
+            Implementation::Inline(code) => code.files(),
             _ => Vec::new(),
         }
     }
@@ -421,6 +432,7 @@ impl UserFunction {
             Implementation::SqlQuery(query) => crate::digest::digest(&query.to_string()),
             Implementation::JavaScript(library) => library.digest(),
             Implementation::Call(callable) => callable.digest(),
+            Implementation::Inline(code) => code.digest(),
             _ => String::new(),
         };
         Some(digest).filter(|d| !d.is_empty())
@@ -547,7 +559,7 @@ impl UserFunction {
 
     /// The same function, its files read anew.
     pub fn reloaded(&self) -> Result<Self> {
-        if matches!(self.implementation, Implementation::Rust(_) | Implementation::RustAggregate(_)) {
+        if self.language() == "RUST" {
             return Err(Error::plan(format!(
                 "function '{}' is of the program: there is nothing to read",
                 self.name
@@ -579,7 +591,8 @@ impl UserFunction {
             Implementation::Sql(_) | Implementation::SqlQuery(_) => "SQL",
             Implementation::JavaScript(_) => "JAVASCRIPT",
             Implementation::Call(callable) => callable.language(),
-            Implementation::Rust(_) | Implementation::RustAggregate(_) => "RUST",
+            Implementation::Inline(code) => code.language(),
+            Implementation::RustAggregate(_) => "RUST",
             Implementation::Model => "MODEL",
         }
     }
@@ -664,8 +677,18 @@ fn implementation(
         }
         Some(other @ ("JAVA" | "SCALA")) => Err(refused(statement, other)
             .with_hint("there is no JVM in this process: write it in JavaScript or SQL, or call a service with 'connector' = 'http'")),
-        Some(other @ ("WASM" | "RUST")) => Err(refused(statement, other).with_hint(
-            "the languages are SQL, JAVASCRIPT and PYTHON; a Rust program registers its own with Session::register",
+        #[cfg(feature = "wasm")]
+        Some("WASM") => {
+            let limits = super::wasm::Limits { time: limits.time, memory: limits.memory };
+            let library = super::wasm::load(statement, name, parameters, returns, limits, folder)?;
+            Ok(Implementation::Inline(Arc::new(library)))
+        }
+        #[cfg(not(feature = "wasm"))]
+        Some("WASM") => Err(crate::features::not_in_this_build("LANGUAGE", "WASM")
+            .unwrap_or_else(|| refused(statement, "WASM"))
+            .at(place)),
+        Some("RUST") => Err(refused(statement, "RUST").with_hint(
+            "a Rust program adds its own with Session::add_function; LANGUAGE WASM runs a module that Rust was compiled to",
         )),
         None if statement.using.iter().any(|(kind, _)| kind.value == "JAR") || !returned && is_identifier(statement) => {
             Err(Error::unsupported("functions in Java are not supported, and no other LANGUAGE is given")
@@ -677,9 +700,9 @@ fn implementation(
             .at(place)),
         Some(other) => {
             let error = refused(statement, other);
-            Err(match crate::nearest::nearest(other, ["SQL", "JAVASCRIPT", "PYTHON"].into_iter()) {
+            Err(match crate::nearest::nearest(other, ["SQL", "JAVASCRIPT", "PYTHON", "WASM"].into_iter()) {
                 Some(near) => error.with_hint(format!("did you mean {near}?")),
-                None => error.with_hint("the languages are SQL, JAVASCRIPT and PYTHON"),
+                None => error.with_hint("the languages are SQL, JAVASCRIPT, PYTHON and WASM"),
             })
         }
     }

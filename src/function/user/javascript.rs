@@ -490,7 +490,8 @@ impl Instance {
         }
         if message.contains("out of memory") || message == "null" {
             self.spent.set(true);
-            return format!("needs more than its 'memory-limit' of {} bytes{place}", library.limits.memory);
+            let limit = crate::quantity::shown_size(library.limits.memory as u64);
+            return format!("needs more than its 'memory-limit' of {limit}{place}");
         }
         format!("{message}{place}")
     }

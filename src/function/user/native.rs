@@ -90,11 +90,31 @@ impl RustFunction {
 pub trait Inline: Send + Sync {
     /// A value a row, and rows that failed.
     fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<(ArrayRef, Vec<(usize, String)>)>;
+
+    /// Its language, as CREATE FUNCTION names it.
+    fn language(&self) -> &'static str {
+        "RUST"
+    }
+
+    /// What the code is, as a digest; empty where that is not known.
+    fn digest(&self) -> String {
+        String::new()
+    }
+
+    /// The files that hold the code.
+    fn files(&self) -> Vec<std::path::PathBuf> {
+        Vec::new()
+    }
+
+    /// It takes no NULL: a row with one gives NULL.
+    fn is_strict(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for dyn Inline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a Rust closure")
+        write!(f, "code in {}", self.language())
     }
 }
 

@@ -13,7 +13,6 @@
 //! memory if the statement sets one; files and the network are open to it.
 
 pub mod aggregate;
-mod frames;
 mod pool;
 mod process;
 
@@ -25,7 +24,7 @@ use serde_json::{Value, json};
 
 use self::process::{LoadError, Process};
 use super::caller::{CallContext, Callable, Caller};
-use super::{UserFunction, definition};
+use super::{UserFunction, definition, frames};
 use crate::catalog::options::Options;
 use crate::error::{Error, Position, Result, Span};
 use crate::sql::SqlType;

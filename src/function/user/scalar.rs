@@ -106,7 +106,7 @@ impl UserScalar {
             (Body::Own, Implementation::Sql(_) | Implementation::SqlQuery(_) | Implementation::Model) => {
                 Err(Error::internal("a function in SQL was not planned"))
             }
-            (Body::Own, Implementation::Rust(code)) => {
+            (Body::Own, Implementation::Inline(code)) => {
                 let (values, failures) = code.call(args, rows)?;
                 for (row, why) in failures {
                     let error = super::failed(&self.function, &why, args, row);

@@ -8,9 +8,9 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
+use super::super::frames::{self, Reader};
 use super::super::{OnError, UserFunction};
 use super::PythonFunction;
-use super::frames::{self, Reader};
 use super::process::{Process, READY, RESULT, STEP};
 use crate::error::{Error, Result};
 

@@ -23,8 +23,8 @@ use tokio::sync::oneshot;
 
 use super::super::UserFunction;
 use super::super::caller::{CallContext, Caller, Results};
+use super::super::frames::{self, Reader};
 use super::PythonFunction;
-use super::frames::{self, Reader};
 use super::process::{CALL, CANCEL, Life, LoadError, Process, RESULT, header, parse_header};
 use crate::lookup::{BoxFuture, Failure, FailureKind};
 

@@ -1,10 +1,11 @@
-//! Columns on their way to a worker and back: Arrow's buffers one behind the other, each on 8 bytes.
+//! Columns on their way to code outside and back, as Python workers and WebAssembly get them: Arrow's buffers one after
+//! the other, each on 8 bytes.
 //!
 //! ```text
 //!  column:  has NULLs (8 bytes) │ validity │ numbers: data │ text: offsets, data │ ARRAY, MAP: offsets, columns
 //!                                          │ ROW: columns
 //! ```
-//! What a worker sends is checked as if it came from anywhere.
+//! What comes back is checked as if it came from anywhere.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::sql::SqlType;
 
-/// What a worker is told of a type.
+/// What a Python worker is told of a type.
 pub fn kind(data_type: &DataType) -> Result<Value> {
     let sql = SqlType::from_arrow(data_type).map_or_else(|| data_type.to_string(), |t| t.to_string());
     let named = |t: &str| json!({ "t": t, "sql": sql });
@@ -155,7 +156,7 @@ pub fn write(out: &mut Vec<u8>, array: &dyn Array) -> Result<()> {
                 write(out, column)?;
             }
         }
-        other => return Err(Error::internal(format!("a column of {other} for a worker"))),
+        other => return Err(Error::unsupported(format!("{other} cannot be an argument of this function"))),
     }
     Ok(())
 }
@@ -166,7 +167,7 @@ pub struct Reader<'a> {
 }
 
 fn broken() -> Error {
-    Error::decode("the Python worker sent what is no column")
+    Error::decode("what came back is not a column of the declared type")
 }
 
 impl<'a> Reader<'a> {
