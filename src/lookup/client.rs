@@ -18,6 +18,7 @@
 //!   enforces it, so that a backend that hangs cannot keep a row's place for ever.
 //! - When a [`Lookup`] is dropped, what only it waits for is cancelled; with the [`Engine`], everything is.
 
+mod completions;
 mod compute;
 #[cfg(feature = "persist")]
 mod disk;
@@ -25,6 +26,7 @@ mod flight;
 mod request;
 pub(crate) mod view;
 
+pub use completions::{Completion, Completions};
 pub use compute::Computed;
 
 use std::sync::Arc;
@@ -56,7 +58,6 @@ use super::retry::Backoff;
 use crate::catalog::Table;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::flow::Waker;
 
 /// Rows that a merge may copy on a thread of the runtime; larger ones go to a blocking thread.
 const INLINE_UPKEEP: usize = 4096;
@@ -67,67 +68,6 @@ const BATCHES: usize = 16;
 /// Keys after which it is said that none of them was found: so many, or at the end of the job, a few.
 const MANY: u64 = 100;
 const FEW: u64 = 3;
-
-/// Answers for one task, in order of arrival.
-#[derive(Debug)]
-pub struct Completions {
-    queue: Mutex<Vec<Completion>>,
-    waker: Waker,
-}
-
-/// What a task is told of a ticket.
-#[derive(Debug)]
-pub enum Completion {
-    /// Its answer.
-    Done(u32, Answer),
-    /// Nothing was found, and it is asked for again after a while: it needs no place until then. Its answer follows.
-    Held(u32),
-    /// What was computed for the rows of a ticket, or why it was not.
-    Computed(u32, std::result::Result<Computed, Arc<Failure>>),
-}
-
-impl Completions {
-    /// An empty queue that wakes with `waker`.
-    pub fn new(waker: Waker) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), waker })
-    }
-
-    /// Takes all that has arrived.
-    pub fn events(&self) -> Vec<Completion> {
-        std::mem::take(&mut *self.queue.lock())
-    }
-
-    /// The answers among all that has arrived.
-    pub fn take(&self) -> Vec<(u32, Answer)> {
-        let answers = self.events().into_iter();
-        let answer = |event| match event {
-            Completion::Done(ticket, answer) => Some((ticket, answer)),
-            Completion::Held(_) | Completion::Computed(..) => None,
-        };
-        answers.filter_map(answer).collect()
-    }
-
-    /// Completes a ticket. The task is woken when the queue was empty: otherwise it was woken already and
-    /// has not looked yet.
-    fn push(&self, ticket: u32, answer: Answer) {
-        self.tell(Completion::Done(ticket, answer));
-    }
-
-    fn tell(&self, event: Completion) {
-        let mut queue = self.queue.lock();
-        let first = queue.is_empty();
-        queue.push(event);
-        drop(queue);
-        if first {
-            self.wake();
-        }
-    }
-
-    /// Wakes the task without an answer.
-    pub(crate) fn wake(&self) {
-        self.waker.wake();
-    }
-}
 
 /// What stands between the rows and the backend.
 #[derive(Debug)]

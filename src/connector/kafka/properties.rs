@@ -3,8 +3,13 @@
 //! Most names are the same. Of the others, some have another name, some another form (JAAS, PEM), and some have no
 //! counterpart: those are refused by name, with what to do. What nobody knows is found out by librdkafka itself.
 
+mod jaas;
+mod stores;
+
 use rdkafka::ClientConfig;
 
+use self::jaas::Jaas;
+use self::stores::Stores;
 use crate::catalog::Options;
 use crate::error::{Error, Result, Span};
 use crate::nearest::nearest;
@@ -512,204 +517,6 @@ const COMMON: &[&str] = &[
     "default.api.timeout.ms",
 ];
 
-/// Java's key and trust stores, which may be PEM here.
-#[derive(Debug, Default)]
-struct Stores {
-    truststore: Store,
-    keystore: Store,
-    certificates: Option<String>,
-    chain: Option<String>,
-    key: Option<String>,
-    key_password: Option<String>,
-}
-
-#[derive(Debug, Default)]
-struct Store {
-    location: Option<String>,
-    kind: Option<String>,
-    password: Option<String>,
-}
-
-impl Stores {
-    /// Whether it is one of theirs.
-    fn take(&mut self, name: &str, value: &str) -> bool {
-        let slot = match name {
-            "ssl.truststore.location" => &mut self.truststore.location,
-            "ssl.truststore.type" => &mut self.truststore.kind,
-            "ssl.truststore.password" => &mut self.truststore.password,
-            "ssl.keystore.location" => &mut self.keystore.location,
-            "ssl.keystore.type" => &mut self.keystore.kind,
-            "ssl.keystore.password" => &mut self.keystore.password,
-            "ssl.truststore.certificates" => &mut self.certificates,
-            "ssl.keystore.certificate.chain" => &mut self.chain,
-            "ssl.keystore.key" => &mut self.key,
-            "ssl.key.password" => &mut self.key_password,
-            _ => return false,
-        };
-        *slot = Some(value.to_string());
-        true
-    }
-
-    fn put(self, to: &mut Properties, options: &Options) -> Result<()> {
-        let at = |e: Error, key: &str| e.at(options.span(&format!("{PREFIX}{key}")));
-        if let Some(pem) = &self.certificates {
-            to.set("ssl.ca.pem", &lines(pem));
-        }
-        if let Some(location) = &self.truststore.location {
-            match kind(&self.truststore, location) {
-                Kind::Pem => to.set("ssl.ca.location", location),
-                Kind::Jks | Kind::Pkcs12 => {
-                    return Err(at(
-                        Error::unsupported(format!("truststore '{location}' is a Java key store, which OpenSSL cannot read"))
-                            .with_detail("'properties.ssl.truststore.type' says its kind; JKS is Java's default")
-                            .with_hint(format!(
-                                "keytool -exportcert -rfc -keystore {location} -alias ALIAS > ca.pem, then \
-                                 'properties.ssl.truststore.type' = 'PEM', 'properties.ssl.truststore.location' = 'ca.pem'"
-                            )),
-                        "ssl.truststore.location",
-                    ));
-                }
-            }
-        }
-        if let Some(chain) = &self.chain {
-            to.set("ssl.certificate.pem", &lines(chain));
-        }
-        if let Some(key) = &self.key {
-            to.set("ssl.key.pem", &lines(key));
-            to.secrets.push(key.clone());
-        }
-        if let Some(location) = &self.keystore.location {
-            match kind(&self.keystore, location) {
-                // One file has both.
-                Kind::Pem => {
-                    to.set("ssl.certificate.location", location);
-                    to.set("ssl.key.location", location);
-                }
-                Kind::Pkcs12 => {
-                    to.set("ssl.keystore.location", location);
-                    if let Some(password) = &self.keystore.password {
-                        to.set("ssl.keystore.password", password);
-                    }
-                }
-                Kind::Jks => {
-                    return Err(at(
-                        Error::unsupported(format!("keystore '{location}' is in Java's format JKS, which OpenSSL cannot read"))
-                            .with_hint(format!(
-                                "keytool -importkeystore -srckeystore {location} -destkeystore keys.p12 -deststoretype \
-                                 PKCS12, then 'properties.ssl.keystore.type' = 'PKCS12', \
-                                 'properties.ssl.keystore.location' = 'keys.p12'"
-                            )),
-                        "ssl.keystore.location",
-                    ));
-                }
-            }
-        }
-        if let Some(password) = &self.key_password {
-            to.set("ssl.key.password", password);
-        }
-        to.secrets.extend(
-            self.key_password.into_iter().chain(self.keystore.password).chain(self.truststore.password),
-        );
-        Ok(())
-    }
-}
-
-enum Kind {
-    Jks,
-    Pkcs12,
-    Pem,
-}
-
-fn kind(store: &Store, location: &str) -> Kind {
-    let end = location.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    match store.kind.as_deref().map(str::to_ascii_uppercase).as_deref() {
-        Some("PEM") => Kind::Pem,
-        Some("PKCS12") => Kind::Pkcs12,
-        Some(_) => Kind::Jks,
-        None if matches!(end.as_str(), "pem" | "crt" | "cer" | "cert") => Kind::Pem,
-        None if matches!(end.as_str(), "p12" | "pfx") => Kind::Pkcs12,
-        None => Kind::Jks,
-    }
-}
-
-/// PEM on one line, as property files have it, with its lines.
-fn lines(pem: &str) -> String {
-    if pem.contains('\n') {
-        return pem.to_string();
-    }
-    pem.replace("\\n", "\n").replace("----- ", "-----\n").replace(" -----", "\n-----")
-}
-
-/// `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`
-#[derive(Debug, PartialEq, Eq)]
-struct Jaas {
-    /// The class without its package, which may be a shaded one.
-    module: String,
-    options: Vec<(String, String)>,
-}
-
-impl Jaas {
-    fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    fn parse(text: &str) -> Result<Self> {
-        // The text is a secret: nothing of it is shown.
-        let wrong = |what: &str| {
-            Error::option(format!("option 'properties.sasl.jaas.config': {what}")).with_hint(
-                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"...\" password=\"...\";",
-            )
-        };
-        let text = text.trim();
-        let text = text.strip_suffix(';').ok_or_else(|| wrong("it does not end with ';'"))?;
-        let (class, rest) = text
-            .split_once(char::is_whitespace)
-            .ok_or_else(|| wrong("a login module and 'required' are expected"))?;
-        let rest = rest.trim_start();
-        let (flag, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-        if !flag.eq_ignore_ascii_case("required") {
-            return Err(wrong("'required' is expected behind the login module"));
-        }
-        let module = class.rsplit('.').next().unwrap_or_default().to_string();
-        let mut options = Vec::new();
-        let mut chars = rest.chars().peekable();
-        loop {
-            while chars.next_if(|c| c.is_whitespace()).is_some() {}
-            if chars.peek().is_none() {
-                break;
-            }
-            let mut name = String::new();
-            while let Some(c) = chars.next_if(|c| *c != '=' && !c.is_whitespace()) {
-                name.push(c);
-            }
-            while chars.next_if(|c| c.is_whitespace()).is_some() {}
-            if chars.next() != Some('=') {
-                return Err(wrong("an option is written name=\"value\""));
-            }
-            while chars.next_if(|c| c.is_whitespace()).is_some() {}
-            let quote = chars.next_if(|c| matches!(c, '"' | '\''));
-            let mut value = String::new();
-            match quote {
-                Some(quote) => loop {
-                    match chars.next() {
-                        Some('\\') => value.extend(chars.next()),
-                        Some(c) if c == quote => break,
-                        Some(c) => value.push(c),
-                        None => return Err(wrong("a quotation mark is missing")),
-                    }
-                },
-                None => {
-                    while let Some(c) = chars.next_if(|c| !c.is_whitespace()) {
-                        value.push(c);
-                    }
-                }
-            }
-            options.push((name, value));
-        }
-        Ok(Self { module, options })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -793,7 +600,7 @@ mod tests {
     #[test]
     fn pem_may_stand_in_one_line_or_in_files() {
         let pem = "-----BEGIN CERTIFICATE----- TUlJ -----END CERTIFICATE-----";
-        assert_eq!(lines(pem), "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----");
+        assert_eq!(stores::lines(pem), "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----");
         let properties = of(&[
             ("security.protocol", "SSL"),
             ("ssl.truststore.type", "PEM"),

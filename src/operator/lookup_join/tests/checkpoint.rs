@@ -5,6 +5,7 @@
 use arrow::array::{AsArray, TimestampMillisecondArray};
 use arrow::datatypes::Int64Type;
 
+use super::random::{Shape, answer_one, rows_of, shape};
 use super::*;
 use crate::state::ledger::Ledger;
 use crate::state::{Delta, Scope};
