@@ -16,6 +16,7 @@
 //! | whether the input is updated, where a state looks different then | URL, method, headers and body of a lookup; the path of a file that is looked up in |
 //! | which columns of rows are kept, and in which order | comments, formatting, names of views, the order in which tables are declared |
 //! | the tables of a lookup join and its keys | the columns of the lookup table, on input that only grows |
+//! | | the code of user functions and the session's time zone: another one is told when the job comes back, and what was computed before stays (`execution.state-recovery.on-function-change` = `fail` refuses other code) |
 //! | the condition of an outer join beside its keys, and of one on changing input | that of an inner join and of a temporal join of streams that only grow: it decides what comes out, not what is kept |
 //!
 //! Where a source reads is not part of an identity, and is compared apart: rows of another place are not the

@@ -209,6 +209,7 @@ impl Durability {
             false => claims.check(&place).map(|()| Vec::new())?,
         };
         self.check_functions(&checkpoint, plan)?;
+        warn_of_zone(&checkpoint, plan);
         let mut said = vec![claims.restored(&place, self.clock.now_millis())];
         said.extend(dropped);
         Ok((checkpoints, Some(Found { checkpoint, ended, said, named })))
@@ -446,7 +447,7 @@ pub fn plan(
     parallelism: usize,
     outputs: &[Vec<Arc<Fragment>>],
     identities: &Identities,
-    functions: BTreeMap<String, String>,
+    (functions, zone): (BTreeMap<String, String>, Option<String>),
 ) -> JobPlan {
     let known: HashMap<&str, &Known> = identities.known().iter().map(|k| (k.id.as_str(), k)).collect();
     let mut operators = Vec::new();
@@ -479,7 +480,19 @@ pub fn plan(
     }
     let name = redact(name).into_owned();
     let aliases = claims::aliases(identities);
-    JobPlan { name, parallelism, operators, origin: None, identities: VERSION, functions, aliases }
+    JobPlan { name, parallelism, operators, origin: None, identities: VERSION, functions, zone, aliases }
+}
+
+/// What was computed before is of another time zone, where that was changed meanwhile.
+fn warn_of_zone(checkpoint: &Checkpoint, plan: &JobPlan) {
+    if let (Some(before), Some(now)) = (&checkpoint.plan().zone, &plan.zone)
+        && before != now
+    {
+        log::warn!(
+            "'table.local-time-zone' is {now} and was {before} when the checkpoint was made: what was computed before \
+             stays as it is, new rows are computed in the new zone; SET 'table.local-time-zone' = '{before}' keeps both alike"
+        );
+    }
 }
 
 /// A new place for a savepoint of a job.

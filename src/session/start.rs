@@ -22,6 +22,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use arrow::datatypes::DataType;
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
@@ -656,7 +657,7 @@ fn wired(wanted: usize, outputs: &[Output]) -> Result<(Vec<Wired>, Identities)> 
 pub fn job_plan(name: &str, wanted: usize, outputs: &[Output]) -> Result<JobPlan> {
     let (wired, identities) = wired(wanted, outputs)?;
     let fragments: Vec<_> = wired.into_iter().map(|(_, own)| own).collect();
-    Ok(recovery::plan(name, wanted, &fragments, &identities, functions(outputs)))
+    Ok(recovery::plan(name, wanted, &fragments, &identities, (functions(outputs), zone(outputs))))
 }
 
 /// The user functions of a job, with the digests of their code.
@@ -668,11 +669,26 @@ fn functions(outputs: &[Output]) -> BTreeMap<String, String> {
     all
 }
 
+/// The session's time zone, if a column of the job is an instant.
+fn zone(outputs: &[Output]) -> Option<String> {
+    let mut zone = None;
+    for output in outputs {
+        output.node.walk(&mut |node| {
+            let mut zones = node.arrow.fields().iter().filter_map(|f| match f.data_type() {
+                DataType::Timestamp(_, Some(zone)) => Some(zone.to_string()),
+                _ => None,
+            });
+            zone = zone.take().or_else(|| zones.next());
+        });
+    }
+    zone
+}
+
 /// Starts a job; returns at once. With checkpoints it continues where the last one has it: returns when that is found, or
 /// when the user stops the job meanwhile.
 pub fn start(of: Start, outputs: Vec<Output>) -> Result<()> {
     let Start { job, wanted, durability, restart, clock, runtime, memory, gather } = of;
-    let used = functions(&outputs);
+    let used = (functions(&outputs), zone(&outputs));
     let (mut fragments, mut targets) = (Vec::new(), Vec::new());
     let (wired, identities) = wired(wanted, &outputs)?;
     for (output, (id, own)) in outputs.into_iter().zip(wired) {

@@ -117,6 +117,9 @@ pub struct JobPlan {
     /// User functions that it calls, with the digests of their code.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub functions: BTreeMap<String, String>,
+    /// The session's time zone, where it has a part in what is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// What the identities of older checkpoints are called in this plan.
     #[serde(skip)]
     pub aliases: Aliases,
