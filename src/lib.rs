@@ -141,9 +141,9 @@ pub const NOTICE: &str = "affluent::notice";
 pub mod contract;
 
 // The rooms. What the binary, tests and benchmarks need of them is open, hidden, and may change with every version.
-#[doc(hidden)]
 #[cfg(feature = "s3")]
 mod bucket;
+#[doc(hidden)]
 pub mod catalog;
 #[doc(hidden)]
 pub mod cli;

@@ -13,6 +13,7 @@ use crate::sql::OptionEntry;
 
 /// Type of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OptionKind {
     /// Any text.
     Text,

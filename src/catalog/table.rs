@@ -27,6 +27,7 @@ pub struct Column {
 /// Where a column's values come from.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "made once a statement, never moved in bulk")]
+#[non_exhaustive]
 pub enum ColumnSource {
     /// In the record.
     Physical {

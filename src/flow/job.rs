@@ -14,6 +14,7 @@ use crate::state::store::Store;
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum JobState {
     /// Tasks run.
     Running,
@@ -149,6 +150,7 @@ impl StageRates {
 
 /// What the checkpoints of a job took so far.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct CheckpointMetrics {
     /// Checkpoints that were written.
     pub completed: AtomicU64,

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 
 /// Which kinds of change a sink can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SinkChangelog {
     /// `+I` only.
     Append,
@@ -30,6 +31,7 @@ pub enum SinkChangelog {
 
 /// What a sink promises about rows when a job comes back from a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Guarantee {
     /// Each row is there once.
     ExactlyOnce,

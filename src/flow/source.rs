@@ -21,6 +21,7 @@ use crate::secret::redact;
 
 /// Which kinds of change the rows of a source have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SourceChangelog {
     /// `+I` only.
     Append,
@@ -185,6 +186,7 @@ pub struct ReaderContext {
 
 /// What a reader has.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Read {
     /// Rows that had arrived, at least one, with the schema of the request. Never waits to fill up.
     Batch(RecordBatch),

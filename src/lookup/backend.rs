@@ -18,6 +18,7 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a query wants to look up.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LookupRequest {
     /// The table, with the options that hold for this reference.
     pub table: Arc<Table>,
@@ -41,6 +42,7 @@ pub struct LookupRequest {
 
 /// `column <comparison> value`, a filter that a backend may take.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ColumnFilter {
     /// Index into [`LookupRequest::schema`].
     pub column: usize,
@@ -53,6 +55,7 @@ pub struct ColumnFilter {
 /// Comparisons of a [`ColumnFilter`]; text by code points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
+#[non_exhaustive]
 pub enum Comparison {
     Equal,
     NotEqual,

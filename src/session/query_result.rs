@@ -29,6 +29,7 @@ pub struct QueryResult {
 
 /// What [`QueryResult::next_timeout`] found.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Next {
     /// Rows.
     Chunk(Chunk),

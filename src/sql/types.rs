@@ -16,6 +16,7 @@ use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 
 /// A type as declared in DDL or CAST.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SqlType {
     /// `BOOLEAN`
     Boolean,
