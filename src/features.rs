@@ -16,6 +16,7 @@ const FEATURES: &[Feature] = &[
     ("postgres", cfg!(feature = "postgres"), &["postgres", "postgres-cdc"]),
     ("protobuf", cfg!(feature = "protobuf"), &["protobuf"]),
     ("s3", cfg!(feature = "s3"), &["dynamodb", "kinesis"]),
+    ("onnx", cfg!(feature = "onnx"), &["onnx"]),
     ("wasm", cfg!(feature = "wasm"), &["wasm"]),
     ("redis", cfg!(feature = "redis"), &["redis", "redis-stream"]),
 ];

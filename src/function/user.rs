@@ -27,6 +27,8 @@ mod frames;
 pub mod javascript;
 pub mod model;
 pub mod native;
+#[cfg(feature = "onnx")]
+mod onnx;
 pub mod python;
 mod registry;
 mod reload;

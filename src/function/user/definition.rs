@@ -157,6 +157,9 @@ impl UserFunction {
             }
             n => n.map_or(1, |n| usize::try_from(n).unwrap_or(usize::MAX)),
         };
+        if is_model {
+            model::check_options(&name, &options)?;
+        }
         let python = match statement.language.as_ref().map(|l| l.value.to_ascii_uppercase()).as_deref() {
             Some("PYTHON") => Some(python_function(statement, &name, folder, &options, environment)?),
             _ => None,
@@ -225,6 +228,9 @@ impl UserFunction {
                 None => return Err(Error::internal("a function of the program without code")),
             },
             None if is_model && model::function_of(&options).is_some() => Implementation::Model,
+            None if is_model && model::is_onnx(&options) => {
+                onnx(&name, &options, &parameters, &returns, folder, statement.name.span())?
+            }
             None if is_model => Implementation::Call(Arc::new(model::Model::new(
                 &name,
                 &options,
@@ -612,6 +618,33 @@ impl UserFunction {
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
+}
+
+#[cfg(feature = "onnx")]
+fn onnx(
+    name: &str,
+    options: &Options,
+    parameters: &[Parameter],
+    returns: &Returns,
+    folder: &Path,
+    span: Span,
+) -> Result<Implementation> {
+    let model = super::onnx::OnnxModel::new(name, options, parameters, returns, folder, span)?;
+    Ok(Implementation::Call(Arc::new(model)))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn onnx(
+    name: &str,
+    options: &Options,
+    _parameters: &[Parameter],
+    _returns: &Returns,
+    _folder: &Path,
+    _span: Span,
+) -> Result<Implementation> {
+    let error = crate::features::not_in_this_build("provider", "onnx");
+    let error = error.unwrap_or_else(|| Error::unsupported("provider 'onnx' is not supported"));
+    Err(error.context(format!("model '{name}'")).at(options.span("provider")))
 }
 
 fn parameters(statement: &CreateFunction) -> Result<Vec<Parameter>> {

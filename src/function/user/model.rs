@@ -5,6 +5,7 @@
 //! | `openai` | `{endpoint}` of the chat completions or the embeddings API, of any service that has them | the answer's text, or the vector |
 //! | `http` | `{endpoint}` with the inputs as a JSON object; with `'batch'` an array of them | an object of the outputs, or an array |
 //! | `function` | a function of the session | its result |
+//! | `onnx` | nobody: a model in a file is computed here (feature `onnx`) | its outputs |
 //!
 //! With `'batch'` of a chat several rows with numbers go into one prompt, and JSON with the same numbers is wanted back.
 //! A row that is missing there is asked for alone.
@@ -36,9 +37,11 @@ use crate::sql::SqlType;
 /// Bytes of an answer, at most.
 const MOST: usize = 64 << 20;
 
+const PROVIDERS: &[&str] = &["openai", "http", "function", "onnx"];
+
 /// Options of models, besides those of calls.
 pub const OPTIONS: &[OptionDef] = &[
-    OptionDef::new("provider", OptionKind::Choice(&["openai", "http", "function"]), "", "who predicts"),
+    OptionDef::new("provider", OptionKind::Choice(PROVIDERS), "", "who predicts"),
     OptionDef::new(
         "endpoint",
         OptionKind::Text,
@@ -54,7 +57,8 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::new("max-tokens", OptionKind::Integer, "", "openai: length of the answer"),
     OptionDef::new("dimension", OptionKind::Integer, "", "openai: length of an embedding"),
     OptionDef::new("function", OptionKind::Text, "", "function: the function's name"),
-    OptionDef::new("batch", OptionKind::Integer, "1", "rows of one request at most"),
+    OptionDef::new("file", OptionKind::Text, "", "onnx: the model, relative to the file of the statement"),
+    OptionDef::new("batch", OptionKind::Integer, "1; 1024 with onnx", "rows of one request at most"),
     OptionDef::new("timeout", OptionKind::Duration, "3 min", "for one row, queueing and retries included"),
     OptionDef::new("capacity", OptionKind::Integer, "256", "calls in flight per task"),
     OptionDef::new(
@@ -88,6 +92,25 @@ pub struct Model {
 
 pub use crate::sql::{MODEL_PREFIX as PREFIX, model_key as key};
 
+/// Whether a model is computed in this process.
+pub fn is_onnx(options: &Options) -> bool {
+    options.text("provider").is_some_and(|p| p.eq_ignore_ascii_case("onnx"))
+}
+
+/// Options that have no effect with a provider.
+pub fn check_options(name: &str, options: &Options) -> Result<()> {
+    let onnx = is_onnx(options);
+    let own = |key: &str| ["provider", "file", "batch", "timeout", "capacity", "output-mode"].contains(&key);
+    let foreign = |key: &str| if onnx { !own(key) && !key.starts_with("lookup.") } else { key == "file" };
+    match options.iter().find(|(key, _)| foreign(key)) {
+        Some((key, _)) => {
+            Err(Error::option(format!("model '{name}': option '{key}' has no effect with this provider"))
+                .at(options.span(key)))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The function that a model of provider `function` calls.
 pub fn function_of(options: &Options) -> Option<&str> {
     options.text("provider").filter(|p| p.eq_ignore_ascii_case("function")).and(options.text("function"))
@@ -103,13 +126,13 @@ impl Model {
         span: Span,
     ) -> Result<Self> {
         let in_model = |what: String| Error::option(format!("model '{name}': {what}"));
-        let provider = options.choice("provider", &["openai", "http", "function"])?;
+        let provider = options.choice("provider", PROVIDERS)?;
         let needs = |key: &str| {
             options.text(key).ok_or_else(|| in_model(format!("option '{key}' is required")).at(span))
         };
         let provider = provider.ok_or_else(|| {
             in_model("option 'provider' is required".to_string())
-                .with_hint("one of openai, http, function")
+                .with_hint("one of openai, http, function, onnx")
                 .at(span)
         })?;
         let endpoint = needs("endpoint")?;
