@@ -583,3 +583,45 @@ async fn web_range(client: &reqwest::Client, url: &str, range: Range<u64>) -> ob
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// The head of the request that asks for an object, lower case.
+    fn asked(access: &Access) -> String {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Some(format!("http://{}", server.local_addr().unwrap()));
+        let bucket = Bucket::of("s3://bucket/key", &Access { endpoint, ..access.clone() }).unwrap();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+                head.push(byte[0]);
+            }
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            String::from_utf8(head).unwrap().to_ascii_lowercase()
+        });
+        assert!(bucket.head("key").unwrap().is_none());
+        answering.join().unwrap()
+    }
+
+    #[test]
+    fn keys_of_the_table_are_sent_with_their_own_token_only() {
+        let access = Access {
+            region: Some("eu-central-1".into()),
+            access_key: Some("keyid".into()),
+            secret_key: Some("secret".into()),
+            path_style: Some(true),
+            ..Access::default()
+        };
+        let head = asked(&access);
+        assert!(head.contains("credential=keyid/") && !head.contains("x-amz-security-token"), "{head}");
+        let head = asked(&Access { session_token: Some("mine".into()), ..access });
+        assert!(head.contains("x-amz-security-token: mine"), "{head}");
+    }
+}

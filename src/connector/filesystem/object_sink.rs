@@ -28,6 +28,9 @@ use crate::format::{Encoder, FileEncoder, Format};
 /// Bytes on their way, of one writer: more are not taken.
 const IN_FLIGHT: usize = 8 * PART;
 
+/// Bytes that the open files of a writer hold together.
+const HELD: usize = 256 << 20;
+
 /// Where and how a table is written.
 pub(super) struct Plan {
     pub(super) table: String,
@@ -323,6 +326,13 @@ struct Open {
     sent: u64,
 }
 
+impl Open {
+    /// Bytes that it holds.
+    fn held(&self) -> usize {
+        self.buffer.len() + self.file.as_ref().map_or(0, |file| file.held())
+    }
+}
+
 /// The part of a checkpoint that waits for its last parts.
 struct Cut {
     epoch: u64,
@@ -343,6 +353,8 @@ struct ObjectWriter {
     /// Bytes on their way.
     waiting: Arc<AtomicUsize>,
     open: HashMap<String, Open>,
+    /// Bytes that open files hold.
+    held: usize,
     begun: u64,
     /// Ended files, whose last parts may be on their way.
     ending: Vec<Upload>,
@@ -365,6 +377,7 @@ impl ObjectWriter {
             encoder,
             waiting: Arc::default(),
             open: HashMap::new(),
+            held: 0,
             begun: 0,
             ending: Vec::new(),
             closed: adopted,
@@ -401,6 +414,7 @@ impl ObjectWriter {
         self.begin(partition)?;
         let rows = chunk.with_batch(chunk.batch.project(&self.plan.columns)?);
         let Some(open) = self.open.get_mut(partition) else { return Ok(()) };
+        let before = open.held();
         match (&mut open.file, &mut self.encoder) {
             (Some(file), _) => file.encode(&rows, &mut open.buffer)?,
             (None, Some(encoder)) => encoder.encode(&rows, &mut open.buffer)?,
@@ -413,8 +427,26 @@ impl ObjectWriter {
             open.sent += part.len() as u64;
             open.upload.send(part.into());
         }
-        let held = open.file.as_ref().map_or(0, |file| file.held());
-        if open.sent + (open.buffer.len() + held) as u64 >= self.plan.roll_size {
+        let after = open.held();
+        let full = open.sent + after as u64 >= self.plan.roll_size;
+        self.held = (self.held + after).saturating_sub(before);
+        if full {
+            self.end(|name, _| name == partition)?;
+        }
+        if self.held > HELD {
+            self.hold_less()?;
+        }
+        Ok(())
+    }
+
+    /// The files that hold most end: a part of an upload has a least size, so that what they hold cannot go before.
+    fn hold_less(&mut self) -> Result<()> {
+        let mut all: Vec<_> = self.open.iter().map(|(name, open)| (open.held(), name.clone())).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, partition) in all {
+            if self.held <= HELD / 2 {
+                break;
+            }
             self.end(|name, _| name == partition)?;
         }
         Ok(())
@@ -426,6 +458,7 @@ impl ObjectWriter {
             self.open.iter().filter(|(name, open)| meant(name, open)).map(|(name, _)| name.clone()).collect();
         for name in names {
             let Some(mut open) = self.open.remove(&name) else { continue };
+            self.held = self.held.saturating_sub(open.held());
             if let Some(mut file) = open.file.take() {
                 file.finish(&mut open.buffer)?;
             }
