@@ -412,10 +412,11 @@ impl Bucket {
             Kind::Web { client, whole } => {
                 let known = whole.lock().get(&object.key).cloned();
                 let (client, url) = (client.clone(), format!("{}/{}", self.root, object.key));
+                let (size, version) = (object.size, object.version.clone());
                 Answer::of(async move {
                     match known {
                         Some(bytes) => Ok(part(&bytes, &range)),
-                        None => web_range(&client, &url, range).await,
+                        None => web_range(&client, &url, range, (size, version)).await,
                     }
                 })
             }
@@ -565,13 +566,25 @@ async fn web_head(
     Ok((all.len() as u64, modified, version, Some(all.into())))
 }
 
-async fn web_range(client: &reqwest::Client, url: &str, range: Range<u64>) -> object_store::Result<Bytes> {
+/// A range of the file of this size and version.
+async fn web_range(
+    client: &reqwest::Client,
+    url: &str,
+    range: Range<u64>,
+    (size, version): (u64, Option<String>),
+) -> object_store::Result<Bytes> {
     let mut attempt = 0;
     loop {
         attempt += 1;
         let answer = web_request(client, url, Some(&range)).await?;
         if answer.status() != reqwest::StatusCode::PARTIAL_CONTENT {
             return Err(web_error("it sends no parts of files any more"));
+        }
+        let header = |name| answer.headers().get(name).and_then(|v| v.to_str().ok());
+        let of_size = header("content-range").and_then(|r| r.rsplit('/').next()?.parse().ok());
+        let other = |known: &str| header("etag").is_some_and(|now| now != known);
+        if of_size.is_some_and(|now: u64| now != size) || version.as_deref().is_some_and(other) {
+            return Err(web_error("the file was replaced while it was read"));
         }
         match answer.bytes().await {
             Ok(bytes) if bytes.len() as u64 == range.end - range.start => return Ok(bytes),
@@ -603,7 +616,9 @@ mod tests {
             while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
                 head.push(byte[0]);
             }
-            stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .unwrap();
             String::from_utf8(head).unwrap().to_ascii_lowercase()
         });
         assert!(bucket.head("key").unwrap().is_none());
@@ -623,5 +638,31 @@ mod tests {
         assert!(head.contains("credential=keyid/") && !head.contains("x-amz-security-token"), "{head}");
         let head = asked(&Access { session_token: Some("mine".into()), ..access });
         assert!(head.contains("x-amz-security-token: mine"), "{head}");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_read_is_an_error() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let root = format!("http://{}", server.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for version in ["one", "one", "two"] {
+                let (mut stream, _) = server.accept().unwrap();
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+                    head.push(byte[0]);
+                }
+                let answer = format!(
+                    "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-0/2\r\netag: \"{version}\"\r\n\
+                     content-length: 1\r\nconnection: close\r\n\r\nx"
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let bucket = Bucket::of(&format!("{root}/file"), &Access::default()).unwrap();
+        let found = bucket.head("file").unwrap().unwrap();
+        assert_eq!((found.size, found.version.as_deref()), (2, Some("\"one\"")));
+        let read = || bucket.read(&found, 0..1).unwrap().wait().unwrap();
+        assert_eq!(read().unwrap().as_ref(), b"x");
+        assert!(read().unwrap_err().to_string().contains("was replaced while it was read"));
     }
 }
