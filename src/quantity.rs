@@ -80,7 +80,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
 /// A size in the largest unit that it is a whole number of: `64 mb`, `1500 bytes`.
 pub fn shown_size(bytes: u64) -> String {
     let units = [("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1 << 10)];
-    match units.iter().find(|(_, unit)| bytes >= *unit && bytes % unit == 0) {
+    match units.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{} {name}", bytes / unit),
         None => format!("{bytes} bytes"),
     }

@@ -13,6 +13,7 @@
 //! is: the same command finds the checkpoint and commits. Deleting checkpoints is never a reason to fail.
 
 mod door;
+mod environs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -22,11 +23,11 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use arrow::datatypes::DataType;
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
 use self::door::{Door, opened, wait};
+use self::environs::{functions, zone};
 use super::claims;
 use super::recovery::{self, Durability, Found};
 use crate::clock::Clock;
@@ -658,30 +659,6 @@ pub fn job_plan(name: &str, wanted: usize, outputs: &[Output]) -> Result<JobPlan
     let (wired, identities) = wired(wanted, outputs)?;
     let fragments: Vec<_> = wired.into_iter().map(|(_, own)| own).collect();
     Ok(recovery::plan(name, wanted, &fragments, &identities, (functions(outputs), zone(outputs))))
-}
-
-/// The user functions of a job, with the digests of their code.
-fn functions(outputs: &[Output]) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
-    for output in outputs {
-        output.node.walk(&mut |node| all.extend(node.functions.clone()));
-    }
-    all
-}
-
-/// The session's time zone, if a column of the job is an instant.
-fn zone(outputs: &[Output]) -> Option<String> {
-    let mut zone = None;
-    for output in outputs {
-        output.node.walk(&mut |node| {
-            let mut zones = node.arrow.fields().iter().filter_map(|f| match f.data_type() {
-                DataType::Timestamp(_, Some(zone)) => Some(zone.to_string()),
-                _ => None,
-            });
-            zone = zone.take().or_else(|| zones.next());
-        });
-    }
-    zone
 }
 
 /// Starts a job; returns at once. With checkpoints it continues where the last one has it: returns when that is found, or
