@@ -285,7 +285,7 @@ impl Shell {
     fn again(&self, statement: Option<String>, command: &str) -> Result<String> {
         let text = statement.or_else(|| self.last.clone()).ok_or_else(|| {
             Error::syntax("there is no statement yet that can be run again")
-                .with_hint(format!("run a query first, or write it behind: {command} SELECT ..."))
+                .with_hint(format!("run a query first, or append it: {command} SELECT ..."))
         })?;
         let statements = self.session.parse(&SourceText::new(TYPED, &text))?;
         let fits = |s: &Statement| match command {
@@ -295,7 +295,7 @@ impl Shell {
         match statements.as_slice() {
             [statement] if fits(statement) => Ok(text),
             _ if command == "\\plot" => Err(Error::syntax("\\plot draws one query")
-                .with_hint("run the query first, or write it behind: \\plot SELECT ...")),
+                .with_hint("run the query first, or append it: \\plot SELECT ...")),
             _ => Err(Error::syntax(format!("{command} takes one statement that changes nothing"))
                 .with_hint("a query, SHOW, DESCRIBE or EXPLAIN")),
         }

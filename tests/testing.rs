@@ -260,7 +260,7 @@ fn what_is_wrong_is_said() {
         (
             format!("TEST 't'; {given} EXPECT NO ROWS IN enriched; {mock}"),
             1,
-            "a mock stands before the first step of its test",
+            "a mock belongs before the first step of its test",
         ),
     ] {
         let (found, text) = tested(&tests);

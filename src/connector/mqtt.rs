@@ -74,7 +74,7 @@ const OWN: [OptionDef; 11] = [
         "mqtt.session-expiry",
         OptionKind::Duration,
         "7 d",
-        "source, MQTT 5: how long the broker keeps messages for a process that is gone",
+        "source, MQTT 5: how long the broker keeps messages for a process that is disconnected",
     ),
     OptionDef::new("mqtt.max-packet-size", OptionKind::Size, "16 mb", "a larger message is an error"),
     OptionDef::new(
@@ -162,7 +162,7 @@ impl Settings {
             .collect();
         if let Some(topic) = topics.iter().find(|t| !is_filter(t)) {
             return Err(wrong("topic", &format!("'{topic}' is not a topic filter"))
-                .with_hint("+ stands for one level and # for all that follow, each alone in its level: plant/+/sensors/#"));
+                .with_hint("+ stands for one level and # for all that follow, each on a level of its own: plant/+/sensors/#"));
         }
         if topics.is_empty() {
             return Err(wrong("topic", "it is empty"));

@@ -110,7 +110,7 @@ const OPTIONS: &[OptionDef] = &[
         "4",
         "all but one of so many auctions are a hot seller's",
     ),
-    OptionDef::new(KEEP_ALIVE, OptionKind::Bool, "false", "wait behind the last event instead of ending"),
+    OptionDef::new(KEEP_ALIVE, OptionKind::Bool, "false", "wait after the last event instead of ending"),
     OptionDef::new(STOP_AT, OptionKind::Integer, "", "end before the event of this number"),
     OptionDef::new(SEED, OptionKind::Integer, "0", "other numbers make other events"),
     OptionDef::new(BASE_TIME, OptionKind::Text, "2015-07-15 00:00:00", "when the first event happens"),

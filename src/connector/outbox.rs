@@ -87,7 +87,7 @@ const fn options() -> [OptionDef; COUNT] {
             ON_ERROR,
             ON_ERRORS,
             "fail",
-            "sink: what becomes of a record that is refused: the job fails, or the record is dropped, counted and told",
+            "sink: what becomes of a record that is refused: the job fails, or the record is dropped, counted and logged",
         ),
     ]
 }

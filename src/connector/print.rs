@@ -23,7 +23,7 @@ use crate::format::text::{Cells, Style, plain};
 pub struct Print;
 
 const OPTIONS: &[OptionDef] = &[
-    OptionDef::new("print-identifier", OptionKind::Text, "", "stands in front of every line"),
+    OptionDef::new("print-identifier", OptionKind::Text, "", "prefix of every line"),
     OptionDef::new("standard-error", OptionKind::Bool, "false", "write to stderr instead of stdout"),
 ];
 

@@ -402,9 +402,7 @@ fn remedy(stack: &str, message: &str) -> Option<String> {
         );
     }
     if message.contains("Connection refused") || message.contains("Could not connect to") {
-        return Some(
-            "the gateway is there, and the cluster behind it is not: bin/start-cluster.sh".to_string(),
-        );
+        return Some("the gateway is there, and its cluster is not: bin/start-cluster.sh".to_string());
     }
     if stack.contains("NoResourceAvailableException") {
         return Some(

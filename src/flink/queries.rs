@@ -301,7 +301,7 @@ impl Work<'_> {
                 }
                 if version.is_some() {
                     self.refuse(
-                        "Flink takes a column behind FOR SYSTEM_TIME AS OF, and no call of PROCTIME()",
+                        "Flink takes a column after FOR SYSTEM_TIME AS OF, and no call of PROCTIME()",
                         "leave FOR SYSTEM_TIME AS OF out here: the export writes it",
                         span,
                     );
@@ -489,7 +489,7 @@ impl Work<'_> {
             Err(_) if !self.has_wildcard(select, &named.value) => Vec::new(),
             Err(_) => {
                 self.refuse(
-                    "the columns behind * of the left side are not known before it is planned as a whole",
+                    "the columns of * of the left side are not known before it is planned as a whole",
                     "list the columns",
                     span,
                 );

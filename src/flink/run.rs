@@ -208,7 +208,7 @@ async fn statement(
         let place = found.columns.iter().position(|c| c.name == "job id").unwrap_or(0);
         let id = found.rows.first().and_then(|(_, row)| row.get(place)?.as_str().map(str::to_string));
         let Some(id) = id.or(found.job) else {
-            return Err(Error::io("the SQL Gateway told no job of the INSERT").into());
+            return Err(Error::io("the SQL Gateway returned no job of the INSERT").into());
         };
         output.note(format_args!("job {id} ({}) was submitted", part.title));
         jobs.push(Started { id, title: part.title.clone(), part: index, state: "CREATED".to_string() });

@@ -366,7 +366,7 @@ impl Coordinator {
                 let exported = self.checkpoints.lock().export(to.as_ref());
                 let exported = exported.map_err(|e| match self.stopped {
                     true => {
-                        e.with_hint("the job has stopped behind its last checkpoint; run it again to go on")
+                        e.with_hint("the job has stopped after its last checkpoint; run it again to go on")
                     }
                     false => e,
                 });

@@ -307,7 +307,7 @@ impl AvroDecoder {
             (Ok(taken), 1) if taken == framed.len() => Ok(()),
             (Err(e), 0) => Err(broken(e)),
             (Ok(_), 0) => Err(broken("it ends too soon")),
-            _ => Err(broken("bytes are left behind it")),
+            _ => Err(broken("bytes are left after it")),
         }
     }
 

@@ -123,7 +123,7 @@ impl CsvOptions {
         }
         let escape = one_character(options, "csv.escape-character")?;
         if disabled && escape.is_some() {
-            return Err(Error::unsupported("'csv.escape-character' needs quotes: it stands inside of them")
+            return Err(Error::unsupported("'csv.escape-character' needs quotes: it is used inside of them")
                 .at(options.span("csv.escape-character")));
         }
         let delimiter = one_character(options, "csv.field-delimiter")?.unwrap_or(b',');

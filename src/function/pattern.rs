@@ -309,7 +309,7 @@ pub(crate) fn clamped(year: i32, month: u32, day: u32) -> Option<NaiveDate> {
 fn wrong(pattern: &str, why: impl Into<String>) -> Error {
     Error::execution("the date pattern is not valid")
         .with_detail(format!("'{pattern}': {}", why.into()))
-        .with_hint("letters: y M d H h m s S a E D w Q ...; other text stands in single quotes")
+        .with_hint("letters: y M d H h m s S a E D w Q ...; put other text in single quotes")
 }
 
 /// Three letters of a name, or the whole one.

@@ -32,7 +32,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["PROCTIME"], &[], LTZ, instant).volatile().metadata(TIME_METADATA_KEY, "proctime"),
     // The planner puts an operator in its place: only a task knows the watermark.
     define(&["CURRENT_WATERMARK"], &[Moment], Returns::First, |_| {
-        Err(Error::unsupported("CURRENT_WATERMARK stands where no watermark is known")
+        Err(Error::unsupported("CURRENT_WATERMARK is used where no watermark is known")
             .with_hint("use it in SELECT or WHERE of a query on a table with a WATERMARK"))
     })
     .volatile(),

@@ -79,10 +79,10 @@ metrics! {
     OPERATOR_IN = ("affluent.operator.rows.in", "{row}", Counter, OPERATOR, "rows given to it");
     OPERATOR_OUT = ("affluent.operator.rows.out", "{row}", Counter, OPERATOR, "rows it gave");
     OPERATOR_BUSY = ("affluent.operator.busy", "s", Counter, OPERATOR, "time spent in it over all tasks; its rate by the number of tasks is the busy share");
-    OPERATOR_BLOCKED = ("affluent.operator.blocked", "s", Counter, OPERATOR, "time over all tasks in which what is behind it had no room (sources, receivers)");
+    OPERATOR_BLOCKED = ("affluent.operator.blocked", "s", Counter, OPERATOR, "time over all tasks in which what is downstream had no room (sources, receivers)");
     OPERATOR_STATE = ("affluent.operator.state.size", "By", Gauge, OPERATOR, "state in memory");
     OPERATOR_LAG = ("affluent.operator.watermark.lag", "s", Gauge, OPERATOR, "how far its watermark is behind the clock");
-    SOURCE_BEHIND = ("affluent.source.behind", "{record}", Gauge, PARTITION, "records of a partition that are there and not read yet, where the source knows");
+    SOURCE_BEHIND = ("affluent.source.behind", "{record}", Gauge, PARTITION, "records of a partition that are available and not read yet, where the source knows");
     LOOKUP_CALLS = ("affluent.lookup.calls", "{call}", Counter, LOOKUP, "requests sent, retries included");
     LOOKUP_KEYS = ("affluent.lookup.keys", "{key}", Counter, LOOKUP, "keys in these requests");
     LOOKUP_RETRIES = ("affluent.lookup.retries", "{call}", Counter, LOOKUP, "requests after the first for their keys");

@@ -135,7 +135,7 @@ pub fn read(text: &str, statements: &[Statement]) -> Result<Vec<Directives>> {
             }
             Some(_) => {
                 return Err(
-                    Error::syntax("a directive stands before its statement, not inside of it").at(line.span)
+                    Error::syntax("a directive belongs before its statement, not inside of it").at(line.span)
                 );
             }
             None => return Err(Error::syntax("no statement follows this directive").at(line.span)),
@@ -206,7 +206,7 @@ impl Directives {
         let body = &line.text[MARK.len()..];
         let (name, rest) = body.split_once(char::is_whitespace).unwrap_or((body, ""));
         let rest = rest.trim();
-        let twice = || Error::syntax(format!("{MARK}{name} stands here twice"));
+        let twice = || Error::syntax(format!("{MARK}{name} appears here twice"));
         match name {
             "chart" => {
                 let chart = ChartRequest::parse(rest, line.span)?;
@@ -455,7 +455,7 @@ mod tests {
             ("--%chart point x=a y=b bins=3\nSELECT 1", "bins is for histograms"),
             ("--%chart bar x=a y=b points=99999\nSELECT 1", "points is a number from 1 to 10000"),
             ("--%rows 0\nSELECT 1", "rows is a number from 1 to 1000, not '0'"),
-            ("--%rows 5\n--%rows 6\nSELECT 1", "--%rows stands here twice"),
+            ("--%rows 5\n--%rows 6\nSELECT 1", "--%rows appears here twice"),
             ("--%arrow\nSELECT 1", "--%arrow takes the name of a file"),
             ("--%background now\nSELECT 1", "takes nothing"),
             ("SELECT 1;\n--%rows 5", "no statement follows this directive"),

@@ -591,7 +591,8 @@ impl RelationPlanner for Relations {
             TableFactor::Table { name, args: Some(_), .. }
                 if function_name(&name).is_some_and(|f| f == "SNAPSHOT") =>
             {
-                let error = Error::plan("SNAPSHOT stands behind LATERAL, on the right of a join");
+                let error =
+                    Error::plan("SNAPSHOT is only allowed after LATERAL, on the right side of a join");
                 Err(error.at(span_of(name.span())).into())
             }
             TableFactor::Table { name, alias, args: Some(args), .. } => {

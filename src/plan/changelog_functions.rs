@@ -208,7 +208,7 @@ fn input(arguments: &mut Arguments) -> Result<(LogicalPlan, Vec<usize>)> {
     for position in forwarded(&table.partition_by, table.plan.schema()) {
         match position {
             Some(position) if !partition_by.contains(&position) => partition_by.push(position),
-            Some(_) => return Err(Error::plan("a column stands in PARTITION BY twice").at(span)),
+            Some(_) => return Err(Error::plan("a column appears in PARTITION BY twice").at(span)),
             None => return Err(Error::plan("PARTITION BY of a table argument takes columns").at(span)),
         }
     }
@@ -252,7 +252,7 @@ fn kind(name: &str) -> Result<Kind> {
 }
 
 fn twice(what: &str) -> Error {
-    Error::plan(format!("'{what}' stands in OP_MAPPING twice"))
+    Error::plan(format!("'{what}' appears in OP_MAPPING twice"))
 }
 
 fn fields(columns: impl Iterator<Item = Field>) -> Result<DFSchemaRef> {

@@ -164,7 +164,7 @@ impl GroupWindow {
             let Some((name, args)) = plain_call(expr) else { return ControlFlow::Continue(()) };
             if window_call(expr).is_some() {
                 return ControlFlow::Break(
-                    Error::plan(format!("{name} stands in GROUP BY alone"))
+                    Error::plan(format!("{name} is only allowed in GROUP BY"))
                         .with_hint(format!("write {name}_START(...) or {name}_END(...)"))
                         .at(span_of(expr.span())),
                 );

@@ -66,11 +66,9 @@ impl VisitorMut for Ignored<'_> {
             return refused("TABLESAMPLE", "WHERE RAND() < 0.01 takes about one row in a hundred", span);
         }
         match hints {
-            true => refused(
-                "WITH (...) behind a table",
-                "hints are written /*+ OPTIONS('key' = 'value') */",
-                span,
-            ),
+            true => {
+                refused("WITH (...) after a table", "hints are written /*+ OPTIONS('key' = 'value') */", span)
+            }
             false => ControlFlow::Continue(()),
         }
     }

@@ -263,7 +263,7 @@ impl Planner {
             };
         }
         if is_lookup_side(&join.left) {
-            return Err(Error::plan("a lookup table stands on the left of a join")
+            return Err(Error::plan("a lookup table cannot be the left side of a join")
                 .with_hint("put the stream on the left and the lookup table on the right"));
         }
         if let Some(node) = self.lower_time_join(join)? {

@@ -407,7 +407,7 @@ impl Planner {
         let mut warnings = Vec::new();
         if !input.properties.bounded && spec.state_ttl.is_none() {
             if by_columns {
-                warnings.push("OverAggregate keeps every row, because a row may come in between or be taken back: set 'table.exec.state.ttl', or order by a time attribute".into());
+                warnings.push("OverAggregate keeps every row, because a row may arrive late or be retracted: set 'table.exec.state.ttl', or order by a time attribute".into());
             } else if !partition.is_empty() && !matches!(group.frame, Frame::Range(_)) {
                 warnings.push(format!(
                     "OverAggregate keeps state for every value of {} for ever: set 'table.exec.state.ttl'",

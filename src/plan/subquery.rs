@@ -30,18 +30,18 @@ pub(super) fn refuse(expr: &Expr) -> Error {
     if is(|e| matches!(e, Expr::ScalarSubquery(_))) {
         return Error::unsupported("this scalar subquery is not supported")
             .with_detail(
-                "it can stand in SELECT and WHERE, and refer to the outer query by equalities in its WHERE",
+                "it is allowed in SELECT and WHERE, and refer to the outer query by equalities in its WHERE",
             )
             .with_hint("join with the subquery instead");
     }
     if is(|e| matches!(e, Expr::SetComparison(_))) {
         return Error::unsupported("comparison with ANY or ALL of a subquery is not supported here")
-            .with_detail("it can stand in SELECT, WHERE, HAVING and ON")
+            .with_detail("it is allowed in SELECT, WHERE, HAVING and ON")
             .with_hint("write IN or EXISTS, or compare with MIN or MAX of the subquery");
     }
     Error::unsupported("IN or EXISTS with a subquery is not supported here")
         .with_detail(
-            "it can stand in SELECT, WHERE, HAVING and ON, and refer to the outer query in its WHERE",
+            "it is allowed in SELECT, WHERE, HAVING and ON, and refer to the outer query in its WHERE",
         )
         .with_hint("join with the subquery instead")
 }

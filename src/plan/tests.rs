@@ -204,7 +204,7 @@ fn group_windows_become_window_table_functions() {
         ),
         (
             "SELECT TUMBLE(ts, INTERVAL '2' DAY) FROM t GROUP BY TUMBLE(ts, INTERVAL '2' DAY)",
-            "TUMBLE stands in GROUP BY alone",
+            "TUMBLE is only allowed in GROUP BY",
         ),
         ("SELECT 1 FROM t GROUP BY TUMBLE(ts, INTERVAL '0' DAY)", "the size of TUMBLE must be longer than 0"),
         (
@@ -294,7 +294,7 @@ fn state_ttl_finds_its_table() {
             "hint STATE_TTL names 'x', which is no table of its query block",
         ),
         ("SELECT /*+ STATE_TTL('t'='often') */ k FROM t", "hint STATE_TTL of 't'"),
-        ("SELECT k FROM t /*+ STATE_TTL('t'='1d') */", "hint STATE_TTL does not stand behind SELECT"),
+        ("SELECT k FROM t /*+ STATE_TTL('t'='1d') */", "hint STATE_TTL must follow SELECT"),
         (
             "SELECT /*+ STATE_TTL('info'='1d') */ t.k FROM t JOIN info ON t.k = info.k",
             "a lookup table, of which no state is kept",

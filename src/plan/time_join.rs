@@ -183,8 +183,10 @@ impl Planner {
     /// An interval, temporal or snapshot join; `None` for any other.
     pub(super) fn lower_time_join(&self, join: &Join) -> Result<Option<Node>> {
         if above_moment(&join.left)?.is_some() {
-            return Err(Error::plan("FOR SYSTEM_TIME AS OF and SNAPSHOT stand on the right of a join")
-                .with_hint("put the stream on the left and the table on the right"));
+            return Err(Error::plan(
+                "FOR SYSTEM_TIME AS OF and SNAPSHOT are only allowed on the right side of a join",
+            )
+            .with_hint("put the stream on the left and the table on the right"));
         }
         match above_moment(&join.right)? {
             None => self.lower_interval_join(join),
@@ -478,7 +480,7 @@ impl Planner {
                 // That it is a time attribute was seen when the node itself was planned.
                 let known = snapshot.on_time.is_some();
                 if !known && !bounded && snapshot.idle_timeout.is_none() {
-                    return Err(Error::plan("SNAPSHOT cannot tell when its input is loaded")
+                    return Err(Error::plan("SNAPSHOT cannot determine when its input is loaded")
                         .with_hint("add on_time => DESCRIPTOR(column), or load_completed_idle_timeout => INTERVAL '10' SECOND"));
                 }
                 let load = match snapshot.load_completed_time {

@@ -212,7 +212,7 @@ impl<'a> Cursor<'a> {
         let Token::Word(word) = &lexeme.token else {
             let error = self.expected(what);
             return Err(match lexeme.class {
-                Class::Text => error.with_hint("strings stand in '...', names in `...`"),
+                Class::Text => error.with_hint("quote strings with '...', and names with `...`"),
                 _ => error,
             });
         };

@@ -160,7 +160,7 @@ pub(crate) fn parse_target_options(text: &str, hint: &Lexeme) -> Result<Vec<Opti
 }
 
 pub(crate) fn misplaced_lookup(span: Span) -> Error {
-    Error::syntax("hint LOOKUP does not stand behind SELECT")
+    Error::syntax("hint LOOKUP must follow SELECT")
         .at(span)
         .with_hint("write SELECT /*+ LOOKUP('table'='t', ...) */ ...")
 }
@@ -172,7 +172,7 @@ pub(crate) fn misplaced_batch_join(span: Span) -> Error {
 }
 
 pub(crate) fn misplaced_state_ttl(span: Span) -> Error {
-    Error::syntax("hint STATE_TTL does not stand behind SELECT")
+    Error::syntax("hint STATE_TTL must follow SELECT")
         .at(span)
         .with_hint("write SELECT /*+ STATE_TTL('table or alias'='1d', ...) */ ...")
 }

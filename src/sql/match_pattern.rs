@@ -167,7 +167,7 @@ impl Reader<'_> {
                     }
                     let behind = self.here();
                     if self.quantifier()?.is_some() {
-                        return Err(unsupported("a quantifier behind a group")
+                        return Err(unsupported("a quantifier after a group")
                             .with_hint("repeat single variables: A+ B+")
                             .at(behind));
                     }
@@ -234,7 +234,7 @@ impl Reader<'_> {
         let before = self.elements.last().is_some_and(PatternElement::is_greedy);
         // `{0,n}` is let through, as Flink does it.
         if before && least == 0 && matches!(most, None | Some(1)) {
-            return Err(unsupported("an optional variable behind a greedy one")
+            return Err(unsupported("an optional variable after a greedy one")
                 .with_hint("make the one before it reluctant: A+? B*")
                 .at(span));
         }

@@ -190,7 +190,7 @@ fn from_parser(error: ParserError, source: &str, lexemes: &[Lexeme]) -> Error {
                     (pair[1].span.start.line, pair[1].span.start.column) == (line, column)
                 })
         });
-        return Error::syntax("FOR SYSTEM_TIME AS OF stands before the alias of a table")
+        return Error::syntax("FOR SYSTEM_TIME AS OF must come before the alias of a table")
             .with_hint("write JOIN d FOR SYSTEM_TIME AS OF t.proc_time AS x ON ...")
             .at(place.map_or(all, |pair| pair[1].span));
     }
@@ -387,9 +387,9 @@ impl Prepared {
 }
 
 fn misplaced_options(span: Span) -> Error {
-    Error::syntax("hint OPTIONS does not stand behind a table")
+    Error::syntax("hint OPTIONS must follow a table name")
         .at(span)
-        .with_hint("write it directly behind the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a")
+        .with_hint("write it directly after the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a")
 }
 
 /// Visits query blocks and gives each hint behind their SELECT to its table.

@@ -510,7 +510,7 @@ fn what_flink_has_and_we_do_not_is_named() {
         ),
         (
             "SELECT * FROM t MATCH_RECOGNIZE (PATTERN ((A B)+ C) DEFINE A AS x > 1)",
-            "a quantifier behind a group in PATTERN is not supported",
+            "a quantifier after a group in PATTERN is not supported",
         ),
         (
             "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (^ A B) DEFINE A AS x > 1)",
@@ -530,7 +530,7 @@ fn what_flink_has_and_we_do_not_is_named() {
         ),
         (
             "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A* B?) DEFINE A AS x > 1)",
-            "an optional variable behind a greedy one in PATTERN is not supported",
+            "an optional variable after a greedy one in PATTERN is not supported",
         ),
         (
             "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A B A) DEFINE A AS x > 1)",
@@ -691,21 +691,21 @@ fn errors_point_at_their_place() {
         ),
         (
             "SELECT /*+ OPTIONS('a'='b') */ 1 FROM a",
-            "hint OPTIONS does not stand behind a table",
+            "hint OPTIONS must follow a table name",
             1,
             8,
-            Some("write it directly behind the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a"),
+            Some("write it directly after the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a"),
         ),
         (
             "SELECT a /*+ OPTIONS('a'='b') */ FROM a",
-            "hint OPTIONS does not stand behind a table",
+            "hint OPTIONS must follow a table name",
             1,
             10,
-            Some("write it directly behind the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a"),
+            Some("write it directly after the table's name: FROM t /*+ OPTIONS('k'='v') */ AS a"),
         ),
         (
             "SELECT 1 FROM a /*+ LOOKUP('table'='a') */",
-            "hint LOOKUP does not stand behind SELECT",
+            "hint LOOKUP must follow SELECT",
             1,
             17,
             Some("write SELECT /*+ LOOKUP('table'='t', ...) */ ..."),

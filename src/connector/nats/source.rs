@@ -386,7 +386,9 @@ impl Scan {
             false => "the stream keeps messages for a time or up to a size",
         };
         if *skips_missing && wanted <= behind {
-            log::warn!("table '{table}': {what}; {why}; it goes on behind them ('scan.on-missing' = 'skip')");
+            log::warn!(
+                "table '{table}': {what}; {why}; it continues after them ('scan.on-missing' = 'skip')"
+            );
             return Ok(());
         }
         let hint = match wanted > behind {

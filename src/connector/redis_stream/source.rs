@@ -280,7 +280,7 @@ impl Scan {
             && from != Id(0, 0)
         {
             log::warn!(
-                "table '{table}': stream '{stream}' at {shown} begins at {first}, behind {from}: what was trimmed between them and not read is lost"
+                "table '{table}': stream '{stream}' at {shown} begins at {first}, after {from}: what was trimmed between them and not read is lost"
             );
         }
         let mut at = from;

@@ -25,7 +25,7 @@ impl Places {
         let Port { operator, input } = port;
         let Some(inputs) = self.senders.get_mut(operator).filter(|_| operator >= from) else {
             return Err(Error::internal(format!(
-                "a fragment sends to operator {operator}, which is not behind"
+                "a fragment sends to operator {operator}, which does not follow"
             )));
         };
         if inputs.len() <= input {

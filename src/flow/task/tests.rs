@@ -544,7 +544,7 @@ fn errors_end_the_task() {
     let e = rig.run(vec![(read(&[]), (1, 0))], vec![stage("a", &rig.log, false, (1, 0))]).unwrap_err();
     assert_eq!(e.message(), "an input of an operator has no sender");
     let e = rig.run(vec![(read(&[]), (0, 0))], vec![stage("a", &rig.log, false, (0, 0))]).unwrap_err();
-    assert!(e.message().contains("which is not behind"), "{e}");
+    assert!(e.message().contains("which does not follow"), "{e}");
 }
 
 /// A service that takes rows and does not answer until it is made to; it takes two at a time.

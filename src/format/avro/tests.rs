@@ -128,9 +128,9 @@ fn schemas_change_from_record_to_record() {
     // One that is wrong ends the rows; those before it are there.
     for (wrong, says) in [
         (&[0_u8, 0, 0, 0, 1, 14, 20, b'x'][..], "does not fit its schema"),
-        (&[0, 0, 0, 0, 1, 14, 2, b'x', 9], "bytes are left behind it"),
-        (&[0, 0, 0, 0, 1, 14, 2, b'x', 0, 0, 0, 0, 1, 14, 2, b'x'], "bytes are left behind it"),
-        (&[0, 0, 0, 0, 1, 14, 2, b'x', 0, 0], "bytes are left behind it"),
+        (&[0, 0, 0, 0, 1, 14, 2, b'x', 9], "bytes are left after it"),
+        (&[0, 0, 0, 0, 1, 14, 2, b'x', 0, 0, 0, 0, 1, 14, 2, b'x'], "bytes are left after it"),
+        (&[0, 0, 0, 0, 1, 14, 2, b'x', 0, 0], "bytes are left after it"),
         (&[1, 2], "does not begin with the id"),
         (&[0, 0, 0, 0, 9, 1], "schema 9 is not in the registry"),
     ] {

@@ -535,7 +535,7 @@ fn read_record(
     if cx.text.peek(end) == b'\n' || end >= cx.text.bytes().len() {
         return Ok(end);
     }
-    Err(Fault::syntax(end, "the end of the line behind the object"))
+    Err(Fault::syntax(end, "the end of the line after the object"))
 }
 
 /// Looks whether an array is sound and alone on its line, so that it has all of its records or none.
@@ -544,7 +544,7 @@ fn array_end(text: Text<'_>, start: usize) -> Scanned<()> {
     if text.is_document() || text.peek(end) == b'\n' || end >= text.bytes().len() {
         return Ok(());
     }
-    Err(Fault::syntax(end, "the end of the line behind the array"))
+    Err(Fault::syntax(end, "the end of the line after the array"))
 }
 
 /// Where what cannot be read ends: with its line, or with the document.

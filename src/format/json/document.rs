@@ -97,7 +97,7 @@ impl JsonDocuments {
         let text = cx.text;
         let start = text.skip_space(0);
         let whole = |end: usize| match text.skip_space(end) {
-            end if end < text.bytes().len() => Err(Fault::syntax(end, "the end behind the JSON value")),
+            end if end < text.bytes().len() => Err(Fault::syntax(end, "the end after the JSON value")),
             _ => Ok(()),
         };
         let mut at = start;

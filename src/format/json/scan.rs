@@ -264,7 +264,7 @@ impl<'a> Text<'a> {
         let (end, escapes) = self.string_end(at + 1)?;
         let colon = self.skip_space(end + 1);
         if self.peek(colon) != b':' {
-            return Err(Fault::syntax(colon, "':' behind a field name"));
+            return Err(Fault::syntax(colon, "':' after a field name"));
         }
         Ok((end, escapes, self.skip_space(colon + 1)))
     }

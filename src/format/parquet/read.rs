@@ -134,7 +134,7 @@ fn footer(file: &Arc<dyn RandomAccess>, name: &str) -> Result<ArrowReaderMetadat
     if tail != MAGIC || size < 12 {
         return Err(Error::decode(format!("{name} is cut short: it has no footer"))
             .with_detail("a Parquet file ends with 'PAR1', and lists its columns before that")
-            .with_hint("whoever writes it has not come to the end: wait, or write it again"));
+            .with_hint("its writer has not finished: wait, or write it again"));
     }
     let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     guarded(name, || ArrowReaderMetadata::load(&Chunks(file.clone()), options()))

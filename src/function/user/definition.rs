@@ -208,7 +208,7 @@ impl UserFunction {
                     .at(statement.name.span());
             }
             Error::plan(format!("what function '{name}' returns is not known"))
-                .with_hint("write RETURNS and a type behind the parameters")
+                .with_hint("write RETURNS and a type after the parameters")
                 .at(statement.name.span())
         })?;
         let limits = Limits {

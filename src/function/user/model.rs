@@ -65,7 +65,7 @@ pub const OPTIONS: &[OptionDef] = &[
         "output-mode",
         OptionKind::Choice(&["ordered", "allow_unordered"]),
         "ordered",
-        "order of rows behind the model",
+        "output order of the model",
     ),
     OptionDef::new("header.*", OptionKind::Text, "", "openai, http: a header of each request"),
 ];
@@ -204,7 +204,7 @@ impl Model {
             crate::secret::note("api-key", key);
             let value = HeaderValue::from_str(&format!("Bearer {key}"));
             let mut value =
-                value.map_err(|_| in_model("option 'api-key' cannot stand in a header".to_string()))?;
+                value.map_err(|_| in_model("option 'api-key' is not allowed in a header".to_string()))?;
             value.set_sensitive(true);
             headers.push((AUTHORIZATION, value));
         }

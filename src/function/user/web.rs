@@ -163,7 +163,7 @@ impl Grants {
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("this is no header's name"))?;
             note_secret(name.as_str(), value);
             let mut value =
-                HeaderValue::from_str(value).map_err(|_| wrong("the value cannot stand in a header"))?;
+                HeaderValue::from_str(value).map_err(|_| wrong("the value is not allowed in a header"))?;
             value.set_sensitive(true);
             headers.push((name, value));
         }

@@ -212,7 +212,7 @@ pub const HINT_OPTIONS: &[OptionDef] = &[
         "output-mode",
         OptionKind::Choice(&["ordered", "allow_unordered"]),
         "ordered",
-        "order of rows behind the lookup",
+        "output order of the lookup",
     ),
     OptionDef::new("capacity", OptionKind::Integer, "256", "rows in flight per task"),
     OptionDef::new("timeout", OptionKind::Duration, "3 min", "per row, queueing and retries included"),

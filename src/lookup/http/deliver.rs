@@ -101,10 +101,7 @@ impl Deliveries {
         if !used.is_empty() && options.integer(BATCH)?.is_some_and(|rows| rows > 1) {
             return Err(wrong(
                 BATCH,
-                &format!(
-                    "column '{}' stands in the url or a header, which have a place for one row only",
-                    used[0]
-                ),
+                &format!("column '{}' is used in the url or a header, which hold one row only", used[0]),
             )
             .with_hint(format!("leave '{BATCH}' out, or the column")));
         }

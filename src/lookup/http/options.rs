@@ -87,7 +87,7 @@ pub const OPTIONS: &[OptionDef] = options! {
     "http.security.aws.secret-key", Text, "", "default: AWS_SECRET_ACCESS_KEY; ${NAME} is taken from the environment";
     "http.security.aws.session-token", Text, "", "of temporary credentials; default: AWS_SESSION_TOKEN, where the keys are from the environment";
     "http.security.cert.server", Text, "", "PEM file of the authorities to trust, instead of the machine's";
-    "http.security.cert.server.allowSelfSigned", Bool, "false", "trust whoever answers: certificates are not checked at all";
+    "http.security.cert.server.allowSelfSigned", Bool, "false", "accept any certificate: certificates are not checked at all";
     "http.security.cert.client", Text, "", "PEM file of the client's certificate";
     "http.security.key.client", Text, "", "PEM file of the client's private key";
 };

@@ -99,7 +99,7 @@ impl UrlTemplate {
                         return Err(Error::unsupported(format!(
                             "option 'url': column '{name}' cannot be the host, the port or the whole URL"
                         ))
-                        .with_hint("a key may stand in the path and in the query"));
+                        .with_hint("a key is allowed in the path and in the query"));
                     }
                     before.push('x');
                 }

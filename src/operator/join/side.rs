@@ -119,7 +119,7 @@ impl Side {
         if spec.changes {
             let none = spec.schema.fields().iter().map(|f| new_empty_array(f.data_type()));
             hash_rows(&none.collect::<Vec<_>>(), 0, &mut Vec::new()).map_err(|e| {
-                Error::unsupported("a column of this type cannot stand in a changing input of a join")
+                Error::unsupported("a column of this type is not supported in an updating input of a join")
                     .with_detail(e.message().to_string())
             })?;
         }

@@ -233,7 +233,7 @@ impl Planner {
             .collect();
         if !input.properties.bounded && node.within.is_none() {
             warnings.push(
-                "MatchRecognize keeps begun matches for ever: add WITHIN INTERVAL ... behind PATTERN".into(),
+                "MatchRecognize keeps partial matches forever: add WITHIN INTERVAL ... after PATTERN".into(),
             );
         }
         let build: BuildOperator = Arc::new(move || Ok(Box::new(MatchRecognize::new(spec.clone())?)));

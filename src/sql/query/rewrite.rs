@@ -152,7 +152,7 @@ impl Rewrite<'_> {
                 && self.is(at + 2, &Token::LParen)
             {
                 if in_define {
-                    return Err(Error::plan("RUNNING and FINAL stand in MEASURES alone").at(span));
+                    return Err(Error::plan("RUNNING and FINAL are only allowed in MEASURES").at(span));
                 }
                 // With one row per match the last row decides, in both.
                 self.skipped.insert(at);
@@ -328,7 +328,7 @@ impl Rewrite<'_> {
             }
             if !self.named(first) {
                 let found = self.lexemes.get(first).map_or(span, |l| l.span);
-                return Err(Error::syntax(format!("expected a column behind {written} BY")).at(found));
+                return Err(Error::syntax(format!("expected a column after {written} BY")).at(found));
             }
             at = first;
             let modifiers = ["ASC", "DESC"];

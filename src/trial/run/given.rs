@@ -25,9 +25,10 @@ impl Run<'_> {
             match &statement.kind {
                 TestKind::Mock(mock) => {
                     if begun {
-                        let error = Error::plan("a mock stands before the first step of its test").with_hint(
-                            "it holds from the start; TIMES and the order of mocks say what changes",
-                        );
+                        let error = Error::plan("a mock belongs before the first step of its test")
+                            .with_hint(
+                                "it holds from the start; TIMES and the order of mocks say what changes",
+                            );
                         return Err(Self::wrong(setup, &error, statement.span));
                     }
                     let wrong = |e: Error| {

@@ -64,7 +64,7 @@ SELECT * FROM FROM_CHANGELOG(TABLE upserts, DESCRIPTOR(code), MAP['c', 'INSERTED
 
 SELECT * FROM FROM_CHANGELOG(TABLE upserts, DESCRIPTOR(code), MAP['c', 'INSERT', 'r', 'INSERT']);
 -- @error
---| 'INSERT' stands in OP_MAPPING twice
+--| 'INSERT' appears in OP_MAPPING twice
 --| 'c, r'
 
 SELECT * FROM TO_CHANGELOG(TABLE upserts, DESCRIPTOR(op), 'code');

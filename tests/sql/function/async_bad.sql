@@ -51,7 +51,7 @@ SELECT slow();
 CREATE FUNCTION unheard() RETURNS INT LANGUAGE JAVASCRIPT AS $$ Promise.reject(new TypeError('lost')); await new Promise((ok) => setTimeout(ok, 20)); return 1 $$;
 SELECT unheard();
 -- @error
---| function 'unheard' failed: a promise was rejected and nobody listened: TypeError: lost
+--| function 'unheard' failed: a promise was rejected and it was not handled: TypeError: lost
 
 -- Hosts: only those that are granted, also behind redirects.
 CREATE FUNCTION get(path STRING) RETURNS INT LANGUAGE JAVASCRIPT AS $$

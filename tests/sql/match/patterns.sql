@@ -201,4 +201,4 @@ SELECT * FROM t MATCH_RECOGNIZE (PARTITION BY symbol ORDER BY ts
   PATTERN (A+ B* C)
   DEFINE A AS A.price<20, B AS B.price>14, C AS C.price > 12) AS m;
 -- @error
---| an optional variable behind a greedy one
+--| an optional variable after a greedy one

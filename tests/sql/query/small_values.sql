@@ -84,7 +84,7 @@ SELECT JSON_STRING(CAST(ROW(1, 'x', 2) AS ROW<z INT, b STRING, a INT>)) AS j, CA
 
 SELECT a.id FROM t AS a JOIN t AS x FOR SYSTEM_TIME AS OF a.d ON a.id = x.id;
 -- @error
---| FOR SYSTEM_TIME AS OF stands before the alias of a table
+--| FOR SYSTEM_TIME AS OF must come before the alias of a table
 --| write JOIN d FOR SYSTEM_TIME AS OF t.proc_time AS x ON
 
 -- Java's short names of zones.

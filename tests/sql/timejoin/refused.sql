@@ -57,7 +57,7 @@ SELECT a.id FROM a JOIN LATERAL SNAPSHOT(input => TABLE keyed, on_time => DESCRI
 
 SELECT a.id FROM a JOIN LATERAL SNAPSHOT(input => TABLE endless) AS s ON a.id = s.id;
 -- @error
---| SNAPSHOT cannot tell when its input is loaded
+--| SNAPSHOT cannot determine when its input is loaded
 
 SELECT s.n FROM (SELECT id, COUNT(*) AS n FROM a GROUP BY id) AS s
   JOIN LATERAL SNAPSHOT(input => TABLE keyed) AS k ON s.id = k.id;

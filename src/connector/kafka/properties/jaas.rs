@@ -30,7 +30,7 @@ impl Jaas {
         let rest = rest.trim_start();
         let (flag, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         if !flag.eq_ignore_ascii_case("required") {
-            return Err(wrong("'required' is expected behind the login module"));
+            return Err(wrong("'required' is expected after the login module"));
         }
         let module = class.rsplit('.').next().unwrap_or_default().to_string();
         let mut options = Vec::new();

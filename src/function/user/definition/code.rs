@@ -79,7 +79,7 @@ pub(super) fn implementation(
         )),
         None if statement.using.iter().any(|(kind, _)| kind.value == "JAR") || !returned && is_identifier(statement) => {
             Err(Error::unsupported("functions in Java are not supported, and no other LANGUAGE is given")
-                .with_hint("write LANGUAGE JAVASCRIPT behind the code, or RETURN and an expression in SQL")
+                .with_hint("write LANGUAGE JAVASCRIPT after the code, or RETURN and an expression in SQL")
                 .at(place))
         }
         None => Err(Error::plan(format!("the language of function '{name}' is not known"))
@@ -160,7 +160,7 @@ fn javascript_source(
                 Some(FunctionBody::Identifier(export)) => export.value.clone(),
                 None => name.to_string(),
                 Some(_) => {
-                    return Err(Error::plan("the code is given twice: behind AS and in a file").at(path.span));
+                    return Err(Error::plan("the code is given twice: after AS and in a file").at(path.span));
                 }
             };
             let file = folder.join(&path.value);

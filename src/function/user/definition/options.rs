@@ -72,7 +72,7 @@ pub const OPTIONS: &[OptionDef] = &[
         "output-mode",
         OptionKind::Choice(&["ordered", "allow_unordered"]),
         "ordered",
-        "order of rows behind calls that wait",
+        "output order of calls that wait",
     ),
 ];
 

@@ -36,7 +36,7 @@ pub(super) fn python_function(
     match (&statement.body, statement.using.as_slice()) {
         (Some(FunctionBody::Code { text, start }), []) => source.code = Some((text.clone(), *start)),
         (Some(FunctionBody::Code { .. }), [(_, file), ..]) => {
-            return Err(Error::plan("the code is given twice: behind AS and in a file").at(file.span));
+            return Err(Error::plan("the code is given twice: after AS and in a file").at(file.span));
         }
         (Some(FunctionBody::Identifier(export)), []) => {
             source.export = export.value.clone();

@@ -343,11 +343,11 @@ impl Driver {
             if self.calls.contains_key(&owner) {
                 self.fail(
                     owner,
-                    Failure::other(format!("a promise was rejected and nobody listened: {why}")),
+                    Failure::other(format!("a promise was rejected and it was not handled: {why}")),
                 );
             } else {
                 log::warn!(
-                    "function '{}': a promise was rejected behind the end of its call: {why}",
+                    "function '{}': a promise was rejected after the end of its call: {why}",
                     self.function.name
                 );
             }

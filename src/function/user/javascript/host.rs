@@ -39,7 +39,7 @@ pub(super) struct Settled {
     pub(super) value: Persistent<Value<'static>>,
 }
 
-/// Promises that were rejected while nobody listened: which, and why.
+/// Promises that were rejected while it was not handled: which, and why.
 type Rejected = Arc<Mutex<Vec<(u64, String)>>>;
 
 /// What the functions note.
