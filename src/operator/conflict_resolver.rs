@@ -9,7 +9,6 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
@@ -163,7 +162,7 @@ impl ConflictResolver {
         gone.into_iter().try_for_each(|id| self.store.free(id))?;
         let only_new = kinds.iter().all(|kind| *kind == Kind::Insert);
         let kinds = if only_new { Kinds::Append } else { Kinds::Changes(kinds.into()) };
-        out.chunk(Chunk { batch, kinds, ingest: Instant::now() });
+        out.chunk(Chunk { batch, kinds, ingest: crate::clock::instant() });
         Ok(())
     }
 

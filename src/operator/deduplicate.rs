@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
@@ -303,7 +303,7 @@ impl Deduplicate {
             }
         }
         for rows in ready.chunks(CHUNK_ROWS) {
-            out.chunk(Chunk::append(self.rows.take(rows)?, Instant::now()));
+            out.chunk(Chunk::append(self.rows.take(rows)?, crate::clock::instant()));
             rows.iter().try_for_each(|&row| self.rows.free(row))?;
         }
         Ok(())

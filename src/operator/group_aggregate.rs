@@ -354,7 +354,7 @@ impl Operator for GroupAggregate {
             let columns = self.results(&slots)?;
             slots.into_iter().for_each(|slot| self.clear(slot));
             let batch = RecordBatch::try_new(self.spec.schema.clone(), columns)?;
-            out.chunk(Chunk::append(batch, std::time::Instant::now()));
+            out.chunk(Chunk::append(batch, crate::clock::instant()));
         }
         out.push(Message::End);
         Ok(())

@@ -424,7 +424,7 @@ impl IntervalJoin {
         if side.outer {
             let alone: Vec<u32> = ids.iter().copied().filter(|&id| !side.kept[id as usize].matched).collect();
             if !alone.is_empty() {
-                self.pad(input, &side.rows.take(&alone)?, Instant::now(), out)?;
+                self.pad(input, &side.rows.take(&alone)?, crate::clock::instant(), out)?;
             }
         }
         for id in ids.drain(..) {

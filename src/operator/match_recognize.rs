@@ -650,7 +650,7 @@ impl MatchRecognize {
             columns.extend(self.spec.measures.evaluate(&self.taken, &self.paths, batch, now)?);
             let options = RecordBatchOptions::new().with_row_count(Some(part.len()));
             let rows = RecordBatch::try_new_with_options(self.spec.schema.clone(), columns, &options)?;
-            out.chunk(Chunk::append(rows, Instant::now()));
+            out.chunk(Chunk::append(rows, crate::clock::instant()));
         }
         found.into_iter().try_for_each(|found| self.paths.release(found.node))
     }

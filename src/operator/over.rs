@@ -357,7 +357,7 @@ impl OverAggregate {
                 self.rows.free(id)?;
                 self.changed_rows.remove(id);
             }
-            self.compute(batch, &times, Instant::now(), out)?;
+            self.compute(batch, &times, crate::clock::instant(), out)?;
         }
     }
 

@@ -3,7 +3,6 @@
 //! Changes are applied as they come, so that what is sorted is what is there in the end.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices};
@@ -152,7 +151,7 @@ impl Operator for Sort {
         let batch = self.rows.rows().take(&self.arrived)?;
         let order = sorted(&batch, None, &self.keys)?;
         for piece in order.values().chunks(CHUNK_ROWS) {
-            out.chunk(Chunk::append(take_rows(&batch, piece)?, Instant::now()));
+            out.chunk(Chunk::append(take_rows(&batch, piece)?, crate::clock::instant()));
         }
         // What is out does not belong to a checkpoint any more.
         std::mem::take(&mut self.arrived).into_iter().try_for_each(|id| self.rows.free(id, true))?;

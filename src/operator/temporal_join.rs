@@ -19,7 +19,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -382,7 +382,7 @@ impl TemporalJoin {
             } else {
                 Kinds::Changes(from.iter().map(|&row| kinds[row as usize]).collect())
             };
-            out.chunk(Chunk { batch: rows, kinds, ingest: Instant::now() });
+            out.chunk(Chunk { batch: rows, kinds, ingest: crate::clock::instant() });
             for id in ids {
                 let slot = self.waiting[id as usize].slot;
                 self.left.free(id)?;

@@ -9,7 +9,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
@@ -175,7 +174,7 @@ impl Operator for TemporalSort {
                 let order = sorted(&batch, Some(first), &self.keys)?;
                 batch = take_rows(&batch, order.values())?;
             }
-            out.chunk(Chunk::append(batch, Instant::now()));
+            out.chunk(Chunk::append(batch, crate::clock::instant()));
             begin = end;
         }
         ids.into_iter().try_for_each(|id| self.rows.free(id))?;

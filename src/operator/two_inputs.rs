@@ -196,7 +196,7 @@ impl<O: Operator> Tasks<O> {
         self.all(|task| {
             task.call(|operator, out| {
                 let deadline = operator.deadline();
-                let now = std::time::Instant::now();
+                let now = crate::clock::instant();
                 if deadline.is_some_and(|deadline| deadline <= now) {
                     operator.timer(now, out)
                 } else {

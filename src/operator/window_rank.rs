@@ -9,7 +9,6 @@
 //! latest to come (keep last) wins.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -121,7 +120,7 @@ impl WindowRank {
             let rows: Vec<u32> = part.iter().map(|&(entry, _)| self.ranking.row_of(entry)).collect();
             let ranks = self.spec.rank_output.then(|| part.iter().map(|p| p.1 as i64).collect());
             let batch = with_rank(self.ranking.take(&rows)?, ranks, &self.spec.schema)?;
-            out.chunk(Chunk::append(batch, Instant::now()));
+            out.chunk(Chunk::append(batch, crate::clock::instant()));
         }
         for slot in complete {
             self.ranking.clear(slot);

@@ -245,7 +245,7 @@ impl Operator for WindowJoin {
     }
 
     fn restore(&mut self, state: &mut Restored) -> Result<()> {
-        let ingest = Instant::now();
+        let ingest = crate::clock::instant();
         for (input, table) in TABLES.into_iter().enumerate() {
             let schema = self.input(input).clone();
             let order = |piece: &Piece| Ok(piece.ids.iter().map(|&id| (piece.origin, id)).collect());

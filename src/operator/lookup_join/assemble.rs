@@ -214,7 +214,7 @@ impl Assembler {
         } else {
             Kinds::Changes(places.iter().map(|(chunk, row)| chunks[*chunk].kinds.get(*row)).collect())
         };
-        let ingest = chunks.iter().map(|c| c.ingest).min().unwrap_or_else(std::time::Instant::now);
+        let ingest = chunks.iter().map(|c| c.ingest).min().unwrap_or_else(crate::clock::instant);
         self.finish(kinds, ingest, columns, right, owners.len()).map(Some)
     }
 

@@ -191,7 +191,7 @@ impl LookupJoin {
                 let chunk = Chunk {
                     batch: left.slice(start, length),
                     kinds: kinds.slice(start, length),
-                    ingest: std::time::Instant::now(),
+                    ingest: crate::clock::instant(),
                 };
                 self.early.push_back(Message::Data(chunk));
                 start += length;

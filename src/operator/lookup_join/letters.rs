@@ -111,6 +111,6 @@ impl Letters {
 /// A row as JSON.
 fn text(encoder: &mut JsonEncoder, row: RecordBatch) -> Result<String> {
     let mut out = Vec::new();
-    encoder.encode(&Chunk::append(row, std::time::Instant::now()), &mut out)?;
+    encoder.encode(&Chunk::append(row, crate::clock::instant()), &mut out)?;
     Ok(String::from_utf8_lossy(&out).trim_end().to_string())
 }

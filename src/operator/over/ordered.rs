@@ -203,7 +203,7 @@ impl OrderedOver {
 
     /// Every row with its result, partition by partition.
     fn emit_all(&mut self, out: &mut Output) -> Result<()> {
-        let ingest = Instant::now();
+        let ingest = crate::clock::instant();
         let mut slots = self.keys.slots().into_iter().filter(|&slot| self.ranking.len(slot) > 0).peekable();
         let (mut together, mut parts, mut rows) = (Vec::new(), Vec::new(), 0);
         while let Some(slot) = slots.next() {

@@ -9,7 +9,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
@@ -135,7 +134,7 @@ impl Held {
             self.messages = None;
             return Ok(());
         }
-        let (ingest, width) = (Instant::now(), self.schema.fields().len());
+        let (ingest, width) = (crate::clock::instant(), self.schema.fields().len());
         // Watermarks are common to tasks: rows of several are in order by them.
         let order = move |piece: &Piece| -> Result<Vec<(Option<i64>, usize, u64)>> {
             let watermarks = before(&piece.rows, width)?;

@@ -281,7 +281,7 @@ impl WindowAggregate {
             match second {
                 None => first.emit(window, &self.result, out)?,
                 Some(second) => {
-                    let mut sum = self.layout.pane(&self.spec, Instant::now())?;
+                    let mut sum = self.layout.pane(&self.spec, crate::clock::instant())?;
                     sum.merge(first)?;
                     sum.merge(second)?;
                     panes.try_for_each(|pane| sum.merge(pane))?;

@@ -204,7 +204,7 @@ impl<K: Ord + Copy> Panes<K> {
                 by_pane.entry(key(start, end)).or_default().push(row as u32);
             }
             for (key, rows) in by_pane {
-                let pane = self.open(key, layout, spec, Instant::now())?;
+                let pane = self.open(key, layout, spec, crate::clock::instant())?;
                 let whole = rows.len() == piece.rows.num_rows();
                 let rows = match whole {
                     true => piece.rows.clone(),

@@ -211,7 +211,7 @@ impl SessionAggregate {
             let windows: Vec<_> = piece.iter().map(|o| (o.start, o.end)).collect();
             self.result.append(&mut columns, &windows);
             let batch = self.result.batch(columns, piece.len())?;
-            out.chunk(Chunk::append(batch, self.ingest.unwrap_or_else(Instant::now)));
+            out.chunk(Chunk::append(batch, self.ingest.unwrap_or_else(crate::clock::instant)));
         }
         for o in over {
             self.state.iter_mut().for_each(|a| a.reset(o.session));

@@ -190,7 +190,7 @@ impl SessionTableFunction {
             true => Kinds::Changes(kinds.into()),
             false => Kinds::Append,
         };
-        let chunk = Chunk { batch, kinds, ingest: Instant::now() };
+        let chunk = Chunk { batch, kinds, ingest: crate::clock::instant() };
         match self.spec.time {
             WindowTime::Event(column) => {
                 let (chunk, times) = window_times(chunk, column, &mut self.clock, &self.spec.metrics)?;
@@ -232,7 +232,7 @@ impl SessionTableFunction {
             }
         }
         let batch = self.result.batch(columns, ids.len())?;
-        out.chunk(Chunk { batch, kinds, ingest: self.ingest.unwrap_or_else(Instant::now) });
+        out.chunk(Chunk { batch, kinds, ingest: self.ingest.unwrap_or_else(crate::clock::instant) });
         Ok(())
     }
 
