@@ -81,3 +81,16 @@ SELECT (1 + 1, UPPER('x')) AS r, CAST((x * INTERVAL '1' HOUR) + (INTERVAL '90' M
 SELECT MAP_UNION(MAP['a', 1, 'b', 2], MAP['b', 3, 'c', 4]) AS m, JSON_ARRAY(CAST(1E-10 AS DECIMAL(38, 10)), CAST(0 AS DECIMAL(20, 6))) AS j;
 -- @expect
 --| {"op":"+I","m":{"b":3,"c":4,"a":1},"j":"[1E-10,0.000000]"}
+
+-- One row at most, by the primary key.
+-- @file c.jsonl
+--| {"cust": 1, "nm": "ann"}
+--| {"cust": 2, "nm": "bob"}
+CREATE TABLE c (cust INT, nm STRING, PRIMARY KEY (cust) NOT ENFORCED) WITH ('connector' = 'filesystem', 'format' = 'json', 'path' = '${DIR}/c.jsonl');
+SELECT o.id, (SELECT c.nm FROM c WHERE c.cust = o.id) AS nm FROM (VALUES (1), (3)) AS o(id);
+-- @result
+--| {"id":1,"nm":"ann"}
+--| {"id":3,"nm":null}
+SELECT o.id, (SELECT c.nm FROM c WHERE c.nm = 'ann') AS nm FROM (VALUES (1), (3)) AS o(id);
+-- @error
+--| a scalar subquery that may give more than one row is not supported
