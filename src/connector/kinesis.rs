@@ -66,7 +66,7 @@ const OWN: [OptionDef; 22] = [
             "CUSTOM",
         ]),
         "AUTO",
-        "AUTO: of the table, or AWS_ACCESS_KEY_ID and what else a machine of AWS has",
+        "AUTO: of the table, or AWS_ACCESS_KEY_ID and what else a machine of AWS has; ENV_VAR and WEB_IDENTITY_TOKEN are the same",
     ),
     OptionDef::new(
         "aws.credentials.basic.accesskeyid",

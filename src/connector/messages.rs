@@ -239,6 +239,12 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Whether a query reads this metadata column.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "which ask depends on the build"))]
+    pub(super) fn has_metadata(&self, key: usize) -> bool {
+        self.slots.iter().any(|slot| matches!(slot, Slot::Metadata(k, _) if *k == key))
+    }
+
     pub(super) fn table(&self) -> &str {
         &self.table
     }
@@ -342,12 +348,15 @@ impl RowDecoder {
         let values: Vec<Option<&[u8]>> = part.iter().map(Message::value).collect();
         let place = |i: usize| part.get(i).map_or_else(String::new, Message::place);
         let decoded = self.value.decode(&values, true, &place)?;
-        let wrong = decoded.error.map(|e| (decoded.taken, e)).or(lacking);
-        let owners: Vec<u32> = match decoded.messages {
+        let mut wrong = decoded.error.map(|e| (decoded.taken, e)).or(lacking);
+        let mut kinds = decoded.kinds;
+        let mut owners: Vec<u32> = match decoded.messages {
             Some(messages) => messages,
             None => (0..decoded.batch.num_rows() as u32).collect(),
         };
         let mut columns = Vec::with_capacity(self.layout.slots.len());
+        // The first row with NULL where none may be.
+        let mut null: Option<(usize, String)> = None;
         for (slot, field) in self.layout.slots.iter().zip(self.layout.schema.fields()) {
             let column = match slot {
                 Slot::Value(at) => decoded.batch.column(*at).clone(),
@@ -356,18 +365,25 @@ impl RowDecoder {
             };
             if column.null_count() > 0 && !field.is_nullable() {
                 let row = (0..column.len()).find(|row| column.is_null(*row)).unwrap_or(0);
-                let owner = owners.get(row).map_or(0, |o| *o as usize);
-                return Err(Error::decode(format!(
-                    "table '{}': {}: column '{}' is NULL, it is declared NOT NULL",
-                    self.layout.table,
-                    place(owner),
-                    field.name()
-                )));
+                if null.as_ref().is_none_or(|(first, _)| row < *first) {
+                    null = Some((row, field.name().clone()));
+                }
             }
             columns.push(column);
         }
+        if let Some((row, name)) = null {
+            // No row of its message, and none behind it.
+            let owner = owners.get(row).copied().unwrap_or_default();
+            let kept = owners.partition_point(|o| *o < owner);
+            columns.iter_mut().for_each(|column| *column = column.slice(0, kept));
+            kinds = kinds.slice(0, kept);
+            owners.truncate(kept);
+            let place = place(owner as usize);
+            let what = format!("{place}: column '{name}' is NULL, it is declared NOT NULL");
+            wrong = Some((owner as usize, Error::decode(what)));
+        }
         let batch = batch(&self.layout.schema, columns, owners.len())?;
-        Ok(Piece { batch, kinds: decoded.kinds, owners, wrong })
+        Ok(Piece { batch, kinds, owners, wrong })
     }
 
     /// A row that is nothing but a message that could not be decoded.

@@ -88,7 +88,7 @@ const SINK: [OptionDef; 2] = [
     OptionDef::new(
         outbox::BATCH,
         OptionKind::Integer,
-        "50",
+        "500",
         "sink: messages of a topic that are on their way together",
     ),
     OptionDef::new(

@@ -87,7 +87,7 @@ const fn options() -> [OptionDef; COUNT] {
             ON_ERROR,
             ON_ERRORS,
             "fail",
-            "sink: what becomes of a record that is refused: the job fails, or the record is dropped, counted and logged",
+            "sink: what becomes of a record that is refused for its own sake: the job fails, or the record is dropped, counted and logged",
         ),
     ]
 }
@@ -164,6 +164,11 @@ pub(super) trait Post: Send + Sync + 'static {
     /// Whether a request that is refused may be so for one of its records: it is then sent by halves.
     fn splits(&self) -> bool {
         true
+    }
+
+    /// Whether a failure may be the fault of this record, so that it may be dropped. Faults of the service never are.
+    fn blames(&self, failure: &Failure, _record: &Self::Record) -> bool {
+        is_of_record(failure.kind)
     }
 
     /// A record for people.
@@ -394,10 +399,10 @@ impl Drop for Ending {
     }
 }
 
-/// Whether a failure may be the fault of the record. A login that is refused never is.
-fn is_of_record(kind: FailureKind) -> bool {
-    use FailureKind::{Connection, Limit, Status, Timeout};
-    !matches!(kind, Connection | Timeout | Limit | Status(401 | 403 | 405 | 407))
+/// Whether a failure may be the fault of a record: what is not named here is the service's, and drops nothing.
+pub(super) fn is_of_record(kind: FailureKind) -> bool {
+    use FailureKind::{Key, Status, TooLarge};
+    matches!(kind, Key | TooLarge | Status(400 | 409 | 413 | 414 | 422))
 }
 
 /// Sends records until they have arrived, or are refused.
@@ -429,18 +434,19 @@ async fn deliver<P: Post>(
             tokio::time::sleep(backoff.delay(failed, failure.retry_after)).await;
             continue;
         }
-        if left.len() > 1 && post.splits() && is_of_record(failure.kind) {
+        let of_record = left.first().is_some_and(|record| post.blames(&failure, record));
+        if left.len() > 1 && post.splits() && of_record {
             let behind = left.split_off(left.len() / 2);
             parts.push(behind);
             parts.push(left);
             continue;
         }
         let what = left.first().map_or_else(String::new, |record| post.describe(record));
-        if !bounds.drops || !is_of_record(failure.kind) {
+        if !bounds.drops || !of_record {
             let error = Error::io(format!("table '{}': {}", post.table(), failure.message));
             let error =
                 if what.is_empty() { error } else { error.with_detail(format!("the record: {what}")) };
-            return Err(match is_of_record(failure.kind) {
+            return Err(match of_record {
                 true => error
                     .with_hint(format!("'{ON_ERROR}' = 'drop' leaves out what is refused, and counts it")),
                 false => error,

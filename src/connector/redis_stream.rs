@@ -8,7 +8,7 @@
 //! Redis does not tell exactly: a warning says where it may be so.
 //!
 //! # Writing
-//! XADD, in order, at-least-once; `sink.max-length` trims the stream.
+//! XADD in transactions, in order, at-least-once; `sink.max-length` trims the stream.
 //!
 //! # Metadata
 //! `id` (STRING), `timestamp` (TIMESTAMP_LTZ(3): that of the id), `fields` (MAP<STRING, STRING>: the other fields).
@@ -121,6 +121,8 @@ struct Settings {
     start: Start,
     bounded: bool,
     fetch: u64,
+    /// Milliseconds that Redis waits for an entry: fewer than an answer may take.
+    block: u64,
 }
 
 impl Settings {
@@ -168,8 +170,15 @@ impl Settings {
             bounded: options.choice("scan.bounded.mode", &["unbounded", "latest-offset"])?
                 == Some("latest-offset"),
             fetch,
+            block: block(options.duration("redis.request.timeout")?),
         })
     }
+}
+
+fn block(timeout: Option<std::time::Duration>) -> u64 {
+    const MOST: u64 = 500;
+    // Redis takes 0 as for ever.
+    timeout.map_or(MOST, |t| u64::try_from(t.as_millis() / 2).unwrap_or(MOST)).clamp(1, MOST)
 }
 
 impl Connector for RedisStream {
@@ -241,6 +250,12 @@ impl Connector for RedisStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redis_answers_before_the_time_is_up() {
+        let of = |millis| block(Some(std::time::Duration::from_millis(millis)));
+        assert_eq!((block(None), of(30_000), of(500), of(0)), (500, 500, 250, 1));
+    }
 
     #[test]
     fn ids_are_ordered_and_have_one_before() {

@@ -16,6 +16,20 @@ use crate::catalog::Options;
 use crate::error::{Error, Result};
 use crate::sql::variables::expanded;
 
+/// A request that failed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) failure: Failure,
+    /// What the service calls it; empty when it did not answer.
+    pub(crate) code: String,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { failure, code: String::new() }
+    }
+}
+
 /// One of them.
 pub(crate) struct Service {
     /// As hosts and signatures have it.
@@ -129,6 +143,11 @@ impl Api {
 
     /// The same with bodies as they are.
     pub(crate) async fn send(&self, operation: &str, bytes: bytes::Bytes) -> Result<bytes::Bytes, Failure> {
+        self.post(operation, bytes).await.map_err(|refused| refused.failure)
+    }
+
+    /// The same, with the name that the service has for a failure.
+    pub(crate) async fn post(&self, operation: &str, bytes: bytes::Bytes) -> Result<bytes::Bytes, Refused> {
         let at = |what: String| format!("{}: {operation}: {what}", self.endpoint);
         let other = |what: String| Failure::other(at(what));
         let credential = match &self.credentials {
@@ -177,10 +196,15 @@ impl Api {
                 | "LimitExceededException"
                 | "KMSThrottlingException"
         );
-        Err(match status.as_u16() {
+        // A machine's credentials are renewed.
+        let expired = matches!(kind.as_str(), "ExpiredTokenException" | "ExpiredToken")
+            && matches!(self.credentials, Credentials::Machine(_));
+        let failure = match status.as_u16() {
+            _ if expired => Failure::new(FailureKind::Connection, message).retryable(),
             _ if limited => Failure::new(FailureKind::Limit, message).retryable(),
             status @ 500.. => Failure::new(FailureKind::Status(status), message).retryable(),
             status => Failure::new(FailureKind::Status(status), message),
-        })
+        };
+        Err(Refused { failure, code: kind })
     }
 }

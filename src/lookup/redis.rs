@@ -258,6 +258,10 @@ pub(crate) fn failure(shown: &str, error: &RedisError) -> Failure {
             | ServerErrorKind::ReadOnly,
         ) => (FailureKind::Connection, true),
         _ if error.to_string().contains("max number of clients") => (FailureKind::Limit, true),
+        // Memory or a disk that is full, replicas that are away, a fail-over: not the fault of what was asked.
+        _ if matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "UNBLOCKED" | "EXECABORT")) => {
+            (FailureKind::Limit, true)
+        }
         E::UnexpectedReturnType | E::Parse => (FailureKind::Decode, false),
         _ => (FailureKind::Other, false),
     };

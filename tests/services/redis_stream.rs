@@ -164,6 +164,50 @@ fn streams_are_read_and_written() {
 }
 
 #[test]
+fn a_scan_ends_without_its_last_entry_and_names_are_bytes() {
+    let Some(redis) = Redis::start() else { return };
+    let folder = folder();
+    redis.add("short", 1..3);
+    let last = redis.command(&["XREVRANGE", "short", "+", "-", "COUNT", "1"]);
+    redis.command(&["XDEL", "short", last.lines().next().unwrap()]);
+    assert_eq!(redis.command(&["XLEN", "short"]), "1");
+    let odd = "redis.call('XADD', KEYS[1], '1-0', 'value', '{\"id\": 5}', '\\255', 'secret')";
+    redis.command(&["EVAL", odd, "1", "odd"]);
+    let bounded =
+        |stream: &str| redis.with(&format!(", 'stream' = '{stream}', 'scan.bounded.mode' = 'latest-offset'"));
+    let script = format!(
+        "CREATE TABLE i (id INT) {}; CREATE TABLE n (id INT) {};
+         SELECT id FROM i UNION ALL SELECT id FROM n;",
+        bounded("short"),
+        bounded("odd"),
+    );
+    let said = run_well(folder.path(), &script, &["-o", "json", "-q"]);
+    assert!(said.contains("\"id\":1}") && said.contains("\"id\":5}"), "{said}");
+    let script = format!(
+        "CREATE TABLE n (id INT, f MAP<STRING, STRING> METADATA FROM 'fields' VIRTUAL) {}; SELECT id, f FROM n;",
+        bounded("odd"),
+    );
+    let said = run_badly(folder.path(), &script);
+    assert!(said.contains("entry 1-0") && said.contains("not UTF-8") && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn a_redis_that_is_full_drops_nothing() {
+    let Some(redis) = Redis::start() else { return };
+    let folder = folder();
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let script = format!(
+        "CREATE TABLE o (id INT) {}; INSERT INTO o VALUES (1), (2);",
+        redis.with(", 'stream' = 'full', 'sink.on-error' = 'drop', 'sink.max-retries' = '2'"),
+    );
+    let said = run_badly(folder.path(), &script);
+    assert!(said.contains("OOM") && !said.contains("dropped"), "{said}");
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    run_well(folder.path(), &script, &[]);
+    assert_eq!(redis.command(&["XLEN", "full"]), "2");
+}
+
+#[test]
 fn killed_at_any_moment_and_without_a_server_each_row_is_there_once() {
     let Some(mut redis) = Redis::new() else { return };
     let folder = folder();

@@ -16,14 +16,14 @@ use arrow::record_batch::RecordBatch;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::catalog::{ColumnSource, Table};
-use crate::connector::outbox::{Bounds, KeyNumbers, Outbox, Packed, Packer, Post, Sent};
+use crate::connector::outbox::{Bounds, KeyNumbers, Outbox, Packed, Packer, Post, Sent, is_of_record};
 use crate::connector::{Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
 use crate::error::{Error, Result};
 use crate::flow::{Chunk, Kind, Kinds};
 use crate::format::Format;
 use crate::format::message::MessageEncoder;
-use crate::lookup::BoxFuture;
 use crate::lookup::http::{Deliveries, Target, body_format};
+use crate::lookup::{BoxFuture, Failure, FailureKind};
 
 /// Characters of a record that a message shows.
 const SHOWN: usize = 300;
@@ -247,6 +247,12 @@ impl Post for Shared {
                 Err(failure) => Err((records, failure)),
             }
         })
+    }
+
+    fn blames(&self, failure: &Failure, record: &Record) -> bool {
+        // A URL that the record makes may be one that does not exist.
+        let of_target = matches!(failure.kind, FailureKind::Status(404 | 410)) && record.target.is_some();
+        of_target || is_of_record(failure.kind)
     }
 
     fn describe(&self, record: &Record) -> String {

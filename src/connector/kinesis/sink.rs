@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::flow::Chunk;
 use crate::format::Format;
 use crate::format::message::MessageEncoder;
-use crate::lookup::aws_json::Api;
+use crate::lookup::aws_json::{Api, Refused};
 use crate::lookup::{BoxFuture, Failure, FailureKind};
 
 /// Records that Kinesis takes in a request, and bytes of one with its key.
@@ -213,9 +213,9 @@ impl Shared {
             failure.message = format!("writing to stream '{}': {}", self.stream.name, failure.message);
             failure
         };
-        let answer = match self.api.send("PutRecords", self.request(&records)).await {
+        let answer = match self.api.post("PutRecords", self.request(&records)).await {
             Ok(answer) => answer,
-            Err(failure) => return Err((records, named(failure))),
+            Err(Refused { failure, code }) => return Err((records, named(judged(failure, &code)))),
         };
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -259,6 +259,29 @@ impl Shared {
     }
 }
 
+/// A request that is refused: for its records, for what does not pass by itself, or for something that may.
+fn judged(mut failure: Failure, code: &str) -> Failure {
+    if !matches!(failure.kind, FailureKind::Status(400..500)) || failure.retryable {
+        return failure;
+    }
+    match code {
+        "ValidationException" | "InvalidArgumentException" | "SerializationException" => {}
+        "AccessDeniedException"
+        | "ExpiredTokenException"
+        | "IncompleteSignatureException"
+        | "InvalidSignatureException"
+        | "KMSAccessDeniedException"
+        | "KMSDisabledException"
+        | "KMSNotFoundException"
+        | "MissingAuthenticationTokenException"
+        | "ResourceNotFoundException"
+        | "UnknownOperationException"
+        | "UnrecognizedClientException" => failure.kind = FailureKind::Other,
+        _ => (failure.kind, failure.retryable) = (FailureKind::Other, true),
+    }
+    failure
+}
+
 impl Post for Shared {
     type Record = Record;
 
@@ -294,5 +317,25 @@ impl Post for Shared {
     fn describe(&self, record: &Record) -> String {
         let text: String = String::from_utf8_lossy(&record.data).chars().take(200).collect();
         format!("partition key '{}', {text}", record.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_records_are_to_blame_for_is_theirs() {
+        let of = |code: &str| {
+            let failure = judged(Failure::new(FailureKind::Status(400), ""), code);
+            (crate::connector::outbox::is_of_record(failure.kind), failure.retryable)
+        };
+        assert_eq!(of("ValidationException"), (true, false));
+        for code in ["ExpiredTokenException", "AccessDeniedException", "ResourceNotFoundException"] {
+            assert_eq!(of(code), (false, false), "{code}");
+        }
+        assert_eq!(of("SomethingNew"), (false, true));
+        let limit = judged(Failure::new(FailureKind::Limit, "").retryable(), "ThrottlingException");
+        assert!(limit.retryable && limit.kind == FailureKind::Limit);
     }
 }

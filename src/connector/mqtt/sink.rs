@@ -292,6 +292,16 @@ async fn publish(settings: Settings, mut orders: mpsc::Receiver<Order>) {
     }
 }
 
+/// A message that the broker does not take: for its own sake, for what does not pass by itself, or for something that may.
+fn refused(address: &impl std::fmt::Display, what: &str) -> Failure {
+    let message = format!("{address} refuses a message: {what}");
+    match what {
+        "payload format invalid" | "topic name invalid" => Failure::new(FailureKind::Key, message),
+        "not authorized" => Failure::new(FailureKind::Other, message),
+        _ => Failure::new(FailureKind::Other, message).retryable(),
+    }
+}
+
 /// One connection, until it breaks; `None`: no more orders come.
 async fn connection(
     address: &Address,
@@ -333,8 +343,7 @@ async fn connection(
                 }
                 Ok(Event::Acknowledged(number, result)) => {
                     if let Some(answer) = owed.sent.remove(&number) {
-                        let refused = |what| Failure::new(FailureKind::Other, format!("{address} refuses a message: {what}"));
-                        let _ = answer.send(result.map_err(refused));
+                        let _ = answer.send(result.map_err(|what| refused(address, &what)));
                     }
                 }
                 Ok(_) => {}

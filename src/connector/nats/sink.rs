@@ -217,8 +217,26 @@ impl Shared {
                     record.payload.len()
                 ),
             ),
-            _ => Failure::new(FailureKind::Other, format!("{what}{}", root(e))),
+            _ => {
+                let code = std::error::Error::source(e)
+                    .and_then(|e| e.downcast_ref::<jetstream::Error>())
+                    .map(jetstream::Error::error_code);
+                judged(code, format!("{what}{}", root(e)))
+            }
         }
+    }
+}
+
+/// What a stream refuses: for the message, for what does not pass by itself, or for something that may.
+fn judged(code: Option<jetstream::ErrorCode>, what: String) -> Failure {
+    use jetstream::ErrorCode as Code;
+    match code {
+        Some(Code::STREAM_MESSAGE_EXCEEDS_MAXIMUM | Code::STREAM_HEADER_EXCEEDS_MAXIMUM) => {
+            Failure::new(FailureKind::TooLarge, what)
+        }
+        Some(Code::STREAM_NOT_MATCH | Code::STREAM_SEALED) => Failure::new(FailureKind::Other, what),
+        // The stream or the server is full, or has no leader.
+        _ => Failure::new(FailureKind::Other, what).retryable(),
     }
 }
 
@@ -263,5 +281,26 @@ impl Post for Shared {
     fn describe(&self, record: &Record) -> String {
         let text: String = String::from_utf8_lossy(&record.payload).chars().take(200).collect();
         format!("subject '{}', {text}", record.subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_message_that_is_too_large_is_to_blame() {
+        use jetstream::ErrorCode as Code;
+        let of = |code| {
+            let failure = judged(code, String::new());
+            (crate::connector::outbox::is_of_record(failure.kind), failure.retryable)
+        };
+        assert_eq!(of(Some(Code::STREAM_MESSAGE_EXCEEDS_MAXIMUM)), (true, false));
+        assert_eq!(of(Some(Code::STREAM_NOT_MATCH)), (false, false));
+        // Full, for now.
+        for code in [Code::STREAM_STORE_FAILED, Code::INSUFFICIENT_RESOURCES, Code::CLUSTER_NOT_AVAILABLE] {
+            assert_eq!(of(Some(code)), (false, true));
+        }
+        assert_eq!(of(None), (false, true));
     }
 }

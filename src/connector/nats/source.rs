@@ -240,8 +240,13 @@ impl Scan {
             place = Place { found: true, next: *next, end };
             *self.place.lock() = place;
         }
+        let subjects = &stream.cached_info().config.subjects;
+        let whole = settings
+            .subject
+            .as_ref()
+            .is_none_or(|filter| !subjects.is_empty() && subjects.iter().all(|s| covers(filter, s.as_str())));
         if let Some(wanted) = *next
-            && let Err(halt) = self.check(&name, wanted, state.first_sequence, behind)
+            && let Err(halt) = self.check(&name, wanted, state.first_sequence, behind, whole)
         {
             return halt;
         }
@@ -371,8 +376,8 @@ impl Scan {
         }
     }
 
-    /// Whether what is to be read next is there, or may come.
-    fn check(&self, name: &str, wanted: u64, first: u64, behind: u64) -> Result<(), Halt> {
+    /// Whether what is to be read next is there, or may come. `whole`: all messages of the stream are read.
+    fn check(&self, name: &str, wanted: u64, first: u64, behind: u64, whole: bool) -> Result<(), Halt> {
         let Settings { server, skips_missing, table, .. } = &self.settings;
         let what = if wanted > behind {
             format!("stream '{name}' at {server} ends at sequence {}, before {wanted}", behind - 1)
@@ -381,6 +386,14 @@ impl Scan {
         } else {
             return Ok(());
         };
+        if wanted <= behind && !whole {
+            // A subject that was quiet since has lost nothing, and the stream does not tell.
+            let subject = self.settings.subject.as_deref().unwrap_or_default();
+            log::warn!(
+                "table '{table}': {what}; whether some of them had subject '{subject}' is not known; it goes on behind them"
+            );
+            return Ok(());
+        }
         let why = match wanted > behind {
             true => "the stream was probably deleted and made anew",
             false => "the stream keeps messages for a time or up to a size",
@@ -398,6 +411,19 @@ impl Scan {
             }
         };
         Err(Halt::Failed(Error::io(what).with_detail(why).with_hint(hint).lasting()))
+    }
+}
+
+/// Whether a filter takes all that a subject of a stream takes.
+fn covers(filter: &str, subject: &str) -> bool {
+    let (mut filter, mut subject) = (filter.split('.'), subject.split('.'));
+    loop {
+        match (filter.next(), subject.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(word)) if word != ">" => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
     }
 }
 
@@ -436,4 +462,22 @@ fn no_jetstream(server: &super::client::Server, what: &str) -> Error {
     Error::io(format!("JetStream of {server}: {what}"))
         .with_hint("the server runs with -js, and the account may use it")
         .lasting()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn filters_cover_subjects() {
+        for (filter, subject) in [(">", "a.b"), ("a.>", "a.*.c"), ("a.>", "a.>"), ("*.b", "a.b"), ("a", "a")]
+        {
+            assert!(covers(filter, subject), "{filter} {subject}");
+        }
+        for (filter, subject) in
+            [("a.b", "a.*"), ("a.*", "a.>"), ("a.b.>", "a.>"), ("a", "a.b"), ("a.>", "a")]
+        {
+            assert!(!covers(filter, subject), "{filter} {subject}");
+        }
+    }
 }

@@ -213,3 +213,21 @@ fn what_is_refused_fails_or_is_left_out_alone() {
     assert!(error.may_pass() && error.detail().is_some_and(|d| d.contains("tried 3 times")), "{error}");
     assert_eq!(*rig.service.calls.lock(), 3);
 }
+
+#[test]
+fn what_is_not_the_record_s_fault_drops_nothing() {
+    use FailureKind as Kind;
+    let own = [Kind::Key, Kind::TooLarge, Kind::Status(400), Kind::Status(413), Kind::Status(422)];
+    assert!(own.into_iter().all(is_of_record));
+    let others = [Kind::Connection, Kind::Timeout, Kind::Limit, Kind::Decode, Kind::Other, Kind::Status(404)];
+    for kind in others {
+        assert!(!is_of_record(kind), "{kind:?}");
+        let refuses =
+            move |_: usize, records: &[Record]| Err((records.to_vec(), Failure::new(kind, "no".to_string())));
+        let mut rig = Rig::new(&[("sink.on-error", "drop")], false, refuses);
+        rig.write(&[(0, 1), (0, 2)]);
+        assert_eq!(rig.finish().unwrap_err().message(), "table 'o': no");
+        // It is not cut to records, either.
+        assert_eq!(*rig.service.calls.lock(), 1);
+    }
+}

@@ -15,8 +15,8 @@ use crate::error::Result;
 use crate::flow::Chunk;
 use crate::format::Format;
 use crate::format::message::MessageEncoder;
-use crate::lookup::BoxFuture;
 use crate::lookup::redis::{Connection, address, failure};
+use crate::lookup::{BoxFuture, Failure, FailureKind};
 
 /// Entries of a request.
 pub(super) const BATCH: usize = 500;
@@ -108,7 +108,9 @@ impl Post for Shared {
 
     fn send(self: Arc<Self>, records: Vec<Bytes>) -> BoxFuture<Sent<Bytes>> {
         Box::pin(async move {
+            // All of them or none: what is sent again must not come behind what followed it.
             let mut pipeline = redis::pipe();
+            pipeline.cmd("MULTI");
             for record in &records {
                 let add = pipeline.cmd("XADD").arg(&self.settings.stream);
                 if let Some(most) = self.max_length {
@@ -116,29 +118,83 @@ impl Post for Shared {
                 }
                 add.arg("*").arg(&self.settings.field).arg(&record[..]);
             }
+            pipeline.cmd("EXEC");
             let said = |e: &redis::RedisError| {
                 let mut problem = failure(self.connection.shown(), e);
                 problem.message =
                     format!("writing to stream '{}': {}", self.settings.stream, problem.message);
                 problem
             };
-            let replies = match self.connection.all(&pipeline, records.len()).await {
+            let said_of = |what: &str| {
+                let (stream, shown) = (&self.settings.stream, self.connection.shown());
+                format!("writing to stream '{stream}': {shown}: {what}")
+            };
+            let replies = match self.connection.all(&pipeline, records.len() + 2).await {
                 Ok(replies) => replies,
                 Err(e) => return Err((records, said(&e))),
             };
-            // What comes behind one that is refused was added: only that one is sent again.
-            let (mut left, mut problem) = (Vec::new(), None);
-            for (record, reply) in records.into_iter().zip(replies) {
-                if let Reply::ServerError(e) = reply {
-                    problem.get_or_insert_with(|| said(&e.into()));
-                    left.push(record);
-                }
+            match left(replies, records.len()) {
+                Ok(None) => Ok(()),
+                Ok(Some((first, e))) => Err((records.into_iter().skip(first).collect(), said(&e))),
+                Err(what) => Err((records, Failure::new(FailureKind::Decode, said_of(what)))),
             }
-            problem.map_or(Ok(()), |problem| Err((left, problem)))
         })
     }
 
     fn describe(&self, record: &Bytes) -> String {
         String::from_utf8_lossy(record).chars().take(200).collect()
+    }
+}
+
+/// What the replies to MULTI, some XADD and EXEC say: the first record that was not added, and why.
+fn left(replies: Vec<Reply>, count: usize) -> Result<Option<(usize, redis::RedisError)>, &'static str> {
+    const ODD: &str = "the answer is not that of a transaction";
+    let mut replies = replies;
+    let done = replies.pop().ok_or(ODD)?;
+    // What is refused when it is queued ends the whole.
+    let refused = replies.into_iter().find_map(|reply| match reply {
+        Reply::ServerError(e) => Some(e),
+        _ => None,
+    });
+    match (done, refused) {
+        (Reply::ServerError(_), Some(e)) | (Reply::ServerError(e), None) => Ok(Some((0, e.into()))),
+        (Reply::Array(added), None) if added.len() == count => {
+            let refused = added.into_iter().enumerate().find_map(|(at, reply)| match reply {
+                Reply::ServerError(e) => Some((at, e.into())),
+                _ => None,
+            });
+            Ok(refused)
+        }
+        _ => Err(ODD),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn error(text: &str) -> Reply {
+        redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_was_not_added_is_left_with_all_behind_it() {
+        let queued = || Reply::SimpleString("QUEUED".into());
+        let id = || Reply::BulkString(b"1-0".to_vec());
+        let done = vec![Reply::Okay, queued(), queued(), Reply::Array(vec![id(), id()])];
+        assert!(left(done, 2).unwrap().is_none());
+        let full =
+            vec![Reply::Okay, queued(), error("OOM command not allowed"), error("EXECABORT discarded")];
+        let (at, e) = left(full, 2).unwrap().unwrap();
+        let problem = failure("redis", &e);
+        assert_eq!((at, e.code(), problem.retryable), (0, Some("OOM"), true));
+        assert!(!crate::connector::outbox::is_of_record(problem.kind));
+        let other = vec![Reply::Okay, queued(), queued(), Reply::Array(vec![id(), error("WRONGTYPE no")])];
+        let (at, e) = left(other, 2).unwrap().unwrap();
+        let problem = failure("redis", &e);
+        assert_eq!((at, problem.retryable), (1, false));
+        assert!(!crate::connector::outbox::is_of_record(problem.kind));
+        assert!(left(vec![Reply::Nil], 1).is_err() && left(Vec::new(), 0).is_err());
     }
 }

@@ -1,10 +1,9 @@
 //! Reading a stream from an id on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redis::streams::StreamReadReply;
 use redis::{Value as Reply, cmd};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -20,8 +19,8 @@ use crate::lookup::retry::Backoff;
 
 /// The name of the only position.
 const SPLIT: &str = "stream";
-/// Milliseconds that Redis waits for an entry.
-const BLOCK: u64 = 500;
+/// The place of `fields` in the metadata.
+const FIELDS: usize = 2;
 
 /// A planned scan.
 pub(super) struct StreamSource {
@@ -67,6 +66,7 @@ impl Source for StreamSource {
             connection: Connection::new(address(&self.options)?),
             restored: *self.restored.lock(),
             place: place.clone(),
+            shows_fields: self.layout.has_metadata(FIELDS),
         };
         let receiving = scan.receive(inbox.clone());
         let reader =
@@ -140,6 +140,8 @@ pub(super) struct Arrived {
     text: String,
     value: Option<Vec<u8>>,
     fields: Vec<(String, String)>,
+    /// Why it is no row.
+    wrong: Option<String>,
 }
 
 impl Message for Arrived {
@@ -148,6 +150,9 @@ impl Message for Arrived {
     }
 
     fn lacks(&self) -> Option<String> {
+        if self.wrong.is_some() {
+            return self.wrong.clone();
+        }
         let names: Vec<&str> = self.fields.iter().map(|(name, _)| name.as_str()).take(8).collect();
         self.value.is_none().then(|| {
             format!("the entry has no field '{}' ('redis.field'), it has: {}", self.field, names.join(", "))
@@ -158,7 +163,7 @@ impl Message for Arrived {
         match key {
             0 => Value::Text(&self.text),
             1 => i64::try_from(self.id.0).map_or(Value::None, Value::Moment),
-            2 => Value::Map(&self.fields),
+            FIELDS => Value::Map(&self.fields),
             _ => Value::None,
         }
     }
@@ -177,6 +182,8 @@ struct Scan {
     connection: Connection,
     restored: Option<Place>,
     place: Arc<Mutex<Option<Place>>>,
+    /// The names of other fields are wanted.
+    shows_fields: bool,
 }
 
 /// Why a scan does not go on as it is.
@@ -224,6 +231,13 @@ impl Scan {
         })
     }
 
+    /// An answer that cannot be read, and is not shown: it may hold whole records.
+    fn odd(&self, command: &str) -> Halt {
+        let Settings { stream, shown, .. } = &self.settings;
+        let what = format!("stream '{stream}' at {shown}: the answer to {command} is not what it should be");
+        Halt::Failed(Error::io(what).lasting())
+    }
+
     /// The first entry and the last id of the stream; `None`: there is none.
     async fn bounds(&self) -> Result<Option<(Option<Id>, Id)>, Halt> {
         let stream = &self.settings.stream;
@@ -233,8 +247,7 @@ impl Scan {
             return Ok(None);
         }
         let info = self.ask(cmd("XINFO").arg("STREAM").arg(stream)).await?;
-        let info: HashMap<String, Reply> =
-            redis::from_redis_value(info).map_err(|e| Halt::Broken(format!("XINFO: {e}")))?;
+        let info: HashMap<String, Reply> = redis::from_redis_value(info).map_err(|_| self.odd("XINFO"))?;
         let text = |reply: &Reply| redis::from_redis_value::<String>(reply.clone()).ok();
         let first = match info.get("first-entry") {
             Some(Reply::Array(entry)) => entry.first().and_then(text).and_then(|id| Id::parse(&id)),
@@ -246,7 +259,7 @@ impl Scan {
 
     /// Reads until something is wrong. `behind`: the last entry that was received.
     async fn run(&self, inbox: &Inbox<Arrived>, behind: &mut Option<Id>, failed: &mut u32) -> Halt {
-        let Settings { table, stream, field, shown, start, bounded, fetch } = &self.settings;
+        let Settings { table, stream, field, shown, start, bounded, fetch, block } = &self.settings;
         let bounds = match self.bounds().await {
             Ok(bounds) => bounds,
             Err(halt) => return halt,
@@ -291,16 +304,12 @@ impl Scan {
                 return Halt::Ended;
             }
             let mut command = cmd("XREAD");
-            command
-                .arg("COUNT")
-                .arg(*fetch)
-                .arg("BLOCK")
-                .arg(BLOCK)
-                .arg("STREAMS")
-                .arg(stream)
-                .arg(at.to_string());
+            command.arg("COUNT").arg(*fetch);
+            if end.is_none() {
+                command.arg("BLOCK").arg(*block);
+            }
+            command.arg("STREAMS").arg(stream).arg(at.to_string());
             let reply = match self.ask(&command).await {
-                Ok(Reply::Nil) => continue,
                 Ok(reply) => reply,
                 Err(halt) => return halt,
             };
@@ -308,31 +317,36 @@ impl Scan {
                 log::info!("table '{table}': {shown} is there again");
                 *failed = 0;
             }
-            let read: StreamReadReply = match redis::from_redis_value(reply) {
-                Ok(read) => read,
-                Err(e) => return Halt::Broken(format!("XREAD: {e}")),
-            };
+            if matches!(reply, Reply::Nil) {
+                if end.is_some() {
+                    // What lay before the end is read, deleted or trimmed.
+                    return Halt::Ended;
+                }
+                continue;
+            }
+            let Some(read) = entries(reply) else { return self.odd("XREAD") };
             let mut arrived = Vec::new();
-            for entry in read.keys.into_iter().flat_map(|key| key.ids) {
-                let Some(id) = Id::parse(&entry.id) else {
-                    return Halt::Broken(format!("'{}' is no id of an entry", entry.id));
-                };
+            for (text, content) in read {
+                let Some(id) = Id::parse(&text) else { return self.odd("XREAD") };
                 at = id;
                 if end.is_some_and(|end| id > end) {
                     break;
                 }
-                let (mut value, mut fields) = (None, Vec::new());
-                for (key, content) in entry.map {
-                    let bytes: Vec<u8> = redis::from_redis_value(content).unwrap_or_default();
-                    if key == *field {
+                let (mut value, mut fields, mut wrong) = (None, BTreeMap::new(), None);
+                for (key, bytes) in content {
+                    if key == field.as_bytes() {
                         value = Some(bytes);
-                    } else {
-                        fields.push((key, String::from_utf8_lossy(&bytes).into_owned()));
+                        continue;
                     }
+                    let shown = String::from_utf8_lossy(&key).into_owned();
+                    if self.shows_fields && std::str::from_utf8(&key).is_err() {
+                        let what = "a field of the entry has a name that is not UTF-8";
+                        wrong = Some(format!("{what} ('{shown}'), and the table reads 'fields'"));
+                    }
+                    fields.insert(shown, String::from_utf8_lossy(&bytes).into_owned());
                 }
-                fields.sort();
-                let (stream, field) = (name.clone(), wanted.clone());
-                arrived.push(Arrived { stream, field, id, text: entry.id, value, fields });
+                let (stream, field, fields) = (name.clone(), wanted.clone(), fields.into_iter().collect());
+                arrived.push(Arrived { stream, field, id, text, value, fields, wrong });
             }
             if let Some(last) = arrived.last() {
                 let last = last.id;
@@ -340,5 +354,63 @@ impl Scan {
                 *behind = Some(last);
             }
         }
+    }
+}
+
+/// An entry's id, and the names and contents of its fields.
+type Entry = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// The entries in an answer to XREAD of one stream; names of fields are bytes.
+fn entries(reply: Reply) -> Option<Vec<Entry>> {
+    let found = match reply {
+        Reply::Array(mut streams) if streams.len() == 1 => match streams.pop()? {
+            Reply::Array(mut stream) if stream.len() == 2 => stream.pop()?,
+            _ => return None,
+        },
+        Reply::Map(mut streams) if streams.len() == 1 => streams.pop()?.1,
+        _ => return None,
+    };
+    let Reply::Array(found) = found else { return None };
+    found.into_iter().map(entry).collect()
+}
+
+fn entry(reply: Reply) -> Option<Entry> {
+    let Reply::Array(mut entry) = reply else { return None };
+    let (Some(Reply::Array(content)), Some(id), true) = (entry.pop(), entry.pop(), entry.is_empty()) else {
+        return None;
+    };
+    let mut fields = Vec::with_capacity(content.len() / 2);
+    let mut content = content.into_iter();
+    while let Some(name) = content.next() {
+        fields.push((bytes(name)?, bytes(content.next()?)?));
+    }
+    Some((String::from_utf8(bytes(id)?).ok()?, fields))
+}
+
+fn bytes(reply: Reply) -> Option<Vec<u8>> {
+    match reply {
+        Reply::BulkString(bytes) => Some(bytes),
+        Reply::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_whatever_their_fields_are_called() {
+        let text = |bytes: &[u8]| Reply::BulkString(bytes.to_vec());
+        let fields = || Reply::Array(vec![text(b"value"), text(b"1"), text(b"\xff"), text(b"2")]);
+        let stream = || Reply::Array(vec![Reply::Array(vec![text(b"1-0"), fields()])]);
+        let expected: Entry =
+            ("1-0".into(), vec![(b"value".to_vec(), b"1".to_vec()), (b"\xff".to_vec(), b"2".to_vec())]);
+        let two = Reply::Array(vec![Reply::Array(vec![text(b"s"), stream()])]);
+        assert_eq!(entries(two), Some(vec![expected.clone()]));
+        assert_eq!(entries(Reply::Map(vec![(text(b"s"), stream())])), Some(vec![expected]));
+        let odd = Reply::Array(vec![Reply::Array(vec![text(b"1-0"), Reply::Array(vec![text(b"value")])])]);
+        assert_eq!(entries(Reply::Map(vec![(text(b"s"), odd)])), None);
+        assert_eq!(entries(Reply::Okay), None);
     }
 }
