@@ -4,7 +4,7 @@
 //! MQTT has no positions: a broker keeps for a session what it has sent and not been acknowledged. So the session has a
 //! fixed name (`client-id`), outlives the connection, and a message (QoS 1) is **acknowledged when the checkpoint that
 //! holds it is durable**; a process that comes back gets everything after it again: at-least-once. A message that comes again
-//! after a mere loss of the connection is recognised and not read twice. Without checkpoints it is acknowledged when the job has
+//! after a mere loss of the connection is recognised, as long as it has not been acknowledged. Without checkpoints it is acknowledged when the job has
 //! taken it. QoS 0 is what it says: at most once.
 //!
 //! Brokers bound how many messages may be unacknowledged. With MQTT 5 the client says how many (`scan.max-unacknowledged`); with
