@@ -140,6 +140,7 @@ pub(super) fn check_written(table: &Table, schema: &Schema, written: &[&str]) ->
 }
 
 /// The column of a sink's rows that has a metadata key.
+#[cfg_attr(not(any(feature = "mqtt", feature = "nats")), allow(dead_code, reason = "for brokers' metadata"))]
 pub(super) fn written_column(table: &Table, schema: &Schema, wanted: &str) -> Option<usize> {
     schema.fields().iter().position(|field| {
         let source = table.column(field.name()).map(|(_, column)| &column.source);

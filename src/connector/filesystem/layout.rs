@@ -45,6 +45,10 @@ pub(super) struct Layout {
     slots: Vec<Slot>,
     pub(super) batch_rows: usize,
     /// The session's time zone.
+    #[cfg_attr(
+        not(feature = "parquet"),
+        allow(dead_code, reason = "only files with types of their own need it")
+    )]
     pub(super) zone: String,
     /// Undecodable records are rows, too.
     rejects: bool,
