@@ -259,6 +259,18 @@ fn the_shipped_pipelines_are_right() {
 }
 
 #[test]
+fn check_finds_files_beside_the_script() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("f.sql");
+    let sql = "CREATE FUNCTION f(x INT) RETURNS INT LANGUAGE JAVASCRIPT USING FILE 'f.js'; SELECT f(1);";
+    std::fs::write(&script, sql).expect("a script");
+    let check = || run(&["check", &script.display().to_string()]);
+    assert_eq!(check().0, 2);
+    std::fs::write(folder.path().join("f.js"), "export function f(x) { return x; }").expect("a file");
+    assert_eq!(check().0, 0, "{:?}", check());
+}
+
+#[test]
 fn late_rows_are_counted() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("events.jsonl");

@@ -9,6 +9,7 @@ use crate::console::diagnostic::{self, USAGE};
 use crate::console::fault::Fault;
 use crate::console::output::Output;
 use crate::console::render::OutputFormat;
+use crate::console::script::origin;
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::sql::variables::{Script, Variables};
@@ -76,6 +77,8 @@ impl Report {
             );
             self.tell("note", &Error::option(text).at(missing.span), &script)?;
         }
+        // Files of functions and models are looked for beside the script.
+        session.set_origin(origin(&script.written.name));
         for reading in read_script(&script.expanded) {
             self.statement(session, &reading, &script)?;
         }

@@ -21,7 +21,7 @@ use crate::sql::variables::{Script, Variables};
 use crate::sql::{SourceText, Statement, StatementKind};
 
 /// The file that a script is in, wherever it is run from.
-fn origin(name: &str) -> Option<String> {
+pub(crate) fn origin(name: &str) -> Option<String> {
     let path = std::fs::canonicalize(name).ok().filter(|path| path.is_file())?;
     Some(path.display().to_string())
 }
