@@ -77,9 +77,9 @@ CREATE FUNCTION wrong(n INT) RETURN n + 1;
 CREATE FUNCTION wrong(n INT, n INT) RETURNS INT RETURN n;
 -- @error
 --| the parameter 'n' is declared twice
-CREATE FUNCTION wrong(n INT) RETURNS INT LANGUAGE WASM AS 'm.f';
+CREATE FUNCTION wrong(n INT) RETURNS INT LANGUAGE RUBY AS 'm.f';
 -- @error
---| functions in WASM are not supported
+--| functions in RUBY are not supported
 CREATE FUNCTION wrong AS 'org.example.F';
 -- @error
 --| functions in Java are not supported

@@ -45,7 +45,7 @@ SELECT * FROM versioned FOR SYSTEM_TIME AS OF ts;
 
 SELECT a.id FROM a JOIN SNAPSHOT(input => TABLE keyed) AS s ON a.id = s.id;
 -- @error
---| SNAPSHOT stands behind LATERAL
+--| SNAPSHOT is only allowed after LATERAL
 
 SELECT a.id FROM a JOIN LATERAL SNAPSHOT(inputs => TABLE keyed) AS s ON a.id = s.id;
 -- @error
