@@ -1,4 +1,4 @@
-//! What a service manager is told: systemd's protocol of datagrams (`sd_notify`), where `NOTIFY_SOCKET` names a socket.
+//! Notifies a service manager by systemd's protocol of datagrams (`sd_notify`), if `NOTIFY_SOCKET` names a socket.
 //!
 //! | when | message |
 //! |---|---|

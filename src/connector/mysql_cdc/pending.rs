@@ -1,7 +1,7 @@
 //! Rows that wait to be sent: those of a transaction until it is committed.
 //!
 //! The server logs a transaction that is rolled back, too, when it has changed a table without transactions or a temporary
-//! one, with its rows and ROLLBACK at its end. So the rows of the transaction that is read can be taken back.
+//! one, with its rows and ROLLBACK at its end. So the rows of an open transaction are held until its end, and dropped if it is rolled back.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

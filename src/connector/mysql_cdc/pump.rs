@@ -204,7 +204,7 @@ impl Pump {
         };
         let altered = |what: String| self.altered(what).with_hint(FRESH);
         if moment.is_some() {
-            // As it is in the transaction that reads it: from here on nobody can alter it.
+            // Its columns within the transaction that reads it: no ALTER can follow until that ends.
             watched.hold(&mut connection).await.map_err(fault)?;
             facts = watched.facts(&mut connection).await.map_err(fault)?;
             let now = facts.shape();

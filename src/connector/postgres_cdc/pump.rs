@@ -403,7 +403,7 @@ impl Pump {
                 Some(client) => client,
                 None => match self.plan.database.client().await {
                     Ok(client) => client,
-                    // The stream tells of a server that is gone.
+                    // If the server is gone, the stream returns the error.
                     Err(_) => continue,
                 },
             };

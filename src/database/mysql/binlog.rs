@@ -507,7 +507,7 @@ impl MySql {
         let mut connection = self.connect().await?;
         // While nothing happens the server says so; and it waits for a reader that is slow.
         let set = format!(
-            // MariaDB is told that its own events are understood: there are transactions that it cannot describe without.
+            // Announces that MariaDB's own events are understood: without them it cannot send XA transactions.
             "SET @master_heartbeat_period = {}, @mariadb_slave_capability = 4, SESSION net_write_timeout = 3600",
             heartbeat.as_nanos()
         );

@@ -430,7 +430,7 @@ fn what_is_woken_together_with_the_one_behind_it_has_its_turn() {
     let plan = rig.plan(vec![(read(&[Act::Wait]), (0, 0))], vec![door("front", 1), door("back", 2)], false);
     let mut task = Task::open(plan, rig.context()).unwrap();
     assert!(settle(&mut task));
-    // In one round: the front one cannot go on before the back one has room, and nobody wakes it again.
+    // In one round: the front one cannot continue before the back one has room, and is not woken a second time.
     rig.mailbox.waker(0).wake();
     rig.mailbox.waker(1).wake();
     assert!(settle(&mut task));
