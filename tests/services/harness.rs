@@ -41,10 +41,13 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Waits until a port takes connections.
 pub fn wait_for_port(port: u16) {
-    until(&format!("port {port}"), || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    // A connection from a port to itself is none: the kernel may choose the port that nobody has yet.
+    let other = |s: TcpStream| s.local_addr().ok() != s.peer_addr().ok();
+    until(&format!("port {port}"), || TcpStream::connect(("127.0.0.1", port)).is_ok_and(other));
 }
 
-/// A server that ends with this process, however that ends: a shell holds it until its standard input is closed.
+/// A server that ends with this process, however that ends: a shell holds it until its standard input is closed, and is
+/// there until the server has left its port.
 pub struct Server {
     child: Child,
 }
@@ -54,7 +57,7 @@ impl Server {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
         let line: Vec<String> =
             std::iter::once(program).chain(arguments.iter().copied()).map(quoted).collect();
-        let script = format!("{} >server.log 2>&1 </dev/null & p=$!; read _; kill -9 $p", line.join(" "));
+        let script = format!("{} >server.log 2>&1 </dev/null & p=$!; read _; kill -9 $p; wait $p", line.join(" "));
         let mut command = Command::new("sh");
         command.args(["-c", &script]).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::null());
         Self { child: command.stderr(Stdio::null()).spawn().unwrap() }
