@@ -49,17 +49,34 @@
 //!
 //! Operators are the engine's own; the column shows that they live no other life.
 
+#[doc(hidden)]
+pub mod mailbox;
+#[doc(hidden)]
+pub mod message;
+#[doc(hidden)]
+pub mod metrics;
+#[doc(hidden)]
+pub mod sink;
+#[doc(hidden)]
+pub mod source;
+#[doc(hidden)]
+pub mod splits;
+
+#[doc(inline)]
+pub use mailbox::Waker;
+#[doc(inline)]
+pub use sink::{Guarantee, Sink, SinkChangelog, SinkJob, Writer, WriterContext};
+#[doc(inline)]
+pub use source::{Place, Positions, Read, Reader, ReaderContext, Source, SourceChangelog};
+#[doc(inline)]
+pub use splits::{OpenSplits, Split, Splits};
+
 #[doc(inline)]
 pub use crate::catalog::{Column, ColumnSource, OptionDef, OptionKind, Options, Table};
 #[doc(inline)]
 pub use crate::clock::Clock;
 #[doc(inline)]
 pub use crate::connector::{Connector, ScanRequest, SinkRequest};
-#[doc(inline)]
-pub use crate::flow::{
-    Guarantee, OpenSplits, Place, Positions, Read, Reader, ReaderContext, Sink, SinkChangelog, SinkJob,
-    Source, SourceChangelog, Split, Splits, Waker, Writer, WriterContext,
-};
 #[doc(inline)]
 pub use crate::format::{Decoder, Encoder, RecordFormat, RecordFormatRequest};
 #[doc(inline)]

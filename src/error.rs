@@ -4,6 +4,7 @@
 //! present tense when it cannot. `detail` gives what was seen, `hint` what to do next. A place in
 //! SQL text is kept as a [`Span`] and drawn with an excerpt and a caret by [`Error::render`].
 
+pub(crate) mod functions;
 mod source;
 pub(crate) mod wording;
 
@@ -399,7 +400,7 @@ impl From<datafusion_common::DataFusionError> for Error {
                         (Some(unknown), Some(possible)) => {
                             let possible = possible.trim_end_matches('\'');
                             let unknown = unknown.trim_end_matches('\'');
-                            if crate::function::window::window_function(unknown).is_some() {
+                            if functions::is_of_windows(unknown) {
                                 let name = unknown.to_ascii_uppercase();
                                 error.0.message =
                                     format!("{name} is a function of windows and needs OVER (...)");
@@ -407,15 +408,15 @@ impl From<datafusion_common::DataFusionError> for Error {
                                     "write {name}(...) OVER (PARTITION BY ... ORDER BY ...)"
                                 ));
                             }
-                            if let Some((why, hint)) = crate::function::refused(unknown) {
+                            if let Some((why, hint)) = functions::refused(unknown) {
                                 error.0.message =
                                     format!("{} is not supported: {why}", unknown.to_ascii_uppercase());
                                 return error.with_hint(hint);
                             }
                             let near = nearest(unknown, std::iter::once(possible));
                             error = error.with_hint(match near {
-                                _ if wording::function_here(unknown).is_some() => {
-                                    format!("write {}", wording::function_here(unknown).unwrap_or_default())
+                                _ if functions::function_here(unknown).is_some() => {
+                                    format!("write {}", functions::function_here(unknown).unwrap_or_default())
                                 }
                                 Some(near) => format!("did you mean {}?", near.to_uppercase()),
                                 None => "SHOW FUNCTIONS lists what there is".to_string(),

@@ -4,20 +4,15 @@ pub mod coordinator;
 pub mod exchange;
 pub mod fragment;
 pub mod job;
-pub mod mailbox;
 pub mod merge;
-pub mod message;
-pub mod metrics;
 pub mod operator;
 pub mod restart;
 #[cfg(test)]
 pub(crate) mod simulation;
-pub mod sink;
-pub mod source;
-pub(crate) mod stepped;
 pub mod task;
 pub(crate) mod tiered;
 
+pub use crate::contract::{mailbox, message, metrics, sink, source};
 pub use job::{CheckpointMetrics, Job, JobMetrics, JobState, StageRates};
 pub use mailbox::{Mailbox, Waker};
 pub use message::{Barrier, Chunk, Kind, Kinds, Message, Status, Watermark};

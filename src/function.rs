@@ -80,26 +80,6 @@ pub struct Functions {
 const REWRITTEN: &[&str] =
     &["CEIL", "CEILING", "FLOOR", "IF", "JSON_ARRAY", "JSON_OBJECT", "MAP", "MOD", "NULLIF"];
 
-/// Functions of Flink's that are not there: why, and what to do.
-pub(crate) fn refused(name: &str) -> Option<(&'static str, &'static str)> {
-    let upper = name.to_ascii_uppercase();
-    Some(match upper.as_str() {
-        "PARSE_JSON" | "TRY_PARSE_JSON" => (
-            "there is no type VARIANT",
-            "keep the document as STRING: JSON_VALUE, JSON_QUERY and JSON_EXISTS read it, IS JSON tests it",
-        ),
-        "OBJECT_OF" | "OBJECT_UPDATE" => (
-            "there are no classes of Java",
-            "ROW(...) makes a value of several fields: CAST(ROW(1) AS ROW<x INT>)",
-        ),
-        name if name.starts_with("BITMAP_") => (
-            "there is no type BITMAP",
-            "COUNT(DISTINCT x) counts exactly; ARRAY_AGG(DISTINCT x) keeps the values, ARRAY_UNION joins them",
-        ),
-        _ => return None,
-    })
-}
-
 fn definitions() -> impl Iterator<Item = &'static Definition> {
     text::FUNCTIONS
         .iter()

@@ -56,6 +56,7 @@ pub mod select;
 pub mod set;
 pub mod share;
 pub mod sink;
+pub(crate) mod stand_in;
 pub mod subquery;
 mod subquery_value;
 pub mod table_function;

@@ -22,6 +22,7 @@ mod rehearsal;
 mod show;
 mod start;
 mod statements;
+pub(crate) mod stepped;
 mod summarize;
 
 pub use materialized::Materialized;
@@ -185,7 +186,7 @@ struct State {
     /// What the state of the jobs that run may take.
     memory: std::sync::Weak<crate::state::Memory>,
     /// Of a session of `affluent test`.
-    stage: Option<Arc<crate::trial::stage::Stage>>,
+    stand_in: Option<Arc<dyn crate::plan::stand_in::StandIn>>,
     /// What takes down what its jobs read and are answered.
     recorder: Option<Arc<crate::recording::Recorder>>,
 }
@@ -453,7 +454,7 @@ impl Session {
 
     /// A planner over the state as it is now.
     pub(crate) fn planner(&self) -> Planner {
-        let (catalog, config, own, aggregates, mut user, stage, recorder) = {
+        let (catalog, config, own, aggregates, mut user, stand_in, recorder) = {
             let state = self.state.lock();
             (
                 state.catalog.clone(),
@@ -461,7 +462,7 @@ impl Session {
                 state.functions.clone(),
                 state.aggregates.clone(),
                 state.user_functions.clone(),
-                state.stage.clone(),
+                state.stand_in.clone(),
                 state.recorder.clone(),
             )
         };
@@ -490,7 +491,7 @@ impl Session {
             letters: Default::default(),
             common: Default::default(),
             doubts: Default::default(),
-            stage,
+            stand_in,
             recorder,
             types_asked: Default::default(),
             watermarks_asked: Default::default(),

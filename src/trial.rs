@@ -31,6 +31,7 @@ pub(crate) mod report;
 mod rows;
 mod run;
 pub(crate) mod stage;
+mod stand_in;
 mod table;
 pub(crate) use table::staged;
 pub(crate) mod tuning;

@@ -333,39 +333,6 @@ fn rephrased(text: &str) -> Option<String> {
     Some(format!("column '{}' not found", named[..end].trim_matches(['"', '.'])))
 }
 
-/// What functions of other systems are called here.
-const FUNCTIONS: &[(&str, &str)] = &[
-    ("array_length", "CARDINALITY(array)"),
-    ("array_size", "CARDINALITY(array)"),
-    ("date_part", "EXTRACT(HOUR FROM ts)"),
-    ("date_trunc", "FLOOR(ts TO HOUR)"),
-    ("datediff", "TIMESTAMPDIFF(DAY, a, b)"),
-    ("from_json", "JSON_VALUE(text, '$.path') or JSON_QUERY(text, '$.path')"),
-    ("get_json_object", "JSON_VALUE(text, '$.path')"),
-    ("getdate", "CURRENT_TIMESTAMP"),
-    ("group_concat", "LISTAGG(x, ',')"),
-    ("iif", "IF(condition, a, b)"),
-    ("json_extract", "JSON_VALUE(text, '$.path') or JSON_QUERY(text, '$.path')"),
-    ("json_extract_string", "JSON_VALUE(text, '$.path')"),
-    ("len", "CHAR_LENGTH(text)"),
-    ("length", "CHAR_LENGTH(text)"),
-    ("nvl", "COALESCE(a, b)"),
-    ("regexp_like", "REGEXP(text, pattern)"),
-    ("regexp_matches", "REGEXP(text, pattern)"),
-    ("split_part", "SPLIT_INDEX(text, ',', 0)"),
-    ("str_to_date", "TO_TIMESTAMP(text, 'yyyy-MM-dd HH:mm:ss')"),
-    ("strftime", "DATE_FORMAT(ts, 'yyyy-MM-dd HH:mm:ss')"),
-    ("string_agg", "LISTAGG(x, ',')"),
-    ("string_split", "SPLIT(text, ',')"),
-    ("strptime", "TO_TIMESTAMP(text, 'yyyy-MM-dd HH:mm:ss')"),
-    ("to_char", "DATE_FORMAT(ts, 'yyyy-MM-dd HH:mm:ss')"),
-];
-
-/// How a function of another system is written here.
-pub(super) fn function_here(name: &str) -> Option<&'static str> {
-    FUNCTIONS.iter().find(|(other, _)| name.eq_ignore_ascii_case(other)).map(|(_, here)| *here)
-}
-
 fn between<'a>(text: &'a str, front: &str, behind: &str) -> Option<&'a str> {
     text.strip_prefix(front)?.split_once(behind).map(|(inside, _)| inside)
 }

@@ -44,9 +44,9 @@ use self::durable::{Content, MemoryStore, is_edge};
 use self::world::{Logs, World};
 use super::Barrier;
 use super::coordinator::{Durable, commit};
-use super::stepped::{Incarnation, Opening};
 use crate::clock::{Clock, ManualClock};
 use crate::error::Result;
+use crate::session::stepped::{Incarnation, Opening};
 use crate::session::{Output, Session};
 
 use crate::state::Memory;

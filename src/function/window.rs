@@ -145,3 +145,14 @@ impl WindowUDFImpl for Definition {
         Ok(Arc::new(Field::new(args.name(), data_type, true)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_messages_know() {
+        let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, crate::error::functions::OF_WINDOWS);
+    }
+}

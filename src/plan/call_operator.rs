@@ -127,8 +127,8 @@ impl Planner {
             let caller = function.caller(&context)?;
             Ok(Arc::new(CallBackend::new(caller, schema.clone(), function.clone())))
         };
-        let backend = match &self.state.stage {
-            Some(stage) => stage.call(function, &request, real)?,
+        let backend = match &self.state.stand_in {
+            Some(other) => other.clone().call(function, &request, Box::new(real))?,
             None => real()?,
         };
         let backend = match &self.state.recorder {

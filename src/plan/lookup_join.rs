@@ -544,8 +544,8 @@ impl Planner {
         }
         let (runtime, clock) = (self.state.runtime.clone(), self.state.clock.clone());
         if let Some(function) = self.function_table(&request)? {
-            let function = match &self.state.stage {
-                Some(stage) => stage.metered(&request.table.name, &request, || Ok(function))?,
+            let function = match &self.state.stand_in {
+                Some(other) => other.clone().function_table(&request.table.name, &request, function)?,
                 None => function,
             };
             let function = self.recorded(&request, &request, function)?;

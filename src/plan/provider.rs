@@ -61,7 +61,7 @@ pub struct PlannerState {
     /// What is allowed in the queries of this statement and is hardly meant, each once.
     pub doubts: parking_lot::Mutex<std::collections::BTreeSet<String>>,
     /// In `affluent test`: what answers in the place of what is outside.
-    pub(crate) stage: Option<Arc<crate::trial::stage::Stage>>,
+    pub(crate) stand_in: Option<Arc<dyn super::stand_in::StandIn>>,
     /// What is read and answered is recorded.
     pub(crate) recorder: Option<Arc<crate::recording::Recorder>>,
 }

@@ -14,8 +14,8 @@ use crate::recording::{RecordedBackend, RecordedSource};
 impl Planner {
     /// The table itself, or what stands in its place in a replay.
     pub(super) fn answering(&self, table: &Arc<Table>) -> Result<Arc<Table>> {
-        match &self.state.stage {
-            Some(stage) => stage.in_place_of(table),
+        match &self.state.stand_in {
+            Some(other) => other.clone().table(table),
             None => Ok(table.clone()),
         }
     }

@@ -10,9 +10,9 @@ use crate::clock::Clock;
 use crate::connector::Sink;
 use crate::error::{Error, Result};
 use crate::plan::share::share_sources;
+use crate::plan::stand_in::StandIn;
 use crate::recording::Recorder;
 use crate::sql::{Insert, StatementKind};
-use crate::trial::stage::Stage;
 
 impl Session {
     /// A session that waits on a given runtime.
@@ -26,9 +26,9 @@ impl Session {
         self.runtime.runtime.as_ref().ok_or_else(|| Error::internal("the session has lost its runtime"))
     }
 
-    /// Calls of functions are answered by what a test says, where it says anything.
-    pub(crate) fn set_stage(&self, stage: Arc<Stage>) {
-        self.state.lock().stage = Some(stage);
+    /// From now on, something else answers in the place of what is outside.
+    pub(crate) fn set_stand_in(&self, other: Arc<dyn StandIn>) {
+        self.state.lock().stand_in = Some(other);
     }
 
     /// From now on, what jobs read and are answered is recorded, in `bytes` at most.

@@ -32,8 +32,8 @@ use super::lexer::{Class, Lexeme};
 use super::parse::{cut, read_insert, significant, statement};
 use super::query::{read_expression, read_query};
 use super::{Insert, Name, OptionEntry, SourceText, SqlExpression, Statement, StatementKind, TableName};
-use crate::catalog::options::parse_duration;
 use crate::error::{Error, Result, Span};
+use crate::quantity::parse_duration;
 
 /// A test file.
 #[derive(Debug)]

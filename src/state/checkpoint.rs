@@ -96,8 +96,8 @@ use self::segment::{BlockRef, Recent, SEGMENT_BYTES, SegmentWriter, read_blocks,
 use super::snapshot::{Delta, Former, Restored, Scope, Snapshot, StoredRows, TIME_VALUES};
 use super::store::lease::Lease;
 use super::store::{Lock, Store};
+use crate::contract::Place;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::Place;
 
 /// What the tasks of a job are, as far as a checkpoint is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,12 @@ pub trait Wake: std::fmt::Debug + Send + Sync {
     fn wake(&self);
 }
 
+impl Wake for crate::contract::Waker {
+    fn wake(&self) {
+        Self::wake(self);
+    }
+}
+
 static AT_A_LIMIT: OnceLock<fn()> = OnceLock::new();
 
 /// What the process does when somebody sets a limit for the first time: an allocator may have to be told to give back

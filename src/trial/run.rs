@@ -31,10 +31,10 @@ use crate::connector::SinkChangelog;
 use crate::error::{Error, Result, Span};
 use crate::flow::coordinator::{Durable, commit};
 use crate::flow::mailbox::Bell;
-use crate::flow::stepped::{Incarnation, Opening};
 use crate::flow::{Barrier, Kinds};
 use crate::function::user::model;
 use crate::lookup::{Failure, FailureKind, wire};
+use crate::session::stepped::{Incarnation, Opening};
 use crate::session::{Output, Session};
 use crate::sql::test_file::{
     Called, Expect, ExpectedRows, Mock, MockAnswer, MockTarget, Place, Test, TestKind, TestStatement, defines,
@@ -387,7 +387,7 @@ impl<'a> Run<'a> {
         let wrong = |e: Error| Self::wrong(self.setup, &e, self.setup.test.name.span);
         self.settings(&session).map_err(wrong)?;
         self.stage.set_clock(clock.clone());
-        session.set_stage(self.stage.clone());
+        session.set_stand_in(self.stage.clone());
         self.define(&session, false)?;
         let bell = Arc::new(Bell::default());
         let mut process = Process { jobs: Vec::new(), clock, bell, gate, session };

@@ -10,16 +10,13 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::answer::{Guarded, MockBackend};
-use super::replay::{Replay, ReplayBackend};
+use super::replay::Replay;
 use super::tuning::Tuning;
-use crate::catalog::Table;
 use crate::clock::Clock;
 use crate::connector::SinkChangelog;
 use crate::error::{Error, Result};
 use crate::flow::{Kinds, Waker};
-use crate::function::user::UserFunction;
-use crate::lookup::{Backend, Failure, LookupRequest};
+use crate::lookup::Failure;
 use crate::session::Session;
 use crate::sql::SqlExpression;
 
@@ -451,15 +448,6 @@ impl Stage {
         self.clock.lock().as_ref().map_or(0, |clock| clock.now_millis())
     }
 
-    /// The table that stands in the place of one that a query names without declaring it; only where a recording is all
-    /// that there is.
-    pub(crate) fn in_place_of(self: &Arc<Self>, table: &Arc<Table>) -> Result<Arc<Table>> {
-        if !self.replay().is_some_and(|replay| replay.alone) {
-            return Ok(table.clone());
-        }
-        Ok(super::table::staged(table, self)?.map_or_else(|| table.clone(), Arc::new))
-    }
-
     /// The rules for a table or function, in order.
     pub(crate) fn rules_of(&self, target: &str) -> Vec<Arc<Rule>> {
         self.rules.lock().iter().filter(|rule| rule.target == target).cloned().collect()
@@ -516,27 +504,5 @@ impl Stage {
 
     pub(crate) fn gate(&self) -> Result<Arc<Gate>> {
         self.gate.lock().clone().ok_or_else(|| Error::internal("the test has no gate"))
-    }
-
-    /// What answers for a function or model that waits: the test's mocks, or itself.
-    pub(crate) fn call(
-        self: &Arc<Self>,
-        function: &Arc<UserFunction>,
-        request: &LookupRequest,
-        real: impl FnOnce() -> Result<Arc<dyn Backend>>,
-    ) -> Result<Arc<dyn Backend>> {
-        if self.tuning().is_some() {
-            return self.metered(&function.name, request, real);
-        }
-        let rules = self.rules_of(&function.name);
-        if let Some(replay) = self.replay().filter(|r| rules.is_empty() && r.has_lookup(&function.name)) {
-            let batch = function.rows_of_call();
-            return Ok(Arc::new(ReplayBackend::new(self, &replay, &function.name, request, batch)?));
-        }
-        if rules.is_empty() {
-            return Ok(Arc::new(Guarded::new(self, &function.name, real()?)));
-        }
-        let batch = function.rows_of_call();
-        Ok(Arc::new(MockBackend::new(self, &function.name, request, rules, batch)?))
     }
 }

@@ -83,7 +83,7 @@ impl Pipeline {
         for (key, value) in self.set.iter().filter(|(key, _)| !is_of_jobs(key)) {
             session.set(key, value).map_err(|e| e.context("--set"))?;
         }
-        session.set_stage(stage.clone());
+        session.set_stand_in(stage.clone());
         let batch = stage.tuning().and_then(|tuning| tuning.batch);
         let replaced = |table: &Table| -> Result<Option<Table>> {
             let Some(mut table) = staged(table, stage)? else { return Ok(None) };

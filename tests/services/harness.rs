@@ -57,7 +57,8 @@ impl Server {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
         let line: Vec<String> =
             std::iter::once(program).chain(arguments.iter().copied()).map(quoted).collect();
-        let script = format!("{} >server.log 2>&1 </dev/null & p=$!; read _; kill -9 $p; wait $p", line.join(" "));
+        let script =
+            format!("{} >server.log 2>&1 </dev/null & p=$!; read _; kill -9 $p; wait $p", line.join(" "));
         let mut command = Command::new("sh");
         command.args(["-c", &script]).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::null());
         Self { child: command.stderr(Stdio::null()).spawn().unwrap() }

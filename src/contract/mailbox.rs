@@ -168,12 +168,6 @@ enum Whom {
     All(Arc<Mutex<Vec<Waker>>>),
 }
 
-impl crate::state::memory::Wake for Waker {
-    fn wake(&self) {
-        Self::wake(self);
-    }
-}
-
 impl Waker {
     /// Wakes the task; its operator or reader is asked again. A reader may be asked a moment later
     /// (`execution.buffer-timeout`), when more has come.

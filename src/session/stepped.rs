@@ -7,17 +7,16 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::start::Output;
 use crate::clock::Clock;
-use crate::connector::WriterContext;
 use crate::error::{Error, Result};
 use crate::flow::exchange::Exchange;
 use crate::flow::fragment::{Fragment, Head, Tail};
 use crate::flow::mailbox::Bell;
 use crate::flow::task::{Report, Reporter, Stepped, TAIL, Task, TaskContext, TaskPlan, TaskTail};
-use crate::flow::{Barrier, JobMetrics, Mailbox, StageMetrics};
+use crate::flow::{Barrier, JobMetrics, Mailbox, StageMetrics, WriterContext};
 use crate::plan::identity::Identities;
 use crate::plan::wire::Wire;
-use crate::session::Output;
 use crate::state::Memory;
 use crate::state::checkpoint::{Checkpoint, Cut, JobPlan, OperatorPlan};
 

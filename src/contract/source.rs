@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::mailbox::Waker;
 use super::message::Kinds;
 use super::metrics::StageMetrics;
-use super::operator::Splits;
+use super::splits::Splits;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::secret::redact;
