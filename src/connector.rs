@@ -14,7 +14,6 @@ mod cdc;
 pub mod checkpoint;
 mod common_cut;
 pub mod datagen;
-mod definition;
 #[cfg(feature = "s3")]
 pub mod dynamodb;
 pub mod embedded;
@@ -59,19 +58,13 @@ mod tls;
 pub mod values;
 pub mod webhook;
 
-pub use definition::Connector;
+pub use crate::contract::connector::{Connector, ScanRequest, SinkRequest};
 pub(crate) use lookup_table::LookupTables;
 pub use registry::{connector, connector_names};
 
 pub use crate::flow::sink::{Guarantee, Sink, SinkChangelog, SinkJob, Writer, WriterContext};
 pub(crate) use crate::flow::source::unmarked;
 pub use crate::flow::source::{Place, Positions, Read, Reader, ReaderContext, Source, SourceChangelog};
-
-use std::sync::Arc;
-
-use arrow::datatypes::{Field, Schema, SchemaRef};
-
-use crate::catalog::{Column, Table};
 
 /// Makes, or removes, the topics of the demonstration.
 pub(crate) fn demo_topics(servers: &str, names: &[String], make: bool) -> crate::error::Result<()> {
@@ -81,69 +74,5 @@ pub(crate) fn demo_topics(servers: &str, names: &[String], make: bool) -> crate:
     {
         let _ = (servers, names, make);
         connector("kafka").map(drop)
-    }
-}
-
-/// What a query wants from a table.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ScanRequest {
-    /// The table, with the options that hold for this reference.
-    pub table: Arc<Table>,
-    /// The wanted physical and metadata columns, by index into [`Table::columns`], in output order.
-    pub projection: Vec<usize>,
-    /// Their Arrow schema: what the reader's batches look like.
-    pub schema: SchemaRef,
-    /// Upper bound of rows in a batch.
-    pub batch_rows: usize,
-    /// The session's time zone.
-    pub zone: String,
-}
-
-/// What a query asks of a table that it writes to.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct SinkRequest {
-    /// The table, with the options that hold for this INSERT.
-    pub table: Arc<Table>,
-    /// The time zone of TIMESTAMP_LTZ.
-    pub zone: String,
-    /// The columns that the writers get, in this order: physical ones, and metadata columns that are not virtual.
-    pub schema: SchemaRef,
-    /// The PRIMARY KEY, as positions in `schema`; empty without one.
-    pub key: Vec<usize>,
-    /// The query changes rows that it emitted before.
-    pub changes: bool,
-    /// INSERT OVERWRITE: the rows take the place of what the table (of its partitions, those that get rows) holds,
-    /// when the job commits. Asked of connectors that say so ([`Connector::overwrites`]), for bounded queries.
-    pub overwrite: bool,
-    /// The input ends by itself. Otherwise results are to be made visible while the job runs, and not only by
-    /// [`Sink::commit`].
-    pub bounded: bool,
-    /// The job makes checkpoints: results become visible by [`Sink::commit_epoch`] alone.
-    pub checkpoints: bool,
-    /// What the sinks of one job share.
-    pub job: SinkJob,
-}
-
-impl SinkRequest {
-    /// For a query that adds rows and ends, in a job without checkpoints and with no other sink.
-    pub fn new(table: &Arc<Table>, zone: &str) -> Self {
-        let persisted = || table.columns.iter().filter(|c| c.is_persisted());
-        let field = |c: &Column| {
-            let (data_type, nullable) = c.declared()?;
-            Some(Field::new(&c.name, data_type.to_arrow(zone), nullable))
-        };
-        Self {
-            schema: Arc::new(Schema::new(persisted().filter_map(field).collect::<Vec<_>>())),
-            key: table.primary_key.iter().filter_map(|k| persisted().position(|c| c.name == *k)).collect(),
-            table: table.clone(),
-            zone: zone.to_string(),
-            changes: false,
-            overwrite: false,
-            bounded: true,
-            checkpoints: false,
-            job: SinkJob::default(),
-        }
     }
 }

@@ -50,6 +50,14 @@
 //! Operators are the engine's own; the column shows that they live no other life.
 
 #[doc(hidden)]
+pub mod answers;
+#[doc(hidden)]
+pub mod backend;
+#[doc(hidden)]
+pub mod connector;
+#[doc(hidden)]
+pub mod format;
+#[doc(hidden)]
 pub mod mailbox;
 #[doc(hidden)]
 pub mod message;
@@ -63,6 +71,14 @@ pub mod source;
 pub mod splits;
 
 #[doc(inline)]
+pub use answers::{Answers, Failure, FailureKind};
+#[doc(inline)]
+pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};
+#[doc(inline)]
+pub use connector::{Connector, ScanRequest, SinkRequest};
+#[doc(inline)]
+pub use format::{Decoder, Encoder, RecordFormat, RecordFormatRequest};
+#[doc(inline)]
 pub use mailbox::Waker;
 #[doc(inline)]
 pub use sink::{Guarantee, Sink, SinkChangelog, SinkJob, Writer, WriterContext};
@@ -71,17 +87,10 @@ pub use source::{Place, Positions, Read, Reader, ReaderContext, Source, SourceCh
 #[doc(inline)]
 pub use splits::{OpenSplits, Split, Splits};
 
+// How tables are declared, and processing time, are the only other rooms' that contracts speak of.
 #[doc(inline)]
 pub use crate::catalog::{Column, ColumnSource, OptionDef, OptionKind, Options, Table};
 #[doc(inline)]
 pub use crate::clock::Clock;
-#[doc(inline)]
-pub use crate::connector::{Connector, ScanRequest, SinkRequest};
-#[doc(inline)]
-pub use crate::format::{Decoder, Encoder, RecordFormat, RecordFormatRequest};
-#[doc(inline)]
-pub use crate::lookup::{
-    Answers, Backend, BoxFuture, ColumnFilter, Comparison, Failure, FailureKind, LookupRequest, Service,
-};
 #[doc(inline)]
 pub use crate::sql::SqlType;

@@ -15,7 +15,6 @@ pub mod answer;
 pub(crate) mod aws;
 #[cfg(feature = "s3")]
 pub(crate) mod aws_json;
-pub mod backend;
 pub(crate) mod budget;
 pub mod cache;
 pub mod client;
@@ -58,7 +57,8 @@ pub(crate) fn settle_disks() {
     persist::close_all();
 }
 
-pub use crate::flow::metrics::lookup as metrics;
+pub use crate::contract::backend;
+pub use crate::contract::metrics::lookup as metrics;
 pub use answer::{Answer, Answers, Failure, FailureKind, Outcome};
 pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};
 pub use client::{Asking, Completion, Completions, Computed, Lookup};

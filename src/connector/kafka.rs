@@ -31,6 +31,7 @@ mod source;
 mod tests;
 mod transaction;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -45,7 +46,6 @@ use crate::catalog::options::{OptionDef, Options};
 use crate::catalog::{ColumnSource, Table};
 use crate::dead_letter::SCAN_OPTION;
 use crate::error::{Error, Result};
-use crate::format::Format;
 use crate::format::infer::Inferred;
 use crate::format::message::MessageDecoder;
 
@@ -147,8 +147,8 @@ impl Connector for Kafka {
         format_of(options)
     }
 
-    fn format(&self, options: &Options, _name: &str) -> Result<Format> {
-        options::value_format(options)
+    fn format_options<'a>(&self, options: &'a Options) -> Result<Cow<'a, Options>> {
+        options::value_options(options).map(Cow::Owned)
     }
 
     fn rejects(&self) -> bool {
@@ -217,8 +217,8 @@ impl Connector for UpsertKafka {
         format_of(options)
     }
 
-    fn format(&self, options: &Options, _name: &str) -> Result<Format> {
-        options::value_format(options)
+    fn format_options<'a>(&self, options: &'a Options) -> Result<Cow<'a, Options>> {
+        options::value_options(options).map(Cow::Owned)
     }
 
     fn metadata(&self) -> &'static [&'static str] {

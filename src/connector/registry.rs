@@ -309,7 +309,7 @@ fn check(table: &Table) -> Result<()> {
         })?;
         definitions.extend(Format::definitions_in(options, format));
         // Also says when there is no such format, before its options are called unknown.
-        let format = connector.format(options, format)?;
+        let format = Format::from_options_or(connector.format_options(options)?.as_ref(), format)?;
         format.check(&table.primary_key)?;
         if options.contains(SCAN_OPTION) && connector.rejects() {
             format.check_rejecting().map_err(|e| e.at(options.span(SCAN_OPTION)))?;

@@ -5,11 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 
-use super::answer::{Answers, Failure};
-use super::metadata::Metadata;
-use super::nested::NestedKey;
+use super::answers::{Answers, Failure};
 use crate::catalog::Table;
 use crate::error::{Error, Result};
 
@@ -38,6 +36,74 @@ pub struct LookupRequest {
     pub is_call: bool,
     /// Keys may be NULL, and are asked for.
     pub null_keys: bool,
+}
+
+/// A key inside of a ROW column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NestedKey {
+    /// The column that it is: its path, and its type.
+    pub field: FieldRef,
+    /// The column, and the names of the fields below it.
+    pub path: Vec<String>,
+}
+
+/// A metadata column that a query reads.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// Its name and type.
+    pub field: FieldRef,
+    /// What it says.
+    pub kind: MetadataKind,
+}
+
+/// What a metadata column says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MetadataKind {
+    /// `ok`, `miss`, `stale`, `error`.
+    Outcome,
+    /// Class of the failure.
+    ErrorKind,
+    /// Text of the failure.
+    ErrorString,
+    /// Attempts that the answer took.
+    Attempts,
+    /// When the answer came.
+    FetchedAt,
+    /// Status of an HTTP answer.
+    Status,
+    /// Headers of an HTTP answer.
+    Headers,
+}
+
+/// Metadata keys of every lookup table.
+pub const KEYS: &[&str] = &["outcome", "error-kind", "error-string", "attempts", "fetched-at"];
+
+impl MetadataKind {
+    /// By the key of `METADATA FROM`.
+    pub fn parse(key: &str) -> Option<Self> {
+        Some(match key {
+            "outcome" => Self::Outcome,
+            "error-kind" => Self::ErrorKind,
+            "error-string" => Self::ErrorString,
+            "attempts" => Self::Attempts,
+            "fetched-at" => Self::FetchedAt,
+            "http-status-code" => Self::Status,
+            "http-headers-map" => Self::Headers,
+            _ => return None,
+        })
+    }
+
+    /// The types that its column may have, for messages, and whether `declared` is one.
+    pub fn takes(self, declared: &DataType) -> (&'static str, bool) {
+        let text = matches!(declared, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        match self {
+            Self::Outcome | Self::ErrorKind | Self::ErrorString => ("STRING", text),
+            Self::Attempts | Self::Status => ("INT", matches!(declared, DataType::Int32 | DataType::Int64)),
+            Self::FetchedAt => ("TIMESTAMP_LTZ(3)", matches!(declared, DataType::Timestamp(_, Some(_)))),
+            Self::Headers => ("MAP<STRING, ARRAY<STRING>>", matches!(declared, DataType::Map(..))),
+        }
+    }
 }
 
 /// `column <comparison> value`, a filter that a backend may take.

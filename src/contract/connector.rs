@@ -1,16 +1,17 @@
 //! What a connector is: the contract of what `'connector' = '...'` can name.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
-use super::{Place, ScanRequest, Sink, SinkRequest, Source};
-use crate::catalog::options::OptionDef;
-use crate::catalog::{Options, Table};
+use super::backend::{Backend, KEYS, LookupRequest};
+use super::sink::{Sink, SinkJob};
+use super::source::{Place, Source};
+use crate::catalog::{Column, OptionDef, Options, Table};
 use crate::error::{Error, Result};
-use crate::format::Format;
-use crate::format::infer::Inferred;
-use crate::lookup::{Backend, LookupRequest};
+use crate::sql::SqlType;
 
 /// A connector: makes sources, sinks and lookups of tables that name it. What it cannot be, it refuses.
 pub trait Connector: Send + Sync {
@@ -38,9 +39,10 @@ pub trait Connector: Send + Sync {
         options.text("format").or(self.default_format())
     }
 
-    /// The format of a table with these options, by its name. Its own options may have another format's prefix, as in `key.avro-confluent.url`.
-    fn format(&self, options: &Options, name: &str) -> Result<Format> {
-        Format::from_options_or(options, name)
+    /// The options that the format of its records is made from: those of the table, unless they have a prefix there, as
+    /// in `value.json.ignore-parse-errors`.
+    fn format_options<'a>(&self, options: &'a Options) -> Result<Cow<'a, Options>> {
+        Ok(Cow::Borrowed(options))
     }
 
     /// Whether its tables can be PARTITIONED BY columns.
@@ -61,7 +63,7 @@ pub trait Connector: Send + Sync {
 
     /// Metadata keys that the lookup engine fills in, where its tables are looked up in.
     fn lookup_metadata(&self) -> &'static [&'static str] {
-        crate::lookup::metadata::KEYS
+        KEYS
     }
 
     /// Checks of options beyond their types, at CREATE TABLE.
@@ -168,5 +170,84 @@ pub trait Connector: Send + Sync {
             request.table.name,
             self.name()
         )))
+    }
+}
+
+/// What the columns of a table look like, by a sample of its records.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Inferred {
+    /// Names and types in order of their first appearance.
+    pub columns: Vec<(String, SqlType)>,
+    /// Options of the format that the types ask for.
+    pub options: Vec<(&'static str, &'static str)>,
+    /// What is doubtful about them.
+    pub doubt: Option<&'static str>,
+    /// The primary key, where it is known.
+    pub primary_key: Vec<String>,
+    /// Columns whose values are in names of folders.
+    pub partitioned_by: Vec<String>,
+}
+
+/// What a query wants from a table.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ScanRequest {
+    /// The table, with the options that hold for this reference.
+    pub table: Arc<Table>,
+    /// The wanted physical and metadata columns, by index into [`Table::columns`], in output order.
+    pub projection: Vec<usize>,
+    /// Their Arrow schema: what the reader's batches look like.
+    pub schema: SchemaRef,
+    /// Upper bound of rows in a batch.
+    pub batch_rows: usize,
+    /// The session's time zone.
+    pub zone: String,
+}
+
+/// What a query asks of a table that it writes to.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SinkRequest {
+    /// The table, with the options that hold for this INSERT.
+    pub table: Arc<Table>,
+    /// The time zone of TIMESTAMP_LTZ.
+    pub zone: String,
+    /// The columns that the writers get, in this order: physical ones, and metadata columns that are not virtual.
+    pub schema: SchemaRef,
+    /// The PRIMARY KEY, as positions in `schema`; empty without one.
+    pub key: Vec<usize>,
+    /// The query changes rows that it emitted before.
+    pub changes: bool,
+    /// INSERT OVERWRITE: the rows take the place of what the table (of its partitions, those that get rows) holds,
+    /// when the job commits. Asked of connectors that say so ([`Connector::overwrites`]), for bounded queries.
+    pub overwrite: bool,
+    /// The input ends by itself. Otherwise results are to be made visible while the job runs, and not only by
+    /// [`Sink::commit`].
+    pub bounded: bool,
+    /// The job makes checkpoints: results become visible by [`Sink::commit_epoch`] alone.
+    pub checkpoints: bool,
+    /// What the sinks of one job share.
+    pub job: SinkJob,
+}
+
+impl SinkRequest {
+    /// For a query that adds rows and ends, in a job without checkpoints and with no other sink.
+    pub fn new(table: &Arc<Table>, zone: &str) -> Self {
+        let persisted = || table.columns.iter().filter(|c| c.is_persisted());
+        let field = |c: &Column| {
+            let (data_type, nullable) = c.declared()?;
+            Some(Field::new(&c.name, data_type.to_arrow(zone), nullable))
+        };
+        Self {
+            schema: Arc::new(Schema::new(persisted().filter_map(field).collect::<Vec<_>>())),
+            key: table.primary_key.iter().filter_map(|k| persisted().position(|c| c.name == *k)).collect(),
+            table: table.clone(),
+            zone: zone.to_string(),
+            changes: false,
+            overwrite: false,
+            bounded: true,
+            checkpoints: false,
+            job: SinkJob::default(),
+        }
     }
 }

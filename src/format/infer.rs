@@ -17,20 +17,7 @@ use super::json::FAIL_ON_FRACTION;
 use crate::error::{Error, Result};
 use crate::sql::SqlType;
 
-/// What a sample looks like.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Inferred {
-    /// Names and types in order of their first appearance.
-    pub columns: Vec<(String, SqlType)>,
-    /// Options of the format that the types ask for.
-    pub options: Vec<(&'static str, &'static str)>,
-    /// What is doubtful about them.
-    pub doubt: Option<&'static str>,
-    /// The primary key, where it is known.
-    pub primary_key: Vec<String>,
-    /// Columns whose values are in names of folders.
-    pub partitioned_by: Vec<String>,
-}
+pub use crate::contract::connector::Inferred;
 
 /// What the values of one field have in common.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -1,76 +1,13 @@
-//! Formats of a program: the contract of what a session registers beside the built-in formats.
+//! Formats of a program, with the options of a table: what a session registers beside the built-in formats.
 
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use super::{Decoder, Encoder, Origin};
-use crate::catalog::{OptionDef, Options};
-use crate::error::{Error, Result};
-use crate::flow::{SinkChangelog, SourceChangelog};
-
-/// A format of a program, named in `'format' = '...'` (see [`crate::Session::register_format`]).
-///
-/// ```
-#[doc = include_str!("../../tests/embedding/format.rs")]
-/// ```
-pub trait RecordFormat: Send + Sync {
-    /// The value of `'format'`.
-    fn name(&self) -> &'static str;
-
-    /// One line for people.
-    fn doc(&self) -> &'static str;
-
-    /// Its options, their keys with its name in front: `pairs.separator`.
-    fn options(&self) -> &'static [OptionDef] {
-        &[]
-    }
-
-    /// Checks of options beyond their types, at CREATE TABLE.
-    fn check(&self, _options: &Options) -> Result<()> {
-        Ok(())
-    }
-
-    /// Whether a record starts after every newline, so that a file can be cut anywhere and read by several tasks.
-    fn splittable(&self) -> bool {
-        false
-    }
-
-    /// Which kinds of change its records have when they are read.
-    fn source_changelog(&self) -> SourceChangelog {
-        SourceChangelog::Append
-    }
-
-    /// Which kinds of change it can write.
-    fn sink_changelog(&self) -> SinkChangelog {
-        SinkChangelog::Append
-    }
-
-    /// A decoder of one stream of bytes, or of one message.
-    fn decoder(&self, request: &RecordFormatRequest<'_>) -> Result<Box<dyn Decoder>>;
-
-    /// An encoder for rows of the schema.
-    fn encoder(&self, _options: &Options, _schema: &SchemaRef) -> Result<Box<dyn Encoder>> {
-        Err(Error::unsupported(format!("format '{}' cannot be written", self.name())))
-    }
-}
-
-/// What a decoder is made for.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RecordFormatRequest<'a> {
-    /// The table's options.
-    pub options: &'a Options,
-    /// All physical columns of the table in order.
-    pub declared: SchemaRef,
-    /// The wanted ones of them, by name: what batches look like.
-    pub schema: SchemaRef,
-    /// Upper bound of rows in a batch.
-    pub batch_rows: usize,
-    /// Where the bytes come from, for messages.
-    pub origin: Origin,
-}
+use super::{Decoder, Encoder, Origin, RecordFormat, RecordFormatRequest};
+use crate::catalog::Options;
+use crate::error::Result;
 
 /// A format of a program with the options of a table.
 #[derive(Clone)]

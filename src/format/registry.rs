@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::RecordFormat;
 use super::changelog::{ChangelogDecoder, Envelope};
 use super::csv::{CsvDecoder, CsvEncoder, CsvOptions};
 use super::debezium::{self, DebeziumOptions};
 use super::json;
-use super::own::{OwnFormat, RecordFormat};
+use super::own::OwnFormat;
 use super::raw::{RawDecoder, RawEncoder};
 use super::rejecting::{PlaceOfLine, RejectingDecoder};
 use super::{Decoder, Encoder, Origin};

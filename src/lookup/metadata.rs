@@ -19,70 +19,12 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, interleave, take};
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 
 use super::answer::Failure;
 use super::backend::LookupRequest;
+pub use crate::contract::backend::{KEYS, Metadata, MetadataKind};
 use crate::error::{Error, Result};
-
-/// A metadata column that a query reads.
-#[derive(Debug, Clone)]
-pub struct Metadata {
-    /// Its name and type.
-    pub field: FieldRef,
-    /// What it says.
-    pub kind: MetadataKind,
-}
-
-/// What a metadata column says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MetadataKind {
-    /// `ok`, `miss`, `stale`, `error`.
-    Outcome,
-    /// Class of the failure.
-    ErrorKind,
-    /// Text of the failure.
-    ErrorString,
-    /// Attempts that the answer took.
-    Attempts,
-    /// When the answer came.
-    FetchedAt,
-    /// Status of an HTTP answer.
-    Status,
-    /// Headers of an HTTP answer.
-    Headers,
-}
-
-/// Metadata keys of every lookup table.
-pub const KEYS: &[&str] = &["outcome", "error-kind", "error-string", "attempts", "fetched-at"];
-
-impl MetadataKind {
-    /// By the key of `METADATA FROM`.
-    pub fn parse(key: &str) -> Option<Self> {
-        Some(match key {
-            "outcome" => Self::Outcome,
-            "error-kind" => Self::ErrorKind,
-            "error-string" => Self::ErrorString,
-            "attempts" => Self::Attempts,
-            "fetched-at" => Self::FetchedAt,
-            "http-status-code" => Self::Status,
-            "http-headers-map" => Self::Headers,
-            _ => return None,
-        })
-    }
-
-    /// The types that its column may have, for messages, and whether `declared` is one.
-    pub fn takes(self, declared: &DataType) -> (&'static str, bool) {
-        let text = matches!(declared, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-        match self {
-            Self::Outcome | Self::ErrorKind | Self::ErrorString => ("STRING", text),
-            Self::Attempts | Self::Status => ("INT", matches!(declared, DataType::Int32 | DataType::Int64)),
-            Self::FetchedAt => ("TIMESTAMP_LTZ(3)", matches!(declared, DataType::Timestamp(_, Some(_)))),
-            Self::Headers => ("MAP<STRING, ARRAY<STRING>>", matches!(declared, DataType::Map(..))),
-        }
-    }
-}
 
 /// What is known of one answer.
 #[derive(Debug, Clone, Copy, Default)]

@@ -12,16 +12,8 @@ use arrow::datatypes::{DataType, FieldRef, Schema};
 use super::answer::{Answers, Failure};
 use super::backend::{Backend, BoxFuture, LookupRequest};
 use crate::catalog::table::{ColumnSource, Table};
+pub use crate::contract::backend::NestedKey;
 use crate::error::{Error, Result};
-
-/// A key inside of a ROW column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NestedKey {
-    /// The column that it is: its path, and its type.
-    pub field: FieldRef,
-    /// The column, and the names of the fields below it.
-    pub path: Vec<String>,
-}
 
 impl NestedKey {
     /// Its values in rows that have the ROW column.

@@ -1,5 +1,6 @@
 //! The connector of a table in a test: declared and joined as its own, answered for by the stage.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -84,11 +85,8 @@ impl Staged {
     }
 
     fn format_of_table(&self, table: &Table) -> Option<Format> {
-        let options = &table.options;
-        let name = options.text("format").or_else(|| options.text("value.format"))?;
-        let mut options = options.clone();
-        options.set("format", name, Default::default());
-        Format::from_options(&options).ok()
+        let name = self.real.format_of(&table.options)?;
+        Format::from_options_or(self.real.format_options(&table.options).ok()?.as_ref(), name).ok()
     }
 
     fn source_changelog(&self, table: &Table, changes: bool) -> SourceChangelog {
@@ -132,8 +130,12 @@ impl Connector for Staged {
         self.real.default_format()
     }
 
-    fn format(&self, options: &Options, name: &str) -> Result<Format> {
-        self.real.format(options, name)
+    fn format_of<'a>(&self, options: &'a Options) -> Option<&'a str> {
+        self.real.format_of(options)
+    }
+
+    fn format_options<'a>(&self, options: &'a Options) -> Result<Cow<'a, Options>> {
+        self.real.format_options(options)
     }
 
     fn takes_partitions(&self) -> bool {

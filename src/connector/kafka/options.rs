@@ -241,6 +241,15 @@ pub(super) fn value_format(options: &Options) -> Result<Format> {
     }
 }
 
+/// The options that the format of values is made from, checked under the names that they have in the table.
+pub(super) fn value_options(options: &Options) -> Result<Options> {
+    value_format(options)?;
+    match options.text(VALUE_FORMAT).filter(|_| options.text("format").is_none()) {
+        Some(name) => format_options(options, "value.", name),
+        None => Ok(with_subject(options.clone(), options, "value")),
+    }
+}
+
 /// A format whose options have a prefix (`key.`, `value.`), checked.
 fn format(options: &Options, prefix: &str, name: &str) -> Result<Format> {
     let at = options.span(&format!("{prefix}format"));
