@@ -62,7 +62,10 @@ fn imports() -> Imports {
     let mut imports = Imports::new();
     for (text, path) in &texts {
         let own = room(path);
-        if !rooms.contains(&own) || tests.iter().any(|module| path.with_extension("").starts_with(module)) {
+        let module = path.with_extension("");
+        let is_test =
+            module.to_string_lossy().ends_with("_tests") || tests.iter().any(|t| module.starts_with(t));
+        if is_test || !rooms.contains(&own) {
             continue;
         }
         for line in product(text) {
