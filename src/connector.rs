@@ -58,7 +58,7 @@ mod tls;
 pub mod values;
 pub mod webhook;
 
-pub use crate::contract::connector::{Connector, ScanRequest, SinkRequest};
+pub use crate::contract::connector::{Connector, Nature, ScanRequest, SinkRequest};
 pub(crate) use lookup_table::LookupTables;
 pub use registry::{connector, connector_names};
 

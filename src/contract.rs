@@ -75,7 +75,7 @@ pub use answers::{Answers, Failure, FailureKind};
 #[doc(inline)]
 pub use backend::{Backend, BoxFuture, ColumnFilter, Comparison, LookupRequest, Service};
 #[doc(inline)]
-pub use connector::{Connector, ScanRequest, SinkRequest};
+pub use connector::{Connector, Nature, ScanRequest, SinkRequest};
 #[doc(inline)]
 pub use format::{Decoder, Encoder, RecordFormat, RecordFormatRequest};
 #[doc(inline)]

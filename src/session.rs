@@ -10,7 +10,6 @@ mod claims;
 mod collect;
 pub(crate) mod figures;
 pub(crate) mod functions;
-mod jdbc_catalog;
 mod materialized;
 mod planned;
 pub(crate) mod portable;

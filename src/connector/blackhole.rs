@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::Connector;
+use super::{Connector, Nature};
 use super::{Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
-use crate::catalog::OptionDef;
+use crate::catalog::{OptionDef, Table};
 use crate::error::Result;
 use crate::flow::Chunk;
 
@@ -25,6 +25,10 @@ impl Connector for Blackhole {
 
     fn options(&self) -> &'static [OptionDef] {
         &[]
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature { writes: Some(SinkChangelog::All), ..Nature::declared(self.options(), &table.options) }
     }
 
     fn sink(&self, _request: &SinkRequest) -> Result<Arc<dyn Sink>> {

@@ -25,9 +25,9 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use self::generator::{Generator, Settings};
-use super::Connector;
 use super::common_cut::CommonCut;
 use super::position;
+use super::{Connector, Nature};
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Table};
 use crate::clock::instant;
@@ -69,6 +69,11 @@ impl Connector for Datagen {
 
     fn check(&self, table: &Table) -> Result<()> {
         generators(table, 0).map(drop)
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        let bounded = generators(table, 0).is_ok_and(|(_, rows)| rows.is_some());
+        Nature { bounded, reads_locally: bounded, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

@@ -8,7 +8,7 @@ mod sink;
 
 use std::sync::Arc;
 
-use super::Connector;
+use super::{Connector, Nature};
 use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
@@ -77,6 +77,10 @@ impl Connector for DynamoDb {
 
     fn lookup_keys(&self, table: &Table) -> Result<Option<Vec<String>>> {
         key_columns(table).map(Some)
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature::declared(self.options(), &table.options).keyed(table)
     }
 
     fn place(&self, table: &Table) -> Result<Option<Place>> {

@@ -68,7 +68,7 @@ use self::files::Location;
 use self::layout::{Layout, METADATA};
 pub(super) use self::packed::stem as unpacked_name;
 pub(super) use self::sample::{by_name, recognise};
-use super::Connector;
+use super::{Connector, Nature};
 use super::{Place, ScanRequest, Sink, SinkRequest, Source, SourceChangelog};
 use crate::catalog::options::{OptionDef, OptionKind, Options};
 use crate::catalog::{ColumnSource, Table};
@@ -269,6 +269,18 @@ impl Connector for Filesystem {
             }
         }
         partition::check(table)
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        let remote = !files::is_local(&table.options).unwrap_or(true);
+        let bounded = !table.options.contains("source.monitor-interval");
+        let reads_locally = bounded && !remote;
+        Nature {
+            bounded,
+            reads_locally,
+            answers_locally: !remote,
+            ..Nature::declared(self.options(), &table.options)
+        }
     }
 
     fn place(&self, table: &Table) -> Result<Option<Place>> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::Connector;
+use super::{Connector, Nature};
 use super::{ScanRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
@@ -50,6 +50,10 @@ impl Connector for FunctionConnector {
 
     fn is_lookup(&self, _options: &Options) -> bool {
         true
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature { answers_locally: true, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn is_source(&self) -> bool {

@@ -7,8 +7,8 @@ mod sink;
 
 use std::sync::Arc;
 
-use super::Connector;
 use super::outbox;
+use super::{Connector, Nature};
 use super::{ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::OptionDef;
 use crate::catalog::{Options, Table};
@@ -84,6 +84,12 @@ impl Connector for HttpConnector {
 
     fn has_nested_keys(&self) -> bool {
         true
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        let keys = table.options.integer("http.request.batch-size").ok().flatten();
+        let keys_of_request = keys.and_then(|keys| usize::try_from(keys).ok()).unwrap_or(1);
+        Nature { over_http: true, keys_of_request, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

@@ -13,21 +13,23 @@
 //! # Looking up
 //! All keys of a request in one statement. See `crate::database::lookup`.
 
+mod catalog;
 mod scan;
 mod sink;
 
 use std::sync::Arc;
 
-use super::Connector;
+use super::{Connector, Nature};
 use super::{Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
+use crate::contract::connector::{CatalogTables, Inferred};
 use crate::database::lookup::backend;
 use crate::database::{JdbcUrl, System, describe};
-use crate::error::{Error, Result};
-use crate::format::infer::Inferred;
+use crate::error::{Error, Result, Span};
 use crate::lookup::{Backend, LookupRequest};
 use crate::nearest::nearest;
+use crate::sql::OptionEntry;
 
 /// The connector.
 #[derive(Debug)]
@@ -161,6 +163,19 @@ impl Connector for Jdbc {
     fn place(&self, table: &Table) -> Result<Option<Place>> {
         let name = table.options.required("table-name")?;
         Ok(Some(Place::new("jdbc", format!("{}, table {name}", JdbcUrl::of(&table.options)?.shown()), name)))
+    }
+
+    fn catalog_options(&self) -> &'static [&'static str] {
+        &catalog::OPTIONS
+    }
+
+    fn catalog(&self, options: &[OptionEntry], place: Span) -> Result<CatalogTables> {
+        catalog::tables(self.name(), options, place)
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        let answers_locally = JdbcUrl::of(&table.options).is_ok_and(|url| url.hosts.is_empty());
+        Nature { answers_locally, ..Nature::declared(self.options(), &table.options).keyed(table) }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

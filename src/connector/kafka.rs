@@ -40,8 +40,8 @@ use self::client::Cluster;
 use self::encode::Columns;
 use self::options::{Records, ScanOptions, SinkOptions, TableOptions};
 use self::rows::{Layout, METADATA, Metadata, fields_of};
-use super::Connector;
-use super::{Place, ScanRequest, Sink, SinkChangelog, SinkRequest, Source};
+use super::{Connector, Nature};
+use super::{Place, ScanRequest, Sink, SinkChangelog, SinkRequest, Source, SourceChangelog};
 use crate::catalog::options::{OptionDef, Options};
 use crate::catalog::{ColumnSource, Table};
 use crate::dead_letter::SCAN_OPTION;
@@ -235,6 +235,13 @@ impl Connector for UpsertKafka {
 
     fn place(&self, table: &Table) -> Result<Option<Place>> {
         place(self.name(), table)
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature {
+            reads: Some(SourceChangelog::Upsert),
+            ..Nature::declared(self.options(), &table.options).keyed(table)
+        }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

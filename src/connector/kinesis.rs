@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 
 use super::messages::{self, Kept, Known};
 use super::outbox;
-use super::{Connector, Place, ScanRequest, Sink, SinkRequest, Source};
+use super::{Connector, Nature, Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
@@ -370,6 +370,10 @@ impl Connector for Kinesis {
         let stream = Stream::of(&table.options)?;
         let at = api(&table.options, &stream)?.shown().to_string();
         Ok(Some(Place::new("kinesis", format!("stream {} at {at}", stream.name), stream.name)))
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature { bounded: false, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Connector;
+use super::{Connector, Nature};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
 use crate::error::Result;
@@ -45,6 +45,10 @@ impl Connector for Mmdb {
         table.options.required("path")?;
         address_column(table)?;
         paths(table).map(drop)
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature { answers_locally: true, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn is_source(&self) -> bool {

@@ -31,7 +31,7 @@ use self::client::{Address, Version};
 use super::messages::{self, Kept, Known};
 use super::outbox;
 use super::tls;
-use super::{Connector, Place, ScanRequest, Sink, SinkRequest, Source};
+use super::{Connector, Nature, Place, ScanRequest, Sink, SinkRequest, Source};
 use crate::catalog::Table;
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::error::{Error, Result};
@@ -298,6 +298,10 @@ impl Connector for Mqtt {
         let settings = Settings::of(table)?;
         let topics = settings.topics.join(";");
         Ok(Some(Place::new("mqtt", format!("{topics} at {}", settings.address), topics)))
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature { bounded: false, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

@@ -34,7 +34,7 @@ mod statement;
 
 use std::sync::Arc;
 
-use super::{Connector, Place, ScanRequest, Source};
+use super::{Connector, Nature, Place, ScanRequest, Source};
 use crate::catalog::options::OptionDef;
 use crate::catalog::{Options, Table};
 use crate::connector::cdc;
@@ -78,6 +78,11 @@ impl Connector for MySqlCdc {
 
     fn probe(&self, table: &Table) -> Result<Vec<String>> {
         source::probe(table)
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        let bounded = table.options.text("scan.startup.mode") == Some("snapshot");
+        Nature { bounded, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn place(&self, table: &Table) -> Result<Option<Place>> {

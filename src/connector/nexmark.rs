@@ -35,9 +35,9 @@ use serde_json::json;
 
 use self::columns::{Column, Generator, NAMES};
 use self::model::{Model, Settings};
-use super::Connector;
 use super::common_cut::CommonCut;
 use super::position;
+use super::{Connector, Nature};
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source};
 use crate::catalog::{ColumnSource, OptionDef, OptionKind, Options, Table};
 use crate::clock::instant;
@@ -146,6 +146,11 @@ impl Connector for Nexmark {
             }
         }
         Ok(())
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        let bounded = Plan::new(&table.options).is_ok_and(|plan| plan.events.is_some() && !plan.keep_alive);
+        Nature { bounded, reads_locally: bounded, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

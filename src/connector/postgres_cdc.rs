@@ -28,7 +28,7 @@ mod source;
 
 use std::sync::Arc;
 
-use super::Connector;
+use super::{Connector, Nature};
 use super::{Place, ScanRequest, Source};
 use crate::catalog::options::OptionDef;
 use crate::catalog::{Options, Table};
@@ -78,6 +78,11 @@ impl Connector for PostgresCdc {
 
     fn probe(&self, table: &Table) -> Result<Vec<String>> {
         source::probe(table)
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        let bounded = table.options.text("scan.startup.mode") == Some("snapshot");
+        Nature { bounded, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn place(&self, table: &Table) -> Result<Option<Place>> {

@@ -10,10 +10,10 @@ use std::task::Poll;
 
 use arrow::array::ArrayRef;
 
-use super::Connector;
 use super::stdio::Stream;
+use super::{Connector, Nature};
 use super::{Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
-use crate::catalog::{OptionDef, OptionKind};
+use crate::catalog::{OptionDef, OptionKind, Table};
 use crate::error::Result;
 use crate::flow::Chunk;
 use crate::format::text::{Cells, Style, plain};
@@ -38,6 +38,10 @@ impl Connector for Print {
 
     fn options(&self) -> &'static [OptionDef] {
         OPTIONS
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature { writes: Some(SinkChangelog::All), ..Nature::declared(self.options(), &table.options) }
     }
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {

@@ -18,7 +18,7 @@ mod sink;
 
 use std::sync::Arc;
 
-use super::Connector;
+use super::{Connector, Nature};
 use super::{Place, Sink, SinkRequest};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
@@ -112,6 +112,10 @@ impl Connector for Redis {
 
     fn lookup_keys(&self, table: &Table) -> Result<Option<Vec<String>>> {
         Ok(Some(KeyTemplate::of(table)?.columns().map(str::to_string).collect()))
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature::declared(self.options(), &table.options).keyed(table)
     }
 
     fn place(&self, table: &Table) -> Result<Option<Place>> {

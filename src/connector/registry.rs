@@ -204,6 +204,11 @@ pub fn connector_of_url(url: &str) -> Option<&'static dyn Connector> {
     CONNECTORS.iter().copied().find(|c| c.schemes().iter().any(|s| s.eq_ignore_ascii_case(scheme)))
 }
 
+/// The options of a table that is a file.
+pub fn options_of_file<'a>(path: &'a str, format: &'a str) -> [(&'static str, &'a str); 3] {
+    [("connector", super::filesystem::Filesystem.name()), ("path", path), ("format", format)]
+}
+
 /// Names of the built-in connectors.
 pub fn connector_names() -> impl Iterator<Item = &'static str> {
     CONNECTORS.iter().map(|c| c.name())

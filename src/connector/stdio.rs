@@ -19,12 +19,12 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use parking_lot::Mutex;
 
-use super::Connector;
+use super::{Connector, Nature};
 use super::{
     Read, Reader, ReaderContext, ScanRequest, Sink, SinkChangelog, SinkRequest, Source, SourceChangelog,
     Writer, WriterContext,
 };
-use crate::catalog::OptionDef;
+use crate::catalog::{OptionDef, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{Chunk, Waker};
 use crate::format::{Decoder, Encoder, Format, Origin};
@@ -60,6 +60,10 @@ impl Connector for Stdin {
 
     fn rejects(&self) -> bool {
         true
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature { bounded: false, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

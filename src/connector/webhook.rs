@@ -43,7 +43,7 @@ use tokio::task::AbortHandle;
 use self::server::Served;
 use super::acknowledging::Acknowledging;
 use super::messages::{self, Kept, Known, Layout};
-use super::{Connector, Place};
+use super::{Connector, Nature, Place};
 use super::{Positions, Read, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::catalog::options::{OptionDef, OptionKind};
 use crate::catalog::{Options, Table};
@@ -187,6 +187,10 @@ impl Connector for Webhook {
     fn place(&self, table: &Table) -> Result<Option<Place>> {
         let at = Settings::of(&table.options)?.describe();
         Ok(Some(Place::new("webhook", at.clone(), at)))
+    }
+
+    fn nature(&self, table: &Table) -> Nature {
+        Nature { bounded: false, ..Nature::declared(self.options(), &table.options) }
     }
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {

@@ -7,11 +7,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::backend::{Backend, KEYS, LookupRequest};
-use super::sink::{Sink, SinkJob};
-use super::source::{Place, Source};
+use super::sink::{Sink, SinkChangelog, SinkJob};
+use super::source::{Place, Source, SourceChangelog};
 use crate::catalog::{Column, OptionDef, Options, Table};
-use crate::error::{Error, Result};
-use crate::sql::SqlType;
+use crate::error::{Error, Result, Span};
+use crate::sql::{OptionEntry, SqlType};
 
 /// A connector: makes sources, sinks and lookups of tables that name it. What it cannot be, it refuses.
 pub trait Connector: Send + Sync {
@@ -140,6 +140,23 @@ pub trait Connector: Send + Sync {
         Ok(None)
     }
 
+    /// How a table of these options behaves, as far as its declaration says: what stands in its place in a test behaves
+    /// alike.
+    fn nature(&self, table: &Table) -> Nature {
+        Nature::declared(self.options(), &table.options)
+    }
+
+    /// The options of CREATE CATALOG with this connector's name as its type, besides the type; empty where there are no
+    /// such catalogs.
+    fn catalog_options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The tables of a catalog of such options, of which there may be others. `place`: of the catalog's name.
+    fn catalog(&self, _options: &[OptionEntry], place: Span) -> Result<CatalogTables> {
+        Err(Error::unsupported(format!("catalogs of type '{}' are not supported", self.name())).at(place))
+    }
+
     /// A source.
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         Err(Error::unsupported(format!(
@@ -186,6 +203,59 @@ pub struct Inferred {
     pub primary_key: Vec<String>,
     /// Columns whose values are in names of folders.
     pub partitioned_by: Vec<String>,
+}
+
+/// How a table behaves, as far as its declaration says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Nature {
+    /// Its rows end by themselves.
+    pub bounded: bool,
+    /// It is read, up to its end, without anything that runs elsewhere.
+    pub reads_locally: bool,
+    /// It is looked up in without anything that runs elsewhere.
+    pub answers_locally: bool,
+    /// It is read and looked up in by requests of the engine's HTTP client.
+    pub over_http: bool,
+    /// Keys that one request of a lookup carries.
+    pub keys_of_request: usize,
+    /// Which changes its rows are; `None`: those that its format has.
+    pub reads: Option<SourceChangelog>,
+    /// Which changes it takes; `None`: those that its format can write.
+    pub writes: Option<SinkChangelog>,
+}
+
+impl Nature {
+    /// What follows from the options: a table that has 'scan.bounded.mode' ends only if that is given.
+    pub fn declared(known: &[OptionDef], given: &Options) -> Self {
+        const BOUNDED: &str = "scan.bounded.mode";
+        let ends = given.text(BOUNDED).is_some_and(|mode| mode != "unbounded");
+        Self {
+            bounded: ends || !known.iter().any(|option| option.key == BOUNDED),
+            reads_locally: false,
+            answers_locally: false,
+            over_http: false,
+            keys_of_request: 1000,
+            reads: None,
+            writes: None,
+        }
+    }
+
+    /// The same; it takes changes by key where the table has a PRIMARY KEY.
+    pub fn keyed(mut self, table: &Table) -> Self {
+        let keyed = !table.primary_key.is_empty();
+        self.writes = Some(if keyed { SinkChangelog::Upsert } else { SinkChangelog::Append });
+        self
+    }
+}
+
+/// The tables of a catalog that a connector makes.
+#[derive(Debug, Default)]
+pub struct CatalogTables {
+    /// The name of their database.
+    pub database: String,
+    /// The table's name in the catalog, its options, and its columns; the text says why a table is left out.
+    pub tables: Vec<(String, Vec<OptionEntry>, Result<Inferred, String>)>,
 }
 
 /// What a query wants from a table.

@@ -87,7 +87,7 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
         .with_hint("CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = '...', 'format' = '...')")
         .at(span));
     };
-    let options = [("connector", "filesystem"), ("path", path), ("format", format)];
+    let options = registry::options_of_file(path, format);
     let stem = plain.file_stem().map_or_else(|| path.to_string(), |s| s.to_string_lossy().into_owned());
     let options = options.iter().map(|(k, v)| OptionEntry { key: name(k), value: name(v), written: None });
     table_of(&stem, options.collect(), span)

@@ -6,21 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::show::{matching, text_table};
-use super::{Response, Session, jdbc_catalog};
+use super::{Response, Session};
 use crate::catalog::file;
 use crate::catalog::names::{Database, Home, NamedCatalog, of_key};
-use crate::catalog::{Catalog, Entry};
-use crate::error::{Error, Result};
-use crate::sql::{CatalogChange, CatalogStatement, LikePattern, Name, OptionEntry, TableName};
+use crate::catalog::{Catalog, Entry, Table};
+use crate::connector::{Connector, registry};
+use crate::error::{Error, Result, Span};
+use crate::plan::explore::declared;
+use crate::sql::{CatalogChange, CatalogStatement, CreateTable, LikePattern, Name, OptionEntry, TableName};
 
 const TYPE: &str = "type";
 const PATH: &str = "path";
 const DEFAULT_DATABASE: &str = "default-database";
-/// Options of a catalog of a database.
-const JDBC: [&str; 6] = {
-    let [a, b, c, d, e] = jdbc_catalog::OPTIONS;
-    [TYPE, a, b, c, d, e]
-};
 
 fn done() -> Response {
     Response::Done(String::new())
@@ -111,11 +108,14 @@ impl Session {
                 .with_hint("'type' = 'generic_in_memory', 'type' = 'file' with 'path', or 'type' = 'jdbc' with 'url'")
                 .at(name.span)
         })?;
-        let known: &[&str] = match kind.value.value.as_str() {
-            "generic_in_memory" => &[TYPE, DEFAULT_DATABASE],
-            "file" => &[TYPE, DEFAULT_DATABASE, PATH],
-            "jdbc" => &JDBC,
-            other => {
+        let foreign = registry::connectors().find(|connector| {
+            connector.name() == kind.value.value && !connector.catalog_options().is_empty()
+        });
+        let known: Vec<&str> = match (kind.value.value.as_str(), foreign) {
+            ("generic_in_memory", _) => vec![TYPE, DEFAULT_DATABASE],
+            ("file", _) => vec![TYPE, DEFAULT_DATABASE, PATH],
+            (_, Some(connector)) => [&[TYPE], connector.catalog_options()].concat(),
+            (other, None) => {
                 return Err(Error::unsupported(format!("catalogs of type '{other}' are not supported"))
                     .with_hint(
                         "'type' is 'generic_in_memory', 'file': tables, views and functions in a file of SQL, or 'jdbc': the \
@@ -132,11 +132,9 @@ impl Session {
             .with_hint(format!("its options are {}", known.join(", ")))
             .at(unknown.key.span));
         }
-        if kind.value.value == "jdbc" {
-            let place = jdbc_catalog::Place::of(options, name.span)?;
-            let named =
-                NamedCatalog { comment, options: properties(options), ..NamedCatalog::new(&place.database) };
-            self.add_jdbc_catalog(&name.value, named, &place).map_err(|e| e.at(name.span))?;
+        if let Some(connector) = foreign {
+            let made = self.add_tables_of(connector, &name.value, comment, options, name.span);
+            made.map_err(|e| e.at(name.span))?;
             return Ok(done());
         }
         let database = value(DEFAULT_DATABASE).map_or("default", |o| o.value.value.as_str());
@@ -154,6 +152,37 @@ impl Session {
         named.file = Some(file.clone());
         self.load_catalog(&name.value, named, &file).map_err(|e| e.at(path.value.span))?;
         Ok(done())
+    }
+
+    /// A catalog with the tables that a connector finds, as they are now.
+    fn add_tables_of(
+        &self,
+        connector: &dyn Connector,
+        name: &str,
+        comment: Option<String>,
+        options: &[OptionEntry],
+        place: Span,
+    ) -> Result<()> {
+        let found = connector.catalog(options, place).map_err(|e| e.context(format!("catalog '{name}'")))?;
+        let named =
+            NamedCatalog { comment, options: properties(options), ..NamedCatalog::new(&found.database) };
+        let home = Home { catalog: name.to_string(), database: found.database };
+        let mut catalog = (*self.catalog()).clone();
+        catalog.add_catalog(name, named);
+        let word = |value: &str| Name { value: value.to_string(), span: Span::default() };
+        for (table, options, columns) in found.tables {
+            let made = columns.map_err(Error::plan).and_then(|columns| {
+                let name = TableName { parts: [name, &home.database, &table].map(word).into() };
+                let bare = CreateTable::without_columns(name, options);
+                Table::from_statement(&declared(&bare, &columns), &catalog)
+            });
+            match made {
+                Ok(made) => catalog.insert(home.key(&table), Entry::Table(Arc::new(made))),
+                Err(e) => log::warn!("catalog '{name}': table '{table}' is left out: {}", e.message()),
+            }
+        }
+        self.state.lock().catalog = Arc::new(catalog);
+        Ok(())
     }
 
     /// Reads the file of a catalog. What is there is known then; a mistake in it leaves everything as it was.

@@ -12,7 +12,7 @@ use super::stage::{Captured, Feed, Stage};
 use crate::catalog::table::Own;
 use crate::catalog::{OptionDef, Options, Table};
 use crate::connector::{
-    Connector, ScanRequest, Sink, SinkChangelog, SinkRequest, Source, SourceChangelog, connector,
+    Connector, Nature, ScanRequest, Sink, SinkChangelog, SinkRequest, Source, SourceChangelog, connector,
 };
 use crate::error::{Error, Result};
 use crate::flow::Kinds;
@@ -35,77 +35,25 @@ pub(crate) fn staged(table: &Table, stage: &Arc<Stage>) -> Result<Option<Table>>
     Ok(Some(Table { own: Some(own), ..table.clone() }))
 }
 
-/// Whether a table can be read, and its rows end, without anything that runs elsewhere.
-fn is_local_scan(table: &Table) -> bool {
-    let options = &table.options;
-    match options.text("connector") {
-        Some("filesystem") => {
-            let remote = options.text("path").is_some_and(|p| p.contains("://") && !p.starts_with("file:"));
-            !options.contains("source.monitor-interval") && !remote
-        }
-        Some("datagen") => {
-            options.contains("number-of-rows")
-                || options.iter().any(|(key, value)| key.ends_with(".kind") && value == "sequence")
-        }
-        _ => false,
-    }
-}
-
-/// The same of a lookup table.
-fn is_local_lookup(table: &Table) -> bool {
-    match table.options.text("connector") {
-        Some("filesystem" | "mmdb" | "function") => true,
-        Some("jdbc") => table.options.text("url").is_some_and(|url| url.starts_with("jdbc:sqlite:")),
-        _ => false,
-    }
-}
-
-/// Whether the rows of a table end by themselves.
-fn is_bounded(table: &Table) -> bool {
-    match table.options.text("connector") {
-        Some("filesystem") => !table.options.contains("source.monitor-interval"),
-        Some("datagen" | "nexmark") => is_local_scan(table),
-        Some("postgres-cdc" | "mysql-cdc") => table.options.text("scan.startup.mode") == Some("snapshot"),
-        Some("kafka" | "upsert-kafka" | "mqtt" | "nats" | "redis-stream" | "kinesis" | "webhook") => {
-            table.options.contains("scan.bounded.mode")
-        }
-        _ => true,
-    }
-}
-
 impl Staged {
-    /// Keys that a request takes.
-    fn batch(&self, table: &Table) -> Result<usize> {
-        let batch = match self.real.name() {
-            "http" => table.options.integer("http.request.batch-size")?.unwrap_or(1),
-            // Bounded by 'lookup.batch.max-size'.
-            _ => 1000,
-        };
-        Ok(usize::try_from(batch).unwrap_or(usize::MAX))
-    }
-
     fn format_of_table(&self, table: &Table) -> Option<Format> {
         let name = self.real.format_of(&table.options)?;
         Format::from_options_or(self.real.format_options(&table.options).ok()?.as_ref(), name).ok()
     }
 
     fn source_changelog(&self, table: &Table, changes: bool) -> SourceChangelog {
-        match (self.real.name(), self.format_of_table(table).map(|f| f.source_changelog())) {
-            ("upsert-kafka", _) => SourceChangelog::Upsert,
-            (_, Some(of_format)) if of_format != SourceChangelog::Append => of_format,
+        let of_format = || self.format_of_table(table).map(|f| f.source_changelog());
+        match self.real.nature(table).reads.or_else(of_format) {
+            Some(own) if own != SourceChangelog::Append => own,
             _ if changes => SourceChangelog::All,
             _ => SourceChangelog::Append,
         }
     }
 
     /// What the table's own connector can write.
-    fn sink_changelog(&self, request: &SinkRequest) -> SinkChangelog {
-        let keyed = if request.key.is_empty() { SinkChangelog::Append } else { SinkChangelog::Upsert };
-        match self.real.name() {
-            "print" | "blackhole" => SinkChangelog::All,
-            "jdbc" | "dynamodb" | "redis" | "upsert-kafka" => keyed,
-            _ => self.format_of_table(&request.table).map_or(SinkChangelog::Append, |f| f.sink_changelog()),
-        }
+    fn sink_changelog(&self, table: &Table) -> SinkChangelog {
+        let of_format = || self.format_of_table(table).map(|f| f.sink_changelog());
+        self.real.nature(table).writes.or_else(of_format).unwrap_or(SinkChangelog::Append)
     }
 }
 
@@ -178,9 +126,14 @@ impl Connector for Staged {
         self.real.overwrites()
     }
 
+    fn nature(&self, table: &Table) -> Nature {
+        self.real.nature(table)
+    }
+
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         let table = &request.table;
         let name = table.name.as_str();
+        let nature = self.real.nature(table);
         let written = self.stage.captured(name).filter(|_| self.stage.is_asking());
         let feed = match self.stage.feed(name) {
             _ if written.is_some() => {
@@ -196,7 +149,7 @@ impl Connector for Staged {
                 feed
             }
             None if self.stage.tuning().is_some() => return self.real.source(request),
-            None if is_local_scan(table) => {
+            None if nature.reads_locally => {
                 let rows = self.stage.scratch.query(&format!("SELECT * FROM {}", quoted(name)))?.collect()?;
                 let feed = self.stage.feed_or(name, false);
                 feed.stage(rows, Kinds::Append);
@@ -211,7 +164,7 @@ impl Connector for Staged {
                 .with_hint("record again with this pipeline"));
             }
             // Its requests are those of the HTTP client, which mocks answer.
-            None if self.real.name() == "http" => return self.real.source(request),
+            None if nature.over_http => return self.real.source(request),
             None => {
                 return Err(Error::plan(format!(
                     "table '{name}' ({}) is read, and the test gives it no rows",
@@ -224,13 +177,13 @@ impl Connector for Staged {
             changelog: self.source_changelog(table, feed.changes),
             feed,
             schema: request.schema.clone(),
-            bounded: is_bounded(table) || self.stage.is_asking(),
+            bounded: nature.bounded || self.stage.is_asking(),
             from: Mutex::new(0),
         }))
     }
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
-        let changelog = self.sink_changelog(request);
+        let changelog = self.sink_changelog(&request.table);
         let make = || match self.stage.tuning() {
             Some(_) => Captured::blind(request.schema.clone(), request.key.clone(), changelog),
             None => Captured::new(request.schema.clone(), request.key.clone(), changelog),
@@ -244,6 +197,7 @@ impl Connector for Staged {
         if self.stage.tuning().is_some() {
             return self.stage.metered(name, request, || self.real.lookup(request));
         }
+        let nature = self.real.nature(table);
         let rules = self.stage.rules_of(name);
         let feed = self.stage.feed(name).filter(|feed| !feed.is_recorded());
         if let Some(feed) = &feed {
@@ -251,7 +205,7 @@ impl Connector for Staged {
         }
         let replay = self.stage.replay().filter(|_| rules.is_empty() && feed.is_none());
         if let Some(replay) = replay.as_ref().filter(|replay| replay.has_lookup(name)) {
-            let batch = self.batch(table)?;
+            let batch = nature.keys_of_request;
             return Ok(Arc::new(ReplayBackend::new(&self.stage, replay, name, request, batch)?));
         }
         if replay.is_some_and(|replay| replay.alone) {
@@ -262,19 +216,20 @@ impl Connector for Staged {
             .with_hint("record again with this pipeline"));
         }
         if !rules.is_empty() || feed.is_some() {
-            let batch = self.batch(table)?;
+            let batch = nature.keys_of_request;
             return Ok(Arc::new(MockBackend::new(&self.stage, name, request, rules, batch)?));
         }
-        match self.real.name() {
-            "http" => self.real.lookup(request),
-            _ if is_local_lookup(table) => {
-                Ok(Arc::new(Guarded::new(&self.stage, name, self.real.lookup(request)?)))
-            }
-            kind => Err(Error::plan(format!(
-                "table '{name}' ({kind}) is looked up in, and the test does not mock it"
-            ))
-            .with_hint(format!("MOCK {name} RETURNS VALUES (...); in the test"))),
+        if nature.over_http {
+            return self.real.lookup(request);
         }
+        if nature.answers_locally {
+            return Ok(Arc::new(Guarded::new(&self.stage, name, self.real.lookup(request)?)));
+        }
+        Err(Error::plan(format!(
+            "table '{name}' ({}) is looked up in, and the test does not mock it",
+            self.real.name()
+        ))
+        .with_hint(format!("MOCK {name} RETURNS VALUES (...); in the test")))
     }
 }
 

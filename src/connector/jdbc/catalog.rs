@@ -3,18 +3,13 @@
 //! They are known as they are when the catalog is made: their columns and primary keys come from the database. A table of
 //! another schema than that of the connection is `` `schema.table` ``.
 
-use std::sync::Arc;
-
 use futures::StreamExt;
 
-use super::Session;
-use crate::catalog::names::{Home, NamedCatalog};
-use crate::catalog::{Entry, Options, Table};
+use crate::catalog::Options;
+use crate::contract::connector::{CatalogTables, Inferred};
 use crate::database::{Described, Fault, JdbcUrl, ask, parts};
 use crate::error::{Error, Result, Span};
-use crate::format::infer::Inferred;
-use crate::plan::explore::declared;
-use crate::sql::{CreateTable, Name, OptionEntry, TableName};
+use crate::sql::{Name, OptionEntry};
 
 /// What the catalog takes beside its type.
 pub(super) const OPTIONS: [&str; 5] = ["url", "base-url", "default-database", "username", "password"];
@@ -22,15 +17,15 @@ pub(super) const OPTIONS: [&str; 5] = ["url", "base-url", "default-database", "u
 const AT_ONCE: usize = 4;
 
 /// Where the database is, as options of its tables have it, and what it is called.
-pub(super) struct Place {
+struct Place {
     options: Vec<OptionEntry>,
     url: JdbcUrl,
-    pub(super) database: String,
+    database: String,
 }
 
 impl Place {
     /// From the options of the catalog: `url`, or Flink's `base-url` with `default-database`.
-    pub(super) fn of(given: &[OptionEntry], span: Span) -> Result<Self> {
+    fn of(given: &[OptionEntry], span: Span) -> Result<Self> {
         let find = |key: &str| given.iter().find(|option| option.key.value == key);
         let renamed = |option: &OptionEntry, value: String, written: Option<String>| OptionEntry {
             key: Name { value: "url".into(), span: option.key.span },
@@ -73,52 +68,31 @@ impl Place {
     }
 }
 
-impl Session {
-    /// A catalog with the tables that a database has.
-    pub(super) fn add_jdbc_catalog(&self, name: &str, named: NamedCatalog, place: &Place) -> Result<()> {
-        let tables = ask(&place.url, |database| {
-            Box::pin(async move {
-                let names = database.clone().tables().await?;
-                let describe = |name: String| {
-                    let described = database.clone().describe(name.clone());
-                    async move { (name, described.await) }
-                };
-                let all = futures::stream::iter(names).map(describe).buffered(AT_ONCE);
-                Ok::<Vec<(String, Result<Described, Fault>)>, Fault>(all.collect().await)
-            })
-        })
-        .map_err(|e| e.context(format!("catalog '{name}'")))?;
-        let home = Home { catalog: name.to_string(), database: place.database.clone() };
-        let mut catalog = (*self.catalog()).clone();
-        catalog.add_catalog(name, named);
-        for (table, described) in tables {
-            let described = match described {
-                Ok(described) => described,
-                // Such as a view whose tables are gone.
-                Err(fault) => {
-                    log::warn!("catalog '{name}': table '{table}' is left out: {}", fault.message);
-                    continue;
-                }
+/// The tables that a database has.
+pub(super) fn tables(connector: &str, given: &[OptionEntry], span: Span) -> Result<CatalogTables> {
+    let place = Place::of(given, span)?;
+    let found = ask(&place.url, |database| {
+        Box::pin(async move {
+            let names = database.clone().tables().await?;
+            let describe = |name: String| {
+                let described = database.clone().describe(name.clone());
+                async move { (name, described.await) }
             };
-            let plain = parts(&table).join(".");
-            let word = |value: &str| Name { value: value.to_string(), span: Span::default() };
-            let mut options = place.options.clone();
-            for (key, value) in [("connector", "jdbc"), ("table-name", table.as_str())] {
-                options.push(OptionEntry { key: word(key), value: word(value), written: None });
-            }
-            let bare = CreateTable::without_columns(
-                TableName { parts: [name, &place.database, &plain].map(word).into() },
-                options,
-            );
-            let found =
-                Inferred { columns: described.columns, primary_key: described.key, ..Inferred::default() };
-            let made = Table::from_statement(&declared(&bare, &found), &catalog);
-            match made {
-                Ok(made) => catalog.insert(home.key(&plain), Entry::Table(Arc::new(made))),
-                Err(e) => log::warn!("catalog '{name}': table '{table}' is left out: {}", e.message()),
-            }
+            let all = futures::stream::iter(names).map(describe).buffered(AT_ONCE);
+            Ok::<Vec<(String, Result<Described, Fault>)>, Fault>(all.collect().await)
+        })
+    })?;
+    let word = |value: &str| Name { value: value.to_string(), span: Span::default() };
+    let tables = found.into_iter().map(|(table, described)| {
+        let mut options = place.options.clone();
+        for (key, value) in [("connector", connector), ("table-name", table.as_str())] {
+            options.push(OptionEntry { key: word(key), value: word(value), written: None });
         }
-        self.state.lock().catalog = Arc::new(catalog);
-        Ok(())
-    }
+        // Such as a view whose tables are gone.
+        let described = described.map_err(|fault| fault.message);
+        let columns =
+            described.map(|d| Inferred { columns: d.columns, primary_key: d.key, ..Inferred::default() });
+        (parts(&table).join("."), options, columns)
+    });
+    Ok(CatalogTables { database: place.database, tables: tables.collect() })
 }
