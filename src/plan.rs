@@ -49,6 +49,7 @@ pub mod provider;
 mod push_filter;
 pub mod rank;
 mod recorded;
+pub mod remembered;
 pub mod resolve;
 pub mod reuse;
 mod row_wildcards;

@@ -74,6 +74,56 @@ fn an_edit_that_does_not_touch_the_state_keeps_it() {
     assert!(done && said.contains("continues from checkpoint"), "{said}");
 }
 
+/// The last row of key `a` in the files of `out`.
+fn last_of_a(folder: &Path) -> String {
+    let files = fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
+    let texts = files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap());
+    let lines: Vec<String> =
+        texts.flat_map(|text| text.lines().map(str::to_string).collect::<Vec<_>>()).collect();
+    let rows = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let after = rows.map(|row| row["after"].clone()).filter(|row| row["k"] == "a");
+    let newest = after.max_by_key(|row| row["n"].as_i64()).unwrap();
+    format!("{} {} {}", newest["k"], newest["n"], newest["s"])
+}
+
+#[test]
+fn the_order_of_calls_keys_and_sides_keeps_the_state() {
+    let grouped = "SELECT k, COUNT(*) AS n, SUM(v) AS s, c FROM (
+         SELECT k, v, 1 AS c FROM t UNION ALL SELECT k, v, 1 AS c FROM u) GROUP BY k, c";
+    for (from, to) in [
+        ("COUNT(*) AS n, SUM(v) AS s", "SUM(v) AS s, COUNT(*) AS n"),
+        ("GROUP BY k, c", "GROUP BY c, k"),
+        ("FROM t UNION ALL SELECT k, v, 1 AS c FROM u", "FROM u UNION ALL SELECT k, v, 1 AS c FROM t"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        input(folder, "in");
+        input(folder, "other");
+        let settings = settings(folder);
+        let (start, _) = settings.split_once("CREATE TABLE out").unwrap();
+        let sql = |query: &str| {
+            let folder = folder.display();
+            format!(
+                "{start}
+                 CREATE TABLE u (k STRING, v INT) WITH ('connector' = 'filesystem', 'path' = '{folder}/other',
+                   'format' = 'json', 'source.monitor-interval' = '10 ms');
+                 CREATE TABLE out (k STRING, n BIGINT, s BIGINT, c INT) WITH ('connector' = 'filesystem',
+                   'path' = '{folder}/out', 'format' = 'debezium-json');
+                 INSERT INTO out (k, n, s, c) SELECT k, n, s, c FROM ({query});
+                 {STOP}"
+            )
+        };
+        let (done, said) = run(folder, &sql(grouped), &[]);
+        assert!(done && !said.contains("continues from"), "{said}");
+        fs::write(folder.join("in").join("2.json"), "{\"k\":\"a\",\"v\":10}\n").unwrap();
+        let edited = grouped.replace(from, to);
+        assert_ne!(edited, grouped);
+        let (done, said) = run(folder, &sql(&edited), &[]);
+        assert!(done && said.contains("continues from checkpoint"), "{from}: {said}");
+        assert_eq!(last_of_a(folder), "\"a\" 5 16", "{from}");
+    }
+}
+
 #[test]
 fn an_edit_that_alters_the_state_is_refused_with_the_reason() {
     for (from, to, why) in [

@@ -276,11 +276,20 @@ pub(super) fn aggregate_detail(schema: &DFSchema, keys: usize, calls: &[Aggregat
 impl Planner {
     /// GROUP BY.
     pub(super) fn lower_aggregate(&self, aggregate: &Aggregate) -> Result<Node> {
+        let mut input = None;
+        self.as_remembered(aggregate, |aggregate| self.lower_aggregate_as(aggregate, &mut input))
+    }
+
+    /// The same in this order of keys and calls; the input is lowered once.
+    fn lower_aggregate_as(&self, aggregate: &Aggregate, lowered: &mut Option<Node>) -> Result<Node> {
         let grouping = Grouping::of(aggregate)?;
         if let Some(node) = self.lower_fused_window_aggregate(aggregate, &grouping)? {
             return Ok(node);
         }
-        let input = self.lower(&aggregate.input)?;
+        let input = match lowered {
+            Some(input) => input.clone(),
+            None => lowered.insert(self.lower(&aggregate.input)?).clone(),
+        };
         if is_window_aggregate(&grouping, &input) {
             return self.lower_window_aggregate(aggregate, &grouping, input);
         }

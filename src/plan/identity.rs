@@ -7,8 +7,10 @@
 //! | counts | does not count |
 //! |---|---|
 //! | the table that rows are read from: its name and connector | its path, URL, topic; which columns of it are read |
-//! | keys, in their order: GROUP BY, PARTITION BY, join keys, primary keys | aliases of tables and columns; the order of conditions; `a > b` or `b < a` |
-//! | aggregate calls, with DISTINCT, FILTER and ORDER BY | columns that are only forwarded or computed after the operator |
+//! | keys, in their order: PARTITION BY, join keys, primary keys | aliases of tables and columns; the order of conditions; `a > b` or `b < a` |
+//! | keys of GROUP BY; aggregate calls, with DISTINCT, FILTER and ORDER BY | their order, where checkpoints are in a folder of this machine ([`remembered`](super::remembered)) and no more than six calls, or 720 orders, are to be tried; the order of UNION ALL |
+//! | the pattern and the conditions of MATCH_RECOGNIZE | the names of its variables |
+//! | | columns that are only forwarded or computed after the operator |
 //! | kind, size, slide, gap and offset of windows; bounds of time joins; frames of OVER | parallelism; watermark idle timeouts |
 //! | types of what is kept | time to live of state, memory limits |
 //! | the kind of a join (INNER, LEFT, ...), FIRST or LAST row, N of Top-N | settings of lookups: cache and its sizes and lifetimes, capacity, timeout, retries, ordered or not, on-error |

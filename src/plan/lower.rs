@@ -144,7 +144,7 @@ impl Planner {
                 let inputs =
                     union.inputs.iter().map(|input| align(self.lower(input)?, &union.schema, self.zone()));
                 let inputs = inputs.collect::<Result<Vec<_>>>()?;
-                Ok(Node::union(inputs, union.schema.clone()))
+                Ok(Node::union(self.in_remembered_order(inputs), union.schema.clone()))
             }
             LogicalPlan::Limit(limit) => self.lower_limit(limit),
             LogicalPlan::Join(join) => self.lower_join(join),

@@ -148,6 +148,14 @@ impl MatchRecognizeNode {
         self.pattern.iter().map(PatternElement::text).collect::<Vec<_>>().join(" ")
     }
 
+    /// The pattern with numbers for the names of variables.
+    fn numbered_pattern(&self) -> String {
+        let element = |(number, element): (usize, &PatternElement)| {
+            PatternElement { variable: number.to_string(), ..element.clone() }.text()
+        };
+        self.pattern.iter().enumerate().map(element).collect::<Vec<_>>().join(" ")
+    }
+
     pub(super) fn skip_text(&self) -> String {
         let name = |v: u8| self.pattern.get(v as usize).map_or("?", |e| e.variable.as_str());
         match self.skip {

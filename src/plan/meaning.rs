@@ -280,6 +280,17 @@ impl Meaning {
         }
     }
 
+    /// What the rows are called, with and without what filters leave out.
+    pub fn names(&self) -> [&str; 2] {
+        [&self.rows, &self.stream]
+    }
+
+    /// The same rows, whose state is known by other parts from now on.
+    #[must_use]
+    pub fn known_by(self, state: Parts) -> Self {
+        Self { earlier: self.state, state: Some(state), ..self }
+    }
+
     /// Which rows these are.
     pub fn rows_text(&self) -> String {
         let filters: Vec<&str> = self.filters.iter().map(|f| &**f).collect();

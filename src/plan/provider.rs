@@ -1,7 +1,6 @@
 //! What names mean: tables, views and functions for DataFusion's SQL planner.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -15,6 +14,7 @@ use datafusion_expr::{
 use datafusion_sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use sqlparser::ast;
 
+use super::remembered::Remembered;
 use crate::catalog::{Catalog, Column, ColumnSource, Entry, Home, Table};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -81,8 +81,8 @@ pub struct Planner {
     pub(super) state: Arc<PlannerState>,
     /// Where names without a database are looked for.
     home: Home,
-    /// Tables that checkpoints know by another name: that name.
-    pub(super) known_as: Arc<BTreeMap<String, String>>,
+    /// What checkpoints know by another name, or in another order.
+    pub(super) remembered: Arc<Remembered>,
 }
 
 /// A reference to a table in a query.
@@ -162,17 +162,17 @@ impl Planner {
     /// A planner over a state of the session.
     pub fn new(state: PlannerState) -> Self {
         let home = state.catalog.current().clone();
-        Self { state: Arc::new(state), home, known_as: Arc::default() }
+        Self { state: Arc::new(state), home, remembered: Arc::default() }
     }
 
-    /// The same, for tables that checkpoints know by another name.
-    pub fn knowing(self, known_as: BTreeMap<String, String>) -> Self {
-        Self { known_as: Arc::new(known_as), ..self }
+    /// The same, for what checkpoints know by another name, or in another order.
+    pub fn knowing(self, remembered: Remembered) -> Self {
+        Self { remembered: Arc::new(remembered), ..self }
     }
 
     /// The name by which checkpoints know a table.
     pub(super) fn known_name<'a>(&'a self, table: &'a str) -> &'a str {
-        self.known_as.get(table).map_or(table, String::as_str)
+        self.remembered.tables.get(table).map_or(table, String::as_str)
     }
 
     /// What is allowed in the queries that were planned and is hardly meant.
@@ -275,7 +275,7 @@ impl Planner {
 
     /// The same, where names without a database are those of this one.
     fn within(&self, home: &Home) -> Planner {
-        Self { state: self.state.clone(), home: home.clone(), known_as: self.known_as.clone() }
+        Self { state: self.state.clone(), home: home.clone(), remembered: self.remembered.clone() }
     }
 
     /// The plan of a view's query, with the view's column names.

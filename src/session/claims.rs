@@ -11,6 +11,7 @@ use crate::connector::registry::MOVED_FROM;
 use crate::connector::{Place, Positions, Source, unmarked};
 use crate::error::{Error, Result};
 use crate::plan::identity::{Identities, Known, VERSION};
+use crate::plan::remembered::Remembered;
 use crate::secret::redact;
 use crate::state::checkpoint::{Aliases, Checkpoint, JobPlan, OperatorPlan};
 
@@ -234,9 +235,25 @@ fn reason(checkpoint: &Checkpoint, plan: &JobPlan, old: &OperatorPlan) -> String
     }
 }
 
+/// What the checkpoint knows by another name; and, where the plan does not take all of its state, the digests by which it
+/// knows that.
+pub fn remembered(checkpoint: &Checkpoint, plan: &JobPlan) -> Remembered {
+    let mut found = Remembered { tables: renamed_tables(checkpoint, plan), ..Remembered::default() };
+    let before = &checkpoint.plan().operators;
+    let is_lost =
+        |old: &OperatorPlan| !old.meaning.is_empty() && !plan.operators.iter().any(|o| o.id == old.id);
+    if before.iter().any(is_lost) {
+        for operator in before {
+            found.note(&operator.id);
+            operator.meaning.iter().for_each(|(_, text)| found.note(text));
+        }
+    }
+    found
+}
+
 /// Tables of the plan that the checkpoint knows by another name, in the same place: their old names by the new ones.
 /// Only where that is certain: one table then, one table now.
-pub fn renamed_tables(checkpoint: &Checkpoint, plan: &JobPlan) -> BTreeMap<String, String> {
+fn renamed_tables(checkpoint: &Checkpoint, plan: &JobPlan) -> BTreeMap<String, String> {
     let of = |operators: &[OperatorPlan],
               others: &[OperatorPlan],
               name: &dyn Fn(&OperatorPlan) -> Option<String>| {

@@ -23,6 +23,7 @@ use crate::flow::restart::RestartStrategy;
 use crate::plan::Node;
 use crate::plan::graph::{Body, Shape};
 use crate::plan::identity::{Identities, Known, VERSION};
+use crate::plan::remembered::Remembered;
 use crate::secret::{redact, redacted};
 use crate::state::checkpoint::{Aliases, Checkpoint, Checkpoints, JobPlan, OperatorPlan};
 use crate::state::store::lease::{Contender, Contest, Lease};
@@ -302,11 +303,10 @@ impl Durability {
         }
     }
 
-    /// Tables that have another name than in the checkpoint that the job will go on from, and are read from the same
-    /// place: the old names by the new ones.
+    /// What has another name or another order than in the checkpoint that the job will go on from.
     ///
     /// Only folders of this machine are looked into: nobody can stop a job yet that would wait for a store.
-    pub fn renamed_tables(&self, plan: impl FnOnce() -> Result<JobPlan>) -> Result<BTreeMap<String, String>> {
+    pub fn remembered(&self, plan: impl FnOnce() -> Result<JobPlan>) -> Result<Remembered> {
         let local = |path: &str| !path.contains("://");
         let own =
             (self.automatic && self.around.is_some()).then(|| Checkpoint::open(self.store.clone()).ok());
@@ -317,10 +317,10 @@ impl Durability {
         };
         match own.or_else(named) {
             // What cannot be read now is said when the job starts.
-            None => Ok(BTreeMap::new()),
+            None => Ok(Remembered::default()),
             Some(checkpoint) => {
                 let plan = plan()?;
-                Ok(claims::renamed_tables(&checkpoint.adopted(&plan.aliases), &plan))
+                Ok(claims::remembered(&checkpoint.adopted(&plan.aliases), &plan))
             }
         }
     }

@@ -82,9 +82,9 @@ impl Rehearsal {
         let runs = (origin.0.as_deref(), origin.1.as_deref());
         let waits = (scratch.runtime.handle(), scratch.clock.clone());
         if let Some(durability) = Durability::new(&config, &own, runs, Arc::default(), waits)? {
-            let renamed = durability.renamed_tables(|| Ok(plan.clone()))?;
-            if !renamed.is_empty() {
-                let planner = scratch.planner().knowing(renamed);
+            let remembered = durability.remembered(|| Ok(plan.clone()))?;
+            if !remembered.is_empty() {
+                let planner = scratch.planner().knowing(remembered);
                 let (_, mut outputs) = scratch.insert_outputs(&planner, &inserts, true)?;
                 share_sources(&mut outputs.iter_mut().map(|o: &mut Output| &mut o.node).collect::<Vec<_>>());
                 plan = job_plan(&plan.name, config.parallelism(), &outputs)?;

@@ -1,6 +1,5 @@
 //! What each statement does.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::collect::Collect;
@@ -18,6 +17,7 @@ use crate::flow::restart::RestartStrategy;
 use crate::flow::{Job, JobState};
 use crate::plan::explain::{Details, Explained, explain};
 use crate::plan::explore;
+use crate::plan::remembered::Remembered;
 use crate::plan::share::share_sources;
 use crate::plan::{Node, Planner};
 use crate::sql::{
@@ -648,27 +648,27 @@ impl Session {
         Ok((format!("insert-into_{}", names.join("_")), outputs))
     }
 
-    /// The same, where tables that the job's checkpoints know by another name are the same ones.
+    /// The same, by the names and in the order that the job's checkpoints know.
     fn continued_outputs(&self, inserts: &[Insert]) -> Result<(String, Vec<Output>, Planner)> {
         let planner = self.planner();
         let (name, outputs) = self.insert_outputs(&planner, inserts, true)?;
-        let renamed = self.renamed_tables(&name, &outputs)?;
-        if renamed.is_empty() {
+        let remembered = self.remembered(&name, &outputs)?;
+        if remembered.is_empty() {
             return Ok((name, outputs, planner));
         }
-        for (now, before) in &renamed {
+        for (now, before) in &remembered.tables {
             log::info!(
                 target: crate::NOTICE,
                 "table '{now}' is '{before}' of the checkpoints: it reads the same place"
             );
         }
         drop(outputs);
-        let planner = self.planner().knowing(renamed);
+        let planner = self.planner().knowing(remembered);
         let (name, outputs) = self.insert_outputs(&planner, inserts, true)?;
         Ok((name, outputs, planner))
     }
 
-    fn renamed_tables(&self, name: &str, outputs: &[Output]) -> Result<BTreeMap<String, String>> {
+    fn remembered(&self, name: &str, outputs: &[Output]) -> Result<Remembered> {
         let (own, config, origin, scope, ahead) = {
             let state = self.state.lock();
             let named = state.config.get("pipeline.name");
@@ -681,9 +681,9 @@ impl Session {
         let origin = (origin.as_deref(), scope.as_deref());
         match Durability::new(&config, &own, origin, ahead, waits)? {
             Some(durability) => {
-                durability.renamed_tables(|| super::start::job_plan(&own, config.parallelism(), outputs))
+                durability.remembered(|| super::start::job_plan(&own, config.parallelism(), outputs))
             }
-            None => Ok(BTreeMap::new()),
+            None => Ok(Remembered::default()),
         }
     }
 

@@ -353,3 +353,15 @@ fn begun_matches_are_those_of_a_pattern_and_its_conditions() {
         plan
     );
 }
+
+#[test]
+fn names_of_the_variables_of_a_pattern_are_no_part_of_its_state() {
+    let query = "SELECT * FROM t MATCH_RECOGNIZE (PARTITION BY k ORDER BY ts
+        MEASURES LAST(DOWN.v) AS low, UP.v AS high AFTER MATCH SKIP PAST LAST ROW
+        PATTERN (START_ROW DOWN+ UP) DEFINE DOWN AS v < 10, UP AS v > DOWN.v)";
+    let renamed = query.replace("DOWN", "A").replace("UP", "B").replace("START_ROW", "C");
+    assert_eq!(of(query), of(&renamed));
+    assert_eq!(earlier(query).as_deref(), Some("MatchRecognize-bb3b3902a6452aabf81afeee"));
+    assert_ne!(of(query), of(&query.replace("DOWN+", "DOWN*")));
+    assert_ne!(of(query), of(&query.replace("v < 10", "v < 11")));
+}

@@ -140,12 +140,15 @@ impl Planner {
         let keys: Vec<SortKey> = order.iter().skip(1).map(key).collect();
         let mut conditions: Vec<Option<MatchCondition>> = vec![None; node.pattern.len()];
         let mut texts = Vec::with_capacity(node.defines.len());
+        let mut numbered = Vec::with_capacity(node.defines.len());
         let mut shown_defines = Vec::with_capacity(node.defines.len());
         for (variable, seen, expr) in &node.defines {
             let schema = seen_schema(seen, &input.schema, zone)?;
             let coerced = coerce_expression(expr.clone(), &schema, zone)?;
             let name = &node.pattern[*variable as usize].variable;
-            texts.push(format!("{name} as {}", text_of(&coerced, seen, &input)));
+            let text = text_of(&coerced, seen, &input);
+            numbered.push((*variable, format!("{variable} as {text}")));
+            texts.push(format!("{name} as {text}"));
             shown_defines.push(format!("{name} AS {}", shown_expr(&coerced)));
             if let Some(slot) = conditions.get_mut(*variable as usize) {
                 *slot = Some(condition(*variable, coerced, seen, &schema, &input, zone)?);
@@ -196,18 +199,25 @@ impl Planner {
             Skip::ToLast(v) => format!("last {v}"),
         };
         texts.sort_unstable();
-        let state = Parts::new("MatchRecognize", 1)
-            .rows("rows", &input)
-            .columns("partition", &input, &node.partition)
-            .order("order", &input, &order)
-            .with("time", if time.is_some() { "event" } else { "processing" })
-            .with("pattern", node.pattern_text())
-            .with("within", node.within.map_or_else(String::new, |within| within.to_string()))
-            .with("skip", skip)
-            .with("define", texts.join(", "))
-            .kept("columns", &input);
+        numbered.sort_unstable();
+        let state = |version: u32, pattern: String, define: String| {
+            Parts::new("MatchRecognize", version)
+                .rows("rows", &input)
+                .columns("partition", &input, &node.partition)
+                .order("order", &input, &order)
+                .with("time", if time.is_some() { "event" } else { "processing" })
+                .with("pattern", pattern)
+                .with("within", node.within.map_or_else(String::new, |within| within.to_string()))
+                .with("skip", skip.clone())
+                .with("define", define)
+                .kept("columns", &input)
+        };
+        // State knows variables by their numbers. The rows that come out are known by the names as ever.
+        let named = state(1, node.pattern_text(), texts.join(", "));
+        let numbered: Vec<_> = numbered.into_iter().map(|(_, text)| text).collect();
+        let numbered = state(2, node.numbered_pattern(), numbered.join(", "));
         let keys = node.partition.iter().filter_map(|&c| input.meaning.columns.get(c).cloned());
-        let meaning = Meaning::made(state, keys.chain(columns).collect());
+        let meaning = Meaning::made(named, keys.chain(columns).collect()).known_by(numbered);
         let first_measure = node.partition.len();
         let is = |wanted: fn(&SeenValue) -> bool| -> Vec<usize> {
             let plain = node.measures.iter().enumerate().filter(|(_, (_, expr))| {
