@@ -141,6 +141,11 @@ impl Own {
 }
 
 impl Table {
+    /// An error, with the name of the table that it is about.
+    pub fn context(&self, error: Error) -> Error {
+        error.context(format!("table '{}'", self.name))
+    }
+
     /// The columns of a record: the physical ones that are not in the directories' names.
     pub fn record_schema(&self, zone: &str) -> SchemaRef {
         let fields = self.columns.iter().filter_map(|c| match &c.source {

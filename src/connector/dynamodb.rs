@@ -90,16 +90,16 @@ impl Connector for DynamoDb {
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         let made = scan::DynamoDbSource::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
         let made = DynamoDbLookup::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
         let made = sink::DynamoDbSink::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 }

@@ -99,7 +99,7 @@ impl Connector for HttpConnector {
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
         let made = sink::HttpSink::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {

@@ -188,6 +188,6 @@ impl Connector for Jdbc {
     }
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
-        backend(request).map_err(|e: Error| e.context(format!("table '{}'", request.table.name)))
+        backend(request).map_err(|e| request.table.context(e))
     }
 }

@@ -65,6 +65,6 @@ impl Connector for Mmdb {
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
         let made = MmdbLookup::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 }

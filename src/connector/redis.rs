@@ -126,11 +126,11 @@ impl Connector for Redis {
 
     fn lookup(&self, request: &LookupRequest) -> Result<Arc<dyn Backend>> {
         let made = RedisLookup::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
         let made = sink::RedisSink::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 }

@@ -286,7 +286,7 @@ const FORMAT: OptionDef = OptionDef::new("format", OptionKind::Text, "", "how re
 /// Checks a table's options and metadata columns against what its connector, its format and the lookup
 /// engine know; at CREATE TABLE, and again where hints change the options.
 pub fn validate(table: &Table) -> Result<()> {
-    check(table).map_err(|e| e.context(format!("table '{}'", table.name)))
+    check(table).map_err(|e| table.context(e))
 }
 
 fn check(table: &Table) -> Result<()> {

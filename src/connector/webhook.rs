@@ -195,8 +195,7 @@ impl Connector for Webhook {
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         let table = &request.table;
-        let settings =
-            Settings::of(&table.options).map_err(|e| e.context(format!("table '{}'", table.name)))?;
+        let settings = Settings::of(&table.options).map_err(|e| table.context(e))?;
         if settings.secret.is_none() && !settings.listen.ip().is_loopback() {
             log::warn!(
                 "table '{}': anybody who reaches {} can send rows to it; 'secret' asks for a signature or a token",

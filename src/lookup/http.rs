@@ -94,7 +94,7 @@ impl HttpLookup {
     }
 
     fn with_environment(request: &LookupRequest, environment: Environment<'_>) -> Result<Self> {
-        let in_table = |e: Error| e.context(format!("table '{}'", request.table.name));
+        let in_table = |e| request.table.context(e);
         let mut config = HttpConfig::resolve(&request.table, environment).map_err(in_table)?;
         config.wants_headers = request.metadata.iter().any(|m| m.kind == MetadataKind::Headers);
         let keys: Vec<&str> = request.keys.iter().map(|k| request.schema.field(*k).name().as_str()).collect();

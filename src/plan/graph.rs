@@ -207,6 +207,11 @@ pub enum Shape {
         /// Answers are kept.
         cached: bool,
     },
+    /// Keeps the first rows of each key.
+    TopN {
+        /// By ROW_NUMBER: no two have the same rank.
+        numbered: bool,
+    },
     /// Joins whatever has come from both sides, without waiting for a watermark.
     StreamJoin,
 }

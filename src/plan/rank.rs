@@ -411,6 +411,7 @@ impl Planner {
             }
         }
         let detail = ranked.detail(&input.schema);
+        let shape = Shape::TopN { numbered: ranked.function == RankFunction::RowNumber };
         let state = ranked.meaning(name, &input).flag("updates", changing);
         let meaning = Meaning::made(state, ranked.texts(&input));
         let build: BuildNode = Arc::new(move |wiring: &Wiring| {
@@ -420,7 +421,7 @@ impl Planner {
         });
         let inputs = by_partition(input, &ranked);
         let node = Node::operator(name, detail, build, inputs, columns, (properties, meaning));
-        Ok(node.originating(true).warned(warnings))
+        Ok(node.originating(true).warned(warnings).shaped(shape))
     }
 
     /// ORDER BY with LIMIT.

@@ -15,6 +15,7 @@ mod forms;
 use super::Session;
 use crate::error::{Error, Result, Span};
 use crate::plan::Node;
+use crate::plan::graph::Shape;
 use crate::sql::reserved::RESERVED;
 use crate::sql::{ColumnKind, CreateTable, Insert, SourceText, Statement, StatementKind, span_from};
 
@@ -150,16 +151,16 @@ fn columns(table: &CreateTable, source: &SourceText, found: &mut Vec<Error>) {
 /// What the plan has that Flink's streaming mode has not.
 fn operators(node: &Node, versions: usize, found: &mut Vec<Error>) {
     let mut lookups = 0;
-    node.walk(&mut |node| match node.name {
-        "Rank" if node.detail.contains("RANK,") || node.detail.contains("RANK]") => found.push(
+    node.walk(&mut |node| match (node.name, &node.shape) {
+        (_, Shape::TopN { numbered: false }) => found.push(
             Error::plan("Flink has no Top-N by RANK or DENSE_RANK on a stream")
                 .with_hint("ROW_NUMBER() is known"),
         ),
-        "Sort" => found.push(
+        ("Sort", _) => found.push(
             Error::plan("Flink sorts a stream by event time alone")
                 .with_hint("add LIMIT, order by the column of WATERMARK, or use batch mode"),
         ),
-        "LookupJoin" => lookups += 1,
+        ("LookupJoin", _) => lookups += 1,
         _ => {}
     });
     if lookups > versions {

@@ -84,7 +84,7 @@ impl Rows {
         let format = Format::from_options(options)?;
         let schema = table.record_schema(zone);
         // What the format cannot hold is refused now, not by the first row.
-        let in_table = |e: Error| e.context(format!("table '{}'", table.name));
+        let in_table = |e| table.context(e);
         if format.file_encoder(&schema, zone).map_err(in_table)?.is_none() {
             format.encoder(&schema)?;
         }

@@ -359,6 +359,11 @@ impl Cluster {
     }
 }
 
+/// Whether it says that there is no such topic or partition.
+pub(super) fn is_missing(code: Code) -> bool {
+    matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
+}
+
 /// Errors of rights and of topics that are not there.
 fn refused(code: Code, what: &str, at: &str) -> Option<Error> {
     let acl = |operation: &str, of: &str| {
@@ -376,7 +381,7 @@ fn refused(code: Code, what: &str, at: &str) -> Option<Error> {
         Code::GroupAuthorizationFailed => acl("Read", "--group ..."),
         Code::ClusterAuthorizationFailed => acl("IdempotentWrite", "--cluster (before Kafka 2.8)"),
         Code::TransactionalIdAuthorizationFailed => acl("Write", "--transactional-id ..."),
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Some(
+        code if is_missing(code) => Some(
             Error::io(format!("{what} at {at} failed: there is no such topic or partition"))
                 .with_hint("create it: kafka-topics.sh --bootstrap-server ... --create --topic ...")
                 .lasting(),

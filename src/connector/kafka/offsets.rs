@@ -103,25 +103,26 @@ impl Explorer<'_> {
 
     fn partitions_of(&self, name: &str) -> Result<Vec<Name>> {
         let what = format!("reading topic '{name}'");
+        let mut missing = false;
         let metadata = self.ask(&what, |most| {
             let metadata = self.consumer.fetch_metadata(Some(name), most)?;
             let error = metadata.topics().iter().find(|t| t.name() == name).and_then(|t| t.error());
-            match error {
-                Some(code) => Err(KafkaError::MetadataFetch(code.into())),
+            match error.map(RDKafkaErrorCode::from) {
+                Some(code) => {
+                    missing = client::is_missing(code);
+                    Err(KafkaError::MetadataFetch(code))
+                }
                 None => Ok(metadata),
             }
         });
-        let metadata = metadata.map_err(|e| self.near(name, e))?;
+        let metadata = metadata.map_err(|e| if missing { self.near(name) } else { e })?;
         let topic: Arc<str> = Arc::from(name);
         let found = metadata.topics().iter().filter(|t| t.name() == name);
         Ok(found.flat_map(|t| t.partitions().iter().map(|p| (topic.clone(), p.id()))).collect())
     }
 
     /// A topic that is not there, with one that is called nearly so.
-    fn near(&self, name: &str, e: Error) -> Error {
-        if !e.message().contains("no such topic") {
-            return e;
-        }
+    fn near(&self, name: &str) -> Error {
         let servers = self.cluster.servers();
         let e = Error::io(format!("topic '{name}' does not exist in Kafka at '{servers}'")).lasting();
         let Ok(metadata) = self.consumer.fetch_metadata(None, Duration::from_secs(5)) else { return e };

@@ -240,7 +240,7 @@ impl Pump {
         let system = replication.system().await.map_err(fault)?;
         let slot = watched.slot(client, &options.slot).await.map_err(fault)?;
         if let Some(why) = slot.as_ref().and_then(|slot| slot.lost.as_ref()) {
-            return Err(self.lost(&format!("the server has given it up ({why})")));
+            return Err(self.given_up(why));
         }
         if let Some(position) = &self.restored {
             let end = watched.end(client).await.map_err(fault)?;
@@ -327,18 +327,20 @@ impl Pump {
         Ok(position.clone())
     }
 
+    /// The server has given the slot up: only another one helps.
+    fn given_up(&self, why: &str) -> Error {
+        self.lost(&format!("the server has given it up ({why})")).with_hint(format!(
+            "SELECT pg_drop_replication_slot('{}'); {FRESH}; the server's max_slot_wal_keep_size lets a slot keep more",
+            self.plan.options.slot
+        ))
+    }
+
     fn lost(&self, why: &str) -> Error {
         Error::io(format!(
             "table '{}': replication slot '{}' has not all changes any more: {why}",
             self.plan.name, self.plan.options.slot
         ))
-        .with_hint(match why.contains("given it up") {
-            true => format!(
-                "SELECT pg_drop_replication_slot('{}'); {FRESH}; the server's max_slot_wal_keep_size lets a slot keep more",
-                self.plan.options.slot
-            ),
-            false => FRESH.to_string(),
-        })
+        .with_hint(FRESH)
         .lasting()
     }
 
@@ -350,7 +352,7 @@ impl Pump {
             return self.lost("it does not exist any more");
         }
         if says("invalidated") || says("can no longer get changes") || says("requested WAL segment") {
-            return self.lost(&format!("the server has given it up ({})", fault.message));
+            return self.given_up(&fault.message);
         }
         if says("publication") && says("does not exist") {
             return self.error(fault).lasting().with_hint(format!(

@@ -72,8 +72,7 @@ pub(crate) struct Page {
 impl Collection {
     /// The table with these columns, read from the URL that its options name.
     pub fn new(table: &Arc<Table>, schema: &SchemaRef) -> Result<Self> {
-        Self::with_environment(table, schema, &|name| std::env::var(name).ok())
-            .map_err(|e| e.context(format!("table '{}'", table.name)))
+        Self::with_environment(table, schema, &|name| std::env::var(name).ok()).map_err(|e| table.context(e))
     }
 
     pub(super) fn with_environment(
