@@ -40,6 +40,7 @@ mod tests;
 mod text;
 mod text_form;
 mod timestamp;
+pub(crate) mod tree;
 pub(crate) mod type_of;
 pub(crate) mod typed;
 pub mod user;

@@ -25,7 +25,7 @@ use arrow::datatypes::{
     Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
 };
 use datafusion_common::DFSchema;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion_expr::{
@@ -37,6 +37,7 @@ use sqlparser::ast::BinaryOperator;
 use super::common::{exact, integer_digits, is_text};
 use super::decimal;
 use crate::error::{Error, Result};
+use crate::function::tree::Tree;
 use crate::sql::types::SqlType;
 
 /// An operator of two numbers.

@@ -29,7 +29,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use chrono::{NaiveDateTime, NaiveTime, Timelike};
-use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::tree_node::{Transformed, TransformedResult};
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::{
     ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
@@ -40,6 +40,7 @@ use super::moment::{Moments, read_date, read_time, read_timestamp, ticks, to_utc
 pub(crate) use super::text_form::java_double;
 use super::text_form::{digits, writer};
 use crate::error::{Error, Result};
+use crate::function::tree::Tree;
 use crate::sql::types::SqlType;
 
 /// The expression that converts `expr` of type `from` as CAST (or TRY_CAST) AS `to` does in a session

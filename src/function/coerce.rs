@@ -8,7 +8,7 @@
 //! A text literal beside a number is read once. All other pairs are compared in the type that [`super::common`] says.
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::planner::{PlannerResult, RawBinaryExpr};
 use datafusion_expr::{Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Operator};
@@ -19,6 +19,7 @@ use super::cast::cast_expr;
 use super::common::{common, compared, exact, is_text};
 use super::shift;
 use crate::error::{Error, Result};
+use crate::function::tree::Tree;
 use crate::sql::types::SqlType;
 
 /// Whether text beside a type is read or compared as text.

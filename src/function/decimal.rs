@@ -6,11 +6,12 @@ use arrow::array::{Array, ArrayRef, Decimal128Array, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float32Type, i256};
 use datafusion_common::DFSchema;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_expr::{Expr, ExprSchemable};
 
 use super::arithmetic::Op;
 use crate::error::{Error, Result};
+use crate::function::tree::Tree;
 use crate::sql::SqlType;
 
 /// How many digits a DECIMAL has at most.

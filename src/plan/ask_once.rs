@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::TableReference;
-use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion_expr::logical_plan::{Projection, SubqueryAlias, TableScan};
 use datafusion_expr::utils::{conjunction, disjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, TableSource};
@@ -32,6 +32,7 @@ use super::node::{UnnestNode, WatermarkNode};
 use super::provider::Planner;
 use super::reuse::same;
 use crate::error::{Error, Result};
+use crate::function::tree::{PlanTree, Tree};
 
 /// Nodes of all plans of a job: with more, nothing is compared.
 const MOST_NODES: usize = 2_000;
@@ -255,7 +256,7 @@ fn nameless(plan: &LogicalPlan) -> LogicalPlan {
                 name,
             )?)));
         }
-        let node = node.map_expressions(|e| {
+        let node = node.map_own(|e| {
             e.transform_up(|e| match e {
                 Expr::Column(mut column) => {
                     let name = column.relation.as_ref().and_then(number);
@@ -368,7 +369,7 @@ fn part_of(plan: &LogicalPlan) -> Option<(&TableScan, usize)> {
 /// The parts that a plan reads.
 fn stand_ins(plan: &LogicalPlan) -> Result<Vec<usize>> {
     let mut found = Vec::new();
-    plan.apply_with_subqueries(|node| {
+    plan.apply_all(|node| {
         found.extend(part_of(node).map(|(_, part)| part));
         Ok(TreeNodeRecursion::Continue)
     })?;

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, Result as DfResult, TableReference};
 use datafusion_expr::logical_plan::Aggregate;
 use datafusion_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -30,6 +30,7 @@ use super::version::version_of;
 use super::window_table::{is_window_function, window_table};
 use crate::catalog::Entry;
 use crate::error::{Error, Result, Span};
+use crate::function::tree::{PlanTree, Tree};
 use crate::sql::hints::{HINT_PREFIX, STATE_TTL_CALL, TableHints, take_hints};
 use crate::sql::visit::{visit_expressions_mut, walk_mut};
 
@@ -74,7 +75,7 @@ pub(super) fn span_of(span: sqlparser::tokenizer::Span) -> Span {
 
 /// What grouping sets are made of are columns: an expression in one is computed below, under the name that it has above.
 fn plain_sets(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = plan.transform_up_with_subqueries(|node| {
+    let plan = plan.transform_all_up(|node| {
         let mut aggregate = match node {
             LogicalPlan::Aggregate(aggregate) => aggregate,
             other => return Ok(Transformed::no(other)),
@@ -469,7 +470,7 @@ fn with_period(
     view: &str,
     span: Span,
 ) -> Result<LogicalPlan> {
-    use datafusion_common::tree_node::{Transformed, TreeNode};
+    use datafusion_common::tree_node::Transformed;
     use datafusion_expr::logical_plan::TableScan;
     let mut tables = 0;
     let plan = plan.transform_down(|node| {

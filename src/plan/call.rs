@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, DFSchemaRef, Result as DfResult, internal_err};
 use datafusion_expr::expr::{BinaryExpr, Case, ScalarFunction};
 use datafusion_expr::expr_rewriter::NamePreserver;
@@ -33,6 +33,7 @@ use super::lookup_join::is_lookup_side;
 use super::node::UnnestNode;
 use crate::error::{Error, Result};
 use crate::function::arithmetic::shown_expr;
+use crate::function::tree::{PlanTree, Tree};
 use crate::function::user::scalar::waiting_function;
 
 /// The columns that calls give begin so.
@@ -144,7 +145,7 @@ fn refused(name: &str, place: &str) -> Error {
 /// Takes the calls out of a plan.
 pub(super) fn take_out(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut any = false;
-    plan.apply_with_subqueries(|node| {
+    plan.apply_all(|node| {
         any |= node.expressions().iter().any(has_call);
         Ok(if any {
             datafusion_common::tree_node::TreeNodeRecursion::Stop

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, DFSchemaRef};
 use datafusion_expr::{Expr, ExprSchemable};
 
@@ -13,6 +13,7 @@ use super::meaning::Parts;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
+use crate::function::tree::Tree;
 use crate::operator::current_watermark::CurrentWatermark;
 
 /// The argument of a call.

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use arrow::datatypes::DataType;
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
@@ -17,13 +17,14 @@ use crate::error::Result;
 use crate::function::arithmetic::shown_expr;
 use crate::function::common::is_text;
 use crate::function::moment::{read_date, read_time, read_timestamp};
+use crate::function::tree::{PlanTree, Tree};
 
 /// Comparisons of text with moments in a plan whose casts are still those that were written.
 pub(super) fn comparisons(plan: &LogicalPlan) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    plan.apply_with_subqueries(|node| {
+    plan.apply_all(|node| {
         let schema = merge_schema(&node.inputs());
-        node.apply_expressions(|expr| {
+        node.apply_own(|expr| {
             expr.apply(|e| {
                 look(e, &schema, &mut found);
                 Ok(TreeNodeRecursion::Continue)

@@ -19,7 +19,7 @@ use arrow::array::{
 };
 use arrow::compute::{filter, filter_record_batch, prep_null_mask_filter, take};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, DFSchemaRef, ScalarValue};
 use datafusion_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion_expr::expr_rewriter::NamePreserver;
@@ -37,6 +37,7 @@ use super::node::{ElementsNode, UnnestNode};
 use super::resolve::{bring_in, coerce_expression};
 use crate::digest::digest;
 use crate::error::{Error, Result};
+use crate::function::tree::{PlanTree, Tree};
 use crate::operator::aggregate::{AggregateCall, Rows};
 use crate::operator::unnest::{collected, element_columns};
 
@@ -76,13 +77,13 @@ fn of_elements(expr: &Expr) -> bool {
 /// Computes such subqueries from their rows, wherever they stand in a plan.
 pub(super) fn rewrite(plan: LogicalPlan, zone: &str) -> Result<LogicalPlan> {
     let asks = |e: &Expr| e.exists(|e| Ok(of_elements(e)));
-    let rewritten = plan.transform_up_with_subqueries(|node| {
+    let rewritten = plan.transform_all_up(|node| {
         if !node.expressions().iter().map(asks).collect::<Result<Vec<_>, _>>()?.contains(&true) {
             return Ok(Transformed::no(node));
         }
         let schema = merge_schema(&node.inputs());
         let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|e| {
+        let node = node.map_own(|e| {
             if !asks(&e)? {
                 return Ok(Transformed::no(e));
             }

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction, Case, Sort, WindowFunction};
 use datafusion_expr::expr_rewriter::NamePreserver;
@@ -29,6 +29,7 @@ use datafusion_expr::{
 };
 
 use crate::error::Result;
+use crate::function::tree::{PlanTree, Tree};
 use crate::operator::guard::{LATE, MAYBE, is_comparison};
 
 /// Functions that give a value for all arguments of their types.
@@ -243,10 +244,10 @@ pub(super) fn only_where(guards: Vec<Expr>, value: Expr) -> Expr {
 /// Makes a plan ready for rewrites that know nothing of guards.
 pub(super) fn prepare(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut number = 0;
-    let prepared = plan.transform_up_with_subqueries(|node| {
+    let prepared = plan.transform_all_up(|node| {
         let schema = merge_schema(&node.inputs());
         let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|e| {
+        let node = node.map_own(|e| {
             let name = names.save(&e);
             let e = filtered(e, &schema)?;
             let e = e.transform_data(|e| distinct_factors(e, &schema, &mut number))?;

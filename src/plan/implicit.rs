@@ -2,7 +2,7 @@
 //! CASE of several kinds, columns of an INSERT that do not hold all values. Each pair of kinds was asked of Flink 2.3.
 
 use arrow::datatypes::DataType;
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
@@ -14,6 +14,7 @@ use crate::catalog::Table;
 use crate::error::{Error, Result};
 use crate::function::arithmetic::shown_expr;
 use crate::function::common::{exact, integer_digits, is_text};
+use crate::function::tree::{PlanTree, Tree};
 use crate::sql::{Insert, SqlType};
 
 /// Types that are converted into each other without a CAST.
@@ -171,9 +172,9 @@ impl Planner {
     pub(crate) fn implicit_conversions(&self, query: &ast::Query) -> Result<Vec<Error>> {
         let plan = self.bind_query(query)?;
         let mut found: Vec<(String, String)> = Vec::new();
-        plan.apply_with_subqueries(|node| {
+        plan.apply_all(|node| {
             let schema = merge_schema(&node.inputs());
-            node.apply_expressions(|expr| {
+            node.apply_own(|expr| {
                 expr.apply(|e| {
                     found.extend(look(e, &schema));
                     Ok(TreeNodeRecursion::Continue)

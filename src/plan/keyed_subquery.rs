@@ -2,10 +2,12 @@
 //! of `c`. There is one row at most, which is said by an aggregate: `(SELECT MAX(nm) FROM c WHERE ...)`.
 
 use datafusion_common::Result as DfResult;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+
+use crate::function::tree::{PlanTree, Tree};
 
 use super::node::WatermarkNode;
 use super::provider::RawTable;
@@ -89,7 +91,7 @@ pub(super) fn aggregated(
         return Ok(Transformed::no(node));
     }
     let names = NamePreserver::new(&node);
-    node.map_expressions(|expr| {
+    node.map_own(|expr| {
         let name = names.save(&expr);
         let rewritten = expr.transform_up(|e| match &e {
             Expr::ScalarSubquery(of) if asks(&e) => {

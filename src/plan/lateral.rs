@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchemaRef};
 use datafusion_expr::expr::Sort as SortExpr;
 use datafusion_expr::logical_plan::{Aggregate, Distinct, Filter, Join, Projection, Sort, SubqueryAlias};
@@ -21,6 +21,7 @@ use datafusion_expr::{
 
 use super::lower::limit_of;
 use crate::error::{Error, Result};
+use crate::function::tree::{PlanTree, Tree};
 use crate::function::window::window_function;
 
 fn refused(what: &str) -> Error {
@@ -41,7 +42,7 @@ fn is_limited(plan: &LogicalPlan) -> Result<bool> {
 
 /// Takes LATERAL off all joins whose right side limits its rows.
 pub(super) fn prepare(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let prepared = plan.transform_up_with_subqueries(|node| match node {
+    let prepared = plan.transform_all_up(|node| match node {
         LogicalPlan::Join(join)
             if matches!(join.join_type, JoinType::Inner | JoinType::Left) && is_limited(&join.right)? =>
         {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::new_empty_array;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion_expr::logical_plan::{Join, Projection, SubqueryAlias, TableScan};
 use datafusion_expr::utils::split_conjunction_owned;
@@ -28,6 +28,7 @@ use super::provider::{Planner, RawTable, TableRef};
 use crate::catalog::{ColumnSource, Table};
 use crate::error::{Error, Result};
 use crate::function::arithmetic::shown_expr;
+use crate::function::tree::Tree;
 use crate::lookup::metadata::{Metadata, MetadataKind};
 use crate::lookup::nested::{NestedKey, NestedLoad};
 use crate::lookup::shared::shares;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion_common::tree_node::TreeNode;
 use datafusion_common::{DFSchema, DFSchemaRef};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{FetchType, SkipType, TableScan};
@@ -34,6 +33,7 @@ use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
 use crate::function::cast::cast_expr;
 use crate::function::common::is_text;
+use crate::function::tree::Tree;
 use crate::operator::calc::Calc;
 use crate::operator::changelog_normalize::{ChangelogNormalize, ChangelogNormalizeSpec};
 use crate::operator::dead_letters::DecodedRows;

@@ -22,7 +22,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction, NullTreatment, Sort};
 use datafusion_expr::utils::split_conjunction;
@@ -31,6 +31,7 @@ use datafusion_expr::{BinaryExpr, Expr, Operator};
 use super::graph::Node;
 use crate::digest::digest;
 use crate::function::shift::direction;
+use crate::function::tree::Tree;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::guard::LATE;
 use crate::operator::top_n::SortColumn;

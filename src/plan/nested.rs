@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::logical_plan::{Projection, SubqueryAlias, TableScan, TableScanBuilder};
 use datafusion_expr::{Expr, Extension, Filter, LogicalPlan};
@@ -16,6 +16,7 @@ use datafusion_expr::{Expr, Extension, Filter, LogicalPlan};
 use super::node::WatermarkNode;
 use super::provider::RawTable;
 use crate::error::Result;
+use crate::function::tree::Tree;
 
 /// What is wanted of a value.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,13 +14,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result};
 use datafusion_expr::logical_plan::{Distinct, Filter, Join, Projection, Window};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{BinaryExpr, Expr, Extension, LogicalPlan, Operator};
 use datafusion_optimizer::optimizer::ApplyOrder;
 use datafusion_optimizer::{OptimizerConfig, OptimizerRule};
+
+use crate::function::tree::Tree;
 
 use super::call::has_call;
 use super::guard::{can_fail, is_late, late, maybe, only_where};

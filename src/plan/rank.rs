@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, ScalarValue};
 use datafusion_expr::logical_plan::{Filter, Limit as LimitPlan, Projection, Sort, Window};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
@@ -32,6 +32,7 @@ use super::over::{TimeOrder, by_keys, extended, names, order_names, sort_columns
 use super::provider::Planner;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
+use crate::function::tree::Tree;
 use crate::function::window::WindowFunction;
 use crate::operator::deduplicate::{Deduplicate, DeduplicateSpec, Keep};
 use crate::operator::limit::{Budget, Limit};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, DFSchemaRef, JoinType, Result as DfResult, ScalarValue};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Join, Projection, Subquery, SubqueryAlias, TableScan, Union};
@@ -42,6 +42,7 @@ use crate::error::{Error, Result};
 use crate::function::cast::cast_expr;
 use crate::function::coerce;
 use crate::function::common::is_text;
+use crate::function::tree::{PlanTree, Tree};
 use crate::sql::SqlType;
 
 /// Whether a table is looked up in when it stands on the right of a join.
@@ -226,7 +227,7 @@ pub(super) fn coerce_expression(expr: Expr, schema: &DFSchema, zone: &str) -> Re
     let scope = crate::function::type_of::Scope::of(schema);
     let expr = expr.transform_down(|e| crate::function::type_of::folded(e, &scope))?.data;
     let mut coercion = TypeCoercionRewriter::new(schema);
-    Ok(expr.rewrite(&mut coercion)?.data)
+    Ok(datafusion_common::tree_node::TreeNode::rewrite(expr, &mut coercion)?.data)
 }
 
 /// The conjuncts of `a AND b AND ...`.
@@ -286,7 +287,7 @@ impl Planner {
     pub(super) fn resolve(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let zone = self.zone();
         let plan = self.resolve_node(super::element_query::rewrite(plan, zone)?)?;
-        let plan = plan.transform_up_with_subqueries(|node| {
+        let plan = plan.transform_all_up(|node| {
             let mut schema = merge_schema(&node.inputs());
             if let LogicalPlan::TableScan(scan) = &node {
                 schema = scan.projected_schema.as_ref().clone();
@@ -295,7 +296,7 @@ impl Planner {
             // LIMIT wants BIGINT.
             let literals = !matches!(node, LogicalPlan::Limit(_));
             let keys = matches!(node, LogicalPlan::Join(_));
-            let rewritten = node.map_expressions(|e| {
+            let rewritten = node.map_own(|e| {
                 let name = names.save(&e);
                 let e = if literals { narrow_literals(e)? } else { Transformed::no(e) };
                 let e = e.transform_data(|e| rewrite_casts(e, &schema, zone))?;

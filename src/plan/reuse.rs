@@ -14,7 +14,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::logical_plan::TableScan;
 use datafusion_expr::{Expr, Extension, LogicalPlan};
 
@@ -22,6 +22,7 @@ use super::graph::{Body, Node};
 use super::node::{StateTtlNode, WatermarkNode};
 use super::provider::{Planner, RawTable};
 use crate::error::Result;
+use crate::function::tree::Tree;
 use crate::sql::OptionEntry;
 
 /// Nodes of all plans of a job: with more, nothing is compared.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion_expr::logical_plan::{TableScan, TableScanBuilder};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
@@ -16,6 +16,7 @@ use super::graph::{Body, Node};
 use super::provider::{Planner, RawTable};
 use crate::connector::{ScanRequest, Source};
 use crate::error::Result;
+use crate::function::tree::Tree;
 
 /// A scan that was planned before.
 pub struct Scanned {

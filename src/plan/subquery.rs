@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, ExprSchema, JoinType, Result as DfResult};
 use datafusion_expr::expr::{Exists, InSubquery};
 use datafusion_expr::logical_plan::{Filter, Join, Limit, Subquery, SubqueryAlias};
@@ -23,6 +23,7 @@ use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 
 use crate::error::{Error, Result};
+use crate::function::tree::{PlanTree, Tree};
 
 /// A subquery where there is no operator for it.
 pub(super) fn refuse(expr: &Expr) -> Error {
@@ -56,7 +57,7 @@ fn has_in(expr: &Expr) -> bool {
 
 /// Prepares the conditions of a plan and of its subqueries.
 pub(super) fn prepare(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let prepared = plan.transform_up_with_subqueries(|node| {
+    let prepared = plan.transform_all_up(|node| {
         let node = super::keyed_subquery::aggregated(node, is_single)?.data;
         check_scalars(&node)?;
         match node {

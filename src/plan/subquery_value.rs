@@ -9,13 +9,14 @@
 //!
 //! What Q holds is one number: `MAX(CASE WHEN q IS NULL THEN 2 ELSE 1 END)` is NULL over no rows.
 
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, ExprSchema, Result as DfResult, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction, Case, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion_expr::logical_plan::Subquery;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, lit};
 
 use crate::error::{Error, Result};
+use crate::function::tree::Tree;
 
 /// `= ANY` is IN, `<> ALL` is NOT IN; other comparisons become values.
 pub(super) fn comparisons(expr: Expr, schema: &DFSchema) -> Result<Expr> {

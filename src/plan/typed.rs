@@ -2,7 +2,7 @@
 //! say; Arrow's fields, which decide what is computed and kept, stay as they are.
 
 use datafusion_common::JoinType;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{Distinct, TableScan};
 use datafusion_expr::utils::merge_schema;
@@ -12,6 +12,7 @@ use super::node::{UnnestNode, WindowTableNode};
 use super::provider::RawTable;
 use super::set::SetNode;
 use crate::error::Result;
+use crate::function::tree::{PlanTree, Tree};
 use crate::function::type_of::{Scope, asks_type, derive, folded, of_field, or_plain};
 use crate::function::typed::{Kind, Typed};
 
@@ -180,7 +181,7 @@ fn unnested(unnest: &UnnestNode) -> Result<Vec<Typed>> {
 
 /// Puts the texts that TYPEOF gives into the place of its calls.
 pub(super) fn fold_type_of(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = plan.transform_up_with_subqueries(|node| {
+    let plan = plan.transform_all_up(|node| {
         let asks = |e: &Expr| e.exists(|e| Ok(asks_type(e)));
         let mut asked = false;
         for e in node.expressions() {
@@ -197,7 +198,7 @@ pub(super) fn fold_type_of(plan: LogicalPlan) -> Result<LogicalPlan> {
         let grouped = matches!(&node, LogicalPlan::Aggregate(a) if !a.group_expr.is_empty());
         let names = NamePreserver::new(&node);
         let scope = Scope { schema: &schema, columns: &below, grouped };
-        let rewritten = node.map_expressions(|e| {
+        let rewritten = node.map_own(|e| {
             let name = names.save(&e);
             Ok(e.transform_down(|e| folded(e, &scope))?.update_data(|e| name.restore(e)))
         })?;

@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, Result as DfResult};
 use datafusion_expr::logical_plan::{Projection, SubqueryAlias};
 use datafusion_expr::{Aggregate, Expr, Extension, Filter, LogicalPlan};
+
+use crate::function::tree::Tree;
 
 use super::node::UnnestNode;
 

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchemaRef, Result as DfResult, ScalarValue, internal_err};
 use datafusion_expr::logical_plan::{Filter, Projection, Subquery, SubqueryAlias, TableScan};
 use datafusion_expr::planner::RelationPlannerContext;
@@ -32,6 +32,7 @@ use super::provider::{Planner, TableRef};
 use super::table_function::{Parameter, TableArgument, table_arguments};
 use crate::error::{Error, Result};
 use crate::function::TIME_METADATA_KEY;
+use crate::function::tree::Tree;
 
 /// A table `FOR SYSTEM_TIME AS OF` a time attribute of the left side.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -15,7 +15,6 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion_common::tree_node::TreeNode;
 use datafusion_common::{Column, DFSchema, DFSchemaRef, TableReference};
 use datafusion_expr::logical_plan::{Aggregate, Filter, Projection, SubqueryAlias};
 use datafusion_expr::{Expr, Extension, LogicalPlan};
@@ -29,6 +28,7 @@ use super::provider::Planner;
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
+use crate::function::tree::Tree;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::window::{
     SessionAggregate, SessionAggregateSpec, SessionTableFunction, SessionTableSpec, WindowAggregate,

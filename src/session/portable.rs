@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 use sqlparser::ast::{self, Expr as Ast, SelectItem, Spanned, TableFactor, Visit, Visitor, WindowType};
@@ -14,6 +14,7 @@ mod forms;
 
 use super::Session;
 use crate::error::{Error, Result, Span};
+use crate::function::tree::{PlanTree, Tree};
 use crate::plan::Node;
 use crate::plan::graph::Shape;
 use crate::sql::reserved::RESERVED;
@@ -185,9 +186,9 @@ fn texts(plan: &LogicalPlan, found: &mut Vec<Error>) -> Result<()> {
         "minute",
         "second",
     ];
-    plan.apply_with_subqueries(|node| {
+    plan.apply_all(|node| {
         let schema = merge_schema(&node.inputs());
-        node.apply_expressions(|expr| {
+        node.apply_own(|expr| {
             expr.apply(|e| {
                 if let Expr::ScalarFunction(call) = e
                     && PARTS.contains(&call.name().trim_start_matches('$').to_ascii_lowercase().as_str())

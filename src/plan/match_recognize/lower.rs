@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{Column, DFSchema, ScalarValue};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, ExprSchemable, Operator};
@@ -13,6 +13,7 @@ use super::{MatchRecognizeNode, Seen, SeenValue, seen_schema};
 use crate::error::{Error, Result};
 use crate::flow::task::BuildOperator;
 use crate::function::arithmetic::shown_expr;
+use crate::function::tree::Tree;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::match_recognize::{
     Comparison, MatchCondition, MatchExpression, MatchRecognize, MatchSpec, MatchValue, QuickCondition,
