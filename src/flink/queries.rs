@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use sqlparser::ast::{
     Expr, Function, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Spanned, TableAlias, TableFactor, TableVersion, Visit, Visitor,
+    SelectItemQualifiedWildcardKind, Spanned, TableAlias, TableFactor, TableVersion, Visitor,
 };
 use sqlparser::tokenizer::Token;
 
@@ -16,6 +16,7 @@ use super::target::Version;
 use crate::catalog::{ColumnSource, Entry, Table};
 use crate::error::{Result, Span};
 use crate::session::portable::is_reserved;
+use crate::sql::visit::walk;
 use crate::sql::{Class, Name, Reading, StatementKind, TableHints, TableName, lex, span_from, take_hints};
 
 /// Tables whose columns must stay as they are: a `SELECT *`, or a table function, reads them all, and no lookup join
@@ -106,7 +107,7 @@ struct Seen {
 
 impl Seen {
     fn look(&mut self, query: &Query) {
-        let _ = query.visit(self);
+        let _ = walk(query, self);
     }
 }
 
@@ -147,7 +148,7 @@ impl Work<'_> {
     /// Translates a query.
     pub fn query(&mut self, query: &Query) -> Result<()> {
         let mut seen = Seen::default();
-        let _ = query.visit(&mut seen);
+        let _ = walk(query, &mut seen);
         for function in &seen.functions {
             self.call(function);
         }
@@ -163,7 +164,7 @@ impl Work<'_> {
     /// Calls in an expression of a table.
     pub fn calls_in(&mut self, expr: &Expr) {
         let mut seen = Seen::default();
-        let _ = expr.visit(&mut seen);
+        let _ = walk(expr, &mut seen);
         seen.functions.iter().for_each(|function| self.call(function));
     }
 

@@ -4,12 +4,13 @@
 
 use std::ops::ControlFlow;
 
+use sqlparser::ast::Spanned;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, Visit};
-use sqlparser::ast::{Spanned, visit_expressions};
 
 use super::bind::span_of;
 use crate::error::{Error, Result};
 use crate::function::{matcher, pattern, regexp};
+use crate::sql::visit::visit_expressions;
 
 type Check = fn(&str) -> Result<()>;
 

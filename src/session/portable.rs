@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
-use sqlparser::ast::{self, Expr as Ast, SelectItem, Spanned, TableFactor, Visit, Visitor, WindowType};
+use sqlparser::ast::{self, Expr as Ast, SelectItem, Spanned, TableFactor, Visitor, WindowType};
 
 mod forms;
 
@@ -18,6 +18,7 @@ use crate::function::tree::{PlanTree, Tree};
 use crate::plan::Node;
 use crate::plan::graph::Shape;
 use crate::sql::reserved::RESERVED;
+use crate::sql::visit::{visit_expressions, walk};
 use crate::sql::{ColumnKind, CreateTable, Insert, SourceText, Statement, StatementKind, span_from};
 
 /// Whether a word is no name in Flink without backticks.
@@ -106,7 +107,7 @@ impl Session {
 
     fn query_portability(&self, query: &ast::Query, batch: bool, found: &mut Vec<Error>) -> Result<()> {
         let mut words = Words { found, skipped: Vec::new(), batch, versions: 0 };
-        let _ = query.visit(&mut words);
+        let _ = walk(query, &mut words);
         let versions = words.versions;
         let planner = self.planner();
         found.extend(planner.implicit_conversions(query)?);
@@ -135,11 +136,11 @@ fn columns(table: &CreateTable, source: &SourceText, found: &mut Vec<Error>) {
     let mut words = Words { found, skipped: Vec::new(), batch: false, versions: 0 };
     for column in &table.columns {
         if let ColumnKind::Computed { expression } = &column.kind {
-            let _ = expression.expr.visit(&mut words);
+            let _ = walk(&expression.expr, &mut words);
         }
     }
     if let Some(watermark) = &table.watermark {
-        let _ = watermark.expression.expr.visit(&mut words);
+        let _ = walk(&watermark.expression.expr, &mut words);
     }
     for column in &table.columns {
         let written = source.text.get(source.range(column.name.span)).unwrap_or_default();
@@ -259,7 +260,7 @@ impl Visitor for Words<'_> {
             let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
                 continue;
             };
-            let _: ControlFlow<()> = ast::visit_expressions(expr, |e| {
+            let _: ControlFlow<()> = visit_expressions(expr, |e| {
                 if let Ast::Function(function) = e
                     && let Some(over) = &function.over
                 {

@@ -109,6 +109,42 @@ pub fn visit_relations_mut<E>(
     walk_mut(node, &mut Relations(each))
 }
 
+/// The one type that trees are looked at with.
+struct View<'a>(&'a mut dyn Visitor<Break = ()>);
+
+macro_rules! views {
+    ($(($method:ident, $node:ty)),*) => {
+        $(fn $method(&mut self, node: &$node) -> ControlFlow<()> {
+            self.0.$method(node)
+        })*
+    };
+}
+
+impl Visitor for View<'_> {
+    type Break = ();
+    views!(
+        (pre_visit_query, Query),
+        (post_visit_query, Query),
+        (pre_visit_select, Select),
+        (post_visit_select, Select),
+        (pre_visit_relation, ObjectName),
+        (post_visit_relation, ObjectName),
+        (pre_visit_table_factor, TableFactor),
+        (post_visit_table_factor, TableFactor),
+        (pre_visit_expr, Expr),
+        (post_visit_expr, Expr),
+        (pre_visit_statement, Statement),
+        (post_visit_statement, Statement),
+        (pre_visit_value, ValueWithSpan),
+        (post_visit_value, ValueWithSpan)
+    );
+}
+
+/// Looks at a tree without a change.
+pub fn walk(node: &impl Visit, visitor: &mut dyn Visitor<Break = ()>) -> ControlFlow<()> {
+    node.visit(&mut View(visitor))
+}
+
 /// A look at expressions that changes nothing.
 struct Look<'a>(&'a mut dyn FnMut(&Expr) -> ControlFlow<()>);
 
@@ -132,7 +168,7 @@ pub fn visit_expressions<E>(
             ControlFlow::Break(())
         }
     };
-    let _ = node.visit(&mut Look(&mut look));
+    let _ = walk(node, &mut Look(&mut look));
     match stopped {
         Some(stopped) => ControlFlow::Break(stopped),
         None => ControlFlow::Continue(()),

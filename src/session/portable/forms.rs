@@ -305,7 +305,7 @@ pub(super) fn named_groups(query: &ast::Query) -> Vec<(&'static str, ast::Ident)
             found.push(("GROUP BY", alias.clone()));
         }
         let having = select.having.as_ref().is_some_and(|having| {
-            ast::visit_expressions(having, |e| match names(e) {
+            crate::sql::visit::visit_expressions(having, |e| match names(e) {
                 true => std::ops::ControlFlow::Break(()),
                 false => std::ops::ControlFlow::Continue(()),
             })
