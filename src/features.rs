@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_build_lacks_is_named_with_the_command_that_builds_it() {
+    fn missing_features_are_named_with_the_command_that_builds_them() {
         let with = |built| FEATURES.iter().map(|(name, _, what)| (*name, built, *what)).collect::<Vec<_>>();
         let hint = command("Upsert-Kafka", &with(false)).unwrap_or_default();
         assert!(hint.starts_with("build it with `cargo build --release --features kafka`"), "{hint}");

@@ -54,7 +54,7 @@ fn again(edit: impl Fn(&str) -> String) -> (bool, String) {
 }
 
 #[test]
-fn what_is_restored_is_said_with_its_time() {
+fn restored_checkpoints_are_announced_with_their_time() {
     let (done, said) = again(str::to_string);
     assert!(done, "{said}");
     let line = said.lines().find(|line| line.contains("continues from checkpoint")).unwrap();

@@ -191,7 +191,7 @@ fn differences_are_shown() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn mistakes_in_test_files_are_reported() {
     let given = "INSERT INTO readings (id, v, ts) VALUES ('a', 1, TO_TIMESTAMP_LTZ(1, 3));";
     let mock = "MOCK sensors RETURNS VALUES ('a', 'Thermix');";
     for (tests, status, expected) in [

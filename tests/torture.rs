@@ -772,7 +772,7 @@ fn of_two_processes_one_runs_the_job() {
 }
 
 #[test]
-fn what_was_written_before_the_first_checkpoint_is_found_again() {
+fn output_from_before_the_first_checkpoint_is_recovered() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let script = numbers(folder);

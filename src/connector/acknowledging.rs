@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_checkpoint_holds_is_safe_when_it_is_durable() {
+    fn messages_are_acknowledged_when_their_checkpoint_is_durable() {
         let all = Acknowledging::default();
         all.passed([1, 2]);
         all.cut(7);

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_longer_than_the_terminal_goes_to_the_pager() {
+    fn output_longer_than_the_terminal_goes_to_the_pager() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("paged");
         let mut pager = Pager::new(format!("cat > {}", path.display()), 3);

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gathers_does_not_end_the_wait_and_what_hurries_does() {
+    fn quiet_wakes_do_not_end_the_wait_and_hurried_ones_do() {
         let mailbox = Mailbox::new();
         let (head, operator) = (mailbox.waker(1), mailbox.waker(2));
         let soon = || Instant::now() + std::time::Duration::from_millis(20);

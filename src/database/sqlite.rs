@@ -521,7 +521,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_column_would_round_is_known() {
+    fn values_that_a_column_would_round_are_recognised() {
         let decimal = DataType::Decimal128(38, 2);
         let text = |text: &str| Owned::Text(text.to_string());
         for (declared, value, kept) in [

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_json_and_stays_the_same() {
+    fn answers_are_json_and_deterministic() {
         let mut out = String::new();
         push_json(&mut out, 42);
         let value: serde_json::Value = serde_json::from_str(&out).unwrap();

@@ -212,7 +212,7 @@ fn functions_in_sql_are_expanded() {
 }
 
 #[test]
-fn what_cannot_go() {
+fn statements_that_cannot_be_exported() {
     let script = "CREATE FUNCTION j(a INT) RETURNS INT LANGUAGE JAVASCRIPT AS $$ return a; $$;";
     // A function that is not called is in nobody's way.
     assert_eq!(last(&format!("{script} SELECT v FROM t")), "SELECT v FROM t");
@@ -290,7 +290,7 @@ fn secrets_stay_in_the_environment() {
 }
 
 #[test]
-fn what_is_left_out() {
+fn statements_that_are_left_out() {
     let made = exported(
         "t.sql",
         "-- A file.\nSET 'affluent.functions.path' = 'udfs';\nSUMMARIZE VALUES 1;\nSELECT 1 AS x;\n",

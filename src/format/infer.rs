@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sample_is_told() {
+    fn unusable_samples_are_errors() {
         assert!(json(b"", false).is_err());
         assert!(json(b"{}", false).is_err());
         let e = json(b"{\"a\":1}\n[1]\n", false).unwrap_err();

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_a_null_is_not_computed() {
+    fn operands_below_a_null_are_not_evaluated() {
         let times: ArrayRef = Arc::new(TimestampMillisecondArray::new(
             vec![i64::MAX, 7].into(),
             Some(vec![false, true].into()),

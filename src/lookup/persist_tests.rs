@@ -108,7 +108,7 @@ fn a_shorter_lifetime_holds_for_what_is_there_and_a_clock_that_went_back_keeps_n
 }
 
 #[test]
-fn what_was_cleared_stays_away() {
+fn cleared_entries_do_not_come_back_from_disk() {
     let rig = Rig::new();
     let (cache, file) = rig.start();
     put(&cache, &file, &["a", "b", "c"], 1);

@@ -107,7 +107,7 @@ async fn few_are_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_asked_before_the_cache_was_cleared_is_not_kept() {
+async fn answers_to_requests_from_before_a_clear_are_not_cached() {
     let rig = Rig::new();
     let query = rig.query(cached());
     query.ask(&["x", "y", "z"]);

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finished_leaves_nothing() {
+    fn unfinished_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let schema = chunk(&[]).batch.schema();
         drop(ArrowFile::create(&folder.path().join("r.arrow"), &schema).unwrap());

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_the_cursor() {
+    fn the_word_at_the_cursor_is_found() {
         let session = session();
         let text = |code: &str, at: usize| inspect(code, at, &session).map(|found| found.0);
         assert_eq!(text("SELECT left(x)", 9).as_deref(), Some("LEFT(STRING, an integer) -> STRING"));

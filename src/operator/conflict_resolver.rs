@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_gone_by_the_watermark_is_no_conflict() {
+    fn rows_passed_by_the_watermark_do_not_conflict() {
         let mut rig = rig(true);
         rig.sent("1 a, 1 b, -D 1 a");
         assert_eq!(rig.marked(1), "+I 1 b");

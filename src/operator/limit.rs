@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_in_front_of_the_barriers_is_used() {
+    fn rows_counted_before_the_barriers_stay_counted() {
         let budget = Budget::new(2, 5);
         let mut rigs = start(&budget, 2, None);
         assert_eq!(rigs[0].send("1, 2, 3"), "+I 3");

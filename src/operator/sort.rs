@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_in_the_end_comes_out_sorted() {
+    fn rows_left_at_the_end_are_emitted_sorted() {
         let schema = schema("k s n n");
         let spec = SortSpec {
             keys: vec![key("n", 1, true), key("k", 0, false)],

@@ -682,7 +682,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_told_before_the_first_row() {
+    fn restored_watermark_is_emitted_before_the_first_row() {
         let mut a = assigner(None);
         assert_eq!(fed(&mut a, times(&[7, 12, 10])), "7 12 10 | @9");
         let mut ledger = Ledger::default();

@@ -27,7 +27,7 @@ fn a_folder_with_files_and_another_version_are_refused() {
 }
 
 #[test]
-fn what_a_job_took_back_is_not_played() {
+fn retracted_rows_are_not_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r");
     let recorder = recorder(&path, 1 << 20);

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_is_run_to_its_end() {
+    fn bounded_queries_run_to_their_end() {
         let session = Session::new().unwrap();
         session
             .sql(
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_is_stopped() {
+    fn endless_queries_are_stopped() {
         let session = Session::new().unwrap();
         session
             .sql(

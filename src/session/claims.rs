@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_changed_is_named_part_by_part() {
+    fn changes_are_named_part_by_part() {
         let old =
             parts(&[("rows", "t where (50 < t.v)"), ("keys", "t.k:STRING"), ("calls", "count(1):BIGINT")]);
         let new = parts(&[("rows", "t where (60 < t.v)"), ("keys", "t.k:STRING"), ("updates", "yes")]);

@@ -425,7 +425,7 @@ INSERT INTO o SELECT CAST(id AS BIGINT) FROM t";
     }
 
     #[test]
-    fn what_flink_has_not_on_streams() {
+    fn operators_that_flink_lacks_on_streams_are_reported() {
         let one = |sql: &str| {
             let found = told(&format!("{T}{sql}"));
             assert_eq!(found.len(), 1, "{found:?}");

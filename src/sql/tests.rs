@@ -478,7 +478,7 @@ fn a_bad_statement_hides_no_other() {
 }
 
 #[test]
-fn what_flink_has_and_we_do_not_is_named() {
+fn unsupported_flink_features_are_named() {
     for (text, message) in [
         ("ALTER MODEL m SET ('a'='b')", "ALTER MODEL is not supported"),
         ("CREATE MATERIALIZED TABLE t AS SELECT 1", "CREATE MATERIALIZED TABLE is not supported"),

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_gone_is_not_changed_and_what_came_again_is_both() {
+    fn removed_slots_are_not_changed_and_reused_ones_are_both() {
         let mut changed = Changed::new(true);
         [5, 70, 5, 3, 4].into_iter().for_each(|id| changed.mark(id));
         [70, 3, 4].into_iter().for_each(|id| changed.remove(id));

@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_goes_to_disk_and_is_found_there() {
+    fn rows_over_the_limit_are_spilled_and_found() {
         let memory = Memory::new(1 << 20);
         let mut store = RowStore::new(batch(&[]).schema());
         store.limit(&memory);

@@ -470,7 +470,7 @@ fn offsets_out_of_range_and_new_partitions() {
 }
 
 #[test]
-fn what_cannot_be_reached_or_written_says_why() {
+fn unreachable_brokers_and_refused_records_say_why() {
     let Some(broker) = Broker::shared() else { return };
     let folder = folder();
     let closed = crate::harness::port();

@@ -183,7 +183,7 @@ fn servers_restart_tables_are_altered_and_logs_go() {
 }
 
 #[test]
-fn what_cannot_be_followed_is_refused_with_the_way_out() {
+fn tables_that_cannot_be_followed_are_refused_with_the_way_out() {
     let Some(server) = MariaDb::start_with(&[]) else { return };
     server.sql("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO t VALUES (1, 'a')");
     let folder = folder();
@@ -229,7 +229,7 @@ fn copied(server: &MariaDb, table: &str, columns: &str, script: &str) -> Job {
 }
 
 #[test]
-fn what_is_rolled_back_is_not_passed_on() {
+fn rolled_back_transactions_are_not_emitted() {
     // Not the shared one: a prepared transaction is everybody's.
     let Some(server) = started() else { return };
     let mut job = copied(

@@ -235,7 +235,7 @@ fn where_a_stream_begins_and_what_it_says_of_a_row() {
 }
 
 #[test]
-fn what_cannot_be_followed_is_refused_with_the_way_out() {
+fn tables_that_cannot_be_followed_are_refused_with_the_way_out() {
     let Some(postgres) = shared() else { return };
     postgres.sql(
         "CREATE TABLE plain (id int PRIMARY KEY, v text); CREATE TABLE nokey (id int, v text);

@@ -80,7 +80,7 @@ fn failing_calls_at_the_edges_lose_and_double_nothing() {
 
 /// Nothing can be deleted: the job ends well, once, and its result is right.
 #[test]
-fn what_cannot_be_deleted_does_no_harm() {
+fn files_that_cannot_be_deleted_do_no_harm() {
     let mut random = StdRng::seed_from_u64(seed());
     for pipeline in &PIPELINES[..2] {
         let scene = Scene::new(None, &mut random, 600);

@@ -151,7 +151,7 @@ fn without_an_operator_all_are_listed() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_with_what_is() {
+fn unknown_states_are_refused_with_those_that_exist() {
     let folder = tempfile::tempdir().unwrap();
     written(&folder.path().join("job"));
     let job = folder.path().join("job");

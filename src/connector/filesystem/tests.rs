@@ -210,7 +210,7 @@ fn directories_patterns_and_urls() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error_when_the_query_is_planned() {
+fn unreadable_paths_are_errors_of_planning() {
     let dir = TempDir::new().unwrap();
     let message = |path: &Path| {
         let e = Filesystem.source(&request(&lines(path, &[]))).err().unwrap();
@@ -557,7 +557,7 @@ fn old_parts_of_a_job_that_never_ends_are_shown() {
 }
 
 #[test]
-fn what_a_sink_cannot_do_is_refused() {
+fn unsupported_writes_are_refused() {
     let dir = TempDir::new().unwrap();
     let refused = |pairs: &[(&str, &str)]| {
         let mut all = vec![("format", "csv")];

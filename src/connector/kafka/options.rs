@@ -620,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_effect_is_refused() {
+    fn options_without_effect_are_refused() {
         let topics = Topics::Named(vec!["a".into()]);
         let scan = |pairs: &[(&str, &str)]| ScanOptions::of(&options(pairs), &topics, false);
         assert_eq!(scan(&[]).unwrap().startup, Startup::Group);

@@ -555,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_counterpart_is_refused_by_name() {
+    fn java_properties_without_counterpart_are_refused_by_name() {
         let e = of(&[("interceptor.classes", "x.Y")]).unwrap_err();
         assert!(e.message().contains("'properties.interceptor.classes'"), "{e}");
         let e = of(&[("fetch.min.byte", "1")]).unwrap_err();

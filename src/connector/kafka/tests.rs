@@ -261,7 +261,7 @@ fn a_row_has_what_its_record_has() {
 }
 
 #[test]
-fn what_cannot_be_decoded_ends_the_rows_or_is_one() {
+fn undecodable_records_are_errors_or_rows() {
     let options = "'topic' = 'topic', 'format' = 'json'";
     let records = [(None, Some("{\"id\":1}")), (None, Some("{\"id\":x}")), (None, Some("{\"id\":3}"))];
     let rows = Case::new("kafka", "id INT", options, false).rows(&records, 1).unwrap();

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_mariadb_alone_has_is_read() {
+    fn events_of_mariadb_are_read() {
         let mut gtid = vec![0; 13];
         assert_eq!(mariadb_transaction(&gtid), Ok(true));
         gtid[12] = 0x29;

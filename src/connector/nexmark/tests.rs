@@ -217,7 +217,7 @@ fn events_are_the_same_in_every_run() {
 }
 
 #[test]
-fn what_is_not_wanted_is_not_made() {
+fn unread_columns_are_not_generated() {
     let source = Nexmark.source(&request(table(&[("events.num", "10")]), vec![], 100)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let context = context(0, 1, Mailbox::new().waker(0), runtime.handle().clone());

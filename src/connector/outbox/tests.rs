@@ -186,7 +186,7 @@ fn a_task_reads_no_more_while_too_much_waits() {
 }
 
 #[test]
-fn what_is_refused_fails_or_is_left_out_alone() {
+fn a_refused_record_fails_the_job_or_is_skipped_alone() {
     let refuses = |_: usize, records: &[Record]| match records.contains(&(0, 3)) {
         true => Err((records.to_vec(), Failure::new(FailureKind::Status(422), "no".to_string()))),
         false => Ok(()),
@@ -215,7 +215,7 @@ fn what_is_refused_fails_or_is_left_out_alone() {
 }
 
 #[test]
-fn what_is_not_the_record_s_fault_drops_nothing() {
+fn failures_of_the_service_drop_no_record() {
     use FailureKind as Kind;
     let own = [Kind::Key, Kind::TooLarge, Kind::Status(400), Kind::Status(413), Kind::Status(422)];
     assert!(own.into_iter().all(is_of_record));

@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_column_would_round_is_refused() {
+    fn values_that_a_column_would_round_are_refused() {
         use std::sync::Arc;
 
         use arrow::array::TimestampMillisecondArray;

@@ -420,7 +420,7 @@ impl Operator for Door {
 }
 
 #[test]
-fn what_is_woken_together_with_the_one_behind_it_has_its_turn() {
+fn an_operator_woken_with_the_next_one_gets_its_turn() {
     let rig = Rig::new();
     let door = |name: &'static str, to: usize| {
         let (log, room) = (rig.log.clone(), Arc::new(Mutex::new(0)));

@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_referred_to_is_put_in_once() {
+    fn referenced_schemas_are_inlined_once() {
         let mut schema = json!({ "type": "record", "name": "A", "fields": [
             { "name": "x", "type": ["null", "com.B"] }, { "name": "y", "type": { "type": "array", "items": "com.B" } } ] });
         let definition = json!({ "type": "record", "name": "B", "namespace": "com", "fields": [] });

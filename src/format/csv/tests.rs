@@ -291,7 +291,7 @@ fn a_header_is_written_on_request() {
 }
 
 #[test]
-fn what_cannot_be_held_is_refused() {
+fn unrepresentable_values_are_refused() {
     let map = SchemaRef::new(Schema::new(vec![Field::new(
         "m",
         crate::sql::SqlType::Map(Box::new(crate::sql::SqlType::String), Box::new(crate::sql::SqlType::Int))

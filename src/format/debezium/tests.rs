@@ -99,7 +99,7 @@ fn events_with_their_schema() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place() {
+fn errors_name_their_place() {
     let broken = |event: &str| {
         let text =
             format!("\n{}\n{event}\n{}\n", EVENTS.lines().next().unwrap(), EVENTS.lines().nth(1).unwrap());

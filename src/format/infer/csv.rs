@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_r_and_pandas_write() {
+    fn dialects_of_r_and_pandas_are_recognised() {
         let (columns, options) = sniffed(b"\"\",\"mpg\",\"am\"\n\"Mazda RX4\",21,TRUE\n\"Fiat\",NA,FALSE\n");
         assert_eq!(columns, ["f0 STRING", "mpg BIGINT", "am BOOLEAN"]);
         assert_eq!(options, [("csv.null-literal", "NA"), HEADER]);

@@ -151,7 +151,7 @@ fn values_are_coerced_as_flink_does() {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error_or_null() {
+fn values_that_do_not_fit_are_errors_or_null() {
     use SqlType::*;
     let cases = [
         (Int, "\"x\""),

@@ -196,7 +196,7 @@ fn files_are_joined_once() {
 }
 
 #[test]
-fn what_parquet_has_no_type_for_is_refused() {
+fn types_that_parquet_lacks_are_refused() {
     let interval = DataType::Interval(arrow::datatypes::IntervalUnit::YearMonth);
     let list = DataType::List(Arc::new(Field::new("item", interval, true)));
     let schema = Arc::new(Schema::new(vec![Field::new("v", list, true)]));

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits() {
+    fn readable_types_of_parquet() {
         let plain = Notes::default();
         for (from, to, expected) in [
             (DataType::Int32, DataType::Int64, true),

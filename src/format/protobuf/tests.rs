@@ -145,7 +145,7 @@ fn parts_of_a_message_are_one_and_the_last_number_counts() {
 }
 
 #[test]
-fn what_is_wrong_is_named_or_left_out() {
+fn broken_messages_are_named_or_skipped() {
     let (_folder, mut of) = options("demo.Event").unwrap();
     let full = full(&of);
     let wrongs: [&[u8]; 5] = [&full[..full.len() - 1], &[0xff], &[8], &[10, 1, b'x'], &[18, 2, 0xc3, 0x28]];

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_column_is_an_error() {
+    fn frames_that_are_no_column_are_errors() {
         let mut bytes = Vec::new();
         write(&mut bytes, &StringViewArray::from(vec!["ab", "c"])).unwrap();
         for cut in 0..bytes.len() {

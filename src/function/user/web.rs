@@ -578,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn malformed_hosts_are_refused() {
         for word in ["http://a/b", "a b", "*", "*.", "a:b", "10.0.0.0/33", "a..b"] {
             assert!(granted(word).is_none(), "{word}");
         }

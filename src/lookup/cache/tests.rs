@@ -178,7 +178,7 @@ fn use_prolongs_life_after_access_only() {
 }
 
 #[test]
-fn what_nobody_asks_for_again_goes_away_and_its_memory_too() {
+fn idle_entries_expire_and_free_their_memory() {
     let after_write = Some(Duration::from_millis(100));
     let (cache, clock) = cache(Limits { after_write, ..Limits::default() });
     for i in 0..20_000 {

@@ -48,7 +48,7 @@ impl Backend for Wrong {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_backend_cannot_do_is_refused() {
+async fn strategies_that_a_backend_lacks_are_refused() {
     let one = Arc::new(Wrong(vec![Ok(dim_rows(&[]))]));
     let full = LookupConfig { cache: CacheConfig::Full(super::super::full::Reload::Once), ..config() };
     assert!(lookup(one, full).unwrap_err().hint().is_some_and(|h| h.contains("PARTIAL")));

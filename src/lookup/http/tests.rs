@@ -146,7 +146,7 @@ async fn only_what_says_so_is_a_miss() {
 }
 
 #[tokio::test]
-async fn what_is_not_an_answer_is_an_error() {
+async fn malformed_answers_are_errors() {
     for make in [
         (|| reply(200, "<!DOCTYPE html><p>Please log in")) as fn() -> Reply,
         || reply(200, r#"{"id":"7","bra"#),
@@ -529,7 +529,7 @@ async fn flinks_own_file_works() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_at_the_start() {
+fn impossible_options_are_refused_at_the_start() {
     let e = |options: Pairs<'_>| lookup("http://h/{id}", options).unwrap_err();
     assert_eq!(e(&[("format", "debezium-json")]).kind(), ErrorKind::Unsupported);
     assert_eq!(e(&[("http.source.lookup.continue-on-error", "true")]).kind(), ErrorKind::Unsupported);

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_not_asked_for() {
+    fn nan_is_not_asked_for() {
         let column = Float64Array::from(vec![f64::NAN]);
         assert!(push_text(&mut String::new(), &column, 0).is_err());
     }

@@ -373,7 +373,7 @@ fn percentiles() {
 }
 
 #[test]
-fn what_is_not_there_cannot_be_taken_back() {
+fn retracting_an_unknown_value_is_ignored() {
     let values = ints(&[Some(1), Some(2)], &DataType::Int64);
     for (name, wanted) in [("array_agg", "[2]"), ("first_value", "2"), ("last_value", "2")] {
         let mut state = call(name, &[DataType::Int64]).accumulator(true).unwrap();

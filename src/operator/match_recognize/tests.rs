@@ -129,7 +129,7 @@ fn numbers_are_compared_as_any_values_are() {
 }
 
 #[test]
-fn what_lasts_too_long_is_given_up() {
+fn partial_matches_longer_than_within_are_dropped() {
     let pattern = vec![once("A"), element("B", 0, None, true), once("C")];
     let conditions = vec![Some(alone(0, Op::Eq, 1)), None, Some(alone(2, Op::Eq, 2))];
     let mut rig = rig(MatchSpec { within: Some(3), ..spec(pattern, conditions, Skip::PastLastRow) });

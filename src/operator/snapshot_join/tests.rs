@@ -105,7 +105,7 @@ use proptest::prelude::*;
 use crate::operator::two_inputs::{stories, survive, told};
 
 #[test]
-fn what_is_held_survives() {
+fn held_rows_are_restored() {
     let spec = spec(LoadUntil::Watermark(100));
     let mut rig = rig(spec.clone());
     let make = || SnapshotJoin::new(spec.clone()).unwrap();

@@ -159,7 +159,7 @@ fn same(a: &str, b: &str) -> bool {
 }
 
 #[test]
-fn what_does_not_touch_the_state_is_no_part_of_its_identity() {
+fn edits_that_do_not_touch_the_state_keep_its_identity() {
     let join = "SELECT t.k, api.name FROM t LEFT JOIN api ON t.k = api.k WHERE t.v > 50";
     let base = format!("{TABLES}{join}");
     for (what, from, to) in [
@@ -219,7 +219,7 @@ fn what_does_not_touch_the_state_is_no_part_of_its_identity() {
 }
 
 #[test]
-fn what_alters_the_state_alters_its_identity() {
+fn edits_that_alter_the_state_alter_its_identity() {
     let grouped = "SELECT k, COUNT(*) AS n FROM t WHERE v > 50 GROUP BY k";
     let windowed =
         "SELECT window_start, k, MAX(w) AS m FROM TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)

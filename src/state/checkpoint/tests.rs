@@ -351,7 +351,7 @@ impl Store for Keeping {
 }
 
 #[test]
-fn what_cannot_be_deleted_keeps_no_job_from_its_end() {
+fn files_that_cannot_be_deleted_do_not_fail_the_job() {
     let disk = FaultyDisk::default();
     let tries = Arc::<std::sync::atomic::AtomicUsize>::default();
     let keeping = || Arc::new(Keeping(disk.store("/job"), tries.clone()));

@@ -149,7 +149,7 @@ fn an_object_is_never_half_there() {
 }
 
 #[test]
-fn what_was_written_survives_a_loss_of_power() {
+fn written_objects_survive_a_loss_of_power() {
     for seed in 0..50 {
         let disk = FaultyDisk::default();
         let store = disk.store("/x/y");

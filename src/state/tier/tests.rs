@@ -108,7 +108,7 @@ proptest! {
 
     /// Rows add up until their time comes; a pass gives each key that is due once, with all that it has.
     #[test]
-    fn what_is_due_comes_back_once(
+    fn due_keys_come_back_once(
         steps in prop::collection::vec((prop::collection::vec((0u64..60, 0i64..30), 1..40), 0i64..3, 0u8..4), 1..30),
     ) {
         let memory = Memory::new(0);
@@ -181,7 +181,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_not_written_for_long_vanishes() {
+fn expired_keys_vanish() {
     let memory = Memory::new(0);
     let kind = Kind { adds: false, times: Times::Written(100) };
     let mut cold = Cold::new(vec![schema()], kind, &memory).unwrap();

@@ -84,7 +84,7 @@ fn a_followed_file_is_read_when_it_is_complete() {
 }
 
 #[test]
-fn what_is_no_parquet_file_is_told() {
+fn broken_parquet_files_are_errors() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a.parquet");
     let table = texts_of(&path, &[]);

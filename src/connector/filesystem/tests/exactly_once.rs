@@ -366,7 +366,7 @@ fn a_bounded_job_shows_all_at_its_end() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn missing_and_damaged_parts_are_errors() {
     // In a bounded job nothing else can have taken it.
     let mut job = job(false, false, false);
     job.write(0);

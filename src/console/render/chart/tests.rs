@@ -185,7 +185,7 @@ fn colors() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_refused() {
+fn columns_that_cannot_be_drawn_are_refused() {
     let rows = batch(&[("name", texts(&["a"])), ("v", doubles(&[1.0]))]);
     let message = |spec: &ChartSpec| chart(&rows, spec, false).unwrap_err().to_string();
     let e = message(&spec(ChartKind::Bar, &["nane", "v"]));

@@ -178,7 +178,7 @@ async fn failures_are_asked_for_again_and_neither_lost_nor_doubled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_goes_to_any_number_of_tasks() {
+async fn waiting_rows_are_restored_to_any_number_of_tasks() {
     let mut ledger = Ledger::default();
     for task in 0..2 {
         let mut job = Job::new(|script| spec(lookup(config(), script)));
@@ -211,7 +211,7 @@ async fn what_waits_goes_to_any_number_of_tasks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_emitted_is_taken_back_behind_a_crash() {
+async fn emitted_rows_are_retracted_after_a_crash() {
     for state_ttl in [None, Some(Duration::from_secs(1000))] {
         let mut job = Job::new(move |script| LookupJoinSpec {
             memory: Some(MemorySpec { state_ttl }),
