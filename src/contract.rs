@@ -13,7 +13,7 @@
 //!
 //! # One life for all
 //! What a task calls runs on its compute thread, one call at a time, and **never waits**: what takes time is begun there,
-//! goes on elsewhere (the runtime of the context) and wakes the task. Operators, readers and writers get the same context
+//! continues elsewhere (the runtime of the context) and wakes the task. Operators, readers and writers get the same context
 //! and answer the same questions; a lookup backend is asked from the runtime, and the lookup join represents it in the task.
 //!
 //! ```text
@@ -21,7 +21,7 @@
 //!  made by      the plan           Source::reader      Sink::writer         Connector::lookup
 //!  context      OperatorContext    ReaderContext       WriterContext        LookupRequest
 //!                └ waker, clock     └ waker, runtime, clock, metrics
-//!  comes back   restore            Source::restore     Sink::recover        - (it has no state)
+//!  is restored  restore            Source::restore     Sink::recover        - (it has no state)
 //!  works        chunk ─> Output    read ─> Read        write                lookup ─> Answers
 //!  is full      room               Read::Pending       room                 max_requests, endpoint
 //!  is woken     wake               read again          wake                 its future completes
@@ -43,7 +43,7 @@
 //!                        ├──> Sink::commit_epoch(n, values)      what was written before the barrier becomes visible
 //!                        └──> Source::committed(n, positions)    what was read before the barrier may be acknowledged
 //! ```
-//! Coming back, `Source::restore` and `Sink::recover` get what the last durable checkpoint holds, before any reader or
+//! After a restart, `Source::restore` and `Sink::recover` get what the last durable checkpoint holds, before any reader or
 //! writer is made. They run on the job's own thread and may wait, as may `commit_epoch` and `commit`; everything else above
 //! may not.
 //!

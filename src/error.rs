@@ -1,7 +1,7 @@
 //! One error for users: a primary line, where it happened, a detail and a hint.
 //!
 //! The primary line is lower case without a full stop; past tense when another try can help,
-//! present tense when it cannot. `detail` gives what was seen, `hint` what to do next. A place in
+//! present tense when it cannot. `detail` is what was seen, `hint` what to do next. A place in
 //! SQL text is kept as a [`Span`] and drawn with an excerpt and a caret by [`Error::render`].
 
 pub(crate) mod functions;
@@ -73,7 +73,7 @@ pub struct Position {
 pub struct Span {
     /// First character.
     pub start: Position,
-    /// Just behind the last character.
+    /// Just after the last character.
     pub end: Position,
 }
 

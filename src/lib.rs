@@ -23,7 +23,7 @@
 //! # Ok::<(), affluent::Error>(())
 //! ```
 //!
-//! A program can give tables and functions of its own, and read what comes out as record batches:
+//! A program can register tables and functions of its own, and read what comes out as record batches:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -100,7 +100,7 @@
 //! ```
 //!
 //! # What is public
-//! A program needs [`Session`], what its statements give ([`Response`], [`QueryResult`], [`Job`]) and [`Error`]. Everything
+//! A program needs [`Session`], what its statements return ([`Response`], [`QueryResult`], [`Job`]) and [`Error`]. Everything
 //! waits for its result; [`Session::query_async`] and its like are for asynchronous programs, where a result is a stream.
 //! Tables of the program are made by [`embedded`]; connectors, formats, lookup backends and functions implement a
 //! [`contract`] and are registered. A session has its own catalog, registry, settings and jobs; there is nothing global,

@@ -1,4 +1,7 @@
 //! The public API: a session executes statements and owns catalog, settings and jobs.
+//!
+//! Its state is behind one lock that is not held while something outside is waited for; planners work on a copy of what they
+//! need. What each statement does is in `statements`, how jobs begin in `start`, what they continue from in `recovery`.
 
 mod alter;
 mod analyze;
@@ -75,7 +78,7 @@ pub enum Response {
 }
 
 impl Response {
-    /// The rows of a SELECT; an error for what other statements give.
+    /// The rows of a SELECT; an error for other statements.
     pub fn query(self) -> Result<QueryResult> {
         match self {
             Self::Query(rows) => Ok(rows),
@@ -118,7 +121,7 @@ const STACK: usize = 32 << 20;
 pub struct Session {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
-    /// What lookups of its queries share; gone before the runtime is.
+    /// What lookups of its queries share; dropped before the runtime.
     lookups: Arc<Lookups>,
     /// The last that goes: jobs end with it.
     runtime: Arc<Io>,

@@ -233,7 +233,7 @@ fn mistakes_in_test_files_are_reported() {
         (
             format!("TEST 't'; {mock} EXPECT NO ROWS IN enriched;"),
             1,
-            "table 'readings' (filesystem) is read, and the test gives it no rows",
+            "table 'readings' (filesystem) is read, and the test has no rows of it",
         ),
         (
             format!("TEST 't'; {given} {mock} INSERT INTO enriched VALUES ('a', 1, 'b');"),

@@ -34,7 +34,7 @@ pub enum OptionKind {
 /// An option that a connector, a format or the lookup engine knows.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionDef {
-    /// Key; one that ends with `.*` stands for all keys with that prefix.
+    /// Key; one that ends with `.*` means all keys with that prefix.
     pub key: &'static str,
     /// Type of its value.
     pub kind: OptionKind,
@@ -144,7 +144,7 @@ impl Options {
         self.values.iter().map(|(k, v)| (k.as_str(), v.written.as_deref().unwrap_or(&v.text)))
     }
 
-    /// As WITH gives them.
+    /// As WITH lists them.
     pub fn entries(&self) -> Vec<OptionEntry> {
         let name = |value: &str, span| crate::sql::Name { value: value.to_string(), span };
         let entry = |(key, value): (&String, &Value)| OptionEntry {

@@ -59,7 +59,7 @@ pub struct DiffArguments {
 
 /// Says what was recorded.
 pub(super) fn tell(summary: &Summary) {
-    let cut = if summary.cut { "; it reached its limit, what came behind is not in it" } else { "" };
+    let cut = if summary.cut { "; it reached its limit, what came after it is missing" } else { "" };
     complain(format_args!(
         "recorded {} rows and {} answers in {} ({:.1} MB){cut}",
         summary.rows,
@@ -84,7 +84,7 @@ fn open(folder: &Path, missing: Missing, quiet: bool) -> Result<Replay> {
     let replay = Replay::open(folder, missing, true)?;
     let manifest = &replay.recording.manifest;
     if manifest.cut && !quiet {
-        complain("the recording reached its limit: rows that came behind are not in it");
+        complain("the recording reached its limit: rows that came after it are missing");
     }
     if manifest.ended.is_none() && !quiet {
         complain("the recording was not finished: its last rows may be missing");

@@ -44,7 +44,7 @@ const OPTIONS: &[OptionDef] = &[
         "10000",
         "rows of all tasks together; 0: as fast as possible",
     ),
-    OptionDef::new("number-of-rows", OptionKind::Integer, "", "end after so many rows"),
+    OptionDef::new("number-of-rows", OptionKind::Integer, "", "end after this many rows"),
     OptionDef::new(
         "fields.*",
         OptionKind::Text,

@@ -59,14 +59,14 @@ pub fn rows(batches: Vec<RecordBatch>) -> Result<Embedded> {
 }
 
 /// A table of the rows that are fed to it while queries run. Each row goes to one query; the table ends when
-/// its feeder and all clones of it are gone.
+/// its feeder and all clones of it are dropped.
 pub fn channel(schema: SchemaRef) -> (Feeder, Embedded) {
     let channel = Arc::new(Channel::default());
     let feeder = Feeder(Arc::new(Feed { schema: schema.clone(), channel: channel.clone() }));
     (feeder, Embedded { schema, kind: Kind::Channel(channel) })
 }
 
-/// A lookup table of these columns: `backend` answers for keys, behind the same cache, limits and retries as any
+/// A lookup table of these columns: `backend` answers for keys, with the same cache, limits and retries as any
 /// other lookup.
 pub fn lookup(schema: SchemaRef, backend: Arc<dyn Backend>) -> Embedded {
     Embedded { schema, kind: Kind::Lookup(backend) }

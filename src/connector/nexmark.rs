@@ -69,7 +69,7 @@ const MOST: u64 = 1 << 31;
 const MAX_SIZE: u64 = 512 << 10;
 
 const OPTIONS: &[OptionDef] = &[
-    OptionDef::new(EVENTS, OptionKind::Integer, "0", "end after so many events; 0: never"),
+    OptionDef::new(EVENTS, OptionKind::Integer, "0", "end after this many events; 0: never"),
     OptionDef::new(FIRST_RATE, OptionKind::Integer, "10000", "events in a second of event time"),
     OptionDef::new(
         NEXT_RATE,
@@ -96,19 +96,19 @@ const OPTIONS: &[OptionDef] = &[
         "bid.hot-ratio.auctions",
         OptionKind::Integer,
         "2",
-        "all but one of so many bids go to a hot auction",
+        "all but one of this many bids go to a hot auction",
     ),
     OptionDef::new(
         "bid.hot-ratio.bidders",
         OptionKind::Integer,
         "4",
-        "all but one of so many bids come from a hot bidder",
+        "all but one of this many bids come from a hot bidder",
     ),
     OptionDef::new(
         "auction.hot-ratio.sellers",
         OptionKind::Integer,
         "4",
-        "all but one of so many auctions are a hot seller's",
+        "all but one of this many auctions are a hot seller's",
     ),
     OptionDef::new(KEEP_ALIVE, OptionKind::Bool, "false", "wait after the last event instead of ending"),
     OptionDef::new(STOP_AT, OptionKind::Integer, "", "end before the event of this number"),

@@ -85,7 +85,7 @@ impl Answers {
         Ok(Self { failures, ..Self::new(rows, offsets) })
     }
 
-    /// Rows that came in any order, told apart by their key columns (indices into the rows; `keys` has the
+    /// Rows that came in any order, distinguished by their key columns (indices into the rows; `keys` has the
     /// same types). The positions of rows whose key was not asked for come second.
     pub fn by_key(rows: &RecordBatch, columns: &[usize], keys: &RecordBatch) -> Result<(Self, Vec<u32>)> {
         let fields = keys.columns().iter().map(|c| SortField::new(c.data_type().clone()));
@@ -161,7 +161,7 @@ impl Answers {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Why these are not the answers for so many keys; `None` if they can be.
+    /// Why these are not the answers for this many keys; `None` if they can be.
     pub(crate) fn problem(&self, keys: usize, schema: &SchemaRef) -> Option<Failure> {
         let types = |schema: &SchemaRef| -> Vec<_> {
             schema.fields().iter().map(|f| f.data_type().clone()).collect()

@@ -30,7 +30,7 @@ pub struct LookupRequest {
     pub filters: Vec<ColumnFilter>,
     /// Keys inside of ROW columns: the last columns of the schema, which the table does not have.
     pub nested: Vec<NestedKey>,
-    /// Metadata columns that the query reads; the engine fills them in, behind the columns of the schema.
+    /// Metadata columns that the query reads; the engine fills them in, after the columns of the schema.
     pub metadata: Vec<Metadata>,
     /// The call of a function: the keys are its arguments.
     pub is_call: bool,
@@ -136,7 +136,7 @@ pub enum Comparison {
 /// A service that lookups ask, for the limits that they share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// Scheme, host and port, or what else tells it apart.
+    /// Scheme, host and port, or what else distinguishes it.
     pub name: String,
     /// Requests in flight, if the table says so; otherwise as many as succeed.
     pub max_in_flight: Option<usize>,
@@ -171,7 +171,7 @@ pub trait Backend: Send + Sync + 'static {
     /// One attempt for these keys (one row a key, schema [`LookupRequest::key_schema`], no NULLs unless the request
     /// says so, at least
     /// one and at most [`Backend::max_keys`] rows), with rows of the schema [`LookupRequest::schema`]. A key
-    /// without rows is a miss. An error is for all keys of the request; failures of single keys stand in
+    /// without rows is a miss. An error is for all keys of the request; failures of single keys are in
     /// [`Answers::failures`].
     fn lookup(&self, keys: RecordBatch) -> BoxFuture<Result<Answers, Failure>>;
 

@@ -50,7 +50,7 @@ pub trait Connector: Send + Sync {
         false
     }
 
-    /// Whether its sources give undecodable records as rows when the schema of a request ends with
+    /// Whether its sources return undecodable records as rows when the schema of a request ends with
     /// [`crate::dead_letter::REJECTED`].
     fn rejects(&self) -> bool {
         false
@@ -81,7 +81,7 @@ pub trait Connector: Send + Sync {
         !self.is_source()
     }
 
-    /// Whether a table with these options is a lookup table when it stands on the right of a join.
+    /// Whether a table with these options is a lookup table on the right side of a join.
     fn is_lookup(&self, _options: &Options) -> bool {
         false
     }
@@ -102,7 +102,7 @@ pub trait Connector: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Schemes of URLs that stand for its tables in queries, such as `kafka` of `kafka://host/topic`.
+    /// Schemes of URLs that name its tables in queries, such as `kafka` of `kafka://host/topic`.
     fn schemes(&self) -> &'static [&'static str] {
         &[]
     }
@@ -124,7 +124,7 @@ pub trait Connector: Send + Sync {
     }
 
     /// The columns by which a lookup table can be asked; `None` for any. A condition on another column
-    /// filters what comes back.
+    /// filters the answers.
     fn lookup_keys(&self, _table: &Table) -> Result<Option<Vec<String>>> {
         Ok(None)
     }

@@ -33,7 +33,7 @@ pub trait Decoder: Send {
     /// The stream has ended: an unfinished last record is now complete (or an error).
     fn finish(&mut self) -> Result<()>;
 
-    /// The record that the last error of [`Decoder::next_batch`] is about, and its line: the next call goes on behind
+    /// The record that the last error of [`Decoder::next_batch`] is about, and its line: the next call continues after
     /// it. `None`: there is no going on.
     fn rejected(&mut self) -> Option<(Vec<u8>, u64)> {
         None

@@ -31,12 +31,12 @@ pub struct StageMetrics {
     state: Vec<AtomicU64>,
     /// The last watermark of each task.
     watermarks: Vec<AtomicI64>,
-    /// Records that each split is behind its end, where the source knows.
+    /// Records between each split's position and its end, where the source knows.
     behind: Mutex<BTreeMap<String, u64>>,
 }
 
 impl StageMetrics {
-    /// Of a step that runs in so many tasks.
+    /// Of a step that runs in this many tasks.
     pub(crate) fn new(fragment: usize, name: &'static str, detail: String, tasks: usize) -> Self {
         Self {
             fragment,
@@ -71,7 +71,7 @@ impl StageMetrics {
         self.busy_nanos.fetch_add(busy.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Adds time in which it had something to read and what is behind it took nothing.
+    /// Adds time in which it had something to read and the next step took nothing.
     pub(crate) fn add_blocked(&self, blocked: Duration) {
         self.blocked_nanos.fetch_add(blocked.as_nanos() as u64, Ordering::Relaxed);
     }
@@ -118,12 +118,12 @@ impl StageMetrics {
         self.rows_out.load(Ordering::Relaxed)
     }
 
-    /// Time spent in it, over all tasks, without what comes behind it.
+    /// Time spent in it, over all tasks, without the steps after it.
     pub fn busy(&self) -> Duration {
         Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed))
     }
 
-    /// Time, over all tasks, in which it could have read but what is behind it had no room; of sources and of
+    /// Time, over all tasks, in which it could have read but the next step had no room; of sources and of
     /// what receives from other tasks.
     pub fn blocked(&self) -> Duration {
         Duration::from_nanos(self.blocked_nanos.load(Ordering::Relaxed))
@@ -135,7 +135,7 @@ impl StageMetrics {
         told.reduce(u64::saturating_add)
     }
 
-    /// The task whose watermark is behind that of the others, if they differ, and its watermark.
+    /// The task whose watermark is before that of the others, if they differ, and its watermark.
     pub fn last_task(&self) -> Option<(usize, Option<i64>)> {
         let marks: Vec<i64> = self.watermarks.iter().map(|w| w.load(Ordering::Relaxed)).collect();
         let (task, least) = marks.iter().enumerate().min_by_key(|(_, mark)| **mark)?;

@@ -29,7 +29,7 @@ pub enum SinkChangelog {
     All,
 }
 
-/// What a sink promises about rows when a job comes back from a checkpoint.
+/// What a sink promises about rows when a job is restored from a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Guarantee {
@@ -202,7 +202,7 @@ pub trait Writer: Send {
         Ok(())
     }
 
-    /// The watermark has moved: no row behind has an earlier time. `i64::MAX`: the input has ended.
+    /// The watermark has moved: no later row has an earlier time. `i64::MAX`: the input has ended.
     fn watermark(&mut self, _millis: i64) -> Result<()> {
         Ok(())
     }

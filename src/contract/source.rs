@@ -114,7 +114,7 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
-    /// Rows can be read again from a position: nothing is lost or doubled when the job comes back from a
+    /// Rows can be read again from a position: nothing is lost or doubled when the job is restored from a
     /// checkpoint.
     fn replays(&self) -> bool {
         false
@@ -123,7 +123,7 @@ pub trait Source: Send + Sync {
     /// Goes back to positions that its readers reported with [`Reader::cut`] and [`Reader::leave`], of every split
     /// that was begun by then; the others are read from their beginning. Without positions everything is read again.
     ///
-    /// Called before readers are made, on a new source or on one whose readers are gone, on the thread of the
+    /// Called before readers are made, on a new source or on one whose readers were dropped, on the thread of the
     /// job: it may wait (`runtime.block_on`) for what it has to ask. An error of a kind that may pass is tried again
     /// as the job's restart strategy says.
     fn restore(&self, _positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {

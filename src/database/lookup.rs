@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
-use super::{JdbcUrl, Reading, System};
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+use super::System;
+use super::{JdbcUrl, Reading};
 use crate::error::Result;
 use crate::lookup::{Backend, LookupRequest};
 

@@ -132,7 +132,10 @@ pub(super) fn http(
             "http.source.lookup.result-type" => {
                 out.set(&prefixed(key), entry.literal.clone());
                 if entry.value.eq_ignore_ascii_case("array") {
-                    out.lost("of several rows for a key Flink's connector gives the first alone", entry.span);
+                    out.lost(
+                        "of several rows for a key Flink's connector returns only the first",
+                        entry.span,
+                    );
                 }
             }
             "lookup.on-error" if entry.value.eq_ignore_ascii_case("null") => {

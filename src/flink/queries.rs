@@ -365,7 +365,7 @@ impl Work<'_> {
         }
         let left = matches!(join, JoinOperator::Left(_) | JoinOperator::LeftOuter(_));
         let changes = if left {
-            "; a row without a match is emitted with NULLs, and taken back when it comes"
+            "; a row without a match is emitted with NULLs, and retracted when it comes"
         } else {
             ""
         };

@@ -424,7 +424,7 @@ pub async fn stop(gateway: &Gateway, id: &str, drain: bool) -> Result<String> {
         Error::execution(format!("job {id} was not stopped: {}", e.message())).with_hint(hint)
     })?;
     let place = found.rows.first().and_then(|(_, row)| row.first()?.as_str().map(str::to_string));
-    place.ok_or_else(|| Error::io("the SQL Gateway told no savepoint"))
+    place.ok_or_else(|| Error::io("the SQL Gateway returned no savepoint"))
 }
 
 /// Flink's types as the renderers know them. What is nested stays JSON.

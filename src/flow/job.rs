@@ -1,4 +1,7 @@
 //! Jobs: tasks that run one pipeline, their life cycle and their figures.
+//!
+//! A [`Job`] is the handle that session, console and metrics share. Figures are atomic counters that tasks write and others
+//! read without stopping them; latencies are histograms.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -80,7 +80,7 @@ pub const OPTIONS: &[OptionDef] = &[
         SKIP_LINES,
         OptionKind::Integer,
         "0",
-        "reading: so many lines at the start of a file, such as titles, are left out before all others",
+        "reading: this many lines at the start of a file, such as titles, are left out before all others",
     ),
     OptionDef::new(
         "csv.write-header",

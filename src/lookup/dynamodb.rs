@@ -152,7 +152,7 @@ impl DynamoDbLookup {
         let key = key_columns(table)?;
         if let Some(missing) = key.iter().find(|name| !asked.contains(&name.as_str())) {
             return Err(Error::plan(format!(
-                "DynamoDB is asked by the whole key, and the query gives no '{missing}'"
+                "DynamoDB is asked by the whole key, and the query provides no '{missing}'"
             ))
             .with_hint(format!("join on all of ({})", key.join(", "))));
         }

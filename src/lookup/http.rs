@@ -132,7 +132,7 @@ impl HttpLookup {
             return Err(in_table(error.with_hint("leave 'http.source.paging' or the batch size out")));
         }
         if paging.way != Way::None && config.format.is_some() {
-            let error = Error::option("pages are told apart in JSON answers only");
+            let error = Error::option("pages are only recognised in JSON answers");
             return Err(in_table(error.with_hint("leave 'http.source.paging' or the format out")));
         }
         let headers = config.key_headers.iter().map(|header| header.bind(&keys));
@@ -167,7 +167,7 @@ fn check_all_used(keys: &[&str], config: &HttpConfig, template: &BodyTemplate) -
 impl Inner {
     fn url(&self) -> Result<&UrlRenderer, Failure> {
         let shown = self.exchange.config().url.shown();
-        let what = "the query gives no key that the url takes";
+        let what = "the query provides no key that the url takes";
         self.url.as_ref().ok_or_else(|| self.exchange.failure(FailureKind::Key, false, shown, what))
     }
 

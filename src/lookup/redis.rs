@@ -130,7 +130,7 @@ impl KeyTemplate {
                 Part::Column(name) => rows.column_by_name(name),
             };
             let Some(column) = column else {
-                return Err(format!("the query gives nothing for the key of '{self}'"));
+                return Err(format!("the query provides nothing for the key of '{self}'"));
             };
             for (row, slot) in keys.iter_mut().enumerate() {
                 let Some(key) = slot else { continue };

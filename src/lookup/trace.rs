@@ -174,7 +174,7 @@ pub(super) async fn request<T>(
     sent.attributes.push(("affluent.lookup.keys", keys.to_string()));
     sent.attributes.push(("affluent.lookup.endpoint", what()));
     sent.traced.state.lock().name = Some(name.to_string());
-    sent.error = Some("nobody waited for the answer".to_string());
+    sent.error = Some("no row waited for the answer".to_string());
     let result = CONTEXT.scope(context, listen(notes, request)).await;
     sent.error = failed(&result);
     result

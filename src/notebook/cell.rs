@@ -218,7 +218,7 @@ impl Cell<'_> {
         let id = self.cells.display_id();
         let mut live = Live::new(query, directives, changelog, self.output.clone(), id)?;
         if let (true, Some((_, span))) = (directives.background, &directives.variable) {
-            return Err(Error::plan("a query in the background gives no variable its value").at(*span));
+            return Err(Error::plan("a query in the background cannot set a variable").at(*span));
         }
         if directives.background {
             live.set_note(format!("STOP JOB '{}'; stops it", live.job()));

@@ -41,7 +41,7 @@ pub const DIRECTIVES: &[(&str, &str, &str)] = &[
         "draws the rows as a chart that follows the stream; a histogram has no y",
     ),
     ("arrow", "file.arrow", "also writes the rows into an Arrow IPC file, for pyarrow.ipc.open_file"),
-    ("rows", "50", "shows so many rows, at most 1000"),
+    ("rows", "50", "shows this many rows, at most 1000"),
     ("background", "", "the query goes on after its cell, until STOP JOB"),
     (
         "var",

@@ -152,7 +152,7 @@ impl Rows {
         let batch = self.shown(2)?.batch;
         if matches!(self, Self::Changes(_)) || batch.num_rows() != 1 || batch.num_columns() != 1 {
             return Err(Error::execution(format!(
-                "variable '{name}' takes one value, and the query gives {} of {} columns",
+                "variable '{name}' takes one value, and the query returns {} of {} columns",
                 self.count(),
                 batch.num_columns()
             ))

@@ -77,8 +77,10 @@ impl ConflictResolver {
         let types: Vec<_> = spec.keys.iter().map(|&i| spec.schema.field(i).data_type().clone()).collect();
         let fields = spec.schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
         let converter = RowConverter::new(fields).map_err(|e| {
-            Error::unsupported("rows with a column of this type cannot be compared, and so not taken back")
-                .with_detail(e.to_string())
+            Error::unsupported(
+                "rows with a column of this type cannot be compared, and so cannot be retracted",
+            )
+            .with_detail(e.to_string())
         })?;
         let order = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
         let state = Field::new("there, shown", DataType::Int64, true);
@@ -176,7 +178,7 @@ impl ConflictResolver {
             .collect();
         let count = self.rows[slot as usize].kept.len();
         Error::execution(format!(
-            "the query gives {count} rows with one primary key of '{}'",
+            "the query returns {count} rows with one primary key of '{}'",
             self.spec.table
         ))
         .with_detail(shown.join(", "))
@@ -353,7 +355,7 @@ mod tests {
         assert_eq!(rig.marked(1), "+I 1 b");
         rig.sent("1 c");
         let message = rig.marked(2);
-        assert!(message.contains("the query gives 2 rows with one primary key of 'sink'"), "{message}");
+        assert!(message.contains("the query returns 2 rows with one primary key of 'sink'"), "{message}");
     }
 
     proptest::proptest! {

@@ -368,7 +368,7 @@ impl Operator for GroupAggregate {
         let ignored = self.ignored;
         let selected = self.count_rows(&chunk, &keys)?;
         if ignored == 0 && self.ignored > 0 {
-            log::warn!("GroupAggregate ignores rows that are taken back from a key without rows");
+            log::warn!("GroupAggregate ignores retractions for a key without rows");
         }
         let touched: Vec<u32> = self.touched.iter().map(|t| t.slot).collect();
         let old = self.results(&touched)?;

@@ -658,7 +658,7 @@ impl Operator for LookupJoin {
 
     fn stays(&self) -> Option<&'static str> {
         let remembers = self.memory.is_some();
-        remembers.then_some("what it has looked up for rows that may be taken back in memory")
+        remembers.then_some("what it has looked up for rows that may be retracted in memory")
     }
 
     fn state_bytes(&self) -> usize {

@@ -33,7 +33,7 @@ impl RowBag {
             let fields = schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
             let converter = RowConverter::new(fields).map_err(|e| {
                 Error::unsupported(
-                    "rows with a column of this type cannot be compared, and so not taken back",
+                    "rows with a column of this type cannot be compared, and so cannot be retracted",
                 )
                 .with_detail(e.to_string())
             })?;
@@ -85,7 +85,7 @@ impl RowBag {
     pub(super) fn take_back(&mut self, batch: &RecordBatch, found: &mut Vec<Option<u32>>) -> Result<()> {
         found.clear();
         let Some(index) = &mut self.index else {
-            return Err(Error::internal("a row is taken back from state that only grows"));
+            return Err(Error::internal("a row is retracted from state that only grows"));
         };
         if batch.num_rows() == 0 {
             return Ok(());

@@ -57,8 +57,10 @@ impl SinkMaterializer {
         let types: Vec<_> = spec.keys.iter().map(|&i| spec.schema.field(i).data_type().clone()).collect();
         let fields = spec.schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
         let converter = RowConverter::new(fields).map_err(|e| {
-            Error::unsupported("rows with a column of this type cannot be compared, and so not taken back")
-                .with_detail(e.to_string())
+            Error::unsupported(
+                "rows with a column of this type cannot be compared, and so cannot be retracted",
+            )
+            .with_detail(e.to_string())
         })?;
         Ok(Self {
             keys: KeyTable::new(&types)?,

@@ -421,7 +421,7 @@ fn put<'m>(
     made: &'m [Option<Made>],
 ) -> Result<Option<(&'m LogicalPlan, Vec<Expr>, bool)>> {
     let Some((scan, part)) = part_of(plan) else { return Ok(None) };
-    let missing = || Error::internal("a part of a plan that nobody made");
+    let missing = || Error::internal("a part of a plan is missing");
     let part = made.get(part).and_then(Option::as_ref).ok_or_else(missing)?;
     let columns = part.plan.schema().columns();
     let mut own = Vec::with_capacity(columns.len());

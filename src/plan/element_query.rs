@@ -43,7 +43,7 @@ use crate::operator::unnest::{collected, element_columns};
 
 fn refused(what: &str) -> Error {
     Error::unsupported(format!("a subquery over a collection of the row takes no {what}"))
-        .with_hint("it is an aggregate of what passes its WHERE: (SELECT MAX(x) FROM UNNEST(...) AS t(x) WHERE ...); CROSS JOIN UNNEST(...) gives all elements")
+        .with_hint("it is an aggregate of the rows that pass its WHERE: (SELECT MAX(x) FROM UNNEST(...) AS t(x) WHERE ...); CROSS JOIN UNNEST(...) gives all elements")
 }
 
 /// The collection, if a plan reads the elements of one of the outer row and nothing else.
@@ -151,7 +151,7 @@ fn values(plan: &LogicalPlan, zone: &str) -> Result<Vec<Expr>> {
         LogicalPlan::Aggregate(_) => Err(refused("GROUP BY")),
         LogicalPlan::Limit(_) => Err(refused("LIMIT")),
         LogicalPlan::Filter(_) => Err(refused("HAVING")),
-        _ => Err(Error::unsupported("a subquery over a collection of the row may give more than one row")
+        _ => Err(Error::unsupported("a subquery over a collection of the row may return more than one row")
             .with_hint("aggregate it: (SELECT MAX(x) FROM UNNEST(...) AS t(x)); CROSS JOIN UNNEST(...) gives all elements")),
     }
 }

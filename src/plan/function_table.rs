@@ -107,7 +107,7 @@ impl FunctionTable {
             })?;
             let place = asked.iter().position(|a| *a == column).ok_or_else(|| {
                 Error::plan(format!(
-                    "the join gives no value for '{column}', which the function is called with"
+                    "the join provides no value for '{column}', which the function is called with"
                 ))
             })?;
             let data_type = match (by_key, &parameter.data_type) {
@@ -128,7 +128,7 @@ impl FunctionTable {
                     single = Some(i);
                     Ok(From::Result(0))
                 }
-                _ => Err(Error::plan(format!("the function gives no column '{}'", field.name()))
+                _ => Err(Error::plan(format!("the function returns no column '{}'", field.name()))
                     .with_hint(format!("it is {}", function.signature()))),
             }
         });

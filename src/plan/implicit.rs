@@ -104,7 +104,7 @@ fn look(expr: &Expr, schema: &DFSchema) -> Option<(String, String)> {
                     (b.op == Operator::Minus && moment(left) && moment(right)).then(|| {
                         let shown = shown_expr(expr);
                         (
-                            format!("Flink wants a unit behind a difference of moments: {shown}"),
+                            format!("Flink wants a unit after a difference of moments: {shown}"),
                             format!("write ({shown}) DAY TO SECOND"),
                         )
                     })

@@ -1,4 +1,8 @@
 //! Logical plan → tree of our own operators.
+//!
+//! Inputs are lowered first. Each node gets what EXPLAIN shows of it, what the planner has to know of its rows, and what its
+//! state [means](super::meaning); these three are written side by side and none is read from another. What is common to
+//! the families of operators is here: expressions over batches, projections and filters, columns that are added.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -647,7 +647,7 @@ pub(super) fn match_recognize(
     for measure in &mut measures {
         let name = &measure.alias.value;
         if names.contains(name) {
-            return Err(Error::plan(format!("MATCH_RECOGNIZE gives two columns '{name}'"))
+            return Err(Error::plan(format!("MATCH_RECOGNIZE returns two columns '{name}'"))
                 .at(span_of(measure.alias.span)));
         }
         names.push(name.clone());
@@ -655,7 +655,7 @@ pub(super) fn match_recognize(
         merge(&mut all, &mut reading, &mut measure.expr);
     }
     if names.is_empty() {
-        return Err(Error::plan("MATCH_RECOGNIZE gives no column")
+        return Err(Error::plan("MATCH_RECOGNIZE returns no column")
             .with_hint("add MEASURES, such as MEASURES A.x AS x")
             .at(pattern_span));
     }

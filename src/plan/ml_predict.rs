@@ -100,13 +100,13 @@ pub(super) fn ml_predict(
             DataType::Struct(fields) => {
                 let field = fields.iter().find(|f| f.name() == output).or(fields.get(i));
                 let field = field.ok_or_else(|| {
-                    Error::plan(format!("what model '{named}' calls gives no '{output}'")).at(at)
+                    Error::plan(format!("what model '{named}' calls returns no '{output}'")).at(at)
                 })?;
                 let name = Expr::Literal(ScalarValue::Utf8(Some(field.name().clone())), None);
                 datafusion_functions::core::get_field().call(vec![column.clone(), name])
             }
             _ if i == 0 => column.clone(),
-            _ => return Err(Error::plan(format!("what model '{named}' calls gives one value")).at(at)),
+            _ => return Err(Error::plan(format!("what model '{named}' calls returns one value")).at(at)),
         };
         let wanted = data_type.to_arrow(planner.zone());
         let value = match given {

@@ -1,4 +1,7 @@
 //! What names mean: tables, views and functions for DataFusion's SQL planner.
+//!
+//! A planner sees the session as it was when its statement began, so that nothing changes under it and the session's lock
+//! is not held. Beside that it notes what only the whole statement shows: common scans, doubts, functions that it uses.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -295,7 +298,7 @@ impl Planner {
         }
         if view.columns.len() != plan.schema().fields().len() {
             return Err(Error::plan(format!(
-                "view '{}' names {} columns, its query gives {}",
+                "view '{}' names {} columns, its query returns {}",
                 view.name,
                 view.columns.len(),
                 plan.schema().fields().len()

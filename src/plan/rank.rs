@@ -401,7 +401,7 @@ impl Planner {
         if !input.properties.bounded && spec.state_ttl.is_none() {
             if changing {
                 warnings.push(format!(
-                    "{name} keeps every row of its input, which may be taken back: set 'table.exec.state.ttl'"
+                    "{name} keeps every row of its input, which may be retracted: set 'table.exec.state.ttl'"
                 ));
             } else if !ranked.partition.is_empty() {
                 warnings.push(format!(

@@ -266,7 +266,7 @@ fn check_scalars(node: &LogicalPlan) -> Result<()> {
                 && !is_single(&subquery.subquery)
             {
                 return Err(Error::unsupported(
-                    "a scalar subquery that may give more than one row is not supported",
+                    "a scalar subquery that may return more than one row is not supported",
                 )
                 .with_hint("aggregate it, such as SELECT MAX(x) FROM ..., or join with it")
                 .into());

@@ -81,7 +81,7 @@ impl Planner {
         let given = plan.schema().fields().len();
         if given != listed.len() {
             return Err(Error::plan(format!(
-                "the query gives {given} columns, table '{}' takes {}",
+                "the query returns {given} columns, table '{}' expects {}",
                 table.name,
                 listed.len()
             ))

@@ -460,7 +460,7 @@ impl Planner {
             return Err(Error::unsupported(format!(
                 "the left side of {what} changes rows that it gave before"
             ))
-            .with_detail("what is joined is not remembered, so that it could not be taken back")
+            .with_detail("joined rows are not remembered, so they could not be retracted")
             .with_hint(
                 "join a table with a PRIMARY KEY and a WATERMARK AS OF event time, or use a regular join",
             ));

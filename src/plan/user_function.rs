@@ -244,7 +244,7 @@ impl Planner {
         let fields = plan.schema().fields();
         if fields.len() != columns.len() {
             return Err(Error::plan(format!(
-                "the query of function '{}' gives {} columns, RETURNS TABLE names {}",
+                "the query of function '{}' returns {} columns, RETURNS TABLE names {}",
                 function.name,
                 fields.len(),
                 columns.len()

@@ -158,7 +158,7 @@ impl<'a> Wire<'a> {
 
     /// What goes on with the rows of a shared node.
     fn shared(&mut self, node: &Node, id: usize, wanted: bool) -> Result<(Vec<Open>, bool)> {
-        let internal = || Error::internal("rows are shared that nobody makes");
+        let internal = || Error::internal("shared rows have no producer");
         let share = self.shares.entry(id).or_default();
         if let Some((numbers, parallelism, gives)) = &mut share.made {
             let number = numbers.pop().ok_or_else(internal)?;

@@ -610,7 +610,7 @@ fn exchanges(outputs: &[Vec<Arc<Fragment>>]) -> Result<HashMap<usize, Exchange>>
         }
     }
     match senders.keys().find(|number| !exchanges.contains_key(number)) {
-        Some(number) => Err(Error::internal(format!("nobody receives exchange {number}"))),
+        Some(number) => Err(Error::internal(format!("no task receives exchange {number}"))),
         None => Ok(exchanges),
     }
 }

@@ -1,4 +1,8 @@
 //! What each statement does.
+//!
+//! A statement that starts a job is planned whole before anything outside changes, and its sinks are made last: nothing is
+//! created when a later part of it is wrong. It is planned once more where the checkpoints of the job know a table by
+//! another name, or state in another order.
 
 use std::sync::Arc;
 
@@ -309,9 +313,12 @@ impl Session {
             let name = Name { value: field.name().clone(), span: statement.name.span() };
             let declared = statement.columns.iter().find(|c| c.name.value == name.value);
             if let Some(ColumnDef { name, kind: ColumnKind::Computed { .. }, .. }) = declared {
-                return Err(Error::plan(format!("column '{}' is computed, the query gives it", name.value))
-                    .with_hint("leave the column out of the query, or the expression out of the table")
-                    .at(name.span));
+                return Err(Error::plan(format!(
+                    "column '{}' is computed, the query returns it",
+                    name.value
+                ))
+                .with_hint("leave the column out of the query, or the expression out of the table")
+                .at(name.span));
             }
             if declared.is_none() {
                 let data_type = SqlType::from_arrow(field.data_type()).ok_or_else(|| {

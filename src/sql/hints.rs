@@ -166,7 +166,7 @@ pub(crate) fn misplaced_lookup(span: Span) -> Error {
 }
 
 pub(crate) fn misplaced_batch_join(span: Span) -> Error {
-    Error::syntax("a hint for joins stands behind SELECT")
+    Error::syntax("a hint for joins must follow SELECT")
         .at(span)
         .with_hint("write SELECT /*+ BROADCAST(t) */ ... FROM ... JOIN t; it has no effect on a stream")
 }

@@ -1,4 +1,7 @@
 //! The statement parser: cuts a script, decides by the leading word who reads a statement.
+//!
+//! A script is cut at its semicolons before anything is parsed, so that one wrong statement hides no other. What begins
+//! with SELECT, WITH or VALUES goes to `sqlparser` with our dialect; all else is read here and beside.
 
 use std::ops::Range;
 

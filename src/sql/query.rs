@@ -615,10 +615,7 @@ fn check_nesting(lexemes: &[Lexeme]) -> Result<HashMap<usize, usize>> {
                 return Err(match doubled > MAX_DOUBLED {
                     false => too_deep(lexeme.span),
                     true => Error::syntax("the statement is nested too deeply").at(lexeme.span).with_detail(
-                        format!(
-                            "behind FROM and JOIN at most {} '(' stand behind each other",
-                            MAX_DOUBLED + 1
-                        ),
+                        format!("after FROM and JOIN at most {} '(' may follow each other", MAX_DOUBLED + 1),
                     ),
                 });
             }
@@ -680,7 +677,7 @@ fn too_deep(span: Span) -> Error {
     Error::syntax("the statement is nested too deeply")
         .at(span)
         .with_detail(format!(
-            "parentheses may stand in each other up to {MAX_NESTING} deep, CASE in CASE up to {MAX_CASES}"
+            "parentheses may be nested up to {MAX_NESTING} deep, CASE in CASE up to {MAX_CASES}"
         ))
         .with_hint("put inner parts into a WITH query or a view; one CASE takes any number of WHEN")
 }

@@ -1,4 +1,7 @@
 //! What a statement says, before names are resolved.
+//!
+//! Names and options keep their places in the text, so that errors point at them long after parsing; an option also keeps
+//! how it was written, with its variables. Queries stay the trees of `sqlparser`.
 
 use std::ops::Range;
 

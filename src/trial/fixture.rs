@@ -25,7 +25,7 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         match batch.column_by_name(field.name()) {
             Some(column) => Ok(cast(column, field.data_type())?),
             None if field.is_nullable() => Ok(new_null_array(field.data_type(), batch.num_rows())),
-            None => Err(Error::plan(format!("the test gives no values for column '{}'", field.name()))
+            None => Err(Error::plan(format!("the test has no values for column '{}'", field.name()))
                 .with_detail("it is NOT NULL")),
         }
     };

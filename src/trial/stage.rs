@@ -1,4 +1,7 @@
-//! What stands in the place of everything outside while a test runs, and notes what it was asked and given.
+//! What stands in for everything outside while a test runs, and notes what it was asked and given.
+//!
+//! Tables are fed by [`Feed`]s and written into [`Captured`]; lookups, functions and models are answered by [`Rule`]s, a
+//! recording, or themselves. The clock of a test moves only while nothing runs inside the [`Gate`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

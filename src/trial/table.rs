@@ -167,7 +167,7 @@ impl Connector for Staged {
             None if nature.over_http => return self.real.source(request),
             None => {
                 return Err(Error::plan(format!(
-                    "table '{name}' ({}) is read, and the test gives it no rows",
+                    "table '{name}' ({}) is read, and the test has no rows of it",
                     self.real.name()
                 ))
                 .with_hint(format!("INSERT INTO {name} VALUES (...); in the test")));

@@ -1,4 +1,7 @@
 //! Values of one column.
+//!
+//! A value follows from the seed, the column and the number of its row, and from nothing that was made before: tasks make
+//! any rows in any order, and a job that is restored makes the same rows again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -384,7 +384,7 @@ impl Committer<'_> {
                 path.display()
             ),
             Ok(now) if now.len() < part.length => {
-                log::warn!("'{}' is shorter than it was: rows of it are gone", path.display());
+                log::warn!("'{}' is shorter than it was: rows of it are lost", path.display());
             }
             Ok(_) => {}
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => log::warn!(
@@ -584,7 +584,7 @@ impl Committer<'_> {
         let length = file.metadata().map_err(wrong)?.len();
         let changed = || {
             Error::io(format!("'{}' was changed while rows were added to it", path.display())).with_detail(
-                format!("it had {} bytes before, has {length} now, and other rows behind", addition.base),
+                format!("it had {} bytes before, has {length} now, and other rows after them", addition.base),
             )
         };
         let rows: u64 = addition.parts.iter().map(|p| p.length.saturating_sub(p.header)).sum();

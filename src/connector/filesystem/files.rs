@@ -89,7 +89,10 @@ impl FileInfo {
     /// Opens it.
     pub(super) fn open(&self) -> std::io::Result<Handle> {
         match &self.object {
+            #[cfg(feature = "s3")]
             Some(object) => Ok(Handle::Object(object.open())),
+            #[cfg(not(feature = "s3"))]
+            Some(object) => match *object {},
             None => File::open(&self.path).map(Handle::Local),
         }
     }

@@ -279,8 +279,10 @@ pub(super) fn remaining(
         }
     }
     match known.into_iter().find(|(_, ranges)| !all_read(ranges)) {
-        Some((path, _)) => Err(Error::io(format!("file {path} is gone, it was not read to its end"))
-            .with_hint("put the file back, or start the job without its checkpoints")),
+        Some((path, _)) => {
+            Err(Error::io(format!("file {path} no longer exists, it was not read to its end"))
+                .with_hint("put the file back, or start the job without its checkpoints"))
+        }
         None => Ok(splits),
     }
 }

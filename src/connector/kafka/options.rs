@@ -1,4 +1,7 @@
 //! The options of Kafka tables, typed.
+//!
+//! [`Topics`] says which topics, [`ScanOptions`] from where and up to where they are read, [`Records`] how key and value
+//! become columns. Options of a format have the prefix of their part there: `value.json.ignore-parse-errors`.
 
 mod definitions;
 

@@ -132,7 +132,7 @@ impl Transactions {
         match client::code(e) {
             Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => fenced,
             Some(Code::InvalidTransactionTimeout) => Error::option(format!(
-                "{what} was refused: the broker does not allow a transaction to take so long"
+                "{what} was refused: the broker does not allow a transaction to take that long"
             ))
             .with_detail("its setting is 'transaction.max.timeout.ms'")
             .with_hint(format!(
@@ -262,7 +262,7 @@ impl Transactions {
             }
             // Nothing of this run was committed.
             _ if !told.committed => Ok(epoch == 0),
-            _ => Err(Error::io(format!("it cannot be told which checkpoint was committed to Kafka at '{}'", self.cluster.servers()))
+            _ => Err(Error::io(format!("it is unknown which checkpoint was committed to Kafka at '{}'", self.cluster.servers()))
                 .with_detail(format!(
                     "group '{}' has no offset of this job for topic '{}': the topic was made anew, or the offsets have expired \
                      ('offsets.retention.minutes')",

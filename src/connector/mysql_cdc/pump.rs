@@ -404,7 +404,7 @@ impl Pump {
                 if self.ahead(&position.place, None, facts).await? {
                     return Err(self
                         .wrong(format!(
-                            "a transaction behind {} with more than {} MB of rows was rolled back in whole or in part",
+                            "a transaction after {} with more than {} MB of rows was rolled back in whole or in part",
                             position.place,
                             HELD >> 20
                         ))

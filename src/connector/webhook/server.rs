@@ -238,7 +238,7 @@ impl Served {
         if waiting.is_some_and(|n| n + self.answers.len() < self.settings.waiting) {
             return None;
         }
-        let mut reply = text(StatusCode::TOO_MANY_REQUESTS, "the job is behind; send it again");
+        let mut reply = text(StatusCode::TOO_MANY_REQUESTS, "the job cannot keep up; send it again");
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(AGAIN));
         Some(reply)
     }

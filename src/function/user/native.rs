@@ -22,7 +22,7 @@
 //! | `&str` (`String` in what waits) | STRING | | `String` | STRING |
 //! | `&[u8]` (`Vec<u8>`) | BYTES | | `Vec<u8>` | BYTES |
 //!
-//! A parameter that is an `Option` takes NULL; without one, a row with a NULL argument gives NULL and is not called. A
+//! A parameter that is an `Option` takes NULL; without one, a row with a NULL argument returns NULL without a call. A
 //! result may be an `Option` (NULL), a `Result` (an error of its row), or both: `Result<Option<T>, E>`. A closure that
 //! panics fails its row and nothing else.
 
@@ -67,13 +67,13 @@ pub(super) enum Code {
 }
 
 impl RustFunction {
-    /// The same, which may give something else for equal arguments.
+    /// The same, which may return something else for equal arguments.
     pub fn volatile(mut self) -> Self {
         self.deterministic = false;
         self
     }
 
-    /// The same, which gives the same for equal arguments: one call is made for rows that have them.
+    /// The same, which returns the same for equal arguments: one call is made for rows that have them.
     pub fn deterministic(mut self) -> Self {
         self.deterministic = true;
         self
@@ -106,7 +106,7 @@ pub trait Inline: Send + Sync {
         Vec::new()
     }
 
-    /// It takes no NULL: a row with one gives NULL.
+    /// It takes no NULL: a row with one returns NULL.
     fn is_strict(&self) -> bool {
         false
     }
@@ -244,7 +244,7 @@ where
     }
 }
 
-/// A function of rows: what the closure gives can be iterated, its items are tuples of the columns.
+/// A function of rows: what the closure returns can be iterated, its items are tuples of the columns.
 ///
 /// ```
 /// # use affluent::{Session, udf};
@@ -352,7 +352,7 @@ where
     }
 }
 
-/// A function that waits: it takes its arguments as a tuple of owned values and gives a future. Its calls go through
+/// A function that waits: it takes its arguments as a tuple of owned values and returns a future. Its calls go through
 /// the lookup engine, with its capacity, cache, retries and checkpoints.
 ///
 /// ```

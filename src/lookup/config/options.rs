@@ -186,7 +186,7 @@ pub const OPTIONS: &[OptionDef] = &[
         HEDGE,
         OptionKind::Duration,
         "",
-        "a request that has no answer after so long is sent a second time, and the first answer counts",
+        "a request that has no answer after this long is sent a second time, and the first answer counts",
     ),
     OptionDef::new(
         BREAKER_RATE,
@@ -199,7 +199,7 @@ pub const OPTIONS: &[OptionDef] = &[
         MISS_RETRY,
         OptionKind::Duration,
         "",
-        "holds a row that was not found and asks again, for so long",
+        "holds a row that was not found and asks again, for this long",
     ),
     OptionDef::new(MISS_INTERVAL, OptionKind::Duration, "10 s", "how often it asks again"),
 ];

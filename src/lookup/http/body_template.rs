@@ -88,7 +88,7 @@ impl BodyTemplate {
                 Part::Column(name, quoted) => {
                     let key = keys.iter().position(|k| k == name).ok_or_else(|| {
                         Error::plan(format!(
-                            "{OPTION} needs a value for column '{name}', and the query gives none"
+                            "{OPTION} needs a value for column '{name}', and the query provides none"
                         ))
                         .with_hint(format!("join with an equality on '{name}'"))
                     })?;

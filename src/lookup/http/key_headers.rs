@@ -60,7 +60,7 @@ impl KeyHeader {
             Part::Text(text) => Ok(Bound::Text(text.clone())),
             Part::Column(name) => keys.iter().position(|key| key == name).map(Bound::Key).ok_or_else(|| {
                 Error::plan(format!(
-                    "header '{}' needs a value for column '{name}', and the query gives none",
+                    "header '{}' needs a value for column '{name}', and the query provides none",
                     self.name
                 ))
                 .with_hint(format!("join with an equality on '{name}'"))

@@ -1,4 +1,7 @@
 //! Options of `'connector' = 'http'`, checked and resolved.
+//!
+//! They are resolved at CREATE TABLE, to find mistakes, and again when a query uses the table. Secrets among them are
+//! collected, so that messages leave them out.
 
 use std::collections::BTreeMap;
 use std::path::Path;

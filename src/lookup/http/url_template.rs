@@ -168,7 +168,7 @@ impl UrlTemplate {
                 Part::Column(name) => {
                     let key = keys.iter().position(|k| k == name).ok_or_else(|| {
                         Error::plan(format!(
-                            "the url needs a value for column '{name}', and the query gives none"
+                            "the url needs a value for column '{name}', and the query provides none"
                         ))
                         .with_detail(format!("url: {}", self.shown))
                         .with_hint(format!("join with an equality on '{name}'"))

@@ -43,7 +43,7 @@ impl Accumulator for Joined {
 
     fn update(&mut self, groups: &[u32], args: &[ArrayRef], rows: Rows<'_>) -> Result<()> {
         if rows.retracted.is_some_and(|r| r.contains(&true)) {
-            return Err(Error::internal("a value was taken back from a state that only adds"));
+            return Err(Error::internal("a value was retracted from a state that only adds"));
         }
         let arg = only_arg(args, "LISTAGG")?;
         let values = strings(arg)?;

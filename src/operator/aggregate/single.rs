@@ -46,7 +46,7 @@ pub(super) fn single(rule: Rule, t: &DataType) -> Result<Box<dyn Accumulator>> {
 }
 
 fn taken_back() -> Error {
-    Error::internal("a value was taken back from a state that only adds")
+    Error::internal("a value was retracted from a state that only adds")
 }
 
 /// Whether a group has a value.

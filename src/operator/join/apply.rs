@@ -1,4 +1,7 @@
-//! What a chunk of one input does: to the state of its own side, and to what the other side has given out.
+//! What a chunk of one input does: to the state of its own side, and to what the other side has emitted.
+//!
+//! The rows of a chunk are kept in the state of their own side first, then joined with the other side; keys that are left
+//! without rows are forgotten. Some rows whose time to live has passed are swept out on the way.
 
 use std::time::Instant;
 

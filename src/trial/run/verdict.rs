@@ -45,7 +45,7 @@ impl Run<'_> {
         };
         for (table, feed) in self.stage.feeds() {
             if !feed.is_read() && !common(&table) {
-                missing.push((line, format!("the test gives rows of '{table}', and nothing reads them")));
+                missing.push((line, format!("the test has rows of '{table}', and nothing reads them")));
             }
         }
         for (line, title) in missing {

@@ -25,7 +25,7 @@ INSERT INTO first SELECT k, s, COUNT(*) FROM t GROUP BY k, s ON CONFLICT DO IGNO
 
 INSERT INTO first SELECT k, s, COUNT(*) FROM t GROUP BY k, s ON CONFLICT DO ERROR;
 -- @error
---| the query gives 2 rows with one primary key of 'first'
+--| the query returns 2 rows with one primary key of 'first'
 --| k = 1
 
 INSERT INTO first SELECT k, s, COUNT(*) FROM t GROUP BY k, s ON CONFLICT DO NOTHING;

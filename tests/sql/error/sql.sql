@@ -66,7 +66,7 @@ CREATE TABLE w (ts TIMESTAMP(6), WATERMARK FOR ts AS ts) WITH ('connector' = 'da
 
 INSERT INTO t SELECT 1;
 -- @error
---| the query gives 1 columns, table 't' takes 2
+--| the query returns 1 columns, table 't' expects 2
 
 SET 'parallelism.default' = '1000000';
 -- @error

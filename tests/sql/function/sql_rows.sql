@@ -17,7 +17,7 @@ CREATE FUNCTION wrong(x INT) RETURNS TABLE (n INT) RETURN SELECT 'text';
 --| column 'n' of function 'wrong' is
 CREATE FUNCTION two(x INT) RETURNS TABLE (n INT) RETURN SELECT 1, 2;
 -- @error
---| gives 2 columns, RETURNS TABLE names 1
+--| returns 2 columns, RETURNS TABLE names 1
 CREATE FUNCTION nowhere(x INT) RETURNS TABLE (n INT) RETURN SELECT n FROM no_such_table;
 -- @error
 --| no_such_table

@@ -17,7 +17,7 @@ SELECT k, (k, v) IN (SELECT k, w FROM b) FROM a;
 
 SELECT k FROM a WHERE v > (SELECT w FROM b);
 -- @error
---| a scalar subquery that may give more than one row is not supported
+--| a scalar subquery that may return more than one row is not supported
 --| SELECT MAX(x)
 
 SELECT k FROM a EXCEPT SELECT k, w FROM b;

@@ -93,4 +93,4 @@ SELECT o.id, (SELECT c.nm FROM c WHERE c.cust = o.id) AS nm FROM (VALUES (1), (3
 --| {"id":3,"nm":null}
 SELECT o.id, (SELECT c.nm FROM c WHERE c.nm = 'ann') AS nm FROM (VALUES (1), (3)) AS o(id);
 -- @error
---| a scalar subquery that may give more than one row is not supported
+--| a scalar subquery that may return more than one row is not supported

@@ -40,7 +40,7 @@ DESCRIBE merged;
 --| "name":"z","type":"STRING","null":"TRUE"
 CREATE TABLE computed (a AS 1 + 1) WITH ('connector' = 'blackhole') AS SELECT 1 AS a;
 -- @error
---| column 'a' is computed, the query gives it
+--| column 'a' is computed, the query returns it
 
 -- What a view is made of shows: lengths, precisions, NOT NULL, event times.
 CREATE TABLE t (id BIGINT NOT NULL, v VARCHAR(8), c CHAR(3) NOT NULL, ts TIMESTAMP(1), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');

@@ -170,7 +170,7 @@ fn files_that_are_not_what_they_were_are_not_read_on_by_guess() {
     assert_eq!(after_a_change(write("1\n"), true).unwrap(), ["1"]);
     // Gone.
     let e = after_a_change(|root| fs::remove_file(root.join("a")).unwrap(), false).unwrap_err();
-    assert!(e.message().ends_with("a is gone, it was not read to its end"), "{e}");
+    assert!(e.message().ends_with("a no longer exists, it was not read to its end"), "{e}");
     assert!(after_a_change(|root| fs::remove_file(root.join("a")).unwrap(), true).unwrap().is_empty());
     // New ones are read from their start.
     let new = |root: &Path| fs::write(root.join("b"), "x\n").unwrap();

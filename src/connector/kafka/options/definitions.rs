@@ -178,7 +178,7 @@ pub(in crate::connector::kafka) const UPSERT_OPTIONS: &[OptionDef] = &[
         FLUSH_ROWS,
         OptionKind::Integer,
         "0",
-        "with the interval: rows are gathered up to so many keys, and the last of each is written",
+        "with the interval: rows are gathered up to this many keys, and the last of each is written",
     ),
     OptionDef::new(
         FLUSH_INTERVAL,

@@ -127,7 +127,7 @@ fn sql(statement: &CreateFunction, name: &str, returns: &Returns) -> Result<Impl
         .with_hint("write RETURNS TABLE (column type, ...)")
         .at(place)),
         (_, Returns::Rows(_)) => {
-            Err(Error::plan(format!("function '{name}' returns rows, which an expression does not give"))
+            Err(Error::plan(format!("function '{name}' returns rows, which an expression cannot"))
                 .with_hint("write RETURN SELECT ...")
                 .at(place))
         }

@@ -107,7 +107,7 @@ pub(super) fn check_python(
             "is declared AGGREGATE; its code is no class with create_accumulator, accumulate and get_value",
         ),
         ("table", _, false) => {
-            Some("gives rows, but is declared to return one value: RETURNS TABLE (column type, ...)")
+            Some("returns rows, but is declared to return one value: RETURNS TABLE (column type, ...)")
         }
         _ => None,
     };

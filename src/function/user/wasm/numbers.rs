@@ -134,7 +134,7 @@ pub(super) fn contract(
         Returns::Value(sql) => number(sql)?,
         Returns::Rows(_) => {
             return Err(Error::unsupported("a WASM function of numbers returns no rows").with_hint(format!(
-                "a module that exports {} gets columns and gives arrays of rows",
+                "a module that exports {} gets columns and returns arrays of rows",
                 super::ALLOC
             )));
         }
