@@ -22,6 +22,10 @@ pub mod filesystem;
 mod filled;
 pub mod function;
 pub mod http;
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis", feature = "s3")),
+    allow(dead_code, reason = "what only brokers need is dead in builds without them")
+)]
 mod inbox;
 pub mod jdbc;
 #[cfg(feature = "kafka")]
@@ -29,6 +33,10 @@ pub mod kafka;
 #[cfg(feature = "s3")]
 pub mod kinesis;
 mod lookup_table;
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis", feature = "s3")),
+    allow(dead_code, reason = "what only brokers need is dead in builds without them")
+)]
 mod messages;
 #[cfg(feature = "mmdb")]
 pub mod mmdb;

@@ -236,7 +236,7 @@ fn one_key_that_fails_harms_no_other_row() {
     let sql = format!(
         "CREATE TABLE t (id INT) WITH ('connector'='filesystem','path'='{}','format'='json');
          CREATE TABLE k (id INT, v INT) WITH ('connector'='http','url'='http://{}/k/{{id}}','format'='json',
-           'lookup.max-retries'='0','lookup.on-error'='null','http.source.lookup.request.timeout'='200 ms');
+           'lookup.max-retries'='0','lookup.on-error'='null','http.source.lookup.request.timeout'='10 s');
          SELECT t.id, k.v FROM t LEFT JOIN k ON t.id = k.id;",
         input.display(),
         server.address

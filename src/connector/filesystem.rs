@@ -34,12 +34,20 @@
 mod columns;
 mod commit;
 mod directories;
+#[cfg_attr(
+    not(feature = "s3"),
+    allow(dead_code, reason = "what only object stores need is dead in builds without them")
+)]
 mod files;
 mod followed;
 mod input;
 mod join;
 mod layout;
 mod load;
+#[cfg_attr(
+    not(feature = "s3"),
+    allow(dead_code, reason = "what only object stores need is dead in builds without them")
+)]
 mod object;
 #[cfg(feature = "s3")]
 mod object_sink;

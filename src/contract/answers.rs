@@ -128,6 +128,10 @@ impl Answers {
     }
 
     /// Without rows whose key columns differ from the key that they answer.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(dead_code, reason = "what only SQLite needs is dead in builds without it")
+    )]
     pub(crate) fn of_keys(self, columns: &[usize], keys: &RecordBatch) -> Result<Self> {
         let owners: Vec<u32> = self
             .offsets

@@ -85,7 +85,7 @@ SELECT oid, t.sku FROM orders AS o LEFT JOIN LATERAL (SELECT sku FROM UNNEST(o.i
 --| {"op":"+I","oid":5,"sku":"c"}
 SELECT oid, (SELECT sku FROM UNNEST(items) AS i(sku, qty)) AS s FROM orders;
 -- @error
---| may give more than one row
+--| may return more than one row
 --| CROSS JOIN UNNEST
 
 -- Over rows that stand in the query.
