@@ -15,7 +15,7 @@ use crate::flow::{Splits, Waker};
 
 /// Messages and bytes that may wait for the reader.
 const WAITING: usize = 8192;
-const WAITING_BYTES: usize = 16 << 20;
+pub(super) const WAITING_BYTES: usize = 16 << 20;
 
 /// Messages that have arrived.
 pub(super) struct Inbox<M> {
@@ -40,9 +40,13 @@ impl<M: Message> Inbox<M> {
 
     /// Hands messages over, and waits until there is room for more.
     pub(super) async fn put(&self, messages: impl IntoIterator<Item = M>) {
-        if self.offer(messages) {
-            return;
+        if !self.offer(messages) {
+            self.room().await;
         }
+    }
+
+    /// Waits until there is room.
+    pub(super) async fn room(&self) {
         loop {
             // Before the look, so that nothing is missed between.
             let taken = self.taken.notified();

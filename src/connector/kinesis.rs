@@ -43,7 +43,7 @@ pub struct Kinesis;
 const POSITIONS: &[&str] = &["LATEST", "TRIM_HORIZON", "AT_TIMESTAMP"];
 const TIMESTAMP_FORMAT: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX";
 
-const OWN: [OptionDef; 22] = [
+const OWN: [OptionDef; 23] = [
     OptionDef::new(
         "stream.arn",
         OptionKind::Text,
@@ -156,8 +156,14 @@ const OWN: [OptionDef; 22] = [
         "false",
         "with TRIM_HORIZON: shards that have ended are left out",
     ),
+    OptionDef::new(
+        "scan.on-missing",
+        OptionKind::Choice(&["fail", "skip"]),
+        "fail",
+        "what happens when a shard that was not read to its end is not there any more",
+    ),
 ];
-const OPTIONS: [OptionDef; 22 + outbox::COUNT] = outbox::with_options(&OWN);
+const OPTIONS: [OptionDef; 23 + outbox::COUNT] = outbox::with_options(&OWN);
 
 const METADATA: &[Known] = &[
     ("timestamp", Kept::Moment),
@@ -272,6 +278,7 @@ struct Scan {
     records: u64,
     empty: Duration,
     skips_ended: bool,
+    skips_missing: bool,
 }
 
 impl Scan {
@@ -320,6 +327,7 @@ impl Scan {
                 .unwrap_or(Duration::from_millis(250))
                 .max(Duration::from_millis(10)),
             skips_ended: options.bool("source.init.skip-ended")?.unwrap_or(false),
+            skips_missing: options.choice("scan.on-missing", &["fail", "skip"])? == Some("skip"),
         })
     }
 }

@@ -172,6 +172,10 @@ impl Source for SharedSource {
         self.source.replays()
     }
 
+    fn redelivers(&self) -> bool {
+        self.source.redelivers()
+    }
+
     fn moved(&self, positions: Positions, from: &[&str]) -> Result<Positions> {
         self.source.moved(positions, from)
     }

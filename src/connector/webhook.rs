@@ -37,7 +37,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use self::server::Served;
@@ -242,6 +242,7 @@ impl Source for WebhookSource {
             clock: context.clock.clone(),
             checkpoints: context.checkpoints,
             decoders: Mutex::default(),
+            bodies: Semaphore::new(WAITING_BYTES.max(self.settings.max_body)),
         };
         let serving = context.runtime.spawn(server::serve(Arc::new(served))).abort_handle();
         Ok(Box::new(WebhookReader {
@@ -263,6 +264,10 @@ impl Source for WebhookSource {
 
     fn describe(&self) -> String {
         format!("{}, format={}", self.settings.describe(), self.layout.format_name())
+    }
+
+    fn redelivers(&self) -> bool {
+        true
     }
 
     fn restore(&self, _positions: &Positions, _runtime: &tokio::runtime::Handle) -> Result<()> {

@@ -120,6 +120,12 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Whoever sends the rows sends those again that were not acknowledged, and they are acknowledged when a
+    /// checkpoint is durable: nothing is lost, though nothing can be read again from a position.
+    fn redelivers(&self) -> bool {
+        false
+    }
+
     /// Goes back to positions that its readers reported with [`Reader::cut`] and [`Reader::leave`], of every split
     /// that was begun by then; the others are read from their beginning. Without positions everything is read again.
     ///

@@ -140,6 +140,10 @@ impl Source for RecordedSource {
         self.source.replays()
     }
 
+    fn redelivers(&self) -> bool {
+        self.source.redelivers()
+    }
+
     fn restore(&self, positions: &Positions, runtime: &tokio::runtime::Handle) -> Result<()> {
         self.comes_back(positions);
         self.source.restore(&own(positions), runtime)

@@ -520,6 +520,7 @@ pub fn unreplayed(node: &Node) -> Vec<String> {
         if let Body::Source(source) = &node.body
             && let Shape::Source { table: Some(table), .. } = &node.shape
             && !source.replays()
+            && !source.redelivers()
         {
             warnings.push(format!(
                 "table '{table}' cannot be read again: rows after the last checkpoint are lost when the job fails"

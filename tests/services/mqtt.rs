@@ -249,10 +249,31 @@ fn a_broker_that_is_not_there_yet_and_one_that_goes() {
             std::thread::sleep(Duration::from_millis(50));
             ids().len() == (round as usize + 1) * 2
         });
+        // Mosquitto keeps nothing over a restart here.
+        assert_eq!(errors(folder.path()).contains("has lost the session"), round > 0);
         broker.server = None;
     }
     assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
     running.kill();
+}
+
+#[test]
+fn of_two_jobs_with_one_name_one_gives_up() {
+    let Some(broker) = Broker::start("") else { return };
+    let script = format!(
+        "CREATE TABLE i (id INT) {}; CREATE TABLE o (id INT) WITH ('connector' = 'blackhole'); INSERT INTO o SELECT id FROM i;",
+        broker.with(", 'topic' = 'fought', 'client-id' = 'the-one'"),
+    );
+    let (one, two) = (folder(), folder());
+    let (mut first, mut second) = (start(one.path(), &script), start(two.path(), &script));
+    until("one gives up", || {
+        let ended = [(&mut first, &one), (&mut second, &two)].map(|(job, folder)| {
+            job.has_ended().is_some() && errors(folder.path()).contains("another client has the same name")
+        });
+        ended.contains(&true)
+    });
+    first.kill();
+    second.kill();
 }
 
 #[test]

@@ -131,6 +131,39 @@ fn without_checkpoints_a_request_is_taken_and_a_letter_may_be_dead() {
 }
 
 #[test]
+fn bodies_that_never_end_take_no_more_than_their_bytes() {
+    let (folder, port) = (folder(), port());
+    let script = format!(
+        "CREATE TABLE hook (id INT) WITH ('connector' = 'webhook', 'listen' = '127.0.0.1:{port}', 'format' = 'json', 'secret' = 'paper-clip');
+         CREATE TABLE o (id INT) WITH ('connector' = 'blackhole');
+         INSERT INTO o SELECT id FROM hook;"
+    );
+    let mut running = start(folder.path(), &script, &[]);
+    wait_for_port(port);
+    // The signature cannot be checked before the end of the body.
+    let head =
+        "POST / HTTP/1.1\r\nhost: x\r\nx-hub-signature-256: sha256=00\r\ncontent-length: 1048576\r\n\r\n";
+    let part = vec![b' '; 1_048_000];
+    let mut held = Vec::new();
+    until("no room for more", || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // One that is refused is closed over there.
+        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&part)).is_ok() {
+            held.push(stream);
+        }
+        let said = send(port, "POST", "/", &[("x-hub-signature-256", "sha256=00")], "{\"id\": 1}");
+        said.is_some_and(|(status, answer)| status == 429 && answer.contains("the job cannot keep up"))
+    });
+    drop(held);
+    let body = "{\"id\": 2}";
+    until("room again", || {
+        let said = send(port, "POST", "/", &[("x-hub-signature-256", &signature("paper-clip", body))], body);
+        said.is_some_and(|(status, _)| status == 202)
+    });
+    running.kill();
+}
+
+#[test]
 fn a_port_that_is_taken_and_options_that_are_wrong_are_told() {
     let folder = folder();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -18,7 +18,7 @@ use super::aggregated;
 use super::shards::{At, Listed, Shards};
 use super::{METADATA, Scan};
 use crate::clock::Clock;
-use crate::connector::inbox::{Guard, Inbox, InboxReader, Tracker};
+use crate::connector::inbox::{Guard, Inbox, InboxReader, Tracker, WAITING_BYTES};
 use crate::connector::messages::{Layout, Message, Value};
 use crate::connector::{Positions, Reader, ReaderContext, ScanRequest, Source, SourceChangelog};
 use crate::error::{Error, Result};
@@ -29,6 +29,13 @@ use crate::lookup::retry::Backoff;
 
 /// A shard takes five requests a second.
 const PACE: Duration = Duration::from_millis(205);
+/// What a shard's first answer is expected to have; the next is expected to be as large as the last.
+const ANSWER: u32 = 2 << 20;
+/// No answer is expected to be smaller.
+const SMALL: u32 = 64 << 10;
+const RETENTION: &str = "the stream keeps records for a time";
+const SKIP: &str =
+    "'scan.on-missing' = 'skip' goes on without them; a longer retention of the stream keeps them longer";
 
 /// A planned scan.
 pub(super) struct KinesisSource {
@@ -66,6 +73,7 @@ impl Source for KinesisSource {
             shards: Mutex::new(Shards::restored(&self.restored.lock())?),
             begun: Mutex::default(),
             look: Notify::new(),
+            room: Semaphore::new(WAITING_BYTES),
             clock: context.clock.clone(),
             metrics: context.metrics.clone(),
         });
@@ -105,6 +113,8 @@ struct Shared {
     begun: Mutex<Vec<Arc<str>>>,
     /// A shard has ended: others may begin.
     look: Notify,
+    /// Bytes of answers that may be on their way, of all shards.
+    room: Semaphore,
     clock: Arc<dyn Clock>,
     metrics: Arc<StageMetrics>,
 }
@@ -210,7 +220,7 @@ impl Tracker<Arrived> for KinesisTracker {
 /// Finds shards and begins to read them.
 async fn control(shared: Arc<Shared>) {
     let _guard = Guard(shared.inbox.clone());
-    let Scan { table, stream, start, discovery, skips_ended, .. } = &shared.scan;
+    let Scan { table, stream, start, discovery, skips_ended, skips_missing, .. } = &shared.scan;
     let mut reading = JoinSet::new();
     let mut trouble = Trouble::new(&shared.scan, shared.api.shown());
     loop {
@@ -221,11 +231,16 @@ async fn control(shared: Arc<Shared>) {
                 let begun = {
                     let mut shards = shared.shards.lock();
                     while let Err(gone) = shards.list(&listed, *start, *skips_ended, now) {
-                        log::warn!(
-                            "table '{table}': shard '{gone}' of stream '{}' is not there any more: what was not read of it is lost; the stream \
-                             keeps records for a time",
+                        let what = format!(
+                            "table '{table}': shard '{gone}' of stream '{}' is not there any more, and it was not read to its end",
                             stream.name
                         );
+                        if !skips_missing {
+                            return shared
+                                .inbox
+                                .fail(Error::io(what).with_detail(RETENTION).with_hint(SKIP).lasting());
+                        }
+                        log::warn!("{what}: {RETENTION}; it goes on without it ('scan.on-missing' = 'skip')");
                         shards.give_up(&gone);
                     }
                     let begun = shards.begin();
@@ -347,6 +362,7 @@ async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Fail
     // An iterator lives for five minutes; `at` is what it was made of.
     let mut iterator: Option<String> = None;
     let mut first = true;
+    let mut expected = ANSWER;
     loop {
         let current = match iterator.take() {
             Some(iterator) => iterator,
@@ -354,6 +370,10 @@ async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Fail
                 let mut request = stream.put_into(at.iterator());
                 if let Some(request) = request.as_object_mut() {
                     request.insert("ShardId".into(), json!(shard));
+                }
+                // The end of the shard is asked for once: later it is behind what arrived meanwhile.
+                if let At::Latest(begun) = at {
+                    at = At::Moment(begun);
                 }
                 match shared.api.call("GetShardIterator", &request).await {
                     Ok(answer) => match answer.get("ShardIterator").and_then(Json::as_str) {
@@ -372,6 +392,10 @@ async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Fail
                 }
             }
         };
+        // Held until the records are handed over, for the compute thread may be slower than all shards together.
+        let Ok(place) = shared.room.acquire_many(expected.min(WAITING_BYTES as u32)).await else {
+            return Ok(());
+        };
         let began = Instant::now();
         let body = json!({"ShardIterator": current, "Limit": limit}).to_string();
         let answer = match shared.api.send("GetRecords", Bytes::from(body)).await {
@@ -389,6 +413,7 @@ async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Fail
             Err(e) => return Err(stop(&shared, shared.api.undecoded("GetRecords", &e))),
         };
         trouble.over();
+        expected = u32::try_from(answer.len()).unwrap_or(u32::MAX).max(SMALL);
         let mut arrived = Vec::with_capacity(read.records.len());
         for record in &read.records {
             let Ok(data) = STANDARD.decode(record.data.as_bytes()) else {
@@ -437,6 +462,7 @@ async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Fail
             shared.shards.lock().received(&shard, count);
             shared.inbox.put(arrived).await;
         }
+        drop(place);
         if let Some(behind) = read.millis_behind_latest {
             shared.metrics.note_behind(&shard, behind);
         }

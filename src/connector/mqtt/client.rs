@@ -78,6 +78,8 @@ pub(super) struct Broken {
     pub(super) what: String,
     /// Another would break as well.
     pub(super) lasts: bool,
+    /// Another client has come with this one's name.
+    pub(super) taken_over: bool,
     pub(super) hint: Option<&'static str>,
 }
 
@@ -305,7 +307,7 @@ const LARGE: &str = "'mqtt.max-packet-size' says what is taken";
 const PLAIN: &str = "mqtts:// speaks TLS, mqtt:// does not: is it the broker's port for the other?";
 
 fn io(e: &std::io::Error) -> Broken {
-    Broken { what: e.to_string(), lasts: false, hint: None }
+    Broken { what: e.to_string(), lasts: false, taken_over: false, hint: None }
 }
 
 fn tls(e: &rumqttc::TlsError) -> Broken {
@@ -315,7 +317,7 @@ fn tls(e: &rumqttc::TlsError) -> Broken {
         true => "'tls.ca' names the authorities to trust",
         false => PLAIN,
     };
-    Broken { what, lasts: certificate, hint: Some(hint) }
+    Broken { what, lasts: certificate, taken_over: false, hint: Some(hint) }
 }
 
 fn refused(code: &str) -> Broken {
@@ -329,6 +331,7 @@ fn refused(code: &str) -> Broken {
     Broken {
         what: format!("the broker refuses the connection: {}", spaced(code)),
         lasts,
+        taken_over: false,
         hint: lasts.then_some(hint),
     }
 }
@@ -339,14 +342,20 @@ fn broken_three(e: &rumqttc::ConnectionError) -> Broken {
         E::Io(e) => io(e),
         E::Tls(e) => tls(e),
         E::ConnectionRefused(code) => refused(&format!("{code:?}")),
-        E::NetworkTimeout | E::FlushTimeout => {
-            Broken { what: format!("no answer within {CONNECTING} s"), lasts: false, hint: None }
-        }
-        E::MqttState(StateError::Deserialization(rumqttc::Error::PayloadSizeLimitExceeded(size))) => {
-            Broken { what: format!("a message of {size} bytes is too large"), lasts: true, hint: Some(LARGE) }
-        }
+        E::NetworkTimeout | E::FlushTimeout => Broken {
+            what: format!("no answer within {CONNECTING} s"),
+            lasts: false,
+            taken_over: false,
+            hint: None,
+        },
+        E::MqttState(StateError::Deserialization(rumqttc::Error::PayloadSizeLimitExceeded(size))) => Broken {
+            what: format!("a message of {size} bytes is too large"),
+            lasts: true,
+            taken_over: false,
+            hint: Some(LARGE),
+        },
         E::MqttState(StateError::Io(e)) => io(e),
-        other => Broken { what: other.to_string(), lasts: false, hint: None },
+        other => Broken { what: other.to_string(), lasts: false, taken_over: false, hint: None },
     }
 }
 
@@ -356,9 +365,12 @@ fn broken_five(e: &v5::ConnectionError) -> Broken {
         E::Io(e) => io(e),
         E::Tls(e) => tls(e),
         E::ConnectionRefused(code) => refused(&format!("{code:?}")),
-        E::Timeout(_) => {
-            Broken { what: format!("no answer within {CONNECTING} s"), lasts: false, hint: None }
-        }
+        E::Timeout(_) => Broken {
+            what: format!("no answer within {CONNECTING} s"),
+            lasts: false,
+            taken_over: false,
+            hint: None,
+        },
         E::MqttState(StateError::ConnFail { reason }) => refused(&format!("{reason:?}")),
         E::MqttState(
             StateError::IncomingPacketTooLarge { pkt_size, .. }
@@ -366,11 +378,13 @@ fn broken_five(e: &v5::ConnectionError) -> Broken {
         ) => Broken {
             what: format!("a message of {pkt_size} bytes is too large"),
             lasts: true,
+            taken_over: false,
             hint: Some(LARGE),
         },
         E::MqttState(StateError::OutgoingPacketTooLarge { pkt_size, max }) => Broken {
             what: format!("a message of {pkt_size} bytes is too large, the broker takes {max}"),
             lasts: true,
+            taken_over: false,
             hint: Some("its configuration says how large messages may be (Mosquitto: max_packet_size)"),
         },
         E::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
@@ -381,10 +395,11 @@ fn broken_five(e: &v5::ConnectionError) -> Broken {
             Broken {
                 what: format!("the broker ends the connection: {}{said}", spaced(&code)),
                 lasts: false,
+                taken_over: hint.is_some(),
                 hint,
             }
         }
         E::MqttState(StateError::Io(e)) => io(e),
-        other => Broken { what: other.to_string(), lasts: false, hint: None },
+        other => Broken { what: other.to_string(), lasts: false, taken_over: false, hint: None },
     }
 }

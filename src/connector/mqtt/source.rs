@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::client::{Address, Client, Event, Incoming};
 use super::{METADATA, Settings};
@@ -25,6 +25,8 @@ pub(super) struct MqttSource {
     batch_rows: usize,
     receipts: Arc<Acknowledging<Arc<Receipt>>>,
     session: Mutex<Option<Arc<Session>>>,
+    /// The broker held messages for the job before.
+    restored: AtomicBool,
 }
 
 impl MqttSource {
@@ -35,6 +37,7 @@ impl MqttSource {
             batch_rows: request.batch_rows,
             receipts: Arc::default(),
             session: Mutex::default(),
+            restored: AtomicBool::new(false),
         })
     }
 }
@@ -46,7 +49,9 @@ impl Source for MqttSource {
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn Reader>> {
         let inbox = Inbox::new(context.waker.clone());
-        let session = Arc::new(Session { state: Mutex::default(), runtime: context.runtime.clone() });
+        let held = self.restored.load(Ordering::SeqCst) && self.settings.qos > 0;
+        let state = State { held, ..State::default() };
+        let session = Arc::new(Session { state: Mutex::new(state), runtime: context.runtime.clone() });
         *self.session.lock() = Some(session.clone());
         let tracker = MqttTracker {
             receipts: self.receipts.clone(),
@@ -72,7 +77,13 @@ impl Source for MqttSource {
         Ok(())
     }
 
+    fn redelivers(&self) -> bool {
+        self.settings.qos > 0
+    }
+
     fn committed(&self, epoch: u64, _positions: &Positions) -> Result<()> {
+        // Also of the checkpoint that a job comes back from.
+        self.restored.store(true, Ordering::SeqCst);
         let receipts = self.receipts.durable(epoch);
         if let Some(session) = &*self.session.lock() {
             session.acknowledge(receipts);
@@ -100,6 +111,8 @@ pub(super) struct Session {
 #[derive(Default)]
 struct State {
     generation: u64,
+    /// The broker holds messages for this session, as far as we know.
+    held: bool,
     client: Option<Client>,
     /// What was not acknowledged, by number: as long as it is not, the broker gives its number to no other message.
     open: HashMap<u16, (u64, Arc<Receipt>)>,
@@ -114,9 +127,18 @@ enum Taken {
     Safe,
 }
 
+impl Taken {
+    fn receipt(self) -> Option<Arc<Receipt>> {
+        match self {
+            Self::New(receipt) => Some(receipt),
+            Self::Known | Self::Safe => None,
+        }
+    }
+}
+
 impl Session {
-    /// A connection is there.
-    fn connected(&self, client: &Client, known: bool) {
+    /// A connection is there; whether the broker has lost what it held.
+    fn connected(&self, client: &Client, known: bool) -> bool {
         let mut state = self.state.lock();
         state.generation += 1;
         state.client = Some(client.clone());
@@ -124,6 +146,7 @@ impl Session {
             // Numbers begin anew, and what was not acknowledged is forgotten over there.
             state.open.clear();
         }
+        std::mem::replace(&mut state.held, true) && !known
     }
 
     fn disconnected(&self) {
@@ -241,6 +264,9 @@ impl Tracker<Arrived> for MqttTracker {
     }
 }
 
+/// How often in a row another client may take the session over: the process before may just be ending.
+const TAKEN_OVER: u32 = 5;
+
 /// Connects, again and again, and hands over what comes.
 async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arrived>>) {
     let guard = Guard(inbox);
@@ -255,7 +281,7 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
             None => error,
         });
     };
-    let mut failed = 0;
+    let (mut failed, mut taken_over) = (0, 0);
     loop {
         let (client, mut connection) = address.connection(&address.client_id, Some(*unacknowledged));
         let broken = loop {
@@ -264,7 +290,14 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
                     if failed > 0 {
                         log::info!("table '{table}': {address} is there again");
                     }
-                    session.connected(&client, known);
+                    if session.connected(&client, known) && *qos > 0 {
+                        log::warn!(
+                            "table '{table}': {address} has lost the session '{}': messages that came while it was not connected, and \
+                             those that were not acknowledged, are gone; the broker must keep sessions over its restarts (Mosquitto: \
+                             persistence true), for longer than an outage lasts ('mqtt.session-expiry')",
+                            address.client_id
+                        );
+                    }
                     // Also where the session is known: it may be older than the topics of the table.
                     if client.subscribe(topics, *qos).await.is_err() {
                         return fail("the connection is gone", None);
@@ -272,18 +305,21 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
                 }
                 Ok(Event::Message(message)) => {
                     failed = 0;
-                    if message.qos == 0 {
-                        inbox.put([Arrived { message, receipt: None }]).await;
-                        continue;
-                    }
+                    let taken = match message.qos {
+                        0 => None,
+                        _ => Some(session.taken(&message)),
+                    };
                     let number = message.number;
-                    match session.taken(&message) {
-                        // Not more than the session has unacknowledged.
-                        Taken::New(receipt) => {
-                            inbox.offer([Arrived { message, receipt: Some(receipt) }]);
+                    match taken {
+                        None | Some(Taken::New(_)) => {
+                            let receipt = taken.and_then(Taken::receipt);
+                            if !inbox.offer([Arrived { message, receipt }]) {
+                                // The broker waits, too, but not without a sign of life.
+                                let _ = timeout(address.keep_alive / 2, inbox.room()).await;
+                            }
                         }
-                        Taken::Known => {}
-                        Taken::Safe => {
+                        Some(Taken::Known) => {}
+                        Some(Taken::Safe) => {
                             let client = client.clone();
                             // The connection takes it when it is polled.
                             session.runtime.spawn(async move { client.acknowledge(number).await });
@@ -296,7 +332,8 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
             }
         };
         session.disconnected();
-        if broken.lasts {
+        taken_over = if broken.taken_over { taken_over + 1 } else { 0 };
+        if broken.lasts || taken_over == TAKEN_OVER {
             return fail(&broken.what, broken.hint);
         }
         failed += 1;
@@ -351,19 +388,19 @@ mod tests {
             max_packet: 1000,
         };
         let (client, _connection) = address.connection("c", Some(10));
-        session.connected(&client, false);
+        assert!(!session.connected(&client, false), "nothing was held yet");
         let Taken::New(one) = session.taken(&message(1, "a", false)) else { panic!("new") };
         let Taken::New(two) = session.taken(&message(2, "b", false)) else { panic!("new") };
         session.disconnected();
         session.acknowledge([one]);
-        session.connected(&client, true);
+        assert!(!session.connected(&client, true));
         assert!(matches!(session.taken(&message(1, "a", true)), Taken::Safe));
         assert!(matches!(session.taken(&message(2, "b", true)), Taken::Known));
         session.acknowledge([two]);
         assert!(session.state.lock().open.is_empty());
         // The number of another message, and a session that the broker does not know.
         assert!(matches!(session.taken(&message(2, "c", true)), Taken::New(_)));
-        session.connected(&client, false);
+        assert!(session.connected(&client, false), "what the broker held is lost");
         assert!(matches!(session.taken(&message(2, "c", true)), Taken::New(_)));
     }
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -54,6 +54,16 @@ pub(super) struct Served {
     pub(super) checkpoints: bool,
     /// Decoders that are not in use.
     pub(super) decoders: Mutex<Vec<RowDecoder>>,
+    /// Bytes of bodies that may be arriving, of all senders: also of those who may not send.
+    pub(super) bodies: Semaphore,
+}
+
+/// Why a body is not there.
+enum NoBody {
+    TooLarge,
+    /// Too many bytes of others are arriving.
+    Busy,
+    Broken,
 }
 
 type Reply = Response<Full<Bytes>>;
@@ -171,10 +181,12 @@ impl Served {
         if length.is_some_and(|n| n > settings.max_body as u64) {
             return self.too_large();
         }
-        let body = match timeout(BODY, Limited::new(body, settings.max_body).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => return self.too_large(),
-            Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "the body broke off"),
+        let mut place = None;
+        let body = match timeout(BODY, self.body(body, &mut place)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(NoBody::TooLarge)) => return self.too_large(),
+            Ok(Err(NoBody::Busy)) => return again(),
+            Ok(Err(NoBody::Broken)) => return text(StatusCode::BAD_REQUEST, "the body broke off"),
             Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
         };
         if let (Some(signature), Some(secret)) = (signature, &settings.secret) {
@@ -199,6 +211,8 @@ impl Served {
             Ok(safe) => safe,
             Err(what) => return text(StatusCode::BAD_REQUEST, &what),
         };
+        // It counts as a request that waits.
+        drop(place);
         match safe.await {
             Ok(()) if self.checkpoints => text(StatusCode::OK, "safe"),
             Ok(()) => text(StatusCode::ACCEPTED, "taken"),
@@ -208,6 +222,29 @@ impl Served {
                 reply
             }
         }
+    }
+
+    /// Collects a body; its bytes are counted as they arrive, in `place`.
+    async fn body<'p>(
+        &'p self,
+        mut body: Incoming,
+        place: &mut Option<SemaphorePermit<'p>>,
+    ) -> Result<Bytes, NoBody> {
+        let mut collected = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| NoBody::Broken)?.into_data() else { continue };
+            if collected.len() + data.len() > self.settings.max_body {
+                return Err(NoBody::TooLarge);
+            }
+            let more = u32::try_from(data.len()).map_err(|_| NoBody::TooLarge)?;
+            let more = self.bodies.try_acquire_many(more).map_err(|_| NoBody::Busy)?;
+            match place {
+                Some(place) => place.merge(more),
+                None => *place = Some(more),
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(collected.freeze())
     }
 
     /// Checks what a sender has to know; a signature is checked when the body is there.
@@ -238,9 +275,7 @@ impl Served {
         if waiting.is_some_and(|n| n + self.answers.len() < self.settings.waiting) {
             return None;
         }
-        let mut reply = text(StatusCode::TOO_MANY_REQUESTS, "the job cannot keep up; send it again");
-        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(AGAIN));
-        Some(reply)
+        Some(again())
     }
 
     fn too_large(&self) -> Reply {
@@ -291,6 +326,12 @@ impl Served {
 
 fn is_private(header: &str) -> bool {
     matches!(header, "authorization" | "proxy-authorization" | "cookie")
+}
+
+fn again() -> Reply {
+    let mut reply = text(StatusCode::TOO_MANY_REQUESTS, "the job cannot keep up; send it again");
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(AGAIN));
+    reply
 }
 
 fn unauthorized(what: &str) -> Reply {
