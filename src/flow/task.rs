@@ -365,8 +365,11 @@ impl Task {
         if self.has_due() {
             return Ok(Stepped::Worked);
         }
+        let mut deadline = deadline;
         if let TailState::Writer(writer, _) = &mut self.tail {
             writer.flush()?;
+            // It may have opened now what is to be closed in time.
+            deadline = deadline.into_iter().chain(writer.deadline()).min();
         }
         self.report_late();
         if self.weighed.is_none_or(|at| at.elapsed() >= WEIGHED) {

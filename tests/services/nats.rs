@@ -326,14 +326,17 @@ fn what_a_stream_gives_up_while_the_job_runs_fails_it() {
         "CREATE TABLE i (id INT) {};
          CREATE TABLE o (id INT) WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'json', 'sink.rolling-policy.rollover-interval' = '10 ms', 'sink.rolling-policy.check-interval' = '10 ms');
          INSERT INTO o SELECT id FROM i;",
-        nats.with(", 'stream' = 'short'"),
+        nats.with(", 'stream' = 'short', 'scan.startup.mode' = 'earliest-offset'"),
     );
     let mut running = start(folder.path(), &script);
     let messages = |ids: std::ops::Range<i64>| -> Vec<(&str, String)> {
         ids.map(|n| ("short", format!("{{\"id\": {n}}}"))).collect()
     };
     nats.send(&messages(0..1));
-    until("the first", || written(&folder.path().join("out")) == [0]);
+    until("the first", || {
+        assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
+        written(&folder.path().join("out")) == [0]
+    });
     running.signal("STOP");
     // More than the client has asked for.
     nats.send(&messages(1..4000));
