@@ -303,6 +303,9 @@ fn spaced(name: &str) -> String {
 }
 
 const LOGIN: &str = "'username' and 'password' say who reads and writes";
+/// Why a connection may end soon after it began.
+pub(super) const SAME_NAME: &str =
+    "if another client has the same name, each process needs a 'client-id' of its own";
 const LARGE: &str = "'mqtt.max-packet-size' says what is taken";
 const PLAIN: &str = "mqtts:// speaks TLS, mqtt:// does not: is it the broker's port for the other?";
 
@@ -389,8 +392,7 @@ fn broken_five(e: &v5::ConnectionError) -> Broken {
         },
         E::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
             let code = format!("{reason_code:?}");
-            let hint = (code == "SessionTakenOver")
-                .then_some("another client has the same name: each process needs a 'client-id' of its own");
+            let hint = (code == "SessionTakenOver").then_some(SAME_NAME);
             let said = reason_string.as_deref().map(|s| format!(" ({s})")).unwrap_or_default();
             Broken {
                 what: format!("the broker ends the connection: {}{said}", spaced(&code)),

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use super::client::{Address, Client, Event, Incoming};
+use super::client::{Address, Client, Event, Incoming, SAME_NAME};
 use super::{METADATA, Settings};
 use crate::connector::acknowledging::Acknowledging;
 use crate::connector::inbox::{Guard, Inbox, InboxReader, Tracker};
@@ -283,10 +283,12 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
     };
     let (mut failed, mut taken_over) = (0, 0);
     loop {
+        let mut established = false;
         let (client, mut connection) = address.connection(&address.client_id, Some(*unacknowledged));
         let broken = loop {
             match connection.next().await {
                 Ok(Event::Connected(known)) => {
+                    established = true;
                     if failed > 0 {
                         log::info!("table '{table}': {address} is there again");
                     }
@@ -337,7 +339,9 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
             return fail(&broken.what, broken.hint);
         }
         failed += 1;
-        report(table, address, &broken.what, broken.hint, failed);
+        // Many brokers close the connection of the older client without a word.
+        let hint = broken.hint.or(established.then_some(SAME_NAME));
+        report(table, address, &broken.what, hint, failed);
         sleep(backoff.delay(failed, None)).await;
     }
 }
