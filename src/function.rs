@@ -13,6 +13,7 @@
 
 pub mod aggregate;
 pub(crate) mod arithmetic;
+mod bitmap;
 pub mod cast;
 mod codec;
 pub(crate) mod coerce;
@@ -86,6 +87,7 @@ fn definitions() -> impl Iterator<Item = &'static Definition> {
         .iter()
         .chain(regexp::FUNCTIONS)
         .chain(codec::FUNCTIONS)
+        .chain(bitmap::FUNCTIONS)
         .chain(math::FUNCTIONS)
         .chain(conditional::FUNCTIONS)
         .chain(temporal::functions())

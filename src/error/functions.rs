@@ -65,9 +65,11 @@ pub(super) fn refused(name: &str) -> Option<(&'static str, &'static str)> {
             "there are no classes of Java",
             "ROW(...) makes a value of several fields: CAST(ROW(1) AS ROW<x INT>)",
         ),
-        name if name.starts_with("BITMAP_") => (
-            "there is no type BITMAP",
-            "COUNT(DISTINCT x) counts exactly; ARRAY_AGG(DISTINCT x) keeps the values, ARRAY_UNION joins them",
+        "BITMAP_BUILD_AGG" => ("bitmaps are built from arrays", "write BITMAP_BUILD(ARRAY_AGG(DISTINCT x))"),
+        "BITMAP_BUILD_CARDINALITY_AGG" => ("bitmaps are built from arrays", "write COUNT(DISTINCT x)"),
+        name if name.starts_with("BITMAP_") && name.ends_with("_AGG") => (
+            "bitmaps are not aggregated",
+            "build one from the values: BITMAP_BUILD(ARRAY_AGG(DISTINCT x)); COUNT(DISTINCT x) counts exactly",
         ),
         _ => return None,
     })

@@ -25,6 +25,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["ARRAY"], &[Any], Returns::With(array_type), array).optional(1).variadic().coerce(all_alike),
     define(&["$MAP"], &[Any], Returns::With(map_type), map).optional(1).variadic().coerce(keys_and_values),
     define(&["ROW"], &[Any], Returns::With(row_type), row).variadic(),
+    define(&["$REPEATED"], &[Map], Returns::With(keys_type), repeated),
     define(&["$AT"], &[Collection, Any], Returns::With(item_type), at).coerce(index),
     define(&["CARDINALITY"], &[Collection], Returns::Int, cardinality),
     define(&["ELEMENT"], &[List], Returns::With(element_type), element),
@@ -649,6 +650,28 @@ fn join(c: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// Keys, values, or both as rows.
+/// The values of a MULTISET, each as often as it is there.
+fn repeated(c: &Call<'_>) -> Result<ArrayRef> {
+    let column = c.column(0)?;
+    let map = column.as_map();
+    let DataType::List(field) = c.returns else { return Err(Error::internal("the result is no ARRAY")) };
+    let counts = map.values().as_primitive_opt::<Int32Type>();
+    let counts = counts.ok_or_else(|| Error::internal("a MULTISET whose counts are not INT"))?;
+    let mut positions: Vec<u32> = Vec::with_capacity(counts.len());
+    let mut lengths = Vec::with_capacity(map.len());
+    for (row, bounds) in map.value_offsets().windows(2).enumerate() {
+        let before = positions.len();
+        for i in (bounds[0]..bounds[1]).filter(|_| map.is_valid(row)) {
+            let times = if counts.is_valid(i as usize) { counts.value(i as usize).max(0) } else { 0 };
+            positions.extend(std::iter::repeat_n(i as u32, times as usize));
+        }
+        lengths.push(positions.len() - before);
+    }
+    let values = take(map.keys(), &UInt32Array::from(positions), None)?;
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, map.nulls().cloned())?))
+}
+
 fn entries(c: &Call<'_>, side: Option<usize>) -> Result<ArrayRef> {
     let column = c.column(0)?;
     let map = column.as_map();

@@ -92,11 +92,20 @@ fn grouped(digits: &str) -> String {
     out + rest
 }
 
-/// The hash code of a text in Java.
+/// The hash code that Flink gives a text: Murmur 3 of its bytes in UTF-8, those behind the last four one by one.
 fn text_hash(text: &str) -> i64 {
-    let code =
-        text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    i64::from(code)
+    let mix = |hash: u32, word: u32| {
+        let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
+        (hash ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
+    };
+    let (words, rest) = text.as_bytes().as_chunks::<4>();
+    let hash = words.iter().fold(42, |hash, word| mix(hash, u32::from_le_bytes(*word)));
+    // A byte is signed in Java.
+    let hash = rest.iter().fold(hash, |hash, &b| mix(hash, i32::from(b.cast_signed()).cast_unsigned()));
+    let hash = hash ^ text.len() as u32;
+    let hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
+    let hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+    i64::from(hash ^ (hash >> 16))
 }
 
 pub(crate) fn printf(c: &Call<'_>) -> Result<ArrayRef> {

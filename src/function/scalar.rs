@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     Number,
     /// BOOLEAN.
     Bool,
+    /// BYTES, as BinaryView.
+    Bytes,
     /// BYTES as BinaryView, strings as Utf8View.
     TextOrBytes,
     /// DATE, TIME and both sorts of TIMESTAMP as they are, strings as Utf8View.
@@ -80,6 +82,7 @@ impl Kind {
             Self::Int => "an integer",
             Self::Double | Self::Number => "a number",
             Self::Bool => "BOOLEAN",
+            Self::Bytes => "BYTES",
             Self::TextOrBytes => "STRING or BYTES",
             Self::Moment => "DATE, TIME, TIMESTAMP or STRING",
             Self::MomentOrInterval => "DATE, TIME, TIMESTAMP, INTERVAL or STRING",
@@ -126,6 +129,7 @@ impl Kind {
             Self::Number if null => Some(D::Int32),
             Self::Number if t.is_numeric() => Some(narrow(t)),
             Self::Bool if null || *t == D::Boolean => Some(D::Boolean),
+            Self::Bytes if bytes || null => Some(D::BinaryView),
             Self::TextOrBytes if text || null => Some(D::Utf8View),
             Self::TextOrBytes if bytes => Some(D::BinaryView),
             Self::MomentOrInterval => match t {

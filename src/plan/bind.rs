@@ -349,6 +349,25 @@ impl Relations {
         context.sql_to_expr(expr, &none)
     }
 
+    /// The values of a MULTISET instead of values and counts, where the names say that a value is wanted: it is a MAP of
+    /// values and counts, whose elements have two columns.
+    fn multiset(&self, collection: Expr, names: usize, ordinality: bool) -> Result<Expr> {
+        let names = names.saturating_sub(usize::from(ordinality));
+        let DataType::Map(entries, _) = collection.get_type(&DFSchema::empty())? else { return Ok(collection) };
+        let DataType::Struct(kv) = entries.data_type() else { return Ok(collection) };
+        let [value, count] = kv.as_ref() else { return Ok(collection) };
+        let columns = match value.data_type() {
+            DataType::Struct(fields) => fields.len(),
+            _ => 1,
+        };
+        if *count.data_type() != DataType::Int32 || names == 2 || names != columns {
+            return Ok(collection);
+        }
+        let repeated = self.planner.state.functions.scalar("$repeated");
+        let repeated = repeated.ok_or_else(|| Error::internal("there is no function $repeated"))?;
+        Ok(repeated.call(vec![collection]))
+    }
+
     /// `UNNEST(collection) [WITH ORDINALITY]`.
     fn unnest(&self, collection: Expr, ordinality: bool, span: Span) -> Result<LogicalPlan> {
         let data_type = collection.get_type(&DFSchema::empty())?;
@@ -537,6 +556,8 @@ impl RelationPlanner for Relations {
                         .into());
                 }
                 let collection = Self::outer(collection, context)?;
+                let names = alias.as_ref().map_or(0, |a| a.columns.len());
+                let collection = self.multiset(collection, names, with_ordinality)?;
                 planned(self.unnest(collection, with_ordinality, span)?, alias)
             }
             TableFactor::Function { name, args, alias, .. }

@@ -99,6 +99,9 @@ impl Session {
                     .at(insert.span),
             );
         }
+        found.extend(forms::bare_nulls(&insert.query.body).map(|at| {
+            Error::plan("Flink inserts no NULL without a type").with_hint("write CAST(NULL AS ...)").at(at)
+        }));
         if let Ok(crate::catalog::Entry::Table(table)) = self.catalog().find_name(&insert.table) {
             found.extend(self.planner().narrowed_columns(insert, table)?);
         }

@@ -205,9 +205,7 @@ fn base(cursor: &mut Cursor<'_>, depth: usize) -> Result<SqlType> {
                     ));
                 }
                 "BITMAP" => {
-                    return Err(error.with_hint(
-                        "COUNT(DISTINCT x) counts exactly; ARRAY_AGG(DISTINCT x) keeps the values",
-                    ));
+                    return Err(error.with_hint("write BYTES: BITMAP_BUILD gives it, BITMAP_* take it"));
                 }
                 "STRUCTURED" => return Err(error.with_hint("write ROW<name type, ...>")),
                 "RAW" => return Err(error.with_hint("write BYTES")),

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{self, Expr as Ast, JoinOperator, SetExpr, SetOperator, TableFactor, Value};
 
-use crate::error::Error;
+use crate::error::{Error, Span};
 use crate::sql::span_from;
 use sqlparser::ast::Spanned;
 
@@ -146,6 +146,36 @@ fn arguments(function: &ast::Function) -> Vec<&Ast> {
         _ => None,
     };
     list.args.iter().filter_map(plain).collect()
+}
+
+/// NULLs without a type among the values that a query of INSERT gives.
+pub(super) fn bare_nulls(body: &SetExpr) -> impl Iterator<Item = Span> {
+    fn gather(body: &SetExpr, found: &mut Vec<Span>) {
+        let mut look = |e: &Ast| {
+            if let Ast::Value(v) = e
+                && v.value == Value::Null
+            {
+                found.push(span_from(v.span));
+            }
+        };
+        match body {
+            SetExpr::Values(values) => values.rows.iter().flat_map(|row| row.iter()).for_each(look),
+            SetExpr::Select(select) => select.projection.iter().for_each(|item| {
+                if let ast::SelectItem::UnnamedExpr(e) = item {
+                    look(e);
+                }
+            }),
+            SetExpr::SetOperation { left, right, .. } => {
+                gather(left, found);
+                gather(right, found);
+            }
+            SetExpr::Query(query) => gather(&query.body, found),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    gather(body, &mut found);
+    found.into_iter()
 }
 
 fn is_text(expr: &Ast) -> bool {

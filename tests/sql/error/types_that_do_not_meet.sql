@@ -86,6 +86,6 @@ SELECT CAST(CAST('3.14159265358979323846' AS DECIMAL(30, 20)) AS DOUBLE) AS pi, 
 -- @expect
 --| {"op":"+I","pi":3.141592653589793,"tenth":0.1}
 
-SELECT UNHEX('q') AS a, UNHEX('0') = X'00' AS b, FROM_BASE64('Zg') AS c, CAST('abcde' AS VARBINARY) = ENCODE('abcde', 'UTF-8') AS d, ROUND(-0.00003e0, 0) AS e, PRINTF('%h', 'abc') AS f;
+SELECT UNHEX('q') AS a, UNHEX('0') = X'00' AS b, FROM_BASE64('Zg') AS c, CAST('abcde' AS VARBINARY) = ENCODE('abcde', 'UTF-8') AS d, ROUND(-0.00003e0, 0) AS e, PRINTF('%h %h %H', 'abc', '', 'abcdefgh') AS f;
 -- @expect
---| {"op":"+I","a":null,"b":true,"c":"f","d":true,"e":0.0,"f":"17862"}
+--| {"op":"+I","a":null,"b":true,"c":"f","d":true,"e":0.0,"f":"4ed2cbb4 87fcd5c D0089D49"}

@@ -8,6 +8,21 @@ SELECT k, v FROM (VALUES (1, MAP['a', 1, 'b', 2])) AS t(x, y) CROSS JOIN UNNEST(
 --| {"op":"+I","k":"a","v":1}
 --| {"op":"+I","k":"b","v":2}
 
+-- A MULTISET gives its values, each as often as it is there, under one name; under two the values and their counts.
+SELECT x, o FROM (SELECT COLLECT(a) AS c FROM (VALUES 1, 1, 2) AS t(a)) CROSS JOIN UNNEST(c) WITH ORDINALITY AS u(x, o);
+-- @expect
+--| {"op":"+I","x":1,"o":1}
+--| {"op":"+I","x":1,"o":2}
+--| {"op":"+I","x":2,"o":3}
+SELECT x, q, r FROM (SELECT COLLECT(ROW(a, 'q', a)) AS c FROM (VALUES 1, 1, 2) AS t(a)) LEFT JOIN UNNEST(c) AS u(x, q, r) ON x < 2;
+-- @expect
+--| {"op":"+I","x":1,"q":"q","r":1}
+--| {"op":"+I","x":1,"q":"q","r":1}
+SELECT x, n FROM (SELECT COLLECT(a) AS c FROM (VALUES 1, 1, 2) AS t(a)) CROSS JOIN UNNEST(c) AS u(x, n);
+-- @expect
+--| {"op":"+I","x":1,"n":2}
+--| {"op":"+I","x":2,"n":1}
+
 SELECT x, u FROM (VALUES (1, ARRAY['a', 'b']), (2, CAST(NULL AS ARRAY<STRING>))) AS t(x, y) LEFT JOIN UNNEST(y) AS v(u) ON TRUE;
 -- @expect ordered
 --| {"op":"+I","x":1,"u":"a"}

@@ -31,9 +31,9 @@ SELECT JSON_STRING(TIMESTAMP '2000-01-01 00:00:00.500') AS a, JSON_STRING(CAST(-
 SELECT PARSE_JSON('{}');
 -- @error
 --| PARSE_JSON is not supported: there is no type VARIANT
-SELECT BITMAP_BUILD(ARRAY[1]);
+SELECT BITMAP_OR_AGG(b) FROM (VALUES (X'3A300000')) AS t(b);
 -- @error
---| BITMAP_BUILD is not supported: there is no type BITMAP
+--| BITMAP_OR_AGG is not supported: bitmaps are not aggregated
 SELECT OBJECT_OF('a.B', 'x', 1);
 -- @error
 --| OBJECT_OF is not supported: there are no classes of Java
