@@ -385,6 +385,12 @@ fn definition(key: &str) -> Result<&'static OptionDef> {
 impl Config {
     /// Sets one, checked.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match (key, value.trim()) {
+            // Flink's defaults: no limit, and what 'parallelism.default' says.
+            ("table.exec.mini-batch.size", "-1") => return self.reset(Some(key)),
+            ("table.exec.resource.default-parallelism", "-1") => return Ok(()),
+            _ => {}
+        }
         let key = current(key);
         // One that is nearly ours is misspelt.
         let ours = SETTINGS.iter().map(|d| d.key).chain(OLD_NAMES.iter().map(|(old, _)| *old));
@@ -609,7 +615,10 @@ mod tests {
         let e = config.set("table.sql-dialect", "hive").expect_err("another dialect");
         assert_eq!(e.message(), "setting 'table.sql-dialect' = 'hive' of Flink is not supported");
         assert!(config.set("table.exec.resource.default-parallelism", "3").is_ok());
+        assert!(config.set("table.exec.resource.default-parallelism", "-1").is_ok());
         assert_eq!(config.parallelism(), 3);
+        assert!(config.set("table.exec.mini-batch.size", "-1").is_ok());
+        assert!(config.set("pipeline.cep.sharedbuffer.cache.entry-slots", "1024").is_ok());
         assert!(config.reset(Some("state.backend.type")).is_ok());
         assert!(config.reset(Some("state.backend.type")).is_ok());
         assert!(config.set("tabel.exec.state.ttl", "1 s").is_err());

@@ -183,6 +183,7 @@ const KNOWN: &[(&str, Flink)] = &[
     ("execution.terminate-*", Tunes(CLUSTER)),
     ("pipeline.sources.*", Tunes(MACHINE)),
     ("pipeline.vertex-name-*", Tunes(MACHINE)),
+    ("pipeline.cep.*", Tunes(STATE)),
     ("task.*", Tunes(MACHINE)),
     ("slow-task-detector.*", Tunes(CLUSTER)),
     ("jobstore.*", Tunes(CLUSTER)),

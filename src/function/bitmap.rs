@@ -32,13 +32,14 @@ fn array_type(_: &Typing<'_>) -> Result<DataType> {
     Ok(SqlType::Array(Box::new(SqlType::Int)).to_arrow(""))
 }
 
-/// An array of INT, or of what fits into INT.
+/// An array of INT, or of what fits into INT; numbers of BIGINT, as constants begin, are looked at one by one.
 fn integers(types: &[DataType]) -> Result<Vec<DataType>> {
     let DataType::List(item) = &types[0] else { return Ok(types.to_vec()) };
     match item.data_type() {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Null => {
             Ok(vec![SqlType::Array(Box::new(SqlType::Int)).to_arrow("")])
         }
+        DataType::Int64 => Ok(types.to_vec()),
         other => {
             let shown = SqlType::from_arrow(other).map_or_else(|| other.to_string(), |t| t.to_string());
             Err(Error::plan(format!("BITMAP_BUILD takes an ARRAY<INT>, not one of {shown}"))
@@ -67,18 +68,37 @@ fn write(mut bitmap: RoaringBitmap, out: &mut Vec<u8>) -> Result<()> {
     bitmap.serialize_into(out).map_err(|e| Error::internal(format!("a bitmap was not written: {e}")))
 }
 
+/// The number at a place.
+type Number<'a> = Box<dyn Fn(usize) -> Result<i32> + 'a>;
+
+fn whole(values: &ArrayRef) -> Result<Number<'_>> {
+    if let Some(numbers) = values.as_primitive_opt::<Int32Type>() {
+        return Ok(Box::new(move |i| Ok(numbers.value(i))));
+    }
+    let numbers = values.as_primitive_opt::<Int64Type>();
+    let numbers = numbers.ok_or_else(|| Error::internal("BITMAP_BUILD of an array that is not of INT"))?;
+    Ok(Box::new(move |i| {
+        i32::try_from(numbers.value(i)).map_err(|_| {
+            Error::execution("BITMAP_BUILD takes integers of 32 bits")
+                .with_detail(format!("got {}", numbers.value(i)))
+        })
+    }))
+}
+
 fn build(c: &Call<'_>) -> Result<ArrayRef> {
     let lists = c.list(0)?;
     let values = lists.array.values();
-    let numbers = values.as_primitive_opt::<Int32Type>();
-    let numbers = numbers.ok_or_else(|| Error::internal("BITMAP_BUILD of an array that is not of INT"))?;
+    let numbers = whole(values)?;
     let offsets = lists.array.offsets();
     c.blobs(|row, out| {
         let row = some!(lists.at(row));
         let positions = offsets[row] as usize..offsets[row + 1] as usize;
-        // The 32 bits as they are: a negative number is one of the upper half.
-        let present = positions.filter(|&i| numbers.is_valid(i)).map(|i| numbers.value(i).cast_unsigned());
-        write(present.collect(), out)?;
+        let mut bitmap = RoaringBitmap::new();
+        for position in positions.filter(|&i| values.is_valid(i)) {
+            // The 32 bits as they are: a negative number is one of the upper half.
+            bitmap.insert(numbers(position)?.cast_unsigned());
+        }
+        write(bitmap, out)?;
         Ok(Some(()))
     })
 }

@@ -4,10 +4,17 @@
 use super::graph::{Node, Shape};
 use crate::error::wording::plain;
 
-/// What the operators of a plan warn of.
+/// What the operators of a plan warn of, each once.
 pub fn warnings(node: &Node) -> Vec<String> {
-    let mut found = Vec::new();
-    node.walk(&mut |node| found.extend(node.warnings.iter().map(|w| plain(w).into_owned())));
+    let mut found: Vec<String> = Vec::new();
+    node.walk(&mut |node| {
+        for warning in &node.warnings {
+            let warning = plain(warning);
+            if !found.iter().any(|known| *known == warning) {
+                found.push(warning.into_owned());
+            }
+        }
+    });
     found
 }
 

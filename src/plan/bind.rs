@@ -353,7 +353,9 @@ impl Relations {
     /// values and counts, whose elements have two columns.
     fn multiset(&self, collection: Expr, names: usize, ordinality: bool) -> Result<Expr> {
         let names = names.saturating_sub(usize::from(ordinality));
-        let DataType::Map(entries, _) = collection.get_type(&DFSchema::empty())? else { return Ok(collection) };
+        let DataType::Map(entries, _) = collection.get_type(&DFSchema::empty())? else {
+            return Ok(collection);
+        };
         let DataType::Struct(kv) = entries.data_type() else { return Ok(collection) };
         let [value, count] = kv.as_ref() else { return Ok(collection) };
         let columns = match value.data_type() {

@@ -14,7 +14,6 @@ use super::{QueryResult, Response, Session};
 use crate::catalog::names::{Database, of_key};
 use crate::catalog::{Catalog, Entry, Table, View};
 use crate::connector::{SinkJob, SinkRequest};
-use crate::error::wording::plain;
 use crate::error::{Error, Result};
 use crate::flow::coordinator::Then;
 use crate::flow::restart::RestartStrategy;
@@ -518,9 +517,13 @@ impl Session {
         share_sources(&mut outputs.iter_mut().map(|o| &mut o.node).collect::<Vec<_>>());
         let told = doubts.is_some();
         let mut warnings = doubts.unwrap_or_default();
-        outputs.iter().for_each(|o| {
-            o.node.walk(&mut |node| warnings.extend(node.warnings.iter().map(|w| plain(w).into_owned())))
-        });
+        for output in &outputs {
+            for warning in crate::plan::advice::warnings(&output.node) {
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
         let lookups = outputs.iter().flat_map(|o| o.node.all_lookups()).collect();
         // The lock is not held while a store is asked: other statements and signals find the job, and can stop it.
         let (job, same, config, origin, scope, ahead, memory) = {

@@ -31,6 +31,11 @@ SELECT BITMAP_CARDINALITY(b) FROM (VALUES (X'3B3000000100000B00010001000B0001'))
 -- @error
 --| 1 more bytes stand behind it
 
-SELECT BITMAP_BUILD(ARRAY[CAST(1 AS BIGINT)]);
+SELECT BITMAP_BUILD(ARRAY[3000000000]);
 -- @error
---| BITMAP_BUILD takes an ARRAY<INT>, not one of BIGINT
+--| BITMAP_BUILD takes integers of 32 bits
+--| got 3000000000
+
+SELECT BITMAP_BUILD(ARRAY['a']);
+-- @error
+--| BITMAP_BUILD takes an ARRAY<INT>, not one of STRING
