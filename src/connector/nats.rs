@@ -3,7 +3,7 @@
 //! # Reading
 //! The position is the sequence of the next message in the stream, and a job that comes back goes on there: each message is
 //! read once, and nothing is acknowledged over there. A stream that has lost messages which were to be read is found out
-//! when the scan connects, or with the next message, and is an error (`scan.on-missing`); a warning where only some of its
+//! when the scan connects, and is an error (`scan.on-missing`); a warning where only some of its
 //! subjects are read. Core NATS, which keeps nothing, is not read.
 //!
 //! # Writing
@@ -79,7 +79,7 @@ const OWN: [OptionDef; 13] = [
         "scan.on-missing",
         OptionKind::Choice(&["fail", "skip"]),
         "fail",
-        "what happens when messages that were to be read are not there any more; a warning where only some of the stream's subjects are read",
+        "what happens when messages that were to be read are not there when the scan connects; a warning where only some of the stream's subjects are read",
     ),
     OptionDef::new(
         "sink.message-id",

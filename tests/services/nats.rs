@@ -60,14 +60,8 @@ impl Nats {
     }
 
     fn stream(&self, name: &str, subjects: &[&str]) {
-        self.stream_of(name, subjects, -1);
-    }
-
-    /// With so many messages at most.
-    fn stream_of(&self, name: &str, subjects: &[&str], max_messages: i64) {
         let config = Config {
             name: name.into(),
-            max_messages,
             subjects: subjects.iter().map(|s| s.to_string()).collect(),
             ..Config::default()
         };
@@ -315,36 +309,6 @@ fn a_server_that_is_not_there_yet_and_one_that_goes() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids, (0..150).collect::<Vec<_>>());
-}
-
-#[test]
-fn what_a_stream_gives_up_while_the_job_runs_fails_it() {
-    let Some(nats) = Nats::start() else { return };
-    let folder = folder();
-    nats.stream_of("short", &["short"], 100);
-    let script = format!(
-        "CREATE TABLE i (id INT) {};
-         CREATE TABLE o (id INT) WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'json', 'sink.rolling-policy.rollover-interval' = '10 ms', 'sink.rolling-policy.check-interval' = '10 ms');
-         INSERT INTO o SELECT id FROM i;",
-        nats.with(", 'stream' = 'short', 'scan.startup.mode' = 'earliest-offset'"),
-    );
-    let mut running = start(folder.path(), &script);
-    let messages = |ids: std::ops::Range<i64>| -> Vec<(&str, String)> {
-        ids.map(|n| ("short", format!("{{\"id\": {n}}}"))).collect()
-    };
-    nats.send(&messages(0..1));
-    until("the first", || {
-        assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
-        written(&folder.path().join("out")) == [0]
-    });
-    running.signal("STOP");
-    // More than the client has asked for.
-    nats.send(&messages(1..4000));
-    running.signal("CONT");
-    until("the end", || running.has_ended().is_some());
-    let said = errors(folder.path());
-    assert!(said.contains("of stream 'short'") && said.contains("are gone"), "{said}");
-    assert!(said.contains("'scan.on-missing' = 'skip'"), "{said}");
 }
 
 #[test]

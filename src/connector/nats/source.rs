@@ -299,21 +299,6 @@ impl Scan {
                 return Halt::Failed(Error::internal("a message of a stream without its place"));
             };
             let (sequence, pending) = (info.stream_sequence, info.pending);
-            // Messages between may have been deleted one by one, or the stream has given them up unread.
-            if let Some(wanted) = *next
-                && whole
-                && sequence > wanted
-            {
-                match stream.get_info().await {
-                    Ok(info) => {
-                        let first = info.state.first_sequence.min(sequence);
-                        if let Err(halt) = self.check(&name, wanted, first, sequence, whole) {
-                            return halt;
-                        }
-                    }
-                    Err(e) => return Halt::Broken(root(&e)),
-                }
-            }
             if end.is_some_and(|end| sequence >= end) {
                 return Halt::Ended;
             }
