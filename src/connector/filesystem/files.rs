@@ -15,7 +15,7 @@ use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
 
 /// A folder whose entries change is listed again so often.
-const QUIET_TRIES: usize = 10;
+pub(super) const QUIET_TRIES: usize = 10;
 
 /// The text for NULL in the name of a partition's directory.
 pub(super) const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";

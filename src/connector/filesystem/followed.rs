@@ -212,21 +212,21 @@ impl Following {
         }
     }
 
-    /// Goes on where positions say.
+    /// Goes on where positions say; says whether it does: not if a file was renamed since it was listed.
     pub(super) fn restore(
         &mut self,
         positions: Vec<Position>,
         mut files: Vec<FileInfo>,
         location: &Location,
         queue: &mut VecDeque<Split>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let listed: HashSet<u64> = files.iter().map(FileInfo::key).collect();
         let lost = positions.iter().filter(|p| p.identity() != 0 && !listed.contains(&p.identity()));
         let lost = lost.map(|p| (p.identity(), PathBuf::from(&p.path))).collect();
         if !location.is_partitioned() {
             files.extend(location.relatives(&lost));
         }
-        let (mut found, gone) = find(positions, &files);
+        let Some((mut found, gone)) = find(positions, &files)? else { return Ok(false) };
         for position in gone {
             self.gone.insert(followed_name(&position.file()?));
         }
@@ -257,7 +257,7 @@ impl Following {
             self.files.insert(file.key(), followed);
             self.refresh(&file, queue);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether a file may be read by one who has passed this barrier.

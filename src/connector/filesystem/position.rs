@@ -16,13 +16,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::files::{Compression, FileInfo, Growth, compression};
+use super::files::{Compression, FileInfo, Growth, compression, identity, unreadable};
 use super::input::{Split, changed, checksum};
 use super::layout::{Place, Reached};
 use crate::connector::{Positions, position::not_understood};
@@ -48,6 +49,14 @@ pub(super) struct Position {
     /// go to a task whose event time is ahead of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     task: Option<(usize, usize)>,
+}
+
+/// Whether a file holds what a position has read.
+enum Held {
+    Same,
+    Other,
+    /// The file was renamed or removed since it was listed: what has its name now tells nothing about it.
+    Moved,
 }
 
 /// The path of a file in positions.
@@ -160,17 +169,29 @@ impl Position {
     }
 
     /// Whether the file still begins with what was read.
-    pub(super) fn holds(&self, file: &FileInfo) -> bool {
+    fn holds(&self, file: &FileInfo) -> Result<Held> {
+        let held = |same: bool| if same { Held::Same } else { Held::Other };
         if file.object.is_some() {
             // An object does not change: it is replaced.
-            return self.identity() == file.identity;
+            return Ok(held(self.identity() == file.identity));
         }
         let packed = file.compression != Compression::None;
         if file.size < if packed { self.size } else { self.read } {
-            return false;
+            return Ok(Held::Other);
         }
-        let sum = File::open(&file.path).and_then(|mut f| checksum(&mut f, self.read));
-        sum.is_ok_and(|sum| u32::from_str_radix(&self.checksum, 16) == Ok(sum))
+        let mut opened = match File::open(&file.path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Held::Moved),
+            opened => opened.map_err(|e| unreadable(&file.path, &e))?,
+        };
+        let metadata = opened.metadata().map_err(|e| unreadable(&file.path, &e))?;
+        if identity(&metadata) != file.identity {
+            return Ok(Held::Moved);
+        }
+        match checksum(&mut opened, self.read) {
+            Ok(sum) => Ok(held(u32::from_str_radix(&self.checksum, 16) == Ok(sum))),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(Held::Other),
+            Err(e) => Err(unreadable(&file.path, &e)),
+        }
     }
 
     /// What is known of the file.
@@ -216,13 +237,13 @@ fn all_read(ranges: &[Position]) -> bool {
 }
 
 /// What is left to be read of files that are read once, in the order of their paths. `cuts` says for which files
-/// ranges make sense.
+/// ranges make sense. `None`: a file was renamed since it was listed.
 pub(super) fn remaining(
     files: Vec<Arc<FileInfo>>,
     positions: Vec<Position>,
     split_size: u64,
     cuts: impl Fn(&FileInfo) -> bool,
-) -> Result<Vec<Split>> {
+) -> Result<Option<Vec<Split>>> {
     let mut known: BTreeMap<String, Vec<Position>> = BTreeMap::new();
     let by_identity: HashMap<u64, &Arc<FileInfo>> =
         files.iter().filter(|f| f.identity != 0).map(|f| (f.identity, f)).collect();
@@ -242,7 +263,10 @@ pub(super) fn remaining(
         ranges.dedup_by_key(|r| r.start);
         // The one that saw most of the file speaks for all.
         let furthest = ranges.iter().max_by_key(|r| r.read);
-        let same = furthest.is_none_or(|f| f.holds(&file));
+        let same = match furthest.map(|f| f.holds(&file)).transpose()? {
+            Some(Held::Moved) => return Ok(None),
+            held => !matches!(held, Some(Held::Other)),
+        };
         if all_read(&ranges) {
             let read = furthest.map_or(0, |f| f.size.max(f.read));
             if !same || (file.size > read && file.compression == Compression::None) {
@@ -283,7 +307,7 @@ pub(super) fn remaining(
             Err(Error::io(format!("file {path} no longer exists, it was not read to its end"))
                 .with_hint("put the file back, or start the job without its checkpoints"))
         }
-        None => Ok(splits),
+        None => Ok(Some(splits)),
     }
 }
 
@@ -292,45 +316,50 @@ pub(super) fn whole(file: &Arc<FileInfo>, split_size: u64, cuts: &impl Fn(&FileI
     if cuts(file) { Split::cut(file, 0..u64::MAX, split_size) } else { vec![Split::whole(file.clone())] }
 }
 
+/// Positions by the path of their file, and those whose file is gone.
+pub(super) type Located = (HashMap<String, Position>, Vec<Position>);
+
 /// Where followed files are found again. The others are gone, or other files now; what is lost with them is reported.
-pub(super) fn find(
-    positions: Vec<Position>,
-    files: &[FileInfo],
-) -> (HashMap<String, Position>, Vec<Position>) {
+/// `None`: a file was renamed since it was listed.
+pub(super) fn find(positions: Vec<Position>, files: &[FileInfo]) -> Result<Option<Located>> {
     let by_identity: HashMap<u64, &FileInfo> =
         files.iter().filter(|f| f.identity != 0).map(|f| (f.identity, f)).collect();
     let by_path: HashMap<String, &FileInfo> = files.iter().map(|f| (text(&f.path), f)).collect();
-    let (mut found, mut gone) = (HashMap::new(), Vec::new());
+    let (mut found, mut lost) = (HashMap::new(), Vec::new());
     let mut unsure = Vec::new();
     for position in positions {
-        match by_identity.get(&position.identity()) {
-            Some(file) if position.holds(file) => drop(found.insert(text(&file.path), position)),
-            _ => unsure.push(position),
+        let Some(file) = by_identity.get(&position.identity()) else {
+            unsure.push(position);
+            continue;
+        };
+        match position.holds(file)? {
+            Held::Same => drop(found.insert(text(&file.path), position)),
+            Held::Other => unsure.push(position),
+            Held::Moved => return Ok(None),
         }
     }
     for position in unsure {
         // Copied, as a whole disk is.
-        match by_path.get(&position.path) {
-            Some(file) if !found.contains_key(&position.path) && position.holds(file) => {
-                found.insert(position.path.clone(), position);
-            }
-            now => {
-                let unread = position.size.saturating_sub(position.read);
-                let packed = position.file().is_ok_and(|f| f.compression != Compression::None);
-                let lost = if packed { !position.done } else { unread > 0 };
-                let what = match now {
-                    Some(_) => "was replaced or cut short, it is read from its start",
-                    None => "was removed",
-                };
-                if lost {
-                    log::warn!(
-                        "file {} {what}; of what it held when the checkpoint was taken, not all was read",
-                        position.path
-                    );
-                }
-                gone.push(position);
-            }
+        let now = by_path.get(&position.path);
+        match now.filter(|_| !found.contains_key(&position.path)).map(|f| position.holds(f)).transpose()? {
+            Some(Held::Same) => drop(found.insert(position.path.clone(), position)),
+            Some(Held::Moved) => return Ok(None),
+            Some(Held::Other) | None => lost.push((position, now.is_some())),
         }
     }
-    (found, gone)
+    for (position, replaced) in &lost {
+        let unread = position.size.saturating_sub(position.read);
+        let packed = position.file().is_ok_and(|f| f.compression != Compression::None);
+        if if packed { !position.done } else { unread > 0 } {
+            let what = match replaced {
+                true => "was replaced or cut short, it is read from its start",
+                false => "was removed",
+            };
+            log::warn!(
+                "file {} {what}; of what it held when the checkpoint was taken, not all was read",
+                position.path
+            );
+        }
+    }
+    Ok(Some((found, lost.into_iter().map(|(position, _)| position).collect())))
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::files::{Compression, FileInfo, Growth, Location};
+use super::files::{Compression, FileInfo, Growth, Location, QUIET_TRIES};
 use super::followed::Following;
 use super::input::Split;
 use super::layout::{Layout, Reached};
@@ -201,17 +201,27 @@ impl Source for FilesystemSource {
         let mut scan = self.scan.lock();
         let (layout, location, monitor) = (scan.layout.clone(), scan.location.clone(), scan.monitor);
         let positions = Position::all(positions)?;
-        let files = location.list(monitor.is_some())?;
-        let mut state = State::default();
-        if monitor.is_some() {
-            state.following.restore(positions, files, &location, &mut state.queue)?;
-        } else {
-            let files = files.into_iter().map(Arc::new).collect();
-            let splits = position::remaining(files, positions, self.split_size, |f| cuts(&layout, f))?;
-            state.queue.extend(splits);
+        for _ in 0..QUIET_TRIES {
+            let (files, positions) = (location.list(monitor.is_some())?, positions.clone());
+            let mut state = State::default();
+            let located = if monitor.is_some() {
+                state.following.restore(positions, files, &location, &mut state.queue)?
+            } else {
+                let files = files.into_iter().map(Arc::new).collect();
+                let splits = position::remaining(files, positions, self.split_size, |f| cuts(&layout, f))?;
+                let located = splits.is_some();
+                state.queue.extend(splits.into_iter().flatten());
+                located
+            };
+            if located {
+                *scan = Arc::new(Scan { layout, location, monitor, state: Mutex::new(state) });
+                return Ok(());
+            }
         }
-        *scan = Arc::new(Scan { layout, location, monitor, state: Mutex::new(state) });
-        Ok(())
+        Err(Error::io(format!(
+            "'{}': files are renamed faster than they can be found again, so it is not known where to read on",
+            location.text()
+        )))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Files that are followed: new and grown ones, rotation, links, files that vanish.
 
 use super::*;
+use crate::connector::filesystem::files::Location;
+use crate::connector::filesystem::position::{self, Position};
 
 #[test]
 fn new_and_growing_files_are_followed() {
@@ -60,6 +62,28 @@ fn a_chain_of_rotated_logs_is_read_once() {
         fs::write(at("log"), format!("{line}\n")).unwrap();
         assert_eq!(tasks.rows(reader.as_mut(), 1), [line]);
     }
+}
+
+/// What took the name of a file says nothing about it: it is not read again from its start.
+#[test]
+fn a_file_renamed_while_positions_are_restored_is_looked_for_again() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("log"), "1\n2\n").unwrap();
+    let table = lines(dir.path(), &[("source.monitor-interval", "5 ms")]);
+    let source = Filesystem.source(&request(&table)).unwrap();
+    let tasks = Tasks::new();
+    let mut reader = tasks.reader(source.as_ref(), 0, 1);
+    assert_eq!(tasks.rows(reader.as_mut(), 2), ["1", "2"]);
+    let positions = Position::all(&reader.leave().unwrap()).unwrap();
+    let location = Location::new(&table).unwrap();
+    let listed = location.list(true).unwrap();
+    fs::rename(at("log"), at("log.1")).unwrap();
+    assert!(position::find(positions.clone(), &listed).unwrap().is_none());
+    fs::write(at("log"), "3\n").unwrap();
+    assert!(position::find(positions.clone(), &listed).unwrap().is_none());
+    let (found, gone) = position::find(positions, &location.list(true).unwrap()).unwrap().unwrap();
+    assert!(found.contains_key(&position::text(&at("log.1"))) && gone.is_empty());
 }
 
 #[test]
