@@ -112,6 +112,11 @@ impl FileInfo {
         }
     }
 
+    /// Its name is still its own: it was neither renamed nor removed since it was listed.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.object.is_some() || fs::metadata(&self.path).is_ok_and(|m| identity(&m) == self.identity)
+    }
+
     /// What a file is followed by, whatever its name is.
     pub(super) fn key(&self) -> u64 {
         use std::hash::BuildHasher;
@@ -120,6 +125,16 @@ impl FileInfo {
             identity => identity,
         }
     }
+}
+
+/// Whether there may be no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Empty {
+    Refused,
+    /// A pattern may match nothing, and an object store may be empty.
+    Allowed,
+    /// What the path names may be missing, too.
+    Gone,
 }
 
 /// What `path` says.
@@ -269,11 +284,11 @@ impl Location {
         matches!(&self.place, Place::Path(path) if !path.is_dir())
     }
 
-    /// The files there are now, in order of their paths. With `may_be_none`, a pattern may match nothing.
-    pub(super) fn list(&self, may_be_none: bool) -> Result<Vec<FileInfo>> {
+    /// The files there are now, in order of their paths.
+    pub(super) fn list(&self, empty: Empty) -> Result<Vec<FileInfo>> {
         // A file that is renamed while its folder is read may be left out.
         for _ in 0..QUIET_TRIES {
-            let found = self.look(may_be_none)?;
+            let found = self.look(empty)?;
             if !found.unrest {
                 return Ok(found.files);
             }
@@ -282,16 +297,12 @@ impl Location {
             "'{}' changes while it is listed: files that are renamed in the meantime may be left out",
             self.text
         );
-        Ok(self.look(may_be_none)?.files)
+        Ok(self.look(empty)?.files)
     }
 
     /// The files there are now: what is followed may be away for a moment.
     pub(super) fn look_again(&self) -> Result<Vec<FileInfo>> {
-        match self.look(true) {
-            Ok(found) => Ok(found.files),
-            Err(_) if self.is_local() && !self.root().exists() => Ok(Vec::new()),
-            Err(e) => Err(e),
-        }
+        Ok(self.look(Empty::Gone)?.files)
     }
 
     fn root(&self) -> &Path {
@@ -304,15 +315,19 @@ impl Location {
         }
     }
 
-    fn look(&self, may_be_none: bool) -> Result<Found> {
+    fn look(&self, empty: Empty) -> Result<Found> {
         #[cfg(feature = "s3")]
         if let Place::Objects(objects) = &self.place {
-            return self.look_for_objects(objects, may_be_none);
+            return self.look_for_objects(objects, empty);
         }
         let mut walk = Walk::new(self);
+        let root = self.root();
+        let metadata = match fs::metadata(root) {
+            Err(e) if e.kind() == ErrorKind::NotFound && empty == Empty::Gone => return walk.finish(),
+            metadata => metadata.map_err(|e| self.missing(root, &e))?,
+        };
         match &self.place {
             Place::Path(path) => {
-                let metadata = fs::metadata(path).map_err(|e| self.missing(path, &e))?;
                 if metadata.is_dir() {
                     walk.directory(path, path, &metadata)?;
                 } else if metadata.is_file() {
@@ -323,8 +338,6 @@ impl Location {
                 }
             }
             Place::Glob { pattern, base } => {
-                let root = self.root();
-                fs::metadata(root).map_err(|e| self.missing(root, &e))?;
                 let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
                 let paths = glob::glob_with(pattern, options)
                     .map_err(|e| Error::option(format!("'{pattern}' is not a pattern: {e}")))?;
@@ -341,7 +354,7 @@ impl Location {
                     matched = true;
                     walk.entry(path, base)?;
                 }
-                if !matched && !may_be_none {
+                if !matched && empty == Empty::Refused {
                     return Err(Error::io(format!("no file matches '{}'", self.text)));
                 }
             }
@@ -352,7 +365,7 @@ impl Location {
     }
 
     #[cfg(feature = "s3")]
-    fn look_for_objects(&self, objects: &Objects, may_be_none: bool) -> Result<Found> {
+    fn look_for_objects(&self, objects: &Objects, empty: Empty) -> Result<Found> {
         let (base, all) = objects.list()?;
         let mut files = Vec::with_capacity(all.len());
         for found in all {
@@ -365,7 +378,7 @@ impl Location {
             let partition = self.partition_of(&path, &base)?;
             files.push(FileInfo::of(object, compression, partition));
         }
-        if files.is_empty() && !may_be_none {
+        if files.is_empty() && empty == Empty::Refused {
             return Err(Error::io(format!("there is no object '{}', and none below", self.text))
                 .with_hint("check option 'path'"));
         }

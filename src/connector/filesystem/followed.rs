@@ -212,19 +212,25 @@ impl Following {
         }
     }
 
-    /// Goes on where positions say; says whether it does: not if a file was renamed since it was listed.
+    /// Goes on where positions say; says whether it does: not if a file was renamed since it was listed, or is missing and
+    /// was not looked for often enough.
     pub(super) fn restore(
         &mut self,
         positions: Vec<Position>,
         mut files: Vec<FileInfo>,
+        look: usize,
         location: &Location,
         queue: &mut VecDeque<Split>,
     ) -> Result<bool> {
         let listed: HashSet<u64> = files.iter().map(FileInfo::key).collect();
         let lost = positions.iter().filter(|p| p.identity() != 0 && !listed.contains(&p.identity()));
-        let lost = lost.map(|p| (p.identity(), PathBuf::from(&p.path))).collect();
+        let lost: HashMap<_, _> = lost.map(|p| (p.identity(), PathBuf::from(&p.path))).collect();
+        let before = files.len();
         if !location.is_partitioned() {
             files.extend(location.relatives(&lost));
+        }
+        if files.len() - before < lost.len() && look < usize::from(GONE_AFTER) {
+            return Ok(false);
         }
         let Some((mut found, gone)) = find(positions, &files)? else { return Ok(false) };
         for position in gone {

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
-use super::files::Location;
+use super::files::{Empty, Location};
 use super::input::Split;
 use super::layout::Layout;
 use super::reader::{Next, SplitReader};
@@ -27,7 +27,7 @@ impl FileBackend {
     /// Checks that there is something to load.
     pub(super) fn new(layout: Layout, location: Location, schema: SchemaRef) -> Result<Self> {
         layout.check()?;
-        location.list(false)?;
+        location.list(Empty::Refused)?;
         Ok(Self { layout: Arc::new(layout), location, schema, had_rows: Arc::default() })
     }
 }
@@ -40,7 +40,7 @@ fn load(
 ) -> Result<RecordBatch> {
     let mut batches = Vec::new();
     let mut skipped = 0;
-    let files = location.list(false)?;
+    let files = location.list(Empty::Refused)?;
     if had_rows.load(Ordering::Relaxed) && files.iter().all(|file| file.size == 0) {
         return Err(Error::io(format!("'{}' is empty now, and was not before", location.text())).with_hint(
             "a file that is written in its place is empty for a moment: write it beside and rename it",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::{FileInfo, Location};
+use super::files::{Empty, FileInfo, Location};
 use super::input::{Input, Split};
 use crate::catalog::{Options, Table};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ const SAMPLE: usize = 1 << 20;
 pub(in crate::connector) fn recognise(path: &str) -> Result<Option<&'static str>> {
     let mut options = Options::default();
     options.set("path", path, Default::default());
-    for file in Location::new(&probe(&options))?.list(false)? {
+    for file in Location::new(&probe(&options))?.list(Empty::Refused)? {
         if let Some(format) = by_name(&file.path.to_string_lossy()) {
             return Ok(Some(format));
         }
@@ -107,7 +107,7 @@ const LONGEST: usize = 64 << 20;
 /// have no names.
 pub(super) fn infer(options: &Options) -> Result<Option<Inferred>> {
     let location = Location::new(&probe(options))?;
-    let files = location.list(false)?;
+    let files = location.list(Empty::Refused)?;
     let found = columns(options, &files)?;
     Ok(found.map(|mut found| {
         for (name, data_type) in partitions(&location, &files) {

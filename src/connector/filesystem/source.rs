@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::files::{Compression, FileInfo, Growth, Location, QUIET_TRIES};
+use super::files::{Compression, Empty, FileInfo, Growth, Location, QUIET_TRIES};
 use super::followed::Following;
 use super::input::Split;
 use super::layout::{Layout, Reached};
@@ -31,6 +31,9 @@ use crate::flow::{self, Waker};
 
 /// Files are cut into pieces of this size.
 pub(super) const SPLIT_SIZE: u64 = 16 << 20;
+
+/// Positions are restored from several looks, if need be, with a pause between them.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// A file that was renamed is looked for so often before it counts as removed.
 const RENAMED_TRIES: usize = 5;
@@ -97,7 +100,16 @@ impl FilesystemSource {
         split_size: u64,
     ) -> Result<Self> {
         layout.check()?;
-        let files: Vec<_> = location.list(monitor.is_some())?.into_iter().map(Arc::new).collect();
+        let empty = if monitor.is_some() { Empty::Allowed } else { Empty::Refused };
+        let files = match (location.list(empty), monitor) {
+            // A log that is being rotated is away for a moment.
+            (Err(_), Some(_)) => {
+                std::thread::sleep(BETWEEN_LOOKS);
+                location.list(empty)?
+            }
+            (files, _) => files?,
+        };
+        let files: Vec<_> = files.into_iter().map(Arc::new).collect();
         let mut state = State::default();
         for file in &files {
             if monitor.is_some() {
@@ -201,11 +213,13 @@ impl Source for FilesystemSource {
         let mut scan = self.scan.lock();
         let (layout, location, monitor) = (scan.layout.clone(), scan.location.clone(), scan.monitor);
         let positions = Position::all(positions)?;
-        for _ in 0..QUIET_TRIES {
-            let (files, positions) = (location.list(monitor.is_some())?, positions.clone());
+        // What is followed may be away while a log is rotated.
+        let empty = if monitor.is_some() { Empty::Gone } else { Empty::Refused };
+        for look in 1..=QUIET_TRIES {
+            let (files, positions) = (location.list(empty)?, positions.clone());
             let mut state = State::default();
             let located = if monitor.is_some() {
-                state.following.restore(positions, files, &location, &mut state.queue)?
+                state.following.restore(positions, files, look, &location, &mut state.queue)?
             } else {
                 let files = files.into_iter().map(Arc::new).collect();
                 let splits = position::remaining(files, positions, self.split_size, |f| cuts(&layout, f))?;
@@ -217,6 +231,7 @@ impl Source for FilesystemSource {
                 *scan = Arc::new(Scan { layout, location, monitor, state: Mutex::new(state) });
                 return Ok(());
             }
+            std::thread::sleep(BETWEEN_LOOKS);
         }
         Err(Error::io(format!(
             "'{}': files are renamed faster than they can be found again, so it is not known where to read on",
@@ -316,7 +331,7 @@ impl Scan {
                     following.written_anew(&split.file, queue);
                 }
                 Ok(_) => self.state.lock().following.miss(&split.file),
-                Err(e) if split.file.path.exists() => return Err(e),
+                Err(e) if split.file.is_in_place() => return Err(e),
                 Err(_) => self.state.lock().following.miss(&split.file),
             }
         }
@@ -332,7 +347,7 @@ impl Scan {
         for _ in 0..RENAMED_TRIES {
             match SplitReader::open_for(&self.layout, &split, waiting) {
                 Ok(reader) if reader.is_listed() => return Ok(Some(Box::new(reader))),
-                Err(e) if split.file.path.exists() => return Err(e),
+                Err(e) if split.file.is_in_place() => return Err(e),
                 _ => {}
             }
             let listed = self.location.look_again()?.into_iter();

@@ -56,7 +56,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let entries = match fs::read_dir(directory) {
-            Err(e) if e.kind() == ErrorKind::NotFound && directory != root => {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
                 self.unrest = true;
                 return Ok(());
             }

@@ -1,7 +1,7 @@
 //! Files that are followed: new and grown ones, rotation, links, files that vanish.
 
 use super::*;
-use crate::connector::filesystem::files::Location;
+use crate::connector::filesystem::files::{Empty, Location};
 use crate::connector::filesystem::position::{self, Position};
 
 #[test]
@@ -77,12 +77,12 @@ fn a_file_renamed_while_positions_are_restored_is_looked_for_again() {
     assert_eq!(tasks.rows(reader.as_mut(), 2), ["1", "2"]);
     let positions = Position::all(&reader.leave().unwrap()).unwrap();
     let location = Location::new(&table).unwrap();
-    let listed = location.list(true).unwrap();
+    let listed = location.list(Empty::Gone).unwrap();
     fs::rename(at("log"), at("log.1")).unwrap();
     assert!(position::find(positions.clone(), &listed).unwrap().is_none());
     fs::write(at("log"), "3\n").unwrap();
     assert!(position::find(positions.clone(), &listed).unwrap().is_none());
-    let (found, gone) = position::find(positions, &location.list(true).unwrap()).unwrap().unwrap();
+    let (found, gone) = position::find(positions, &location.list(Empty::Gone).unwrap()).unwrap().unwrap();
     assert!(found.contains_key(&position::text(&at("log.1"))) && gone.is_empty());
 }
 
