@@ -531,7 +531,11 @@ pub fn left_out(job: &Arc<Job>) -> Option<String> {
     }
     let figures = Figures::of(std::slice::from_ref(job));
     let left_out = [
-        (figures.skipped, "record that could not be decoded", "records that could not be decoded"),
+        (
+            figures.skipped,
+            "record or field that could not be decoded",
+            "records or fields that could not be decoded",
+        ),
         (figures.dropped, "row with NULL for a NOT NULL column", "rows with NULL for a NOT NULL column"),
         (figures.late, "row that came after its watermark", "rows that came after their watermark"),
     ];

@@ -70,7 +70,7 @@ impl Guess {
             Value::Null => Guess::Nothing,
             Value::Bool(_) => Guess::Boolean,
             Value::Number(n) => Guess::of_number(&n.to_string()),
-            Value::String(s) => Guess::of_moment(s).unwrap_or(Guess::Text),
+            Value::String(s) => Guess::of_moment(s, false).unwrap_or(Guess::Text),
             Value::Array(items) => {
                 let all = items.iter().map(Guess::of_json);
                 Guess::Array(Box::new(all.fold(Guess::Nothing, Guess::widen)))
@@ -98,7 +98,8 @@ impl Guess {
         fields.map(Guess::of_field).fold(Guess::Nothing, Guess::widen)
     }
 
-    fn of_moment(text: &str) -> Option<Guess> {
+    /// With `minutes`, seconds may be missing after a space, too: spreadsheets write CSV so.
+    fn of_moment(text: &str, minutes: bool) -> Option<Guess> {
         if !(10..=40).contains(&text.len()) || !text.is_ascii() {
             return None;
         }
@@ -109,11 +110,12 @@ impl Guess {
         let reads = |t: &str, format| NaiveDateTime::parse_from_str(t, format).is_ok();
         let plain = without_zone(text);
         let zoned = plain != text;
-        if reads(plain, "%Y-%m-%dT%H:%M:%S%.f") {
+        if reads(plain, "%Y-%m-%dT%H:%M:%S%.f") || reads(plain, "%Y-%m-%dT%H:%M") {
             return Some(Guess::Iso(digits(plain), zoned));
         }
         let guess = if zoned { Guess::Iso(digits(plain), true) } else { Guess::Sql(digits(text)) };
-        reads(plain, "%Y-%m-%d %H:%M:%S%.f").then_some(guess)
+        let seconds = reads(plain, "%Y-%m-%d %H:%M:%S%.f");
+        (seconds || minutes && reads(plain, "%Y-%m-%d %H:%M")).then_some(guess)
     }
 
     /// Of a field of CSV. White space around a value that is no text does not count.
@@ -130,7 +132,7 @@ impl Guess {
             _ if number => Guess::of_number(text),
             _ if ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word)) => Guess::Boolean,
             // Both forms are read without an option.
-            _ => match Guess::of_moment(text) {
+            _ => match Guess::of_moment(text, true) {
                 Some(Guess::Iso(digits, false)) => Guess::Sql(digits),
                 Some(guess) => guess,
                 None => Guess::Text,

@@ -64,7 +64,7 @@ metrics! {
     ROWS_READ = ("affluent.job.rows.read", "{row}", Counter, &[], "rows read by sources");
     ROWS_WRITTEN = ("affluent.job.rows.written", "{row}", Counter, &[], "rows handed to sinks");
     BYTES_READ = ("affluent.job.read", "By", Counter, &[], "bytes of input consumed");
-    SKIPPED = ("affluent.job.records.skipped", "{record}", Counter, &[], "records left out because they could not be decoded");
+    SKIPPED = ("affluent.job.records.skipped", "{record}", Counter, &[], "records and fields left out because they could not be decoded: a field is NULL");
     LATE = ("affluent.job.rows.late", "{row}", Counter, &[], "rows left out because they came too late");
     DROPPED = ("affluent.job.rows.dropped", "{row}", Counter, &[], "rows left out because their target takes no NULL");
     WATERMARK_LAG = ("affluent.job.watermark.lag", "s", Gauge, &[], "how far the watermark at the sinks is behind the clock");

@@ -248,6 +248,9 @@ impl Relations {
                     .at(span));
             }
         };
+        if let (Some((path, span)), None) = (quoted_file(&name), &period) {
+            return self.file(&path, span, hints);
+        }
         let parts: Vec<String> =
             name.0.iter().filter_map(|p| p.as_ident()).map(|i| i.value.clone()).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -283,6 +286,14 @@ impl Relations {
                 }
             }
         }
+    }
+
+    /// `'file.jsonl'` in FROM; the OPTIONS hint says what is not found out from the file.
+    fn file(&self, path: &str, span: Span, mut hints: TableHints) -> Result<LogicalPlan> {
+        let table = super::explore::file_table(path, std::mem::take(&mut hints.options), span)?;
+        let reference = TableReference::bare(table.name.as_str());
+        let source = self.planner.table_ref(&table, TableHints { span, ..hints }, None)?;
+        Ok(LogicalPlanBuilder::scan(reference, Arc::new(source), None)?.build()?)
     }
 
     /// A function in FROM that takes tables.
@@ -540,11 +551,7 @@ impl RelationPlanner for Relations {
                 if quoted_file(&name).is_some() =>
             {
                 let (path, span) = quoted_file(&name).unwrap_or_default();
-                let table = super::explore::file_table(&path, span)?;
-                let reference = TableReference::bare(table.name.as_str());
-                let source =
-                    self.planner.table_ref(&table, TableHints { span, ..Default::default() }, None)?;
-                planned(LogicalPlanBuilder::scan(reference, Arc::new(source), None)?.build()?, alias)
+                planned(self.file(&path, span, TableHints::default())?, alias)
             }
             TableFactor::UNNEST { mut array_exprs, alias, with_ordinality, with_offset, .. } => {
                 let Some(collection) = array_exprs.pop() else {

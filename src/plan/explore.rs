@@ -70,16 +70,21 @@ pub fn declared(statement: &CreateTable, found: &Inferred) -> CreateTable {
 
 /// The table that stands for a file, folder or pattern: its format follows from the name, its columns from
 /// a sample.
-pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
+pub fn file_table(path: &str, given: Vec<OptionEntry>, span: Span) -> Result<Arc<Table>> {
     let name = |value: &str| Name { value: value.to_string(), span };
     if let Some(connector) = registry::connector_of_url(path) {
         let options = connector.url_options(path).map_err(|e| e.at(span))?;
         let stem =
             path.split('?').next().unwrap_or(path).trim_end_matches('/').rsplit('/').next().unwrap_or(path);
-        return table_of(stem, options.entries(), span);
+        return table_of(stem, overlaid(options.entries(), given), span);
     }
     let plain = Path::new(registry::unpacked_name(path));
-    let Some(format) = registry::format_of_file(path).map_err(|e| e.at(span))? else {
+    let named = given.iter().find(|option| option.key.value == "format").map(|o| o.value.value.clone());
+    let found = match &named {
+        Some(format) => Some(format.as_str()),
+        None => registry::format_of_file(path).map_err(|e| e.at(span))?,
+    };
+    let Some(format) = found else {
         return Err(Error::plan(format!(
             "the format of '{path}' follows neither from its name nor from its content"
         ))
@@ -90,7 +95,14 @@ pub fn file_table(path: &str, span: Span) -> Result<Arc<Table>> {
     let options = registry::options_of_file(path, format);
     let stem = plain.file_stem().map_or_else(|| path.to_string(), |s| s.to_string_lossy().into_owned());
     let options = options.iter().map(|(k, v)| OptionEntry { key: name(k), value: name(v), written: None });
-    table_of(&stem, options.collect(), span)
+    table_of(&stem, overlaid(options.collect(), given), span)
+}
+
+/// Options, of which those that are given replace the others.
+fn overlaid(mut options: Vec<OptionEntry>, given: Vec<OptionEntry>) -> Vec<OptionEntry> {
+    options.retain(|option| given.iter().all(|g| g.key.value != option.key.value));
+    options.extend(given);
+    options
 }
 
 /// What there is at a URL that names no table.

@@ -88,7 +88,7 @@ impl Session {
                 if let Some(found) = explore::listing(&path.value).map_err(|e| e.at(path.span))? {
                     return Ok(Response::Table(found));
                 }
-                let table = explore::file_table(&path.value, path.span)?;
+                let table = explore::file_table(&path.value, Vec::new(), path.span)?;
                 let found = found_out(&table);
                 self.describe(&Entry::Table(table), found)
             }

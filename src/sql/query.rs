@@ -341,7 +341,14 @@ impl Prepared {
                 Hint::Tunes => return Err(misplaced_batch_join(hint.span)),
             }
         }
-        if !before.is_some_and(|l| matches!(l.class, Class::Word | Class::Quoted)) {
+        let in_from = |l: &Lexeme| l.is_word("FROM") || l.is_word("JOIN") || l.token == Token::Comma;
+        let is_table = before.is_some_and(|l| match l.class {
+            Class::Word | Class::Quoted => true,
+            // FROM 'file.csv'
+            Class::Text => at.checked_sub(2).is_some_and(|b| in_from(&lexemes[b])),
+            _ => false,
+        });
+        if !is_table {
             return Err(misplaced_options(hint.span));
         }
         let number = self.options.len();

@@ -386,6 +386,9 @@ mod tests {
             b"a,b,c,d\n2024-05-01T10:00:00,2024-05-01 10:00:00+02,2024-05-01T10:00:00.5Z,2024-05-01\n",
         );
         assert_eq!(columns, ["a TIMESTAMP(3)", "b TIMESTAMP_LTZ(3)", "c TIMESTAMP_LTZ(3)", "d DATE"]);
+        let (columns, _) =
+            sniffed(b"a,b\n2026-01-05 08:00,2026-01-05T08:00\n2026-01-06 09:30:15.5,2026-01-05\n");
+        assert_eq!(columns, ["a TIMESTAMP(3)", "b TIMESTAMP(3)"]);
     }
 
     #[test]

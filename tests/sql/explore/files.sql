@@ -8,6 +8,14 @@
 --| 1,Acme
 --| 2,Beko
 
+-- @file empty.csv
+--| a,b
+--| 1,
+--| ,x
+-- @file minutes.csv
+--| id,at
+--| 1,2026-01-05 08:00
+--| 2,2026-01-05 09:30:15
 -- @file notes.txt
 --| A note is no table
 --| at all.
@@ -92,6 +100,27 @@ DESCRIBE '${DIR}/sales.csv';
 SELECT * FROM '${DIR}/sales.csv' WHERE price IS NULL;
 -- @expect
 --| {"op":"+I","f0":"b;c","price":null,"sold":false}
+
+-- A hint says what is found out wrongly, and what the sample does not tell.
+SELECT * FROM '${DIR}/sales.csv' /*+ OPTIONS('csv.field-delimiter' = ',', 'csv.null-literal' = 'x') */ AS s LIMIT 1;
+-- @expect
+--| {"op":"+I","f0":";\"price\";\"sold\""}
+SELECT n.a, n.b FROM '${DIR}/empty.csv' AS n;
+-- @expect
+--| {"op":"+I","a":1,"b":""}
+--| {"op":"+I","a":null,"b":"x"}
+SELECT n.a, n.b FROM '${DIR}/empty.csv' /*+ OPTIONS('csv.null-literal' = '') */ AS n;
+-- @expect
+--| {"op":"+I","a":1,"b":null}
+--| {"op":"+I","a":null,"b":"x"}
+SELECT * FROM '${DIR}/notes.txt' /*+ OPTIONS('format' = 'csv') */;
+-- @expect
+--| {"op":"+I","A note is no table":"at all."}
+
+-- Seconds may be missing in CSV.
+DESCRIBE '${DIR}/minutes.csv';
+-- @text
+--| "name":"at","type":"TIMESTAMP(3)"
 
 -- Arrays, and documents over many lines.
 SELECT a, t FROM '${DIR}/pretty.json';
