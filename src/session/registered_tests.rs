@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type};
@@ -103,4 +104,21 @@ fn the_shell_completes_what_is_registered() {
     assert_eq!(complete("CREATE TABLE t (n BIGINT) WITH ('connector' = 'cou"), ["counting"]);
     assert_eq!(complete("CREATE TABLE t (n BIGINT) WITH ('connector' = 'counting', 'las"), ["last"]);
     assert_eq!(complete("SELECT quadr"), ["quadruple"]);
+}
+
+#[test]
+fn a_call_with_constants_that_fails_is_made_once() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let session = Session::new().unwrap();
+    let failing = |n: i64| -> std::result::Result<i64, String> {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        Err(format!("no {n}"))
+    };
+    session.add_function(crate::function::user::native::scalar("failing", failing)).unwrap();
+    let failed = match session.sql("SELECT failing(1)") {
+        Ok(Response::Query(mut rows)) => rows.next_chunk().is_err(),
+        other => other.is_err(),
+    };
+    assert!(failed);
+    assert_eq!(CALLS.load(Ordering::Relaxed), 1);
 }

@@ -318,15 +318,20 @@ thread_local! {
     static INSTANCES: RefCell<HashMap<u64, Rc<Instance>>> = RefCell::default();
 }
 
-/// The position that a stack of QuickJS names first, and the file if it is of a module: `at f (code:3:14)`.
+/// What QuickJS calls a script that has no name.
+const ENGINE_SCRIPT: &str = "eval_script";
+
+/// The position of the user's code that a stack of QuickJS names first, and the file if it is of a module: `at f (code:3:14)`.
 fn position(stack: &str) -> Option<(Option<&str>, (u32, u32))> {
     stack.lines().find_map(|line| {
         let inside = line.trim().trim_end_matches(')');
         let mut parts = inside.rsplitn(3, ':');
         let column = parts.next()?.parse().ok()?;
         let line = parts.next()?.parse().ok()?;
-        let file = parts.next()?.rsplit(['(', ' ']).next().filter(|name| name.contains('.'));
-        Some((file, (line, column)))
+        let file = parts.next()?.rsplit(['(', ' ']).next();
+        // What the engine gives to code (`fetch` and the like) is no place of the user's.
+        let is_users = file != Some(ENGINE_SCRIPT);
+        is_users.then(|| (file.filter(|name| name.contains('.')), (line, column)))
     })
 }
 

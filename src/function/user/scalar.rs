@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::{
     Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array,
@@ -14,6 +15,7 @@ use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion_physical_expr::PhysicalExpr;
+use parking_lot::Mutex;
 
 use super::{Implementation, UserFunction, coercion};
 use crate::error::{Error, Result};
@@ -38,7 +40,19 @@ pub struct UserScalar {
     body: Body,
     zone: String,
     signature: Signature,
+    /// The last call with constants that failed. The optimizer evaluates constants several times over.
+    failed: Mutex<Option<FailedConstant>>,
 }
+
+#[derive(Debug)]
+struct FailedConstant {
+    arguments: Vec<ScalarValue>,
+    error: Error,
+    at: Instant,
+}
+
+/// A failure with constants holds so long after it was last asked for: within one planning, not for the next statement.
+const SAME_PLANNING: Duration = Duration::from_millis(500);
 
 impl UserScalar {
     /// For DataFusion. `volatile`: the body says that equal arguments may give different results.
@@ -52,6 +66,7 @@ impl UserScalar {
             body,
             zone: zone.to_string(),
             signature: Signature::user_defined(volatility),
+            failed: Mutex::new(None),
         }))
     }
 
@@ -62,6 +77,25 @@ impl UserScalar {
 
     fn result(&self) -> DataType {
         self.function.returns.computed().to_arrow(&self.zone)
+    }
+
+    /// A call with constants.
+    fn call_constant(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+        let arguments = args.iter().map(|a| ScalarValue::try_from_array(a, 0));
+        let arguments = arguments.collect::<DfResult<Vec<_>>>()?;
+        if let Some(known) = self.failed.lock().as_mut()
+            && known.arguments == arguments
+            && known.at.elapsed() < SAME_PLANNING
+        {
+            known.at = Instant::now();
+            return Err(known.error.clone());
+        }
+        let result = self.call(args, 1);
+        *self.failed.lock() = result.as_ref().err().map(|error| {
+            let (error, at) = (error.clone(), Instant::now());
+            FailedConstant { arguments, error, at }
+        });
+        result
     }
 
     fn call(&self, args: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
@@ -189,10 +223,9 @@ impl ScalarUDFImpl for UserScalar {
             }
         });
         let arrays = arrays.collect::<DfResult<Vec<_>>>()?;
-        let result = self.call(&arrays, rows)?;
         match constant {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
-            false => Ok(ColumnarValue::Array(result)),
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&self.call_constant(&arrays)?, 0)?)),
+            false => Ok(ColumnarValue::Array(self.call(&arrays, rows)?)),
         }
     }
 }
