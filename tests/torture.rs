@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 #[path = "torture/edges.rs"]
 mod edges;
+#[path = "torture/limits.rs"]
+mod limits;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -151,8 +151,10 @@ pub struct OverAggregate {
     slots: Vec<u32>,
     /// Slots.
     changed: Changed,
-    /// Rows that wait, by id: when they came. Only with checkpoints.
+    /// Rows that wait, by id: when they came.
     arrived: Vec<i64>,
+    /// `arrived` is noted.
+    keeps_order: bool,
     arrivals: i64,
     /// Ids of rows that wait.
     changed_rows: Changed,
@@ -195,6 +197,7 @@ impl OverAggregate {
             slots: Vec::new(),
             changed: Changed::default(),
             arrived: Vec::new(),
+            keeps_order: false,
             arrivals: 0,
             changed_rows: Changed::default(),
             spec,
@@ -304,7 +307,7 @@ impl OverAggregate {
     fn wait(&mut self, batch: &RecordBatch, times: Vec<i64>) -> Result<()> {
         let mut ids = Vec::with_capacity(times.len());
         self.rows.push(batch, &mut ids)?;
-        if self.changed_rows.is_on() {
+        if self.keeps_order {
             for &id in &ids {
                 if self.arrived.len() <= id as usize {
                     self.arrived.resize(id as usize + 1, 0);
@@ -407,6 +410,7 @@ impl Operator for OverAggregate {
     fn open(&mut self, context: OperatorContext) -> Result<()> {
         self.changed = Changed::new(context.checkpointed);
         self.changed_rows = Changed::new(context.checkpointed);
+        self.keeps_order = context.keeps_order();
         self.calls.open(&context);
         self.rows.limit(&context.memory);
         self.clock = Some(context.clock);
