@@ -19,8 +19,6 @@ const GAP_BYTES: u64 = 8 << 10;
 const FILTER_BITS: u64 = 12;
 /// What stands in the place of a table where older runs do not count.
 pub(super) const RESET: u8 = u8::MAX;
-/// Bytes before a row: table, moment.
-const HEADER: usize = 9;
 
 /// A row with what the store knows of it.
 #[derive(Debug, Clone, Copy)]
@@ -166,21 +164,61 @@ impl Run {
     }
 }
 
-/// Rows by ascending hashes: `n │ n hashes │ n ends of rows │ rows`.
+/// Rows by ascending hashes:
+///
+/// ```text
+/// n │ bytes of each row, or DIFFERS │ 1, or 0 │ tag │ moment │ n hashes │ n tags, n moments │ n ends │ rows
+///                                     └ of all rows: they have none ──────┘                 └ where the bytes differ
+/// ```
 struct Block<'a> {
     hashes: &'a [[u8; 8]],
-    ends: &'a [[u8; 4]],
+    /// Tag and moment of all rows, or of each.
+    marks: Marks<'a>,
+    sizes: Sizes<'a>,
     rows: &'a [u8],
 }
+
+enum Marks<'a> {
+    Same(u8, i64),
+    Each(&'a [u8], &'a [[u8; 8]]),
+}
+
+enum Sizes<'a> {
+    Same(usize),
+    Ends(&'a [[u8; 4]]),
+}
+
+/// In the place of the bytes of each row.
+const DIFFERS: u32 = u32::MAX;
+/// Bytes before the hashes of a block.
+const BLOCK_HEADER: usize = 4 + 4 + 1 + 1 + 8;
 
 impl<'a> Block<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self> {
         let parts = || {
             let (n, rest) = bytes.split_first_chunk::<4>()?;
+            let (size, rest) = rest.split_first_chunk::<4>()?;
+            let (&[same, tag], rest) = rest.split_first_chunk::<2>()?;
+            let (moment, rest) = rest.split_first_chunk::<8>()?;
             let n = u32::from_le_bytes(*n) as usize;
-            let (hashes, rest) = rest.split_at_checked(n * 8)?;
-            let (ends, rows) = rest.split_at_checked(n * 4)?;
-            Some(Self { hashes: hashes.as_chunks().0, ends: ends.as_chunks().0, rows })
+            let (hashes, mut rest) = rest.split_at_checked(n * 8)?;
+            let marks = if same == 1 {
+                Marks::Same(tag, i64::from_le_bytes(*moment))
+            } else {
+                let (tags, after) = rest.split_at_checked(n)?;
+                let (moments, after) = after.split_at_checked(n * 8)?;
+                rest = after;
+                Marks::Each(tags, moments.as_chunks().0)
+            };
+            let sizes = match u32::from_le_bytes(*size) {
+                DIFFERS => {
+                    let (ends, after) = rest.split_at_checked(n * 4)?;
+                    rest = after;
+                    Sizes::Ends(ends.as_chunks().0)
+                }
+                size => Sizes::Same(size as usize),
+            };
+            Some(Self { hashes: hashes.as_chunks().0, marks, sizes, rows: rest })
         };
         parts().ok_or_else(lost)
     }
@@ -189,21 +227,34 @@ impl<'a> Block<'a> {
         self.hashes.get(at).map(|hash| u64::from_le_bytes(*hash))
     }
 
+    /// Where a row ends.
+    fn end(&self, at: usize) -> Option<usize> {
+        match self.sizes {
+            Sizes::Same(size) => Some(size * (at + 1)),
+            Sizes::Ends(ends) => ends.get(at).map(|end| u32::from_le_bytes(*end) as usize),
+        }
+    }
+
     fn record(&self, at: usize) -> Result<Record<'a>> {
-        let end = |at: usize| self.ends.get(at).map(|end| u32::from_le_bytes(*end) as usize);
         let parts = || {
-            let start = if at == 0 { 0 } else { end(at - 1)? };
-            let bytes = self.rows.get(start..end(at)?)?;
-            let (tag, rest) = bytes.split_first()?;
-            let (moment, row) = rest.split_first_chunk::<8>()?;
-            Some(Record { hash: self.hash(at)?, tag: *tag, moment: i64::from_le_bytes(*moment), row })
+            let start = if at == 0 { 0 } else { self.end(at - 1)? };
+            let row = self.rows.get(start..self.end(at)?)?;
+            let (tag, moment) = match self.marks {
+                Marks::Same(tag, moment) => (tag, moment),
+                Marks::Each(tags, moments) => (*tags.get(at)?, i64::from_le_bytes(*moments.get(at)?)),
+            };
+            Some(Record { hash: self.hash(at)?, tag, moment, row })
         };
         parts().ok_or_else(lost)
     }
 
     /// Bytes of the block that these bytes begin with.
     fn length(&self) -> usize {
-        4 + self.hashes.len() * 12 + self.ends.last().map_or(0, |end| u32::from_le_bytes(*end) as usize)
+        let n = self.hashes.len();
+        let marks = if matches!(self.marks, Marks::Each(..)) { n * 9 } else { 0 };
+        let ends = if matches!(self.sizes, Sizes::Ends(_)) { n * 4 } else { 0 };
+        let rows = n.checked_sub(1).and_then(|last| self.end(last)).unwrap_or(0);
+        BLOCK_HEADER + n * 8 + marks + ends + rows
     }
 }
 
@@ -221,6 +272,8 @@ pub(super) struct RunWriter {
     filter: Filter,
     records: u64,
     hashes: Vec<u64>,
+    tags: Vec<u8>,
+    moments: Vec<i64>,
     ends: Vec<u32>,
     rows: Vec<u8>,
     memory: Arc<Memory>,
@@ -238,6 +291,8 @@ impl RunWriter {
             filter: Filter::default(),
             records: 0,
             hashes: Vec::new(),
+            tags: Vec::new(),
+            moments: Vec::new(),
             ends: Vec::new(),
             rows: Vec::new(),
             memory: memory.clone(),
@@ -251,8 +306,8 @@ impl RunWriter {
         }
         self.records += 1;
         self.hashes.push(record.hash);
-        self.rows.push(record.tag);
-        self.rows.extend_from_slice(&record.moment.to_le_bytes());
+        self.tags.push(record.tag);
+        self.moments.push(record.moment);
         self.rows.extend_from_slice(record.row);
         let end = u32::try_from(self.rows.len())
             .map_err(|_| Error::unsupported("the state of one key is too large to be moved to disk"))?;
@@ -261,14 +316,31 @@ impl RunWriter {
     }
 
     fn close_block(&mut self) -> Result<()> {
-        let Some(first) = self.hashes.first() else { return Ok(()) };
+        let firsts = (self.hashes.first(), self.tags.first(), self.moments.first(), self.ends.first());
+        let (Some(&first), Some(&tag), Some(&moment), Some(&size)) = firsts else { return Ok(()) };
         self.filter.add(&self.hashes);
-        self.index.push((*first, self.written + self.buffer.len() as u64));
-        self.buffer.extend_from_slice(&(self.hashes.len() as u32).to_le_bytes());
-        self.hashes.iter().for_each(|hash| self.buffer.extend_from_slice(&hash.to_le_bytes()));
-        self.ends.iter().for_each(|end| self.buffer.extend_from_slice(&end.to_le_bytes()));
-        self.buffer.append(&mut self.rows);
+        self.index.push((first, self.written + self.buffer.len() as u64));
+        let same_marks =
+            self.tags.iter().all(|other| *other == tag) && self.moments.iter().all(|other| *other == moment);
+        let is_step = |pair: &[u32]| pair[1] - pair[0] == size;
+        let same_size = size != DIFFERS && self.ends.windows(2).all(is_step);
+        let buffer = &mut self.buffer;
+        buffer.extend_from_slice(&(self.hashes.len() as u32).to_le_bytes());
+        buffer.extend_from_slice(&(if same_size { size } else { DIFFERS }).to_le_bytes());
+        buffer.extend_from_slice(&[u8::from(same_marks), tag]);
+        buffer.extend_from_slice(&moment.to_le_bytes());
+        self.hashes.iter().for_each(|hash| buffer.extend_from_slice(&hash.to_le_bytes()));
+        if !same_marks {
+            buffer.extend_from_slice(&self.tags);
+            self.moments.iter().for_each(|moment| buffer.extend_from_slice(&moment.to_le_bytes()));
+        }
+        if !same_size {
+            self.ends.iter().for_each(|end| buffer.extend_from_slice(&end.to_le_bytes()));
+        }
+        buffer.append(&mut self.rows);
         self.hashes.clear();
+        self.tags.clear();
+        self.moments.clear();
         self.ends.clear();
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
@@ -357,5 +429,3 @@ impl Scan {
         self.fill()
     }
 }
-
-const _: () = assert!(HEADER == 1 + size_of::<i64>());
