@@ -179,6 +179,18 @@ fn types_of(op: Op, left: &DataType, right: &DataType) -> Result<(DataType, Data
     })
 }
 
+/// The type of an expression. DataFusion names every part of it on the way, which takes cubic time in a chain of operators
+/// that is asked again at each of them.
+fn type_of(e: &Expr, schema: &DFSchema) -> Option<DataType> {
+    if let Expr::ScalarFunction(f) = e
+        && let Some(arithmetic) = f.func.inner().downcast_ref::<Arithmetic>()
+        && let [left, right] = f.args.as_slice()
+    {
+        return Some(types(arithmetic.op, &type_of(left, schema)?, &type_of(right, schema)?)?.2);
+    }
+    e.get_type(schema).ok()
+}
+
 /// An operand in the text of an expression.
 pub(super) fn operand(e: &Expr) -> String {
     let mut text = String::new();
@@ -200,9 +212,12 @@ fn write_operand(e: &Expr, text: &mut String) {
         Expr::BinaryExpr(_) => text.push_str(&format!("({})", e.schema_name())),
         Expr::Literal(v, _) => text.push_str(&v.to_string()),
         Expr::Column(column) => {
-            for part in column.relation.iter().map(ToString::to_string) {
-                text.push_str(&part);
-                text.push('.');
+            if let Some(relation) = &column.relation {
+                let parts = [relation.catalog(), relation.schema(), Some(relation.table())];
+                for part in parts.into_iter().flatten() {
+                    text.push_str(part);
+                    text.push('.');
+                }
             }
             text.push_str(&column.name);
         }
@@ -745,7 +760,7 @@ impl ExprPlanner for Operators {
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> datafusion_common::Result<PlannerResult<RawBinaryExpr>> {
-        let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+        let (Some(left), Some(right)) = (type_of(&expr.left, schema), type_of(&expr.right, schema)) else {
             return Ok(PlannerResult::Original(expr));
         };
         let Some(op) = Op::of(&expr.op) else {
