@@ -17,8 +17,10 @@ pub mod option;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Shorter values are not searched for.
 const SHORTEST: usize = 4;
@@ -100,7 +102,7 @@ pub fn note(name: &str, value: &str) {
     }
     let mut forms = FORMS.write();
     let secret = option::is_sensitive_name(name);
-    for text in forms_of(value) {
+    for text in forms_of(value, secret) {
         if !forms.iter().any(|f| f.text == text) {
             let plain = text == value;
             forms.push(Form { text, name: name.to_string(), secret, plain });
@@ -121,9 +123,14 @@ fn telling(value: &str) -> bool {
         && !WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
 }
 
-/// The value as it is, and as it looks in a URL, a form, JSON, SQL and debug output.
-fn forms_of(value: &str) -> Vec<String> {
+/// The value as it is, and as it looks in a URL and taken out of one, in a form, JSON, SQL and debug output; a secret also
+/// as functions of constants make it.
+fn forms_of(value: &str, secret: bool) -> Vec<String> {
     let mut forms = vec![value.to_string(), utf8_percent_encode(value, RESERVED).to_string()];
+    forms.push(percent_decode_str(value).decode_utf8_lossy().into_owned());
+    if secret {
+        forms.extend([value.to_uppercase(), value.to_lowercase(), STANDARD.encode(value)]);
+    }
     forms.push(url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
     if let Ok(mut path) = url::Url::parse("http://h/") {
         path.set_path(value);
@@ -251,6 +258,9 @@ mod tests {
         assert_eq!(at(r#"{"a":"tk-91 ä'\"q7!"}"#), r#"{"a":"${TOKEN}"}"#);
         assert_eq!(at("s = 'tk-91 ä''\"q7!'"), "s = '${TOKEN}'");
         assert!(matches!(redact("tk-91"), Cow::Borrowed(_)));
+        assert_eq!(at("TK-91 Ä'\"Q7! dGstOTEgw6QnInE3IQ=="), "${TOKEN} ${TOKEN}");
+        note("PLACE", "tk%2D92/x");
+        assert_eq!(at("s3://b/tk-92/x, tk%2D92/x, TK%2D92/X"), "s3://b/${PLACE}, ${PLACE}, TK%2D92/X");
     }
 
     #[test]
