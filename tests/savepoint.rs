@@ -103,3 +103,24 @@ fn a_savepoint_that_is_not_there_is_an_error_whatever_else_is_set() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("'/there/is/none' cannot be used"), "{said}");
 }
+
+/// Of several jobs none starts where the savepoint is of none of them: the refusal names it, its job and this one.
+#[test]
+fn a_savepoint_of_another_job_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let stop = "SELECT n FROM numbers LIMIT 1500; STOP JOB '1' WITH SAVEPOINT;";
+    let sums = "INSERT INTO kept SELECT n FROM numbers;";
+    let first = pipeline(folder).replace(sums, "INSERT INTO kept SELECT DISTINCT n FROM numbers;");
+    let told = run(folder, "first.sql", &format!("SET 'pipeline.name' = 'distinct';{first}{stop}"), &[]);
+    let savepoint = told.lines().last().unwrap();
+    let script = folder.join("second.sql");
+    fs::write(&script, format!("SET 'pipeline.name' = 'other';{}", pipeline(folder))).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_affluent"));
+    let output = command.arg("run").arg(&script).args(["--from-savepoint", savepoint]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && kept(folder).is_empty(), "{said}");
+    assert!(said.contains("the savepoint is of job 'distinct', and this is job 'other'"), "{said}");
+    assert!(said.contains(&format!("in {savepoint}: ")), "{said}");
+    assert!(said.contains("SET 'pipeline.name' = 'distinct'"), "{said}");
+}

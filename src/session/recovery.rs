@@ -296,11 +296,27 @@ impl Durability {
         match self.named_savepoint()? {
             Some(found) => {
                 let claims = Claims::new(&found.checkpoint, plan)?;
-                claims.check_places(&self.place())?;
-                claims.check(&self.place())
+                let at = self.origin().unwrap_or_else(|| self.place());
+                claims
+                    .check_places(&at)
+                    .and_then(|()| claims.check(&at))
+                    .map_err(|e| self.named(e, &found.checkpoint.plan().name))
             }
             None => Ok(()),
         }
+    }
+
+    /// Why a savepoint is refused, with the names of the jobs if it is of one that has another name.
+    fn named(&self, e: Error, of: &str) -> Error {
+        if of == self.job {
+            return e;
+        }
+        let (detail, hint) =
+            (e.detail().unwrap_or_default().to_string(), e.hint().unwrap_or_default().to_string());
+        e.with_detail(format!("the savepoint is of job '{of}', and this is job '{}'; {detail}", self.job))
+            .with_hint(format!(
+                "SET 'pipeline.name' = '{of}' before the statement that goes on from it; {hint}"
+            ))
     }
 
     /// What has another name or another order than in the checkpoint that the job will go on from.
