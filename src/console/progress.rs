@@ -482,8 +482,8 @@ pub fn ended(job: &Arc<Job>) -> String {
         JobState::Cancelled => {
             more.push((
                 "goes_on_from",
-                match job.checkpoints.last() {
-                    Some(last) => format!("checkpoint {}", last.epoch),
+                match job.checkpoints.goes_on_from() {
+                    Some(epoch) => format!("checkpoint {epoch}"),
                     None => "the beginning".to_string(),
                 },
             ));

@@ -162,6 +162,7 @@ pub struct CheckpointMetrics {
     /// How often the job came back after a failure.
     pub restarts: AtomicU64,
     last: Mutex<Option<LastCheckpoint>>,
+    restored: Mutex<Option<u64>>,
     aligned_micros: AtomicU64,
     took_micros: AtomicU64,
 }
@@ -194,9 +195,20 @@ impl CheckpointMetrics {
         self.completed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The run begins with what this one holds.
+    pub(crate) fn note_restored(&self, epoch: u64) {
+        *self.restored.lock() = Some(epoch);
+    }
+
     /// There is none any more.
     pub(crate) fn forget(&self) {
         self.last.lock().take();
+        self.restored.lock().take();
+    }
+
+    /// The number of the checkpoint that the next run begins with; `None`: it begins anew.
+    pub fn goes_on_from(&self) -> Option<u64> {
+        self.last().map(|last| last.epoch).or(*self.restored.lock())
     }
 
     /// The newest one that is durable.

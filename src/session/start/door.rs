@@ -45,6 +45,7 @@ impl Door {
         for said in found.iter().flat_map(|f| &f.said) {
             log::info!(target: crate::NOTICE, "{said}");
         }
+        found.iter().for_each(|f| job.checkpoints.note_restored(f.checkpoint.epoch()));
         let durable = Durable {
             checkpoints: Arc::new(Mutex::new(checkpoints)),
             plan: JobPlan { origin: self.durability.origin(), ..self.plan.clone() },
