@@ -210,6 +210,11 @@ impl Error {
         self.0.lasting = Lasting::Always;
         self
     }
+    /// Trying again helps as little as with what caused it.
+    pub fn lasting_as(mut self, cause: &Self) -> Self {
+        self.0.lasting = if cause.0.kind.may_pass() { cause.0.lasting } else { Lasting::Always };
+        self
+    }
     /// Puts words in front of the primary line: `context: message`.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.0.message = redacted(format!("{context}: {}", self.0.message));

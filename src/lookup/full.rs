@@ -135,7 +135,7 @@ impl FullCache {
             Ok(()) => self.settle(First::Done),
             Err(e) => {
                 let error = Error::lookup(format!("lookup table '{}' could not be loaded", self.name));
-                let error = error.with_detail(e.message().to_string() + &detail(&e));
+                let error = error.with_detail(e.message().to_string() + &detail(&e)).lasting_as(&e);
                 return self.settle(First::Failed(match e.hint() {
                     Some(hint) => error.with_hint(hint),
                     None => error,

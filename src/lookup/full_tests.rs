@@ -71,6 +71,26 @@ async fn once_is_once() {
     assert_eq!((count(&lookup, "a"), LookupMetrics::get(&lookup.metrics().loads)), (0, 1));
 }
 
+/// The job that waits for it starts again only where that may help.
+#[tokio::test(start_paused = true)]
+async fn a_first_load_fails_for_good_where_its_cause_does() {
+    let causes = [
+        (Error::io("no connection"), true),
+        (Error::lookup("answered 401").lasting(), false),
+        (Error::decode("no JSON"), false),
+    ];
+    for (cause, passes) in causes {
+        let script = Script::new();
+        script.next_load(Err(cause));
+        let lookup = lookup(&script, Reload::Once);
+        let completions = Completions::new(Mailbox::new().waker(0));
+        assert!(!lookup.ready(&completions).unwrap());
+        pass(10).await;
+        let e = lookup.ready(&completions).unwrap_err();
+        assert_eq!(e.may_pass(), passes, "{e}");
+    }
+}
+
 #[test]
 fn times_of_day_are_found_in_their_zone() {
     // 1970-01-01 00:00:00.250 UTC

@@ -140,7 +140,8 @@ impl Collection {
             }
             if !failure.retryable || failed > self.retries || !self.endpoint.may_retry() {
                 let attempts = if failed == 1 { String::new() } else { format!(" ({failed} attempts)") };
-                return Err(Error::lookup(failure.message + &attempts));
+                let error = Error::lookup(failure.message + &attempts);
+                return Err(if failure.retryable { error } else { error.lasting() });
             }
             sleep(pause).await;
         };
@@ -206,7 +207,7 @@ impl Collection {
     }
 
     fn error(&self, url: &str, what: &str) -> Error {
-        Error::lookup(self.failure(FailureKind::Other, url, what).message)
+        Error::lookup(self.failure(FailureKind::Other, url, what).message).lasting()
     }
 
     fn failure(&self, kind: FailureKind, url: &str, what: &str) -> Failure {

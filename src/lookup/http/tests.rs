@@ -577,3 +577,21 @@ fn a_whole_table_cannot_be_loaded() {
     assert!(!lookup.can_load() && lookup.can_lookup());
     assert_eq!(format!("{lookup:?}"), "HttpLookup(GET http://h/{id})");
 }
+
+/// A job that reads pages starts again only where that may help.
+#[tokio::test]
+async fn pages_that_are_refused_are_refused_again() {
+    let body = r#"[{"id":"1"}]"#;
+    for (status, body, passes) in
+        [(401, body, false), (404, body, false), (503, body, true), (200, "<p>", false)]
+    {
+        let server = TestServer::start(move |_| reply(status, body)).await;
+        let request = request(&server.url("/all"), &[("lookup.max-retries", "0")], &[0]);
+        let collection = Collection::new(&request.table, &request.schema).unwrap();
+        let e = match collection.page(None).await {
+            Ok(page) => collection.decode(&page.unwrap()).unwrap_err(),
+            Err(e) => e,
+        };
+        assert_eq!(e.may_pass(), passes, "{status}: {e}");
+    }
+}
