@@ -218,9 +218,7 @@ impl Location {
         let text = objects.as_ref().map_or(text, Objects::shown);
         // A file may have brackets in its name: what exists is no pattern.
         let place = if is_local && text.contains(['*', '?', '[']) && !path.exists() {
-            glob::Pattern::new(&text).map_err(|e| {
-                Error::option(format!("'{text}' is not a pattern: {e}")).at(options.span("path"))
-            })?;
+            compiled(&text).map_err(|e| e.at(options.span("path")))?;
             let base = path
                 .components()
                 .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[']))
@@ -337,10 +335,12 @@ impl Location {
                         .with_hint("to read what another program writes, use 'connector' = 'stdin'"));
                 }
             }
+            Place::Glob { pattern, base } if pattern.contains("**") => {
+                walk.matching(compiled(pattern)?, base, &metadata)?;
+            }
             Place::Glob { pattern, base } => {
                 let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
-                let paths = glob::glob_with(pattern, options)
-                    .map_err(|e| Error::option(format!("'{pattern}' is not a pattern: {e}")))?;
+                let paths = glob::glob_with(pattern, options).map_err(|e| no_pattern(pattern, &e))?;
                 let mut matched = false;
                 for path in paths {
                     let path = match path {
@@ -355,13 +355,21 @@ impl Location {
                     walk.entry(path, base)?;
                 }
                 if !matched && empty == Empty::Refused {
-                    return Err(Error::io(format!("no file matches '{}'", self.text)));
+                    return Err(self.matches_nothing());
                 }
             }
             #[cfg(feature = "s3")]
             Place::Objects(_) => {}
         }
-        walk.finish()
+        let found = walk.finish()?;
+        match found.matched || empty != Empty::Refused {
+            true => Ok(found),
+            false => Err(self.matches_nothing()),
+        }
+    }
+
+    fn matches_nothing(&self) -> Error {
+        Error::io(format!("no file matches '{}'", self.text))
     }
 
     #[cfg(feature = "s3")]
@@ -382,7 +390,7 @@ impl Location {
             return Err(Error::io(format!("there is no object '{}', and none below", self.text))
                 .with_hint("check option 'path'"));
         }
-        Ok(Found { files, unrest: false })
+        Ok(Found { files, unrest: false, matched: true })
     }
 
     /// Files that are looked for by their identity, in the folders where they were last: a followed file may get
@@ -514,6 +522,14 @@ pub(super) fn data_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+fn compiled(pattern: &str) -> Result<glob::Pattern> {
+    glob::Pattern::new(pattern).map_err(|e| no_pattern(pattern, &e))
+}
+
+fn no_pattern(pattern: &str, e: &glob::PatternError) -> Error {
+    Error::option(format!("'{pattern}' is not a pattern: {e}"))
 }
 
 /// Hidden files and those that start with `_` are not data: in-progress files, `_SUCCESS`.

@@ -9,6 +9,8 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use glob::{MatchOptions, Pattern};
+
 use super::files::{FileInfo, Location, compression, hidden, identity, millis, unreadable};
 use crate::error::Result;
 
@@ -18,6 +20,8 @@ pub(super) struct Found {
     pub(super) files: Vec<FileInfo>,
     /// Entries came or went in the meantime.
     pub(super) unrest: bool,
+    /// Something matched the pattern, if there is one with `**`.
+    pub(super) matched: bool,
 }
 
 /// A walk through directories. Links are looked at last, so that a file has its own name when a link to it is in
@@ -33,6 +37,8 @@ pub(super) struct Walk<'a> {
     links: Vec<(PathBuf, PathBuf)>,
     /// Links are being looked at.
     by_link: bool,
+    /// Only what matches, or is in a directory that does.
+    only: Option<Only>,
     pub(super) unrest: bool,
 }
 
@@ -45,8 +51,17 @@ impl<'a> Walk<'a> {
             directories: HashSet::new(),
             links: Vec::new(),
             by_link: false,
+            only: None,
             unrest: false,
         }
+    }
+
+    /// All files below a directory that match a pattern with `**`, each by its own name. The glob library follows links
+    /// again and again, to no end where they lead back.
+    pub(super) fn matching(&mut self, pattern: Pattern, base: &Path, before: &Metadata) -> Result<()> {
+        self.only = Some(Only { pattern, base: base.to_path_buf(), matched: false });
+        let root = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+        self.directory(root, base, before)
     }
 
     /// All files below a directory.
@@ -54,6 +69,9 @@ impl<'a> Walk<'a> {
         let real = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_path_buf());
         if !self.directories.insert(real) {
             return Ok(());
+        }
+        if let Some(only) = &mut self.only {
+            only.matching(directory);
         }
         let entries = match fs::read_dir(directory) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -89,6 +107,13 @@ impl<'a> Walk<'a> {
 
     /// A file.
     pub(super) fn file(&mut self, path: &Path, root: &Path, metadata: &Metadata) -> Result<()> {
+        let path = match &mut self.only {
+            None => path,
+            Some(only) => match only.matching(path) {
+                Some(path) => path,
+                None => return Ok(()),
+            },
+        };
         let name = path.to_string_lossy();
         if self.location.regex.as_ref().is_some_and(|r| !r.is_match(&name)) {
             return Ok(());
@@ -137,7 +162,35 @@ impl<'a> Walk<'a> {
         }
         self.found.sort_by(|a, b| a.path.cmp(&b.path));
         self.found.dedup_by(|a, b| a.path == b.path);
-        Ok(Found { files: self.found, unrest: self.unrest })
+        let matched = self.only.is_none_or(|only| only.matched);
+        Ok(Found { files: self.found, unrest: self.unrest, matched })
+    }
+}
+
+/// What a pattern asks for.
+struct Only {
+    pattern: Pattern,
+    base: PathBuf,
+    /// There is such a file or directory.
+    matched: bool,
+}
+
+impl Only {
+    /// The path as the pattern spells it, if it or a directory that it is in matches.
+    fn matching<'p>(&mut self, path: &'p Path) -> Option<&'p Path> {
+        let options = MatchOptions {
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+            ..Default::default()
+        };
+        let path = match self.base.as_os_str().is_empty() {
+            true => path.strip_prefix(".").unwrap_or(path),
+            false => path,
+        };
+        let mut parts = path.ancestors().take_while(|part| *part != self.base);
+        let matches = parts.any(|part| self.pattern.matches_path_with(part, options));
+        self.matched |= matches;
+        matches.then_some(path)
     }
 }
 

@@ -144,6 +144,14 @@ fn links_do_not_double_files() {
     assert_eq!(read_lines(&lines(root, &[])).unwrap(), ["1", "2", "2"]);
     let pattern = lines(&root.join("*"), &[]);
     assert_eq!(read_lines(&pattern).unwrap(), ["1", "2", "2"]);
+    // Each way through the links would be a path of its own here.
+    for (pattern, expected) in
+        [("**", &["1", "2", "2"][..]), ("**/x", &["1"]), ("**/b", &["1"]), ("a/**/y", &["2"])]
+    {
+        assert_eq!(read_lines(&lines(&root.join(pattern), &[])).unwrap(), expected, "{pattern}");
+    }
+    let e = read_lines(&lines(&root.join("**/none"), &[])).unwrap_err();
+    assert!(e.message().starts_with("no file matches"), "{e}");
     // Outside of the folder a link is the only way.
     let links = TempDir::new().unwrap();
     std::os::unix::fs::symlink(root.join("b"), links.path().join("there")).unwrap();
