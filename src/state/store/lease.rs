@@ -72,14 +72,18 @@ impl Record {
     }
 
     /// The holder is known not to live any more. `alone`: this process has the lock of the machine, which the holder
-    /// would have if it lived there.
+    /// would have if it lived there; a process that is seen to live counts more, because the file of the lock may be
+    /// deleted.
     fn is_gone(&self, alone: bool) -> bool {
         let here = Self::of_this_process(String::new(), Duration::ZERO);
         if self.boot.is_empty() || self.boot != here.boot {
             return false;
         }
         let visible = !self.namespace.is_empty() && self.namespace == here.namespace;
-        alone || (visible && started(self.process).is_none_or(|started| started != self.started))
+        match visible && self.process != here.process {
+            true => started(self.process).is_none_or(|started| started != self.started),
+            false => alone,
+        }
     }
 
     fn describe(&self) -> String {
@@ -445,6 +449,14 @@ mod tests {
             return;
         }
         drop(won(contender(&disk).attempt(true, now).unwrap()));
+        // Another one that lives.
+        #[cfg(unix)]
+        if let Some(since) = started(std::os::unix::process::parent_id()) {
+            record.process = std::os::unix::process::parent_id();
+            record.started = since;
+            store.put(&path(8), record.encode().unwrap()).unwrap();
+            held(contender(&disk).attempt(true, now).unwrap());
+        }
         record.started = "1".into();
         store.put(&path(9), record.encode().unwrap()).unwrap();
         drop(won(contender(&disk).attempt(false, now).unwrap()));
