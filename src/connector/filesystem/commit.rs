@@ -406,6 +406,7 @@ impl Committer<'_> {
                 part.length
             ))
             .with_hint("rows would be lost: put the file back, or start the job without its checkpoints")
+            .lasting()
         };
         let length = match fs::metadata(&hidden) {
             Ok(now) => now.len(),

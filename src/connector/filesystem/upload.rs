@@ -193,7 +193,8 @@ pub(super) fn complete(bucket: &Arc<Bucket>, file: &Uploaded) -> Result<()> {
                 .with_detail("the store may give up uploads that stay open for days")
                 .with_hint(
                     "rows would be lost: go back to an older checkpoint, or start the job without them",
-                ))
+                )
+                .lasting())
         }
     }
 }

@@ -378,6 +378,7 @@ fn missing_and_damaged_parts_are_errors() {
     fs::remove_file(&part).unwrap();
     let e = job.sink.recover(&job.pending).unwrap_err();
     assert!(e.message().contains(".inprogress' is gone"), "{e}");
+    assert!(!e.may_pass_again(), "nothing brings it back");
     // Not of this sink, or damaged.
     let mut value = job.pending[0].clone();
     value["open"][0]["name"] = "../x".into();
