@@ -1,8 +1,10 @@
 //! Files in an object store, against moto's S3.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::database::{folder, killed, numbers};
 use crate::harness::{
@@ -225,4 +227,103 @@ fn killed_at_any_moment_each_row_is_there_once_and_no_part_stays() {
         assert!(found.contains(r#""c":20000,"d":20000,"s":200010000"#), "{format}: {found}");
         assert_eq!(moto.open_parts(), 0, "{format}");
     }
+}
+
+type Refuses = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// A port whose requests go to moto, but for those that are refused by their first line.
+fn refusing(moto: u16, refuses: Refuses) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let refuses: Arc<dyn Fn(&str) -> bool + Send + Sync> = refuses.into();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let refuses = refuses.clone();
+            // A client that has gone away needs no answer.
+            std::thread::spawn(move || drop(pass_on(client, moto, &*refuses)));
+        }
+    });
+    port
+}
+
+fn pass_on(mut client: TcpStream, moto: u16, refuses: &dyn Fn(&str) -> bool) -> io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(n) = lower.strip_prefix("content-length:") {
+            length = n.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+        if !lower.starts_with("connection:") {
+            head.push_str(&line);
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    if refuses(head.lines().next().unwrap()) {
+        return client.write_all(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", moto))?;
+    server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+    server.write_all(&body)?;
+    io::copy(&mut server, &mut client).map(drop)
+}
+
+/// Many files, with and without checkpoints: all rows are there in the end.
+fn in_spite_of(name: &str, refuses: impl Fn() -> Refuses) {
+    let Some(moto) = Moto::start() else { return };
+    for (checkpoints, path) in [(true, "with"), (false, "without")] {
+        let work = folder();
+        let port = refusing(moto.port, refuses());
+        let more = ", 'format' = 'json', 'sink.rolling-policy.file-size' = '1 kb'";
+        let interval = if checkpoints {
+            let checkpoints = work.path().join("checkpoints");
+            format!(
+                "SET 'execution.checkpointing.interval' = '100 ms'; SET 'execution.checkpointing.dir' = '{}';",
+                checkpoints.display()
+            )
+        } else {
+            String::new()
+        };
+        let script = format!(
+            "{interval} SET 'restart-strategy.exponential-delay.initial-backoff' = '100 ms';
+             CREATE TABLE n (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '4000',
+               'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '2000');
+             CREATE TABLE t (id BIGINT) {};
+             INSERT INTO t SELECT id FROM n;",
+            at(port, &format!("{name}/{path}"), more)
+        );
+        run_well(work.path(), &script, &[]);
+        let table = format!("CREATE TABLE t (id BIGINT) {}", moto.with(&format!("{name}/{path}"), more));
+        let found = count(&moto, work.path(), &table);
+        assert!(found.contains(r#""c":2000,"d":2000,"s":2001000"#), "{path}: {found}");
+    }
+}
+
+/// Cleaning up is no part of the result: what cannot be deleted stays.
+#[test]
+fn a_store_that_refuses_to_delete_does_no_harm() {
+    in_spite_of("kept", || {
+        Box::new(|line| line.starts_with("DELETE") || line.starts_with("POST") && line.contains("?delete"))
+    });
+}
+
+/// All rows are uploaded, and shown when the store lets them.
+#[test]
+fn files_that_the_store_does_not_complete_at_first_are_completed_later() {
+    in_spite_of("late", || {
+        let completions = AtomicUsize::new(0);
+        Box::new(move |line| {
+            let completes = line.starts_with("POST") && line.contains("uploadId=");
+            // Three times nothing, then one file, then nothing again.
+            completes && matches!(completions.fetch_add(1, Ordering::Relaxed), 0 | 1 | 2 | 4)
+        })
+    });
 }

@@ -302,7 +302,8 @@ impl Sink for ObjectSink {
             return Ok(());
         }
         let attempt = self.attempt();
-        let files = std::mem::take(&mut *attempt.left.lock());
+        // They stay for the next try.
+        let files = attempt.left.lock().clone();
         let done = self.plan.show_all(&attempt, &files).and_then(|()| self.plan.give_up(&attempt.sink, &[]));
         done.map_err(|e| self.plan.failed(e))
     }
