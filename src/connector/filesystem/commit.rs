@@ -629,8 +629,9 @@ impl Committer<'_> {
         Ok(content)
     }
 
-    /// Deletes hidden files of this sink but these.
+    /// Deletes hidden files of this sink but these. Nobody reads them: one that cannot be removed stays, and that is said.
     fn delete_leftovers(&self, sink: &str, kept: &[PartState]) -> Result<()> {
+        let mut stays: Option<(usize, Error)> = None;
         let kept: HashSet<PathBuf> = kept.iter().map(|p| self.hidden(sink, p)).collect();
         let ending = format!("-{sink}.inprogress");
         let (root, deep) = match self.target {
@@ -653,9 +654,15 @@ impl Committer<'_> {
                     }
                 } else if name.starts_with('.') && name.ends_with(&ending) && !kept.contains(&path) {
                     self.fuse.step()?;
-                    remove_if_there(&path)?;
+                    if let Err(e) = remove_if_there(&path) {
+                        let (count, first) = stays.take().unwrap_or((0, e));
+                        stays = Some((count + 1, first));
+                    }
                 }
             }
+        }
+        if let Some((count, e)) = stays {
+            log::warn!("hidden files that are not needed stay ({count}): {e}");
         }
         Ok(())
     }

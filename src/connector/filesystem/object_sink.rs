@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::directories::Directories;
 use super::upload::{Notes, PART, Upload, Uploaded, abandon, complete};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Found};
 use crate::connector::{Guarantee, Sink, SinkChangelog, Writer, WriterContext};
 use crate::error::{Error, Result};
 use crate::flow::Chunk;
@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub(super) unbounded: bool,
     pub(super) overwrite: bool,
     pub(super) checkpoints: bool,
+    /// It was said that uploads stay open.
+    pub(super) told: AtomicBool,
 }
 
 /// What a writer returns for a checkpoint.
@@ -174,28 +176,40 @@ impl Plan {
         Ok(old)
     }
 
-    /// Gives up the uploads that notes of this sink name, but these; and deletes the notes.
-    fn give_up(&self, sink: &str, kept: &[Uploaded]) -> Result<()> {
-        let kept: HashSet<&str> = kept.iter().map(|f| f.upload.as_str()).collect();
-        for note in self.bucket.list(&self.notes(sink))? {
-            let asked = self.bucket.read(&note, 0..note.size.max(1))?;
-            let text = match asked.wait()? {
-                Ok(text) => text,
-                Err(object_store::Error::NotFound { .. }) => continue,
-                Err(e) => return Err(self.bucket.failed("read", &note.key, &e)),
-            };
-            let mut stays = false;
-            for (key, upload) in Notes::read(&text) {
-                match kept.contains(upload.as_str()) {
-                    true => stays = true,
-                    false => abandon(&self.bucket, &key, &upload)?,
-                }
-            }
-            if !stays {
-                self.bucket.delete(&note.key)?;
-            }
+    /// Gives up the uploads that notes of this sink name, but these; and deletes the notes. Nobody sees such uploads: what
+    /// the store does not let go stays, with its note, and that is said once.
+    fn give_up(&self, sink: &str, kept: &[Uploaded]) {
+        let Err(e) = self.try_to_give_up(sink, kept) else { return };
+        if !self.told.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "table '{}': uploads that are not needed stay open until the store's own rules end them; this is not said again: {e}",
+                self.table
+            );
         }
-        Ok(())
+    }
+
+    fn try_to_give_up(&self, sink: &str, kept: &[Uploaded]) -> Result<()> {
+        let kept: HashSet<&str> = kept.iter().map(|f| f.upload.as_str()).collect();
+        let mut first = Ok(());
+        for note in self.bucket.list(&self.notes(sink))? {
+            let given_up = self.give_up_noted(&note, &kept);
+            first = first.and(given_up);
+        }
+        first
+    }
+
+    fn give_up_noted(&self, note: &Found, kept: &HashSet<&str>) -> Result<()> {
+        let asked = self.bucket.read(note, 0..note.size.max(1))?;
+        let text = match asked.wait()? {
+            Ok(text) => text,
+            Err(object_store::Error::NotFound { .. }) => return Ok(()),
+            Err(e) => return Err(self.bucket.failed("read", &note.key, &e)),
+        };
+        let (left, others): (Vec<_>, Vec<_>) =
+            Notes::read(&text).into_iter().partition(|(_, upload)| !kept.contains(upload.as_str()));
+        let abandoned = left.iter().map(|(key, upload)| abandon(&self.bucket, key, upload));
+        abandoned.fold(Ok(()), Result::and)?;
+        if others.is_empty() { self.bucket.delete(&note.key) } else { Ok(()) }
     }
 }
 
@@ -229,7 +243,7 @@ impl ObjectSink {
         } else {
             kept = files;
         }
-        self.plan.give_up(&sink, &kept)?;
+        self.plan.give_up(&sink, &kept);
         *attempt.adopted.lock() = kept;
         Ok(attempt)
     }
@@ -286,7 +300,8 @@ impl Sink for ObjectSink {
             }
             self.plan.show_all(&attempt, &files)?;
             // Nothing is open any more.
-            self.plan.give_up(&attempt.sink, &[])
+            self.plan.give_up(&attempt.sink, &[]);
+            Ok(())
         };
         commit().map_err(|e| self.plan.failed(e))
     }
@@ -304,8 +319,9 @@ impl Sink for ObjectSink {
         let attempt = self.attempt();
         // They stay for the next try.
         let files = attempt.left.lock().clone();
-        let done = self.plan.show_all(&attempt, &files).and_then(|()| self.plan.give_up(&attempt.sink, &[]));
-        done.map_err(|e| self.plan.failed(e))
+        self.plan.show_all(&attempt, &files).map_err(|e| self.plan.failed(e))?;
+        self.plan.give_up(&attempt.sink, &[]);
+        Ok(())
     }
 
     fn abort(&self) {
@@ -313,9 +329,7 @@ impl Sink for ObjectSink {
             return;
         }
         let Some(attempt) = self.attempt.lock().take() else { return };
-        if let Err(e) = self.plan.give_up(&attempt.sink, &[]) {
-            log::warn!("table '{}': uploads stay open: {}", self.plan.table, e.message());
-        }
+        self.plan.give_up(&attempt.sink, &[]);
     }
 }
 

@@ -145,6 +145,7 @@ pub(super) fn object_sink(request: &SinkRequest) -> Result<Option<Arc<dyn Sink>>
         unbounded: !request.bounded,
         overwrite: request.overwrite,
         checkpoints: request.checkpoints,
+        told: Default::default(),
     }))))
 }
 
@@ -235,7 +236,8 @@ impl Sink for FilesystemSink {
         let long = *unbounded && *roll_interval > Duration::from_secs(60);
         (long && matches!(target, Target::Directory(_))).then(|| {
             format!(
-                "files of table '{}' show when they are closed, {} min after their first row at the latest:                  'sink.rolling-policy.rollover-interval' = '10 s' shows rows sooner, in more files",
+                "files of table '{}' show when they are closed, {} min after their first row at the latest: \
+                 'sink.rolling-policy.rollover-interval' = '10 s' shows rows sooner, in more files",
                 self.shared.table,
                 roll_interval.as_secs() / 60
             )
