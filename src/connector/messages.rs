@@ -183,6 +183,8 @@ pub(super) struct Layout {
     format: Format,
     schema: SchemaRef,
     slots: Vec<Slot>,
+    /// Slots with metadata that is declared NOT NULL.
+    required: Vec<bool>,
     declared: SchemaRef,
     value: SchemaRef,
     rejects: bool,
@@ -200,9 +202,11 @@ impl Layout {
             value.extend(declared.fields().iter().cloned());
         }
         let mut slots = Vec::with_capacity(request.projection.len() + 1);
+        let mut required = Vec::with_capacity(slots.capacity());
         for &index in &request.projection {
             let lost = || Error::internal(format!("table '{}' has no column {index}", table.name));
             let column = table.columns.get(index).ok_or_else(lost)?;
+            required.push(matches!(column.source, ColumnSource::Metadata { nullable: false, .. }));
             slots.push(match &column.source {
                 ColumnSource::Metadata { key, .. } => {
                     let at = known.iter().position(|(name, _)| name == key);
@@ -226,12 +230,14 @@ impl Layout {
         }
         if rejects {
             slots.push(Slot::Rejected);
+            required.push(false);
         }
         let layout = Self {
             table: table.name.clone(),
             format,
             schema: request.schema.clone(),
             slots,
+            required,
             declared,
             value: Arc::new(Schema::new(value)),
             rejects,
@@ -349,39 +355,40 @@ impl RowDecoder {
         let values: Vec<Option<&[u8]>> = part.iter().map(Message::value).collect();
         let place = |i: usize| part.get(i).map_or_else(String::new, Message::place);
         let decoded = self.value.decode(&values, true, &place)?;
+        let layout = &self.layout;
         let mut wrong = decoded.error.map(|e| (decoded.taken, e)).or(lacking);
         let mut kinds = decoded.kinds;
         let mut owners: Vec<u32> = match decoded.messages {
             Some(messages) => messages,
             None => (0..decoded.batch.num_rows() as u32).collect(),
         };
-        let mut columns = Vec::with_capacity(self.layout.slots.len());
-        // The first row with NULL where none may be.
+        let mut columns = Vec::with_capacity(layout.slots.len());
+        // The first message without what the table declares; the format sees to its own fields.
         let mut null: Option<(usize, String)> = None;
-        for (slot, field) in self.layout.slots.iter().zip(self.layout.schema.fields()) {
+        for ((slot, required), field) in layout.slots.iter().zip(&layout.required).zip(layout.schema.fields())
+        {
             let column = match slot {
                 Slot::Value(at) => decoded.batch.column(*at).clone(),
                 Slot::Metadata(key, kept) => metadata(part, &owners, *key, *kept, field)?,
                 Slot::Rejected => new_null_array(rejected_field().data_type(), owners.len()),
             };
-            if column.null_count() > 0 && !field.is_nullable() {
-                let row = (0..column.len()).find(|row| column.is_null(*row)).unwrap_or(0);
-                if null.as_ref().is_none_or(|(first, _)| row < *first) {
-                    null = Some((row, field.name().clone()));
+            if *required && let Some(row) = (0..column.len()).find(|row| column.is_null(*row)) {
+                let owner = owners.get(row).map_or(0, |owner| *owner as usize);
+                if null.as_ref().is_none_or(|(first, _)| owner < *first) {
+                    null = Some((owner, field.name().clone()));
                 }
             }
             columns.push(column);
         }
-        if let Some((row, name)) = null {
+        if let Some((owner, name)) = null {
             // No row of its message, and none behind it.
-            let owner = owners.get(row).copied().unwrap_or_default();
-            let kept = owners.partition_point(|o| *o < owner);
+            let kept = owners.partition_point(|o| (*o as usize) < owner);
             columns.iter_mut().for_each(|column| *column = column.slice(0, kept));
             kinds = kinds.slice(0, kept);
             owners.truncate(kept);
-            let place = place(owner as usize);
+            let place = place(owner);
             let what = format!("{place}: column '{name}' is NULL, it is declared NOT NULL");
-            wrong = Some((owner as usize, Error::decode(what)));
+            wrong = Some((owner, Error::decode(what)));
         }
         let batch = batch(&self.layout.schema, columns, owners.len())?;
         Ok(Piece { batch, kinds, owners, wrong })

@@ -246,7 +246,13 @@ impl MessageDecoder {
 
     /// Messages as they are.
     fn raw(&self, messages: &[Option<&[u8]>], place: &dyn Fn(usize) -> String) -> Result<Decoded> {
-        let mut error = None;
+        let (mut error, mut messages) = (None, messages);
+        if let Some(field) = self.schema.fields().first().filter(|f| !f.is_nullable())
+            && let Some(at) = messages.iter().position(Option::is_none)
+        {
+            let what = format!("{}: column '{}' is NULL, it is declared NOT NULL", place(at), field.name());
+            (error, messages) = (Some(Error::decode(what)), messages.get(..at).unwrap_or_default());
+        }
         let mut end = messages.len();
         let columns: Vec<ArrayRef> = match self.schema.fields().first().map(|f| f.data_type()) {
             None => Vec::new(),

@@ -199,6 +199,24 @@ fn poison_is_named_kept_or_left_out() {
     let gone = std::fs::read_to_string(folder.path().join("gone.jsonl")).unwrap();
     assert!(gone.contains("poison/0@60") && gone.lines().count() == 1, "{gone}");
     assert_eq!(std::fs::read_to_string(folder.path().join("kept.jsonl")).unwrap().lines().count(), 99);
+    // A record without a key, where the key is NOT NULL.
+    broker.topic("poison-null", 1);
+    let one = Some("{\"n\": 1}");
+    broker.write("poison-null", Some(0), &[(Some("a"), one), (None, one), (Some("c"), one)]);
+    let keys = ", 'key.format' = 'raw', 'key.fields' = 'k', 'value.fields-include' = 'EXCEPT_KEY'";
+    let script = format!(
+        "CREATE TABLE t (k STRING NOT NULL, n INT) {};
+         CREATE TABLE gone (message STRING, `position` STRING) WITH ('connector' = 'filesystem', 'path' = 'null.jsonl', 'format' = 'json');
+         CREATE TABLE kept (k STRING) WITH ('connector' = 'filesystem', 'path' = 'keys.jsonl', 'format' = 'json');
+         INSERT INTO kept SELECT k FROM t;",
+        with(broker, "poison-null", &format!("{BOUNDED}{keys}, 'scan.dead-letter' = 'gone'")),
+    );
+    run_well(path(&folder), &script, &[]);
+    let kept = std::fs::read_to_string(folder.path().join("keys.jsonl")).unwrap();
+    assert_eq!(kept, "{\"k\":\"a\"}\n{\"k\":\"c\"}\n");
+    let gone = std::fs::read_to_string(folder.path().join("null.jsonl")).unwrap();
+    assert!(gone.contains("column 'k' is NULL, it is declared NOT NULL"), "{gone}");
+    assert!(gone.contains("\"position\":\"poison-null/0@1\"") && gone.lines().count() == 1, "{gone}");
 }
 
 #[test]
