@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use super::{Writer, WriterContext};
 use crate::catalog::Options;
 use crate::catalog::options::{OptionDef, OptionKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Chunk;
 use crate::lookup::retry::Backoff;
 use crate::lookup::{BoxFuture, Failure, FailureKind};
@@ -87,7 +87,7 @@ const fn options() -> [OptionDef; COUNT] {
             ON_ERROR,
             ON_ERRORS,
             "fail",
-            "sink: what becomes of a record that is refused for its own sake: the job fails, or the record is dropped, counted and logged",
+            "sink: what becomes of a row that the format cannot write or that is refused for its own sake: the job fails, or the row is dropped, counted and logged",
         ),
     ]
 }
@@ -187,6 +187,7 @@ pub(super) struct Packed<R> {
 pub(super) trait Packer: Send {
     type Record;
 
+    /// All of them or none: where one of several rows cannot be packed they are packed again by halves.
     fn pack(&mut self, chunk: &Chunk) -> Result<Vec<Packed<Self::Record>>>;
 }
 
@@ -384,6 +385,34 @@ impl<P: Post, K: Packer<Record = P::Record>> Outbox<P, K> {
     fn records(&self) -> usize {
         self.outstanding[0] + self.outstanding[1]
     }
+
+    /// Packs rows. One that cannot be is refused for its own sake, as the service would.
+    fn pack(&mut self, chunk: &Chunk, packed: &mut Vec<Packed<P::Record>>) -> Result<()> {
+        let e = match self.packer.pack(chunk) {
+            Ok(records) => {
+                packed.extend(records);
+                return Ok(());
+            }
+            Err(e) => e,
+        };
+        let of_row = matches!(e.kind(), ErrorKind::Decode | ErrorKind::Execution);
+        if !of_row || !self.bounds.drops {
+            let hint = format!("'{ON_ERROR}' = 'drop' leaves out such a row, and counts it");
+            let e = if of_row && e.hint().is_none() { e.with_hint(hint) } else { e };
+            return Err(e.context(format!("table '{}'", self.post.table())));
+        }
+        if chunk.len() > 1 {
+            let half = chunk.len() / 2;
+            self.pack(&chunk.slice(0, half), packed)?;
+            return self.pack(&chunk.slice(half, chunk.len() - half), packed);
+        }
+        let table = self.post.table();
+        match self.dropped.fetch_add(1, Ordering::Relaxed) {
+            0 => log::warn!("table '{table}': a row is dropped ('{ON_ERROR}' = 'drop'): {e}"),
+            _ => log::debug!("table '{table}': a row is dropped: {e}"),
+        }
+        Ok(())
+    }
 }
 
 struct Ending {
@@ -471,7 +500,7 @@ impl<P: Post, K: Packer<Record = P::Record>> Drop for Outbox<P, K> {
     fn drop(&mut self) {
         let dropped = self.dropped.load(Ordering::Relaxed);
         if dropped > 1 {
-            log::warn!("table '{}': {dropped} records were refused and dropped", self.post.table());
+            log::warn!("table '{}': {dropped} rows were refused and dropped", self.post.table());
         }
     }
 }
@@ -481,8 +510,8 @@ impl<P: Post, K: Packer<Record = P::Record>> Writer for Outbox<P, K> {
         if chunk.is_empty() {
             return Ok(());
         }
-        let packed =
-            self.packer.pack(chunk).map_err(|e| e.context(format!("table '{}'", self.post.table())))?;
+        let mut packed = Vec::with_capacity(chunk.len());
+        self.pack(chunk, &mut packed)?;
         let (turn, lanes) = (self.turn, self.lanes.len() as u64);
         for Packed { record, key, bytes } in packed {
             // The high bits: low ones may have been used to deal rows to tasks.

@@ -59,6 +59,9 @@ impl Packer for Keys {
     fn pack(&mut self, chunk: &Chunk) -> Result<Vec<Packed<Record>>> {
         let column = |at: usize| chunk.batch.column(at).as_primitive::<Int64Type>().clone();
         let (keys, numbers) = (column(0), column(1));
+        if numbers.values().iter().any(|n| *n < 0) {
+            return Err(Error::decode("a number below 0 has no form"));
+        }
         let rows = keys.values().iter().zip(numbers.values());
         let key = |k: i64| self.0.then(|| (k as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Ok(rows.map(|(k, n)| Packed { record: (*k, *n), key: key(*k), bytes: 10 }).collect())
@@ -90,11 +93,15 @@ impl Rig {
     }
 
     fn write(&mut self, records: &[Record]) {
+        self.try_write(records).unwrap();
+    }
+
+    fn try_write(&mut self, records: &[Record]) -> Result<()> {
         let column = |of: fn(&Record) -> i64| -> ArrayRef {
             Arc::new(records.iter().map(of).collect::<Vec<_>>().into_iter().map(Some).collect::<Int64Array>())
         };
         let batch = RecordBatch::try_from_iter([("k", column(|r| r.0)), ("n", column(|r| r.1))]).unwrap();
-        self.outbox.write(&Chunk::append(batch, Instant::now())).unwrap();
+        self.outbox.write(&Chunk::append(batch, Instant::now()))
     }
 
     /// Lets time pass.
@@ -212,6 +219,20 @@ fn a_refused_record_fails_the_job_or_is_skipped_alone() {
     let error = rig.finish().unwrap_err();
     assert!(error.may_pass() && error.detail().is_some_and(|d| d.contains("tried 3 times")), "{error}");
     assert_eq!(*rig.service.calls.lock(), 3);
+}
+
+#[test]
+fn a_row_that_cannot_be_packed_fails_the_job_or_is_left_out_alone() {
+    let rows = [(0, 1), (0, -2), (0, 3), (0, -4), (0, 5)];
+    let mut rig = Rig::new(&[], false, |_, _| Ok(()));
+    let error = rig.try_write(&rows).unwrap_err();
+    assert_eq!(error.message(), "table 'o': a number below 0 has no form");
+    assert!(error.hint().is_some_and(|hint| hint.contains("'sink.on-error' = 'drop'")));
+    let mut rig = Rig::new(&[("sink.on-error", "drop")], false, |_, _| Ok(()));
+    rig.write(&rows);
+    rig.finish().unwrap();
+    assert_eq!(rig.taken().concat(), [(0, 1), (0, 3), (0, 5)]);
+    assert_eq!(rig.outbox.dropped.load(Ordering::Relaxed), 2);
 }
 
 #[test]
