@@ -24,6 +24,12 @@ pub(crate) struct Refused {
     pub(crate) code: String,
 }
 
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        refused.failure
+    }
+}
+
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         Self { failure, code: String::new() }
@@ -130,9 +136,9 @@ impl Api {
     }
 
     /// One request.
-    pub(crate) async fn call(&self, operation: &str, body: &Value) -> Result<Value, Failure> {
-        let answer = self.send(operation, bytes::Bytes::from(body.to_string())).await?;
-        serde_json::from_slice(&answer).map_err(|e| self.undecoded(operation, &e))
+    pub(crate) async fn call(&self, operation: &str, body: &Value) -> Result<Value, Refused> {
+        let answer = self.post(operation, bytes::Bytes::from(body.to_string())).await?;
+        serde_json::from_slice(&answer).map_err(|e| self.undecoded(operation, &e).into())
     }
 
     /// The failure that an answer is which cannot be read.
@@ -142,11 +148,6 @@ impl Api {
     }
 
     /// The same with bodies as they are.
-    pub(crate) async fn send(&self, operation: &str, bytes: bytes::Bytes) -> Result<bytes::Bytes, Failure> {
-        self.post(operation, bytes).await.map_err(|refused| refused.failure)
-    }
-
-    /// The same, with the name that the service has for a failure.
     pub(crate) async fn post(&self, operation: &str, bytes: bytes::Bytes) -> Result<bytes::Bytes, Refused> {
         let at = |what: String| format!("{}: {operation}: {what}", self.endpoint);
         let other = |what: String| Failure::other(at(what));

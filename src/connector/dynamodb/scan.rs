@@ -159,7 +159,7 @@ type Page = (Vec<Value>, Option<Value>);
 async fn page(api: &Api, request: &Value) -> Result<Page> {
     let mut attempt = 1;
     loop {
-        match api.call("Scan", request).await {
+        match api.call("Scan", request).await.map_err(|refused| refused.failure) {
             Ok(mut answer) => {
                 let items = match answer.get_mut("Items").map(Value::take) {
                     Some(Value::Array(items)) => items,

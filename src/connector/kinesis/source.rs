@@ -24,7 +24,7 @@ use crate::connector::{Positions, Reader, ReaderContext, ScanRequest, Source, So
 use crate::error::{Error, Result};
 use crate::flow::{OpenSplits, Splits, StageMetrics};
 use crate::lookup::Failure;
-use crate::lookup::aws_json::Api;
+use crate::lookup::aws_json::{Api, Refused};
 use crate::lookup::retry::Backoff;
 
 /// A shard takes five requests a second.
@@ -253,15 +253,15 @@ async fn control(shared: Arc<Shared>) {
                 // A barrier may have waited for them to be known.
                 shared.inbox.offer([]);
             }
-            Err(failure) if failure.retryable => {
-                trouble.wait(&failure).await;
+            Err(refused) if refused.failure.retryable => {
+                trouble.wait(&refused.failure).await;
                 continue;
             }
-            Err(failure) => return shared.inbox.fail(lasting(&shared.scan, &failure)),
+            Err(refused) => return shared.inbox.fail(lasting(&shared.scan, &refused)),
         }
         while let Some(ended) = reading.try_join_next() {
-            if let Ok(Err(failure)) = ended {
-                return shared.inbox.fail(lasting(&shared.scan, &failure));
+            if let Ok(Err(refused)) = ended {
+                return shared.inbox.fail(lasting(&shared.scan, &refused));
             }
         }
         let _ = timeout(*discovery, shared.look.notified()).await;
@@ -270,28 +270,28 @@ async fn control(shared: Arc<Shared>) {
 
 /// Whether the stream is there, for people.
 pub(super) async fn look(scan: &Scan, api: &Api) -> Result<Vec<String>> {
-    let listed = shards(scan, api).await.map_err(|failure| lasting(scan, &failure))?;
+    let listed = shards(scan, api).await.map_err(|refused| lasting(scan, &refused))?;
     let open = listed.iter().filter(|shard| !shard.closed).count();
     let (table, name) = (&scan.table, &scan.stream.name);
     Ok(vec![format!("table '{table}': stream '{name}' at {}: {open} open shards", api.shown())])
 }
 
-fn lasting(scan: &Scan, failure: &Failure) -> Error {
+fn lasting(scan: &Scan, refused: &Refused) -> Error {
     let Scan { table, stream, .. } = scan;
-    let error = Error::io(format!("table '{table}': reading stream '{}': {}", stream.name, failure.message))
-        .lasting();
-    if failure.message.contains("ResourceNotFoundException") {
-        return error.with_hint(format!("is there a stream '{}' in region {}?", stream.name, stream.region));
+    let what = format!("table '{table}': reading stream '{}': {}", stream.name, refused.failure.message);
+    let error = Error::io(what).lasting();
+    match refused.code.as_str() {
+        "ResourceNotFoundException" => {
+            error.with_hint(format!("is there a stream '{}' in region {}?", stream.name, stream.region))
+        }
+        "AccessDeniedException" | "AccessDenied" => error
+            .with_hint("the role needs kinesis:ListShards, kinesis:GetShardIterator and kinesis:GetRecords"),
+        _ => error,
     }
-    if failure.message.contains("AccessDenied") {
-        return error
-            .with_hint("the role needs kinesis:ListShards, kinesis:GetShardIterator and kinesis:GetRecords");
-    }
-    error
 }
 
 /// All shards of the stream.
-async fn shards(scan: &Scan, api: &Api) -> Result<Vec<Listed>, Failure> {
+async fn shards(scan: &Scan, api: &Api) -> Result<Vec<Listed>, Refused> {
     let stream = &scan.stream;
     let mut all = Vec::new();
     let mut request = stream.put_into(json!({"MaxResults": 1000}));
@@ -354,7 +354,7 @@ struct Record<'a> {
 }
 
 /// Reads a shard to its end.
-async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Failure> {
+async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Refused> {
     let Scan { stream, records: limit, empty, .. } = &shared.scan;
     let name: Arc<str> = shard.as_str().into();
     let split = id_of(&shard);
@@ -384,11 +384,11 @@ async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Fail
                             return Ok(());
                         }
                     },
-                    Err(failure) if failure.retryable => {
-                        trouble.wait(&failure).await;
+                    Err(refused) if refused.failure.retryable => {
+                        trouble.wait(&refused.failure).await;
                         continue;
                     }
-                    Err(failure) => return Err(stop(&shared, failure)),
+                    Err(refused) => return Err(stop(&shared, refused)),
                 }
             }
         };
@@ -398,15 +398,15 @@ async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Fail
         };
         let began = Instant::now();
         let body = json!({"ShardIterator": current, "Limit": limit}).to_string();
-        let answer = match shared.api.send("GetRecords", Bytes::from(body)).await {
+        let answer = match shared.api.post("GetRecords", Bytes::from(body)).await {
             Ok(answer) => answer,
-            Err(failure) if failure.message.contains("ExpiredIteratorException") => continue,
-            Err(failure) if failure.retryable => {
+            Err(refused) if refused.code == "ExpiredIteratorException" => continue,
+            Err(refused) if refused.failure.retryable => {
                 iterator = Some(current);
-                trouble.wait(&failure).await;
+                trouble.wait(&refused.failure).await;
                 continue;
             }
-            Err(failure) => return Err(stop(&shared, failure)),
+            Err(refused) => return Err(stop(&shared, refused)),
         };
         let read: GetRecords<'_> = match serde_json::from_slice(&answer) {
             Ok(read) => read,
@@ -480,7 +480,7 @@ async fn read(shared: Arc<Shared>, shard: String, mut at: At) -> Result<(), Fail
 }
 
 /// The scan does not go on: control sees to it.
-fn stop(shared: &Shared, failure: Failure) -> Failure {
+fn stop(shared: &Shared, refused: impl Into<Refused>) -> Refused {
     shared.look.notify_one();
-    failure
+    refused.into()
 }
