@@ -231,12 +231,31 @@ impl Connection {
     }
 
     pub(crate) async fn one(&self, command: &Cmd) -> Result<Reply, RedisError> {
-        self.manager().await?.send_packed_command(command).await
+        let reply = self.manager().await?.send_packed_command(command).await?;
+        self.heed(std::slice::from_ref(&reply));
+        Ok(reply)
     }
 
     /// What each command of a pipeline says, errors too.
     pub(crate) async fn all(&self, pipeline: &Pipeline, count: usize) -> Result<Vec<Reply>, RedisError> {
-        self.manager().await?.send_packed_commands(pipeline, 0, count).await
+        let replies = self.manager().await?.send_packed_commands(pipeline, 0, count).await?;
+        self.heed(&replies);
+        Ok(replies)
+    }
+
+    /// After a fail-over the address may lead to another server, and the connection to the former master stays: the next
+    /// request makes one of its own.
+    fn heed(&self, replies: &[Reply]) {
+        use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly};
+        let moved = replies.iter().any(|reply| match reply {
+            Reply::ServerError(e) => {
+                matches!(e.kind(), Some(BusyLoading | ClusterDown | MasterDown | ReadOnly))
+            }
+            _ => false,
+        });
+        if moved {
+            *self.manager.lock() = None;
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! `redis-stream` against Redis.
 
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::Value;
 
@@ -205,6 +208,94 @@ fn a_redis_that_is_full_drops_nothing() {
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
     run_well(folder.path(), &script, &[]);
     assert_eq!(redis.command(&["XLEN", "full"]), "2");
+}
+
+#[test]
+fn a_fail_over_passes() {
+    let (Some(redis), Some(other)) = (Redis::start(), Redis::start()) else { return };
+    let folder = folder();
+    redis.add("in", 0..10);
+    redis.command(&["CONFIG", "SET", "replica-serve-stale-data", "no"]);
+    let script = format!(
+        "SET 'execution.checkpointing.interval' = '50 ms';
+         CREATE TABLE i (id INT) {};
+         CREATE TABLE o (id INT) {};
+         INSERT INTO o SELECT id FROM i;",
+        redis.with(", 'stream' = 'in'"),
+        redis.with(", 'stream' = 'out', 'sink.max-retries' = '1000'"),
+    );
+    let mut running = start(folder.path(), &script);
+    until("all of them", || redis.command(&["XLEN", "out"]) == "10");
+    // A replica without its master: it answers MASTERDOWN, and UNBLOCKED to those who wait.
+    redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    until("a word of it", || errors(folder.path()).contains("reading stream 'in'"));
+    redis.command(&["REPLICAOF", "NO", "ONE"]);
+    redis.add("in", 10..20);
+    until("all of them", || {
+        assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
+        redis.command(&["XLEN", "out"]) == "20"
+    });
+    running.interrupt();
+    // One that only writes: READONLY.
+    redis.command(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
+    let follow = |follower: &Redis, master: &Redis| {
+        follower.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
+        until("a replica", || follower.command(&["XLEN", "out"]) == master.command(&["XLEN", "out"]));
+    };
+    follow(&other, &redis);
+    let script = format!(
+        "CREATE TABLE o (id INT) {}; INSERT INTO o VALUES (20), (21);",
+        other.with(", 'stream' = 'out', 'sink.on-error' = 'drop', 'sink.max-retries' = '1'"),
+    );
+    let said = run_badly(folder.path(), &script);
+    assert!(
+        said.contains("read only replica") && said.contains("tried 2 times") && !said.contains("dropped"),
+        "{said}"
+    );
+    // An address that leads to the other one from now on, while the connection to the first stays.
+    let (address, to) = (port(), Arc::new(AtomicU16::new(redis.port)));
+    forward(address, to.clone());
+    let with = |more: &str| {
+        redis.with(more).replace(&format!("127.0.0.1:{}", redis.port), &format!("127.0.0.1:{address}"))
+    };
+    let script = format!(
+        "SET 'execution.checkpointing.interval' = '50 ms';
+         CREATE TABLE i (id INT) {};
+         CREATE TABLE o (id INT) {};
+         INSERT INTO o SELECT id FROM i;",
+        with(", 'stream' = 'in'"),
+        with(", 'stream' = 'moved', 'sink.max-retries' = '1000'"),
+    );
+    let mut running = start(folder.path(), &script);
+    until("all of them", || other.command(&["XLEN", "moved"]) == "20");
+    other.command(&["REPLICAOF", "NO", "ONE"]);
+    to.store(other.port, Ordering::SeqCst);
+    follow(&redis, &other);
+    other.add("in", 20..30);
+    until("all of them", || {
+        assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
+        other.command(&["XLEN", "moved"]) == "30"
+    });
+    running.interrupt();
+}
+
+/// Connects each who comes to the server that is there for it then.
+fn forward(port: u16, to: Arc<AtomicU16>) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let Ok(server) = TcpStream::connect(("127.0.0.1", to.load(Ordering::SeqCst))) else { continue };
+            for (mut from, mut into) in
+                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+            {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut into);
+                    let _ = into.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
 }
 
 #[test]
