@@ -2,12 +2,14 @@
 //!
 //! # Reading
 //! The position is the sequence of the next message in the stream, and a job that comes back goes on there: each message is
-//! read once, and nothing is acknowledged over there. A stream that has lost messages which were to be read is found out
-//! when the scan connects, and is an error (`scan.on-missing`); a warning where only some of its
-//! subjects are read. Core NATS, which keeps nothing, is not read.
+//! read once, and nothing is acknowledged over there. A stream that has lost messages which were to be read, be it while the
+//! job reads, is an error (`scan.on-missing`); a warning where only some of its subjects are read. Where a stream keeps so
+//! many messages of each subject, what newer ones have replaced is looked for only when the scan connects.
+//! Core NATS, which keeps nothing, is not read.
 //!
 //! # Writing
-//! A message is there when the stream has acknowledged it: at-least-once, in order per subject. Each message has a
+//! A message is there when the stream has acknowledged it: at-least-once, in order per subject, because a message is sent when
+//! the one before it in its subject is there (`sink.order` = `none` does not wait, and is faster). Each message has a
 //! `Nats-Msg-Id`; what is sent again is recognised by it within the stream's window (two minutes, if it says nothing
 //! else). Ids made of columns (`sink.message-id` = `{id}-{version}`) do that over a restart of the job, too.
 //!
@@ -34,7 +36,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Nats;
 
-const OWN: [OptionDef; 13] = [
+const OWN: [OptionDef; 14] = [
     OptionDef::new(
         "url",
         OptionKind::Text,
@@ -79,7 +81,7 @@ const OWN: [OptionDef; 13] = [
         "scan.on-missing",
         OptionKind::Choice(&["fail", "skip"]),
         "fail",
-        "what happens when messages that were to be read are not there when the scan connects; a warning where only some of the stream's subjects are read",
+        "what happens when messages that were to be read are not there any more; a warning where only some of the stream's subjects are read",
     ),
     OptionDef::new(
         "sink.message-id",
@@ -91,11 +93,19 @@ const OWN: [OptionDef; 13] = [
         outbox::BATCH,
         OptionKind::Integer,
         "500",
-        "sink: messages of a subject that are on their way together",
+        "sink: messages that are on their way together",
+    ),
+    OptionDef::new(
+        "sink.order",
+        OptionKind::Choice(ORDERS),
+        "subject",
+        "sink: none sends messages of a subject without waiting for each, and they may change places when the stream refuses one of them",
     ),
 ];
-const FEW: [OptionDef; 16] = outbox::chained(&OWN, &tls::OPTIONS);
-const OPTIONS: [OptionDef; 16 + outbox::COUNT] = outbox::with_options(&FEW);
+const FEW: [OptionDef; 17] = outbox::chained(&OWN, &tls::OPTIONS);
+const OPTIONS: [OptionDef; 17 + outbox::COUNT] = outbox::with_options(&FEW);
+
+const ORDERS: &[&str] = &["subject", "none"];
 
 const METADATA: &[Known] = &[
     ("subject", Kept::Text),
@@ -250,12 +260,12 @@ impl Connector for Nats {
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         let made = source::NatsSource::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
         let made = sink::NatsSink::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 }
 

@@ -148,11 +148,12 @@ fn streams_are_read_and_written() {
         ("plant.a.x", "{\"id\": 3}".into()),
         ("plant.a.t", "{\"id\":".into()),
         ("plant.a.t", "{\n\"id\": 5}".into()),
+        ("plant.a.t", "{\"id\": null}".into()),
     ]);
     let table = |more: &str| {
         format!(
             "CREATE TABLE dead (message STRING, `position` STRING) WITH ('connector' = 'filesystem', 'path' = 'dead', 'format' = 'json');
-             CREATE TABLE i (id INT, s STRING METADATA FROM 'subject' VIRTUAL, n BIGINT METADATA FROM 'sequence' VIRTUAL, st STRING METADATA FROM 'stream' VIRTUAL,
+             CREATE TABLE i (id INT NOT NULL, s STRING METADATA FROM 'subject' VIRTUAL, n BIGINT METADATA FROM 'sequence' VIRTUAL, st STRING METADATA FROM 'stream' VIRTUAL,
                fresh TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL) {};",
             nats.with(&format!(", 'scan.bounded.mode' = 'latest-offset', 'scan.dead-letter' = 'dead'{more}"))
         )
@@ -196,13 +197,14 @@ fn streams_are_read_and_written() {
     let dead = std::fs::read_dir(folder.path().join("dead")).unwrap().flatten();
     let dead: String = dead.filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect();
     assert!(dead.contains("\"position\":\"plant@4\""), "{dead}");
+    assert!(dead.contains("NOT NULL column, found null\",\"position\":\"plant@6\""), "{dead}");
     let mut messages = nats.messages("done");
     messages.sort();
     let all = [1, 2, 3, 5].map(|id| (format!("done.{id}"), format!("{{\"id\":{id}}}")));
     assert_eq!(messages, all);
     let there = |more: &str| check(folder.path(), &format!("CREATE TABLE i (id INT) {};", nats.with(more)));
     let (fine, said) = there(", 'subject' = 'plant.a.t'");
-    assert!(fine && said.contains("stream 'plant'") && said.contains("5 messages"), "{said}");
+    assert!(fine && said.contains("stream 'plant'") && said.contains("6 messages"), "{said}");
     let (fine, said) = there(", 'stream' = 'none'");
     assert!(!fine && said.contains("does not exist"), "{said}");
     for (script, words) in [
@@ -309,6 +311,97 @@ fn a_server_that_is_not_there_yet_and_one_that_goes() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids, (0..150).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_message_does_not_overtake_one_that_is_refused() {
+    let Some(nats) = Nats::start() else { return };
+    let folder = folder();
+    let config = Config {
+        name: "full".into(),
+        subjects: vec!["full".into()],
+        max_bytes: 10_000,
+        discard: jetstream::stream::DiscardPolicy::New,
+        ..Config::default()
+    };
+    nats.run(async |context| context.create_stream(config).await.map(drop).unwrap());
+    let script = format!(
+        "CREATE TABLE o (id INT, s STRING) {};
+         INSERT INTO o VALUES (1, REPEAT('x', 8000)), (2, REPEAT('x', 4000)), (3, 'x');",
+        nats.with(", 'subject' = 'full', 'sink.max-retries' = '1000'"),
+    );
+    let mut running = start(folder.path(), &script);
+    until("the first", || nats.count("full") == 1);
+    // The second has no room, the third would have.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(nats.count("full"), 1);
+    nats.run(async |context| {
+        let purged = context.get_stream("full").await.unwrap().purge().await.unwrap();
+        assert_eq!(purged.purged, 1);
+    });
+    let output = running.finish();
+    assert!(output.status.success(), "{}", errors(folder.path()));
+    let ids = nats.messages("full");
+    let ids: Vec<i64> = ids
+        .iter()
+        .map(|(_, row)| serde_json::from_str::<Value>(row).unwrap()["id"].as_i64().unwrap())
+        .collect();
+    assert_eq!(ids, [2, 3]);
+}
+
+#[test]
+fn what_a_stream_discards_while_it_is_read_is_told() {
+    let Some(nats) = Nats::start() else { return };
+    for (on_missing, ends) in [("fail", true), ("skip", false)] {
+        let folder = folder();
+        let config = Config {
+            name: on_missing.into(),
+            subjects: vec![on_missing.into()],
+            max_messages: 10,
+            ..Config::default()
+        };
+        nats.run(async |context| context.create_stream(config).await.map(drop).unwrap());
+        let send = |ids: std::ops::Range<i64>| {
+            let messages: Vec<_> = ids.map(|n| (on_missing, format!("{{\"id\": {n}}}"))).collect();
+            nats.send(&messages);
+        };
+        let script = format!(
+            "SET 'execution.checkpointing.interval' = '50 ms';
+             CREATE TABLE i (id INT) {};
+             CREATE TABLE o (id INT) WITH ('connector' = 'filesystem', 'path' = 'out', {ROLLING});
+             INSERT INTO o SELECT id FROM i;",
+            nats.with(&format!(", 'stream' = '{on_missing}', 'scan.on-missing' = '{on_missing}'")),
+        );
+        let ids = || written(&folder.path().join("out"));
+        let mut running = start(folder.path(), &script);
+        send(0..5);
+        until("the first", || {
+            assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
+            ids().len() == 5
+        });
+        // More than the server sends ahead.
+        running.signal("-STOP");
+        send(5..3005);
+        running.signal("-CONT");
+        until("a word of it", || errors(folder.path()).contains("of stream"));
+        let said = errors(folder.path());
+        assert!(
+            said.contains(&format!("of stream '{on_missing}' at nats://")) && said.contains("are gone"),
+            "{said}"
+        );
+        if ends {
+            until("its end", || running.has_ended().is_some());
+            assert!(
+                errors(folder.path()).contains("'scan.on-missing' = 'skip'"),
+                "{}",
+                errors(folder.path())
+            );
+        } else {
+            until("the last", || ids().last() == Some(&3004));
+            assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
+            running.kill();
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Writing to streams: messages of a subject in order, each with an id by which the stream knows it again.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::client::root;
-use super::{Settings, is_exact};
+use super::{ORDERS, Settings, is_exact};
 use crate::connector::messages::{RowText, check_written, value_columns, written_column};
 use crate::connector::outbox::{Bounds, Outbox, Packed, Packer, Post, Sent};
 use crate::connector::{Sink, SinkChangelog, SinkRequest, Writer, WriterContext};
@@ -41,6 +42,8 @@ struct Shared {
     value: Vec<usize>,
     subject: Option<usize>,
     id: Option<RowText>,
+    /// A message is sent when the one before it in its subject has arrived.
+    ordered: bool,
     /// Tells the messages of this process from those of others.
     seed: u64,
     number: AtomicU64,
@@ -78,6 +81,7 @@ impl NatsSink {
                 value,
                 subject,
                 id: id.transpose()?,
+                ordered: table.options.choice("sink.order", ORDERS)? != Some("none"),
                 seed: rand::random(),
                 number: AtomicU64::new(0),
                 context: Mutex::default(),
@@ -197,6 +201,32 @@ impl Shared {
         sent.map_err(|e| self.failure(record, &e))
     }
 
+    /// Sends messages together; what has not arrived comes back.
+    async fn publish(&self, context: &jetstream::Context, records: Vec<Record>) -> Sent<Record> {
+        let mut begun = Vec::with_capacity(records.len());
+        for record in &records {
+            begun.push(self.begin(context, record).await);
+        }
+        let (mut left, mut failure) = (Vec::new(), None);
+        for (record, begun) in records.into_iter().zip(begun) {
+            let sent = match begun {
+                Ok(acknowledged) => match acknowledged.await {
+                    Ok(_) => Ok(()),
+                    Err(e) => Err(self.failure(&record, &e)),
+                },
+                Err(failure) => Err(failure),
+            };
+            if let Err(e) = sent {
+                left.push(record);
+                failure.get_or_insert(e);
+            }
+        }
+        match failure {
+            None => Ok(()),
+            Some(failure) => Err((left, failure)),
+        }
+    }
+
     fn failure(&self, record: &Record, e: &jetstream::context::PublishError) -> Failure {
         let what = format!("writing to subject '{}' at {}: ", record.subject, self.settings.server);
         match e.kind() {
@@ -253,28 +283,22 @@ impl Post for Shared {
                 Ok(context) => context,
                 Err(failure) => return Err((records, failure)),
             };
-            let mut begun = Vec::with_capacity(records.len());
-            for record in &records {
-                begun.push(self.begin(&context, record).await);
+            if !self.ordered {
+                return self.publish(&context, records).await;
             }
-            let (mut left, mut failure) = (Vec::new(), None);
-            for (record, begun) in records.into_iter().zip(begun) {
-                let sent = match begun {
-                    Ok(acknowledged) => match acknowledged.await {
-                        Ok(_) => Ok(()),
-                        Err(e) => Err(self.failure(&record, &e)),
-                    },
-                    Err(failure) => Err(failure),
-                };
-                if let Err(e) = sent {
-                    left.push(record);
-                    failure.get_or_insert(e);
+            let mut waiting = records;
+            while !waiting.is_empty() {
+                let mut subjects = HashSet::new();
+                let (now, later): (Vec<_>, Vec<_>) =
+                    waiting.into_iter().partition(|record| subjects.insert(record.subject.clone()));
+                if let Err((mut left, failure)) = self.publish(&context, now).await {
+                    // Those that did not arrive come before what waits behind them.
+                    left.extend(later);
+                    return Err((left, failure));
                 }
+                waiting = later;
             }
-            match failure {
-                None => Ok(()),
-                Some(failure) => Err((left, failure)),
-            }
+            Ok(())
         })
     }
 

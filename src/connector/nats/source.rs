@@ -1,9 +1,12 @@
 //! Reading a stream from a sequence on.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::stream::Stream;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -173,6 +176,21 @@ struct Scan {
     metrics: Arc<crate::flow::StageMetrics>,
 }
 
+/// How often it is looked at whether a stream has given up what did not come: streams of which somebody has deleted many
+/// messages are full of gaps. And where only some of its subjects are read, which is a gap at each of the others.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOK_AT_SOME: Duration = Duration::from_secs(10);
+
+/// What is known of messages that did not come.
+#[derive(Default)]
+struct Gaps {
+    /// All messages of the stream are read.
+    whole: bool,
+    looked: Option<Instant>,
+    /// The first one of those that were not looked at.
+    doubt: Option<u64>,
+}
+
 /// Why a scan does not go on as it is.
 enum Halt {
     /// It may pass.
@@ -245,10 +263,12 @@ impl Scan {
             .subject
             .as_ref()
             .is_none_or(|filter| !subjects.is_empty() && subjects.iter().all(|s| covers(filter, s.as_str())));
-        if let Some(wanted) = *next
-            && let Err(halt) = self.check(&name, wanted, state.first_sequence, behind, whole)
-        {
-            return halt;
+        if let Some(wanted) = next {
+            if let Err(halt) = self.check(&name, *wanted, state.first_sequence, behind, whole) {
+                return halt;
+            }
+            // What is missing was told.
+            *wanted = (*wanted).max(state.first_sequence);
         }
         let policy = match (*next, settings.start) {
             (Some(start_sequence), _) => {
@@ -289,6 +309,9 @@ impl Scan {
         if *failed > 0 {
             log::info!("table '{}': {} is there again", settings.table, settings.server);
         }
+        // Where a stream keeps so many messages of each subject, older ones give way to newer ones everywhere in it.
+        let per_subject = stream.cached_info().config.max_messages_per_subject > 0;
+        let mut gaps = Gaps { whole, ..Gaps::default() };
         while let Some(message) = messages.next().await {
             let message = match message {
                 Ok(message) => message,
@@ -301,6 +324,11 @@ impl Scan {
             let (sequence, pending) = (info.stream_sequence, info.pending);
             if end.is_some_and(|end| sequence >= end) {
                 return Halt::Ended;
+            }
+            if let Some(wanted) = next.filter(|next| *next < sequence && !per_subject)
+                && let Err(halt) = self.gap(&stream, &name, wanted..sequence, &mut gaps).await
+            {
+                return halt;
             }
             let timestamp =
                 i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
@@ -338,9 +366,17 @@ impl Scan {
                     .with_hint(format!("nats stream add NAME --subjects '{subject}' keeps its messages"))
                     .lasting(),
             ),
-            Kind::JetStream(e) => Halt::Failed(no_jetstream(server, &e.to_string())),
+            Kind::JetStream(e) => self.judged(&e),
             _ => Halt::Broken(root(&e)),
         })
+    }
+
+    /// What JetStream says: a cluster that chooses its leader, or has too few of its servers, will be there again.
+    fn judged(&self, e: &jetstream::Error) -> Halt {
+        match passes(e) {
+            true => Halt::Broken(format!("JetStream: {e}")),
+            false => Halt::Failed(no_jetstream(&self.settings.server, &e.to_string())),
+        }
     }
 
     fn missing(&self, e: &jetstream::context::GetStreamError) -> Halt {
@@ -352,7 +388,7 @@ impl Scan {
                     .with_hint("`nats stream ls` lists the streams")
                     .lasting(),
             ),
-            Kind::JetStream(e) => Halt::Failed(no_jetstream(server, &e.to_string())),
+            Kind::JetStream(e) => self.judged(&e),
             _ => Halt::Broken(root(e)),
         }
     }
@@ -361,6 +397,7 @@ impl Scan {
         use jetstream::stream::ConsumerErrorKind as Kind;
         match e.kind() {
             Kind::TimedOut | Kind::Request => Halt::Broken(root(e)),
+            Kind::JetStream(e) if passes(&e) => Halt::Broken(format!("JetStream: {e}")),
             _ => Halt::Failed(
                 Error::io(format!(
                     "{} at {} cannot be read: {}",
@@ -374,6 +411,40 @@ impl Scan {
                 .lasting(),
             ),
         }
+    }
+
+    /// Messages that were to come have not: whether the stream has given them up, or somebody has deleted them one by one.
+    async fn gap(
+        &self,
+        stream: &Stream,
+        name: &str,
+        missed: Range<u64>,
+        gaps: &mut Gaps,
+    ) -> Result<(), Halt> {
+        let pause = if gaps.whole { LOOK } else { LOOK_AT_SOME };
+        if gaps.looked.is_some_and(|looked| looked.elapsed() < pause) {
+            gaps.doubt.get_or_insert(missed.start);
+            return Ok(());
+        }
+        let state = stream.get_info().await.map_err(|e| Halt::Broken(root(&e)))?.state;
+        gaps.looked = Some(Instant::now());
+        let (first, doubt) = (state.first_sequence, gaps.doubt.take());
+        if first > missed.start {
+            return self.check(
+                name,
+                missed.start,
+                first.min(missed.end),
+                state.last_sequence + 1,
+                gaps.whole,
+            );
+        }
+        if let Some(from) = doubt.filter(|from| *from < first) {
+            let Settings { table, server, .. } = &self.settings;
+            log::warn!(
+                "table '{table}': messages of stream '{name}' at {server} from {from} on were deleted, or are gone before they were read: the stream begins at {first} now"
+            );
+        }
+        Ok(())
     }
 
     /// Whether what is to be read next is there, or may come. `whole`: all messages of the stream are read.
@@ -458,6 +529,13 @@ pub(super) async fn look(settings: &Settings) -> Result<Vec<String>> {
     }
 }
 
+/// Whether a refusal may pass by itself.
+fn passes(e: &jetstream::Error) -> bool {
+    use jetstream::ErrorCode as Code;
+    let without = [Code::JETSTREAM_NOT_ENABLED, Code::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT];
+    e.code() >= 500 && !without.contains(&e.error_code())
+}
+
 fn no_jetstream(server: &super::client::Server, what: &str) -> Error {
     Error::io(format!("JetStream of {server}: {what}"))
         .with_hint("the server runs with -js, and the account may use it")
@@ -466,7 +544,20 @@ fn no_jetstream(server: &super::client::Server, what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::covers;
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_cluster_without_a_leader_is_waited_for() {
+        let of = |code: u64, number: u64| {
+            let said = format!("{{\"code\": {code}, \"err_code\": {number}, \"description\": \"d\"}}");
+            passes(&serde_json::from_str(&said).unwrap())
+        };
+        // Temporarily unavailable, not the leader, offline, out of resources.
+        assert!(of(503, 10008) && of(500, 10009) && of(500, 10118) && of(503, 10023));
+        // Not enabled, not for this account, a bad request, a work queue.
+        assert!(!of(503, 10076) && !of(503, 10039) && !of(400, 10003) && !of(400, 10099));
+    }
 
     #[test]
     fn filters_cover_subjects() {
