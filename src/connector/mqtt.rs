@@ -306,12 +306,12 @@ impl Connector for Mqtt {
 
     fn source(&self, request: &ScanRequest) -> Result<Arc<dyn Source>> {
         let made = source::MqttSource::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 
     fn sink(&self, request: &SinkRequest) -> Result<Arc<dyn Sink>> {
         let made = sink::MqttSink::new(request);
-        Ok(Arc::new(made.map_err(|e| e.context(format!("table '{}'", request.table.name)))?))
+        Ok(Arc::new(made.map_err(|e| request.table.context(e))?))
     }
 }
 

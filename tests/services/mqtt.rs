@@ -219,6 +219,82 @@ fn killed_at_any_moment_nothing_is_lost() {
 }
 
 #[test]
+fn a_stop_acknowledges_what_was_read() {
+    let Some(broker) = Broker::start("") else { return };
+    for version in ["5", "3.1.1"] {
+        let folder = folder();
+        let topic = version.replace('.', "");
+        let seen = broker.listen(&format!("{topic}/out"));
+        let script = format!(
+            "SET 'execution.checkpointing.interval' = '1 h';
+             CREATE TABLE i (id INT) {};
+             CREATE TABLE o (id INT) {};
+             INSERT INTO o SELECT id FROM i;",
+            broker.with(&format!(
+                ", 'topic' = '{topic}/in', 'mqtt.version' = '{version}', 'client-id' = 'in-{topic}'"
+            )),
+            broker.with(&format!(
+                ", 'topic' = '{topic}/out', 'mqtt.version' = '{version}', 'client-id' = 'out-{topic}'"
+            )),
+        );
+        let ids = || -> Vec<i64> {
+            let seen = seen.lock().unwrap();
+            let id = |payload: &str| serde_json::from_str::<Value>(payload).unwrap()["id"].as_i64().unwrap();
+            seen.iter().map(|(_, payload, _)| id(payload)).collect()
+        };
+        let mut all = Vec::new();
+        for round in 0..3 {
+            let mut running = start(folder.path(), &script);
+            if round == 0 {
+                // The session begins with the first process.
+                until("the subscription", || {
+                    broker.send(&[(&format!("{topic}/in"), "{\"id\": -1}".into(), false)]);
+                    !ids().is_empty()
+                });
+            }
+            // Fewer than Mosquitto sends without an acknowledgement.
+            let wanted: Vec<i64> = (round * 5..round * 5 + 5).collect();
+            let name = format!("{topic}/in");
+            let messages: Vec<_> =
+                wanted.iter().map(|id| (name.as_str(), format!("{{\"id\": {id}}}"), false)).collect();
+            broker.send(&messages);
+            all.extend(wanted);
+            until("all of them", || {
+                assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
+                ids().last() == all.last()
+            });
+            running.interrupt();
+        }
+        let mut read = ids();
+        read.retain(|id| *id >= 0);
+        assert_eq!(read, all, "{}", errors(folder.path()));
+    }
+}
+
+#[test]
+fn metadata_that_is_null_and_must_not_be_is_a_dead_letter() {
+    let Some(broker) = Broker::start("") else { return };
+    let folder = folder();
+    let script = format!(
+        "SET 'execution.checkpointing.interval' = '50 ms';
+         CREATE TABLE i (id INT, c STRING NOT NULL METADATA FROM 'content-type' VIRTUAL) {};
+         CREATE TABLE dead (message STRING) WITH ('connector' = 'filesystem', 'path' = 'dead', {ROLLING});
+         CREATE TABLE o (id INT, c STRING) WITH ('connector' = 'blackhole');
+         INSERT INTO o SELECT id, c FROM i;",
+        broker.with(", 'topic' = 'typed', 'scan.dead-letter' = 'dead'"),
+    );
+    let mut running = start(folder.path(), &script);
+    let dead = || written(&folder.path().join("dead"));
+    until("a dead letter", || {
+        assert_eq!(running.has_ended(), None, "{}", errors(folder.path()));
+        broker.send(&[("typed", "{\"id\": 1}".into(), false)]);
+        !dead().is_empty()
+    });
+    assert_eq!(dead()[0]["message"], "column 'c' is NULL, it is declared NOT NULL");
+    running.kill();
+}
+
+#[test]
 fn a_broker_that_is_not_there_yet_and_one_that_goes() {
     let Some(mut broker) = Broker::new("") else { return };
     let folder = folder();

@@ -57,6 +57,8 @@ pub(super) enum Event {
     Acknowledged(u16, Result<(), String>),
     /// A subscription was refused.
     Refused(String),
+    /// We have said good-bye, behind all that was asked for before.
+    Left,
     Other,
 }
 
@@ -198,6 +200,14 @@ impl Client {
         }
     }
 
+    /// Says good-bye when what was asked for before is done. `Err`: the connection is over.
+    pub(super) async fn depart(&self) -> Result<(), ()> {
+        match self {
+            Self::Three(client) => client.disconnect().await.map_err(drop),
+            Self::Five(client) => client.disconnect().await.map_err(drop),
+        }
+    }
+
     /// Says good-bye.
     pub(super) fn leave(&self) {
         // A connection that is gone hears nothing.
@@ -245,6 +255,7 @@ fn of_three(event: rumqttc::Event) -> Event {
             Event::Refused("the broker refuses it".into())
         }
         rumqttc::Event::Outgoing(Outgoing::Publish(number)) => Event::Sent(number),
+        rumqttc::Event::Outgoing(Outgoing::Disconnect) => Event::Left,
         _ => Event::Other,
     }
 }
@@ -286,6 +297,7 @@ fn of_five(event: v5::Event) -> Event {
             }
         }
         v5::Event::Outgoing(rumqttc::Outgoing::Publish(number)) => Event::Sent(number),
+        v5::Event::Outgoing(rumqttc::Outgoing::Disconnect) => Event::Left,
         _ => Event::Other,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray, StringViewArray};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -177,17 +178,16 @@ impl Post for Shared {
     fn send(self: Arc<Self>, records: Vec<Record>) -> BoxFuture<Sent<Record>> {
         Box::pin(async move {
             let orders = self.publisher.lock().as_ref().map(|p| p.orders.clone());
-            let gone =
-                || Failure::new(FailureKind::Connection, "the connection has ended".to_string()).retryable();
             let Some(orders) = orders else { return Err((records, gone())) };
             let mut answers = Vec::with_capacity(records.len());
+            let broken = Arc::new(AtomicBool::new(false));
             for record in &records {
                 let (answer, answered) = oneshot::channel();
                 let order = Order {
                     topic: record.topic.clone(),
                     payload: record.payload.clone(),
                     retain: record.retain,
-                    answer,
+                    answer: Answer { to: answer, broken: broken.clone() },
                 };
                 // One that is gone answers nothing.
                 let _ = orders.send(order).await;
@@ -213,6 +213,10 @@ impl Post for Shared {
     }
 }
 
+fn gone() -> Failure {
+    Failure::new(FailureKind::Connection, "the connection has ended".to_string()).retryable()
+}
+
 struct Order {
     topic: Arc<str>,
     payload: Bytes,
@@ -220,7 +224,26 @@ struct Order {
     answer: Answer,
 }
 
-type Answer = oneshot::Sender<Result<(), Failure>>;
+/// Where the fate of a message is told.
+struct Answer {
+    to: oneshot::Sender<Result<(), Failure>>,
+    /// One of its request has failed: those that were not sent yet must not come before it.
+    broken: Arc<AtomicBool>,
+}
+
+impl Answer {
+    /// Who does not wait any more does not want to know.
+    fn give(self, result: Result<(), Failure>) {
+        if result.is_err() {
+            self.broken.store(true, Ordering::SeqCst);
+        }
+        let _ = self.to.send(result);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+}
 
 /// The connection of a sink.
 struct Publisher {
@@ -258,8 +281,7 @@ struct Owed {
 impl Owed {
     fn fail(&mut self, failure: &Failure) {
         let all = self.unsent.drain(..).chain(self.sent.drain().map(|(_, answer)| answer));
-        // Who does not wait any more does not want to know.
-        all.for_each(|answer| drop(answer.send(Err(failure.clone()))));
+        all.for_each(|answer| answer.give(Err(failure.clone())));
     }
 }
 
@@ -284,7 +306,7 @@ async fn publish(settings: Settings, mut orders: mpsc::Receiver<Order>) {
         failure.retryable = !broken.lasts;
         owed.fail(&failure);
         while let Ok(order) = orders.try_recv() {
-            let _ = order.answer.send(Err(failure.clone()));
+            order.answer.give(Err(failure.clone()));
         }
         failed += 1;
         report(&settings.table, address, &broken.what, broken.hint, failed);
@@ -335,7 +357,7 @@ async fn connection(
                 Ok(Event::Sent(number)) => {
                     if let Some(answer) = owed.unsent.pop_front() {
                         if number == 0 {
-                            let _ = answer.send(Ok(()));
+                            answer.give(Ok(()));
                         } else {
                             owed.sent.insert(number, answer);
                         }
@@ -343,7 +365,7 @@ async fn connection(
                 }
                 Ok(Event::Acknowledged(number, result)) => {
                     if let Some(answer) = owed.sent.remove(&number) {
-                        let _ = answer.send(result.map_err(|what| refused(address, &what)));
+                        answer.give(result.map_err(|what| refused(address, &what)));
                     }
                 }
                 Ok(_) => {}
@@ -354,6 +376,10 @@ async fn connection(
                     client.leave();
                     return None;
                 };
+                if order.answer.is_broken() {
+                    order.answer.give(Err(gone()));
+                    continue;
+                }
                 owed.unsent.push_back(order.answer);
                 // It takes as many as are unsent.
                 let _ = client.publish(&order.topic, qos, order.retain, order.payload).await;

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use super::client::{Address, Client, Event, Incoming, SAME_NAME};
@@ -24,7 +27,7 @@ pub(super) struct MqttSource {
     layout: Layout,
     batch_rows: usize,
     receipts: Arc<Acknowledging<Arc<Receipt>>>,
-    session: Mutex<Option<Arc<Session>>>,
+    session: Mutex<Option<(Arc<Session>, Receiving)>>,
     /// The broker held messages for the job before.
     restored: AtomicBool,
 }
@@ -51,16 +54,19 @@ impl Source for MqttSource {
         let inbox = Inbox::new(context.waker.clone());
         let held = self.restored.load(Ordering::SeqCst) && self.settings.qos > 0;
         let state = State { held, ..State::default() };
-        let session = Arc::new(Session { state: Mutex::new(state), runtime: context.runtime.clone() });
-        *self.session.lock() = Some(session.clone());
+        let session = Arc::new(Session::new(state, context.runtime.clone()));
         let tracker = MqttTracker {
             receipts: self.receipts.clone(),
             session: session.clone(),
             checkpoints: context.checkpoints,
         };
-        let receiving = receive(self.settings.clone(), session, inbox.clone());
+        let receiving = receive(self.settings.clone(), session.clone(), inbox.clone());
         let reader = InboxReader::new(inbox, &self.layout, tracker, self.batch_rows)?;
-        Ok(Box::new(reader.receiving(&context, receiving)))
+        let mut current = self.session.lock();
+        // One connection at a time has the session's name.
+        drop(current.take());
+        *current = Some((session, Receiving(context.runtime.spawn(receiving).abort_handle())));
+        Ok(Box::new(reader))
     }
 
     fn changelog(&self) -> SourceChangelog {
@@ -85,10 +91,23 @@ impl Source for MqttSource {
         // Also of the checkpoint that a job comes back from.
         self.restored.store(true, Ordering::SeqCst);
         let receipts = self.receipts.durable(epoch);
-        if let Some(session) = &*self.session.lock() {
+        let session = self.session.lock().as_ref().map(|(session, _)| session.clone());
+        if let Some(session) = session {
             session.acknowledge(receipts);
+            if session.is_left() && self.receipts.len() == 0 {
+                // Nothing follows, and the process may end: what is acknowledged now does not come again.
+                session.part();
+            }
         }
         Ok(())
+    }
+}
+
+impl Drop for MqttSource {
+    fn drop(&mut self) {
+        if let Some((session, _receiving)) = self.session.get_mut().take() {
+            session.part();
+        }
     }
 }
 
@@ -106,7 +125,26 @@ pub(super) struct Receipt {
 pub(super) struct Session {
     state: Mutex<State>,
     runtime: Handle,
+    /// Acknowledgements that are on their way to the connection.
+    sending: Mutex<Vec<JoinHandle<()>>>,
+    /// Nobody reads any more: messages are left to the broker.
+    left: watch::Sender<bool>,
+    /// The connection has ended after that.
+    over: Mutex<bool>,
+    parted: Condvar,
 }
+
+/// What receives; it outlives the reader, until what that has read is acknowledged.
+struct Receiving(AbortHandle);
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How long the end of a job waits for the broker to hear of it.
+const PARTING: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct State {
@@ -137,6 +175,60 @@ impl Taken {
 }
 
 impl Session {
+    fn new(state: State, runtime: Handle) -> Self {
+        Self {
+            state: Mutex::new(state),
+            runtime,
+            sending: Mutex::default(),
+            left: watch::Sender::new(false),
+            over: Mutex::new(false),
+            parted: Condvar::new(),
+        }
+    }
+
+    fn is_left(&self) -> bool {
+        *self.left.borrow()
+    }
+
+    /// Hands acknowledgements to the connection, which takes them when it is polled.
+    fn send(&self, client: Client, numbers: Vec<u16>) {
+        let mut sending = self.sending.lock();
+        sending.retain(|task| !task.is_finished());
+        sending.push(self.runtime.spawn(async move {
+            for number in numbers {
+                if client.acknowledge(number).await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+
+    /// Says good-bye behind all acknowledgements, and waits for it, though not for ever.
+    fn part(&self) {
+        if *self.over.lock() {
+            return;
+        }
+        self.left.send_replace(true);
+        let Some(client) = self.state.lock().client.clone() else { return };
+        let sending = std::mem::take(&mut *self.sending.lock());
+        self.runtime.spawn(async move {
+            for task in sending {
+                let _ = task.await;
+            }
+            // A connection that is gone hears nothing.
+            let _ = client.depart().await;
+        });
+        let deadline = Instant::now() + PARTING;
+        let mut over = self.over.lock();
+        while !*over && !self.parted.wait_until(&mut over, deadline).timed_out() {}
+    }
+
+    /// The connection has ended, and no other follows.
+    fn parted(&self) {
+        *self.over.lock() = true;
+        self.parted.notify_all();
+    }
+
     /// A connection is there; whether the broker has lost what it held.
     fn connected(&self, client: &Client, known: bool) -> bool {
         let mut state = self.state.lock();
@@ -195,13 +287,7 @@ impl Session {
         let client = state.client.clone();
         drop(state);
         if let Some(client) = client.filter(|_| !numbers.is_empty()) {
-            self.runtime.spawn(async move {
-                for number in numbers {
-                    if client.acknowledge(number).await.is_err() {
-                        return;
-                    }
-                }
-            });
+            self.send(client, numbers);
         }
     }
 }
@@ -242,6 +328,16 @@ struct MqttTracker {
     receipts: Arc<Acknowledging<Arc<Receipt>>>,
     session: Arc<Session>,
     checkpoints: bool,
+}
+
+impl Drop for MqttTracker {
+    fn drop(&mut self) {
+        self.session.left.send_replace(true);
+        // With others the checkpoint that holds them follows.
+        if self.receipts.len() == 0 {
+            self.session.part();
+        }
+    }
 }
 
 impl Tracker<Arrived> for MqttTracker {
@@ -305,6 +401,8 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
                         return fail("the connection is gone", None);
                     }
                 }
+                // It comes again, to who reads then.
+                Ok(Event::Message(_)) if session.is_left() => {}
                 Ok(Event::Message(message)) => {
                     failed = 0;
                     let taken = match message.qos {
@@ -317,16 +415,20 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
                             let receipt = taken.and_then(Taken::receipt);
                             if !inbox.offer([Arrived { message, receipt }]) {
                                 // The broker waits, too, but not without a sign of life.
-                                let _ = timeout(address.keep_alive / 2, inbox.room()).await;
+                                let mut left = session.left.subscribe();
+                                tokio::select! {
+                                    _ = timeout(address.keep_alive / 2, inbox.room()) => {}
+                                    _ = left.wait_for(|left| *left) => {}
+                                }
                             }
                         }
                         Some(Taken::Known) => {}
-                        Some(Taken::Safe) => {
-                            let client = client.clone();
-                            // The connection takes it when it is polled.
-                            session.runtime.spawn(async move { client.acknowledge(number).await });
-                        }
+                        Some(Taken::Safe) => session.send(client.clone(), vec![number]),
                     }
+                }
+                Ok(Event::Left) => {
+                    session.parted();
+                    return inbox.end();
                 }
                 Ok(Event::Refused(what)) => return fail(&what, Some("may the user read this topic?")),
                 Ok(_) => {}
@@ -334,6 +436,10 @@ async fn receive(settings: Settings, session: Arc<Session>, inbox: Arc<Inbox<Arr
             }
         };
         session.disconnected();
+        if session.is_left() {
+            session.parted();
+            return inbox.end();
+        }
         taken_over = if broken.taken_over { taken_over + 1 } else { 0 };
         if broken.lasts || taken_over == TAKEN_OVER {
             return fail(&broken.what, broken.hint);
@@ -378,7 +484,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_again_after_a_break_is_not_read_twice() {
-        let session = Session { state: Mutex::default(), runtime: Handle::current() };
+        let session = Session::new(State::default(), Handle::current());
         let settings = super::super::Version::Three;
         let address = Address {
             version: settings,
@@ -387,8 +493,8 @@ mod tests {
             tls: None,
             client_id: "c".into(),
             login: None,
-            keep_alive: std::time::Duration::from_secs(30),
-            session_expiry: std::time::Duration::ZERO,
+            keep_alive: Duration::from_secs(30),
+            session_expiry: Duration::ZERO,
             max_packet: 1000,
         };
         let (client, _connection) = address.connection("c", Some(10));
