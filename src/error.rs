@@ -398,7 +398,11 @@ impl From<datafusion_common::DataFusionError> for Error {
                 if let Some(span) = diagnostic.span {
                     error = error.at(convert_span(span));
                 }
-                if let Some(note) = diagnostic.notes.first() {
+                if let [left, right] = diagnostic.notes.as_slice()
+                    && let Some(met) = wording::sides(&left.message, &right.message)
+                {
+                    error.0.message = met;
+                } else if let Some(note) = diagnostic.notes.first() {
                     let unknown = diagnostic.message.strip_prefix("Invalid function '");
                     let possible = note.message.strip_prefix("Possible function '");
                     match (unknown, possible) {
@@ -431,7 +435,7 @@ impl From<datafusion_common::DataFusionError> for Error {
                     }
                 }
                 if let Some(help) = diagnostic.helps.first() {
-                    error = error.with_hint(help.message.clone());
+                    error = error.with_hint(wording::help(&help.message));
                 }
                 error
             }

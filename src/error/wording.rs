@@ -333,6 +333,27 @@ fn rephrased(text: &str) -> Option<String> {
     Some(format!("column '{}' not found", named[..end].trim_matches(['"', '.'])))
 }
 
+/// The two types that an operator does not take together: `has type Utf8` and `has type List(Int64)`.
+pub fn sides(left: &str, right: &str) -> Option<String> {
+    let (left, right) = (left.strip_prefix("has type ")?, right.strip_prefix("has type ")?);
+    Some(format!("types that do not meet: {} and {}", kind(left), kind(right)))
+}
+
+/// A type in SQL's words; one that holds others by its kind alone.
+fn kind(of: &str) -> Cow<'_, str> {
+    let kinds = [("List(", "ARRAY"), ("LargeList(", "ARRAY"), ("Map(", "MAP"), ("Struct(", "ROW")];
+    let nested = kinds.iter().find(|(front, _)| of.starts_with(front));
+    nested.map_or_else(|| plain(of), |(_, sql)| Cow::Borrowed(*sql))
+}
+
+/// The advice of a library, in our words.
+pub fn help(text: &str) -> String {
+    match text.strip_prefix("perhaps you need to cast ") {
+        Some(operand) => format!("CAST({} AS ...) converts it", plain(operand)),
+        None => plain(text).into_owned(),
+    }
+}
+
 fn between<'a>(text: &'a str, front: &str, behind: &str) -> Option<&'a str> {
     text.strip_prefix(front)?.split_once(behind).map(|(inside, _)| inside)
 }
@@ -360,6 +381,16 @@ mod tests {
         ] {
             assert_eq!(plain(text), expected);
         }
+    }
+
+    #[test]
+    fn advice_and_notes_speak_of_sql() {
+        assert_eq!(help(r#"perhaps you need to cast Utf8("a")"#), "CAST('a' AS ...) converts it");
+        assert_eq!(help("perhaps you need to cast t.a"), "CAST(t.a AS ...) converts it");
+        let map =
+            r#"has type Map("entries": non-null Struct("key": non-null Utf8, "value": Int64), unsorted)"#;
+        assert_eq!(sides(map, "has type Int64").as_deref(), Some("types that do not meet: MAP and BIGINT"));
+        assert_eq!(sides("Possible function 'sum'", "has type Int64"), None);
     }
 
     #[test]

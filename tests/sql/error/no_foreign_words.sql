@@ -19,6 +19,20 @@ SELECT k, RANK(1) OVER (ORDER BY k) FROM t;
 SELECT k + ARRAY[1] FROM t;
 -- @error
 --| ARRAY
+SELECT -'a' FROM t;
+-- @error
+--| can only be used with signed numeric types
+--| CAST('a' AS ...) converts it
+SELECT NOT 5 FROM t;
+-- @error
+--| can only be used with boolean expressions
+--| CAST(5 AS ...) converts it
+SELECT MAP['a', 1] + k FROM t;
+-- @error
+--| types that do not meet: MAP and INT
+SELECT k || INTERVAL '1' DAY FROM t;
+-- @error
+--| types that do not meet: INT and INTERVAL
 SELECT k[1] FROM t;
 -- @error
 --| argument 1 of [ ] must be ARRAY or MAP, not INT
@@ -37,7 +51,7 @@ SELECT k IN (SELECT ARRAY[1]) FROM t;
 SELECT INTERVAL '1' FOO;
 -- @error
 --| an INTERVAL has a unit
---| no_foreign_words.sql:37:17
+--| no_foreign_words.sql:51:17
 
 SELECT ts + 2 * INTERVAL '1' SECOND AS a, ts - k * INTERVAL '1' DAY AS b, ts + INTERVAL '2' MONTH * k AS c, (k + 1) * INTERVAL '1' HOUR + ts AS d FROM t;
 -- @expect ordered
