@@ -366,6 +366,21 @@ fn text_beside_a_boolean_is_warned_of() {
 }
 
 #[test]
+fn text_that_is_no_moment_is_warned_of() {
+    let table = "CREATE TABLE m (ts TIMESTAMP(3)) WITH ('connector' = 'datagen', 'number-of-rows' = '1');";
+    for (condition, warning) in [
+        ("ts = 'soon'", Some("is none: no row is equal to it")),
+        ("ts < 'soon'", Some("is none: the first row ends the job")),
+        ("ts >= '2026-01-05'", None),
+    ] {
+        let script = format!("{table} SELECT ts FROM m WHERE {condition};");
+        let (_, said, _) = with_input(&["check", "-o", "json", "-"], &script);
+        assert_eq!(said.contains("and is none"), warning.is_some(), "{condition}: {said}");
+        assert!(warning.is_none_or(|w| said.contains(w)), "{condition}: {said}");
+    }
+}
+
+#[test]
 fn statements_of_a_pipe_run_as_they_come() {
     let mut child = affluent(&["run", "-"])
         .stdin(Stdio::piped())

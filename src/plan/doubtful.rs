@@ -104,10 +104,9 @@ fn compare(a: &Expr, b: &Expr, equal: bool, schema: &DFSchema, found: &mut Vec<S
             DataType::Timestamp(_, Some(_)) => true,
             _ => read_timestamp(s).is_some(),
         };
-        // An order with what is no moment is refused, or fails.
-        if !is_read && equal {
-            found
-                .push(format!("'{s}' is compared with {named}, a {sql}, and is none: no row is equal to it"));
+        if !is_read {
+            let then = if equal { "no row is equal to it" } else { "the first row ends the job" };
+            found.push(format!("'{s}' is compared with {named}, a {sql}, and is none: {then}"));
         }
         return;
     }
