@@ -115,7 +115,7 @@ pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
     let Some((first, rest)) = records.split_first() else { return Err(empty()) };
     let width = match rest {
         [] => first.len(),
-        _ => dialect::most_common(rest.iter().map(StringRecord::len)),
+        _ => usual_width(first, rest),
     };
     let mut null = options.text("csv.null-literal").map(str::to_string);
     let mut guesses = columns(rest, width, null.as_deref());
@@ -143,16 +143,32 @@ pub fn csv(sample: &[u8], cut: bool, options: &Options) -> Result<Inferred> {
         let record = &rest[at];
         let line = record.position().map_or(at as u64 + 2, csv::Position::line) + head.lines as u64;
         return Err(Error::decode(format!(
-            "line {line} has {} field(s), most others have {width}",
-            record.len()
+            "line {line} has {}, and {} of the {} lines that were read have {width}",
+            counted(record.len()),
+            records.iter().filter(|r| r.len() == width).count(),
+            records.len(),
         ))
-        .with_hint("a table with 'csv.ignore-parse-errors' = 'true' pads short lines with NULL and drops longer ones; it is given by CREATE TABLE t WITH (...)"));
+        .with_hint(
+            "mend the line, or see that the separator and the quotes are the file's; a table or OPTIONS hint with \
+             'csv.ignore-parse-errors' = 'true' pads short lines with NULL, and drops and counts longer ones",
+        ));
     }
     let columns: Vec<(String, SqlType)> =
         names.into_iter().zip(&guesses).map(|(name, guess)| (name, guess.data_type())).collect();
     let doubt = (header && rest.is_empty() && options.bool("csv.skip-header")?.is_none())
         .then_some("its only line is taken for the names of columns; if it is a row, declare the columns");
     Ok(Inferred { columns, options: added, doubt, ..Inferred::default() })
+}
+
+/// How many fields most lines have; where numbers are equally frequent, what the first line has.
+fn usual_width(first: &StringRecord, rest: &[StringRecord]) -> usize {
+    let having = |width: usize| rest.iter().filter(|r| r.len() == width).count();
+    let most = dialect::most_common(rest.iter().map(StringRecord::len));
+    if having(first.len()) == having(most) { first.len() } else { most }
+}
+
+fn counted(fields: usize) -> String {
+    format!("{fields} field{}", if fields == 1 { "" } else { "s" })
 }
 
 /// What the values of each column have in common.
@@ -394,6 +410,9 @@ mod tests {
     #[test]
     fn ragged_files_say_where() {
         let e = csv(b"a,b\n1,2\n3\n4,5\n", false, &Options::default()).unwrap_err();
-        assert_eq!(e.message(), "line 3 has 1 field(s), most others have 2");
+        assert_eq!(e.message(), "line 3 has 1 field, and 3 of the 4 lines that were read have 2");
+        // One line each: the header decides.
+        let e = csv(b"a,b,c\n1,2,3\n4,5\n6,7,8,9\n", false, &Options::default()).unwrap_err();
+        assert_eq!(e.message(), "line 3 has 2 fields, and 2 of the 4 lines that were read have 3");
     }
 }
