@@ -35,7 +35,10 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     define(&["JSON_EXISTS"], &[Text, Text, Text], Returns::Bool, exists).optional(1),
     define(&["$IS_JSON"], &[Text, Text], Returns::Bool, is_json),
     define(&["JSON_STRING"], &[Any], Returns::Text, string),
-    define(&["$JSON_OBJECT"], &[Text, Text, Any], Returns::Text, object).optional(1).variadic(),
+    define(&["$JSON_OBJECT"], &[Text, Text, Any], Returns::Text, object)
+        .optional(1)
+        .variadic()
+        .coerce(keys_are_texts),
     define(&["$JSON_ARRAY"], &[Text, Text, Any], Returns::Text, array).optional(1).variadic(),
     define(&["JSON"], &[Text], Returns::Text, document),
     define(&["JSON_QUOTE"], &[Text], Returns::Text, quote),
@@ -287,6 +290,19 @@ fn members<'a>(
         writers.push((i, if raw { writer(array)? } else { json(array)? }));
     }
     Ok((writers, keep))
+}
+
+/// After the two options, keys and values in turn.
+fn keys_are_texts(types: &[DataType]) -> Result<Vec<DataType>> {
+    let mut coerced = types.to_vec();
+    for key in coerced.iter_mut().skip(2).step_by(2) {
+        *key = Text.coerce(key).ok_or_else(|| {
+            let shown = SqlType::from_arrow(key).map_or_else(|| key.to_string(), |t| t.to_string());
+            Error::plan(format!("a key of JSON_OBJECT must be STRING, not {shown}"))
+                .with_hint("CAST(... AS STRING) converts it")
+        })?;
+    }
+    Ok(coerced)
 }
 
 fn object(c: &Call<'_>) -> Result<ArrayRef> {

@@ -96,7 +96,7 @@ impl Kind {
 
     /// The type that planning brings an argument to. Strings and integers stay as they are, so that a
     /// constant stays a literal: result types depend on some.
-    fn coerce(self, t: &DataType) -> Option<DataType> {
+    pub(super) fn coerce(self, t: &DataType) -> Option<DataType> {
         let seen = self.seen(t)?;
         let kept = match self {
             Self::Text | Self::TextOrBytes | Self::Moment | Self::MomentOrInterval => {
@@ -318,6 +318,8 @@ impl Definition {
     fn shown(&self) -> &'static str {
         match self.names[0] {
             "$AT" => "[ ]",
+            "$SIMILAR" => "SIMILAR TO",
+            "$IS_JSON" => "IS JSON",
             name => name.trim_start_matches('$'),
         }
     }
@@ -348,13 +350,12 @@ impl Definition {
             let Some(kind) = self.kind(i) else { continue };
             coerced.push(kind.coerce(t).ok_or_else(|| {
                 let shown = SqlType::from_arrow(t).map_or_else(|| t.to_string(), |t| t.to_string());
-                Error::plan(format!(
-                    "argument {} of {} must be {}, not {shown}",
-                    i + 1,
-                    self.shown(),
-                    kind.words()
-                ))
-                .with_hint("CAST(... AS ...) converts it")
+                let what = match self.names[0] {
+                    "$LIKE_PATTERN" => "the pattern of LIKE".to_string(),
+                    _ => format!("argument {} of {}", i + 1, self.shown()),
+                };
+                Error::plan(format!("{what} must be {}, not {shown}", kind.words()))
+                    .with_hint("CAST(... AS ...) converts it")
             })?);
         }
         match self.coercion {

@@ -56,3 +56,14 @@ SELECT INTERVAL '1' FOO;
 SELECT ts + 2 * INTERVAL '1' SECOND AS a, ts - k * INTERVAL '1' DAY AS b, ts + INTERVAL '2' MONTH * k AS c, (k + 1) * INTERVAL '1' HOUR + ts AS d FROM t;
 -- @expect ordered
 --| {"op":"+I","a":"2020-01-01 00:00:02","b":"2019-12-31 00:00:00","c":"2020-03-01 00:00:00","d":"2020-01-01 02:00:00"}
+
+
+SELECT 'x' LIKE 1;
+-- @error
+--| the pattern of LIKE must be STRING, not BIGINT
+SELECT 1 IS JSON;
+-- @error
+--| argument 1 of IS JSON must be STRING, not BIGINT
+SELECT JSON_OBJECT(1: 2);
+-- @error
+--| a key of JSON_OBJECT must be STRING, not
